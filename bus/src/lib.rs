@@ -1,0 +1,1 @@
+//! An async event bus: emitted byte keys reach subscriber channels by range lookup.

@@ -1,0 +1,1 @@
+//! Runs a WebAssembly guest on wasmtime or wasmi and prints what it emits.

@@ -1,0 +1,1 @@
+//! The seam between rangewatch and WebAssembly engines: guest ABI, guest host, conformance suite.

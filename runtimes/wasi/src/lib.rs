@@ -1,0 +1,1 @@
+//! WASI preview1 for any WebAssembly engine, over pluggable stdio, clocks and randomness.

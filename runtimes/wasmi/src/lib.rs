@@ -1,0 +1,1 @@
+//! rangewatch on wasmi, the pure-Rust WebAssembly interpreter.

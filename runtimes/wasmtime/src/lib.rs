@@ -1,0 +1,1 @@
+//! rangewatch on wasmtime, the WebAssembly JIT.

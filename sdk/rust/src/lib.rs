@@ -1,0 +1,1 @@
+//! Emit and watch byte-key ranges from a WebAssembly guest.
