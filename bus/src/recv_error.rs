@@ -1,0 +1,99 @@
+//! Why a receive gives no item.
+
+use thiserror::Error;
+
+/// A consumer was too slow, and its queue dropped the oldest events to make room for newer ones.
+///
+/// The events missed are those directly before the next one received; the order is otherwise unharmed. This is what a
+/// [`Stream`](futures_core::Stream) of events yields where [`EventSubscription::recv`](crate::EventSubscription::recv)
+/// returns [`RecvError::Lagged`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "missed {missed} events: rescan what you watch, and receive faster or ask for a larger capacity"
+)]
+pub struct Lagged {
+    missed: u64,
+}
+
+impl Lagged {
+    pub(crate) const fn new(missed: u64) -> Self {
+        Self { missed }
+    }
+
+    /// The exact number of events missed, at least 1.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+/// Why [`EventSubscription::recv`](crate::EventSubscription::recv) returned no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The consumer was too slow and missed exactly this many events, those directly before the next one received.
+    /// Not the end: the oldest event retained is next.
+    #[error(
+        "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
+    )]
+    Lagged(u64),
+    /// The bus is closed, and everything that the queue held has been received. Every later receive says so too.
+    #[error("the bus is closed and everything has been received")]
+    Closed,
+}
+
+/// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// The queue is empty for now.
+    #[error("no event for now: try again after an emit, or await one with recv")]
+    Empty,
+    /// The consumer was too slow and missed exactly this many events, those directly before the next one received.
+    /// Not the end: the oldest event retained is next.
+    #[error(
+        "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
+    )]
+    Lagged(u64),
+    /// The bus is closed, and everything that the queue held has been received. Every later receive says so too.
+    #[error("the bus is closed and everything has been received")]
+    Closed,
+}
+
+/// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is closed, and the last
+/// span has been received. Every later receive says so too.
+///
+/// A wake subscription cannot lag, so there is no other error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the bus is closed and everything has been received")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to add, and a unit is written in patterns"
+)]
+pub struct Closed;
+
+/// Why [`WakeSubscription::try_recv`](crate::WakeSubscription::try_recv) returned no span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TryWakeError {
+    /// Nothing matched since the last receive.
+    #[error(
+        "nothing matched since the last receive: try again after an emit, or await one with recv"
+    )]
+    Empty,
+    /// The bus is closed, and the last span has been received. Every later receive says so too.
+    #[error("the bus is closed and everything has been received")]
+    Closed,
+}
+
+impl From<Lagged> for RecvError {
+    fn from(lagged: Lagged) -> Self {
+        Self::Lagged(lagged.missed())
+    }
+}
+
+impl From<Lagged> for TryRecvError {
+    fn from(lagged: Lagged) -> Self {
+        Self::Lagged(lagged.missed())
+    }
+}

@@ -1,0 +1,136 @@
+//! None, one or several selectors.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::Selector;
+
+/// None, one or several [`Selector`]s: what a subscription is asked to watch.
+///
+/// A subscription takes anything that converts into this type: one selector or range expression, or an array, a
+/// vector or a slice of them. An iterator is collected: `selectors.collect::<Selectors>()`. Several selectors may
+/// overlap, touch or repeat; together they select what any of them selects.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
+///
+/// let bus = RangeWatchBus::new();
+/// let one = bus.subscribe("a".."m").wake()?;
+/// let two = bus.subscribe([Selector::key("a"), Selector::prefix("job/")]).wake()?;
+/// let many = bus.subscribe((0..10).map(|i| Selector::key(format!("k{i}"))).collect::<Selectors>()).wake()?;
+/// let none = bus.subscribe(Selectors::new()).wake()?;
+/// assert_eq!((one.selectors().len(), two.selectors().len()), (1, 2));
+/// assert_eq!((many.selectors().len(), none.selectors().len()), (10, 0));
+/// # Ok::<(), rangewatch_bus::SubscribeError>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Selectors(SmallVec<[Selector; 1]>);
+
+impl Selectors {
+    /// No selectors.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of selectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The selectors, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Selector> {
+        self.0.iter()
+    }
+
+    /// The selectors, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Selector] {
+        &self.0
+    }
+
+    /// Whether any of the selectors selects `key`. Takes time linear in the number of selectors.
+    #[must_use]
+    pub fn matches(&self, key: &[u8]) -> bool {
+        self.iter().any(|selector| selector.matches(key))
+    }
+}
+
+impl fmt::Debug for Selectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<S: Into<Selector>> From<S> for Selectors {
+    fn from(selector: S) -> Self {
+        Self::from_iter([selector])
+    }
+}
+
+impl<S: Into<Selector>, const N: usize> From<[S; N]> for Selectors {
+    fn from(selectors: [S; N]) -> Self {
+        Self::from_iter(selectors)
+    }
+}
+
+impl<S: Into<Selector> + Clone, const N: usize> From<&[S; N]> for Selectors {
+    fn from(selectors: &[S; N]) -> Self {
+        Self::from(selectors.as_slice())
+    }
+}
+
+impl<S: Into<Selector>> From<Vec<S>> for Selectors {
+    fn from(selectors: Vec<S>) -> Self {
+        Self::from_iter(selectors)
+    }
+}
+
+impl<S: Into<Selector> + Clone> From<&Vec<S>> for Selectors {
+    fn from(selectors: &Vec<S>) -> Self {
+        Self::from(selectors.as_slice())
+    }
+}
+
+impl<S: Into<Selector> + Clone> From<&[S]> for Selectors {
+    fn from(selectors: &[S]) -> Self {
+        selectors.iter().cloned().collect()
+    }
+}
+
+impl From<&Self> for Selectors {
+    fn from(selectors: &Self) -> Self {
+        selectors.clone()
+    }
+}
+
+impl<S: Into<Selector>> FromIterator<S> for Selectors {
+    fn from_iter<I: IntoIterator<Item = S>>(selectors: I) -> Self {
+        Self(selectors.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<S: Into<Selector>> Extend<S> for Selectors {
+    fn extend<I: IntoIterator<Item = S>>(&mut self, selectors: I) {
+        self.0.extend(selectors.into_iter().map(Into::into));
+    }
+}
+
+impl<'a> IntoIterator for &'a Selectors {
+    type Item = &'a Selector;
+    type IntoIter = std::slice::Iter<'a, Selector>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -1,0 +1,42 @@
+//! The wakers that a critical section collects and that are woken after it.
+
+use std::task::Waker;
+
+use smallvec::SmallVec;
+
+/// How many wakers an emit collects without allocating; 32 wakers are half a KiB of stack.
+const N_INLINE: usize = 32;
+
+/// Wakers collected under a lock, to be woken after the lock is released, in the order in which they were collected.
+pub(crate) struct WakeList(SmallVec<[Waker; N_INLINE]>);
+
+impl WakeList {
+    pub(crate) fn new() -> Self {
+        Self(SmallVec::new())
+    }
+
+    pub(crate) fn push(&mut self, waker: Option<Waker>) {
+        self.0.extend(waker);
+    }
+
+    /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a subscription must not lose
+    /// its wake-up to another's faulty waker.
+    pub(crate) fn wake_all(self) {
+        let mut rest = Rest(self.0.into_iter());
+        rest.wake();
+    }
+}
+
+struct Rest(smallvec::IntoIter<[Waker; N_INLINE]>);
+
+impl Rest {
+    fn wake(&mut self) {
+        self.0.by_ref().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
