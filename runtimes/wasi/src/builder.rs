@@ -1,0 +1,239 @@
+//! How a context is made.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::GuestClock;
+use crate::descriptor::Descriptors;
+use crate::string_table::StringTable;
+use crate::{Clock, FixedClock, Random, SeededRandom, Stdin, Stdout, SteppingClock, Wasi};
+
+/// Collects what a guest is given. The guest gets that and nothing else.
+///
+/// | what | by default |
+/// |---|---|
+/// | [arguments](Self::args) | none, not even a program name |
+/// | [environment](Self::env) | empty |
+/// | [standard input](Self::stdin) | at its end |
+/// | [standard output](Self::stdout), [standard error](Self::stderr) | discarded |
+/// | [clocks](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each reading |
+/// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
+///
+/// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
+/// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
+/// a guest which needs real time or unpredictable bytes needs a host which says so:
+///
+/// ```
+/// use rangewatch_wasi::{SystemClock, SystemRandom, Wasi};
+///
+/// let ctx = Wasi::builder().clock(SystemClock::new()).random(SystemRandom::new()).build()?;
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
+///
+/// The default clock moves, instead of standing still, because programs wait for it: a loop until a deadline ends, and
+/// Go, which stops at a monotonic clock that reads 0, starts. The default randomness answers, instead of failing, because
+/// the standard libraries of Rust and Go ask for it before `main`.
+#[must_use = "a builder does nothing until it is built"]
+pub struct WasiBuilder {
+    args: StringTable,
+    env: StringTable,
+    stdin: Stdin,
+    stdout: Stdout,
+    stderr: Stdout,
+    clock: Box<dyn Clock>,
+    random: Box<dyn Random>,
+    /// The first mistake, kept for `build` so that setters can be chained.
+    error: Option<WasiBuildError>,
+}
+
+/// Why a context could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WasiBuildError {
+    /// An argument contains a NUL byte, which would end it early in the guest.
+    #[error(
+        "argument {index} contains a NUL byte; remove it, guests read arguments up to the first NUL"
+    )]
+    ArgContainsNul {
+        /// Which argument, counted from 0.
+        index: usize,
+    },
+
+    /// The name of an environment variable is empty or contains `=`, so that the guest would see another name.
+    #[error(
+        "the environment variable name {key:?} is empty or contains '='; use a name without '='"
+    )]
+    InvalidEnvKey {
+        /// The name, with what is not UTF-8 replaced.
+        key: String,
+    },
+
+    /// The name or the value of an environment variable contains a NUL byte, which would end it early in the guest.
+    #[error(
+        "the environment variable {key:?} contains a NUL byte; remove it, guests read variables up to the first NUL"
+    )]
+    EnvContainsNul {
+        /// The name, with what is not UTF-8 replaced. Values may be secret and are never shown.
+        key: String,
+    },
+
+    /// The arguments, with a NUL each, are longer than a guest can address: 4 GiB less one byte.
+    #[error(
+        "the arguments take more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
+    )]
+    ArgsTooLong,
+
+    /// The variables, with `=` and NUL each, are longer than a guest can address: 4 GiB less one byte.
+    #[error(
+        "the environment takes more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
+    )]
+    EnvTooLong,
+}
+
+impl WasiBuilder {
+    /// Appends one argument: any bytes but NUL.
+    ///
+    /// The first argument is by convention the name of the program.
+    pub fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
+        let arg = arg.as_ref();
+        if arg.contains(&0) {
+            let index = self.args.n_strings();
+            return self.fail(WasiBuildError::ArgContainsNul { index });
+        }
+        if !self.args.push(&[arg]) {
+            return self.fail(WasiBuildError::ArgsTooLong);
+        }
+        self
+    }
+
+    /// Appends arguments, as [`arg`](Self::arg) does.
+    pub fn args(self, args: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
+    /// Appends one environment variable: any bytes but NUL, and no `=` in `key`.
+    ///
+    /// Variables reach the guest in the order in which they were set. A name that is set twice is there twice; what that
+    /// means is up to the guest, whose libc usually takes the first.
+    pub fn env(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        if key.is_empty() || key.contains(&b'=') {
+            return self.fail(WasiBuildError::InvalidEnvKey { key: lossy(key) });
+        }
+        if key.contains(&0) || value.contains(&0) {
+            return self.fail(WasiBuildError::EnvContainsNul { key: lossy(key) });
+        }
+        if !self.env.push(&[key, b"=", value]) {
+            return self.fail(WasiBuildError::EnvTooLong);
+        }
+        self
+    }
+
+    /// Appends environment variables, as [`env`](Self::env) does.
+    pub fn envs(
+        self,
+        vars: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
+    ) -> Self {
+        vars.into_iter()
+            .fold(self, |builder, (key, value)| builder.env(key, value))
+    }
+
+    /// Sets where the guest reads its input from: text, bytes, or a [`Stdin`].
+    pub fn stdin(mut self, stdin: impl Into<Stdin>) -> Self {
+        self.stdin = stdin.into();
+        self
+    }
+
+    /// Sets where the guest's output goes: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
+    pub fn stdout(mut self, stdout: impl Into<Stdout>) -> Self {
+        self.stdout = stdout.into();
+        self
+    }
+
+    /// Sets where the guest's error output goes: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
+    pub fn stderr(mut self, stderr: impl Into<Stdout>) -> Self {
+        self.stderr = stderr.into();
+        self
+    }
+
+    /// Connects input, output and error output to those of the host's process.
+    pub fn inherit_stdio(self) -> Self {
+        self.stdin(Stdin::inherit())
+            .stdout(Stdout::inherit())
+            .stderr(Stdout::inherit_stderr())
+    }
+
+    /// Sets the clocks that the guest reads, for example a [`SystemClock`](crate::SystemClock).
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Sets where the guest's random bytes come from.
+    ///
+    /// A guest that makes keys, tokens or nonces, or keeps hash tables of what strangers send, needs a
+    /// [`SystemRandom`](crate::SystemRandom); with the default, anyone can compute what it will draw.
+    pub fn random(mut self, random: impl Random + 'static) -> Self {
+        self.random = Box::new(random);
+        self
+    }
+
+    /// Makes the context.
+    ///
+    /// # Errors
+    ///
+    /// The first argument or variable that a guest could not receive as it was given.
+    pub fn build(self) -> Result<Wasi, WasiBuildError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        Ok(Wasi {
+            args: self.args,
+            env: self.env,
+            descriptors: Descriptors::new(self.stdin, self.stdout, self.stderr),
+            clock: GuestClock::new(self.clock),
+            random: self.random,
+        })
+    }
+
+    fn fail(mut self, error: WasiBuildError) -> Self {
+        self.error.get_or_insert(error);
+        self
+    }
+}
+
+impl Default for WasiBuilder {
+    fn default() -> Self {
+        Self {
+            args: StringTable::default(),
+            env: StringTable::default(),
+            stdin: Stdin::empty(),
+            stdout: Stdout::discard(),
+            stderr: Stdout::discard(),
+            clock: Box::new(SteppingClock::new(
+                FixedClock::at(0, 0),
+                Duration::from_millis(1),
+            )),
+            random: Box::new(SeededRandom::new(0)),
+            error: None,
+        }
+    }
+}
+
+/// Shows how many arguments and variables there are, but not what they say: environments carry secrets into logs.
+impl fmt::Debug for WasiBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasiBuilder")
+            .field("n_args", &self.args.n_strings())
+            .field("n_env", &self.env.n_strings())
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

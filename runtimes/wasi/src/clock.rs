@@ -1,0 +1,236 @@
+//! The clocks that a guest can read.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A source of time for one guest.
+///
+/// All times are nanoseconds. Implementations need not be careful: the context holds back a monotonic clock that goes
+/// backwards, and reads a resolution of 0 as 1.
+///
+/// # Examples
+///
+/// A clock that the host moves by hand:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use rangewatch_wasi::{Clock, Wasi};
+///
+/// #[derive(Clone, Default)]
+/// struct Manual(Arc<AtomicU64>);
+///
+/// impl Clock for Manual {
+///     fn realtime_ns(&mut self) -> u64 {
+///         self.0.load(Ordering::Relaxed)
+///     }
+///     fn monotonic_ns(&mut self) -> u64 {
+///         self.0.load(Ordering::Relaxed)
+///     }
+/// }
+///
+/// let clock = Manual::default();
+/// let ctx = Wasi::builder().clock(clock.clone()).build()?;
+/// clock.0.store(1_000, Ordering::Relaxed);
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
+pub trait Clock: Send {
+    /// The time since 1970-01-01T00:00:00Z. The range ends in the year 2554.
+    fn realtime_ns(&mut self) -> u64;
+
+    /// The time since a start of the clock's own choice.
+    ///
+    /// Some runtimes refuse a clock that reads 0 (Go stops with "nanotime returning zero"), so 1 is a better start.
+    fn monotonic_ns(&mut self) -> u64;
+
+    /// The step by which [`realtime_ns`](Clock::realtime_ns) moves; 1 unless overridden.
+    fn realtime_resolution_ns(&mut self) -> u64 {
+        1
+    }
+
+    /// The step by which [`monotonic_ns`](Clock::monotonic_ns) moves; 1 unless overridden.
+    fn monotonic_resolution_ns(&mut self) -> u64 {
+        1
+    }
+}
+
+/// The clocks of the host.
+///
+/// The monotonic clock starts near 0 when the `SystemClock` is made, so that a guest does not learn how long the host
+/// has been up.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// The clocks of the host; the monotonic one starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    /// A host clock before 1970 reads as 0, one after 2554 as the last nanosecond of the range.
+    fn realtime_ns(&mut self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, saturating_ns)
+    }
+
+    fn monotonic_ns(&mut self) -> u64 {
+        saturating_ns(self.start.elapsed()).saturating_add(1)
+    }
+}
+
+/// A clock that stands still.
+///
+/// A guest that spins until some time has passed never ends on this clock; [`SteppingClock`] is as deterministic and
+/// lets it end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedClock {
+    realtime_ns: u64,
+}
+
+impl FixedClock {
+    /// A clock whose real time is always `secs` seconds and `nanos` nanoseconds after 1970-01-01T00:00:00Z.
+    ///
+    /// Times after the year 2554 saturate. The monotonic clock always reads 1.
+    #[must_use]
+    pub const fn at(secs: u64, nanos: u32) -> Self {
+        Self {
+            realtime_ns: secs
+                .saturating_mul(1_000_000_000)
+                .saturating_add(nanos as u64),
+        }
+    }
+}
+
+impl Clock for FixedClock {
+    fn realtime_ns(&mut self) -> u64 {
+        self.realtime_ns
+    }
+
+    fn monotonic_ns(&mut self) -> u64 {
+        1
+    }
+}
+
+/// A clock that moves by one step each time it is read, and at no other time.
+///
+/// What a guest sees depends only on how often it has asked, so two runs of one program see the same times. The default
+/// of a context is `SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_wasi::{Clock, FixedClock, SteppingClock};
+///
+/// let mut clock = SteppingClock::new(FixedClock::at(1_690_674_910, 0), Duration::from_secs(1));
+/// assert_eq!(clock.realtime_ns(), 1_690_674_911_000_000_000);
+/// assert_eq!(clock.monotonic_ns(), 2_000_000_000);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SteppingClock {
+    start: FixedClock,
+    step_ns: u64,
+    elapsed_ns: u64,
+}
+
+impl SteppingClock {
+    /// A clock whose first reading is `step` after `start`; the monotonic clock starts at 0 and steps along.
+    ///
+    /// A step under 1 ns counts as 1 ns. The clock stops at the end of its range.
+    #[must_use]
+    pub fn new(start: FixedClock, step: Duration) -> Self {
+        Self {
+            start,
+            step_ns: saturating_ns(step).max(1),
+            elapsed_ns: 0,
+        }
+    }
+
+    fn step(&mut self) -> u64 {
+        self.elapsed_ns = self.elapsed_ns.saturating_add(self.step_ns);
+        self.elapsed_ns
+    }
+}
+
+impl Clock for SteppingClock {
+    fn realtime_ns(&mut self) -> u64 {
+        let elapsed_ns = self.step();
+        self.start.realtime_ns.saturating_add(elapsed_ns)
+    }
+
+    fn monotonic_ns(&mut self) -> u64 {
+        self.step()
+    }
+
+    fn realtime_resolution_ns(&mut self) -> u64 {
+        self.step_ns
+    }
+
+    fn monotonic_resolution_ns(&mut self) -> u64 {
+        self.step_ns
+    }
+}
+
+/// The clock of one context: the host's, with the promises that do not depend on the host.
+pub(crate) struct GuestClock {
+    clock: Box<dyn Clock>,
+    last_monotonic_ns: u64,
+}
+
+impl GuestClock {
+    pub(crate) fn new(clock: Box<dyn Clock>) -> Self {
+        Self {
+            clock,
+            last_monotonic_ns: 0,
+        }
+    }
+
+    pub(crate) fn realtime_ns(&mut self) -> u64 {
+        self.clock.realtime_ns()
+    }
+
+    /// Never less than at the call before.
+    pub(crate) fn monotonic_ns(&mut self) -> u64 {
+        self.last_monotonic_ns = self.last_monotonic_ns.max(self.clock.monotonic_ns());
+        self.last_monotonic_ns
+    }
+
+    /// Never 0, as the specification demands.
+    pub(crate) fn realtime_resolution_ns(&mut self) -> u64 {
+        self.clock.realtime_resolution_ns().max(1)
+    }
+
+    /// Never 0, as the specification demands.
+    pub(crate) fn monotonic_resolution_ns(&mut self) -> u64 {
+        self.clock.monotonic_resolution_ns().max(1)
+    }
+}
+
+impl fmt::Debug for GuestClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestClock")
+            .field("last_monotonic_ns", &self.last_monotonic_ns)
+            .finish_non_exhaustive()
+    }
+}
+
+fn saturating_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,190 @@
+//! The error numbers of WASI preview1.
+
+use std::fmt;
+use std::io;
+
+macro_rules! errnos {
+    ($($variant:ident = $code:literal, $name:literal, $meaning:literal;)*) => {
+        /// Why a function failed, as the number that the guest sees.
+        ///
+        /// There is no member for success: functions answer `Result<(), Errno>`, and [`Errno::encode`] turns that into
+        /// the number of WASI, 0 for success. Members are named after WASI, so that `EBADF` of a libc is
+        /// [`Errno::Badf`].
+        ///
+        /// A [`Read`](io::Read) or [`Write`](io::Write) of the host chooses the number exactly by failing with
+        /// `io::Error::from(errno)`; any other [`io::Error`] is translated by its kind, and what has no counterpart is
+        /// [`Errno::Io`].
+        ///
+        /// Source: WASI preview1 witx, `errno`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[repr(u16)]
+        pub enum Errno {
+            $(
+                #[doc = concat!("`", $name, "`: ", $meaning, ".")]
+                $variant = $code,
+            )*
+        }
+
+        impl Errno {
+            /// The name of WASI, for example `"BADF"`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    TooBig = 1, "2BIG", "argument list too long";
+    Acces = 2, "ACCES", "permission denied";
+    Addrinuse = 3, "ADDRINUSE", "address in use";
+    Addrnotavail = 4, "ADDRNOTAVAIL", "address not available";
+    Afnosupport = 5, "AFNOSUPPORT", "address family not supported";
+    Again = 6, "AGAIN", "resource unavailable, or the operation would block";
+    Already = 7, "ALREADY", "connection already in progress";
+    Badf = 8, "BADF", "bad file descriptor";
+    Badmsg = 9, "BADMSG", "bad message";
+    Busy = 10, "BUSY", "device or resource busy";
+    Canceled = 11, "CANCELED", "operation canceled";
+    Child = 12, "CHILD", "no child processes";
+    Connaborted = 13, "CONNABORTED", "connection aborted";
+    Connrefused = 14, "CONNREFUSED", "connection refused";
+    Connreset = 15, "CONNRESET", "connection reset";
+    Deadlk = 16, "DEADLK", "resource deadlock would occur";
+    Destaddrreq = 17, "DESTADDRREQ", "destination address required";
+    Dom = 18, "DOM", "mathematics argument out of domain of function";
+    Dquot = 19, "DQUOT", "disk quota exceeded";
+    Exist = 20, "EXIST", "file exists";
+    Fault = 21, "FAULT", "bad address";
+    Fbig = 22, "FBIG", "file too large";
+    Hostunreach = 23, "HOSTUNREACH", "host is unreachable";
+    Idrm = 24, "IDRM", "identifier removed";
+    Ilseq = 25, "ILSEQ", "illegal byte sequence";
+    Inprogress = 26, "INPROGRESS", "operation in progress";
+    Intr = 27, "INTR", "interrupted function";
+    Inval = 28, "INVAL", "invalid argument";
+    Io = 29, "IO", "input or output error";
+    Isconn = 30, "ISCONN", "socket is connected";
+    Isdir = 31, "ISDIR", "is a directory";
+    Loop = 32, "LOOP", "too many levels of symbolic links";
+    Mfile = 33, "MFILE", "too many open descriptors";
+    Mlink = 34, "MLINK", "too many links";
+    Msgsize = 35, "MSGSIZE", "message too large";
+    Multihop = 36, "MULTIHOP", "multihop attempted";
+    Nametoolong = 37, "NAMETOOLONG", "filename too long";
+    Netdown = 38, "NETDOWN", "network is down";
+    Netreset = 39, "NETRESET", "connection aborted by network";
+    Netunreach = 40, "NETUNREACH", "network unreachable";
+    Nfile = 41, "NFILE", "too many files open in system";
+    Nobufs = 42, "NOBUFS", "no buffer space available";
+    Nodev = 43, "NODEV", "no such device";
+    Noent = 44, "NOENT", "no such file or directory";
+    Noexec = 45, "NOEXEC", "executable file format error";
+    Nolck = 46, "NOLCK", "no locks available";
+    Nolink = 47, "NOLINK", "link has been severed";
+    Nomem = 48, "NOMEM", "not enough space";
+    Nomsg = 49, "NOMSG", "no message of the desired type";
+    Noprotoopt = 50, "NOPROTOOPT", "protocol not available";
+    Nospc = 51, "NOSPC", "no space left on device";
+    Nosys = 52, "NOSYS", "function not supported";
+    Notconn = 53, "NOTCONN", "the socket is not connected";
+    Notdir = 54, "NOTDIR", "not a directory";
+    Notempty = 55, "NOTEMPTY", "directory not empty";
+    Notrecoverable = 56, "NOTRECOVERABLE", "state not recoverable";
+    Notsock = 57, "NOTSOCK", "not a socket";
+    Notsup = 58, "NOTSUP", "not supported";
+    Notty = 59, "NOTTY", "inappropriate I/O control operation";
+    Nxio = 60, "NXIO", "no such device or address";
+    Overflow = 61, "OVERFLOW", "value too large to be stored in data type";
+    Ownerdead = 62, "OWNERDEAD", "previous owner died";
+    Perm = 63, "PERM", "operation not permitted";
+    Pipe = 64, "PIPE", "broken pipe";
+    Proto = 65, "PROTO", "protocol error";
+    Protonosupport = 66, "PROTONOSUPPORT", "protocol not supported";
+    Prototype = 67, "PROTOTYPE", "protocol wrong type for socket";
+    Range = 68, "RANGE", "result too large";
+    Rofs = 69, "ROFS", "read-only file system";
+    Spipe = 70, "SPIPE", "invalid seek";
+    Srch = 71, "SRCH", "no such process";
+    Stale = 72, "STALE", "stale file handle";
+    Timedout = 73, "TIMEDOUT", "connection timed out";
+    Txtbsy = 74, "TXTBSY", "text file busy";
+    Xdev = 75, "XDEV", "cross-device link";
+    Notcapable = 76, "NOTCAPABLE", "capabilities insufficient";
+}
+
+impl Errno {
+    /// The number of WASI, in 1..=76.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// What the WebAssembly function returns for `result`: 0 for success, else [`Errno::code`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Errno;
+    ///
+    /// assert_eq!(Errno::encode(Ok(())), 0);
+    /// assert_eq!(Errno::encode(Err(Errno::Badf)), 8);
+    /// ```
+    #[must_use]
+    pub const fn encode(result: Result<(), Self>) -> i32 {
+        match result {
+            Ok(()) => 0,
+            Err(errno) => errno.code(),
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.meaning(), self.name())
+    }
+}
+
+impl std::error::Error for Errno {}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> Self {
+        Self::other(errno)
+    }
+}
+
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Self {
+        if let Some(errno) = error.get_ref().and_then(|source| source.downcast_ref()) {
+            return *errno;
+        }
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Pipe,
+            io::ErrorKind::ConnectionAborted => Self::Connaborted,
+            io::ErrorKind::ConnectionReset => Self::Connreset,
+            io::ErrorKind::FileTooLarge => Self::Fbig,
+            io::ErrorKind::Interrupted => Self::Intr,
+            io::ErrorKind::InvalidInput => Self::Inval,
+            io::ErrorKind::NotConnected => Self::Notconn,
+            io::ErrorKind::OutOfMemory => Self::Nomem,
+            io::ErrorKind::PermissionDenied => Self::Acces,
+            io::ErrorKind::QuotaExceeded => Self::Dquot,
+            io::ErrorKind::ReadOnlyFilesystem => Self::Rofs,
+            io::ErrorKind::StorageFull => Self::Nospc,
+            io::ErrorKind::TimedOut => Self::Timedout,
+            io::ErrorKind::Unsupported => Self::Notsup,
+            io::ErrorKind::WouldBlock => Self::Again,
+            _ => Self::Io,
+        }
+    }
+}
