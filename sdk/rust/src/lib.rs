@@ -1,1 +1,96 @@
 //! Emit and watch byte-key ranges from a WebAssembly guest.
+//!
+//! An **emit** carries a `u64` value, usually the revision of the guest's store, and the byte keys that it touched. A
+//! **watch** covers one range of keys: when an emit of any guest on the bus touches it, the host calls this guest back
+//! with the id of the watch and a value. There is no payload; the value says from where to look in the store.
+//!
+//! ```
+//! use rangewatch_guest as watch;
+//!
+//! #[unsafe(no_mangle)]
+//! extern "C" fn apply(revision: u64) {
+//!     watch::emit(revision, ["test-100", "test-200"]).expect("keys fit");
+//! }
+//!
+//! #[unsafe(no_mangle)]
+//! extern "C" fn follow() {
+//!     watch::receive(|id, value| rescan(id, value)).expect("registered once");
+//!     watch::open(b"w1", "test-100".."test-300").and_then(|()| watch::start(b"w1")).expect("w1 is free");
+//! }
+//!
+//! fn rescan(_id: &[u8], _value: u64) { /* read the store from `_value` on */ }
+//! ```
+//!
+//! # The life of a watch
+//!
+//! An id is free, reserved, open or started, and every id belongs to the group that the host gave the guest.
+//!
+//! | verb | from | to | otherwise |
+//! |---|---|---|---|
+//! | [`reserve`] | free | reserved | [`Error::Exists`] |
+//! | [`open`] | free, reserved | open: matching emits are held | [`Error::AlreadyOpen`], the first range stays |
+//! | [`start`] | open | started: matching emits are delivered | [`Error::NotFound`]; a second start does nothing |
+//! | [`stop`] | reserved, open, started | free | [`Error::NotFound`] |
+//!
+//! To follow a store without a gap: reserve the id, scan, open, scan what came since, start.
+//!
+//! A delivery carries the **first** value that matched since the handler was last entered for that watch. Values that
+//! follow it before the handler is entered again are not delivered one by one: the value is a lower bound, and a
+//! rescan of the store from there sees them all.
+//!
+//! # One guest, several instances
+//!
+//! A host may run callbacks on another instance of the same module than the one that opened the watch. A handler is
+//! registered per instance, so a guest for such a host registers it where every instance passes: in an exported
+//! `_initialize`, which hosts call once after instantiation.
+//!
+//! ```
+//! #[unsafe(no_mangle)]
+//! extern "C" fn _initialize() {
+//!     rangewatch_guest::receive(|_id, _value| { /* rescan */ }).expect("registered once");
+//! }
+//! ```
+//!
+//! On `wasm32-wasip1` a `cdylib` has an `_initialize` of its own; there, register in the first export that the host
+//! calls on an instance.
+//!
+//! # Targets
+//!
+//! The crate is `no_std`, needs `alloc`, and brings neither an allocator nor a panic handler. On `wasm32` every module
+//! that links it exports `__range_watch` and `__range_watch_recv`, whether or not it watches: an export cannot depend
+//! on which functions are called. The imports do; a guest that only emits imports one function.
+//!
+//! Everywhere else the crate builds, arguments are checked as in a guest, and what would reach the host returns
+//! [`Error::NoHost`].
+//!
+//! Guests are single-threaded: building with the `atomics` target feature is a compile error.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+mod emit;
+mod error;
+mod host;
+mod key_list;
+mod receive;
+#[cfg(any(target_arch = "wasm32", test))]
+mod receiver;
+mod selector;
+mod verbs;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
+pub use crate::emit::emit;
+pub use crate::error::Error;
+pub use crate::receive::{receive, try_receive};
+pub use crate::selector::Selector;
+pub use crate::verbs::{open, reserve, start, stop};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

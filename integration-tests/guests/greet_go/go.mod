@@ -1,0 +1,3 @@
+module greet_go
+
+go 1.24

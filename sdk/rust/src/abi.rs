@@ -1,0 +1,94 @@
+//! The numbers and names of the guest ABI, generation 1.
+//!
+//! Every import and `__range_watch_recv` is `() -> ()`; arguments travel through buffers in the guest's memory, whose
+//! addresses the host reads once from the **meta page**: seven little-endian `u32`, in this order:
+//!
+//! | slot | points to | type |
+//! |---|---|---|
+//! | 0 | buffer | [`BUF_BYTES`] bytes |
+//! | 1 | capacity of the buffer | `u32` |
+//! | 2 | length of what the buffer holds | `u32` |
+//! | 3 | error text | [`ERR_BYTES`] bytes |
+//! | 4 | capacity of the error text | `u32` |
+//! | 5 | length of the error text, 0 for no error | `u32` |
+//! | 6 | value | `u64` |
+//!
+//! A key list is a repetition of a big-endian `u16` length and that many bytes.
+
+/// The module that all imports come from.
+pub const IMPORT_MODULE: &str = "pantopic/wazero-range-watch";
+/// Import: emits the key list in the buffer with the value.
+pub const IMPORT_FLUSH: &str = "__range_watch_flush";
+/// Import: reserves the id in the buffer.
+pub const IMPORT_RESERVE: &str = "__range_watch_reserve";
+/// Import: opens a watch; the buffer is a key list of id, from, to.
+pub const IMPORT_OPEN: &str = "__range_watch_open";
+/// Import: starts the watch whose id is in the buffer.
+pub const IMPORT_START: &str = "__range_watch_start";
+/// Import: stops the watch whose id is in the buffer.
+pub const IMPORT_STOP: &str = "__range_watch_stop";
+
+/// Export: returns the address of the meta page.
+pub const EXPORT_META: &str = "__range_watch";
+/// Export: delivers the value to the watch whose id is in the buffer.
+pub const EXPORT_RECV: &str = "__range_watch_recv";
+
+/// Capacity of the buffer in bytes; also the longest id that [`reserve`](crate::reserve) takes.
+pub const BUF_BYTES: usize = 16_384;
+/// Capacity of the error text in bytes. A longer text is truncated.
+pub const ERR_BYTES: usize = 1_024;
+/// Bytes that the length of a key takes in a key list.
+pub const KEY_PREFIX_BYTES: usize = 2;
+/// The longest key in bytes, inclusive: what fits into the buffer alone.
+pub const MAX_KEY_BYTES: usize = BUF_BYTES - KEY_PREFIX_BYTES;
+/// The most bytes, inclusive, that id, from and to of one [`open`](crate::open) may have together.
+pub const MAX_OPEN_BYTES: usize = BUF_BYTES - 3 * KEY_PREFIX_BYTES;
+
+/// Error text of the host: the id is reserved, open or started.
+pub const WATCH_EXISTS: &str = "Watch exists";
+/// Error text of the host: the id is free, or not in a state that the call starts from.
+pub const WATCH_NOT_FOUND: &str = "Watch not found";
+/// Error text of the host: the id is open or started.
+pub const WATCH_ALREADY_OPEN: &str = "Watch already open";
+/// Error text of the host: the watch or what it belongs to has ended.
+pub const WATCH_CLOSED: &str = "Watch closed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_written_abi() {
+        assert_eq!(MAX_KEY_BYTES, 16_382);
+        assert_eq!(MAX_OPEN_BYTES, 16_378);
+    }
+
+    /// Attributes take literals only, so the names stand once more in `wasm.rs`.
+    #[test]
+    fn attributes_of_the_wasm_side_use_these_names() {
+        let source = include_str!("wasm.rs");
+        assert!(source.contains(&std::format!(
+            "#[link(wasm_import_module = \"{IMPORT_MODULE}\")]"
+        )));
+        for name in [
+            IMPORT_FLUSH,
+            IMPORT_RESERVE,
+            IMPORT_OPEN,
+            IMPORT_START,
+            IMPORT_STOP,
+        ] {
+            assert!(
+                source.contains(&std::format!("#[link_name = \"{name}\"]")),
+                "{name}"
+            );
+        }
+        for name in [EXPORT_META, EXPORT_RECV] {
+            assert!(
+                source.contains(&std::format!("#[unsafe(export_name = \"{name}\")]")),
+                "{name}"
+            );
+        }
+        assert_eq!(source.matches("link_name").count(), 5);
+        assert_eq!(source.matches("export_name").count(), 2);
+    }
+}

@@ -1,0 +1,80 @@
+use core::fmt::Display;
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use crate::error::Error;
+use crate::host::{Current, Host};
+
+pub(crate) type Handler = Box<dyn FnMut(&[u8], u64) -> Result<(), String>>;
+
+/// Registers the function that the host calls with the id of a watch and a value.
+///
+/// The value is the first one that matched since the function was last entered for that watch; later ones are found by
+/// a rescan from it. The function may call everything in this crate: emit, even into the range that called it, and
+/// open, start or stop watches, its own included. It is registered once per instance, for all watches and for good.
+///
+/// A delivery to an instance without a handler is an error to the host, which closes that watch.
+///
+/// # Errors
+///
+/// - [`Error::HandlerExists`]: this instance already has a handler, which stays.
+/// - [`Error::NoHost`]: not in a guest.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_guest as watch;
+///
+/// fn follow() -> Result<(), watch::Error> {
+///     watch::receive(|id, value| rescan(id, value))?;
+///     watch::open("w1", "test-100".."test-300")?;
+///     watch::start("w1")
+/// }
+///
+/// fn rescan(_id: &[u8], _value: u64) { /* read the store from `_value` on */ }
+/// ```
+pub fn receive(mut handler: impl FnMut(&[u8], u64) + 'static) -> Result<(), Error> {
+    Current.register(Box::new(move |id, value| {
+        handler(id, value);
+        Ok(())
+    }))
+}
+
+/// As [`receive`], with a function that can fail.
+///
+/// An error is reported to the host as its text, cut to [`ERR_BYTES`](crate::abi::ERR_BYTES). The host closes the watch
+/// that was delivered to; other watches and the instance stay as they are.
+///
+/// # Errors
+///
+/// - [`Error::HandlerExists`]: this instance already has a handler, which stays.
+/// - [`Error::NoHost`]: not in a guest.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_guest as watch;
+///
+/// fn follow() -> Result<(), watch::Error> {
+///     watch::try_receive(|_id, value| value.checked_add(1).ok_or("revision is too large").map(drop))
+/// }
+/// ```
+pub fn try_receive<E: Display>(
+    mut handler: impl FnMut(&[u8], u64) -> Result<(), E> + 'static,
+) -> Result<(), Error> {
+    Current.register(Box::new(move |id, value| {
+        handler(id, value).map_err(|error| error.to_string())
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn off_wasm_there_is_no_host() {
+        assert_eq!(receive(|_, _| ()), Err(Error::NoHost));
+        assert_eq!(try_receive(|_, _| Err("never")), Err(Error::NoHost));
+    }
+}

@@ -1,0 +1,176 @@
+#![expect(
+    unsafe_code,
+    reason = "imports, exports and the memory shared with the host exist only here"
+)]
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+
+use crate::abi::{BUF_BYTES, ERR_BYTES};
+use crate::error::Error;
+use crate::host::{Host, Verb};
+use crate::receive::Handler;
+use crate::receiver::Receiver;
+
+#[cfg(target_feature = "atomics")]
+compile_error!(
+    "rangewatch-guest is for single-threaded guests: build without the `atomics` target feature"
+);
+
+#[link(wasm_import_module = "pantopic/wazero-range-watch")]
+unsafe extern "C" {
+    #[link_name = "__range_watch_flush"]
+    safe fn import_flush();
+    #[link_name = "__range_watch_reserve"]
+    safe fn import_reserve();
+    #[link_name = "__range_watch_open"]
+    safe fn import_open();
+    #[link_name = "__range_watch_start"]
+    safe fn import_start();
+    #[link_name = "__range_watch_stop"]
+    safe fn import_stop();
+}
+
+/// The host, reached through the shared memory below.
+///
+/// No reference into that memory ever exists: every access is a copy through a raw pointer, so that nothing is borrowed
+/// while the host, or a handler that calls back into the SDK, writes there.
+#[derive(Debug)]
+pub(crate) struct Imports;
+
+impl Host for Imports {
+    fn flush(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
+        VAL.write(value);
+        BUF.write_prefix(&BUF_LEN, keys);
+        import_flush();
+        Ok(())
+    }
+
+    fn apply(&mut self, verb: Verb, args: &[u8]) -> Result<(), Error> {
+        BUF.write_prefix(&BUF_LEN, args);
+        ERR_LEN.write(0);
+        match verb {
+            Verb::Reserve => import_reserve(),
+            Verb::Open => import_open(),
+            Verb::Start => import_start(),
+            Verb::Stop => import_stop(),
+        }
+        let text = ERR.read_prefix(&ERR_LEN);
+        if text.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::from_host_text(&text))
+        }
+    }
+
+    fn register(&mut self, handler: Handler) -> Result<(), Error> {
+        RECEIVER.0.register(handler)
+    }
+}
+
+#[unsafe(export_name = "__range_watch")]
+extern "C" fn export_meta() -> *const Meta {
+    &raw const META
+}
+
+#[unsafe(export_name = "__range_watch_recv")]
+extern "C" fn export_recv() {
+    let id = BUF.read_prefix(&BUF_LEN);
+    let outcome = RECEIVER.0.deliver(&id, VAL.read());
+    // Always written: a verb inside the handler may have left the host's answer to it there.
+    ERR.write_prefix(&ERR_LEN, outcome.err().unwrap_or_default().as_bytes());
+}
+
+static BUF: Shared<[u8; BUF_BYTES]> = Shared::new([0; BUF_BYTES]);
+static BUF_CAP: Shared<u32> = Shared::new(BUF_BYTES as u32);
+static BUF_LEN: Shared<u32> = Shared::new(0);
+static ERR: Shared<[u8; ERR_BYTES]> = Shared::new([0; ERR_BYTES]);
+static ERR_CAP: Shared<u32> = Shared::new(ERR_BYTES as u32);
+static ERR_LEN: Shared<u32> = Shared::new(0);
+static VAL: Shared<u64> = Shared::new(0);
+static RECEIVER: SingleThreaded<Receiver> = SingleThreaded(Receiver::new());
+
+/// The meta page. A pointer is a little-endian `u32` on this target.
+static META: Meta = Meta {
+    buf: BUF.0.get(),
+    buf_cap: BUF_CAP.0.get(),
+    buf_len: BUF_LEN.0.get(),
+    err: ERR.0.get(),
+    err_cap: ERR_CAP.0.get(),
+    err_len: ERR_LEN.0.get(),
+    val: VAL.0.get(),
+};
+
+#[repr(C)]
+struct Meta {
+    buf: *mut [u8; BUF_BYTES],
+    buf_cap: *mut u32,
+    buf_len: *mut u32,
+    err: *mut [u8; ERR_BYTES],
+    err_cap: *mut u32,
+    err_len: *mut u32,
+    val: *mut u64,
+}
+
+// SAFETY: the pointers are to statics of this single-threaded guest, and nothing here follows them.
+unsafe impl Sync for Meta {}
+
+struct SingleThreaded<T>(T);
+
+// SAFETY: a guest without the `atomics` feature, which is refused above, has one thread.
+unsafe impl<T> Sync for SingleThreaded<T> {}
+
+/// Memory that the host reads and writes while the guest is inside an import or not running.
+struct Shared<T>(UnsafeCell<T>);
+
+// SAFETY: a guest without the `atomics` feature, which is refused above, has one thread.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+}
+
+impl<T: Copy> Shared<T> {
+    fn read(&self) -> T {
+        // SAFETY: the pointer is to a live, aligned static whose every bit pattern is a `u32` or `u64`; neither the host
+        // nor another thread runs during the read, and no reference to it exists.
+        unsafe { self.0.get().read() }
+    }
+
+    fn write(&self, value: T) {
+        // SAFETY: as for `read`.
+        unsafe { self.0.get().write(value) }
+    }
+}
+
+impl<const N: usize> Shared<[u8; N]> {
+    /// Copies out as many bytes as `len` says, at most all of them.
+    fn read_prefix(&self, len: &Shared<u32>) -> Vec<u8> {
+        let n_bytes = N.min(len.read() as usize);
+        let mut bytes = vec![0; n_bytes];
+        // SAFETY: both sides have at least `n_bytes`, and a new allocation does not overlap a static.
+        unsafe {
+            self.0
+                .get()
+                .cast::<u8>()
+                .copy_to_nonoverlapping(bytes.as_mut_ptr(), n_bytes)
+        };
+        bytes
+    }
+
+    /// Copies in as much of `bytes` as fits, and its length into `len`.
+    fn write_prefix(&self, len: &Shared<u32>, bytes: &[u8]) {
+        let n_bytes = N.min(bytes.len());
+        // SAFETY: both sides have at least `n_bytes`, and no reference into the static exists for `bytes` to be.
+        unsafe {
+            self.0
+                .get()
+                .cast::<u8>()
+                .copy_from_nonoverlapping(bytes.as_ptr(), n_bytes)
+        };
+        len.write(n_bytes as u32);
+    }
+}
