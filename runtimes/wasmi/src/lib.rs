@@ -1,1 +1,16 @@
-//! rangewatch on wasmi, the pure-Rust WebAssembly interpreter.
+//! rangewatch on [wasmi](::wasmi), the pure-Rust WebAssembly interpreter: for targets where a JIT
+//! may not run.
+//!
+//! The managed way is [`Wasmi`], a `Runtime` like any other. The linker way is for programs that
+//! have a wasmi engine of their own: [`add_to_linker`] for the range-watch ABI and
+//! [`add_wasi_to_linker`] for WASI preview1.
+#![forbid(unsafe_code)]
+
+mod convert;
+mod instance;
+mod linker;
+mod runtime;
+
+pub use convert::{Trap, host_trap};
+pub use linker::{add_to_linker, add_wasi_to_linker, attach, deliver};
+pub use runtime::Wasmi;

@@ -1,1 +1,15 @@
-//! rangewatch on wasmtime, the WebAssembly JIT.
+//! rangewatch on [wasmtime](::wasmtime), the WebAssembly JIT.
+//!
+//! The managed way is [`Wasmtime`], a `Runtime` like any other. The linker way is for programs that
+//! have a wasmtime engine of their own: [`add_to_linker`] for the range-watch ABI and
+//! [`add_wasi_to_linker`] for WASI preview1.
+#![forbid(unsafe_code)]
+
+mod convert;
+mod instance;
+mod linker;
+mod runtime;
+
+pub use convert::host_trap;
+pub use linker::{add_to_linker, add_wasi_to_linker, attach, attach_async, deliver, deliver_async};
+pub use runtime::Wasmtime;

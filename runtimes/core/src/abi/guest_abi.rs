@@ -1,0 +1,244 @@
+//! The host's half of the ABI for one instance.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::channel::oneshot;
+use rangewatch_bus::{RangeWatchBus, Selector};
+
+use super::AbiError;
+use super::keys::Keys;
+use super::page::Page;
+use crate::callback_error::{CallbackError, CallbackErrorCause};
+use crate::group::{Group, WatchError};
+use crate::limits::Limits;
+use crate::watch::Running;
+
+/// The host's half of the range-watch ABI for one instance: the five imports, over the instance's
+/// memory as bytes, and the callbacks that are due to it.
+///
+/// The managed way ([`Guest`](crate::Guest)) makes and drives it. In the linker way it lives in
+/// the data of the embedder's own store; dropping it frees every watch of its guest.
+#[derive(Debug)]
+pub struct GuestAbi {
+    group: Arc<Group>,
+    page: Option<Page>,
+    in_recv: bool,
+    can_receive: bool,
+}
+
+impl GuestAbi {
+    /// The ABI of a guest of its own: its watch ids are shared with no other instance. The guest
+    /// may hold [`Limits::DEFAULT_WATCHES`] watches.
+    #[must_use]
+    pub fn new(bus: &RangeWatchBus) -> Self {
+        Self::of(Group::new(bus.clone(), Limits::DEFAULT_WATCHES))
+    }
+
+    /// The ABI of one instance among the several of a group.
+    pub(crate) fn of(group: Arc<Group>) -> Self {
+        Self { group, page: None, in_recv: false, can_receive: false }
+    }
+
+    /// Tells the host where the guest's meta page is: what the export [`PAGE`](super::PAGE)
+    /// returned, after the guest was initialized. `can_receive` says whether the guest exports
+    /// [`RECV`](super::RECV).
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError::OutOfBounds`] when the page is not inside of the memory.
+    pub fn attach(&mut self, memory: &[u8], page: u32, can_receive: bool) -> Result<(), AbiError> {
+        self.page = Some(Page::read(memory, page)?);
+        self.can_receive = can_receive;
+        Ok(())
+    }
+
+    /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no
+    /// emit.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError`]: a malformed list emits nothing; a bus that is closed refuses.
+    pub fn flush(&mut self, memory: &[u8]) -> Result<(), AbiError> {
+        let page = self.page()?;
+        let buf = page.buf(memory)?;
+        if buf.is_empty() {
+            return Ok(());
+        }
+        let keys = Keys::parse(buf)?;
+        let value = page.val(memory)?;
+        self.group.bus().emit(value, keys).map_err(AbiError::Emit)?;
+        Ok(())
+    }
+
+    /// The import [`RESERVE`](super::RESERVE): takes the id of the buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError`] for a malformed call. What the guest may handle itself (the id exists) it reads
+    /// from its memory.
+    pub fn reserve(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
+        let page = self.page()?;
+        let answer = self.group.reserve(page.buf(memory)?);
+        page.answer(memory, text(answer))
+    }
+
+    /// The import [`OPEN`](super::OPEN): watches the range of the buffer and holds what it sees.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve); also [`AbiError::OpenKeys`].
+    pub fn open(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
+        let page = self.page()?;
+        let [id, from, to] = Keys::parse(page.buf(memory)?)?.three()?;
+        let answer = self.group.open(id, selector(from, to));
+        page.answer(memory, text(answer))
+    }
+
+    /// The import [`START`](super::START): delivers what an open watch held and will see.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve); also [`AbiError::NoRecv`].
+    pub fn start(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
+        let page = self.page()?;
+        if !self.can_receive {
+            return Err(AbiError::NoRecv);
+        }
+        let answer = self.group.start(page.buf(memory)?);
+        page.answer(memory, text(answer))
+    }
+
+    /// The import [`STOP`](super::STOP): ends a watch and frees its id, at once.
+    ///
+    /// When a callback of the watch is running on another instance of the group, the returned
+    /// future resolves at its end, and the caller of `stop` must not go on before. Inside of any
+    /// callback there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve).
+    pub fn stop(&mut self, memory: &mut [u8]) -> Result<Option<Stopping>, AbiError> {
+        let page = self.page()?;
+        let answer = self.group.stop(page.buf(memory)?, self.in_recv);
+        page.answer(memory, text(answer.as_ref().map(|_| ()).map_err(|error| *error)))?;
+        Ok(answer.unwrap_or(None).map(Stopping))
+    }
+
+    /// Waits until [`next_callback`](Self::next_callback) has something to look at.
+    ///
+    /// The future does not borrow and keeps nothing alive. It resolves at once when the guest has
+    /// ended, and never for a guest that does not watch.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let ready = self.group.ready().clone();
+        async move { ready.wait().await }
+    }
+
+    /// Takes the next callback that is due and puts its arguments into the guest's memory. The
+    /// caller then calls the export [`RECV`](super::RECV) and, when it returned, [`finish`](Self::finish);
+    /// when it did not return, it drops the [`Callback`] and the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`CallbackError`]: the arguments do not fit the guest's memory. The watch stays.
+    pub fn next_callback(&mut self, memory: &mut [u8]) -> Result<Option<Callback>, CallbackError> {
+        let Some(running) = self.group.next_callback() else {
+            return Ok(None);
+        };
+        self.page().and_then(|page| page.deliver(memory, running.id(), running.value())).map_err(
+            |error| CallbackError {
+                id: running.id().to_owned(),
+                value: running.value(),
+                cause: CallbackErrorCause::Abi(error),
+            },
+        )?;
+        self.in_recv = true;
+        Ok(Some(Callback { running }))
+    }
+
+    /// Ends a callback that returned. What the guest reported, if anything; its watch is closed
+    /// then and the id is free.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError`]: the guest's `err` variables are outside of its memory. Its watch is closed.
+    pub fn finish(
+        &mut self,
+        memory: &[u8],
+        callback: Callback,
+    ) -> Result<Option<String>, AbiError> {
+        self.in_recv = false;
+        let report = self.page().and_then(|page| page.report(memory));
+        if !matches!(report, Ok(None)) {
+            self.group.close(&callback.running);
+        }
+        report
+    }
+
+    fn page(&self) -> Result<Page, AbiError> {
+        self.page.ok_or(AbiError::NotAttached)
+    }
+}
+
+/// A callback that is due or running. Dropping it says that the callback has ended.
+#[derive(Debug)]
+pub struct Callback {
+    running: Running,
+}
+
+impl Callback {
+    /// The id of the watch.
+    #[must_use]
+    pub fn id(&self) -> &[u8] {
+        self.running.id()
+    }
+
+    /// The value: the first since the last callback of this watch was entered.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.running.value()
+    }
+}
+
+/// Resolves when the last callback of a stopped watch has ended.
+#[derive(Debug)]
+pub struct Stopping(oneshot::Receiver<()>);
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // The sender is dropped at the end of the callback, whichever way it ends.
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+/// The range of `open`. Source: ABI.md; an empty end, or one equal to the start, means the one key;
+/// an inverted range is accepted and matches nothing.
+fn selector(from: &[u8], to: &[u8]) -> Option<Selector> {
+    if to.is_empty() || from == to {
+        Some(Selector::key(from))
+    } else if from < to {
+        Some(Selector::range(from, to))
+    } else {
+        None
+    }
+}
+
+/// The exact error strings of the ABI; empty is success.
+fn text(answer: Result<(), WatchError>) -> &'static str {
+    match answer {
+        Ok(()) => "",
+        Err(WatchError::Exists) => "Watch exists",
+        Err(WatchError::NotFound) => "Watch not found",
+        Err(WatchError::AlreadyOpen) => "Watch already open",
+        Err(WatchError::Closed) => "Watch closed",
+        Err(WatchError::Limit) => "Watch limit reached",
+    }
+}

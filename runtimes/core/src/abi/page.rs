@@ -1,0 +1,130 @@
+//! The meta page: where a guest keeps the variables that arguments travel through.
+
+use super::AbiError;
+
+/// The addresses of a guest's variables. They never change; what they point to does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    buf: u32,
+    buf_cap: u32,
+    buf_len: u32,
+    err: u32,
+    err_cap: u32,
+    err_len: u32,
+    val: u32,
+}
+
+impl Page {
+    /// Reads the seven little-endian addresses at `address`.
+    pub(super) fn read(memory: &[u8], address: u32) -> Result<Self, AbiError> {
+        let mut slots = [0; 7];
+        let bytes = slice(memory, "the meta page", address, 28)?;
+        for (slot, bytes) in slots.iter_mut().zip(bytes.chunks_exact(4)) {
+            *slot = u32_le(bytes);
+        }
+        let [buf, buf_cap, buf_len, err, err_cap, err_len, val] = slots;
+        Ok(Self { buf, buf_cap, buf_len, err, err_cap, err_len, val })
+    }
+
+    /// What the guest put into its buffer.
+    pub(super) fn buf<'m>(&self, memory: &'m [u8]) -> Result<&'m [u8], AbiError> {
+        let len = read_u32(memory, "buf_len", self.buf_len)?;
+        let cap = read_u32(memory, "buf_cap", self.buf_cap)?;
+        if len > cap {
+            return Err(AbiError::BufferOverfull { len, cap });
+        }
+        slice(memory, "buf", self.buf, len)
+    }
+
+    /// The value to emit.
+    pub(super) fn val(&self, memory: &[u8]) -> Result<u64, AbiError> {
+        let bytes = slice(memory, "val", self.val, 8)?;
+        Ok(bytes.iter().rev().fold(0, |val, byte| val << 8 | u64::from(*byte)))
+    }
+
+    /// Answers a call: an empty text is success, a longer one than fits is cut.
+    pub(super) fn answer(&self, memory: &mut [u8], text: &str) -> Result<(), AbiError> {
+        let cap = read_u32(memory, "err_cap", self.err_cap)?;
+        let len = cap.min(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        slice_mut(memory, "err", self.err, len)?.copy_from_slice(&text.as_bytes()[..len as usize]);
+        write_u32(memory, "err_len", self.err_len, len)
+    }
+
+    /// Puts the arguments of a recv in place.
+    pub(super) fn deliver(&self, memory: &mut [u8], id: &[u8], value: u64) -> Result<(), AbiError> {
+        let cap = read_u32(memory, "buf_cap", self.buf_cap)?;
+        let len = u32::try_from(id.len())
+            .ok()
+            .filter(|len| *len <= cap)
+            .ok_or(AbiError::IdTooLong { id_bytes: id.len(), cap })?;
+        slice_mut(memory, "buf", self.buf, len)?.copy_from_slice(id);
+        write_u32(memory, "buf_len", self.buf_len, len)?;
+        slice_mut(memory, "val", self.val, 8)?.copy_from_slice(&value.to_le_bytes());
+        write_u32(memory, "err_len", self.err_len, 0)
+    }
+
+    /// What the guest reported at the end of a recv, if anything. A length beyond the capacity is
+    /// a report too, of the part that can be read.
+    pub(super) fn report(&self, memory: &[u8]) -> Result<Option<String>, AbiError> {
+        let len = read_u32(memory, "err_len", self.err_len)?;
+        if len == 0 {
+            return Ok(None);
+        }
+        let cap = read_u32(memory, "err_cap", self.err_cap)?;
+        let bytes = slice(memory, "err", self.err, len.min(cap).min(REPORT_BYTES))?;
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        if len > cap {
+            text.push_str(&format!(" (err_len is {len} but err_cap is {cap})"));
+        }
+        Ok(Some(text))
+    }
+}
+
+/// Bytes of a guest's report that are kept: a hostile guest could otherwise have the host copy all
+/// of its memory at every callback.
+const REPORT_BYTES: u32 = 4096;
+
+fn slice<'m>(
+    memory: &'m [u8],
+    what: &'static str,
+    address: u32,
+    bytes: u32,
+) -> Result<&'m [u8], AbiError> {
+    let start = address as usize;
+    memory.get(start..).and_then(|tail| tail.get(..bytes as usize)).ok_or(AbiError::OutOfBounds {
+        what,
+        address,
+        bytes,
+        memory_bytes: memory.len(),
+    })
+}
+
+fn slice_mut<'m>(
+    memory: &'m mut [u8],
+    what: &'static str,
+    address: u32,
+    bytes: u32,
+) -> Result<&'m mut [u8], AbiError> {
+    let memory_bytes = memory.len();
+    memory
+        .get_mut(address as usize..)
+        .and_then(|tail| tail.get_mut(..bytes as usize))
+        .ok_or(AbiError::OutOfBounds { what, address, bytes, memory_bytes })
+}
+
+fn read_u32(memory: &[u8], what: &'static str, address: u32) -> Result<u32, AbiError> {
+    slice(memory, what, address, 4).map(u32_le)
+}
+
+fn write_u32(
+    memory: &mut [u8],
+    what: &'static str,
+    address: u32,
+    value: u32,
+) -> Result<(), AbiError> {
+    slice_mut(memory, what, address, 4).map(|bytes| bytes.copy_from_slice(&value.to_le_bytes()))
+}
+
+fn u32_le(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}

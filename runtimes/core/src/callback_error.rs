@@ -1,0 +1,33 @@
+//! What went wrong in a callback.
+
+use crate::abi::AbiError;
+use crate::error::CallError;
+
+/// What went wrong in a callback. The watch named stays, unless the guest itself reported.
+#[derive(Debug, thiserror::Error)]
+#[error("recv of watch {:?} with value {value} failed: {cause}", String::from_utf8_lossy(id))]
+#[non_exhaustive]
+pub struct CallbackError {
+    /// The id of the watch.
+    pub id: Vec<u8>,
+    /// The value that was delivered.
+    pub value: u64,
+    /// What went wrong.
+    #[source]
+    pub cause: CallbackErrorCause,
+}
+
+/// How a callback failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallbackErrorCause {
+    /// The guest reported an error; its watch is closed and the id is free.
+    #[error("the guest reported `{0}`, and its watch was closed")]
+    Reported(String),
+    /// The callback did not return; its instance is gone.
+    #[error("{0}")]
+    Call(#[source] CallError),
+    /// The guest's memory could not take the arguments or give the report.
+    #[error("{0}")]
+    Abi(#[source] AbiError),
+}

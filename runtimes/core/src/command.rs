@@ -1,0 +1,57 @@
+//! A program that only wants WASI.
+
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_wasi::{Exit, Wasi};
+
+use crate::error::{CallError, InstantiateError, LoadError};
+use crate::guest::Guest;
+use crate::runtime::Runtime;
+
+/// Why a command did not run to its exit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The bytes are no module that the runtime can load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The module did not become a guest.
+    #[error(transparent)]
+    Instantiate(#[from] InstantiateError),
+    /// The program did not exit.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Loads a WASI command, runs it to its exit and returns what it said. The command has a bus of its
+/// own: who wants to see what it emits makes a [`Guest`].
+///
+/// # Cancel safety
+///
+/// Not cancel safe: dropping the future ends the program where it stands.
+///
+/// # Errors
+///
+/// [`RunError`]; an exit code other than 0 is none.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{Runtime, run_command};
+/// use rangewatch_wasi::{SharedBuffer, Wasi};
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// let out = SharedBuffer::new();
+/// let wasi = Wasi::builder().args(["hello.wasm"]).stdin("alice\nbob\n").stdout(out.clone()).build()?;
+/// let exit = run_command(runtime, wasm, wasi).await?;
+/// println!("{} said {}", exit.code(), out.to_string_lossy());
+/// # Ok(())
+/// # }
+/// ```
+pub async fn run_command<R: Runtime + ?Sized>(
+    runtime: &R,
+    wasm: &[u8],
+    wasi: Wasi,
+) -> Result<Exit, RunError> {
+    let module = runtime.load(wasm).await?;
+    let guest = Guest::builder(&module, &RangeWatchBus::new()).wasi(wasi).instantiate().await?;
+    Ok(guest.run().await?)
+}

@@ -1,0 +1,91 @@
+//! Functions of the embedder.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rangewatch_wasi::Exit;
+
+use super::{call, call_err, guest};
+use crate::{CallError, Runtime, Val};
+
+/// Closures of several signatures, one of which reads and writes memory.
+pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let listener = heard.clone();
+    let guest = guest(
+        runtime,
+        r#"(module
+            (import "env" "mix" (func $mix (param i32 i64 f32 f64) (result f64 i32)))
+            (import "env" "say" (func $say (param i32 i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 8) "hello")
+            (func (export "mix") (result f64 i32)
+                i32.const 1 i64.const 2 f32.const 3 f64.const 4 call $mix)
+            (func (export "say") (result i32)
+                i32.const 8 i32.const 5 call $say i32.const 8 i32.load8_u))"#,
+        |builder| {
+            builder
+                .host_function("env", "mix", |_cx, (a, b, c, d): (i32, u64, f32, f64)| {
+                    Ok((f64::from(a) + b as f64 + f64::from(c) + d, a))
+                })
+                .host_function("env", "say", move |cx, (at, len): (u32, u32)| {
+                    let text = &mut cx.memory()[at as usize..][..len as usize];
+                    listener.lock().push(String::from_utf8_lossy(text).into_owned());
+                    text[0] = b'j';
+                    Ok(())
+                })
+        },
+    )
+    .await;
+    assert_eq!(call(&guest, "mix", &[]).await, [Val::F64(10.0), Val::I32(1)]);
+    assert_eq!(call(&guest, "say", &[]).await, [Val::I32(i32::from(b'j'))]);
+    assert_eq!(*heard.lock(), ["hello"]);
+}
+
+/// The embedder's error comes back to the embedder as it was.
+pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime) {
+    let text = r#"(module
+        (import "env" "at_once" (func $at_once))
+        (import "env" "later" (func $later))
+        (func (export "at_once") call $at_once)
+        (func (export "later") call $later))"#;
+    for export in ["at_once", "later"] {
+        let guest = guest(runtime, text, |builder| {
+            builder
+                .host_function("env", "at_once", |_cx, ()| {
+                    Err::<(), _>(std::io::Error::other("no such luck").into())
+                })
+                .host_function_async("env", "later", |_cx, ()| {
+                    Box::pin(async {
+                        super::suspension::pending_once().await;
+                        Err::<(), _>(std::io::Error::other("no such luck").into())
+                    })
+                })
+        })
+        .await;
+        match call_err(&guest, export).await {
+            CallError::HostFunction { function, source, .. } => {
+                assert_eq!(function, format!("env.{export}"));
+                let source = source.downcast::<std::io::Error>().expect("the error that went in");
+                assert_eq!(source.to_string(), "no such luck");
+            }
+            error => panic!("{error}"),
+        }
+    }
+}
+
+/// A host function that fails with an `Exit` ends the guest as `proc_exit` does.
+pub async fn a_host_function_can_exit_the_guest(runtime: &dyn Runtime) {
+    let guest = guest(
+        runtime,
+        r#"(module (import "env" "exit" (func $exit)) (func (export "go") call $exit))"#,
+        |builder| {
+            builder.host_function("env", "exit", |_cx, ()| Err::<(), _>(Exit::new(3).into()))
+        },
+    )
+    .await;
+    match call_err(&guest, "go").await {
+        CallError::Exit { exit, .. } => assert_eq!(exit.code(), 3),
+        error => panic!("{error}"),
+    }
+}

@@ -1,0 +1,162 @@
+//! The suite that every backend passes, for the tests of a backend.
+//!
+//! A scenario is an async function over a `&dyn Runtime` that panics where the runtime falls short;
+//! [`conformance_tests!`](crate::conformance_tests) makes a test of each. The expectations are
+//! written out, so that two backends that pass behave alike.
+
+mod abi;
+mod calls;
+mod host_functions;
+mod imports;
+mod limits;
+mod pools;
+mod raw_guest;
+mod suspension;
+mod wasi;
+
+use std::future::Future;
+
+use rangewatch_bus::RangeWatchBus;
+
+use crate::{CallError, Guest, GuestBuilder, LoadError, Module, Runtime, Val};
+
+/// Runs a scenario on the current thread.
+pub fn run<F: Future>(scenario: F) -> F::Output {
+    futures::executor::block_on(scenario)
+}
+
+/// Each macro gives one group of scenarios to `$callback!($($args)* name, name, ..)`; a scenario
+/// that no group names is never used, which is an error in CI.
+macro_rules! groups {
+    ($($(#[$doc:meta])* $all:ident: $($module:ident { $($name:ident,)* })*;)*) => {
+        $($(pub use $module::{$($name),*};)*)*
+        $(
+            $(#[$doc])*
+            #[macro_export]
+            macro_rules! $all {
+                ($runtime:expr) => {
+                    $crate::conformance_test!($runtime; $($($name)*)*);
+                };
+            }
+        )*
+    };
+}
+
+groups! {
+    /// Makes a test of each scenario that needs a real engine, on the runtime that the expression
+    /// gives.
+    conformance_tests:
+    calls {
+        values_of_every_type_cross,
+        a_call_is_checked_before_the_guest_runs,
+        traps_have_a_kind,
+        g30_a_trapped_guest_is_gone_and_others_go_on,
+        nans_are_canonical,
+        memory_is_seen_between_calls_and_after_growth,
+    }
+    host_functions {
+        host_functions_see_values_and_memory,
+        a_host_error_is_the_source_of_the_call_error,
+        a_host_function_can_exit_the_guest,
+    }
+    imports {
+        the_profile_ends_where_engines_differ,
+        what_is_no_wasm_is_refused,
+        imports_nobody_provides_are_named,
+        abi_exports_are_asked_for,
+    }
+    limits {
+        memory_is_bounded,
+        fuel_ends_a_loop,
+        a_start_section_is_bounded_and_cannot_wait,
+        a_fuel_limit_needs_a_meter,
+    }
+    suspension {
+        an_async_host_function_suspends_the_guest,
+        g33_a_loop_yields_at_every_slice,
+        a_call_dropped_while_suspended_ends_the_instance,
+        a_call_dropped_between_slices_ends_the_instance,
+    }
+    wasi {
+        a_command_reads_prints_and_exits,
+        wasi_needs_a_context,
+    };
+    /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
+    /// too if it plays the part of [`RAW_GUEST`](crate::conformance::RAW_GUEST).
+    abi_tests:
+    abi {
+        keys_of_one_flush_are_one_emit,
+        every_row_of_the_state_machine_answers_as_written,
+        g25_values_held_between_open_and_start_arrive_as_the_first,
+        a_burst_delivers_its_first_value_once,
+        ranges_match_as_the_abi_says,
+        g30_malformed_buffers_trap_and_deliver_nothing,
+        g24_stop_inside_recv_takes_effect_after_it,
+        verbs_work_inside_recv,
+        an_emit_inside_recv_is_the_next_recv,
+        a_recv_that_reports_closes_its_watch,
+        g30_a_recv_that_traps_is_reported_and_loses_the_instance,
+        g23_dropping_a_guest_frees_its_watches,
+        ids_are_of_one_guest,
+        a_closed_bus_refuses_emits_and_watches,
+        watches_are_limited,
+        a_guest_that_cannot_receive_cannot_start,
+    }
+    pools {
+        g31_instances_in_flight_are_bounded,
+        g31_callbacks_of_one_watch_never_overlap,
+        stop_waits_for_a_recv_on_another_instance,
+        g24_two_recvs_that_stop_each_other_both_return,
+        a_pool_replaces_what_it_loses,
+        a_pump_ends_with_its_guest,
+        close_waits_for_the_running_recv,
+    };
+}
+
+/// One test per name. Used by the macros of the groups.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_test {
+    ($runtime:expr; $($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let runtime = $runtime;
+            $crate::conformance::run($crate::conformance::$name(&runtime));
+        }
+    )*};
+}
+
+pub use raw_guest::RAW_GUEST;
+
+async fn load(runtime: &dyn Runtime, wat: &str) -> Module {
+    try_load(runtime, wat).await.expect("the module is within the profile")
+}
+
+async fn try_load(runtime: &dyn Runtime, wat: &str) -> Result<Module, LoadError> {
+    runtime.load(&wat::parse_str(wat).expect("the text of the scenario is well formed")).await
+}
+
+/// A guest of a module text, on a bus that nobody watches, with what `configure` adds.
+async fn guest(
+    runtime: &dyn Runtime,
+    wat: &str,
+    configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+) -> Guest {
+    let module = load(runtime, wat).await;
+    configure(Guest::builder(&module, &RangeWatchBus::new()))
+        .instantiate()
+        .await
+        .expect("the guest of the scenario starts")
+}
+
+fn plain(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    builder
+}
+
+async fn call(guest: &Guest, export: &str, args: &[Val]) -> Vec<Val> {
+    guest.call(export, args).await.expect("the call of the scenario succeeds")
+}
+
+async fn call_err(guest: &Guest, export: &str) -> CallError {
+    guest.call(export, &[]).await.expect_err("the call of the scenario fails")
+}

@@ -1,0 +1,168 @@
+//! The watches of one owner: a guest with all of its instances.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
+
+use crate::ready::Ready;
+use crate::watch::{Polled, Running, Watch};
+
+/// One owner of watches. Ids are unique in it; its instances share it; its end frees everything.
+///
+/// Lock order: `watches`, then a watch's own, then the bus's. None is held while a guest runs.
+#[derive(Debug)]
+pub(crate) struct Group {
+    bus: RangeWatchBus,
+    watches: Mutex<HashMap<Box<[u8]>, Arc<Watch>>>,
+    max_watches: usize,
+    ready: Arc<Ready>,
+}
+
+/// What a guest is told about its call. The words are the ABI's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchError {
+    Exists,
+    NotFound,
+    AlreadyOpen,
+    Closed,
+    Limit,
+}
+
+impl Group {
+    pub(crate) fn new(bus: RangeWatchBus, max_watches: usize) -> Arc<Self> {
+        Arc::new(Self { bus, watches: Mutex::default(), max_watches, ready: Arc::default() })
+    }
+
+    pub(crate) fn bus(&self) -> &RangeWatchBus {
+        &self.bus
+    }
+
+    pub(crate) fn reserve(&self, id: &[u8]) -> Result<(), WatchError> {
+        let mut watches = self.watches.lock();
+        self.check_open()?;
+        if watches.contains_key(id) {
+            return Err(WatchError::Exists);
+        }
+        self.insert(&mut watches, id)?;
+        Ok(())
+    }
+
+    /// Opens a reserved or a new id. No selector: the watch is there and matches nothing.
+    pub(crate) fn open(&self, id: &[u8], selector: Option<Selector>) -> Result<(), WatchError> {
+        let mut watches = self.watches.lock();
+        self.check_open()?;
+        let watch = match watches.get(id) {
+            Some(watch) if watch.is_reserved() => watch.clone(),
+            Some(_) => return Err(WatchError::AlreadyOpen),
+            None => self.insert(&mut watches, id)?,
+        };
+        match self.bus.subscribe(selector.into_iter().collect::<Selectors>()).wake() {
+            Ok(subscription) => {
+                watch.open(subscription);
+                Ok(())
+            }
+            Err(_) => {
+                // Every selector that gets here is well formed: only a closed bus refuses.
+                watches.remove(id);
+                Err(WatchError::Closed)
+            }
+        }
+    }
+
+    pub(crate) fn start(&self, id: &[u8]) -> Result<(), WatchError> {
+        let watch = self.watches.lock().get(id).cloned();
+        match watch {
+            Some(watch) if watch.start() => Ok(()),
+            _ => Err(WatchError::NotFound),
+        }
+    }
+
+    /// Frees the id and ends its watch. A receiver when the caller has to wait for the end of a
+    /// running callback, which it has not when it is `in_recv` itself.
+    pub(crate) fn stop(
+        &self,
+        id: &[u8],
+        in_recv: bool,
+    ) -> Result<Option<oneshot::Receiver<()>>, WatchError> {
+        let watch = self.watches.lock().remove(id).ok_or(WatchError::NotFound)?;
+        Ok(watch.stop(!in_recv))
+    }
+
+    /// Ends the watch whose callback reported an error.
+    pub(crate) fn close(&self, running: &Running) {
+        self.forget(running.watch());
+        running.watch().stop(false);
+    }
+
+    /// The next callback that may be entered now.
+    pub(crate) fn next_callback(&self) -> Option<Running> {
+        while let Some(watch) = self.ready.pop() {
+            match watch.clone().poll() {
+                Polled::Callback(running) => return Some(running),
+                Polled::Nothing => {}
+                Polled::Closed => {
+                    self.forget(&watch);
+                    watch.stop(false);
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn ready(&self) -> &Arc<Ready> {
+        &self.ready
+    }
+
+    pub(crate) fn n_watches(&self) -> usize {
+        self.watches.lock().len()
+    }
+
+    /// Ends the owner: its ids, intervals and pending values are gone when this returns, and no
+    /// callback is entered any more.
+    pub(crate) fn end(&self) {
+        self.ready.end();
+        let watches = std::mem::take(&mut *self.watches.lock());
+        for watch in watches.into_values() {
+            watch.stop(false);
+        }
+    }
+
+    fn check_open(&self) -> Result<(), WatchError> {
+        // Under the lock of `watches`: an id that enters after the end would stay.
+        if self.ready.is_ended() || self.bus.is_closed() {
+            return Err(WatchError::Closed);
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &self,
+        watches: &mut HashMap<Box<[u8]>, Arc<Watch>>,
+        id: &[u8],
+    ) -> Result<Arc<Watch>, WatchError> {
+        if watches.len() >= self.max_watches {
+            return Err(WatchError::Limit);
+        }
+        let watch = Watch::reserved(id, self.ready.clone());
+        watches.insert(id.into(), watch.clone());
+        Ok(watch)
+    }
+
+    /// Removes this very watch; the id may have been taken anew.
+    fn forget(&self, watch: &Arc<Watch>) {
+        let mut watches = self.watches.lock();
+        if watches.get(watch.id()).is_some_and(|known| Arc::ptr_eq(known, watch)) {
+            watches.remove(watch.id());
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A subscription's waker is its watch: without this they would keep each other alive.
+        self.end();
+    }
+}

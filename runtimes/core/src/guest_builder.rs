@@ -1,0 +1,228 @@
+//! How a guest is configured and made.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_wasi::Wasi;
+
+use crate::abi;
+use crate::callback_error::CallbackError;
+use crate::error::InstantiateError;
+use crate::group::Group;
+use crate::guest::{Guest, Inner, OnCallbackError};
+use crate::host_function::{HostCx, HostError, HostFunction};
+use crate::imports;
+use crate::limits::Limits;
+use crate::module::Module;
+use crate::pool::Pool;
+use crate::val::Scalars;
+
+/// Configures a [`Guest`].
+///
+/// | setting | default |
+/// |---|---|
+/// | [`wasi`](Self::wasi) | none: a module that imports WASI is refused |
+/// | [`limits`](Self::limits) | [`Limits::default`] |
+/// | [`host_function`](Self::host_function) | none |
+/// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
+/// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
+#[must_use = "nothing happens before `instantiate`"]
+pub struct GuestBuilder<'a> {
+    module: &'a Module,
+    bus: &'a RangeWatchBus,
+    wasi: WasiSource,
+    limits: Limits,
+    functions: Vec<HostFunction>,
+    pool: Option<(u32, u32)>,
+    on_callback_error: OnCallbackError,
+}
+
+/// Where the WASI context of an instance comes from.
+pub(crate) enum WasiSource {
+    None,
+    Once(Mutex<Option<Wasi>>),
+    Each(Box<dyn Fn() -> Result<Wasi, HostError> + Send + Sync>),
+}
+
+impl WasiSource {
+    pub(crate) fn context(&self) -> Result<Wasi, InstantiateError> {
+        match self {
+            Self::None => {
+                Wasi::builder().build().map_err(|error| InstantiateError::Wasi(error.into()))
+            }
+            Self::Once(wasi) => wasi.lock().take().ok_or(InstantiateError::SharedWasi),
+            Self::Each(make) => make().map_err(InstantiateError::Wasi),
+        }
+    }
+}
+
+impl<'a> GuestBuilder<'a> {
+    pub(crate) fn new(module: &'a Module, bus: &'a RangeWatchBus) -> Self {
+        Self {
+            module,
+            bus,
+            wasi: WasiSource::None,
+            limits: Limits::default(),
+            functions: Vec::new(),
+            pool: None,
+            on_callback_error: Box::new(
+                |error| tracing::warn!(%error, "a guest's callback failed"),
+            ),
+        }
+    }
+
+    /// Gives the guest WASI preview1 with this context.
+    pub fn wasi(mut self, wasi: Wasi) -> Self {
+        self.wasi = WasiSource::Once(Mutex::new(Some(wasi)));
+        self
+    }
+
+    /// Gives every instance of a pool a WASI context of its own.
+    pub fn wasi_with(
+        mut self,
+        make: impl Fn() -> Result<Wasi, HostError> + Send + Sync + 'static,
+    ) -> Self {
+        self.wasi = WasiSource::Each(Box::new(make));
+        self
+    }
+
+    /// Bounds what the guest may use.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Provides an import by a closure that returns at once. Arguments and results are `()`, one of
+    /// `i32 u32 i64 u64 f32 f64`, or a tuple of up to eight of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// builder
+    ///     .host_function("env", "add", |_cx, (a, b): (i32, i32)| Ok(a.wrapping_add(b)))
+    ///     .host_function("env", "log", |cx, (at, len): (u32, u32)| {
+    ///         let end = at.checked_add(len).ok_or("the text wraps around")?;
+    ///         let text = cx.memory().get(at as usize..end as usize).ok_or("outside of memory")?;
+    ///         println!("{}", String::from_utf8_lossy(text));
+    ///         Ok(())
+    ///     })
+    /// # }
+    /// ```
+    pub fn host_function<A: Scalars, R: Scalars>(
+        mut self,
+        module: &str,
+        name: &str,
+        f: impl Fn(&mut dyn HostCx, A) -> Result<R, HostError> + Send + Sync + 'static,
+    ) -> Self {
+        self.functions.push(HostFunction::sync(module, name, f));
+        self
+    }
+
+    /// Provides an import by a closure that may wait; the guest is suspended meanwhile and holds
+    /// no thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// builder.host_function_async("env", "next", |_cx, ()| {
+    ///     Box::pin(async move {
+    ///         futures::future::ready(()).await; // a request, a timer, a lock
+    ///         Ok(7_i64)
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn host_function_async<A: Scalars, R: Scalars>(
+        mut self,
+        module: &str,
+        name: &str,
+        f: impl for<'c> Fn(&'c mut dyn HostCx, A) -> BoxFuture<'c, Result<R, HostError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.functions.push(HostFunction::asynchronous(module, name, f));
+        self
+    }
+
+    /// Provides an import by a function made elsewhere, of any signature.
+    pub fn host_function_object(mut self, function: HostFunction) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// Gives the guest up to `calls` instances for calls and up to `callbacks` more for callbacks,
+    /// so that callbacks cannot starve calls. Instances are made when they are needed, and made
+    /// anew when one is lost. They share watch ids but no memory: a guest that keeps state in its
+    /// memory wants none of this.
+    pub fn pool(mut self, calls: u32, callbacks: u32) -> Self {
+        self.pool = Some((calls, callbacks));
+        self
+    }
+
+    /// Hears of everything that goes wrong in a callback. Called on the thread of the pump.
+    pub fn on_callback_error(mut self, f: impl Fn(CallbackError) + Send + Sync + 'static) -> Self {
+        self.on_callback_error = Box::new(f);
+        self
+    }
+
+    /// Makes the guest: resolves its imports, instantiates it, runs its start section and, if it
+    /// exports it, `_initialize`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future makes no guest; what the start section emitted stays emitted.
+    ///
+    /// # Errors
+    ///
+    /// [`InstantiateError`].
+    pub async fn instantiate(self) -> Result<Guest, InstantiateError> {
+        let compiled = self.module.compiled();
+        let info = self.module.info_arc();
+        if self.limits.max_fuel_per_call().is_some() && !compiled.is_metered() {
+            return Err(InstantiateError::NotMetered { runtime: compiled.runtime() });
+        }
+        let pooled = self.pool.is_some();
+        if pooled && matches!(self.wasi, WasiSource::Once(_)) {
+            return Err(InstantiateError::SharedWasi);
+        }
+        let (calls, callbacks) = match self.pool {
+            None => (Pool::single(), None),
+            Some((0, _) | (_, 0)) => return Err(InstantiateError::EmptyPool),
+            Some((calls, callbacks)) => (Pool::renewable(calls), Some(Pool::renewable(callbacks))),
+        };
+        let has_wasi = !matches!(self.wasi, WasiSource::None);
+        let imports = imports::resolve(&info, self.functions, has_wasi)?;
+        let uses_abi = info.imports().iter().any(|import| import.module == abi::MODULE);
+        let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
+        let group = Group::new(self.bus.clone(), self.limits.max_watches());
+        let inner = Inner {
+            info,
+            linked,
+            limits: self.limits,
+            group,
+            wasi: self.wasi,
+            uses_abi,
+            calls,
+            callbacks,
+            on_callback_error: self.on_callback_error,
+        };
+        // One instance at once, pooled or not: what cannot start fails here and not at a call.
+        inner.calls.add_idle(inner.new_instance().await?);
+        Ok(Guest::new(inner))
+    }
+}
+
+impl fmt::Debug for GuestBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuestBuilder")
+            .field("limits", &self.limits)
+            .field("functions", &self.functions)
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}

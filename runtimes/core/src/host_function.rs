@@ -1,0 +1,212 @@
+//! Functions that an embedder gives to its guests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use rangewatch_wasi::Exit;
+
+use crate::abi::{AbiError, GuestAbi};
+use crate::error::HostTrap;
+use crate::val::{FuncType, Scalars, Val};
+
+/// Any error a host function may end with. The guest traps; the error reaches the caller as the
+/// source of [`CallError::HostFunction`](crate::CallError::HostFunction).
+pub type HostError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a host function sees of the guest that called it.
+pub trait HostCx: Send {
+    /// The guest's linear memory; empty when it exports none. The slice is valid for this borrow:
+    /// the guest may grow its memory between calls.
+    fn memory(&mut self) -> &mut [u8];
+
+    /// The memory together with the guest's half of the range-watch ABI.
+    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
+}
+
+/// A host function that returns at once. It runs on the thread of the guest's call and is not
+/// sliced: what may wait belongs into an [`AsyncHostFunction`].
+pub trait SyncHostFunction: Send + Sync + 'static {
+    /// Runs the function on arguments of its signature and returns results of its signature.
+    ///
+    /// # Errors
+    ///
+    /// Any error traps the guest.
+    fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostError>;
+}
+
+/// A host function that may wait. The guest is suspended meanwhile and holds no thread.
+pub trait AsyncHostFunction: Send + Sync + 'static {
+    /// Runs the function on arguments of its signature and returns results of its signature.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped with the guest's call; nothing after its current await runs then.
+    ///
+    /// # Errors
+    ///
+    /// Any error traps the guest.
+    fn call<'a>(
+        &'a self,
+        cx: &'a mut dyn HostCx,
+        args: &'a [Val],
+    ) -> BoxFuture<'a, Result<Vec<Val>, HostError>>;
+}
+
+/// One import of a guest, provided by the embedder.
+#[derive(Clone)]
+pub struct HostFunction {
+    module: Arc<str>,
+    name: Arc<str>,
+    ty: FuncType,
+    body: HostFunctionBody,
+}
+
+/// How a [`HostFunction`] runs.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_enums, reason = "a backend must serve every kind")]
+pub enum HostFunctionBody {
+    /// Returns at once.
+    Sync(Arc<dyn SyncHostFunction>),
+    /// May suspend the guest.
+    Async(Arc<dyn AsyncHostFunction>),
+}
+
+impl fmt::Debug for HostFunctionBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync(_) => "Sync",
+            Self::Async(_) => "Async",
+        })
+    }
+}
+
+impl HostFunction {
+    /// A function of any signature, from an implementation of one of the two traits.
+    pub fn new(module: &str, name: &str, ty: FuncType, body: HostFunctionBody) -> Self {
+        Self { module: module.into(), name: name.into(), ty, body }
+    }
+
+    /// A function that returns at once, from a closure over typed arguments.
+    pub fn sync<A: Scalars, R: Scalars>(
+        module: &str,
+        name: &str,
+        f: impl Fn(&mut dyn HostCx, A) -> Result<R, HostError> + Send + Sync + 'static,
+    ) -> Self {
+        let ty = FuncType::new(A::types(), R::types());
+        let body = Typed { f, signature: std::marker::PhantomData::<fn(A) -> R> };
+        Self::new(module, name, ty, HostFunctionBody::Sync(Arc::new(body)))
+    }
+
+    /// A function that may wait, from a closure over typed arguments.
+    pub fn asynchronous<A: Scalars, R: Scalars>(
+        module: &str,
+        name: &str,
+        f: impl for<'a> Fn(&'a mut dyn HostCx, A) -> BoxFuture<'a, Result<R, HostError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let ty = FuncType::new(A::types(), R::types());
+        let body = TypedAsync { f, signature: std::marker::PhantomData::<fn(A) -> R> };
+        Self::new(module, name, ty, HostFunctionBody::Async(Arc::new(body)))
+    }
+
+    /// The import module, `env` in `(import "env" "now_ms" ..)`.
+    #[must_use]
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
+    /// The import name, `now_ms` in `(import "env" "now_ms" ..)`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The signature.
+    #[must_use]
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    /// What the guest's call ends with when this function failed: a backend passes it through its
+    /// engine and gives it back as [`Failure::Host`](crate::Failure::Host).
+    ///
+    /// An error that is an [`Exit`] ends the guest as `proc_exit` does.
+    #[must_use]
+    pub fn trap(&self, error: HostError) -> HostTrap {
+        let error = match error.downcast::<Exit>() {
+            Ok(exit) => return HostTrap::Exit(*exit),
+            Err(error) => error,
+        };
+        match error.downcast::<AbiError>() {
+            Ok(error) => HostTrap::Abi(*error),
+            Err(source) => {
+                HostTrap::Function { function: format!("{}.{}", self.module, self.name), source }
+            }
+        }
+    }
+
+    /// What instantiation ends with when the start section calls this function although it may
+    /// wait: not every engine can suspend a start section, so none does.
+    #[must_use]
+    pub fn in_start(&self) -> HostTrap {
+        self.trap("it may wait, and a start section cannot: call it from an export".into())
+    }
+
+    /// How it runs.
+    #[must_use]
+    pub fn body(&self) -> &HostFunctionBody {
+        &self.body
+    }
+}
+
+impl fmt::Debug for HostFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}: {} ({:?})", self.module, self.name, self.ty, self.body)
+    }
+}
+
+struct Typed<F, A, R> {
+    f: F,
+    signature: std::marker::PhantomData<fn(A) -> R>,
+}
+
+impl<F, A: Scalars, R: Scalars> SyncHostFunction for Typed<F, A, R>
+where
+    F: Fn(&mut dyn HostCx, A) -> Result<R, HostError> + Send + Sync + 'static,
+{
+    fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostError> {
+        let args = A::from_vals(args).ok_or(SIGNATURE_BROKEN)?;
+        (self.f)(cx, args).map(R::into_vals)
+    }
+}
+
+struct TypedAsync<F, A, R> {
+    f: F,
+    signature: std::marker::PhantomData<fn(A) -> R>,
+}
+
+impl<F, A: Scalars, R: Scalars> AsyncHostFunction for TypedAsync<F, A, R>
+where
+    F: for<'a> Fn(&'a mut dyn HostCx, A) -> BoxFuture<'a, Result<R, HostError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    fn call<'a>(
+        &'a self,
+        cx: &'a mut dyn HostCx,
+        args: &'a [Val],
+    ) -> BoxFuture<'a, Result<Vec<Val>, HostError>> {
+        let Some(args) = A::from_vals(args) else {
+            return Box::pin(std::future::ready(Err(SIGNATURE_BROKEN.into())));
+        };
+        let call = (self.f)(cx, args);
+        Box::pin(async move { call.await.map(R::into_vals) })
+    }
+}
+
+/// Unreachable with a backend that keeps to the seam: it declares the signature that it calls.
+const SIGNATURE_BROKEN: &str = "the backend passed arguments of another signature";

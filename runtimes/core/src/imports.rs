@@ -1,0 +1,148 @@
+//! Who provides a module's imports. Decided here, once, so that every engine says the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use rangewatch_wasi as wasi;
+
+use crate::abi;
+use crate::error::InstantiateError;
+use crate::host_function::{AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody};
+use crate::module::{ExternType, ModuleInfo};
+use crate::runtime::Imports;
+use crate::val::{FuncType, Val, ValType};
+
+/// The imports of generation 1, all of them `() -> ()`.
+const ABI_IMPORTS: [&str; 5] = [abi::FLUSH, abi::RESERVE, abi::OPEN, abi::START, abi::STOP];
+
+/// Checks that everything a module imports is provided, with the right type, and gives what the
+/// backend is to link.
+pub(crate) fn resolve(
+    info: &ModuleInfo,
+    mut functions: Vec<HostFunction>,
+    has_wasi: bool,
+) -> Result<Imports, InstantiateError> {
+    let mut provided = HashMap::new();
+    for name in ABI_IMPORTS {
+        provided.insert((abi::MODULE, name), FuncType::default());
+    }
+    if has_wasi {
+        for function in wasi::FUNCTIONS {
+            provided.insert((wasi::MODULE, function.name()), wasi_type(function));
+        }
+    }
+    for function in &functions {
+        let name = || (function.module().to_owned(), function.name().to_owned());
+        let ty = function.ty();
+        if ty.params().iter().chain(ty.results()).any(|ty| *ty == ValType::Other) {
+            let (module, name) = name();
+            return Err(InstantiateError::HostFunctionType { module, name, ty: ty.clone() });
+        }
+        if provided.insert((function.module(), function.name()), ty.clone()).is_some() {
+            let (module, name) = name();
+            return Err(InstantiateError::DuplicateHostFunction { module, name });
+        }
+    }
+    let mut uses_abi = false;
+    for import in info.imports() {
+        let name = || (import.module.clone(), import.name.clone());
+        match provided.get(&(import.module.as_str(), import.name.as_str())) {
+            None => {
+                let (module, name) = name();
+                let (ty, hint) = (import.ty.clone(), hint(&module, &name, has_wasi));
+                return Err(InstantiateError::UnknownImport { module, name, ty, hint });
+            }
+            Some(ty) if import.ty != ExternType::Func(ty.clone()) => {
+                let (module, name) = name();
+                return Err(InstantiateError::ImportType {
+                    module,
+                    name,
+                    provided: ExternType::Func(ty.clone()),
+                    wanted: import.ty.clone(),
+                });
+            }
+            Some(_) => {}
+        }
+        uses_abi |= import.module == abi::MODULE;
+    }
+    if uses_abi {
+        check_exports(info)?;
+    }
+    drop(provided);
+    functions.push(HostFunction::new(
+        abi::MODULE,
+        abi::STOP,
+        FuncType::default(),
+        HostFunctionBody::Async(Arc::new(Stop)),
+    ));
+    Ok(Imports { wasi: has_wasi, functions })
+}
+
+fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
+    let page = FuncType::new([], [ValType::I32]);
+    if !info.exports_memory() {
+        return Err(InstantiateError::AbiExport { missing: "`memory`, its linear memory" });
+    }
+    if info.func(abi::PAGE) != Some(&page) {
+        return Err(InstantiateError::AbiExport {
+            missing: "`__range_watch`, a function () -> (i32) that returns the address of the meta page",
+        });
+    }
+    match info.func(abi::RECV) {
+        Some(ty) if *ty != FuncType::default() => Err(InstantiateError::AbiExport {
+            missing: "`__range_watch_recv` as a function () -> ()",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn wasi_type(function: &wasi::FunctionSignature) -> FuncType {
+    let params: Vec<_> = function
+        .params()
+        .iter()
+        .map(|param| match param {
+            wasi::ValueType::I32 => ValType::I32,
+            wasi::ValueType::I64 => ValType::I64,
+            _ => ValType::Other,
+        })
+        .collect();
+    let results = if function.returns_errno() { vec![ValType::I32] } else { vec![] };
+    FuncType::new(params, results)
+}
+
+fn hint(module: &str, name: &str, has_wasi: bool) -> &'static str {
+    if module == abi::LATER_MODULE || (module == abi::MODULE && name == abi::LATER_IMPORT) {
+        "the guest was built for a later generation of the range-watch ABI; \
+         build it with the SDK of generation 1"
+    } else if module == abi::MODULE {
+        "the range-watch ABI has no function of this name"
+    } else if module == wasi::MODULE && !has_wasi {
+        "it is a function of WASI: give the guest a context with `.wasi(..)`"
+    } else if module == wasi::MODULE {
+        "WASI preview1 has no function of this name"
+    } else if module.starts_with("wasi") {
+        "only WASI preview1 (`wasi_snapshot_preview1`) is provided: build the guest for it"
+    } else {
+        "provide it with `.host_function(..)`"
+    }
+}
+
+/// The ABI's `stop`: the one of its functions that may have to wait.
+struct Stop;
+
+impl AsyncHostFunction for Stop {
+    fn call<'a>(
+        &'a self,
+        cx: &'a mut dyn HostCx,
+        _args: &'a [Val],
+    ) -> BoxFuture<'a, Result<Vec<Val>, HostError>> {
+        Box::pin(async move {
+            let (memory, abi) = cx.memory_and_abi();
+            if let Some(stopping) = abi.stop(memory)? {
+                stopping.await;
+            }
+            Ok(Vec::new())
+        })
+    }
+}

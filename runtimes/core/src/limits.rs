@@ -1,0 +1,117 @@
+//! What one guest may use.
+
+/// Bounds on one guest: fuel per call, memory, tables, watches.
+///
+/// The defaults keep a broken guest from harming its host, and leave room for an ordinary one.
+/// Fuel is counted in the engine's own units, about one per wasm instruction; the same number
+/// lasts for different stretches of work on different engines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    fuel_per_call: Option<u64>,
+    fuel_slice: u64,
+    memory_bytes: usize,
+    table_elements: usize,
+    watches: usize,
+}
+
+impl Limits {
+    /// Fuel of one slice unless set: about a tenth of a millisecond of compiled code, some
+    /// milliseconds of interpreted code. Without slices a guest that loops would hold an executor
+    /// thread.
+    pub const DEFAULT_FUEL_SLICE: u64 = 100_000;
+    /// Bytes of linear memory unless set: 256 MiB. A guest could otherwise take 4 GiB.
+    pub const DEFAULT_MEMORY_BYTES: usize = 256 << 20;
+    /// Elements per table unless set. A table element costs the host 8 to 16 bytes.
+    pub const DEFAULT_TABLE_ELEMENTS: usize = 1 << 20;
+    /// Watches of one guest unless set. Each costs the host some hundred bytes and its id.
+    pub const DEFAULT_WATCHES: usize = 100_000;
+
+    /// Fuel of the start section unless [`fuel_per_call`](Self::fuel_per_call) says otherwise. An
+    /// interpreter cannot suspend a start section: a loop in it would hold the thread for ever.
+    pub const DEFAULT_START_FUEL: u64 = 1_000_000_000;
+
+    /// Fuel that one call may burn, the start section and `_initialize` included; a call that
+    /// burns more ends as [`TrapKind::OutOfFuel`](crate::TrapKind::OutOfFuel). Unlimited unless set.
+    #[must_use]
+    pub fn fuel_per_call(mut self, fuel: u64) -> Self {
+        self.fuel_per_call = Some(fuel);
+        self
+    }
+
+    /// Fuel between two points where the guest yields to the executor. Zero counts as one.
+    #[must_use]
+    pub fn fuel_slice(mut self, fuel: u64) -> Self {
+        self.fuel_slice = fuel.max(1);
+        self
+    }
+
+    /// Bytes that the linear memory may hold. Growing beyond fails inside the guest (`memory.grow`
+    /// returns -1); a module that starts larger is not instantiated.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: usize) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Elements that each table may hold.
+    #[must_use]
+    pub fn table_elements(mut self, elements: usize) -> Self {
+        self.table_elements = elements;
+        self
+    }
+
+    /// Watches that the guest may hold at once, in all states together.
+    #[must_use]
+    pub fn watches(mut self, watches: usize) -> Self {
+        self.watches = watches;
+        self
+    }
+
+    /// The bound on the fuel of one call, if any.
+    #[must_use]
+    pub fn max_fuel_per_call(&self) -> Option<u64> {
+        self.fuel_per_call
+    }
+
+    /// The bound on the fuel of the start section.
+    #[must_use]
+    pub fn start_fuel(&self) -> u64 {
+        self.fuel_per_call.unwrap_or(Self::DEFAULT_START_FUEL)
+    }
+
+    /// The fuel of one slice, at least 1.
+    #[must_use]
+    pub fn max_fuel_slice(&self) -> u64 {
+        self.fuel_slice
+    }
+
+    /// The bound on linear memory, in bytes.
+    #[must_use]
+    pub fn max_memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// The bound on each table, in elements.
+    #[must_use]
+    pub fn max_table_elements(&self) -> usize {
+        self.table_elements
+    }
+
+    /// The bound on watches.
+    #[must_use]
+    pub fn max_watches(&self) -> usize {
+        self.watches
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel_per_call: None,
+            fuel_slice: Self::DEFAULT_FUEL_SLICE,
+            memory_bytes: Self::DEFAULT_MEMORY_BYTES,
+            table_elements: Self::DEFAULT_TABLE_ELEMENTS,
+            watches: Self::DEFAULT_WATCHES,
+        }
+    }
+}

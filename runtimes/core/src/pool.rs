@@ -1,0 +1,120 @@
+//! The instances of a guest.
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::error::CallError;
+use crate::guest::Inner;
+use crate::runtime::Instance;
+
+/// A bounded number of instances, lent one call at a time in the order of asking.
+pub(crate) struct Pool {
+    permits: Semaphore,
+    size: u32,
+    idle: Mutex<Vec<Box<dyn Instance>>>,
+    /// Whether a lost instance is replaced. The single instance of a guest is not: its memory is
+    /// the guest's state.
+    renewable: bool,
+    gone: Mutex<Option<String>>,
+}
+
+impl Pool {
+    /// Room for one instance, which [`add_idle`](Self::add_idle) brings.
+    pub(crate) fn single() -> Self {
+        Self::new(1, false)
+    }
+
+    /// Room for `size` instances, made when they are needed.
+    pub(crate) fn renewable(size: u32) -> Self {
+        Self::new(size, true)
+    }
+
+    fn new(size: u32, renewable: bool) -> Self {
+        Self {
+            permits: Semaphore::new(size as usize),
+            size,
+            idle: Mutex::default(),
+            renewable,
+            gone: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+
+    pub(crate) fn add_idle(&self, instance: Box<dyn Instance>) {
+        self.idle.lock().push(instance);
+    }
+
+    /// Waits for a place, then takes an idle instance or makes one. The place comes first: no
+    /// instance exists without one.
+    pub(crate) async fn lease<'a>(
+        &'a self,
+        guest: &Inner,
+        export: &str,
+    ) -> Result<Lease<'a>, CallError> {
+        let permit = self
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| CallError::Gone { reason: "it was closed".to_owned() })?;
+        let idle = self.idle.lock().pop();
+        let instance = match idle {
+            Some(instance) => instance,
+            None if self.renewable => guest.new_instance().await.map_err(|source| {
+                CallError::Instantiate { export: export.to_owned(), source: Box::new(source) }
+            })?,
+            None => {
+                let reason = self.gone.lock().clone().unwrap_or_default();
+                return Err(CallError::Gone { reason });
+            }
+        };
+        let reason = format!("a call of `{export}` was dropped before it returned");
+        Ok(Lease { pool: self, instance: Some(instance), reason, _permit: permit })
+    }
+
+    /// Waits until no instance is lent, and drops them all.
+    pub(crate) async fn close(&self) {
+        if let Ok(all) = self.permits.acquire_many(self.size).await {
+            all.forget();
+        }
+        self.permits.close();
+        self.idle.lock().clear();
+    }
+}
+
+/// An instance on loan. Dropped without being given back, the instance is dropped: a call that
+/// failed or was dropped midway has left its memory in a state that nobody knows.
+pub(crate) struct Lease<'a> {
+    pool: &'a Pool,
+    instance: Option<Box<dyn Instance>>,
+    reason: String,
+    // After the instance in drop order: the place is free when the instance is gone.
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Lease<'_> {
+    pub(crate) fn instance(&mut self) -> &mut dyn Instance {
+        &mut **self.instance.as_mut().expect("only giving back takes it, which takes the lease")
+    }
+
+    pub(crate) fn give_back(mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.pool.idle.lock().push(instance);
+        }
+    }
+
+    /// Drops the instance and says why.
+    pub(crate) fn lose(mut self, why: &impl ToString) {
+        self.reason = why.to_string();
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.instance.take().is_some() && !self.pool.renewable {
+            *self.pool.gone.lock() = Some(std::mem::take(&mut self.reason));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Values and types that cross the border between host and guest.
+
+use std::fmt;
+
+/// A value passed to or returned from a guest.
+///
+/// References and vectors do not cross: a guest may use them inside, but a call whose signature
+/// holds one is refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the profile fixes the types that may cross")]
+pub enum Val {
+    /// A 32-bit integer; its sign is in the eye of the beholder.
+    I32(i32),
+    /// A 64-bit integer.
+    I64(i64),
+    /// A 32-bit float.
+    F32(f32),
+    /// A 64-bit float.
+    F64(f64),
+}
+
+impl Val {
+    /// The type of this value.
+    #[must_use]
+    pub const fn ty(&self) -> ValType {
+        match self {
+            Self::I32(_) => ValType::I32,
+            Self::I64(_) => ValType::I64,
+            Self::F32(_) => ValType::F32,
+            Self::F64(_) => ValType::F64,
+        }
+    }
+
+    /// The zero of a type: what a result slot holds before a call fills it. `None` for a type
+    /// that does not cross.
+    #[must_use]
+    pub const fn zero(ty: ValType) -> Option<Self> {
+        match ty {
+            ValType::I32 => Some(Self::I32(0)),
+            ValType::I64 => Some(Self::I64(0)),
+            ValType::F32 => Some(Self::F32(0.0)),
+            ValType::F64 => Some(Self::F64(0.0)),
+            ValType::Other => None,
+        }
+    }
+}
+
+/// The type of a [`Val`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the profile fixes the types that may cross")]
+pub enum ValType {
+    /// A 32-bit integer.
+    I32,
+    /// A 64-bit integer.
+    I64,
+    /// A 32-bit float.
+    F32,
+    /// A 64-bit float.
+    F64,
+    /// A type that lives inside a guest only: `v128`, or a reference.
+    Other,
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Other => "(v128 or reference)",
+        })
+    }
+}
+
+/// The signature of a function: `(i32, i64) -> (i32)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FuncType {
+    params: Box<[ValType]>,
+    results: Box<[ValType]>,
+}
+
+impl FuncType {
+    /// A signature of these parameters and results.
+    #[must_use]
+    pub fn new(params: impl Into<Box<[ValType]>>, results: impl Into<Box<[ValType]>>) -> Self {
+        Self { params: params.into(), results: results.into() }
+    }
+
+    /// The types of the parameters, in order.
+    #[must_use]
+    pub fn params(&self) -> &[ValType] {
+        &self.params
+    }
+
+    /// The types of the results, in order.
+    #[must_use]
+    pub fn results(&self) -> &[ValType] {
+        &self.results
+    }
+
+    /// Whether `args` may be passed to a function of this signature.
+    #[must_use]
+    pub fn accepts(&self, args: &[Val]) -> bool {
+        args.iter().map(Val::ty).eq(self.params.iter().copied())
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", TypeList(&self.params), TypeList(&self.results))
+    }
+}
+
+/// A list of types as people read it: `(i32, i64)`.
+pub(crate) struct TypeList<'a>(pub(crate) &'a [ValType]);
+
+impl fmt::Display for TypeList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
+        for (i, ty) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{ty}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A Rust type that stands for one [`Val`]: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`.
+///
+/// Unsigned integers share the bits of the signed ones, as in wasm itself.
+pub trait Scalar: Copy + Send + 'static {
+    /// The wasm type.
+    const TYPE: ValType;
+    /// As a value.
+    fn into_val(self) -> Val;
+    /// From a value; `None` when it is of another type.
+    fn from_val(val: Val) -> Option<Self>;
+}
+
+macro_rules! scalar {
+    ($($rust:ty => $variant:ident as $inner:ty),*) => {$(
+        impl Scalar for $rust {
+            const TYPE: ValType = ValType::$variant;
+            fn into_val(self) -> Val {
+                Val::$variant(self as $inner)
+            }
+            fn from_val(val: Val) -> Option<Self> {
+                match val {
+                    Val::$variant(inner) => Some(inner as Self),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+scalar!(i32 => I32 as i32, u32 => I32 as i32, i64 => I64 as i64, u64 => I64 as i64, f32 => F32 as f32, f64 => F64 as f64);
+
+/// What a host function takes or returns: `()`, a [`Scalar`], or a tuple of up to eight.
+pub trait Scalars: Sized + Send + 'static {
+    /// The wasm types, in order.
+    fn types() -> Vec<ValType>;
+    /// As values.
+    fn into_vals(self) -> Vec<Val>;
+    /// From values; `None` when number or types differ.
+    fn from_vals(vals: &[Val]) -> Option<Self>;
+}
+
+impl<S: Scalar> Scalars for S {
+    fn types() -> Vec<ValType> {
+        vec![S::TYPE]
+    }
+    fn into_vals(self) -> Vec<Val> {
+        vec![self.into_val()]
+    }
+    fn from_vals(vals: &[Val]) -> Option<Self> {
+        match vals {
+            [val] => S::from_val(*val),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! scalars {
+    ($($name:ident)*) => {
+        impl<$($name: Scalar),*> Scalars for ($($name,)*) {
+            fn types() -> Vec<ValType> {
+                vec![$($name::TYPE),*]
+            }
+            fn into_vals(self) -> Vec<Val> {
+                #[expect(non_snake_case, reason = "one name for a type parameter and its value")]
+                let ($($name,)*) = self;
+                vec![$($name.into_val()),*]
+            }
+            fn from_vals(vals: &[Val]) -> Option<Self> {
+                #[expect(non_snake_case, reason = "one name for a type parameter and its value")]
+                let [$($name),*] = vals else {
+                    return None;
+                };
+                Some(($($name::from_val(*$name)?,)*))
+            }
+        }
+    };
+}
+impl Scalars for () {
+    fn types() -> Vec<ValType> {
+        Vec::new()
+    }
+    fn into_vals(self) -> Vec<Val> {
+        Vec::new()
+    }
+    fn from_vals(vals: &[Val]) -> Option<Self> {
+        vals.is_empty().then_some(())
+    }
+}
+scalars!(A);
+scalars!(A B);
+scalars!(A B C);
+scalars!(A B C D);
+scalars!(A B C D E);
+scalars!(A B C D E F);
+scalars!(A B C D E F G);
+scalars!(A B C D E F G H);

@@ -1,0 +1,104 @@
+//! Values, types and errors, translated.
+
+use std::fmt;
+
+use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use wasmi::errors::HostError;
+use wasmi::{Error, F32, F64, TrapCode};
+
+/// A [`HostTrap`] as an error of wasmi.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a wrapper that only exists to carry another crate's trait"
+)]
+pub struct Trap(pub HostTrap);
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl HostError for Trap {}
+
+/// What a function of this crate ended a guest's call with: an exit, a misuse of the ABI. `None`
+/// for an error of wasmi or of somebody else.
+#[must_use]
+pub fn host_trap(error: &Error) -> Option<&HostTrap> {
+    error.downcast_ref::<Trap>().map(|trap| &trap.0)
+}
+
+pub(crate) fn trap(trap: HostTrap) -> Error {
+    Error::host(Trap(trap))
+}
+
+pub(crate) fn failure(error: Error) -> Failure {
+    if error.downcast_ref::<Trap>().is_some() {
+        if let Some(Trap(trap)) = error.downcast::<Trap>() {
+            return Failure::Host(trap);
+        }
+        unreachable!("the error was of this type a line ago");
+    }
+    match error.as_trap_code() {
+        Some(code) => Failure::Trap { kind: trap_kind(code), source: error.into() },
+        None => Failure::Engine(error.into()),
+    }
+}
+
+fn trap_kind(code: TrapCode) -> TrapKind {
+    match code {
+        TrapCode::UnreachableCodeReached => TrapKind::Unreachable,
+        TrapCode::MemoryOutOfBounds => TrapKind::MemoryOutOfBounds,
+        TrapCode::TableOutOfBounds => TrapKind::TableOutOfBounds,
+        TrapCode::IndirectCallToNull => TrapKind::NullFunction,
+        TrapCode::BadSignature => TrapKind::BadSignature,
+        TrapCode::IntegerOverflow => TrapKind::IntegerOverflow,
+        TrapCode::IntegerDivisionByZero => TrapKind::DivisionByZero,
+        TrapCode::BadConversionToInteger => TrapKind::BadConversion,
+        TrapCode::StackOverflow => TrapKind::StackOverflow,
+        TrapCode::OutOfFuel => TrapKind::OutOfFuel,
+        _ => TrapKind::Other,
+    }
+}
+
+pub(crate) fn to_wasmi(val: &Val) -> wasmi::Val {
+    match *val {
+        Val::I32(val) => wasmi::Val::I32(val),
+        Val::I64(val) => wasmi::Val::I64(val),
+        Val::F32(val) => wasmi::Val::F32(F32::from_bits(val.to_bits())),
+        Val::F64(val) => wasmi::Val::F64(F64::from_bits(val.to_bits())),
+    }
+}
+
+/// `None` for a value that does not cross; core lets no signature with one through.
+pub(crate) fn from_wasmi(val: &wasmi::Val) -> Option<Val> {
+    match val {
+        wasmi::Val::I32(val) => Some(Val::I32(*val)),
+        wasmi::Val::I64(val) => Some(Val::I64(*val)),
+        wasmi::Val::F32(val) => Some(Val::F32(f32::from_bits(val.to_bits()))),
+        wasmi::Val::F64(val) => Some(Val::F64(f64::from_bits(val.to_bits()))),
+        _ => None,
+    }
+}
+
+pub(crate) fn vals(vals: &[wasmi::Val]) -> Vec<Val> {
+    vals.iter().filter_map(from_wasmi).collect()
+}
+
+/// `None` for a type that does not cross; core lets no signature with one through.
+pub(crate) fn func_type(ty: &FuncType) -> Option<wasmi::FuncType> {
+    let convert = |types: &[ValType]| -> Option<Vec<wasmi::ValType>> {
+        types
+            .iter()
+            .map(|ty| match ty {
+                ValType::I32 => Some(wasmi::ValType::I32),
+                ValType::I64 => Some(wasmi::ValType::I64),
+                ValType::F32 => Some(wasmi::ValType::F32),
+                ValType::F64 => Some(wasmi::ValType::F64),
+                ValType::Other => None,
+            })
+            .collect()
+    };
+    Some(wasmi::FuncType::new(convert(ty.params())?, convert(ty.results())?))
+}

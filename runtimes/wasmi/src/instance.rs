@@ -1,0 +1,212 @@
+//! An instance, and how its calls are suspended and resumed.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use rangewatch_runtime::abi::GuestAbi;
+use rangewatch_runtime::{
+    Failure, GuestState, HostCx, HostFunction, HostFunctionBody, Instance, Limits, TrapKind, Val,
+};
+use wasmi::errors::HostError;
+use wasmi::{Caller, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits, TrapCode};
+
+use crate::convert::{failure, to_wasmi, vals};
+use crate::linker::memory_and_data;
+
+/// The data of a store of ours.
+pub(crate) struct State {
+    guest: GuestState,
+    /// The exported memory, looked up once at instantiation. The handle stays valid when the memory
+    /// grows; a slice would not.
+    memory: Option<Memory>,
+    bounds: StoreLimits,
+}
+
+impl State {
+    pub(crate) fn new(guest: GuestState, bounds: StoreLimits) -> Self {
+        Self { guest, memory: None, bounds }
+    }
+
+    pub(crate) fn guest(&mut self) -> &mut GuestState {
+        &mut self.guest
+    }
+
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: Option<Memory>) {
+        self.memory = memory;
+    }
+
+    pub(crate) fn bounds(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.bounds
+    }
+}
+
+/// What a host function sees: of a running call, or of a suspended one.
+pub(crate) struct Cx<C>(pub(crate) C);
+
+impl HostCx for Cx<Caller<'_, State>> {
+    fn memory(&mut self) -> &mut [u8] {
+        let memory = self.0.data().memory;
+        memory_and_data(&mut self.0, memory).0
+    }
+
+    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+        let memory = self.0.data().memory;
+        let (memory, state) = memory_and_data(&mut self.0, memory);
+        (memory, state.guest.abi())
+    }
+}
+
+impl HostCx for Cx<&mut Store<State>> {
+    fn memory(&mut self) -> &mut [u8] {
+        let memory = self.0.data().memory;
+        memory_and_data(self.0, memory).0
+    }
+
+    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+        let memory = self.0.data().memory;
+        let (memory, state) = memory_and_data(self.0, memory);
+        (memory, state.guest.abi())
+    }
+}
+
+/// The trap by which an asynchronous host function leaves the interpreter, so that it can be
+/// awaited outside; the call is resumed with its results.
+#[derive(Debug)]
+pub(crate) struct Suspend {
+    pub(crate) function: usize,
+    pub(crate) args: Vec<Val>,
+}
+
+impl fmt::Display for Suspend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an asynchronous host function was called where a call cannot be suspended")
+    }
+}
+
+impl HostError for Suspend {}
+
+pub(crate) struct WasmiInstance {
+    store: Store<State>,
+    instance: wasmi::Instance,
+    functions: Box<[HostFunction]>,
+    /// `None` when the engine counts no fuel.
+    limits: Option<Limits>,
+}
+
+impl WasmiInstance {
+    pub(crate) fn new(
+        store: Store<State>,
+        instance: wasmi::Instance,
+        functions: Box<[HostFunction]>,
+        limits: Option<Limits>,
+    ) -> Self {
+        Self { store, instance, functions, limits }
+    }
+
+    /// Awaits the host function that a call was suspended for.
+    async fn host_call(&mut self, suspend: &Suspend) -> Result<Vec<wasmi::Val>, Failure> {
+        let function = &self.functions[suspend.function];
+        let HostFunctionBody::Async(body) = function.body() else {
+            return Err(Failure::Engine(suspend.to_string().into()));
+        };
+        let values = body
+            .call(&mut Cx(&mut self.store), &suspend.args)
+            .await
+            .map_err(|error| Failure::Host(function.trap(error)))?;
+        Ok(values.iter().map(to_wasmi).collect())
+    }
+}
+
+#[async_trait]
+impl Instance for WasmiInstance {
+    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+        let memory = self.store.data().memory;
+        let (memory, state) = memory_and_data(&mut self.store, memory);
+        (memory, state.guest.abi())
+    }
+
+    async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
+        let func = self
+            .instance
+            .get_func(&self.store, export)
+            .ok_or_else(|| Failure::Engine(format!("no function `{export}`").into()))?;
+        let args: Vec<_> = args.iter().map(to_wasmi).collect();
+        let mut results: Vec<_> =
+            func.ty(&self.store).results().iter().map(|ty| wasmi::Val::default(*ty)).collect();
+        let mut fuel = Fuel::new(self.limits.as_ref());
+        fuel.grant(&mut self.store, 0)?;
+        let mut call =
+            func.call_resumable(&mut self.store, &args, &mut results).map_err(failure)?;
+        loop {
+            call = match call {
+                ResumableCall::Finished => return Ok(vals(&results)),
+                ResumableCall::OutOfFuel(call) => {
+                    fuel.grant(&mut self.store, call.required_fuel())?;
+                    yield_now().await;
+                    call.resume(&mut self.store, &mut results).map_err(failure)?
+                }
+                ResumableCall::HostTrap(call) => {
+                    let Some(suspend) = call.host_error().downcast_ref::<Suspend>() else {
+                        return Err(failure(call.into_host_error()));
+                    };
+                    let values = self.host_call(suspend).await?;
+                    call.resume(&mut self.store, &values, &mut results).map_err(failure)?
+                }
+            };
+        }
+    }
+}
+
+/// The fuel of one call, handed to the engine slice by slice.
+struct Fuel {
+    left: u64,
+    slice: Option<u64>,
+}
+
+impl Fuel {
+    fn new(limits: Option<&Limits>) -> Self {
+        Self {
+            left: limits.and_then(Limits::max_fuel_per_call).unwrap_or(u64::MAX),
+            slice: limits.map(Limits::max_fuel_slice),
+        }
+    }
+
+    /// Gives the engine the next slice, or more if its next instruction needs more.
+    fn grant(&mut self, store: &mut Store<State>, required: u64) -> Result<(), Failure> {
+        let Some(slice) = self.slice else {
+            return Ok(());
+        };
+        if required > 0 {
+            self.left = self.left.saturating_add(store.get_fuel().map_err(failure)?);
+        }
+        if required > self.left {
+            let kind = TrapKind::OutOfFuel;
+            return Err(Failure::Trap {
+                kind,
+                source: wasmi::Error::from(TrapCode::OutOfFuel).into(),
+            });
+        }
+        let grant = slice.max(required).min(self.left);
+        self.left -= grant;
+        store.set_fuel(grant).map_err(failure)
+    }
+}
+
+/// Lets other tasks of the executor run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

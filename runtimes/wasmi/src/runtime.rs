@@ -1,0 +1,183 @@
+//! The engine, its modules, and what links them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rangewatch_runtime::{
+    Compiled, EngineError, Failure, GuestState, HostFunctionBody, Imports, Instance, Limits,
+    Linked, Runtime,
+};
+use wasmi::{
+    Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
+};
+
+use crate::convert::{failure, func_type, to_wasmi, trap, vals};
+use crate::instance::{Cx, State, Suspend, WasmiInstance};
+use crate::linker::{link_abi, link_wasi};
+
+/// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
+/// recurse as deep as a compiled engine lets them still have far to go; its stack is on the heap
+/// and bounded in bytes besides.
+const MAX_RECURSION_DEPTH: usize = 16_384;
+
+/// wasmi as a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::Runtime;
+///
+/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmi::Wasmi::new());
+/// assert_eq!(runtime.name(), "wasmi");
+/// ```
+#[derive(Clone)]
+pub struct Wasmi {
+    engine: Engine,
+    is_metered: bool,
+}
+
+impl Wasmi {
+    /// An engine that counts fuel: guests yield at every slice and may be limited.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(true)
+    }
+
+    /// An engine that counts no fuel. A guest that loops holds its thread for ever; for guests
+    /// that are trusted.
+    #[must_use]
+    pub fn unmetered() -> Self {
+        Self::with(false)
+    }
+
+    fn with(is_metered: bool) -> Self {
+        let mut config = Config::default();
+        config
+            // A call into a function that is translated lazily could not be resumed.
+            .compilation_mode(CompilationMode::Eager)
+            .consume_fuel(is_metered)
+            .set_max_recursion_depth(MAX_RECURSION_DEPTH);
+        Self { engine: Engine::new(&config), is_metered }
+    }
+}
+
+impl Default for Wasmi {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Wasmi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wasmi").field("is_metered", &self.is_metered).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Runtime for Wasmi {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
+        let module = Module::new(&self.engine, wasm)?;
+        Ok(Arc::new(WasmiModule { runtime: self.clone(), module }))
+    }
+}
+
+const NAME: &str = "wasmi";
+
+struct WasmiModule {
+    runtime: Wasmi,
+    module: Module,
+}
+
+impl Compiled for WasmiModule {
+    fn runtime(&self) -> &'static str {
+        NAME
+    }
+
+    fn is_metered(&self) -> bool {
+        self.runtime.is_metered
+    }
+
+    fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
+        let mut linker = Linker::<State>::new(&self.runtime.engine);
+        link_abi(&mut linker, |caller| caller.data().memory(), |state| state.guest().abi())?;
+        if imports.wasi() {
+            link_wasi(&mut linker, |caller| caller.data().memory(), |state| state.guest().wasi())?;
+        }
+        for (index, function) in imports.functions().iter().enumerate() {
+            let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
+            let (module, name) = (function.module(), function.name());
+            match function.body().clone() {
+                HostFunctionBody::Sync(body) => {
+                    let function = function.clone();
+                    linker.func_new(module, name, ty, move |caller, params, results| {
+                        let values = body
+                            .call(&mut Cx(caller), &vals(params))
+                            .map_err(|error| trap(function.trap(error)))?;
+                        for (result, value) in results.iter_mut().zip(&values) {
+                            *result = to_wasmi(value);
+                        }
+                        Ok(())
+                    })?
+                }
+                HostFunctionBody::Async(_) => {
+                    linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
+                        Err(Error::host(Suspend { function: index, args: vals(params) }))
+                    })?
+                }
+            };
+        }
+        Ok(Arc::new(WasmiLinked {
+            module: self.module.clone(),
+            linker,
+            imports: imports.clone(),
+            is_metered: self.is_metered(),
+        }))
+    }
+}
+
+struct WasmiLinked {
+    module: Module,
+    linker: Linker<State>,
+    imports: Imports,
+    is_metered: bool,
+}
+
+#[async_trait]
+impl Linked for WasmiLinked {
+    async fn instantiate(
+        &self,
+        guest: GuestState,
+        limits: &Limits,
+    ) -> Result<Box<dyn Instance>, Failure> {
+        let bounds = StoreLimitsBuilder::new()
+            .memory_size(limits.max_memory_bytes())
+            .table_elements(limits.max_table_elements())
+            .build();
+        let mut store = Store::new(self.linker.engine(), State::new(guest, bounds));
+        store.limiter(State::bounds);
+        if self.is_metered {
+            store.set_fuel(limits.start_fuel()).map_err(failure)?;
+        }
+        let instance = match self.linker.instantiate_and_start(&mut store, &self.module) {
+            Ok(instance) => instance,
+            Err(error) => {
+                return Err(match error.downcast_ref::<Suspend>() {
+                    Some(suspend) => {
+                        Failure::Host(self.imports.functions()[suspend.function].in_start())
+                    }
+                    None => failure(error),
+                });
+            }
+        };
+        let memory = instance.get_memory(&store, "memory");
+        store.data_mut().set_memory(memory);
+        let functions = self.imports.functions().into();
+        let limits = self.is_metered.then(|| limits.clone());
+        Ok(Box::new(WasmiInstance::new(store, instance, functions, limits)))
+    }
+}

@@ -1,0 +1,77 @@
+//! Values, types and errors, translated.
+
+use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use wasmtime::{Engine, Error, Trap};
+
+/// What a function of this crate ended a guest's call with: an exit, a misuse of the ABI. `None`
+/// for an error of wasmtime or of somebody else.
+#[must_use]
+pub fn host_trap(error: &Error) -> Option<&HostTrap> {
+    error.downcast_ref()
+}
+
+pub(crate) fn failure(error: Error) -> Failure {
+    let error = match error.downcast::<HostTrap>() {
+        Ok(trap) => return Failure::Host(trap),
+        Err(error) => error,
+    };
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => Failure::Trap { kind: trap_kind(*trap), source: error.into() },
+        None => Failure::Engine(error.into()),
+    }
+}
+
+fn trap_kind(trap: Trap) -> TrapKind {
+    match trap {
+        Trap::UnreachableCodeReached => TrapKind::Unreachable,
+        Trap::MemoryOutOfBounds => TrapKind::MemoryOutOfBounds,
+        Trap::TableOutOfBounds => TrapKind::TableOutOfBounds,
+        Trap::IndirectCallToNull => TrapKind::NullFunction,
+        Trap::BadSignature => TrapKind::BadSignature,
+        Trap::IntegerOverflow => TrapKind::IntegerOverflow,
+        Trap::IntegerDivisionByZero => TrapKind::DivisionByZero,
+        Trap::BadConversionToInteger => TrapKind::BadConversion,
+        Trap::StackOverflow => TrapKind::StackOverflow,
+        Trap::OutOfFuel => TrapKind::OutOfFuel,
+        _ => TrapKind::Other,
+    }
+}
+
+pub(crate) fn to_wasmtime(val: &Val) -> wasmtime::Val {
+    match *val {
+        Val::I32(val) => wasmtime::Val::I32(val),
+        Val::I64(val) => wasmtime::Val::I64(val),
+        Val::F32(val) => wasmtime::Val::F32(val.to_bits()),
+        Val::F64(val) => wasmtime::Val::F64(val.to_bits()),
+    }
+}
+
+/// Values that do not cross are left out; core lets no signature with one through.
+pub(crate) fn vals(vals: &[wasmtime::Val]) -> Vec<Val> {
+    vals.iter()
+        .filter_map(|val| match val {
+            wasmtime::Val::I32(val) => Some(Val::I32(*val)),
+            wasmtime::Val::I64(val) => Some(Val::I64(*val)),
+            wasmtime::Val::F32(val) => Some(Val::F32(f32::from_bits(*val))),
+            wasmtime::Val::F64(val) => Some(Val::F64(f64::from_bits(*val))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `None` for a type that does not cross; core lets no signature with one through.
+pub(crate) fn func_type(engine: &Engine, ty: &FuncType) -> Option<wasmtime::FuncType> {
+    let convert = |types: &[ValType]| -> Option<Vec<wasmtime::ValType>> {
+        types
+            .iter()
+            .map(|ty| match ty {
+                ValType::I32 => Some(wasmtime::ValType::I32),
+                ValType::I64 => Some(wasmtime::ValType::I64),
+                ValType::F32 => Some(wasmtime::ValType::F32),
+                ValType::F64 => Some(wasmtime::ValType::F64),
+                ValType::Other => None,
+            })
+            .collect()
+    };
+    Some(wasmtime::FuncType::new(engine, convert(ty.params())?, convert(ty.results())?))
+}

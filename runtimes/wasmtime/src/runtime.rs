@@ -1,0 +1,174 @@
+//! The engine, its modules, and what links them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rangewatch_runtime::{
+    Compiled, EngineError, Failure, GuestState, HostFunctionBody, Imports, Instance, Limits,
+    Linked, Runtime,
+};
+use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
+
+use crate::convert::{failure, func_type, to_wasmtime, vals};
+use crate::instance::{Cx, State, WasmtimeInstance};
+use crate::linker::{link_abi, link_wasi};
+
+/// wasmtime as a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::Runtime;
+///
+/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmtime::Wasmtime::new()?);
+/// assert_eq!(runtime.name(), "wasmtime");
+/// # Ok::<_, rangewatch_runtime::EngineError>(())
+/// ```
+#[derive(Clone)]
+pub struct Wasmtime {
+    engine: Engine,
+    is_metered: bool,
+}
+
+impl Wasmtime {
+    /// An engine that counts fuel: guests yield at every slice and may be limited. Counting costs
+    /// compiled code some of its speed.
+    ///
+    /// # Errors
+    ///
+    /// When the machine is none that wasmtime compiles for.
+    pub fn new() -> Result<Self, EngineError> {
+        Self::with(true)
+    }
+
+    /// An engine that counts no fuel. A guest that loops holds its thread for ever; for guests
+    /// that are trusted.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn unmetered() -> Result<Self, EngineError> {
+        Self::with(false)
+    }
+
+    fn with(is_metered: bool) -> Result<Self, EngineError> {
+        let mut config = Config::new();
+        config.consume_fuel(is_metered).cranelift_nan_canonicalization(true);
+        Ok(Self { engine: Engine::new(&config)?, is_metered })
+    }
+}
+
+impl fmt::Debug for Wasmtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wasmtime").field("is_metered", &self.is_metered).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Runtime for Wasmtime {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
+        let module = Module::from_binary(&self.engine, wasm)?;
+        Ok(Arc::new(WasmtimeModule { runtime: self.clone(), module }))
+    }
+}
+
+const NAME: &str = "wasmtime";
+
+struct WasmtimeModule {
+    runtime: Wasmtime,
+    module: Module,
+}
+
+impl Compiled for WasmtimeModule {
+    fn runtime(&self) -> &'static str {
+        NAME
+    }
+
+    fn is_metered(&self) -> bool {
+        self.runtime.is_metered
+    }
+
+    fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
+        let engine = &self.runtime.engine;
+        let mut linker = Linker::<State>::new(engine);
+        link_abi(&mut linker, |caller| caller.data().memory(), |state| state.guest().abi())?;
+        if imports.wasi() {
+            link_wasi(&mut linker, |caller| caller.data().memory(), |state| state.guest().wasi())?;
+        }
+        for function in imports.functions() {
+            let ty = func_type(engine, function.ty()).ok_or("the signature does not cross")?;
+            let (module, name) = (function.module(), function.name());
+            let body = function.body().clone();
+            let function = function.clone();
+            match body {
+                HostFunctionBody::Sync(body) => {
+                    linker.func_new(module, name, ty, move |caller, params, results| {
+                        let values = body
+                            .call(&mut Cx(caller), &vals(params))
+                            .map_err(|error| function.trap(error))?;
+                        for (result, value) in results.iter_mut().zip(&values) {
+                            *result = to_wasmtime(value);
+                        }
+                        Ok(())
+                    })?
+                }
+                HostFunctionBody::Async(body) => {
+                    linker.func_new_async(module, name, ty, move |caller, params, results| {
+                        let (body, function) = (body.clone(), function.clone());
+                        Box::new(async move {
+                            if !caller.data().is_started() {
+                                return Err(function.in_start().into());
+                            }
+                            let args = vals(params);
+                            let values = body
+                                .call(&mut Cx(caller), &args)
+                                .await
+                                .map_err(|error| function.trap(error))?;
+                            for (result, value) in results.iter_mut().zip(&values) {
+                                *result = to_wasmtime(value);
+                            }
+                            Ok(())
+                        })
+                    })?
+                }
+            };
+        }
+        let instance = linker.instantiate_pre(&self.module)?;
+        Ok(Arc::new(WasmtimeLinked { instance, is_metered: self.is_metered() }))
+    }
+}
+
+struct WasmtimeLinked {
+    instance: InstancePre<State>,
+    is_metered: bool,
+}
+
+#[async_trait]
+impl Linked for WasmtimeLinked {
+    async fn instantiate(
+        &self,
+        guest: GuestState,
+        limits: &Limits,
+    ) -> Result<Box<dyn Instance>, Failure> {
+        let bounds = StoreLimitsBuilder::new()
+            .memory_size(limits.max_memory_bytes())
+            .table_elements(limits.max_table_elements())
+            .build();
+        let mut store = Store::new(self.instance.module().engine(), State::new(guest, bounds));
+        store.limiter(State::bounds);
+        if self.is_metered {
+            store.set_fuel(limits.start_fuel()).map_err(failure)?;
+            store.fuel_async_yield_interval(Some(limits.max_fuel_slice())).map_err(failure)?;
+        }
+        let instance = self.instance.instantiate_async(&mut store).await.map_err(failure)?;
+        let memory = instance.get_memory(&mut store, "memory");
+        store.data_mut().start(memory);
+        let limits = self.is_metered.then(|| limits.clone());
+        Ok(Box::new(WasmtimeInstance::new(store, instance, limits)))
+    }
+}
