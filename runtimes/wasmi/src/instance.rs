@@ -138,7 +138,7 @@ impl Instance for WasmiInstance {
             .ok_or_else(|| Failure::Engine(format!("no function `{export}`").into()))?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
         let mut results: Vec<_> =
-            func.ty(&self.store).results().iter().map(|ty| wasmi::Val::default(*ty)).collect();
+            func.ty(&self.store).results().iter().map(|ty| wasmi::Val::default_for_ty(*ty)).collect();
         let mut fuel = Fuel::new(self.limits.as_ref());
         fuel.grant(&mut self.store, 0)?;
         let mut call =

@@ -1,0 +1,187 @@
+//! Several instances, pumps, and callbacks that run at the same time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use futures::FutureExt;
+use rangewatch_bus::RangeWatchBus;
+
+use super::raw_guest::{RawGuest, Step, Verb, beside, gate};
+use crate::{CallError, Guest, InstantiateError, Runtime};
+
+async fn pooled(runtime: &dyn Runtime, calls: u32, callbacks: u32) -> RawGuest {
+    RawGuest::on(runtime, &RangeWatchBus::new(), |builder| builder.pool(calls, callbacks)).await
+}
+
+/// Ten watches are due, two instances receive: two callbacks run, no more, and each instance is
+/// made after a place was free.
+pub async fn g31_instances_in_flight_are_bounded(runtime: &dyn Runtime) {
+    let n_made = Arc::new(AtomicUsize::new(0));
+    let counted = n_made.clone();
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.pool(1, 2).wasi_with(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(rangewatch_wasi::Wasi::builder().build()?)
+        })
+    })
+    .await;
+    let mut gates = Vec::new();
+    for id in 0..10 {
+        raw.follow(&format!("w{id}"), "a", "b").await;
+        let (step, arrival, release) = gate();
+        raw.plan([step]);
+        gates.push((arrival, release));
+    }
+    assert_eq!(n_made.load(Ordering::Relaxed), 1, "the instance of the calls");
+    raw.emit(1, "a");
+    beside(&raw.guest, async {
+        for (n_released, (arrival, release)) in gates.into_iter().enumerate() {
+            arrival.await.expect("a callback runs");
+            assert!(raw.log_len() <= n_released + 2, "more than two callbacks run");
+            release.send(()).expect("it waits");
+        }
+    })
+    .await;
+    assert_eq!(n_made.load(Ordering::Relaxed), 3, "one for calls, two for callbacks");
+    raw.guest.drive_until_idle().await.expect("an instance");
+    assert_eq!(raw.log().len(), 10);
+}
+
+/// While a callback of a watch runs, its next value waits, however many instances are free.
+pub async fn g31_callbacks_of_one_watch_never_overlap(runtime: &dyn Runtime) {
+    let raw = pooled(runtime, 1, 3).await;
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "b", "c").await;
+    let (step, arrival, release) = gate();
+    raw.plan([step]);
+    raw.emit(1, "a");
+    beside(&raw.guest, async {
+        arrival.await.expect("w runs");
+        raw.emit(2, "a");
+        raw.emit(3, "a");
+        let (step, arrival, go_on) = gate();
+        raw.plan([step]);
+        raw.emit(4, "b");
+        arrival.await.expect("v runs beside w");
+        assert_eq!(raw.log(), ["w=1", "v=4"]);
+        let (step, arrival, _) = gate();
+        raw.plan([step]);
+        release.send(()).expect("w waits");
+        arrival.await.expect("w runs again");
+        assert_eq!(raw.log(), ["w=2"]);
+        go_on.send(()).expect("v waits");
+    })
+    .await;
+}
+
+/// `stop` from a call suspends the guest until the callback that runs on another instance ends;
+/// the id is free at once, and no thread is held.
+pub async fn stop_waits_for_a_recv_on_another_instance(runtime: &dyn Runtime) {
+    let raw = pooled(runtime, 2, 1).await;
+    raw.follow("w", "a", "b").await;
+    let (step, arrival, release) = gate();
+    raw.plan([step]);
+    raw.emit(1, "a");
+    beside(&raw.guest, async {
+        arrival.await.expect("w runs");
+        raw.emit(2, "a");
+        let mut stop = pin!(raw.verb(Verb::Stop, b"w"));
+        for _ in 0..3 {
+            assert!(stop.as_mut().now_or_never().is_none(), "the callback runs");
+        }
+        assert_eq!(raw.start("w").await, "Watch not found", "the id is free already");
+        release.send(()).expect("w waits");
+        assert_eq!(stop.await.expect("no trap"), "");
+    })
+    .await;
+    assert_eq!(raw.drive().await, ["w=1"], "the value that came meanwhile is not delivered");
+}
+
+/// Two callbacks that run at the same time stop each other, and both return.
+pub async fn g24_two_recvs_that_stop_each_other_both_return(runtime: &dyn Runtime) {
+    let raw = pooled(runtime, 1, 2).await;
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "a", "b").await;
+    let (first, first_there, first_go) = gate();
+    let (second, second_there, second_go) = gate();
+    raw.plan([first, Step::Verb(Verb::Stop, b"v".to_vec())]);
+    raw.plan([second, Step::Verb(Verb::Stop, b"w".to_vec())]);
+    raw.emit(1, "a");
+    beside(&raw.guest, async {
+        first_there.await.expect("w runs");
+        second_there.await.expect("v runs");
+        first_go.send(()).expect("w waits");
+        second_go.send(()).expect("v waits");
+        raw.follow("x", "c", "d").await;
+        let (step, there, _) = gate();
+        raw.plan([step]);
+        raw.emit(2, "c");
+        there.await.expect("the instances are free again");
+    })
+    .await;
+    assert_eq!(raw.log(), ["w=1", "v=1", "x=2"]);
+    assert_eq!(raw.guest.n_watches(), 1);
+}
+
+/// An instance that trapped is replaced at the next need; the watch stays.
+pub async fn a_pool_replaces_what_it_loses(runtime: &dyn Runtime) {
+    let raw = pooled(runtime, 1, 1).await;
+    raw.follow("w", "a", "b").await;
+    raw.plan([Step::Trap]);
+    raw.emit(1, "a");
+    assert_eq!(raw.drive().await, ["w=1"]);
+    assert_eq!(raw.errors().len(), 1);
+    raw.emit(2, "a");
+    assert_eq!(raw.drive().await, ["w=2"]);
+    assert!(matches!(raw.flush(1, b"\0").await, Err(CallError::Abi { .. })));
+    assert_eq!(raw.stop("w").await, "", "a fresh instance for calls too");
+    let module = super::load(runtime, "(module)").await;
+    let bus = RangeWatchBus::new();
+    let error = Guest::builder(&module, &bus).pool(0, 1).instantiate().await;
+    assert!(matches!(error, Err(InstantiateError::EmptyPool)), "{error:?}");
+}
+
+/// A pump resolves when its guest is dropped, though it waits, and not before.
+pub async fn a_pump_ends_with_its_guest(runtime: &dyn Runtime) {
+    for callbacks in [1, 4] {
+        let raw = pooled(runtime, 1, callbacks).await;
+        raw.follow("w", "a", "b").await;
+        let mut pump = raw.guest.pump();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pump.poll_unpin(&mut cx).is_pending());
+        raw.emit(1, "a");
+        assert!(pump.poll_unpin(&mut cx).is_pending());
+        assert_eq!(raw.log(), ["w=1"]);
+        drop(raw);
+        pump.await.expect("an end, no error");
+    }
+}
+
+/// `close` returns when the running callback has ended, and enters no other.
+pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    let bus = raw.bus.clone();
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "a", "b").await;
+    let (step, _there, release) = gate();
+    raw.plan([step, Step::Emit(2, "a")]);
+    let mut log = bus.subscribe("a".."b").events(8).expect("valid");
+    raw.emit(1, "a");
+    let mut pump = raw.guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pump.poll_unpin(&mut cx).is_pending());
+    let (delivered, guest) = raw.into_log_and_guest();
+    let mut close = pin!(guest.close());
+    assert!(close.as_mut().poll(&mut cx).is_pending(), "w runs");
+    release.send(()).expect("w waits");
+    assert!(close.as_mut().poll(&mut cx).is_pending(), "nobody polled w");
+    pump.await.expect("an end, no error");
+    close.await;
+    assert_eq!(*delivered.lock(), ["w=1"], "v was not entered");
+    assert_eq!(log.try_recv().expect("the host's emit").value(), 1);
+    assert_eq!(log.try_recv().expect("w ran to its end").value(), 2);
+    assert_eq!(bus.n_subscriptions(), 1, "only ours is left");
+}

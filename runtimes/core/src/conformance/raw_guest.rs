@@ -1,0 +1,324 @@
+//! A guest that is nothing but the ABI, and the script that plays its part.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use rangewatch_bus::RangeWatchBus;
+
+use super::load;
+use crate::{CallError, CallbackError, Guest, GuestBuilder, HostCx, Runtime, Val};
+
+/// A guest written from the text of the ABI alone. Its buffers lie at the addresses below; its
+/// exports call the imports; its recv asks the host function `test.received` what to do, until it
+/// is told 0.
+pub const RAW_GUEST: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
+    (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
+    (import "pantopic/wazero-range-watch" "__range_watch_start" (func $start))
+    (import "pantopic/wazero-range-watch" "__range_watch_stop" (func $stop))
+    (import "test" "received" (func $received (result i32)))
+    (memory (export "memory") 1)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+    (data (i32.const 16) "\00\01\00\00\30\00\00\00\34\00\00\00\00\50\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\40\00\00\00\00\00\00\00\04\00\00\00\00\00\00")
+    (func (export "__range_watch") (result i32) i32.const 16)
+    (func (export "flush") call $flush)
+    (func (export "reserve") call $reserve)
+    (func (export "open") call $open)
+    (func (export "start") call $start)
+    (func (export "stop") call $stop)
+    (func (export "__range_watch_recv") (local $do i32)
+        (loop $again
+            (local.set $do (call $received))
+            (if (i32.eq (local.get $do) (i32.const 1)) (then call $flush))
+            (if (i32.eq (local.get $do) (i32.const 2)) (then call $reserve))
+            (if (i32.eq (local.get $do) (i32.const 3)) (then call $open))
+            (if (i32.eq (local.get $do) (i32.const 4)) (then call $start))
+            (if (i32.eq (local.get $do) (i32.const 5)) (then call $stop))
+            (if (i32.eq (local.get $do) (i32.const 6)) (then unreachable))
+            (br_if $again (local.get $do)))))"#;
+
+const BUF: usize = 256;
+const BUF_LEN: usize = 52;
+const ERR: usize = 20480;
+const ERR_CAP: usize = 56;
+const ERR_LEN: usize = 60;
+const VAL: usize = 64;
+
+/// What a recv does, step by step.
+pub(super) enum Step {
+    /// Calls an import with this buffer and keeps its answer in the log.
+    Verb(Verb, Vec<u8>),
+    /// Emits one key.
+    Emit(u64, &'static str),
+    /// Tells that it is there, and waits to be let go.
+    Wait(oneshot::Sender<()>, oneshot::Receiver<()>),
+    /// Reports an error of this text and of this length.
+    Report(&'static str, u32),
+    /// Traps.
+    Trap,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verb {
+    Reserve = 2,
+    Open = 3,
+    Start = 4,
+    Stop = 5,
+}
+
+impl Verb {
+    fn export(self) -> &'static str {
+        match self {
+            Self::Reserve => "reserve",
+            Self::Open => "open",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// What the guest has seen, in order: deliveries `w1=7`, and answers `stop: Watch not found`.
+pub(super) type Log = Arc<Mutex<Vec<String>>>;
+
+/// The steps of the next recvs, one list each.
+type Plans = Arc<Mutex<VecDeque<Vec<Step>>>>;
+
+/// A raw guest on a bus, with its log.
+pub(super) struct RawGuest {
+    pub(super) bus: RangeWatchBus,
+    pub(super) guest: Guest,
+    log: Log,
+    plans: Plans,
+    errors: Log,
+}
+
+impl RawGuest {
+    pub(super) async fn new(runtime: &dyn Runtime) -> Self {
+        Self::on(runtime, &RangeWatchBus::new(), |builder| builder).await
+    }
+
+    pub(super) async fn on(
+        runtime: &dyn Runtime,
+        bus: &RangeWatchBus,
+        configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+    ) -> Self {
+        let module = load(runtime, RAW_GUEST).await;
+        let (log, plans, errors) = (Log::default(), Plans::default(), Log::default());
+        let builder = Guest::builder(&module, bus);
+        let (recv_log, recv_plans) = (log.clone(), plans.clone());
+        // The plan of the callback that runs; with several instances there are several.
+        let running: Arc<Mutex<Vec<(usize, VecDeque<Step>)>>> = Arc::default();
+        let builder = builder.host_function_async("test", "received", move |cx, ()| {
+            let (log, plans, running) = (recv_log.clone(), recv_plans.clone(), running.clone());
+            Box::pin(async move { Ok(received(cx, &log, &plans, &running).await) })
+        });
+        let heard = errors.clone();
+        let builder = builder.on_callback_error(move |error: CallbackError| {
+            heard.lock().push(error.to_string());
+        });
+        let guest = configure(builder).instantiate().await.expect("the raw guest starts");
+        Self { bus: bus.clone(), guest, log, plans, errors }
+    }
+
+    /// Puts `buf` in place, calls the verb, returns the guest's err: empty is success.
+    pub(super) async fn verb(&self, verb: Verb, buf: &[u8]) -> Result<String, CallError> {
+        self.guest.with_memory(|memory| put(memory, buf)).await?;
+        self.guest.call(verb.export(), &[]).await?;
+        self.guest.with_memory(|memory| err(memory)).await
+    }
+
+    pub(super) async fn reserve(&self, id: &str) -> String {
+        self.verb(Verb::Reserve, id.as_bytes()).await.expect("no trap")
+    }
+
+    pub(super) async fn open(&self, id: &str, from: &str, to: &str) -> String {
+        self.verb(Verb::Open, &keys([id, from, to])).await.expect("no trap")
+    }
+
+    pub(super) async fn start(&self, id: &str) -> String {
+        self.verb(Verb::Start, id.as_bytes()).await.expect("no trap")
+    }
+
+    pub(super) async fn stop(&self, id: &str) -> String {
+        self.verb(Verb::Stop, id.as_bytes()).await.expect("no trap")
+    }
+
+    /// Opens and starts a watch of the range.
+    pub(super) async fn follow(&self, id: &str, from: &str, to: &str) {
+        assert_eq!(self.open(id, from, to).await, "");
+        assert_eq!(self.start(id).await, "");
+    }
+
+    /// Flushes whatever `buf` is.
+    pub(super) async fn flush(&self, value: u64, buf: &[u8]) -> Result<Vec<Val>, CallError> {
+        self.guest
+            .with_memory(|memory| {
+                put(memory, buf);
+                memory[VAL..][..8].copy_from_slice(&value.to_le_bytes());
+            })
+            .await?;
+        self.guest.call("flush", &[]).await
+    }
+
+    /// Emits from the host.
+    pub(super) fn emit(&self, value: u64, key: &str) {
+        self.bus.emit(value, [key]).expect("the bus is open");
+    }
+
+    /// What the next recv that has no plan yet does.
+    pub(super) fn plan(&self, steps: impl Into<Vec<Step>>) {
+        self.plans.lock().push_back(steps.into());
+    }
+
+    /// Runs all callbacks that are due and returns what was logged since the last time.
+    pub(super) async fn drive(&self) -> Vec<String> {
+        self.guest.drive_until_idle().await.expect("there is an instance");
+        self.log()
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock())
+    }
+
+    pub(super) fn log_len(&self) -> usize {
+        self.log.lock().len()
+    }
+
+    pub(super) fn into_log_and_guest(self) -> (Log, Guest) {
+        (self.log, self.guest)
+    }
+
+    pub(super) fn errors(&self) -> Vec<String> {
+        std::mem::take(&mut self.errors.lock())
+    }
+
+    /// Writes a u32 into the guest's memory.
+    pub(super) async fn poke(&self, address: usize, value: u32) {
+        self.guest
+            .with_memory(|memory| memory[address..][..4].copy_from_slice(&value.to_le_bytes()))
+            .await
+            .expect("there is an instance");
+    }
+
+    pub(super) const BUF_CAP: usize = 48;
+    pub(super) const BUF_LEN: usize = BUF_LEN;
+    pub(super) const ERR_CAP: usize = ERR_CAP;
+}
+
+/// One turn of the guest's recv: the first records the delivery and takes a plan, the following
+/// ones carry it out. Returns what the guest is to call.
+async fn received(
+    cx: &mut dyn HostCx,
+    log: &Log,
+    plans: &Plans,
+    running: &Mutex<Vec<(usize, VecDeque<Step>)>>,
+) -> i32 {
+    // The address of an instance's state tells the instances apart.
+    let (memory, abi) = cx.memory_and_abi();
+    let instance = std::ptr::from_ref(abi).addr();
+    let position = running.lock().iter().position(|(other, _)| *other == instance);
+    match position {
+        None => {
+            let len = u32_at(memory, BUF_LEN) as usize;
+            let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
+            let mut value = [0; 8];
+            value.copy_from_slice(&memory[VAL..][..8]);
+            log.lock().push(format!("{id}={}", u64::from_le_bytes(value)));
+            let plan = plans.lock().pop_front().unwrap_or_default();
+            running.lock().push((instance, plan.into()));
+        }
+        Some(_) => {
+            let answer = err(memory);
+            if !answer.is_empty() {
+                log.lock().push(answer);
+                memory[ERR_LEN..][..4].fill(0);
+            }
+        }
+    }
+    loop {
+        let step = {
+            let mut running = running.lock();
+            let position = running.iter().position(|(other, _)| *other == instance);
+            let position = position.expect("the first turn put it there");
+            match running[position].1.pop_front() {
+                None => {
+                    running.remove(position);
+                    return 0;
+                }
+                Some(Step::Trap) => {
+                    running.remove(position);
+                    return 6;
+                }
+                Some(step) => step,
+            }
+        };
+        let memory = cx.memory();
+        match step {
+            Step::Verb(verb, buf) => {
+                put(memory, &buf);
+                return verb as i32;
+            }
+            Step::Emit(value, key) => {
+                put(memory, &keys([key]));
+                memory[VAL..][..8].copy_from_slice(&value.to_le_bytes());
+                return 1;
+            }
+            Step::Report(text, len) => {
+                memory[ERR..][..text.len()].copy_from_slice(text.as_bytes());
+                memory[ERR_LEN..][..4].copy_from_slice(&len.to_le_bytes());
+            }
+            Step::Wait(there, go) => {
+                // Whoever gave up waiting does not mind.
+                let _ = there.send(());
+                let _ = go.await;
+            }
+            Step::Trap => unreachable!("taken above"),
+        }
+    }
+}
+
+/// A step that waits, its arrival and its release.
+pub(super) fn gate() -> (Step, oneshot::Receiver<()>, oneshot::Sender<()>) {
+    let (there, arrival) = oneshot::channel();
+    let (release, go) = oneshot::channel();
+    (Step::Wait(there, go), arrival, release)
+}
+
+/// A key list.
+pub(super) fn keys<'a>(keys: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
+    let mut buf = Vec::new();
+    for key in keys {
+        buf.extend(u16::try_from(key.len()).expect("a short key").to_be_bytes());
+        buf.extend(key.as_bytes());
+    }
+    buf
+}
+
+/// Drives a pump beside a script, and drops it when the script is done.
+pub(super) async fn beside<F: Future>(guest: &Guest, script: F) -> F::Output {
+    let script = std::pin::pin!(script);
+    match futures::future::select(guest.pump(), script).await {
+        futures::future::Either::Left((ended, _)) => panic!("the pump ended: {ended:?}"),
+        futures::future::Either::Right((output, _)) => output,
+    }
+}
+
+fn put(memory: &mut [u8], buf: &[u8]) {
+    memory[BUF..][..buf.len()].copy_from_slice(buf);
+    let len = u32::try_from(buf.len()).expect("a short buffer");
+    memory[BUF_LEN..][..4].copy_from_slice(&len.to_le_bytes());
+}
+
+fn err(memory: &[u8]) -> String {
+    let len = u32_at(memory, ERR_LEN) as usize;
+    String::from_utf8_lossy(&memory[ERR..][..len]).into_owned()
+}
+
+fn u32_at(memory: &[u8], address: usize) -> u32 {
+    memory[address..][..4].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
