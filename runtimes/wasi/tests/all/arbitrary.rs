@@ -24,7 +24,7 @@ struct Call {
 fn arg(memory_len: usize) -> impl Strategy<Value = i64> {
     let end = memory_len as i64;
     prop_oneof![
-        6 => 0..8_i64,
+        6 => 0..4_i64,
         6 => 0..end.max(1),
         2 => (end - 70)..(end + 70),
         1 => (i64::from(u32::MAX) - 70)..=i64::from(u32::MAX),
@@ -59,10 +59,24 @@ fn call(memory_len: usize) -> impl Strategy<Value = Call> {
     })
 }
 
+/// A table of four buffers, most of which lie in memory, and small numbers, which are often a table too.
 fn memory() -> impl Strategy<Value = Vec<u8>> {
-    // Mostly small numbers, so that a table of buffers read from anywhere often makes sense.
+    let iovec = prop_oneof![8 => (0..400_u32, 0..12_u32), 1 => (any::<u32>(), any::<u32>())];
+    let table = proptest::array::uniform4(iovec);
     let byte = prop_oneof![8 => Just(0_u8), 4 => 0..8_u8, 1 => any::<u8>()];
-    proptest::collection::vec(byte, 0..600)
+    let rest = prop_oneof![9 => 400..600_usize, 1 => 0..400_usize]
+        .prop_flat_map(move |len| proptest::collection::vec(byte.clone(), len));
+    (table, rest).prop_map(|(table, mut memory)| {
+        let table = table
+            .into_iter()
+            .flat_map(|(ptr, len)| [ptr, len])
+            .flat_map(u32::to_le_bytes);
+        memory
+            .iter_mut()
+            .zip(table)
+            .for_each(|(byte, of_table)| *byte = of_table);
+        memory
+    })
 }
 
 fn scenario() -> impl Strategy<Value = (Vec<u8>, Vec<Call>)> {
