@@ -1,4 +1,4 @@
-//! Whatever a guest calls, with whatever arguments, over whatever memory: no panic, and the promises hold.
+//! G30: whatever a guest calls, with whatever arguments, over whatever memory: no panic, and the promises hold.
 
 use proptest::prelude::*;
 use rangewatch_wasi::{Errno, SharedBuffer, Wasi, preview1};

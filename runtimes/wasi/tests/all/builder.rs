@@ -1,4 +1,4 @@
-//! What a host can hand to a guest, and what it is told when it cannot.
+//! What a host can hand to a guest (G34: that and nothing else), and what it is told when it cannot.
 
 use rangewatch_wasi::{FixedClock, SharedBuffer, Wasi, WasiBuildError, preview1};
 
