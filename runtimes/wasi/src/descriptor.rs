@@ -134,10 +134,8 @@ impl Descriptors {
     /// Moves `fd` to `to` and answers what was there. Nothing happens when they are the same.
     pub(crate) fn renumber(&mut self, fd: i32, to: i32) -> Result<Option<Descriptor>, Errno> {
         self.open(to)?;
-        self.open(fd)?;
-        if fd == to {
-            return Ok(None);
-        }
+        // From here on nothing fails. A descriptor that is moved to itself is out of the table while its place is
+        // cleared, and so is not what is closed.
         let descriptor = self.close(fd)?;
         Ok(self.slot(to)?.replace(descriptor))
     }

@@ -1,4 +1,49 @@
 //! WASI preview1 for any WebAssembly engine, over pluggable stdio, clocks and randomness.
+//!
+//! A WebAssembly program that is compiled for `wasm32-wasip1` imports 46 functions. This crate is the host's side of
+//! them: safe functions over the context of one guest and the bytes of its memory. It knows no engine and no runtime;
+//! what it knows is the specification, and how to survive a guest that lies.
+//!
+//! - [`Wasi`] is the context of one guest: its arguments, environment, streams, clocks and randomness. The host hands out
+//!   each of them; [`WasiBuilder`] lists the defaults, which hand out nothing.
+//! - [`preview1`] has the functions, and says for each what works.
+//! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker. [`FUNCTIONS`] is the
+//!   same table as data, to check the imports of a module against.
+//!
+//! Embedders who use an engine for which there is a backend only need [`Wasi`] and what goes into it.
+//!
+//! # Examples
+//!
+//! What an engine does when a guest prints, done by hand: the guest has put a text and a table of buffers into its memory,
+//! and calls `fd_write` on its standard output.
+//!
+//! ```
+//! use rangewatch_wasi::{Errno, SharedBuffer, Wasi, preview1};
+//!
+//! let out = SharedBuffer::new();
+//! let mut ctx = Wasi::builder().args(["hello.wasm"]).stdout(out.clone()).build()?;
+//!
+//! let mut memory = vec![0; 65_536];
+//! memory[100..106].copy_from_slice(b"hello\n");
+//! memory[0..4].copy_from_slice(&100_u32.to_le_bytes()); // the buffer's pointer
+//! memory[4..8].copy_from_slice(&6_u32.to_le_bytes()); // and its length
+//!
+//! let (fd, iovs, iovs_len, nwritten_out) = (1, 0, 1, 8);
+//! preview1::fd_write(&mut ctx, &mut memory, fd, iovs, iovs_len, nwritten_out)?;
+//! assert_eq!(memory[8..12], 6_u32.to_le_bytes());
+//! assert_eq!(out.to_string_lossy(), "hello\n");
+//!
+//! // A wild pointer is the guest's error and nobody else's.
+//! let wild = preview1::fd_write(&mut ctx, &mut memory, fd, -1, iovs_len, nwritten_out);
+//! assert_eq!(wild, Err(Errno::Fault));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a guest costs
+//!
+//! A call runs on the host, where the engine's fuel does not count. So each has bounds of its own: [`MAX_IOVECS`],
+//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
+//! more than 1 MiB. A [`Stdin`] or [`Stdout`] over a reader or writer of the host waits as long as that does.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +63,10 @@ mod stdout;
 mod string_table;
 mod table;
 mod wasi;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use builder::{WasiBuildError, WasiBuilder};
 pub use clock::{Clock, FixedClock, SteppingClock, SystemClock};

@@ -132,6 +132,10 @@ impl Pieces {
         }
         let mut rest = &bytes[..accepted];
         while !rest.is_empty() {
+            if self.last.is_empty() && !self.full.is_empty() {
+                // What has filled one piece will fill another.
+                self.last.reserve_exact(PIECE_BYTES);
+            }
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));
             self.last.extend_from_slice(now);
             if self.last.len() == PIECE_BYTES {

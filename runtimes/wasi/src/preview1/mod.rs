@@ -1,4 +1,4 @@
-//! The functions of WASI preview1, one by one.
+#![doc = include_str!("functions.md")]
 
 mod clock;
 mod fd;

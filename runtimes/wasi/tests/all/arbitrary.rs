@@ -1,0 +1,174 @@
+//! G30: whatever a guest calls, with whatever arguments, over whatever memory: no panic, and the promises hold.
+
+use proptest::prelude::*;
+use rangewatch_wasi::{Errno, SharedBuffer, Wasi, preview1};
+
+use crate::guest::TABLE;
+
+const STDIN: &str = "what the guest may read";
+
+/// How many cases to run; more for a longer search.
+fn cases() -> u32 {
+    std::env::var("RANGEWATCH_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(256)
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    function: usize,
+    args: Vec<i64>,
+}
+
+fn arg(memory_len: usize) -> impl Strategy<Value = i64> {
+    let end = memory_len as i64;
+    prop_oneof![
+        6 => 0..4_i64,
+        6 => 0..end.max(1),
+        2 => (end - 70)..(end + 70),
+        1 => (i64::from(u32::MAX) - 70)..=i64::from(u32::MAX),
+        1 => any::<i32>().prop_map(i64::from),
+        1 => any::<i64>(),
+    ]
+}
+
+fn call(memory_len: usize) -> impl Strategy<Value = Call> {
+    // Mostly the functions that do something, which are the ones that can do something wrong.
+    let names = [
+        "fd_read",
+        "fd_write",
+        "fd_close",
+        "fd_renumber",
+        "fd_fdstat_get",
+        "random_get",
+        "args_get",
+    ];
+    let busy: Vec<usize> = names
+        .map(|name| {
+            TABLE
+                .iter()
+                .position(|function| function.name == name)
+                .unwrap()
+        })
+        .to_vec();
+    let function = prop_oneof![0..TABLE.len(), proptest::sample::select(busy)];
+    function.prop_flat_map(move |function| {
+        let args = proptest::collection::vec(arg(memory_len), TABLE[function].param_names.len());
+        args.prop_map(move |args| Call { function, args })
+    })
+}
+
+/// A table of four buffers, most of which lie in memory, and small numbers, which are often a table too.
+fn memory() -> impl Strategy<Value = Vec<u8>> {
+    let iovec = prop_oneof![8 => (0..400_u32, 0..12_u32), 1 => (any::<u32>(), any::<u32>())];
+    let table = proptest::array::uniform4(iovec);
+    let byte = prop_oneof![8 => Just(0_u8), 4 => 0..8_u8, 1 => any::<u8>()];
+    let rest = prop_oneof![9 => 400..600_usize, 1 => 0..400_usize]
+        .prop_flat_map(move |len| proptest::collection::vec(byte.clone(), len));
+    (table, rest).prop_map(|(table, mut memory)| {
+        let table = table
+            .into_iter()
+            .flat_map(|(ptr, len)| [ptr, len])
+            .flat_map(u32::to_le_bytes);
+        memory
+            .iter_mut()
+            .zip(table)
+            .for_each(|(byte, of_table)| *byte = of_table);
+        memory
+    })
+}
+
+fn scenario() -> impl Strategy<Value = (Vec<u8>, Vec<Call>)> {
+    memory().prop_flat_map(|memory| {
+        let calls = proptest::collection::vec(call(memory.len()), 1..60);
+        (Just(memory), calls)
+    })
+}
+
+/// What a descriptor is in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Input,
+    Output(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_calls_breaks_a_promise((mut memory, calls) in scenario()) {
+        let outputs = [SharedBuffer::new(), SharedBuffer::new()];
+        let mut ctx = Wasi::builder()
+            .args(["one", "two"])
+            .env("KEY", "value")
+            .stdin(STDIN)
+            .stdout(outputs[0].clone())
+            .stderr(outputs[1].clone())
+            .build()
+            .unwrap();
+        let mut model = [Some(Open::Input), Some(Open::Output(0)), Some(Open::Output(1))];
+        let mut written_bytes = [0; 2];
+        let mut read_bytes = 0;
+        let mut last_monotonic_ns = 0;
+
+        for Call { function, args } in calls {
+            let function = &TABLE[function];
+            let before = memory.clone();
+            let result = match (function.call)(&mut ctx, &mut memory, &args) {
+                Ok(result) => result,
+                Err(exit) => {
+                    prop_assert_eq!(exit.code(), args[0] as u32);
+                    continue;
+                }
+            };
+
+            let fd = |index: usize| model.get(args[index] as u32 as usize).copied().flatten();
+            let number = |ptr: i64| u32::from_le_bytes(memory[ptr as u32 as usize..][..4].try_into().unwrap()) as usize;
+            match result {
+                Err(errno) => {
+                    prop_assert!(memory == before, "{} failed with {errno} and has written to memory", function.name);
+                }
+                Ok(()) => match function.name {
+                    "fd_read" => {
+                        prop_assert_eq!(fd(0), Some(Open::Input));
+                        read_bytes += number(args[3]);
+                        prop_assert!(read_bytes <= STDIN.len());
+                    }
+                    "fd_write" => match fd(0) {
+                        Some(Open::Output(index)) => written_bytes[index] += number(args[3]),
+                        other => prop_assert!(false, "wrote to {other:?}"),
+                    },
+                    "fd_close" => model[args[0] as u32 as usize] = None,
+                    "fd_renumber" => {
+                        let (from, to) = (args[0] as u32 as usize, args[1] as u32 as usize);
+                        prop_assert!(model[from].is_some() && model[to].is_some());
+                        if from != to {
+                            model[to] = model[from].take();
+                        }
+                    }
+                    _ => {}
+                },
+            }
+
+            let mut scratch = [0; 32];
+            for fd in 0..6 {
+                let stat = preview1::fd_fdstat_get(&mut ctx, &mut scratch, fd, 0);
+                let rights = u64::from_le_bytes(scratch[8..16].try_into().unwrap());
+                match model.get(fd as usize).copied().flatten() {
+                    None => prop_assert_eq!(stat, Err(Errno::Badf)),
+                    Some(open) => {
+                        prop_assert_eq!(stat, Ok(()));
+                        prop_assert_eq!(rights >> 1 & 1 == 1, open == Open::Input);
+                        prop_assert_eq!(rights >> 6 & 1 == 1, open != Open::Input);
+                    }
+                }
+            }
+            preview1::clock_time_get(&mut ctx, &mut scratch, 1, 0, 0).unwrap();
+            let monotonic_ns = u64::from_le_bytes(scratch[..8].try_into().unwrap());
+            prop_assert!(monotonic_ns >= last_monotonic_ns);
+            last_monotonic_ns = monotonic_ns;
+            prop_assert_eq!([outputs[0].len(), outputs[1].len()], written_bytes);
+        }
+    }
+}

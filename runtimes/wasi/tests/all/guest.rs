@@ -1,0 +1,161 @@
+//! A guest by hand: a context and a memory.
+
+use rangewatch_wasi::{Errno, Exit, Wasi, WasiBuilder, preview1};
+
+/// Where the helpers keep the table of buffers, its result and the bytes.
+const IOVS: u32 = 0;
+const RESULT: u32 = 0x4000;
+const BYTES: u32 = 0x8000;
+
+/// Written to memory that a failing call must leave alone.
+pub(crate) const CANARY: u8 = 0xa5;
+
+pub(crate) struct Guest {
+    pub(crate) ctx: Wasi,
+    pub(crate) memory: Vec<u8>,
+}
+
+impl Guest {
+    /// A guest with 1 MiB of memory.
+    pub(crate) fn new(builder: WasiBuilder) -> Self {
+        Self {
+            ctx: builder.build().unwrap(),
+            memory: vec![CANARY; 1 << 20],
+        }
+    }
+
+    pub(crate) fn put(&mut self, ptr: u32, bytes: &[u8]) {
+        self.memory[ptr as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub(crate) fn bytes(&self, ptr: u32, len: u32) -> &[u8] {
+        &self.memory[ptr as usize..][..len as usize]
+    }
+
+    pub(crate) fn u32(&self, ptr: u32) -> u32 {
+        u32::from_le_bytes(self.bytes(ptr, 4).try_into().unwrap())
+    }
+
+    pub(crate) fn u64(&self, ptr: u32) -> u64 {
+        u64::from_le_bytes(self.bytes(ptr, 8).try_into().unwrap())
+    }
+
+    pub(crate) fn put_iovecs(&mut self, ptr: u32, iovecs: &[(u32, u32)]) {
+        let table: Vec<u8> = iovecs
+            .iter()
+            .flat_map(|(ptr, len)| [*ptr, *len])
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        self.put(ptr, &table);
+    }
+
+    /// `fd_write` of buffers that are in memory.
+    pub(crate) fn writev(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
+        self.put_iovecs(IOVS, iovecs);
+        preview1::fd_write(
+            &mut self.ctx,
+            &mut self.memory,
+            fd,
+            IOVS as i32,
+            iovecs.len() as i32,
+            RESULT as i32,
+        )?;
+        Ok(self.u32(RESULT))
+    }
+
+    /// `fd_read` into buffers in memory.
+    pub(crate) fn readv(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
+        self.put_iovecs(IOVS, iovecs);
+        preview1::fd_read(
+            &mut self.ctx,
+            &mut self.memory,
+            fd,
+            IOVS as i32,
+            iovecs.len() as i32,
+            RESULT as i32,
+        )?;
+        Ok(self.u32(RESULT))
+    }
+
+    pub(crate) fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<u32, Errno> {
+        self.put(BYTES, bytes);
+        self.writev(fd, &[(BYTES, bytes.len() as u32)])
+    }
+
+    pub(crate) fn read(&mut self, fd: i32, len: u32) -> Result<Vec<u8>, Errno> {
+        let n_bytes = self.readv(fd, &[(BYTES, len)])?;
+        Ok(self.bytes(BYTES, n_bytes).to_vec())
+    }
+
+    pub(crate) fn fdstat(&mut self, fd: i32) -> Result<FdStat, Errno> {
+        preview1::fd_fdstat_get(&mut self.ctx, &mut self.memory, fd, RESULT as i32)?;
+        let stat = self.bytes(RESULT, 24);
+        Ok(FdStat {
+            file_type: stat[0],
+            flags: u16::from_le_bytes(stat[2..4].try_into().unwrap()),
+            rights_base: u64::from_le_bytes(stat[8..16].try_into().unwrap()),
+            rights_inheriting: u64::from_le_bytes(stat[16..24].try_into().unwrap()),
+        })
+    }
+
+    pub(crate) fn is_open(&mut self, fd: i32) -> bool {
+        self.fdstat(fd).is_ok()
+    }
+
+    /// Asserts that the calls since `memory` was filled have written nothing.
+    #[track_caller]
+    pub(crate) fn assert_untouched(&self) {
+        assert!(
+            self.memory.iter().all(|byte| *byte == CANARY),
+            "a failing call has written to memory"
+        );
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FdStat {
+    pub(crate) file_type: u8,
+    pub(crate) flags: u16,
+    pub(crate) rights_base: u64,
+    pub(crate) rights_inheriting: u64,
+}
+
+/// How an engine would call one function.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) param_names: &'static [&'static str],
+    pub(crate) call: HostFunction,
+}
+
+type HostFunction = fn(&mut Wasi, &mut [u8], &[i64]) -> Result<Result<(), Errno>, Exit>;
+
+impl Function {
+    pub(crate) fn named(name: &str) -> &'static Self {
+        TABLE.iter().find(|function| function.name == name).unwrap()
+    }
+
+    /// Whether the parameter at `index` is a descriptor.
+    pub(crate) fn takes_fd(&self, index: usize) -> bool {
+        let name = self.param_names[index];
+        name == "fd" || name == "to" || name == "old_fd" || name == "new_fd"
+    }
+}
+
+/// The crate's table, expanded as a backend expands it.
+pub(crate) const TABLE: &[Function] = {
+    macro_rules! toy_backend {
+        ($(fn $name:ident($($param:ident: $ty:ident),*) -> $result:ident;)*) => {
+            &[$(Function {
+                name: stringify!($name),
+                param_names: &[$(stringify!($param)),*],
+                call: |ctx, memory, args| {
+                    let [$($param),*] = args else { panic!("wrong number of arguments for {}", stringify!($name)) };
+                    toy_backend!(@$result preview1::$name(ctx, memory, $(*$param as $ty),*))
+                },
+            }),*]
+        };
+        (@errno $call:expr) => { Ok($call) };
+        (@never $call:expr) => { Err($call) };
+    }
+    rangewatch_wasi::for_each_function!(toy_backend)
+};

@@ -1,0 +1,13 @@
+//! The functions of WASI preview1, called as an engine would call them.
+
+mod arbitrary;
+mod builder;
+mod clocks;
+mod descriptors;
+mod guest;
+mod process;
+mod public_types;
+mod randomness;
+mod reading;
+mod table;
+mod writing;

@@ -1,0 +1,60 @@
+//! What every public type can be used for.
+
+use rangewatch_wasi::{
+    Errno, Exit, FixedClock, FunctionSignature, SeededRandom, SharedBuffer, Stdin, Stdout,
+    SteppingClock, SystemClock, SystemRandom, ValueType, Wasi, WasiBuildError, WasiBuilder,
+};
+
+fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
+fn value<T: Send + Sync + Unpin + std::fmt::Debug + 'static>() {}
+fn error<T: std::error::Error + Send + Sync + 'static>() {}
+
+#[test]
+fn contexts_can_be_sent_and_values_can_be_shared() {
+    context::<Wasi>();
+    context::<WasiBuilder>();
+    context::<Stdin>();
+    context::<Stdout>();
+
+    value::<Errno>();
+    value::<Exit>();
+    value::<FixedClock>();
+    value::<FunctionSignature>();
+    value::<SeededRandom>();
+    value::<SharedBuffer>();
+    value::<SteppingClock>();
+    value::<SystemClock>();
+    value::<SystemRandom>();
+    value::<ValueType>();
+    value::<WasiBuildError>();
+
+    error::<Errno>();
+    error::<Exit>();
+    error::<WasiBuildError>();
+}
+
+#[test]
+fn errnos_have_the_numbers_and_names_of_the_specification() {
+    let numbers = [
+        (Errno::TooBig, 1, "2BIG"),
+        (Errno::Again, 6, "AGAIN"),
+        (Errno::Badf, 8, "BADF"),
+        (Errno::Fault, 21, "FAULT"),
+        (Errno::Inval, 28, "INVAL"),
+        (Errno::Io, 29, "IO"),
+        (Errno::Nametoolong, 37, "NAMETOOLONG"),
+        (Errno::Nospc, 51, "NOSPC"),
+        (Errno::Nosys, 52, "NOSYS"),
+        (Errno::Notdir, 54, "NOTDIR"),
+        (Errno::Notsock, 57, "NOTSOCK"),
+        (Errno::Notsup, 58, "NOTSUP"),
+        (Errno::Pipe, 64, "PIPE"),
+        (Errno::Spipe, 70, "SPIPE"),
+        (Errno::Notcapable, 76, "NOTCAPABLE"),
+    ];
+    for (errno, code, name) in numbers {
+        assert_eq!((errno.code(), errno.name()), (code, name));
+        assert_eq!(Errno::encode(Err(errno)), code);
+    }
+    assert_eq!(Errno::Badf.to_string(), "bad file descriptor (BADF)");
+}

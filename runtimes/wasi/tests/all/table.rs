@@ -1,0 +1,156 @@
+//! The table that backends expand is the specification, and the documentation says what it does.
+
+use rangewatch_wasi::{Errno, Exit, FUNCTIONS, MODULE, ValueType, Wasi};
+
+use crate::guest::{Function, TABLE};
+
+/// Written by hand from the witx, independently of the macro: `i` is an i32, `l` an i64.
+const SPECIFICATION: &str = "
+    args_get ii, args_sizes_get ii, environ_get ii, environ_sizes_get ii, clock_res_get ii, clock_time_get ili,
+    fd_advise illi, fd_allocate ill, fd_close i, fd_datasync i, fd_fdstat_get ii, fd_fdstat_set_flags ii,
+    fd_fdstat_set_rights ill, fd_filestat_get ii, fd_filestat_set_size il, fd_filestat_set_times illi, fd_pread iiili,
+    fd_prestat_get ii, fd_prestat_dir_name iii, fd_pwrite iiili, fd_read iiii, fd_readdir iiili, fd_renumber ii,
+    fd_seek ilii, fd_sync i, fd_tell ii, fd_write iiii, path_create_directory iii, path_filestat_get iiiii,
+    path_filestat_set_times iiiilli, path_link iiiiiii, path_open iiiiillii, path_readlink iiiiii,
+    path_remove_directory iii, path_rename iiiiii, path_symlink iiiii, path_unlink_file iii, poll_oneoff iiii,
+    proc_exit i, proc_raise i, sched_yield , random_get ii, sock_accept iii, sock_recv iiiiii, sock_send iiiii,
+    sock_shutdown ii";
+
+const DOCUMENTATION: &str = include_str!("../../src/preview1/functions.md");
+
+#[test]
+fn the_signatures_are_those_of_the_specification() {
+    assert_eq!(MODULE, "wasi_snapshot_preview1");
+    let specified: Vec<&str> = SPECIFICATION
+        .split(',')
+        .map(|function| function.trim_matches('\n').trim_start())
+        .collect();
+    let exported: Vec<String> = FUNCTIONS
+        .iter()
+        .map(|function| {
+            let params = function.params().iter().map(|param| match param {
+                ValueType::I32 => 'i',
+                ValueType::I64 => 'l',
+                other => panic!("{other:?} is not in the specification"),
+            });
+            format!("{} {}", function.name(), params.collect::<String>())
+        })
+        .collect();
+    assert_eq!(exported, specified);
+    assert_eq!(exported.len(), 46);
+}
+
+#[test]
+fn only_proc_exit_returns_nothing() {
+    let without: Vec<&str> = FUNCTIONS
+        .iter()
+        .filter(|function| !function.returns_errno())
+        .map(|function| function.name())
+        .collect();
+    assert_eq!(without, ["proc_exit"]);
+}
+
+#[test]
+fn a_backend_can_call_every_function_of_the_table() {
+    assert_eq!(TABLE.len(), FUNCTIONS.len());
+    for (function, signature) in TABLE.iter().zip(FUNCTIONS) {
+        assert_eq!(function.name, signature.name());
+        let mut ctx = Wasi::builder().build().unwrap();
+        let args = vec![0; signature.params().len()];
+        let outcome = (function.call)(&mut ctx, &mut [0; 1024], &args);
+        assert_eq!(
+            outcome.is_err(),
+            !signature.returns_errno(),
+            "{}",
+            function.name
+        );
+    }
+    assert_eq!(
+        (Function::named("proc_exit").call)(&mut Wasi::builder().build().unwrap(), &mut [], &[9]),
+        Err(Exit::new(9))
+    );
+}
+
+/// The rows of the documented table: function, state, and the errno if the function refuses.
+fn documented() -> Vec<(&'static str, &'static str, &'static str)> {
+    let rows = DOCUMENTATION.lines().filter(|line| line.starts_with("| ["));
+    rows.map(|row| {
+        let cells: Vec<&str> = row
+            .split('|')
+            .map(|cell| cell.trim_matches([' ', '[', ']', '`']))
+            .collect();
+        (cells[1], cells[2], cells[3])
+    })
+    .collect()
+}
+
+#[test]
+fn the_documentation_has_a_row_for_every_function() {
+    let documented: Vec<&str> = documented().iter().map(|row| row.0).collect();
+    let exported: Vec<&str> = FUNCTIONS.iter().map(|function| function.name()).collect();
+    assert_eq!(documented, exported);
+}
+
+#[test]
+fn every_function_does_on_each_stream_what_the_documentation_says() {
+    for (name, state, refusal) in documented() {
+        let function = Function::named(name);
+        for fd in 0..3 {
+            let mut ctx = Wasi::builder().build().unwrap();
+            let args: Vec<i64> = (0..function.param_names.len())
+                .map(|i| if function.takes_fd(i) { fd } else { 64 })
+                .collect();
+            // The arguments that are not descriptors: an empty table of buffers, a known clock, and no flags.
+            let args: Vec<i64> = args
+                .iter()
+                .zip(function.param_names)
+                .map(|(arg, param)| match *param {
+                    "id" | "iovs_len" | "flags" | "advice" | "whence" => 0,
+                    _ => *arg,
+                })
+                .collect();
+            let outcome = (function.call)(&mut ctx, &mut [0; 1024], &args);
+            match (state, refusal) {
+                ("works", "") => assert!(
+                    matches!(outcome, Ok(Ok(())) | Err(_)),
+                    "{name}: {outcome:?}"
+                ),
+                ("works on streams", "") => {
+                    let wrong_way = matches!((name, fd), ("fd_read", 1 | 2) | ("fd_write", 0));
+                    let expected = if wrong_way { Err(Errno::Badf) } else { Ok(()) };
+                    assert_eq!(outcome, Ok(expected), "{name} on {fd}");
+                }
+                ("refuses", _) => {
+                    assert_eq!(
+                        outcome.unwrap().unwrap_err().name(),
+                        refusal,
+                        "{name} on {fd}"
+                    );
+                }
+                _ => panic!("the row of {name} has an unknown state: {state}, {refusal}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_badf_in_every_function_and_position() {
+    for function in TABLE {
+        for position in (0..function.param_names.len()).filter(|index| function.takes_fd(*index)) {
+            for fd in [3, 99, i64::from(i32::MAX), -1, i64::from(i32::MIN)] {
+                for others in [0, -1] {
+                    let mut ctx = Wasi::builder().build().unwrap();
+                    let args: Vec<i64> = (0..function.param_names.len())
+                        .map(|index| match index {
+                            _ if index == position => fd,
+                            _ if function.takes_fd(index) => 1,
+                            _ => others,
+                        })
+                        .collect();
+                    let outcome = (function.call)(&mut ctx, &mut [], &args);
+                    assert_eq!(outcome, Ok(Err(Errno::Badf)), "{}{args:?}", function.name);
+                }
+            }
+        }
+    }
+}
