@@ -46,7 +46,11 @@ impl RangeWatchBus {
     /// Makes a bus without subscriptions.
     #[must_use]
     pub fn new() -> Self {
-        Self { owner: Arc::new(Owner { shared: Arc::new(Shared::new()) }) }
+        Self {
+            owner: Arc::new(Owner {
+                shared: Arc::new(Shared::new()),
+            }),
+        }
     }
 
     /// Emits `value` with `keys`: every subscription that watches one of the keys receives it, once.

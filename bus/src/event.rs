@@ -29,7 +29,12 @@ impl Event {
         keys: Arc<KeyList>,
         watched: Arc<KeyRanges>,
     ) -> Self {
-        Self { seq, value, keys, watched }
+        Self {
+            seq,
+            value,
+            keys,
+            watched,
+        }
     }
 
     /// The position of the emit in the order of its bus.
@@ -50,7 +55,11 @@ impl Event {
     /// Each key of the emit is tested against the selectors as the iterator comes to it, a binary search.
     #[must_use]
     pub fn keys(&self) -> Keys<'_> {
-        Keys { keys: &self.keys, next: 0, watched: &self.watched }
+        Keys {
+            keys: &self.keys,
+            next: 0,
+            watched: &self.watched,
+        }
     }
 }
 
@@ -120,7 +129,10 @@ impl KeyList {
             *end += key.len();
             Some(*end)
         });
-        Self { ends: ends.collect(), bytes: keys.concat().into() }
+        Self {
+            ends: ends.collect(),
+            bytes: keys.concat().into(),
+        }
     }
 
     fn len(&self) -> usize {

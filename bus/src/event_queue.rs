@@ -27,14 +27,21 @@ pub(crate) struct Queued {
 impl EventQueue {
     /// Allocates nothing yet: a capacity is a bound, not a reservation.
     pub(crate) const fn new(capacity: NonZeroUsize) -> Self {
-        Self { queue: VecDeque::new(), capacity, missed: 0 }
+        Self {
+            queue: VecDeque::new(),
+            capacity,
+            missed: 0,
+        }
     }
 
     /// Adds an emit, which must be later than those before. Returns the one that had to go, for the caller to drop
     /// outside its locks.
     pub(crate) fn push(&mut self, queued: Queued) -> Option<Queued> {
-        let evicted =
-            if self.queue.len() < self.capacity.get() { None } else { self.queue.pop_front() };
+        let evicted = if self.queue.len() < self.capacity.get() {
+            None
+        } else {
+            self.queue.pop_front()
+        };
         if evicted.is_some() {
             self.missed = self.missed.saturating_add(1);
         }

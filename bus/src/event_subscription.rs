@@ -69,7 +69,11 @@ impl EventSubscription {
         watched: Arc<KeyRanges>,
         registration: Registration,
     ) -> Self {
-        Self { mailbox, watched, registration }
+        Self {
+            mailbox,
+            watched,
+            registration,
+        }
     }
 
     /// Receives the next event, waiting for one if the queue is empty.

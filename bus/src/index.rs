@@ -105,8 +105,15 @@ impl<V> IntervalIndex<V> {
         });
         let (below, above) = self.split(self.root, range.start(), id);
         let priority = self.seed.hash_one(id);
-        self.nodes[place] =
-            Some(Node { range, value, id, priority, left: None, right: None, greatest: place });
+        self.nodes[place] = Some(Node {
+            range,
+            value,
+            id,
+            priority,
+            left: None,
+            right: None,
+            greatest: place,
+        });
         let up_to_new = self.merge(below, Some(place));
         self.root = self.merge(up_to_new, above);
         Handle { place, id }
@@ -173,7 +180,9 @@ impl<V> IntervalIndex<V> {
         }
         places.sort_unstable();
         places.dedup();
-        places.into_iter().for_each(|place| visit(&self.node(place).value));
+        places
+            .into_iter()
+            .for_each(|place| visit(&self.node(place).value));
     }
 
     /// Visits the places, in the subtree of `link`, of the entries whose range holds `key`.
@@ -245,11 +254,15 @@ impl<V> IntervalIndex<V> {
     }
 
     fn node(&self, place: usize) -> &Node<V> {
-        self.nodes[place].as_ref().expect("links lead to occupied places only")
+        self.nodes[place]
+            .as_ref()
+            .expect("links lead to occupied places only")
     }
 
     fn node_mut(&mut self, place: usize) -> &mut Node<V> {
-        self.nodes[place].as_mut().expect("links lead to occupied places only")
+        self.nodes[place]
+            .as_mut()
+            .expect("links lead to occupied places only")
     }
 }
 
@@ -262,7 +275,12 @@ impl<V> Default for IntervalIndex<V> {
 impl<V: fmt::Debug> fmt::Debug for IntervalIndex<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.nodes.iter().flatten().map(|node| (&node.range, &node.value)))
+            .entries(
+                self.nodes
+                    .iter()
+                    .flatten()
+                    .map(|node| (&node.range, &node.value)),
+            )
             .finish()
     }
 }

@@ -84,27 +84,42 @@ impl KeyRange {
     pub fn new(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Result<Self, EmptyRangeError> {
         let (start, end) = (start.as_ref(), end.as_ref());
         if start < end {
-            Ok(Self { start: start.into(), end: End::Key(end.into()) })
+            Ok(Self {
+                start: start.into(),
+                end: End::Key(end.into()),
+            })
         } else {
-            Err(EmptyRangeError { from: start.into(), to: end.into() })
+            Err(EmptyRangeError {
+                from: start.into(),
+                to: end.into(),
+            })
         }
     }
 
     /// The keys from `start`, inclusive, without an end.
     #[must_use]
     pub fn unbounded(start: impl AsRef<[u8]>) -> Self {
-        Self { start: start.as_ref().into(), end: End::Unbounded }
+        Self {
+            start: start.as_ref().into(),
+            end: End::Unbounded,
+        }
     }
 
     /// The one key `key`: its successor, the end of the range, is the key with a zero byte appended.
     fn single(key: &[u8]) -> Self {
-        Self { start: key.into(), end: End::Key(successor(key).into()) }
+        Self {
+            start: key.into(),
+            end: End::Key(successor(key).into()),
+        }
     }
 
     /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has no end.
     fn prefix(prefix: &[u8]) -> Self {
         let end = prefix_end(prefix).map_or(End::Unbounded, |end| End::Key(end.into()));
-        Self { start: prefix.into(), end }
+        Self {
+            start: prefix.into(),
+            end,
+        }
     }
 
     /// The first key of the range.
@@ -139,7 +154,10 @@ impl KeyRange {
     /// The inverse of `into_bounds`. `None` if the start is unbounded, which no range of keys is.
     pub(crate) fn from_bounds(bounds: std::ops::Range<End>) -> Option<Self> {
         match bounds.start {
-            End::Key(start) => Some(Self { start, end: bounds.end }),
+            End::Key(start) => Some(Self {
+                start,
+                end: bounds.end,
+            }),
             End::Unbounded => None,
         }
     }
@@ -179,7 +197,10 @@ impl From<&KeyRange> for Selector {
             None => Self::From(start.into()),
             Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::Key(start.into()),
             Some(end) if prefix_end(start).as_deref() == Some(end) => Self::Prefix(start.into()),
-            Some(end) => Self::Range { from: start.into(), to: end.into() },
+            Some(end) => Self::Range {
+                from: start.into(),
+                to: end.into(),
+            },
         }
     }
 }

@@ -21,7 +21,9 @@ impl KeyRanges {
         for selector in selectors {
             set.insert(KeyRange::try_from(selector)?.into_bounds());
         }
-        Ok(Self(set.into_iter().filter_map(KeyRange::from_bounds).collect()))
+        Ok(Self(
+            set.into_iter().filter_map(KeyRange::from_bounds).collect(),
+        ))
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, KeyRange> {
@@ -31,6 +33,8 @@ impl KeyRanges {
     /// Whether one of the ranges holds `key`: a binary search.
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
         let n_started = self.0.partition_point(|range| range.start() <= key);
-        self.0[..n_started].last().is_some_and(|range| range.end_bound().is_above(key))
+        self.0[..n_started]
+            .last()
+            .is_some_and(|range| range.end_bound().is_above(key))
     }
 }

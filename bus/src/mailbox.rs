@@ -33,7 +33,13 @@ struct State<B> {
 
 impl<B: Buffer> Mailbox<B> {
     pub(crate) const fn new(buffer: B) -> Self {
-        Self { state: Mutex::new(State { buffer, waker: None, closed: false }) }
+        Self {
+            state: Mutex::new(State {
+                buffer,
+                waker: None,
+                closed: false,
+            }),
+        }
     }
 
     /// Fills the buffer. The caller wakes the waker once it holds no lock.
@@ -60,7 +66,10 @@ impl<B: Buffer> Mailbox<B> {
             let mut state = self.state.lock();
             let taken = state.try_take();
             if taken.is_ready()
-                || state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+                || state
+                    .waker
+                    .as_ref()
+                    .is_some_and(|waker| waker.will_wake(cx.waker()))
             {
                 return taken;
             }

@@ -39,7 +39,10 @@ impl Registration {
         subscriber: Subscriber,
     ) -> Result<Self, SubscribeError> {
         let id = shared.subscribe(ranges, subscriber)?;
-        Ok(Self { shared: Arc::clone(shared), id })
+        Ok(Self {
+            shared: Arc::clone(shared),
+            id,
+        })
     }
 
     pub(crate) fn selectors(&self) -> Selectors {

@@ -77,7 +77,10 @@ impl Selector {
     /// If `to` is not above `from`, the range holds no key and subscribing to it is an error.
     #[must_use]
     pub fn range(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
-        Self::Range { from: from.as_ref().into(), to: to.as_ref().into() }
+        Self::Range {
+            from: from.as_ref().into(),
+            to: to.as_ref().into(),
+        }
     }
 
     /// Selects `from` and every key above it.

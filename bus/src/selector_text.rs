@@ -41,7 +41,9 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, ParseSelectorError> {
         let bytes = |part| {
-            unescape(part).map_err(|_| ParseSelectorError::BadEscape { text: text.to_owned() })
+            unescape(part).map_err(|_| ParseSelectorError::BadEscape {
+                text: text.to_owned(),
+            })
         };
         match text.split_once(':') {
             None if text == "all" => Ok(Self::All),
@@ -49,10 +51,17 @@ impl FromStr for Selector {
             Some(("from", from)) => Ok(Self::From(bytes(from)?)),
             Some(("prefix", prefix)) => Ok(Self::Prefix(bytes(prefix)?)),
             Some(("range", range)) => match range.split_once("..") {
-                Some((from, to)) => Ok(Self::Range { from: bytes(from)?, to: bytes(to)? }),
-                None => Err(ParseSelectorError::MissingDots { text: text.to_owned() }),
+                Some((from, to)) => Ok(Self::Range {
+                    from: bytes(from)?,
+                    to: bytes(to)?,
+                }),
+                None => Err(ParseSelectorError::MissingDots {
+                    text: text.to_owned(),
+                }),
             },
-            _ => Err(ParseSelectorError::UnknownForm { text: text.to_owned() }),
+            _ => Err(ParseSelectorError::UnknownForm {
+                text: text.to_owned(),
+            }),
         }
     }
 }

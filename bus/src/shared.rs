@@ -86,7 +86,11 @@ impl Shared {
                         Subscriber::Events(mailbox) => {
                             let keys =
                                 shared_keys.get_or_insert_with(|| Arc::new(KeyList::new(keys)));
-                            let queued = Queued { seq, value, keys: Arc::clone(keys) };
+                            let queued = Queued {
+                                seq,
+                                value,
+                                keys: Arc::clone(keys),
+                            };
                             let (oldest, waker) = mailbox.fill(|queue| queue.push(queued));
                             evicted.extend(oldest);
                             waker
@@ -115,8 +119,15 @@ impl Shared {
             state.slots.push(None);
             state.slots.len() - 1
         });
-        let entries = ranges.iter().map(|range| state.index.insert(range.clone(), id)).collect();
-        state.slots[id] = Some(Slot { subscriber, entries, last_match: None });
+        let entries = ranges
+            .iter()
+            .map(|range| state.index.insert(range.clone(), id))
+            .collect();
+        state.slots[id] = Some(Slot {
+            subscriber,
+            entries,
+            last_match: None,
+        });
         Ok(id)
     }
 
@@ -152,7 +163,10 @@ impl Shared {
     pub(crate) fn selectors(&self, id: usize) -> Selectors {
         let state = &*self.state.lock();
         let entries = state.slots[id].iter().flat_map(|slot| &slot.entries);
-        entries.filter_map(|&entry| state.index.get(entry)).map(|(range, _)| range).collect()
+        entries
+            .filter_map(|&entry| state.index.get(entry))
+            .map(|(range, _)| range)
+            .collect()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -19,7 +19,13 @@ pub struct Span {
 
 impl Span {
     const fn new(seq: Seq, value: u64) -> Self {
-        Self { first: value, last: value, count: 1, first_seq: seq, last_seq: seq }
+        Self {
+            first: value,
+            last: value,
+            count: 1,
+            first_seq: seq,
+            last_seq: seq,
+        }
     }
 
     /// The value of the first emit of the span.

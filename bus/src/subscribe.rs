@@ -70,7 +70,10 @@ impl<'a> SubscribeBuilder<'a> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         let mailbox = Arc::new(Mailbox::new(SpanBuffer::new()));
         let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
-        Ok(WakeSubscription::new(mailbox, Registration::new(self.shared, &ranges, subscriber)?))
+        Ok(WakeSubscription::new(
+            mailbox,
+            Registration::new(self.shared, &ranges, subscriber)?,
+        ))
     }
 
     /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most `capacity` events.

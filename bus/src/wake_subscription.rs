@@ -57,7 +57,10 @@ pub struct WakeSubscription {
 
 impl WakeSubscription {
     pub(crate) const fn new(mailbox: Arc<Mailbox<SpanBuffer>>, registration: Registration) -> Self {
-        Self { mailbox, registration }
+        Self {
+            mailbox,
+            registration,
+        }
     }
 
     /// Receives the span of all matching emits since the last receive, waiting for one if there was none.

@@ -5,7 +5,10 @@ use crate::error::CallError;
 
 /// What went wrong in a callback. The watch named stays, unless the guest itself reported.
 #[derive(Debug, thiserror::Error)]
-#[error("recv of watch {:?} with value {value} failed: {cause}", String::from_utf8_lossy(id))]
+#[error(
+    "recv of watch {:?} with value {value} failed: {cause}",
+    String::from_utf8_lossy(id)
+)]
 #[non_exhaustive]
 pub struct CallbackError {
     /// The id of the watch.

@@ -52,6 +52,9 @@ pub async fn run_command<R: Runtime + ?Sized>(
     wasi: Wasi,
 ) -> Result<Exit, RunError> {
     let module = runtime.load(wasm).await?;
-    let guest = Guest::builder(&module, &RangeWatchBus::new()).wasi(wasi).instantiate().await?;
+    let guest = Guest::builder(&module, &RangeWatchBus::new())
+        .wasi(wasi)
+        .instantiate()
+        .await?;
     Ok(guest.run().await?)
 }

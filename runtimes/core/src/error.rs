@@ -193,6 +193,14 @@ pub enum CallError {
         /// Its error.
         source: HostError,
     },
+    /// The call returned, but what the guest wrote could not be flushed to the host's writers.
+    #[error("`{export}` returned, but its output could not be flushed: {source}")]
+    Flush {
+        /// The export that was called.
+        export: String,
+        /// The writer's error.
+        source: std::io::Error,
+    },
     /// The guest's only instance is gone: an earlier call trapped, exited or was dropped midway.
     #[error("the guest's instance is gone, because {reason}; make a new guest from the module")]
     Gone {
@@ -221,12 +229,18 @@ impl CallError {
     pub(crate) fn new(export: &str, failure: Failure) -> Self {
         let export = export.to_owned();
         match failure {
-            Failure::Trap { kind, source } => Self::Trap { export, kind, source },
+            Failure::Trap { kind, source } => Self::Trap {
+                export,
+                kind,
+                source,
+            },
             Failure::Host(HostTrap::Exit(exit)) => Self::Exit { export, exit },
             Failure::Host(HostTrap::Abi(source)) => Self::Abi { export, source },
-            Failure::Host(HostTrap::Function { function, source }) => {
-                Self::HostFunction { export, function, source }
-            }
+            Failure::Host(HostTrap::Function { function, source }) => Self::HostFunction {
+                export,
+                function,
+                source,
+            },
             Failure::Engine(source) => Self::Engine { export, source },
         }
     }
@@ -242,8 +256,16 @@ impl CallError {
                 exports: info.funcs().map(str::to_owned).collect(),
             });
         };
-        if ty.params().iter().chain(ty.results()).any(|ty| *ty == ValType::Other) {
-            return Err(Self::Signature { export: export.to_owned(), ty: ty.clone() });
+        if ty
+            .params()
+            .iter()
+            .chain(ty.results())
+            .any(|ty| *ty == ValType::Other)
+        {
+            return Err(Self::Signature {
+                export: export.to_owned(),
+                ty: ty.clone(),
+            });
         }
         if !ty.accepts(args) {
             return Err(Self::Arguments {
@@ -267,7 +289,10 @@ impl fmt::Display for Given<'_> {
 /// How a call into an [`Instance`](crate::Instance) ended other than by returning: what a backend
 /// tells core.
 #[derive(Debug)]
-#[expect(clippy::exhaustive_enums, reason = "a backend must be able to say each of them")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a backend must be able to say each of them"
+)]
 pub enum Failure {
     /// The engine trapped.
     Trap {
@@ -284,7 +309,10 @@ pub enum Failure {
 
 /// An error of a host function on its way through an engine.
 #[derive(Debug, thiserror::Error)]
-#[expect(clippy::exhaustive_enums, reason = "a backend passes it through unread")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a backend passes it through unread"
+)]
 pub enum HostTrap {
     /// `proc_exit`.
     #[error("{0}")]

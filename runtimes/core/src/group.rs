@@ -33,7 +33,12 @@ pub(crate) enum WatchError {
 
 impl Group {
     pub(crate) fn new(bus: RangeWatchBus, max_watches: usize) -> Arc<Self> {
-        Arc::new(Self { bus, watches: Mutex::default(), max_watches, ready: Arc::default() })
+        Arc::new(Self {
+            bus,
+            watches: Mutex::default(),
+            max_watches,
+            ready: Arc::default(),
+        })
     }
 
     pub(crate) fn bus(&self) -> &RangeWatchBus {
@@ -59,7 +64,11 @@ impl Group {
             Some(_) => return Err(WatchError::AlreadyOpen),
             None => self.insert(&mut watches, id)?,
         };
-        match self.bus.subscribe(selector.into_iter().collect::<Selectors>()).wake() {
+        match self
+            .bus
+            .subscribe(selector.into_iter().collect::<Selectors>())
+            .wake()
+        {
             Ok(subscription) => {
                 watch.open(subscription);
                 Ok(())
@@ -154,7 +163,10 @@ impl Group {
     /// Removes this very watch; the id may have been taken anew.
     fn forget(&self, watch: &Arc<Watch>) {
         let mut watches = self.watches.lock();
-        if watches.get(watch.id()).is_some_and(|known| Arc::ptr_eq(known, watch)) {
+        if watches
+            .get(watch.id())
+            .is_some_and(|known| Arc::ptr_eq(known, watch))
+        {
             watches.remove(watch.id());
         }
     }

@@ -46,7 +46,9 @@ impl Guest {
     }
 
     pub(crate) fn new(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// Calls an export. What the guest emits meanwhile is on the bus at once.
@@ -67,13 +69,12 @@ impl Guest {
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         CallError::unless_callable(&self.inner.info, export, args)?;
         let mut lease = self.inner.calls.lease(&self.inner, export).await?;
-        match lease.instance().call(export, args).await {
+        match lease.call(export, args).await {
             Ok(results) => {
                 lease.give_back();
                 Ok(results)
             }
-            Err(failure) => {
-                let error = CallError::new(export, failure);
+            Err(error) => {
                 lease.lose(&error);
                 Err(error)
             }
@@ -109,7 +110,7 @@ impl Guest {
     /// [`CallError::Gone`] or [`CallError::Instantiate`]: there is no instance.
     pub async fn with_memory<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R, CallError> {
         let mut lease = self.inner.calls.lease(&self.inner, "memory").await?;
-        let result = f(lease.instance().memory_and_abi().0);
+        let result = f(lease.instance().memory_and_state().0);
         lease.give_back();
         Ok(result)
     }
@@ -182,7 +183,9 @@ impl Drop for Guest {
 
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guest").field("n_watches", &self.n_watches()).finish_non_exhaustive()
+        f.debug_struct("Guest")
+            .field("n_watches", &self.n_watches())
+            .finish_non_exhaustive()
     }
 }
 
@@ -255,13 +258,16 @@ impl Inner {
                 _ => 0,
             };
             let can_receive = self.info.func(abi::RECV) == Some(&FuncType::default());
-            let (memory, abi) = instance.memory_and_abi();
-            abi.attach(memory, page, can_receive).map_err(|source| {
-                InstantiateError::Start(Box::new(CallError::Abi {
-                    export: abi::PAGE.to_owned(),
-                    source,
-                }))
-            })?;
+            let (memory, state) = instance.memory_and_state();
+            state
+                .abi()
+                .attach(memory, page, can_receive)
+                .map_err(|source| {
+                    InstantiateError::Start(Box::new(CallError::Abi {
+                        export: abi::PAGE.to_owned(),
+                        source,
+                    }))
+                })?;
         }
         Ok(instance)
     }
@@ -282,8 +288,8 @@ impl Inner {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are merged into it.
         let mut lease = self.callbacks().lease(self, abi::RECV).await?;
-        let (memory, abi) = lease.instance().memory_and_abi();
-        let callback = match abi.next_callback(memory) {
+        let (memory, state) = lease.instance().memory_and_state();
+        let callback = match state.abi().next_callback(memory) {
             Ok(Some(callback)) => callback,
             Ok(None) => {
                 lease.give_back();
@@ -296,10 +302,10 @@ impl Inner {
             }
         };
         let (id, value) = (callback.id().to_owned(), callback.value());
-        let cause = match lease.instance().call(abi::RECV, &[]).await {
+        let cause = match lease.call(abi::RECV, &[]).await {
             Ok(_) => {
-                let (memory, abi) = lease.instance().memory_and_abi();
-                let report = abi.finish(memory, callback);
+                let (memory, state) = lease.instance().memory_and_state();
+                let report = state.abi().finish(memory, callback);
                 lease.give_back();
                 match report {
                     Ok(None) => return Ok(true),
@@ -307,8 +313,7 @@ impl Inner {
                     Err(error) => CallbackErrorCause::Abi(error),
                 }
             }
-            Err(failure) => {
-                let error = CallError::new(abi::RECV, failure);
+            Err(error) => {
                 lease.lose(&error);
                 drop(callback);
                 CallbackErrorCause::Call(error)

@@ -49,9 +49,9 @@ pub(crate) enum WasiSource {
 impl WasiSource {
     pub(crate) fn context(&self) -> Result<Wasi, InstantiateError> {
         match self {
-            Self::None => {
-                Wasi::builder().build().map_err(|error| InstantiateError::Wasi(error.into()))
-            }
+            Self::None => Wasi::builder()
+                .build()
+                .map_err(|error| InstantiateError::Wasi(error.into())),
             Self::Once(wasi) => wasi.lock().take().ok_or(InstantiateError::SharedWasi),
             Self::Each(make) => make().map_err(InstantiateError::Wasi),
         }
@@ -145,7 +145,8 @@ impl<'a> GuestBuilder<'a> {
         + Sync
         + 'static,
     ) -> Self {
-        self.functions.push(HostFunction::asynchronous(module, name, f));
+        self.functions
+            .push(HostFunction::asynchronous(module, name, f));
         self
     }
 
@@ -184,7 +185,9 @@ impl<'a> GuestBuilder<'a> {
         let compiled = self.module.compiled();
         let info = self.module.info_arc();
         if self.limits.max_fuel_per_call().is_some() && !compiled.is_metered() {
-            return Err(InstantiateError::NotMetered { runtime: compiled.runtime() });
+            return Err(InstantiateError::NotMetered {
+                runtime: compiled.runtime(),
+            });
         }
         let pooled = self.pool.is_some();
         if pooled && matches!(self.wasi, WasiSource::Once(_)) {
@@ -197,7 +200,10 @@ impl<'a> GuestBuilder<'a> {
         };
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let imports = imports::resolve(&info, self.functions, has_wasi)?;
-        let uses_abi = info.imports().iter().any(|import| import.module == abi::MODULE);
+        let uses_abi = info
+            .imports()
+            .iter()
+            .any(|import| import.module == abi::MODULE);
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         let group = Group::new(self.bus.clone(), self.limits.max_watches());
         let inner = Inner {

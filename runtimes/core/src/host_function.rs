@@ -84,7 +84,12 @@ impl fmt::Debug for HostFunctionBody {
 impl HostFunction {
     /// A function of any signature, from an implementation of one of the two traits.
     pub fn new(module: &str, name: &str, ty: FuncType, body: HostFunctionBody) -> Self {
-        Self { module: module.into(), name: name.into(), ty, body }
+        Self {
+            module: module.into(),
+            name: name.into(),
+            ty,
+            body,
+        }
     }
 
     /// A function that returns at once, from a closure over typed arguments.
@@ -94,7 +99,10 @@ impl HostFunction {
         f: impl Fn(&mut dyn HostCx, A) -> Result<R, HostError> + Send + Sync + 'static,
     ) -> Self {
         let ty = FuncType::new(A::types(), R::types());
-        let body = Typed { f, signature: std::marker::PhantomData::<fn(A) -> R> };
+        let body = Typed {
+            f,
+            signature: std::marker::PhantomData::<fn(A) -> R>,
+        };
         Self::new(module, name, ty, HostFunctionBody::Sync(Arc::new(body)))
     }
 
@@ -108,7 +116,10 @@ impl HostFunction {
         + 'static,
     ) -> Self {
         let ty = FuncType::new(A::types(), R::types());
-        let body = TypedAsync { f, signature: std::marker::PhantomData::<fn(A) -> R> };
+        let body = TypedAsync {
+            f,
+            signature: std::marker::PhantomData::<fn(A) -> R>,
+        };
         Self::new(module, name, ty, HostFunctionBody::Async(Arc::new(body)))
     }
 
@@ -142,9 +153,10 @@ impl HostFunction {
         };
         match error.downcast::<AbiError>() {
             Ok(error) => HostTrap::Abi(*error),
-            Err(source) => {
-                HostTrap::Function { function: format!("{}.{}", self.module, self.name), source }
-            }
+            Err(source) => HostTrap::Function {
+                function: format!("{}.{}", self.module, self.name),
+                source,
+            },
         }
     }
 
@@ -164,7 +176,11 @@ impl HostFunction {
 
 impl fmt::Debug for HostFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}: {} ({:?})", self.module, self.name, self.ty, self.body)
+        write!(
+            f,
+            "{}.{}: {} ({:?})",
+            self.module, self.name, self.ty, self.body
+        )
     }
 }
 

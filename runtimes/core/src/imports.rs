@@ -35,11 +35,23 @@ pub(crate) fn resolve(
     for function in &functions {
         let name = || (function.module().to_owned(), function.name().to_owned());
         let ty = function.ty();
-        if ty.params().iter().chain(ty.results()).any(|ty| *ty == ValType::Other) {
+        if ty
+            .params()
+            .iter()
+            .chain(ty.results())
+            .any(|ty| *ty == ValType::Other)
+        {
             let (module, name) = name();
-            return Err(InstantiateError::HostFunctionType { module, name, ty: ty.clone() });
+            return Err(InstantiateError::HostFunctionType {
+                module,
+                name,
+                ty: ty.clone(),
+            });
         }
-        if provided.insert((function.module(), function.name()), ty.clone()).is_some() {
+        if provided
+            .insert((function.module(), function.name()), ty.clone())
+            .is_some()
+        {
             let (module, name) = name();
             return Err(InstantiateError::DuplicateHostFunction { module, name });
         }
@@ -51,7 +63,12 @@ pub(crate) fn resolve(
             None => {
                 let (module, name) = name();
                 let (ty, hint) = (import.ty.clone(), hint(&module, &name, has_wasi));
-                return Err(InstantiateError::UnknownImport { module, name, ty, hint });
+                return Err(InstantiateError::UnknownImport {
+                    module,
+                    name,
+                    ty,
+                    hint,
+                });
             }
             Some(ty) if import.ty != ExternType::Func(ty.clone()) => {
                 let (module, name) = name();
@@ -76,13 +93,18 @@ pub(crate) fn resolve(
         FuncType::default(),
         HostFunctionBody::Async(Arc::new(Stop)),
     ));
-    Ok(Imports { wasi: has_wasi, functions })
+    Ok(Imports {
+        wasi: has_wasi,
+        functions,
+    })
 }
 
 fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
     let page = FuncType::new([], [ValType::I32]);
     if !info.exports_memory() {
-        return Err(InstantiateError::AbiExport { missing: "`memory`, its linear memory" });
+        return Err(InstantiateError::AbiExport {
+            missing: "`memory`, its linear memory",
+        });
     }
     if info.func(abi::PAGE) != Some(&page) {
         return Err(InstantiateError::AbiExport {
@@ -107,7 +129,11 @@ fn wasi_type(function: &wasi::FunctionSignature) -> FuncType {
             _ => ValType::Other,
         })
         .collect();
-    let results = if function.returns_errno() { vec![ValType::I32] } else { vec![] };
+    let results = if function.returns_errno() {
+        vec![ValType::I32]
+    } else {
+        vec![]
+    };
     FuncType::new(params, results)
 }
 

@@ -17,8 +17,9 @@ use crate::val::{FuncType, ValType};
 /// engines differ there. SIMD is in. A module outside is refused before an engine compiles it, so
 /// every backend accepts the same modules; what the profile cannot express (canonical NaNs) each
 /// backend configures.
-const PROFILE: WasmFeatures =
-    WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).difference(WasmFeatures::GC_TYPES);
+const PROFILE: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::EXTENDED_CONST)
+    .difference(WasmFeatures::GC_TYPES);
 
 /// A compiled module: make any number of guests from it.
 ///
@@ -31,7 +32,10 @@ pub struct Module {
 
 impl Module {
     pub(crate) fn new(info: ModuleInfo, compiled: Arc<dyn Compiled>) -> Self {
-        Self { info: Arc::new(info), compiled }
+        Self {
+            info: Arc::new(info),
+            compiled,
+        }
     }
 
     /// Its imports and exports.
@@ -57,7 +61,9 @@ impl Module {
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Module").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Module")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +119,9 @@ impl ModuleInfo {
     /// [`LoadError::Invalid`] for bytes that are not a module of the profile.
     pub fn parse(wasm: &[u8]) -> Result<Self, LoadError> {
         if !wasm.starts_with(b"\0asm") {
-            return Err(LoadError::NotWasm { starts_with: wasm.iter().copied().take(8).collect() });
+            return Err(LoadError::NotWasm {
+                starts_with: wasm.iter().copied().take(8).collect(),
+            });
         }
         let types = Validator::new_with_features(PROFILE).validate_all(wasm)?;
         let types = types.as_ref();
@@ -135,7 +143,8 @@ impl ModuleInfo {
                     for export in section {
                         let export = export?;
                         let ty = types.entity_type_from_export(&export);
-                        info.exports.insert(export.name.to_owned(), extern_type(types, ty));
+                        info.exports
+                            .insert(export.name.to_owned(), extern_type(types, ty));
                     }
                 }
                 _ => {}
@@ -172,7 +181,8 @@ impl ModuleInfo {
 
     /// The names of the exported functions, sorted.
     pub fn funcs(&self) -> impl Iterator<Item = &str> {
-        self.exports().filter_map(|(name, ty)| matches!(ty, ExternType::Func(_)).then_some(name))
+        self.exports()
+            .filter_map(|(name, ty)| matches!(ty, ExternType::Func(_)).then_some(name))
     }
 
     #[cfg(test)]
@@ -180,10 +190,15 @@ impl ModuleInfo {
         funcs: impl IntoIterator<Item = (&'a str, FuncType)>,
         imports: impl IntoIterator<Item = Import>,
     ) -> Self {
-        let mut exports: BTreeMap<_, _> =
-            funcs.into_iter().map(|(name, ty)| (name.to_owned(), ExternType::Func(ty))).collect();
+        let mut exports: BTreeMap<_, _> = funcs
+            .into_iter()
+            .map(|(name, ty)| (name.to_owned(), ExternType::Func(ty)))
+            .collect();
         exports.insert("memory".to_owned(), ExternType::Memory);
-        Self { imports: imports.into_iter().collect(), exports }
+        Self {
+            imports: imports.into_iter().collect(),
+            exports,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::error::CallError;
 use crate::guest::Inner;
 use crate::runtime::Instance;
+use crate::val::Val;
 
 /// A bounded number of instances, lent one call at a time in the order of asking.
 pub(crate) struct Pool {
@@ -54,24 +55,33 @@ impl Pool {
         guest: &Inner,
         export: &str,
     ) -> Result<Lease<'a>, CallError> {
-        let permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| CallError::Gone { reason: "it was closed".to_owned() })?;
+        let permit = self.permits.acquire().await.map_err(|_| CallError::Gone {
+            reason: "it was closed".to_owned(),
+        })?;
         let idle = self.idle.lock().pop();
         let instance = match idle {
             Some(instance) => instance,
-            None if self.renewable => guest.new_instance().await.map_err(|source| {
-                CallError::Instantiate { export: export.to_owned(), source: Box::new(source) }
-            })?,
+            None if self.renewable => {
+                guest
+                    .new_instance()
+                    .await
+                    .map_err(|source| CallError::Instantiate {
+                        export: export.to_owned(),
+                        source: Box::new(source),
+                    })?
+            }
             None => {
                 let reason = self.gone.lock().clone().unwrap_or_default();
                 return Err(CallError::Gone { reason });
             }
         };
         let reason = format!("a call of `{export}` was dropped before it returned");
-        Ok(Lease { pool: self, instance: Some(instance), reason, _permit: permit })
+        Ok(Lease {
+            pool: self,
+            instance: Some(instance),
+            reason,
+            _permit: permit,
+        })
     }
 
     /// Waits until no instance is lent, and drops them all.
@@ -96,7 +106,23 @@ pub(crate) struct Lease<'a> {
 
 impl Lease<'_> {
     pub(crate) fn instance(&mut self) -> &mut dyn Instance {
-        &mut **self.instance.as_mut().expect("only giving back takes it, which takes the lease")
+        &mut **self
+            .instance
+            .as_mut()
+            .expect("only giving back takes it, which takes the lease")
+    }
+
+    /// Calls an export. What the guest wrote has reached its writers when this returns, whichever
+    /// way the call ended.
+    pub(crate) async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        let results = self.instance().call(export, args).await;
+        let flushed = self.instance().memory_and_state().1.wasi().flush();
+        let results = results.map_err(|failure| CallError::new(export, failure))?;
+        flushed.map_err(|source| CallError::Flush {
+            export: export.to_owned(),
+            source,
+        })?;
+        Ok(results)
     }
 
     pub(crate) fn give_back(mut self) {

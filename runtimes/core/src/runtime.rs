@@ -144,8 +144,8 @@ impl GuestState {
 /// One instance of a module, with its memory.
 #[async_trait]
 pub trait Instance: Send {
-    /// The exported memory (empty when there is none) and the ABI's half of the state.
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
+    /// The exported memory (empty when there is none) and what the host keeps for the instance.
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState);
 
     /// Calls an export. Core has checked that it exists and that the arguments fit. Suspends at
     /// every fuel slice and in every asynchronous host function.

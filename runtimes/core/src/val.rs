@@ -7,7 +7,10 @@ use std::fmt;
 /// References and vectors do not cross: a guest may use them inside, but a call whose signature
 /// holds one is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the profile fixes the types that may cross")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the profile fixes the types that may cross"
+)]
 pub enum Val {
     /// A 32-bit integer; its sign is in the eye of the beholder.
     I32(i32),
@@ -47,7 +50,10 @@ impl Val {
 
 /// The type of a [`Val`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "the profile fixes the types that may cross")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the profile fixes the types that may cross"
+)]
 pub enum ValType {
     /// A 32-bit integer.
     I32,
@@ -84,7 +90,10 @@ impl FuncType {
     /// A signature of these parameters and results.
     #[must_use]
     pub fn new(params: impl Into<Box<[ValType]>>, results: impl Into<Box<[ValType]>>) -> Self {
-        Self { params: params.into(), results: results.into() }
+        Self {
+            params: params.into(),
+            results: results.into(),
+        }
     }
 
     /// The types of the parameters, in order.
@@ -108,7 +117,12 @@ impl FuncType {
 
 impl fmt::Display for FuncType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {}", TypeList(&self.params), TypeList(&self.results))
+        write!(
+            f,
+            "{} -> {}",
+            TypeList(&self.params),
+            TypeList(&self.results)
+        )
     }
 }
 

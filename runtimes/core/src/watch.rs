@@ -56,7 +56,11 @@ impl Watch {
             id: id.into(),
             ready,
             queued: AtomicBool::new(false),
-            slot: Mutex::new(Slot { state: State::Reserved, running: false, stopping: Vec::new() }),
+            slot: Mutex::new(Slot {
+                state: State::Reserved,
+                running: false,
+                stopping: Vec::new(),
+            }),
         })
     }
 

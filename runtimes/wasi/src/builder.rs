@@ -134,7 +134,8 @@ impl WasiBuilder {
         self,
         vars: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     ) -> Self {
-        vars.into_iter().fold(self, |builder, (key, value)| builder.env(key, value))
+        vars.into_iter()
+            .fold(self, |builder, (key, value)| builder.env(key, value))
     }
 
     /// Sets where the guest reads its input from: text, bytes, or a [`Stdin`].
@@ -157,7 +158,9 @@ impl WasiBuilder {
 
     /// Connects input, output and error output to those of the host's process.
     pub fn inherit_stdio(self) -> Self {
-        self.stdin(Stdin::inherit()).stdout(Stdout::inherit()).stderr(Stdout::inherit_stderr())
+        self.stdin(Stdin::inherit())
+            .stdout(Stdout::inherit())
+            .stderr(Stdout::inherit_stderr())
     }
 
     /// Sets the clocks that the guest reads, for example a [`SystemClock`](crate::SystemClock).
@@ -207,7 +210,10 @@ impl Default for WasiBuilder {
             stdin: Stdin::empty(),
             stdout: Stdout::discard(),
             stderr: Stdout::discard(),
-            clock: Box::new(SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))),
+            clock: Box::new(SteppingClock::new(
+                FixedClock::at(0, 0),
+                Duration::from_millis(1),
+            )),
             random: Box::new(SeededRandom::new(0)),
             error: None,
         }

@@ -69,7 +69,9 @@ impl SystemClock {
     /// The clocks of the host; the monotonic one starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -82,7 +84,9 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     /// A host clock before 1970 reads as 0, one after 2554 as the last nanosecond of the range.
     fn realtime_ns(&mut self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, saturating_ns)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, saturating_ns)
     }
 
     fn monotonic_ns(&mut self) -> u64 {
@@ -105,7 +109,11 @@ impl FixedClock {
     /// Times after the year 2554 saturate. The monotonic clock always reads 1.
     #[must_use]
     pub const fn at(secs: u64, nanos: u32) -> Self {
-        Self { realtime_ns: secs.saturating_mul(1_000_000_000).saturating_add(nanos as u64) }
+        Self {
+            realtime_ns: secs
+                .saturating_mul(1_000_000_000)
+                .saturating_add(nanos as u64),
+        }
     }
 }
 
@@ -148,7 +156,11 @@ impl SteppingClock {
     /// A step under 1 ns counts as 1 ns. The clock stops at the end of its range.
     #[must_use]
     pub fn new(start: FixedClock, step: Duration) -> Self {
-        Self { start, step_ns: saturating_ns(step).max(1), elapsed_ns: 0 }
+        Self {
+            start,
+            step_ns: saturating_ns(step).max(1),
+            elapsed_ns: 0,
+        }
     }
 
     fn step(&mut self) -> u64 {
@@ -184,7 +196,10 @@ pub(crate) struct GuestClock {
 
 impl GuestClock {
     pub(crate) fn new(clock: Box<dyn Clock>) -> Self {
-        Self { clock, last_monotonic_ns: 0 }
+        Self {
+            clock,
+            last_monotonic_ns: 0,
+        }
     }
 
     pub(crate) fn realtime_ns(&mut self) -> u64 {

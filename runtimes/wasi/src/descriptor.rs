@@ -62,7 +62,11 @@ impl Descriptor {
             Stream::Input(input) => input.is_terminal(),
             Stream::Output(output) => output.is_terminal(),
         };
-        if is_terminal { FileType::CharacterDevice } else { FileType::Unknown }
+        if is_terminal {
+            FileType::CharacterDevice
+        } else {
+            FileType::Unknown
+        }
     }
 
     /// What works on this descriptor, and nothing else.
@@ -111,8 +115,14 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     pub(crate) fn new(stdin: Stdin, stdout: Stdout, stderr: Stdout) -> Self {
-        let streams = [Stream::Input(stdin), Stream::Output(stdout), Stream::Output(stderr)];
-        Self { slots: streams.map(|stream| Some(Descriptor::new(stream))) }
+        let streams = [
+            Stream::Input(stdin),
+            Stream::Output(stdout),
+            Stream::Output(stderr),
+        ];
+        Self {
+            slots: streams.map(|stream| Some(Descriptor::new(stream))),
+        }
     }
 
     /// What `fd` refers to.

@@ -37,19 +37,30 @@ impl Iovecs {
             return Err(Errno::Inval);
         }
         let table = memory::slice(memory, ptr as u32, n_entries * ENTRY_BYTES)?;
-        let mut iovecs =
-            Self { inline: Default::default(), spilled: Vec::new(), n_iovecs: 0, total_bytes: 0 };
+        let mut iovecs = Self {
+            inline: Default::default(),
+            spilled: Vec::new(),
+            n_iovecs: 0,
+            total_bytes: 0,
+        };
         for entry in table.chunks_exact(ENTRY_BYTES as usize) {
             let (ptr, len) = entry.split_at(4);
             let (ptr, len) = (decode(ptr), decode(len));
             memory::slice(memory, ptr, len)?;
-            iovecs.push(Iovec { ptr, len: len.min(MAX_TRANSFER_BYTES - iovecs.total_bytes) });
+            iovecs.push(Iovec {
+                ptr,
+                len: len.min(MAX_TRANSFER_BYTES - iovecs.total_bytes),
+            });
         }
         Ok(iovecs)
     }
 
     pub(crate) fn as_slice(&self) -> &[Iovec] {
-        if self.spilled.is_empty() { &self.inline[..self.n_iovecs] } else { &self.spilled }
+        if self.spilled.is_empty() {
+            &self.inline[..self.n_iovecs]
+        } else {
+            &self.spilled
+        }
     }
 
     /// The bytes of all buffers, at most [`MAX_TRANSFER_BYTES`].

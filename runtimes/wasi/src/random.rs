@@ -95,7 +95,9 @@ impl SeededRandom {
     pub fn new(seed: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        Self { generator: ChaCha12Rng::from_seed(key) }
+        Self {
+            generator: ChaCha12Rng::from_seed(key),
+        }
     }
 }
 

@@ -49,8 +49,15 @@ impl SharedBuffer {
     /// An empty buffer that holds at most `limit_bytes`.
     #[must_use]
     pub fn with_limit_bytes(limit_bytes: usize) -> Self {
-        let pieces = Pieces { full: Vec::new(), last: Vec::new(), len_bytes: 0, limit_bytes };
-        Self { shared: Arc::new(Mutex::new(pieces)) }
+        let pieces = Pieces {
+            full: Vec::new(),
+            last: Vec::new(),
+            len_bytes: 0,
+            limit_bytes,
+        };
+        Self {
+            shared: Arc::new(Mutex::new(pieces)),
+        }
     }
 
     /// A copy of everything that was written and not taken.
@@ -156,7 +163,11 @@ impl Pieces {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        let all = if self.full.is_empty() { mem::take(&mut self.last) } else { self.concat() };
+        let all = if self.full.is_empty() {
+            mem::take(&mut self.last)
+        } else {
+            self.concat()
+        };
         self.full.clear();
         self.last.clear();
         self.len_bytes = 0;

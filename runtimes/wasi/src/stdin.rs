@@ -32,8 +32,14 @@ pub struct Stdin {
 }
 
 enum Source {
-    Bytes { bytes: Box<dyn AsRef<[u8]> + Send>, position: usize },
-    Reader { reader: Box<dyn Read + Send>, is_terminal: bool },
+    Bytes {
+        bytes: Box<dyn AsRef<[u8]> + Send>,
+        position: usize,
+    },
+    Reader {
+        reader: Box<dyn Read + Send>,
+        is_terminal: bool,
+    },
 }
 
 impl Stdin {
@@ -46,7 +52,12 @@ impl Stdin {
     /// The bytes that `bytes` holds, without copying them: a `&'static [u8]`, an `Arc<[u8]>`, a `bytes::Bytes`.
     #[must_use]
     pub fn bytes(bytes: impl AsRef<[u8]> + Send + 'static) -> Self {
-        Self { source: Source::Bytes { bytes: Box::new(bytes), position: 0 } }
+        Self {
+            source: Source::Bytes {
+                bytes: Box::new(bytes),
+                position: 0,
+            },
+        }
     }
 
     /// What `reader` reads.
@@ -57,7 +68,12 @@ impl Stdin {
     /// [`Errno::Again`]; [`Interrupted`](io::ErrorKind::Interrupted) is retried.
     #[must_use]
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
-        Self { source: Source::Reader { reader: Box::new(reader), is_terminal: false } }
+        Self {
+            source: Source::Reader {
+                reader: Box::new(reader),
+                is_terminal: false,
+            },
+        }
     }
 
     /// The standard input of the host's process. A terminal is a character device to the guest.
@@ -65,11 +81,22 @@ impl Stdin {
     pub fn inherit() -> Self {
         let stdin = io::stdin();
         let is_terminal = stdin.is_terminal();
-        Self { source: Source::Reader { reader: Box::new(stdin), is_terminal } }
+        Self {
+            source: Source::Reader {
+                reader: Box::new(stdin),
+                is_terminal,
+            },
+        }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self.source, Source::Reader { is_terminal: true, .. })
+        matches!(
+            self.source,
+            Source::Reader {
+                is_terminal: true,
+                ..
+            }
+        )
     }
 
     /// Fills `iovecs` in order until the input ends or would have to be waited for. Answers the number of bytes.

@@ -42,7 +42,9 @@ impl Stdout {
     /// Accepts everything and keeps nothing.
     #[must_use]
     pub fn discard() -> Self {
-        Self { sink: Sink::Discard }
+        Self {
+            sink: Sink::Discard,
+        }
     }
 
     /// Hands what the guest writes to `writer`.
@@ -53,7 +55,9 @@ impl Stdout {
     /// for `fd_sync` or exits, and by [`Wasi::flush`](crate::Wasi::flush), but not at each write.
     #[must_use]
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
-        Self { sink: Sink::Writer(Box::new(writer)) }
+        Self {
+            sink: Sink::Writer(Box::new(writer)),
+        }
     }
 
     /// Calls `consume` with what the guest writes, which it must take all of.
@@ -70,7 +74,12 @@ impl Stdout {
     pub fn inherit() -> Self {
         let stream = io::stdout();
         let is_terminal = stream.is_terminal();
-        Self { sink: Sink::Inherited { stream: Box::new(stream), is_terminal } }
+        Self {
+            sink: Sink::Inherited {
+                stream: Box::new(stream),
+                is_terminal,
+            },
+        }
     }
 
     /// The standard error of the host's process. A terminal is a character device to the guest.
@@ -78,11 +87,22 @@ impl Stdout {
     pub fn inherit_stderr() -> Self {
         let stream = io::stderr();
         let is_terminal = stream.is_terminal();
-        Self { sink: Sink::Inherited { stream: Box::new(stream), is_terminal } }
+        Self {
+            sink: Sink::Inherited {
+                stream: Box::new(stream),
+                is_terminal,
+            },
+        }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self.sink, Sink::Inherited { is_terminal: true, .. })
+        matches!(
+            self.sink,
+            Sink::Inherited {
+                is_terminal: true,
+                ..
+            }
+        )
     }
 
     /// Writes `iovecs` in order until one is not taken whole. Answers the number of bytes.
@@ -139,7 +159,9 @@ impl Stdout {
 
 impl From<SharedBuffer> for Stdout {
     fn from(buffer: SharedBuffer) -> Self {
-        Self { sink: Sink::Buffer(buffer) }
+        Self {
+            sink: Sink::Buffer(buffer),
+        }
     }
 }
 

@@ -46,7 +46,9 @@ impl StringTable {
     /// Writes the strings to `buf` and a pointer to each to `pointers`, or nothing at all.
     pub(crate) fn write(&self, memory: &mut [u8], pointers: i32, buf: i32) -> Result<(), Errno> {
         let (pointers, buf) = (pointers as u32, buf as u32);
-        let pointers_bytes = size(self.offsets.len())?.checked_mul(4).ok_or(Errno::Fault)?;
+        let pointers_bytes = size(self.offsets.len())?
+            .checked_mul(4)
+            .ok_or(Errno::Fault)?;
         memory::slice(memory, pointers, pointers_bytes)?;
         memory::slice_mut(memory, buf, size(self.bytes.len())?)?.copy_from_slice(&self.bytes);
         let table = memory::slice_mut(memory, pointers, pointers_bytes)?;

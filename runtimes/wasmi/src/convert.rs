@@ -41,7 +41,10 @@ pub(crate) fn failure(error: Error) -> Failure {
         unreachable!("the error was of this type a line ago");
     }
     match error.as_trap_code() {
-        Some(code) => Failure::Trap { kind: trap_kind(code), source: error.into() },
+        Some(code) => Failure::Trap {
+            kind: trap_kind(code),
+            source: error.into(),
+        },
         None => Failure::Engine(error.into()),
     }
 }
@@ -100,5 +103,8 @@ pub(crate) fn func_type(ty: &FuncType) -> Option<wasmi::FuncType> {
             })
             .collect()
     };
-    Some(wasmi::FuncType::new(convert(ty.params())?, convert(ty.results())?))
+    Some(wasmi::FuncType::new(
+        convert(ty.params())?,
+        convert(ty.results())?,
+    ))
 }

@@ -26,7 +26,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(guest: GuestState, bounds: StoreLimits) -> Self {
-        Self { guest, memory: None, bounds }
+        Self {
+            guest,
+            memory: None,
+            bounds,
+        }
     }
 
     pub(crate) fn guest(&mut self) -> &mut GuestState {
@@ -106,7 +110,12 @@ impl WasmiInstance {
         functions: Box<[HostFunction]>,
         limits: Option<Limits>,
     ) -> Self {
-        Self { store, instance, functions, limits }
+        Self {
+            store,
+            instance,
+            functions,
+            limits,
+        }
     }
 
     /// Awaits the host function that a call was suspended for.
@@ -125,10 +134,10 @@ impl WasmiInstance {
 
 #[async_trait]
 impl Instance for WasmiInstance {
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
         let (memory, state) = memory_and_data(&mut self.store, memory);
-        (memory, state.guest.abi())
+        (memory, &mut state.guest)
     }
 
     async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
@@ -137,26 +146,33 @@ impl Instance for WasmiInstance {
             .get_func(&self.store, export)
             .ok_or_else(|| Failure::Engine(format!("no function `{export}`").into()))?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
-        let mut results: Vec<_> =
-            func.ty(&self.store).results().iter().map(|ty| wasmi::Val::default_for_ty(*ty)).collect();
+        let mut results: Vec<_> = func
+            .ty(&self.store)
+            .results()
+            .iter()
+            .map(|ty| wasmi::Val::default_for_ty(*ty))
+            .collect();
         let mut fuel = Fuel::new(self.limits.as_ref());
         fuel.grant(&mut self.store, 0)?;
-        let mut call =
-            func.call_resumable(&mut self.store, &args, &mut results).map_err(failure)?;
+        let mut call = func
+            .call_resumable(&mut self.store, &args, &mut results)
+            .map_err(failure)?;
         loop {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),
                 ResumableCall::OutOfFuel(call) => {
                     fuel.grant(&mut self.store, call.required_fuel())?;
                     yield_now().await;
-                    call.resume(&mut self.store, &mut results).map_err(failure)?
+                    call.resume(&mut self.store, &mut results)
+                        .map_err(failure)?
                 }
                 ResumableCall::HostTrap(call) => {
                     let Some(suspend) = call.host_error().downcast_ref::<Suspend>() else {
                         return Err(failure(call.into_host_error()));
                     };
                     let values = self.host_call(suspend).await?;
-                    call.resume(&mut self.store, &values, &mut results).map_err(failure)?
+                    call.resume(&mut self.store, &values, &mut results)
+                        .map_err(failure)?
                 }
             };
         }
@@ -172,7 +188,9 @@ struct Fuel {
 impl Fuel {
     fn new(limits: Option<&Limits>) -> Self {
         Self {
-            left: limits.and_then(Limits::max_fuel_per_call).unwrap_or(u64::MAX),
+            left: limits
+                .and_then(Limits::max_fuel_per_call)
+                .unwrap_or(u64::MAX),
             slice: limits.map(Limits::max_fuel_slice),
         }
     }

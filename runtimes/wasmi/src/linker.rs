@@ -76,11 +76,15 @@ pub fn attach<T: 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
-    let page = instance.get_typed_func::<(), i32>(&*store, abi::PAGE)?.call(&mut *store, ())?;
+    let page = instance
+        .get_typed_func::<(), i32>(&*store, abi::PAGE)?
+        .call(&mut *store, ())?;
     let can_receive = instance.get_func(&*store, abi::RECV).is_some();
     let memory = instance.get_memory(&*store, "memory");
     let (memory, data) = memory_and_data(&mut *store, memory);
-    get(data).attach(memory, page as u32, can_receive).map_err(abi_trap)
+    get(data)
+        .attach(memory, page as u32, can_receive)
+        .map_err(abi_trap)
 }
 
 /// Runs the callbacks that are due to the guest's watches, until none is due, and returns how many
@@ -127,10 +131,14 @@ pub(crate) fn link_abi<T: 'static>(
         let (memory, abi) = split(&mut caller, memory, get);
         abi.flush(memory).map_err(abi_trap)
     })?;
-    linker.func_wrap(abi::MODULE, abi::RESERVE, move |mut caller: Caller<'_, T>| {
-        let (memory, abi) = split(&mut caller, memory, get);
-        abi.reserve(memory).map_err(abi_trap)
-    })?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::RESERVE,
+        move |mut caller: Caller<'_, T>| {
+            let (memory, abi) = split(&mut caller, memory, get);
+            abi.reserve(memory).map_err(abi_trap)
+        },
+    )?;
     linker.func_wrap(abi::MODULE, abi::OPEN, move |mut caller: Caller<'_, T>| {
         let (memory, abi) = split(&mut caller, memory, get);
         abi.open(memory).map_err(abi_trap)

@@ -58,7 +58,10 @@ impl Wasmi {
             .compilation_mode(CompilationMode::Eager)
             .consume_fuel(is_metered)
             .set_max_recursion_depth(MAX_RECURSION_DEPTH);
-        Self { engine: Engine::new(&config), is_metered }
+        Self {
+            engine: Engine::new(&config),
+            is_metered,
+        }
     }
 }
 
@@ -70,7 +73,9 @@ impl Default for Wasmi {
 
 impl fmt::Debug for Wasmi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wasmi").field("is_metered", &self.is_metered).finish_non_exhaustive()
+        f.debug_struct("Wasmi")
+            .field("is_metered", &self.is_metered)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +87,10 @@ impl Runtime for Wasmi {
 
     async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
         let module = Module::new(&self.engine, wasm)?;
-        Ok(Arc::new(WasmiModule { runtime: self.clone(), module }))
+        Ok(Arc::new(WasmiModule {
+            runtime: self.clone(),
+            module,
+        }))
     }
 }
 
@@ -104,9 +112,17 @@ impl Compiled for WasmiModule {
 
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let mut linker = Linker::<State>::new(&self.runtime.engine);
-        link_abi(&mut linker, |caller| caller.data().memory(), |state| state.guest().abi())?;
+        link_abi(
+            &mut linker,
+            |caller| caller.data().memory(),
+            |state| state.guest().abi(),
+        )?;
         if imports.wasi() {
-            link_wasi(&mut linker, |caller| caller.data().memory(), |state| state.guest().wasi())?;
+            link_wasi(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().wasi(),
+            )?;
         }
         for (index, function) in imports.functions().iter().enumerate() {
             let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
@@ -126,7 +142,10 @@ impl Compiled for WasmiModule {
                 }
                 HostFunctionBody::Async(_) => {
                     linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
-                        Err(Error::host(Suspend { function: index, args: vals(params) }))
+                        Err(Error::host(Suspend {
+                            function: index,
+                            args: vals(params),
+                        }))
                     })?
                 }
             };
@@ -178,6 +197,8 @@ impl Linked for WasmiLinked {
         store.data_mut().set_memory(memory);
         let functions = self.imports.functions().into();
         let limits = self.is_metered.then(|| limits.clone());
-        Ok(Box::new(WasmiInstance::new(store, instance, functions, limits)))
+        Ok(Box::new(WasmiInstance::new(
+            store, instance, functions, limits,
+        )))
     }
 }

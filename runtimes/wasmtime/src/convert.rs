@@ -16,7 +16,10 @@ pub(crate) fn failure(error: Error) -> Failure {
         Err(error) => error,
     };
     match error.downcast_ref::<Trap>() {
-        Some(trap) => Failure::Trap { kind: trap_kind(*trap), source: error.into() },
+        Some(trap) => Failure::Trap {
+            kind: trap_kind(*trap),
+            source: error.into(),
+        },
         None => Failure::Engine(error.into()),
     }
 }
@@ -73,5 +76,9 @@ pub(crate) fn func_type(engine: &Engine, ty: &FuncType) -> Option<wasmtime::Func
             })
             .collect()
     };
-    Some(wasmtime::FuncType::new(engine, convert(ty.params())?, convert(ty.results())?))
+    Some(wasmtime::FuncType::new(
+        engine,
+        convert(ty.params())?,
+        convert(ty.results())?,
+    ))
 }

@@ -20,7 +20,12 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(guest: GuestState, bounds: StoreLimits) -> Self {
-        Self { guest, memory: None, bounds, started: false }
+        Self {
+            guest,
+            memory: None,
+            bounds,
+            started: false,
+        }
     }
 
     pub(crate) fn guest(&mut self) -> &mut GuestState {
@@ -74,16 +79,20 @@ impl WasmtimeInstance {
         instance: wasmtime::Instance,
         limits: Option<Limits>,
     ) -> Self {
-        Self { store, instance, limits }
+        Self {
+            store,
+            instance,
+            limits,
+        }
     }
 }
 
 #[async_trait]
 impl Instance for WasmtimeInstance {
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
         let (memory, state) = memory_and_data(&mut self.store, memory);
-        (memory, state.guest.abi())
+        (memory, &mut state.guest)
     }
 
     async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
@@ -97,7 +106,9 @@ impl Instance for WasmtimeInstance {
         }
         let args: Vec<_> = args.iter().map(to_wasmtime).collect();
         let mut results = vec![wasmtime::Val::I32(0); func.ty(&self.store).results().len()];
-        func.call_async(&mut self.store, &args, &mut results).await.map_err(failure)?;
+        func.call_async(&mut self.store, &args, &mut results)
+            .await
+            .map_err(failure)?;
         Ok(vals(&results))
     }
 }

@@ -94,7 +94,9 @@ pub async fn attach_async<T: Send + 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<()> {
-    let page = page_func(store, instance)?.call_async(&mut *store, ()).await?;
+    let page = page_func(store, instance)?
+        .call_async(&mut *store, ())
+        .await?;
     attach_page(store, instance, get, page)
 }
 
@@ -111,7 +113,9 @@ fn attach_page<T: 'static>(
     let can_receive = instance.get_func(&mut *store, abi::RECV).is_some();
     let memory = instance.get_memory(&mut *store, "memory");
     let (memory, data) = memory_and_data(store, memory);
-    get(data).attach(memory, page as u32, can_receive).map_err(abi_trap)
+    get(data)
+        .attach(memory, page as u32, can_receive)
+        .map_err(abi_trap)
 }
 
 /// Runs the callbacks that are due to the guest's watches, until none is due, and returns how many
@@ -207,10 +211,14 @@ pub(crate) fn link_abi<T: 'static>(
         let (memory, abi) = split(&mut caller, memory, get);
         abi.flush(memory).map_err(abi_trap)
     })?;
-    linker.func_wrap(abi::MODULE, abi::RESERVE, move |mut caller: Caller<'_, T>| {
-        let (memory, abi) = split(&mut caller, memory, get);
-        abi.reserve(memory).map_err(abi_trap)
-    })?;
+    linker.func_wrap(
+        abi::MODULE,
+        abi::RESERVE,
+        move |mut caller: Caller<'_, T>| {
+            let (memory, abi) = split(&mut caller, memory, get);
+            abi.reserve(memory).map_err(abi_trap)
+        },
+    )?;
     linker.func_wrap(abi::MODULE, abi::OPEN, move |mut caller: Caller<'_, T>| {
         let (memory, abi) = split(&mut caller, memory, get);
         abi.open(memory).map_err(abi_trap)

@@ -54,14 +54,21 @@ impl Wasmtime {
 
     fn with(is_metered: bool) -> Result<Self, EngineError> {
         let mut config = Config::new();
-        config.consume_fuel(is_metered).cranelift_nan_canonicalization(true);
-        Ok(Self { engine: Engine::new(&config)?, is_metered })
+        config
+            .consume_fuel(is_metered)
+            .cranelift_nan_canonicalization(true);
+        Ok(Self {
+            engine: Engine::new(&config)?,
+            is_metered,
+        })
     }
 }
 
 impl fmt::Debug for Wasmtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wasmtime").field("is_metered", &self.is_metered).finish_non_exhaustive()
+        f.debug_struct("Wasmtime")
+            .field("is_metered", &self.is_metered)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +80,10 @@ impl Runtime for Wasmtime {
 
     async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
         let module = Module::from_binary(&self.engine, wasm)?;
-        Ok(Arc::new(WasmtimeModule { runtime: self.clone(), module }))
+        Ok(Arc::new(WasmtimeModule {
+            runtime: self.clone(),
+            module,
+        }))
     }
 }
 
@@ -96,9 +106,17 @@ impl Compiled for WasmtimeModule {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let engine = &self.runtime.engine;
         let mut linker = Linker::<State>::new(engine);
-        link_abi(&mut linker, |caller| caller.data().memory(), |state| state.guest().abi())?;
+        link_abi(
+            &mut linker,
+            |caller| caller.data().memory(),
+            |state| state.guest().abi(),
+        )?;
         if imports.wasi() {
-            link_wasi(&mut linker, |caller| caller.data().memory(), |state| state.guest().wasi())?;
+            link_wasi(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().wasi(),
+            )?;
         }
         for function in imports.functions() {
             let ty = func_type(engine, function.ty()).ok_or("the signature does not cross")?;
@@ -139,7 +157,10 @@ impl Compiled for WasmtimeModule {
             };
         }
         let instance = linker.instantiate_pre(&self.module)?;
-        Ok(Arc::new(WasmtimeLinked { instance, is_metered: self.is_metered() }))
+        Ok(Arc::new(WasmtimeLinked {
+            instance,
+            is_metered: self.is_metered(),
+        }))
     }
 }
 
@@ -163,9 +184,15 @@ impl Linked for WasmtimeLinked {
         store.limiter(State::bounds);
         if self.is_metered {
             store.set_fuel(limits.start_fuel()).map_err(failure)?;
-            store.fuel_async_yield_interval(Some(limits.max_fuel_slice())).map_err(failure)?;
+            store
+                .fuel_async_yield_interval(Some(limits.max_fuel_slice()))
+                .map_err(failure)?;
         }
-        let instance = self.instance.instantiate_async(&mut store).await.map_err(failure)?;
+        let instance = self
+            .instance
+            .instantiate_async(&mut store)
+            .await
+            .map_err(failure)?;
         let memory = instance.get_memory(&mut store, "memory");
         store.data_mut().start(memory);
         let limits = self.is_metered.then(|| limits.clone());

@@ -39,7 +39,12 @@ impl GuestAbi {
 
     /// The ABI of one instance among the several of a group.
     pub(crate) fn of(group: Arc<Group>) -> Self {
-        Self { group, page: None, in_recv: false, can_receive: false }
+        Self {
+            group,
+            page: None,
+            in_recv: false,
+            can_receive: false,
+        }
     }
 
     /// Tells the host where the guest's meta page is: what the export [`PAGE`](super::PAGE)
@@ -123,7 +128,10 @@ impl GuestAbi {
     pub fn stop(&mut self, memory: &mut [u8]) -> Result<Option<Stopping>, AbiError> {
         let page = self.page()?;
         let answer = self.group.stop(page.buf(memory)?, self.in_recv);
-        page.answer(memory, text(answer.as_ref().map(|_| ()).map_err(|error| *error)))?;
+        page.answer(
+            memory,
+            text(answer.as_ref().map(|_| ()).map_err(|error| *error)),
+        )?;
         Ok(answer.unwrap_or(None).map(Stopping))
     }
 
@@ -151,13 +159,13 @@ impl GuestAbi {
         let Some(running) = self.group.next_callback() else {
             return Ok(None);
         };
-        self.page().and_then(|page| page.deliver(memory, running.id(), running.value())).map_err(
-            |error| CallbackError {
+        self.page()
+            .and_then(|page| page.deliver(memory, running.id(), running.value()))
+            .map_err(|error| CallbackError {
                 id: running.id().to_owned(),
                 value: running.value(),
                 cause: CallbackErrorCause::Abi(error),
-            },
-        )?;
+            })?;
         self.in_recv = true;
         Ok(Some(Callback { running }))
     }

@@ -55,14 +55,35 @@ mod tests {
     fn a_list_holds_any_number_of_keys_and_empty_ones() {
         assert_eq!(parse(b""), Ok(vec![]));
         assert_eq!(parse(b"\0\0"), Ok(vec![&b""[..]]));
-        assert_eq!(parse(b"\0\x02ab\0\0\0\x01c"), Ok(vec![&b"ab"[..], b"", b"c"]));
+        assert_eq!(
+            parse(b"\0\x02ab\0\0\0\x01c"),
+            Ok(vec![&b"ab"[..], b"", b"c"])
+        );
     }
 
     #[test]
     fn a_list_that_is_cut_short_says_where() {
-        assert_eq!(parse(b"\0"), Err(AbiError::KeysCutShort { index: 0, offset: 0 }));
-        assert_eq!(parse(b"\0\x01a\0\x02b"), Err(AbiError::KeysCutShort { index: 1, offset: 3 }));
-        assert_eq!(parse(b"\xff\xffa"), Err(AbiError::KeysCutShort { index: 0, offset: 0 }));
+        assert_eq!(
+            parse(b"\0"),
+            Err(AbiError::KeysCutShort {
+                index: 0,
+                offset: 0
+            })
+        );
+        assert_eq!(
+            parse(b"\0\x01a\0\x02b"),
+            Err(AbiError::KeysCutShort {
+                index: 1,
+                offset: 3
+            })
+        );
+        assert_eq!(
+            parse(b"\xff\xffa"),
+            Err(AbiError::KeysCutShort {
+                index: 0,
+                offset: 0
+            })
+        );
     }
 
     #[test]

@@ -23,7 +23,15 @@ impl Page {
             *slot = u32_le(bytes);
         }
         let [buf, buf_cap, buf_len, err, err_cap, err_len, val] = slots;
-        Ok(Self { buf, buf_cap, buf_len, err, err_cap, err_len, val })
+        Ok(Self {
+            buf,
+            buf_cap,
+            buf_len,
+            err,
+            err_cap,
+            err_len,
+            val,
+        })
     }
 
     /// What the guest put into its buffer.
@@ -39,7 +47,10 @@ impl Page {
     /// The value to emit.
     pub(super) fn val(&self, memory: &[u8]) -> Result<u64, AbiError> {
         let bytes = slice(memory, "val", self.val, 8)?;
-        Ok(bytes.iter().rev().fold(0, |val, byte| val << 8 | u64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |val, byte| val << 8 | u64::from(*byte)))
     }
 
     /// Answers a call: an empty text is success, a longer one than fits is cut.
@@ -56,7 +67,10 @@ impl Page {
         let len = u32::try_from(id.len())
             .ok()
             .filter(|len| *len <= cap)
-            .ok_or(AbiError::IdTooLong { id_bytes: id.len(), cap })?;
+            .ok_or(AbiError::IdTooLong {
+                id_bytes: id.len(),
+                cap,
+            })?;
         slice_mut(memory, "buf", self.buf, len)?.copy_from_slice(id);
         write_u32(memory, "buf_len", self.buf_len, len)?;
         slice_mut(memory, "val", self.val, 8)?.copy_from_slice(&value.to_le_bytes());
@@ -91,12 +105,15 @@ fn slice<'m>(
     bytes: u32,
 ) -> Result<&'m [u8], AbiError> {
     let start = address as usize;
-    memory.get(start..).and_then(|tail| tail.get(..bytes as usize)).ok_or(AbiError::OutOfBounds {
-        what,
-        address,
-        bytes,
-        memory_bytes: memory.len(),
-    })
+    memory
+        .get(start..)
+        .and_then(|tail| tail.get(..bytes as usize))
+        .ok_or(AbiError::OutOfBounds {
+            what,
+            address,
+            bytes,
+            memory_bytes: memory.len(),
+        })
 }
 
 fn slice_mut<'m>(
@@ -109,7 +126,12 @@ fn slice_mut<'m>(
     memory
         .get_mut(address as usize..)
         .and_then(|tail| tail.get_mut(..bytes as usize))
-        .ok_or(AbiError::OutOfBounds { what, address, bytes, memory_bytes })
+        .ok_or(AbiError::OutOfBounds {
+            what,
+            address,
+            bytes,
+            memory_bytes,
+        })
 }
 
 fn read_u32(memory: &[u8], what: &'static str, address: u32) -> Result<u32, AbiError> {
@@ -126,5 +148,8 @@ fn write_u32(
 }
 
 fn u32_le(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u32::from(*byte))
 }

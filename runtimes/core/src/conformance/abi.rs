@@ -11,7 +11,9 @@ use crate::{CallError, Limits, Runtime};
 pub async fn keys_of_one_flush_are_one_emit(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     let mut all = raw.bus.subscribe(Selector::all()).events(8).expect("valid");
-    raw.flush(u64::MAX - 1, &keys(["b", "", "a", "b"])).await.expect("emitted");
+    raw.flush(u64::MAX - 1, &keys(["b", "", "a", "b"]))
+        .await
+        .expect("emitted");
     raw.flush(3, &[]).await.expect("nothing");
     raw.flush(4, &keys([""])).await.expect("emitted");
     let event = all.try_recv().expect("one emit");
@@ -45,7 +47,11 @@ pub async fn every_row_of_the_state_machine_answers_as_written(runtime: &dyn Run
     // started
     assert_eq!(raw.start("a").await, "");
     assert_eq!(raw.start("a").await, "");
-    assert_eq!(raw.drive().await, ["a=2"], "the first range stayed, the second start did nothing");
+    assert_eq!(
+        raw.drive().await,
+        ["a=2"],
+        "the first range stayed, the second start did nothing"
+    );
     assert_eq!(raw.start("a").await, "");
     assert_eq!(raw.drive().await, [""; 0]);
     assert_eq!(raw.reserve("a").await, "Watch exists");
@@ -55,7 +61,11 @@ pub async fn every_row_of_the_state_machine_answers_as_written(runtime: &dyn Run
     assert_eq!(raw.drive().await, [""; 0]);
     // again
     assert_eq!(raw.start("a").await, "Watch not found");
-    assert_eq!(raw.open("a", "x", "y").await, "", "an open reserves by itself");
+    assert_eq!(
+        raw.open("a", "x", "y").await,
+        "",
+        "an open reserves by itself"
+    );
     assert_eq!(raw.stop("a").await, "", "an open watch that never started");
     assert_eq!(raw.guest.n_watches(), 0);
     // The empty id is an id.
@@ -91,7 +101,11 @@ pub async fn a_burst_delivers_its_first_value_once(runtime: &dyn Runtime) {
     }
     assert_eq!(raw.drive().await, ["w=1"]);
     raw.bus.emit(2001, ["k", "k1", "k2"]).expect("open");
-    assert_eq!(raw.drive().await, ["w=2001"], "several matching keys, one delivery");
+    assert_eq!(
+        raw.drive().await,
+        ["w=2001"],
+        "several matching keys, one delivery"
+    );
 }
 
 /// `[from, to)`, the one key where `to` is empty or equal, nothing where the range is inverted.
@@ -133,10 +147,19 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
         let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
         let error = raw.flush(1, buf).await.expect_err("cut short");
         assert!(
-            matches!(&error, CallError::Abi { source: AbiError::KeysCutShort { .. }, .. }),
+            matches!(
+                &error,
+                CallError::Abi {
+                    source: AbiError::KeysCutShort { .. },
+                    ..
+                }
+            ),
             "{error}"
         );
-        assert!(matches!(raw.flush(1, &[]).await, Err(CallError::Gone { .. })));
+        assert!(matches!(
+            raw.flush(1, &[]).await,
+            Err(CallError::Gone { .. })
+        ));
     }
     let wild: [(usize, u32, &str); 5] = [
         (RawGuest::BUF_LEN, 16_385, "buf_cap"),
@@ -147,22 +170,38 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
     ];
     for (address, value, message) in wild {
         let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
-        raw.guest.with_memory(|memory| memory[RawGuest::BUF_LEN] = 2).await.expect("there");
+        raw.guest
+            .with_memory(|memory| memory[RawGuest::BUF_LEN] = 2)
+            .await
+            .expect("there");
         raw.poke(address, value).await;
         match raw.guest.call("reserve", &[]).await {
             Ok(_) => assert_eq!(message, "", "a wild capacity alone does no harm"),
-            Err(error) => assert!(!message.is_empty() && error.to_string().contains(message), "{error}"),
+            Err(error) => assert!(
+                !message.is_empty() && error.to_string().contains(message),
+                "{error}"
+            ),
         }
     }
     let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
     raw.poke(RawGuest::BUF_CAP, u32::MAX).await;
     raw.poke(RawGuest::BUF_LEN, 65_536).await;
-    let error = raw.guest.call("flush", &[]).await.expect_err("outside of memory");
-    assert!(error.to_string().contains("buf is outside of the memory"), "{error}");
+    let error = raw
+        .guest
+        .call("flush", &[])
+        .await
+        .expect_err("outside of memory");
+    assert!(
+        error.to_string().contains("buf is outside of the memory"),
+        "{error}"
+    );
     for n_keys in [0, 1, 2, 4] {
         let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
         let buf = keys(["w", "a", "b", "c"].into_iter().take(n_keys));
-        let error = raw.verb(Verb::Open, &buf).await.expect_err("three or nothing");
+        let error = raw
+            .verb(Verb::Open, &buf)
+            .await
+            .expect_err("three or nothing");
         assert!(error.to_string().contains("exactly 3 keys"), "{error}");
     }
     assert!(all.try_recv().is_err(), "nothing was delivered");
@@ -205,7 +244,10 @@ pub async fn verbs_work_inside_recv(runtime: &dyn Runtime) {
         Step::Verb(Verb::Start, b"w".to_vec()),
     ]);
     raw.emit(1, "a");
-    assert_eq!(raw.drive().await, ["w=1", "Watch exists", "Watch already open"]);
+    assert_eq!(
+        raw.drive().await,
+        ["w=1", "Watch exists", "Watch already open"]
+    );
     raw.emit(2, "a");
     raw.emit(3, "b");
     raw.emit(4, "c");
@@ -233,14 +275,19 @@ pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["w=1", "v=1"]);
     assert_eq!(
         raw.errors(),
-        ["recv of watch \"w\" with value 1 failed: the guest reported `disk full`, and its watch was closed"]
+        [
+            "recv of watch \"w\" with value 1 failed: the guest reported `disk full`, and its watch was closed"
+        ]
     );
     assert_eq!(raw.stop("w").await, "Watch not found");
     raw.plan([Step::Report("x", 1025)]);
     raw.emit(2, "a");
     assert_eq!(raw.drive().await, ["v=2"]);
     let errors = raw.errors();
-    assert!(errors[0].contains("err_len is 1025 but err_cap is 1024"), "{errors:?}");
+    assert!(
+        errors[0].contains("err_len is 1025 but err_cap is 1024"),
+        "{errors:?}"
+    );
     raw.emit(3, "a");
     assert_eq!(raw.drive().await, [""; 0]);
     assert_eq!(raw.guest.n_watches(), 0);
@@ -255,11 +302,18 @@ pub async fn g30_a_recv_that_traps_is_reported_and_loses_the_instance(runtime: &
     raw.follow("w", "a", "b").await;
     raw.plan([Step::Trap]);
     raw.emit(1, "a");
-    let error = raw.guest.drive_until_idle().await.expect_err("no instance is left");
+    let error = raw
+        .guest
+        .drive_until_idle()
+        .await
+        .expect_err("no instance is left");
     assert!(matches!(error, CallError::Gone { .. }), "{error}");
     assert_eq!(raw.log(), ["w=1"]);
     let errors = raw.errors();
-    assert!(errors[0].contains("`__range_watch_recv` trapped: unreachable"), "{errors:?}");
+    assert!(
+        errors[0].contains("`__range_watch_recv` trapped: unreachable"),
+        "{errors:?}"
+    );
     raw.emit(2, "a");
 }
 
@@ -305,12 +359,25 @@ pub async fn a_closed_bus_refuses_emits_and_watches(runtime: &dyn Runtime) {
     raw.emit(1, "a");
     raw.bus.close();
     assert_eq!(raw.drive().await, ["w=1"]);
-    assert_eq!(raw.stop("w").await, "Watch not found", "it was drained and closed");
+    assert_eq!(
+        raw.stop("w").await,
+        "Watch not found",
+        "it was drained and closed"
+    );
     assert_eq!(raw.reserve("x").await, "Watch closed");
     assert_eq!(raw.open("x", "a", "b").await, "Watch closed");
     assert_eq!(raw.open("r", "a", "b").await, "Watch closed");
     let error = raw.flush(2, &keys(["a"])).await.expect_err("closed");
-    assert!(matches!(&error, CallError::Abi { source: AbiError::Emit(_), .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            CallError::Abi {
+                source: AbiError::Emit(_),
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 /// A guest holds as many watches as its limit says, and is told.
@@ -323,7 +390,11 @@ pub async fn watches_are_limited(runtime: &dyn Runtime) {
     assert_eq!(raw.open("b", "x", "y").await, "");
     assert_eq!(raw.reserve("c").await, "Watch limit reached");
     assert_eq!(raw.open("c", "x", "y").await, "Watch limit reached");
-    assert_eq!(raw.open("a", "x", "y").await, "", "reserved is counted already");
+    assert_eq!(
+        raw.open("a", "x", "y").await,
+        "",
+        "reserved is counted already"
+    );
     assert_eq!(raw.stop("a").await, "");
     assert_eq!(raw.open("c", "x", "y").await, "");
 }
@@ -337,5 +408,10 @@ pub async fn a_guest_that_cannot_receive_cannot_start(runtime: &dyn Runtime) {
     .await;
     super::call(&guest, "flush", &[]).await;
     let error = super::call_err(&guest, "start").await;
-    assert!(error.to_string().contains("start needs the export `__range_watch_recv`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("start needs the export `__range_watch_recv`"),
+        "{error}"
+    );
 }

@@ -14,10 +14,25 @@ pub async fn values_of_every_type_cross(runtime: &dyn Runtime) {
         plain,
     )
     .await;
-    let args = [Val::I32(-1), Val::I64(i64::MIN), Val::F32(1.5), Val::F64(-0.0)];
+    let args = [
+        Val::I32(-1),
+        Val::I64(i64::MIN),
+        Val::F32(1.5),
+        Val::F64(-0.0),
+    ];
     let results = call(&guest, "swap", &args).await;
-    assert_eq!(results, [Val::F64(-0.0), Val::F32(1.5), Val::I64(i64::MIN), Val::I32(-1)]);
-    let Val::F64(zero) = results[0] else { panic!("the types were compared a line ago") };
+    assert_eq!(
+        results,
+        [
+            Val::F64(-0.0),
+            Val::F32(1.5),
+            Val::I64(i64::MIN),
+            Val::I32(-1)
+        ]
+    );
+    let Val::F64(zero) = results[0] else {
+        panic!("the types were compared a line ago")
+    };
     assert!(zero.is_sign_negative());
     assert_eq!(call(&guest, "nothing", &[]).await, []);
 }
@@ -34,11 +49,16 @@ pub async fn a_call_is_checked_before_the_guest_runs(runtime: &dyn Runtime) {
     )
     .await;
     let error = call_err(&guest, "two").await;
-    assert!(matches!(&error, CallError::UnknownExport { exports, .. } if exports == &["one", "vector"]));
+    assert!(
+        matches!(&error, CallError::UnknownExport { exports, .. } if exports == &["one", "vector"])
+    );
     let error = call_err(&guest, "memory").await;
     assert!(matches!(error, CallError::UnknownExport { .. }));
     let error = call_err(&guest, "one").await;
-    assert_eq!(error.to_string(), "`one` is (i32) -> (), but was called with ()");
+    assert_eq!(
+        error.to_string(),
+        "`one` is (i32) -> (), but was called with ()"
+    );
     let error = guest.call("one", &[Val::I64(1)]).await;
     assert!(matches!(error, Err(CallError::Arguments { .. })));
     let error = call_err(&guest, "vector").await;
@@ -51,16 +71,43 @@ pub async fn traps_have_a_kind(runtime: &dyn Runtime) {
     let cases = [
         ("unreachable", TrapKind::Unreachable),
         ("i32.const 65536 i32.load drop", TrapKind::MemoryOutOfBounds),
-        ("i32.const -1 i32.load offset=4 drop", TrapKind::MemoryOutOfBounds),
-        ("i32.const 65535 i32.const 0 i32.const 2 memory.fill", TrapKind::MemoryOutOfBounds),
-        ("i32.const 9 call_indirect (type $none)", TrapKind::TableOutOfBounds),
+        (
+            "i32.const -1 i32.load offset=4 drop",
+            TrapKind::MemoryOutOfBounds,
+        ),
+        (
+            "i32.const 65535 i32.const 0 i32.const 2 memory.fill",
+            TrapKind::MemoryOutOfBounds,
+        ),
+        (
+            "i32.const 9 call_indirect (type $none)",
+            TrapKind::TableOutOfBounds,
+        ),
         ("i32.const 9 table.get 0 drop", TrapKind::TableOutOfBounds),
-        ("i32.const 1 call_indirect (type $none)", TrapKind::NullFunction),
-        ("i32.const 0 call_indirect (type $none)", TrapKind::BadSignature),
-        ("i32.const -2147483648 i32.const -1 i32.div_s drop", TrapKind::IntegerOverflow),
-        ("f32.const 3e10 i32.trunc_f32_s drop", TrapKind::IntegerOverflow),
-        ("i64.const 1 i64.const 0 i64.rem_u drop", TrapKind::DivisionByZero),
-        ("f64.const nan i64.trunc_f64_s drop", TrapKind::BadConversion),
+        (
+            "i32.const 1 call_indirect (type $none)",
+            TrapKind::NullFunction,
+        ),
+        (
+            "i32.const 0 call_indirect (type $none)",
+            TrapKind::BadSignature,
+        ),
+        (
+            "i32.const -2147483648 i32.const -1 i32.div_s drop",
+            TrapKind::IntegerOverflow,
+        ),
+        (
+            "f32.const 3e10 i32.trunc_f32_s drop",
+            TrapKind::IntegerOverflow,
+        ),
+        (
+            "i64.const 1 i64.const 0 i64.rem_u drop",
+            TrapKind::DivisionByZero,
+        ),
+        (
+            "f64.const nan i64.trunc_f64_s drop",
+            TrapKind::BadConversion,
+        ),
         ("call $self", TrapKind::StackOverflow),
     ];
     for (code, expected) in cases {
@@ -92,13 +139,19 @@ pub async fn g30_a_trapped_guest_is_gone_and_others_go_on(runtime: &dyn Runtime)
     let make = async || crate::Guest::builder(&module, &bus).instantiate().await;
     let one = make().await.expect("starts");
     let other = make().await.expect("starts");
-    assert!(matches!(call_err(&one, "trap").await, CallError::Trap { .. }));
+    assert!(matches!(
+        call_err(&one, "trap").await,
+        CallError::Trap { .. }
+    ));
     match call_err(&one, "fine").await {
         CallError::Gone { reason } => assert!(reason.contains("`trap` trapped"), "{reason}"),
         error => panic!("{error}"),
     }
     assert_eq!(call(&other, "fine", &[]).await, [Val::I32(7)]);
-    assert_eq!(call(&make().await.expect("starts"), "fine", &[]).await, [Val::I32(7)]);
+    assert_eq!(
+        call(&make().await.expect("starts"), "fine", &[]).await,
+        [Val::I32(7)]
+    );
 }
 
 /// A computed NaN is the canonical one, whatever the machine would give.
@@ -118,7 +171,10 @@ pub async fn nans_are_canonical(runtime: &dyn Runtime) {
     )
     .await;
     let zero = Val::F32(0.0);
-    assert_eq!(call(&guest, "f32", &[zero, zero]).await, [Val::I32(0x7fc0_0000)]);
+    assert_eq!(
+        call(&guest, "f32", &[zero, zero]).await,
+        [Val::I32(0x7fc0_0000)]
+    );
     let nan = [Val::I64(0x7ff8_0000_0000_0000)];
     assert_eq!(call(&guest, "f64", &[Val::F64(-1.0)]).await, nan);
     assert_eq!(call(&guest, "payload", &[]).await, [Val::I32(0x7fc0_0000)]);
@@ -136,7 +192,10 @@ pub async fn memory_is_seen_between_calls_and_after_growth(runtime: &dyn Runtime
         plain,
     )
     .await;
-    let len = guest.with_memory(|memory| memory.len()).await.expect("there");
+    let len = guest
+        .with_memory(|memory| memory.len())
+        .await
+        .expect("there");
     assert_eq!(len, 65536);
     assert_eq!(call(&guest, "grow", &[]).await, [Val::I32(1)]);
     let len = guest
@@ -147,5 +206,8 @@ pub async fn memory_is_seen_between_calls_and_after_growth(runtime: &dyn Runtime
         .await
         .expect("there");
     assert_eq!(len, 131_072);
-    assert_eq!(call(&guest, "load", &[Val::I32(131_071)]).await, [Val::I32(42)]);
+    assert_eq!(
+        call(&guest, "load", &[Val::I32(131_071)]).await,
+        [Val::I32(42)]
+    );
 }

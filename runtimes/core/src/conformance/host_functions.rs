@@ -30,14 +30,19 @@ pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
                 })
                 .host_function("env", "say", move |cx, (at, len): (u32, u32)| {
                     let text = &mut cx.memory()[at as usize..][..len as usize];
-                    listener.lock().push(String::from_utf8_lossy(text).into_owned());
+                    listener
+                        .lock()
+                        .push(String::from_utf8_lossy(text).into_owned());
                     text[0] = b'j';
                     Ok(())
                 })
         },
     )
     .await;
-    assert_eq!(call(&guest, "mix", &[]).await, [Val::F64(10.0), Val::I32(1)]);
+    assert_eq!(
+        call(&guest, "mix", &[]).await,
+        [Val::F64(10.0), Val::I32(1)]
+    );
     assert_eq!(call(&guest, "say", &[]).await, [Val::I32(i32::from(b'j'))]);
     assert_eq!(*heard.lock(), ["hello"]);
 }
@@ -64,9 +69,13 @@ pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime)
         })
         .await;
         match call_err(&guest, export).await {
-            CallError::HostFunction { function, source, .. } => {
+            CallError::HostFunction {
+                function, source, ..
+            } => {
                 assert_eq!(function, format!("env.{export}"));
-                let source = source.downcast::<std::io::Error>().expect("the error that went in");
+                let source = source
+                    .downcast::<std::io::Error>()
+                    .expect("the error that went in");
                 assert_eq!(source.to_string(), "no such luck");
             }
             error => panic!("{error}"),
@@ -79,9 +88,7 @@ pub async fn a_host_function_can_exit_the_guest(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
         r#"(module (import "env" "exit" (func $exit)) (func (export "go") call $exit))"#,
-        |builder| {
-            builder.host_function("env", "exit", |_cx, ()| Err::<(), _>(Exit::new(3).into()))
-        },
+        |builder| builder.host_function("env", "exit", |_cx, ()| Err::<(), _>(Exit::new(3).into())),
     )
     .await;
     match call_err(&guest, "go").await {

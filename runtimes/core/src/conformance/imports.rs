@@ -19,17 +19,32 @@ pub async fn the_profile_ends_where_engines_differ(runtime: &dyn Runtime) {
     ];
     let outside = [
         ("threads", "(module (memory 1 1 shared))"),
-        ("threads", "(module (import \"env\" \"memory\" (memory 1 1 shared)))"),
-        ("threads", "(module (memory 1) (func i32.const 0 i32.atomic.load drop))"),
+        (
+            "threads",
+            "(module (import \"env\" \"memory\" (memory 1 1 shared)))",
+        ),
+        (
+            "threads",
+            "(module (memory 1) (func i32.const 0 i32.atomic.load drop))",
+        ),
         ("tail calls", "(module (func $f return_call $f))"),
         ("garbage collection", "(module (type (struct (field i32))))"),
-        ("typed references", "(module (type $f (func)) (func (param (ref $f)) local.get 0 call_ref $f))"),
+        (
+            "typed references",
+            "(module (type $f (func)) (func (param (ref $f)) local.get 0 call_ref $f))",
+        ),
         ("external references", "(module (func (param externref)))"),
         ("exceptions", "(module (tag))"),
         ("64-bit memory", "(module (memory i64 1))"),
         ("several memories", "(module (memory 1) (memory 1))"),
-        ("relaxed SIMD", "(module (func (param v128 v128) (result v128) local.get 0 local.get 1 i8x16.relaxed_swizzle))"),
-        ("wide arithmetic", "(module (func (param i64 i64) (result i64 i64) local.get 0 local.get 1 i64.mul_wide_s))"),
+        (
+            "relaxed SIMD",
+            "(module (func (param v128 v128) (result v128) local.get 0 local.get 1 i8x16.relaxed_swizzle))",
+        ),
+        (
+            "wide arithmetic",
+            "(module (func (param i64 i64) (result i64 i64) local.get 0 local.get 1 i64.mul_wide_s))",
+        ),
         ("custom page sizes", "(module (memory 1 (pagesize 1)))"),
     ];
     for text in inside {
@@ -51,7 +66,11 @@ pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
         let error = runtime.load(bytes).await.expect_err("no wasm");
         assert!(matches!(error, LoadError::NotWasm { .. }), "{error}");
     }
-    for bytes in [&b"\0asm"[..], b"\0asm\x0d\0\x01\0", b"\0asm\x01\0\0\0\x01\xff"] {
+    for bytes in [
+        &b"\0asm"[..],
+        b"\0asm\x0d\0\x01\0",
+        b"\0asm\x01\0\0\0\x01\xff",
+    ] {
         let error = runtime.load(bytes).await.expect_err("no module");
         assert!(matches!(error, LoadError::Invalid(_)), "{error}");
     }
@@ -66,21 +85,43 @@ pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
         builder.instantiate().await.expect_err("refused")
     };
     let unknown = [
-        ("(module (import \"env\" \"f\" (func (param i32))))", "host_function"),
-        ("(module (import \"env\" \"memory\" (memory 1)))", "host_function"),
-        ("(module (import \"pantopic/wazero-range-watch\" \"__range_watch_fly\" (func)))", "no function of this name"),
-        ("(module (import \"pantopic/wazero-range-watch\" \"__range_watch_queue\" (func)))", "later generation"),
-        ("(module (import \"pantopic/ext-range-watch\" \"__range_watch_open\" (func)))", "later generation"),
-        ("(module (import \"wasi_unstable\" \"fd_write\" (func)))", "only WASI preview1"),
+        (
+            "(module (import \"env\" \"f\" (func (param i32))))",
+            "host_function",
+        ),
+        (
+            "(module (import \"env\" \"memory\" (memory 1)))",
+            "host_function",
+        ),
+        (
+            "(module (import \"pantopic/wazero-range-watch\" \"__range_watch_fly\" (func)))",
+            "no function of this name",
+        ),
+        (
+            "(module (import \"pantopic/wazero-range-watch\" \"__range_watch_queue\" (func)))",
+            "later generation",
+        ),
+        (
+            "(module (import \"pantopic/ext-range-watch\" \"__range_watch_open\" (func)))",
+            "later generation",
+        ),
+        (
+            "(module (import \"wasi_unstable\" \"fd_write\" (func)))",
+            "only WASI preview1",
+        ),
     ];
     for (text, hint) in unknown {
         let error = refused(text, |builder| builder).await;
-        assert!(matches!(error, InstantiateError::UnknownImport { .. }), "{text}: {error}");
+        assert!(
+            matches!(error, InstantiateError::UnknownImport { .. }),
+            "{text}: {error}"
+        );
         assert!(error.to_string().contains(hint), "{text}: {error}");
     }
-    let error = refused("(module (import \"env\" \"f\" (func (param i32))))", |builder| {
-        builder.host_function("env", "f", |_cx, (): ()| Ok(()))
-    })
+    let error = refused(
+        "(module (import \"env\" \"f\" (func (param i32))))",
+        |builder| builder.host_function("env", "f", |_cx, (): ()| Ok(())),
+    )
     .await;
     assert_eq!(
         error.to_string(),
@@ -92,7 +133,10 @@ pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
             .host_function("env", "f", |_cx, (): ()| Ok(()))
     })
     .await;
-    assert!(matches!(error, InstantiateError::DuplicateHostFunction { .. }), "{error}");
+    assert!(
+        matches!(error, InstantiateError::DuplicateHostFunction { .. }),
+        "{error}"
+    );
 }
 
 /// A module that imports the ABI has to export what the ABI needs.
@@ -103,23 +147,42 @@ pub async fn abi_exports_are_asked_for(runtime: &dyn Runtime) {
     let cases = [
         (format!("(module {import} {page})"), "`memory`"),
         (format!("(module {import} {memory})"), "`__range_watch`"),
-        (format!("(module {import} {memory} (func (export \"__range_watch\")))"), "`__range_watch`"),
         (
-            format!("(module {import} {memory} {page} (func (export \"__range_watch_recv\") (param i32)))"),
+            format!("(module {import} {memory} (func (export \"__range_watch\")))"),
+            "`__range_watch`",
+        ),
+        (
+            format!(
+                "(module {import} {memory} {page} (func (export \"__range_watch_recv\") (param i32)))"
+            ),
             "`__range_watch_recv`",
         ),
     ];
     let bus = RangeWatchBus::new();
     for (text, missing) in cases {
         let module = load(runtime, &text).await;
-        let error = Guest::builder(&module, &bus).instantiate().await.expect_err("refused");
-        assert!(matches!(error, InstantiateError::AbiExport { .. }), "{text}: {error}");
+        let error = Guest::builder(&module, &bus)
+            .instantiate()
+            .await
+            .expect_err("refused");
+        assert!(
+            matches!(error, InstantiateError::AbiExport { .. }),
+            "{text}: {error}"
+        );
         assert!(error.to_string().contains(missing), "{text}: {error}");
     }
     let outside = format!(
         "(module {import} {memory} (func (export \"__range_watch\") (result i32) i32.const 65520))"
     );
     let module = load(runtime, &outside).await;
-    let error = Guest::builder(&module, &bus).instantiate().await.expect_err("refused");
-    assert!(error.to_string().contains("the meta page is outside of the memory"), "{error}");
+    let error = Guest::builder(&module, &bus)
+        .instantiate()
+        .await
+        .expect_err("refused");
+    assert!(
+        error
+            .to_string()
+            .contains("the meta page is outside of the memory"),
+        "{error}"
+    );
 }

@@ -21,8 +21,14 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "grow", &[Val::I32(2)]).await, [Val::I32(-1)]);
     assert_eq!(call(&guest, "grow", &[Val::I32(1)]).await, [Val::I32(2)]);
     assert_eq!(call(&guest, "grow", &[Val::I32(1)]).await, [Val::I32(-1)]);
-    assert_eq!(call(&guest, "grow_table", &[Val::I32(2)]).await, [Val::I32(-1)]);
-    assert_eq!(call(&guest, "grow_table", &[Val::I32(1)]).await, [Val::I32(1)]);
+    assert_eq!(
+        call(&guest, "grow_table", &[Val::I32(2)]).await,
+        [Val::I32(-1)]
+    );
+    assert_eq!(
+        call(&guest, "grow_table", &[Val::I32(1)]).await,
+        [Val::I32(1)]
+    );
     let module = load(runtime, text).await;
     let error = Guest::builder(&module, &RangeWatchBus::new())
         .limits(Limits::default().memory_bytes(1 << 16))
@@ -70,7 +76,10 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
             .await
     };
     assert!(start("nop").await.is_ok());
-    for (body, expected) in [("(loop br 0)", TrapKind::OutOfFuel), ("unreachable", TrapKind::Unreachable)] {
+    for (body, expected) in [
+        ("(loop br 0)", TrapKind::OutOfFuel),
+        ("unreachable", TrapKind::Unreachable),
+    ] {
         match start(body).await {
             Err(InstantiateError::Start(error)) => match *error {
                 CallError::Trap { kind, .. } => assert_eq!(kind, expected),
@@ -80,7 +89,10 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
         }
     }
     let error = start("call $wait").await.expect_err("refused");
-    assert!(error.to_string().contains("a start section cannot"), "{error}");
+    assert!(
+        error.to_string().contains("a start section cannot"),
+        "{error}"
+    );
     assert_eq!(n_calls.load(Ordering::Relaxed), 0);
 }
 
@@ -88,8 +100,10 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
 pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
     let module = load(runtime, "(module (func (export \"go\")))").await;
     let limits = Limits::default().fuel_per_call(1_000);
-    let guest =
-        Guest::builder(&module, &RangeWatchBus::new()).limits(limits).instantiate().await;
+    let guest = Guest::builder(&module, &RangeWatchBus::new())
+        .limits(limits)
+        .instantiate()
+        .await;
     match guest {
         Ok(guest) => {
             assert!(module.is_metered());

@@ -129,11 +129,15 @@ macro_rules! conformance_test {
 pub use raw_guest::RAW_GUEST;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {
-    try_load(runtime, wat).await.expect("the module is within the profile")
+    try_load(runtime, wat)
+        .await
+        .expect("the module is within the profile")
 }
 
 async fn try_load(runtime: &dyn Runtime, wat: &str) -> Result<Module, LoadError> {
-    runtime.load(&wat::parse_str(wat).expect("the text of the scenario is well formed")).await
+    runtime
+        .load(&wat::parse_str(wat).expect("the text of the scenario is well formed"))
+        .await
 }
 
 /// A guest of a module text, on a bus that nobody watches, with what `configure` adds.
@@ -154,9 +158,15 @@ fn plain(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
 }
 
 async fn call(guest: &Guest, export: &str, args: &[Val]) -> Vec<Val> {
-    guest.call(export, args).await.expect("the call of the scenario succeeds")
+    guest
+        .call(export, args)
+        .await
+        .expect("the call of the scenario succeeds")
 }
 
 async fn call_err(guest: &Guest, export: &str) -> CallError {
-    guest.call(export, &[]).await.expect_err("the call of the scenario fails")
+    guest
+        .call(export, &[])
+        .await
+        .expect_err("the call of the scenario fails")
 }

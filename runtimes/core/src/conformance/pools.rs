@@ -13,7 +13,10 @@ use super::raw_guest::{RawGuest, Step, Verb, beside, gate};
 use crate::{CallError, Guest, InstantiateError, Runtime};
 
 async fn pooled(runtime: &dyn Runtime, calls: u32, callbacks: u32) -> RawGuest {
-    RawGuest::on(runtime, &RangeWatchBus::new(), |builder| builder.pool(calls, callbacks)).await
+    RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.pool(calls, callbacks)
+    })
+    .await
 }
 
 /// Ten watches are due, two instances receive: two callbacks run, no more, and each instance is
@@ -35,17 +38,28 @@ pub async fn g31_instances_in_flight_are_bounded(runtime: &dyn Runtime) {
         raw.plan([step]);
         gates.push((arrival, release));
     }
-    assert_eq!(n_made.load(Ordering::Relaxed), 1, "the instance of the calls");
+    assert_eq!(
+        n_made.load(Ordering::Relaxed),
+        1,
+        "the instance of the calls"
+    );
     raw.emit(1, "a");
     beside(&raw.guest, async {
         for (n_released, (arrival, release)) in gates.into_iter().enumerate() {
             arrival.await.expect("a callback runs");
-            assert!(raw.log_len() <= n_released + 2, "more than two callbacks run");
+            assert!(
+                raw.log_len() <= n_released + 2,
+                "more than two callbacks run"
+            );
             release.send(()).expect("it waits");
         }
     })
     .await;
-    assert_eq!(n_made.load(Ordering::Relaxed), 3, "one for calls, two for callbacks");
+    assert_eq!(
+        n_made.load(Ordering::Relaxed),
+        3,
+        "one for calls, two for callbacks"
+    );
     raw.guest.drive_until_idle().await.expect("an instance");
     assert_eq!(raw.log().len(), 10);
 }
@@ -92,12 +106,20 @@ pub async fn stop_waits_for_a_recv_on_another_instance(runtime: &dyn Runtime) {
         for _ in 0..3 {
             assert!(stop.as_mut().now_or_never().is_none(), "the callback runs");
         }
-        assert_eq!(raw.start("w").await, "Watch not found", "the id is free already");
+        assert_eq!(
+            raw.start("w").await,
+            "Watch not found",
+            "the id is free already"
+        );
         release.send(()).expect("w waits");
         assert_eq!(stop.await.expect("no trap"), "");
     })
     .await;
-    assert_eq!(raw.drive().await, ["w=1"], "the value that came meanwhile is not delivered");
+    assert_eq!(
+        raw.drive().await,
+        ["w=1"],
+        "the value that came meanwhile is not delivered"
+    );
 }
 
 /// Two callbacks that run at the same time stop each other, and both return.
@@ -136,12 +158,18 @@ pub async fn a_pool_replaces_what_it_loses(runtime: &dyn Runtime) {
     assert_eq!(raw.errors().len(), 1);
     raw.emit(2, "a");
     assert_eq!(raw.drive().await, ["w=2"]);
-    assert!(matches!(raw.flush(1, b"\0").await, Err(CallError::Abi { .. })));
+    assert!(matches!(
+        raw.flush(1, b"\0").await,
+        Err(CallError::Abi { .. })
+    ));
     assert_eq!(raw.stop("w").await, "", "a fresh instance for calls too");
     let module = super::load(runtime, "(module)").await;
     let bus = RangeWatchBus::new();
     let error = Guest::builder(&module, &bus).pool(0, 1).instantiate().await;
-    assert!(matches!(error, Err(InstantiateError::EmptyPool)), "{error:?}");
+    assert!(
+        matches!(error, Err(InstantiateError::EmptyPool)),
+        "{error:?}"
+    );
 }
 
 /// A pump resolves when its guest is dropped, though it waits, and not before.

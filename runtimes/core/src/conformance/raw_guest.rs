@@ -121,8 +121,17 @@ impl RawGuest {
         let builder = builder.on_callback_error(move |error: CallbackError| {
             heard.lock().push(error.to_string());
         });
-        let guest = configure(builder).instantiate().await.expect("the raw guest starts");
-        Self { bus: bus.clone(), guest, log, plans, errors }
+        let guest = configure(builder)
+            .instantiate()
+            .await
+            .expect("the raw guest starts");
+        Self {
+            bus: bus.clone(),
+            guest,
+            log,
+            plans,
+            errors,
+        }
     }
 
     /// Puts `buf` in place, calls the verb, returns the guest's err: empty is success.
@@ -133,15 +142,21 @@ impl RawGuest {
     }
 
     pub(super) async fn reserve(&self, id: &str) -> String {
-        self.verb(Verb::Reserve, id.as_bytes()).await.expect("no trap")
+        self.verb(Verb::Reserve, id.as_bytes())
+            .await
+            .expect("no trap")
     }
 
     pub(super) async fn open(&self, id: &str, from: &str, to: &str) -> String {
-        self.verb(Verb::Open, &keys([id, from, to])).await.expect("no trap")
+        self.verb(Verb::Open, &keys([id, from, to]))
+            .await
+            .expect("no trap")
     }
 
     pub(super) async fn start(&self, id: &str) -> String {
-        self.verb(Verb::Start, id.as_bytes()).await.expect("no trap")
+        self.verb(Verb::Start, id.as_bytes())
+            .await
+            .expect("no trap")
     }
 
     pub(super) async fn stop(&self, id: &str) -> String {
@@ -177,7 +192,10 @@ impl RawGuest {
 
     /// Runs all callbacks that are due and returns what was logged since the last time.
     pub(super) async fn drive(&self) -> Vec<String> {
-        self.guest.drive_until_idle().await.expect("there is an instance");
+        self.guest
+            .drive_until_idle()
+            .await
+            .expect("there is an instance");
         self.log()
     }
 
@@ -221,14 +239,18 @@ async fn received(
     // The address of an instance's state tells the instances apart.
     let (memory, abi) = cx.memory_and_abi();
     let instance = std::ptr::from_ref(abi).addr();
-    let position = running.lock().iter().position(|(other, _)| *other == instance);
+    let position = running
+        .lock()
+        .iter()
+        .position(|(other, _)| *other == instance);
     match position {
         None => {
             let len = u32_at(memory, BUF_LEN) as usize;
             let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
             let mut value = [0; 8];
             value.copy_from_slice(&memory[VAL..][..8]);
-            log.lock().push(format!("{id}={}", u64::from_le_bytes(value)));
+            log.lock()
+                .push(format!("{id}={}", u64::from_le_bytes(value)));
             let plan = plans.lock().pop_front().unwrap_or_default();
             running.lock().push((instance, plan.into()));
         }
@@ -320,5 +342,8 @@ fn err(memory: &[u8]) -> String {
 }
 
 fn u32_at(memory: &[u8], address: usize) -> u32 {
-    memory[address..][..4].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+    memory[address..][..4]
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u32::from(*byte))
 }

@@ -73,13 +73,19 @@ pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
         let mut call = pin!(guest.call("go", &args));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         for _ in 0..3 {
-            assert!(call.as_mut().poll(&mut cx).is_pending(), "nobody has answered");
+            assert!(
+                call.as_mut().poll(&mut cx).is_pending(),
+                "nobody has answered"
+            );
         }
         send.send(1_000).expect("the host function waits");
         call.await
     };
     assert_eq!(polls.expect("resumed"), [Val::I64(5 + 1_000 + 10 + 100)]);
-    assert_eq!(call(&guest, "twice", &[]).await, [Val::I64(1 + 100 + 2 + 100)]);
+    assert_eq!(
+        call(&guest, "twice", &[]).await,
+        [Val::I64(1 + 100 + 2 + 100)]
+    );
 }
 
 /// A loop hands the thread back at every slice of fuel: its steps are counted by its polls.
@@ -107,7 +113,10 @@ pub async fn g33_a_loop_yields_at_every_slice(runtime: &dyn Runtime) {
     }
     // The loop burns at least one unit a turn, at most some ten.
     assert!(n_polls[0] >= 100, "{n_polls:?}");
-    assert!(n_polls[1] >= 10 && n_polls[1] < n_polls[0] / 5, "{n_polls:?}");
+    assert!(
+        n_polls[1] >= 10 && n_polls[1] < n_polls[0] / 5,
+        "{n_polls:?}"
+    );
 }
 
 /// Dropping a call that waits in a host function drops what the function holds, ends the instance,
@@ -148,13 +157,21 @@ pub async fn a_call_dropped_while_suspended_ends_the_instance(runtime: &dyn Runt
         assert!(call.as_mut().poll(&mut cx).is_pending());
         assert_eq!(n_dropped.load(Ordering::Relaxed), 0);
     }
-    assert_eq!(n_dropped.load(Ordering::Relaxed), 1, "the function's future was dropped");
+    assert_eq!(
+        n_dropped.load(Ordering::Relaxed),
+        1,
+        "the function's future was dropped"
+    );
     match call_err(&guest, "fine").await {
         CallError::Gone { reason } => assert!(reason.contains("`go` was dropped"), "{reason}"),
         error => panic!("{error}"),
     }
     drop(guest);
-    assert_eq!(n_dropped.load(Ordering::Relaxed), 2, "nothing of the guest is left");
+    assert_eq!(
+        n_dropped.load(Ordering::Relaxed),
+        2,
+        "nothing of the guest is left"
+    );
     let fresh = super::guest(runtime, "(module (func (export \"fine\")))", plain).await;
     call(&fresh, "fine", &[]).await;
 }
@@ -171,8 +188,15 @@ pub async fn a_call_dropped_between_slices_ends_the_instance(runtime: &dyn Runti
         let mut call = pin!(guest.call("spin", &[]));
         let waker = noop_waker();
         for _ in 0..10 {
-            assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(
+                call.as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
         }
     }
-    assert!(matches!(call_err(&guest, "fine").await, CallError::Gone { .. }));
+    assert!(matches!(
+        call_err(&guest, "fine").await,
+        CallError::Gone { .. }
+    ));
 }

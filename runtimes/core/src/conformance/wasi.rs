@@ -23,7 +23,11 @@ const ECHO: &str = r#"(module
 /// What goes in comes out, and the exit code is the guest's.
 pub async fn a_command_reads_prints_and_exits(runtime: &dyn Runtime) {
     let out = SharedBuffer::new();
-    let wasi = Wasi::builder().stdin("alice\n").stdout(out.clone()).build().expect("valid");
+    let wasi = Wasi::builder()
+        .stdin("alice\n")
+        .stdout(out.clone())
+        .build()
+        .expect("valid");
     let wasm = wat::parse_str(ECHO).expect("well formed");
     let exit = run_command(runtime, &wasm, wasi).await.expect("it exits");
     assert_eq!(exit.code(), 6);
@@ -33,8 +37,13 @@ pub async fn a_command_reads_prints_and_exits(runtime: &dyn Runtime) {
 /// Without a context a module that imports WASI is refused, with the way out.
 pub async fn wasi_needs_a_context(runtime: &dyn Runtime) {
     let module = load(runtime, ECHO).await;
-    let error =
-        Guest::builder(&module, &RangeWatchBus::new()).instantiate().await.expect_err("refused");
-    assert!(matches!(error, InstantiateError::UnknownImport { .. }), "{error}");
+    let error = Guest::builder(&module, &RangeWatchBus::new())
+        .instantiate()
+        .await
+        .expect_err("refused");
+    assert!(
+        matches!(error, InstantiateError::UnknownImport { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains(".wasi(..)"), "{error}");
 }

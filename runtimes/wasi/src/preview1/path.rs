@@ -48,7 +48,10 @@ pub fn path_filestat_get(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notdir`]: the descriptor is a stream, not a directory.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_filestat_set_times(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -71,7 +74,10 @@ pub fn path_filestat_set_times(
 ///
 /// - [`Errno::Badf`]: one of the descriptors is not open.
 /// - [`Errno::Notdir`]: both are streams, not directories.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_link(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -95,7 +101,10 @@ pub fn path_link(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notdir`]: the descriptor is a stream, not a directory.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_open(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -120,7 +129,10 @@ pub fn path_open(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notdir`]: the descriptor is a stream, not a directory.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_readlink(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -160,7 +172,10 @@ pub fn path_remove_directory(
 ///
 /// - [`Errno::Badf`]: one of the descriptors is not open.
 /// - [`Errno::Notdir`]: both are streams, not directories.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_rename(
     ctx: &mut Wasi,
     _memory: &mut [u8],

@@ -58,7 +58,8 @@ pub fn environ_sizes_get(
     environc_out: i32,
     environ_buf_size_out: i32,
 ) -> Result<(), Errno> {
-    ctx.env.write_sizes(memory, environc_out, environ_buf_size_out)
+    ctx.env
+        .write_sizes(memory, environc_out, environ_buf_size_out)
 }
 
 /// Ends the guest with `code`, after its output streams are flushed.

@@ -28,7 +28,10 @@ pub fn sock_accept(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notsock`]: the descriptor is a stream, not a socket.
-#[expect(clippy::too_many_arguments, reason = "the signature is that of the specification")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn sock_recv(
     ctx: &mut Wasi,
     _memory: &mut [u8],
