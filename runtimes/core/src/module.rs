@@ -184,22 +184,6 @@ impl ModuleInfo {
         self.exports()
             .filter_map(|(name, ty)| matches!(ty, ExternType::Func(_)).then_some(name))
     }
-
-    #[cfg(test)]
-    pub(crate) fn with_funcs<'a>(
-        funcs: impl IntoIterator<Item = (&'a str, FuncType)>,
-        imports: impl IntoIterator<Item = Import>,
-    ) -> Self {
-        let mut exports: BTreeMap<_, _> = funcs
-            .into_iter()
-            .map(|(name, ty)| (name.to_owned(), ExternType::Func(ty)))
-            .collect();
-        exports.insert("memory".to_owned(), ExternType::Memory);
-        Self {
-            imports: imports.into_iter().collect(),
-            exports,
-        }
-    }
 }
 
 fn extern_type(types: TypesRef<'_>, ty: Option<EntityType>) -> ExternType {

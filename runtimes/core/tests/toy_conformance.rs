@@ -1,0 +1,75 @@
+//! The scenarios of the guest ABI and of pools, on a runtime without an engine.
+
+mod toy;
+
+use futures::FutureExt;
+use futures::future::ready;
+use rangewatch_runtime::abi::GuestAbi;
+use rangewatch_runtime::conformance::RAW_GUEST;
+use rangewatch_runtime::{Failure, Val};
+use toy::{Toy, ToyRuntime};
+
+rangewatch_runtime::abi_tests!(raw_guest());
+
+/// The raw guest of the suite, its code as closures.
+fn raw_guest() -> ToyRuntime {
+    // What the guest's data segments put into its memory.
+    let mut memory = vec![0; 65_536];
+    for (slot, address) in [256_u32, 48, 52, 20_480, 56, 60, 64]
+        .into_iter()
+        .enumerate()
+    {
+        memory[16 + 4 * slot..][..4].copy_from_slice(&address.to_le_bytes());
+    }
+    memory[48..52].copy_from_slice(&16_384_u32.to_le_bytes());
+    memory[56..60].copy_from_slice(&1_024_u32.to_le_bytes());
+    ToyRuntime::new(memory)
+        .export("__range_watch", |_| ready(Ok(vec![Val::I32(16)])).boxed())
+        .export("flush", |toy| ready(flush(toy).map(|()| vec![])).boxed())
+        .export("reserve", |toy| {
+            ready(toy.import(GuestAbi::reserve).map(|()| vec![])).boxed()
+        })
+        .export("open", |toy| {
+            ready(toy.import(GuestAbi::open).map(|()| vec![])).boxed()
+        })
+        .export("start", |toy| {
+            ready(toy.import(GuestAbi::start).map(|()| vec![])).boxed()
+        })
+        .export("stop", |toy| {
+            toy.stop().map(|done| done.map(|()| vec![])).boxed()
+        })
+        .export("__range_watch_recv", |toy| recv(toy).boxed())
+        // The scenario of a guest without recv exports its code by this name.
+        .export("no_recv", |toy| recv(toy).boxed())
+}
+
+fn flush(toy: &mut Toy) -> Result<(), Failure> {
+    toy.import(|abi, memory| abi.flush(memory))
+}
+
+async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
+    loop {
+        let [Val::I32(step)] = toy.host_function("test", "received").await?[..] else {
+            return Err(Toy::trap());
+        };
+        match step {
+            0 => return Ok(vec![]),
+            1 => flush(toy)?,
+            2 => toy.import(GuestAbi::reserve)?,
+            3 => toy.import(GuestAbi::open)?,
+            4 => toy.import(GuestAbi::start)?,
+            5 => toy.stop().await?,
+            _ => return Err(Toy::trap()),
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_the_toy_is_that_of_the_module() {
+    let page = "\\00\\01\\00\\00\\30\\00\\00\\00\\34\\00\\00\\00\\00\\50\\00\\00\\38\\00\\00\\00\\3c\\00\\00\\00\\40\\00\\00\\00";
+    assert!(RAW_GUEST.contains(&format!("(data (i32.const 16) \"{page}\")")));
+    assert!(
+        RAW_GUEST
+            .contains("(data (i32.const 48) \"\\00\\40\\00\\00\\00\\00\\00\\00\\00\\04\\00\\00")
+    );
+}
