@@ -1,8 +1,10 @@
-//! A checker of the guarantees: records what is emitted and what is delivered, and says what was broken.
+//! A checker of the guarantees: records what is emitted and what is delivered, and says what was
+//! broken.
 //!
-//! The checker is for tests, also for those of code that uses the bus: let the emitters and the consumers of a test
-//! record what they do, from any number of threads, and [`verify`](Checker::verify) the trace at the end. It knows the
-//! bus only by what goes in and what comes out: it matches keys against selectors one by one, without the index.
+//! The checker is for tests, also for those of code that uses the bus: let the emitters and the
+//! consumers of a test record what they do, from any number of threads, and
+//! [`verify`](Checker::verify) the trace at the end. It knows the bus only by what goes in and what
+//! comes out: it matches keys against selectors one by one, without the index.
 //!
 //! # Examples
 //!
@@ -46,10 +48,12 @@ use crate::{
 
 pub use violation::{Guarantee, Verified, Violation};
 
-/// Records emits and deliveries, and verifies the guarantees G1, G2, G3, G4, G5, G10, G11, G13 and G18 on them.
+/// Records emits and deliveries, and verifies the guarantees G1, G2, G3, G4, G5, G10, G11, G13 and
+/// G18 on them.
 ///
-/// Clones record into the same trace. Recording is a push under a lock of its own: a short one per emit, and one per
-/// delivery that only the consumer takes. A trace holds a copy of every key for as long as the checker lives.
+/// Clones record into the same trace. Recording is a push under a lock of its own: a short one per
+/// emit, and one per delivery that only the consumer takes. A trace holds a copy of every key for
+/// as long as the checker lives.
 #[derive(Clone, Default)]
 pub struct Checker {
     trace: Arc<Mutex<Trace>>,
@@ -62,7 +66,8 @@ pub struct Log {
 
 /// What a subscription received, as [`Log::record`] takes it.
 ///
-/// Converted from what the subscriptions give; made by hand to test a consumer of something else, or the checker.
+/// Converted from what the subscriptions give; made by hand to test a consumer of something else,
+/// or the checker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -110,7 +115,8 @@ struct Subscription {
     selectors: Selectors,
     /// Emits up to this one came before the subscription.
     before: Option<Seq>,
-    /// Emits after this one came after the subscription; those in between were concurrent with its start.
+    /// Emits after this one came after the subscription; those in between were concurrent with its
+    /// start.
     after: Option<Seq>,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
 }
@@ -165,7 +171,8 @@ impl Checker {
 
     /// Records that a subscription was made while the last emit moved from `before` to `after`.
     ///
-    /// To be read from [`RangeWatchBus::last_seq`] directly before and after the subscription is made.
+    /// To be read from [`RangeWatchBus::last_seq`] directly before and after the subscription is
+    /// made.
     #[must_use]
     pub fn subscribed(
         &self,
@@ -186,7 +193,8 @@ impl Checker {
         log
     }
 
-    /// Verifies the trace so far, which must be at rest: every emit that was delivered must have been recorded.
+    /// Verifies the trace so far, which must be at rest: every emit that was delivered must have
+    /// been recorded.
     ///
     /// # Errors
     ///
@@ -197,7 +205,8 @@ impl Checker {
 }
 
 impl Log {
-    /// Records what the subscription received: an `&Event`, a [`Span`], a [`Lagged`] or a [`Delivery`].
+    /// Records what the subscription received: an `&Event`, a [`Span`], a [`Lagged`] or a
+    /// [`Delivery`].
     ///
     /// Deliveries must be recorded in the order in which they were received.
     pub fn record(&self, delivery: impl Into<Delivery>) {
@@ -205,11 +214,12 @@ impl Log {
         self.deliveries.lock().push(delivery);
     }
 
-    /// Records that there was nothing more to receive, although every emit up to `through` had returned: the position
-    /// that [`RangeWatchBus::last_seq`] gave before the receive that found nothing.
+    /// Records that there was nothing more to receive, although every emit up to `through` had
+    /// returned: the position that [`RangeWatchBus::last_seq`] gave before the receive that
+    /// found nothing.
     ///
-    /// Only this makes a missing delivery at the end of a trace a violation. Without it, a subscription may have been
-    /// dropped with deliveries unreceived.
+    /// Only this makes a missing delivery at the end of a trace a violation. Without it, a
+    /// subscription may have been dropped with deliveries unreceived.
     pub fn caught_up(&self, through: Option<Seq>) {
         self.record(Delivery::CaughtUp(through));
     }

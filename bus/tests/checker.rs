@@ -1,5 +1,5 @@
-//! The checker passes what is right and catches what is wrong: every guarantee that it verifies is broken here, in
-//! every way that it tells apart.
+//! The checker passes what is right and catches what is wrong: every guarantee that it verifies is
+//! broken here, in every way that it tells apart.
 
 use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq};
@@ -8,8 +8,8 @@ fn seq(seq: u64) -> Seq {
     Seq::new(seq).unwrap()
 }
 
-/// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and "z", except 4, which
-/// has only "z", and 5, which has "a", "b" and "z".
+/// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and
+/// "z", except 4, which has only "z", and 5, which has "a", "b" and "z".
 fn ten_emits() -> Checker {
     let checker = Checker::new();
     for i in 1..=10 {
@@ -54,7 +54,8 @@ fn caught_up(through: u64) -> Delivery {
     Delivery::CaughtUp(Seq::new(through))
 }
 
-/// What a subscription to `.."m"` is told, made between the emits `before` and `after`, if it receives `deliveries`.
+/// What a subscription to `.."m"` is told, made between the emits `before` and `after`, if it
+/// receives `deliveries`.
 fn verify(
     before: u64,
     after: u64,

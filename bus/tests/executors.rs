@@ -13,7 +13,8 @@ const N_EMITS: u64 = 500;
 
 /// Receives, in every way there is, from an emitter on another thread until the bus closes.
 ///
-/// Ends only if no wake-up is lost: the emitter goes on when the consumer has seen what was emitted.
+/// Ends only if no wake-up is lost: the emitter goes on when the consumer has seen what was
+/// emitted.
 async fn consume(bus: RangeWatchBus) {
     let mut events = bus.subscribe(.."m").events(4).unwrap();
     let mut answers = bus.subscribe("answer".."answers").wake().unwrap();

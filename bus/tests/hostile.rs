@@ -1,7 +1,7 @@
 //! Code of the caller and of consumers that uses the bus from wherever the bus calls it.
 //!
-//! If any of it ran under a lock of the bus, it would wait for itself for ever; so each test runs on a thread of its
-//! own, against the clock.
+//! If any of it ran under a lock of the bus, it would wait for itself for ever; so each test runs
+//! on a thread of its own, against the clock.
 
 #![expect(
     unsafe_code,
@@ -34,8 +34,9 @@ fn hostile(hook: impl Fn(Moment) + Send + Sync + 'static) -> Waker {
         RawWaker::new(Arc::into_raw(hook).cast(), &VTABLE)
     }
 
-    // SAFETY (of all four): the pointer comes from `raw`, hence from `Arc::into_raw` of this type, and each waker owns
-    // one count of it, which `wake` and `drop_waker` consume and the others leave.
+    // SAFETY (of all four): the pointer comes from `raw`, hence from `Arc::into_raw` of this type,
+    // and each waker owns one count of it, which `wake` and `drop_waker` consume and the others
+    // leave.
     unsafe fn clone(data: *const ()) -> RawWaker {
         let hook = unsafe { std::mem::ManuallyDrop::new(Arc::from_raw(data.cast::<Box<Hook>>())) };
         hook(Moment::Clone);
@@ -54,8 +55,9 @@ fn hostile(hook: impl Fn(Moment) + Send + Sync + 'static) -> Waker {
         hook(Moment::Drop);
     }
 
-    // SAFETY: the functions of the table keep the contract of `RawWakerVTable`: they are thread-safe, as the hook is
-    // `Send` and `Sync`, and they manage the count of the `Arc` as said above.
+    // SAFETY: the functions of the table keep the contract of `RawWakerVTable`: they are
+    // thread-safe, as the hook is `Send` and `Sync`, and they manage the count of the `Arc` as
+    // said above.
     unsafe { Waker::from_raw(raw(Arc::new(Box::new(hook)))) }
 }
 
@@ -262,7 +264,8 @@ fn g22_nothing_of_one_bus_is_observable_on_another() {
         let (one, other) = (RangeWatchBus::new(), RangeWatchBus::new());
         let mut on_one = one.subscribe(..).wake().unwrap();
         let mut on_other = other.subscribe(..).wake().unwrap();
-        // Emitting on either inside the wakers of the other needs both locks to be independent, in both directions.
+        // Emitting on either inside the wakers of the other needs both locks to be independent, in
+        // both directions.
         let to_other = hostile({
             let other = other.clone();
             move |moment| {

@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use futures::StreamExt;
 use futures::executor::block_on;
 use rangewatch_bus::{
-    Closed, EmitError, RangeWatchBus, RecvError, Selector, SubscribeError, TryRecvError,
+    Closed, EmitError, RangeWatchBus, RecvError, Selector, Selectors, SubscribeError, TryRecvError,
     TryWakeError,
 };
 
@@ -166,7 +166,7 @@ fn g27_closing_ends_the_streams() {
 fn g27_closing_wakes_those_who_wait_also_without_selectors() {
     for close in [|bus: RangeWatchBus| bus.close(), drop] {
         let bus = RangeWatchBus::new();
-        let mut wake = bus.subscribe([Selector::all(); 0]).wake().unwrap();
+        let mut wake = bus.subscribe(Selectors::new()).wake().unwrap();
         let mut events = bus.subscribe(..).events(1).unwrap();
         std::thread::scope(|scope| {
             let wake = scope.spawn(|| block_on(wake.recv()));

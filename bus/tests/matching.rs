@@ -32,14 +32,20 @@ proptest! {
         let bus = RangeWatchBus::new();
         let mut subscriptions: Vec<_> = watched
             .iter()
-            .map(|selectors| (bus.subscribe(selectors).events(1).unwrap(), bus.subscribe(selectors).wake().unwrap()))
+            .map(|selectors| {
+                let events = bus.subscribe(selectors).events(1).unwrap();
+                (events, bus.subscribe(selectors).wake().unwrap())
+            })
             .collect();
         for (value, keys) in (0..).zip(&emits) {
             let mut n_matched = 0;
             let emitted = bus.emit(value, keys).unwrap();
             for (selectors, (events, wake)) in watched.iter().zip(&mut subscriptions) {
-                let selected = |key: &&Vec<u8>| selectors.iter().any(|selector| selects(selector, key));
-                let expected: Vec<&[u8]> = keys.iter().filter(selected).map(Vec::as_slice).collect();
+                let expected: Vec<&[u8]> = keys
+                    .iter()
+                    .filter(|key| selectors.iter().any(|selector| selects(selector, key)))
+                    .map(Vec::as_slice)
+                    .collect();
                 if expected.is_empty() {
                     prop_assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
                     prop_assert!(wake.try_recv().is_err());
@@ -68,7 +74,8 @@ proptest! {
             prop_assert_eq!(normal.matches(key), expected);
             for selector in &selectors {
                 prop_assert_eq!(selector.matches(key), selects(selector, key));
-                prop_assert_eq!(KeyRange::try_from(selector).unwrap().contains(key), selects(selector, key));
+                let range = KeyRange::try_from(selector).unwrap();
+                prop_assert_eq!(range.contains(key), selects(selector, key));
             }
             // Disjoint: no key is selected twice.
             prop_assert!(normal.iter().filter(|selector| selector.matches(key)).count() <= 1);
@@ -76,7 +83,10 @@ proptest! {
     }
 
     #[test]
-    fn a_selector_reads_back_what_it_writes(bytes in vec(any::<u8>(), 0..6), other in cases::key()) {
+    fn a_selector_reads_back_what_it_writes(
+        bytes in vec(any::<u8>(), 0..6),
+        other in cases::key(),
+    ) {
         let selectors = [
             Selector::key(&bytes),
             Selector::from(&bytes),

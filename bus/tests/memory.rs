@@ -18,7 +18,8 @@ thread_local! {
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Counts an allocation, or a deallocation if `bytes` is negative. A thread that is ending is not counted.
+/// Counts an allocation, or a deallocation if `bytes` is negative. A thread that is ending is not
+/// counted.
 fn count(bytes: isize) {
     let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
     if bytes > 0 {
@@ -26,8 +27,8 @@ fn count(bytes: isize) {
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator as it is, and counting does not allocate: the counters are
-// initialized by constants and have no destructor.
+// SAFETY: every call is passed on to the system's allocator as it is, and counting does not
+// allocate: the counters are initialized by constants and have no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -45,7 +46,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The number of allocations of this thread in `action`, and by how many bytes what it holds has grown.
+/// The number of allocations of this thread in `action`, and by how many bytes what it holds has
+/// grown.
 fn measure(action: impl FnOnce()) -> (usize, isize) {
     let (n, live) = (N_ALLOCATIONS.get(), LIVE_BYTES.get());
     action();
@@ -154,7 +156,8 @@ fn g23_a_hundred_thousand_subscribe_and_drop_cycles_leave_nothing() {
                 bus.emit(1, ["p"]).unwrap();
             }
             if held.len() > 10 {
-                // By turns the oldest and the newest, so that places are given back in no fixed order.
+                // By turns the oldest and the newest, so that places are given back in no fixed
+                // order.
                 drop(if i % 2 == 0 {
                     held.pop_front()
                 } else {

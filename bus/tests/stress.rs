@@ -70,7 +70,8 @@ fn consume_spans(mut sub: WakeSubscription, log: &Log, bus: &RangeWatchBus) {
     log.caught_up(bus.last_seq());
 }
 
-/// Subscribes, receives a little and drops, until the bus closes. Returns the number of subscriptions that it made.
+/// Subscribes, receives a little and drops, until the bus closes. Returns the number of
+/// subscriptions that it made.
 fn churn(bus: &RangeWatchBus, checker: &Checker, seed: u64) -> usize {
     let mut random = Random(seed);
     for n_subscriptions in (0..).step_by(2) {

@@ -178,7 +178,8 @@ proptest! {
             match sub.try_recv() {
                 Ok(span) => {
                     prop_assert_eq!((span.first_seq().get(), span.first()), unreceived[0]);
-                    prop_assert_eq!((span.last_seq().get(), span.last()), unreceived[unreceived.len() - 1]);
+                    let last = unreceived[unreceived.len() - 1];
+                    prop_assert_eq!((span.last_seq().get(), span.last()), last);
                     prop_assert_eq!(span.count(), unreceived.len() as u64);
                 }
                 Err(error) => {

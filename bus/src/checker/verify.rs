@@ -29,20 +29,24 @@ pub(super) fn verify(trace: &Trace) -> Result<Verified, Violation> {
     };
     for (i, subscription) in trace.subscriptions.iter().enumerate() {
         let mut replay = Replay::new(&emits, subscription);
-        for delivery in &*subscription.deliveries.lock() {
-            replay.deliver(delivery).map_err(
-                |Broken {
-                     guarantee,
-                     seq,
-                     detail,
-                 }| Violation {
+        let deliveries = subscription.deliveries.lock();
+        let replayed = deliveries
+            .iter()
+            .try_for_each(|delivery| replay.deliver(delivery));
+        replayed.and_then(|()| replay.finish()).map_err(
+            |Broken {
+                 guarantee,
+                 seq,
+                 detail,
+             }| {
+                Violation {
                     guarantee,
                     subscription: Some(i),
                     seq,
                     detail,
-                },
-            )?;
-        }
+                }
+            },
+        )?;
         verified.n_deliveries += replay.n_deliveries;
         verified.n_missed = verified.n_missed.saturating_add(replay.n_missed);
     }
@@ -71,8 +75,8 @@ struct Replay<'a> {
     after: Option<Seq>,
     /// The matching emits later than `before`, in order.
     due: Vec<Due<'a>>,
-    /// The place in `due` of the next delivery. `None` as long as the start is open: it lies somewhere in the emits
-    /// that were concurrent with the subscription.
+    /// The place in `due` of the next delivery. `None` as long as the start is open: it lies
+    /// somewhere in the emits that were concurrent with the subscription.
     next: Option<usize>,
     /// Events reported as missed since the last delivery.
     missed: u64,
@@ -228,13 +232,31 @@ impl<'a> Replay<'a> {
             None if self.latest_start() < n_due => Err(self.unseen_start()),
             Some(_) => Ok(()),
             None => {
-                // Nothing of what was concurrent with the start was seen, so the subscription began after it.
+                // Nothing of what was concurrent with the start was seen, so the subscription began
+                // after it.
                 if through >= self.after {
                     self.next = Some(n_due);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Checks, at the end of the trace, that what was reported as missed last can have been missed.
+    fn finish(&self) -> Result<(), Broken> {
+        let n_left = self.due.len() - self.next.unwrap_or(0);
+        if self.missed > 0 && usize::try_from(self.missed).map_or(true, |missed| missed >= n_left) {
+            let detail = format!(
+                "{} events were reported as missed, of {n_left} of which the last is retained",
+                self.missed
+            );
+            return Err(Broken {
+                guarantee: Guarantee::G18ExactLag,
+                seq: self.last,
+                detail,
+            });
+        }
+        Ok(())
     }
 
     /// The place in `due` of a delivered emit.
@@ -288,8 +310,8 @@ impl<'a> Replay<'a> {
                 format!("seq {last} was delivered before it"),
             ));
         }
-        // How many due emits were passed over since the last delivery. Up to the latest start, an open start is where
-        // the reported lag begins.
+        // How many due emits were passed over since the last delivery. Up to the latest start, an
+        // open start is where the reported lag begins.
         let (fewest, most) = match self.next {
             Some(next) if place < next => {
                 let detail = "the emit was delivered after a receive that found nothing";

@@ -10,16 +10,18 @@ use crate::Seq;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Guarantee {
-    /// A subscription receives emits in the order of their `Seq`, and every emit has a `Seq` of its own.
+    /// A subscription receives emits in the order of their `Seq`, and every emit has a `Seq` of its
+    /// own.
     G1Ordered,
     /// No emit reaches a subscription twice.
     G2Unique,
-    /// Every matching emit is delivered or lies in a delivered span, or an error says that it was missed.
+    /// Every matching emit is delivered or lies in a delivered span, or an error says that it was
+    /// missed.
     G3Reliable,
     /// One emit is one event, with its value and all its matching keys.
     G4Atomic,
-    /// An emit that begins after the subscription was made is seen; a concurrent one is seen wholly, and then so are
-    /// all later ones, or not at all; one that came before is not seen.
+    /// An emit that begins after the subscription was made is seen; a concurrent one is seen
+    /// wholly, and then so are all later ones, or not at all; one that came before is not seen.
     G5SeamlessStart,
     /// A subscription gets an emit if and only if a key lies in a selector.
     G10ExactMatch,
@@ -57,8 +59,8 @@ impl Violation {
         self.guarantee
     }
 
-    /// The subscription that shows it, counted from 0 in the order in which they were recorded; `None` if the emits
-    /// alone show it.
+    /// The subscription that shows it, counted from 0 in the order in which they were recorded;
+    /// `None` if the emits alone show it.
     #[must_use]
     pub const fn subscription(&self) -> Option<usize> {
         self.subscription
