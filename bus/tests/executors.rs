@@ -1,5 +1,7 @@
 //! The bus needs no executor, and runs on any.
 
+mod deadline;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -49,22 +51,33 @@ async fn consume(bus: RangeWatchBus) {
 
 #[test]
 fn g12_no_wake_up_is_lost_on_the_executor_of_futures() {
-    futures::executor::block_on(consume(RangeWatchBus::new()));
+    deadline::ends(|| futures::executor::block_on(consume(RangeWatchBus::new())));
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn g12_no_wake_up_is_lost_on_tokio_with_one_thread() {
-    tokio::spawn(consume(RangeWatchBus::new())).await.unwrap();
+#[test]
+fn g12_no_wake_up_is_lost_on_tokio_with_one_thread() {
+    deadline::ends(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async { tokio::spawn(consume(RangeWatchBus::new())).await.unwrap() });
+    });
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn g12_no_wake_up_is_lost_on_tokio_with_several_threads() {
-    let consumers: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(consume(RangeWatchBus::new())))
-        .collect();
-    for consumer in consumers {
-        consumer.await.unwrap();
-    }
+#[test]
+fn g12_no_wake_up_is_lost_on_tokio_with_several_threads() {
+    deadline::ends(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let consumers = (0..4).map(|_| tokio::spawn(consume(RangeWatchBus::new())));
+            for consumer in consumers.collect::<Vec<_>>() {
+                consumer.await.unwrap();
+            }
+        });
+    });
 }
 
 #[test]
@@ -88,35 +101,37 @@ fn g12_no_wake_up_is_lost_in_a_poll_loop_written_by_hand() {
         }
     }
 
-    run(consume(RangeWatchBus::new()));
+    deadline::ends(|| run(consume(RangeWatchBus::new())));
 }
 
 #[test]
 fn g12_select_between_subscriptions_loses_nothing() {
-    futures::executor::block_on(async {
-        let bus = RangeWatchBus::new();
-        let mut low = bus.subscribe(.."m").events(1000).unwrap();
-        let mut high = bus.subscribe("m"..).events(1000).unwrap();
-        let emitter = thread::spawn({
-            let bus = bus.clone();
-            move || {
-                (0..N_EMITS).for_each(|value| {
-                    bus.emit(value, [if value % 3 == 0 { "a" } else { "x" }])
-                        .unwrap();
-                })
-            }
-        });
-        let mut values = Vec::new();
-        while values.len() < N_EMITS as usize {
-            // Each turn drops one of the two futures unfinished.
-            let event = match futures::future::select(pin!(low.recv()), pin!(high.recv())).await {
-                futures::future::Either::Left((event, _))
-                | futures::future::Either::Right((event, _)) => event,
-            };
-            values.push(event.unwrap().value());
+    deadline::ends(|| futures::executor::block_on(select_between_two()));
+}
+
+async fn select_between_two() {
+    let bus = RangeWatchBus::new();
+    let mut low = bus.subscribe(.."m").events(1000).unwrap();
+    let mut high = bus.subscribe("m"..).events(1000).unwrap();
+    let emitter = thread::spawn({
+        let bus = bus.clone();
+        move || {
+            (0..N_EMITS).for_each(|value| {
+                bus.emit(value, [if value % 3 == 0 { "a" } else { "x" }])
+                    .unwrap();
+            })
         }
-        values.sort_unstable();
-        assert!(values.into_iter().eq(0..N_EMITS));
-        emitter.join().unwrap();
     });
+    let mut values = Vec::new();
+    while values.len() < N_EMITS as usize {
+        // Each turn drops one of the two futures unfinished.
+        let event = match futures::future::select(pin!(low.recv()), pin!(high.recv())).await {
+            futures::future::Either::Left((event, _))
+            | futures::future::Either::Right((event, _)) => event,
+        };
+        values.push(event.unwrap().value());
+    }
+    values.sort_unstable();
+    assert!(values.into_iter().eq(0..N_EMITS));
+    emitter.join().unwrap();
 }

@@ -210,11 +210,11 @@ fn everything_that_is_bytes_converts_without_ceremony() {
         [&a_to_m].into(),
         vec!["a".."m"].into(),
         (&vec![a_to_m.clone()]).into(),
-        (&[a_to_m.clone()]).into(),
-        (&[a_to_m.clone()][..]).into(),
+        std::array::from_ref(&a_to_m).into(),
+        std::slice::from_ref(&a_to_m).into(),
         std::iter::once("a".."m").collect(),
     ] {
-        assert_eq!(selectors.as_slice(), [a_to_m.clone()]);
+        assert_eq!(selectors.as_slice(), std::slice::from_ref(&a_to_m));
         assert!(bus.subscribe(selectors).wake().is_ok());
     }
     assert_eq!(Selector::all(), (..).into());
