@@ -135,6 +135,25 @@ fn g12_an_emit_while_the_waker_is_being_cloned_is_not_lost() {
 }
 
 #[test]
+fn g15_a_waker_that_is_replaced_may_emit_to_its_own_subscription() {
+    deadline::ends(|| {
+        let bus = RangeWatchBus::new();
+        let mut sub = bus.subscribe(Selector::key("k")).wake().unwrap();
+        let waker = hostile(move |moment| {
+            if moment == Moment::Drop {
+                bus.emit(1, ["k"]).unwrap();
+            }
+        });
+        assert!(sub.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            sub.poll_recv(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        assert_eq!(sub.try_recv().unwrap().count(), 1);
+    });
+}
+
+#[test]
 fn g15_a_waker_may_drop_subscriptions_and_close_the_bus() {
     /// Drops what it holds and closes the bus when it is woken.
     struct DropAndClose(RangeWatchBus, Mutex<Vec<WakeSubscription>>);

@@ -1,5 +1,7 @@
 //! How subscriptions and buses end, and how misuse is answered.
 
+mod deadline;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -164,18 +166,20 @@ fn g27_closing_ends_the_streams() {
 
 #[test]
 fn g27_closing_wakes_those_who_wait_also_without_selectors() {
-    for close in [|bus: RangeWatchBus| bus.close(), drop] {
-        let bus = RangeWatchBus::new();
-        let mut wake = bus.subscribe(Selectors::new()).wake().unwrap();
-        let mut events = bus.subscribe(..).events(1).unwrap();
-        std::thread::scope(|scope| {
-            let wake = scope.spawn(|| block_on(wake.recv()));
-            let events = scope.spawn(|| block_on(events.recv()));
-            close(bus);
-            assert_eq!(wake.join().unwrap(), Err(Closed));
-            assert_eq!(events.join().unwrap(), Err(RecvError::Closed));
-        });
-    }
+    deadline::ends(|| {
+        for close in [|bus: RangeWatchBus| bus.close(), drop] {
+            let bus = RangeWatchBus::new();
+            let mut wake = bus.subscribe(Selectors::new()).wake().unwrap();
+            let mut events = bus.subscribe(..).events(1).unwrap();
+            std::thread::scope(|scope| {
+                let wake = scope.spawn(|| block_on(wake.recv()));
+                let events = scope.spawn(|| block_on(events.recv()));
+                close(bus);
+                assert_eq!(wake.join().unwrap(), Err(Closed));
+                assert_eq!(events.join().unwrap(), Err(RecvError::Closed));
+            });
+        }
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Far more than any test here takes, and short enough to wait for.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs `test` on a thread of its own and fails if it does not end.
 #[track_caller]
