@@ -184,15 +184,17 @@ fn g27_closing_wakes_those_who_wait_also_without_selectors() {
 
 #[test]
 fn g27_the_bus_closes_with_its_last_handle_and_not_before() {
-    let bus = RangeWatchBus::default();
-    let clone = bus.clone();
-    let mut sub = bus.subscribe(..).wake().unwrap();
-    drop(bus);
-    clone.emit(1, ["k"]).unwrap();
-    let waker = Waker::from(Arc::new(Nothing));
-    let mut cx = Context::from_waker(&waker);
-    assert!(pin!(sub.recv()).poll(&mut cx).is_ready());
-    assert!(pin!(sub.recv()).poll(&mut cx).is_pending());
-    drop(clone);
-    assert_eq!(block_on(sub.recv()), Err(Closed));
+    deadline::ends(|| {
+        let bus = RangeWatchBus::default();
+        let clone = bus.clone();
+        let mut sub = bus.subscribe(..).wake().unwrap();
+        drop(bus);
+        clone.emit(1, ["k"]).unwrap();
+        let waker = Waker::from(Arc::new(Nothing));
+        let mut cx = Context::from_waker(&waker);
+        assert!(pin!(sub.recv()).poll(&mut cx).is_ready());
+        assert!(pin!(sub.recv()).poll(&mut cx).is_pending());
+        drop(clone);
+        assert_eq!(block_on(sub.recv()), Err(Closed));
+    });
 }

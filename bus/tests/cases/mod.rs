@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test binary uses all of it")]
 
+use std::cmp::Ordering;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -31,9 +33,14 @@ pub(crate) fn key() -> impl Strategy<Value = Vec<u8>> {
 pub(crate) fn selector() -> impl Strategy<Value = Selector> {
     prop_oneof![
         3 => key().prop_map(Selector::key),
-        4 => (key(), key()).prop_filter_map("empty range", |(a, b)| (a != b).then(|| {
-            if a < b { Selector::range(a, b) } else { Selector::range(b, a) }
-        })),
+        4 => (key(), key()).prop_map(|(a, mut b)| match a.cmp(&b) {
+            Ordering::Less => Selector::range(a, b),
+            Ordering::Greater => Selector::range(b, a),
+            Ordering::Equal => {
+                b.push(0);
+                Selector::range(a, b)
+            }
+        }),
         2 => key().prop_map(Selector::from),
         3 => key().prop_map(Selector::prefix),
         1 => Just(Selector::all()),
