@@ -11,13 +11,14 @@ use crate::{EmitError, Emitted, Selectors, Seq, SubscribeBuilder};
 /// How many keys an emit takes without allocating.
 const N_KEYS_INLINE: usize = 16;
 
-/// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and reaches every
-/// subscription that watches a range in which one of the keys lies.
+/// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and
+/// reaches every subscription that watches a range in which one of the keys lies.
 ///
-/// Clones are handles of the same bus. The bus closes when [`close`](Self::close) is called or when the last handle is
-/// dropped; subscriptions are not handles.
+/// Clones are handles of the same bus. The bus closes when [`close`](Self::close) is called or when
+/// the last handle is dropped; subscriptions are not handles.
 ///
-/// One bus is one key space and one order. Buses share nothing, and a bus is cheap: an `Arc` and a few empty vectors.
+/// One bus is one key space and one order. Buses share nothing, and a bus is cheap: an `Arc` and a
+/// few empty vectors.
 ///
 /// # Examples
 ///
@@ -53,19 +54,21 @@ impl RangeWatchBus {
         }
     }
 
-    /// Emits `value` with `keys`: every subscription that watches one of the keys receives it, once.
+    /// Emits `value` with `keys`: every subscription that watches one of the keys receives it,
+    /// once.
     ///
-    /// When this returns, every matching subscription holds the emit and a consumer that waits has been woken. It never
-    /// waits for a consumer. Consumers' wakers run in this call, after its lock is released; they may use the bus in any
-    /// way. The iterator and its keys are read before the lock is taken and dropped after it is released.
+    /// When this returns, every matching subscription holds the emit and a consumer that waits has
+    /// been woken. It never waits for a consumer. Consumers' wakers run in this call, after its
+    /// lock is released; they may use the bus in any way. The iterator and its keys are read
+    /// before the lock is taken and dropped after it is released.
     ///
-    /// Emits of several threads take effect one after the other, in the order of their [`Seq`]. Values are not looked
-    /// at: they may repeat and fall. Keys are any bytes of any length, in any order, also repeated; the consumer of
-    /// events sees them as they were emitted. An emit without keys is an emit like any other: it takes a `Seq` and
-    /// matches nothing.
+    /// Emits of several threads take effect one after the other, in the order of their [`Seq`].
+    /// Values are not looked at: they may repeat and fall. Keys are any bytes of any length, in
+    /// any order, also repeated; the consumer of events sees them as they were emitted. An emit
+    /// without keys is an emit like any other: it takes a `Seq` and matches nothing.
     ///
-    /// An emit of few keys that matches nothing allocates nothing. One that matches subscriptions for events copies its
-    /// keys once, whatever the number of subscriptions.
+    /// An emit of few keys that matches nothing allocates nothing. One that matches subscriptions
+    /// for events copies its keys once, whatever the number of subscriptions.
     ///
     /// # Errors
     ///
@@ -73,8 +76,9 @@ impl RangeWatchBus {
     ///
     /// # Panics
     ///
-    /// Not by itself. A panic of `keys` passes through before anything is emitted; a panic of a consumer's waker passes
-    /// through after the emit is complete and every other consumer has been woken.
+    /// Not by itself. A panic of `keys` passes through before anything is emitted; a panic of a
+    /// consumer's waker passes through after the emit is complete and every other consumer has
+    /// been woken.
     ///
     /// # Examples
     ///
@@ -101,11 +105,12 @@ impl RangeWatchBus {
         self.shared().emit(value, &keys)
     }
 
-    /// Begins a subscription to what `selectors` select: one selector or range expression, or an array, a vector or a
-    /// slice of them. See [`Selectors`] for the rest.
+    /// Begins a subscription to what `selectors` select: one selector or range expression, or an
+    /// array, a vector or a slice of them. See [`Selectors`] for the rest.
     ///
-    /// The builder's [`events`](SubscribeBuilder::events) and [`wake`](SubscribeBuilder::wake) choose what is received.
-    /// A subscription without selectors is legal; it receives nothing until the bus is closed.
+    /// The builder's [`events`](SubscribeBuilder::events) and [`wake`](SubscribeBuilder::wake)
+    /// choose what is received. A subscription without selectors is legal; it receives nothing
+    /// until the bus is closed.
     ///
     /// # Examples
     ///
@@ -127,8 +132,8 @@ impl RangeWatchBus {
 
     /// Closes the bus, for good: later emits and subscriptions fail.
     ///
-    /// Subscriptions end after everything that they hold has been received; those that wait are woken. Closing a closed
-    /// bus does nothing.
+    /// Subscriptions end after everything that they hold has been received; those that wait are
+    /// woken. Closing a closed bus does nothing.
     pub fn close(&self) {
         self.shared().close();
     }
@@ -141,13 +146,15 @@ impl RangeWatchBus {
 
     /// The position of the last emit, or `None` if there was none yet.
     ///
-    /// Every emit up to this one has taken effect: the subscriptions that it matched hold it or have delivered it.
+    /// Every emit up to this one has taken effect: the subscriptions that it matched hold it or
+    /// have delivered it.
     #[must_use]
     pub fn last_seq(&self) -> Option<Seq> {
         self.shared().last_seq()
     }
 
-    /// The number of subscriptions, of either kind, that have been made and not been cancelled or dropped.
+    /// The number of subscriptions, of either kind, that have been made and not been cancelled or
+    /// dropped.
     #[must_use]
     pub fn n_subscriptions(&self) -> usize {
         self.shared().n_subscriptions()

@@ -18,11 +18,11 @@ impl Emitted {
         self.seq
     }
 
-    /// The number of subscriptions that this emit matched, each counted once however many of its selectors and of
-    /// the keys match.
+    /// The number of subscriptions that this emit matched, each counted once however many of its
+    /// selectors and of the keys match.
     ///
-    /// A matched subscription holds the emit when `emit` returns; whether its consumer ever receives it is up to the
-    /// consumer.
+    /// A matched subscription holds the emit when `emit` returns; whether its consumer ever
+    /// receives it is up to the consumer.
     #[must_use]
     pub const fn matched(&self) -> usize {
         self.matched

@@ -37,7 +37,8 @@ pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// The bytes that an escaped text stands for, or the byte offset of the first backslash that begins no escape.
+/// The bytes that an escaped text stands for, or the byte offset of the first backslash that begins
+/// no escape.
 pub(crate) fn unescape(text: &str) -> Result<Box<[u8]>, usize> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -9,11 +9,12 @@ use crate::Seq;
 use crate::escape::Escaped;
 use crate::key_ranges::KeyRanges;
 
-/// One emit, as an [`EventSubscription`](crate::EventSubscription) sees it: its value and those of its keys that the
-/// subscription watches.
+/// One emit, as an [`EventSubscription`](crate::EventSubscription) sees it: its value and those of
+/// its keys that the subscription watches.
 ///
-/// Clones are cheap: all events of one emit share one buffer that holds all keys of the emit, and the keys of an event
-/// are filtered out of it when they are asked for. So an event keeps the keys of its whole emit in memory.
+/// Clones are cheap: all events of one emit share one buffer that holds all keys of the emit, and
+/// the keys of an event are filtered out of it when they are asked for. So an event keeps the keys
+/// of its whole emit in memory.
 #[derive(Clone)]
 pub struct Event {
     seq: Seq,
@@ -49,10 +50,11 @@ impl Event {
         self.value
     }
 
-    /// The keys of the emit that the subscription watches: at least one, in the order of the emit. A key that was
-    /// emitted twice is there twice.
+    /// The keys of the emit that the subscription watches: at least one, in the order of the emit.
+    /// A key that was emitted twice is there twice.
     ///
-    /// Each key of the emit is tested against the selectors as the iterator comes to it, a binary search.
+    /// Each key of the emit is tested against the selectors as the iterator comes to it, a binary
+    /// search.
     #[must_use]
     pub fn keys(&self) -> Keys<'_> {
         Keys {

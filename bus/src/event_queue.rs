@@ -8,7 +8,8 @@ use crate::event::KeyList;
 use crate::mailbox::Buffer;
 use crate::{Lagged, Seq};
 
-/// A queue of at most `capacity` emits that drops the oldest for the newest, and counts what it drops.
+/// A queue of at most `capacity` emits that drops the oldest for the newest, and counts what it
+/// drops.
 ///
 /// What is missed lies before everything retained, in one piece, so a single number says it all.
 pub(crate) struct EventQueue {
@@ -34,8 +35,8 @@ impl EventQueue {
         }
     }
 
-    /// Adds an emit, which must be later than those before. Returns the one that had to go, for the caller to drop
-    /// outside its locks.
+    /// Adds an emit, which must be later than those before. Returns the one that had to go, for the
+    /// caller to drop outside its locks.
     pub(crate) fn push(&mut self, queued: Queued) -> Option<Queued> {
         let evicted = if self.queue.len() < self.capacity.get() {
             None

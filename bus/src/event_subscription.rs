@@ -16,27 +16,28 @@ use crate::{Event, Lagged, RecvError, Selectors, TryRecvError};
 
 /// Receives every matching emit as an [`Event`], in order, through a bounded queue.
 ///
-/// Made by [`SubscribeBuilder::events`](crate::SubscribeBuilder::events). One emit is one event, however many keys and
-/// selectors match.
+/// Made by [`SubscribeBuilder::events`](crate::SubscribeBuilder::events). One emit is one event,
+/// however many keys and selectors match.
 ///
 /// # Lagging
 ///
-/// The queue holds at most `capacity` events. A matching emit that finds it full drops the oldest event to make room,
-/// and never waits. The next receive then returns how many events were dropped, exactly, and the one after it the
-/// oldest event retained: what is missed is always in one piece, directly before the next event.
+/// The queue holds at most `capacity` events. A matching emit that finds it full drops the oldest
+/// event to make room, and never waits. The next receive then returns how many events were dropped,
+/// exactly, and the one after it the oldest event retained: what is missed is always in one piece,
+/// directly before the next event.
 ///
 /// # Consumer
 ///
-/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending receive is woken,
-/// and once per wait. It is kept until an emit or the close wakes it or the subscription is dropped, also when the
-/// future that registered it is dropped before. No executor is needed: any that polls futures will do, and
-/// [`poll_recv`](Self::poll_recv) by hand.
+/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending
+/// receive is woken, and once per wait. It is kept until an emit or the close wakes it or the
+/// subscription is dropped, also when the future that registered it is dropped before. No executor
+/// is needed: any that polls futures will do, and [`poll_recv`](Self::poll_recv) by hand.
 ///
 /// # End
 ///
-/// After the bus is [closed](crate::RangeWatchBus::close), everything still in the queue is received, then
-/// [`RecvError::Closed`]; the stream ends. Dropping the subscription, or [`cancel`](Self::cancel), ends it from this
-/// side.
+/// After the bus is [closed](crate::RangeWatchBus::close), everything still in the queue is
+/// received, then [`RecvError::Closed`]; the stream ends. Dropping the subscription, or
+/// [`cancel`](Self::cancel), ends it from this side.
 ///
 /// # Examples
 ///
@@ -80,13 +81,13 @@ impl EventSubscription {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Lagged`] if events were dropped since the last receive; the oldest event retained is next.
-    /// [`RecvError::Closed`] if the bus is closed and the queue is empty.
+    /// [`RecvError::Lagged`] if events were dropped since the last receive; the oldest event
+    /// retained is next. [`RecvError::Closed`] if the bus is closed and the queue is empty.
     ///
     /// # Cancel safety
     ///
-    /// Yes. An event, or the report that events were missed, leaves the subscription only as the result of this
-    /// function; if the future is dropped before, nothing is lost.
+    /// Yes. An event, or the report that events were missed, leaves the subscription only as the
+    /// result of this function; if the future is dropped before, nothing is lost.
     ///
     /// # Examples
     ///
@@ -117,9 +118,9 @@ impl EventSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if the queue is empty for now. [`TryRecvError::Lagged`] if events were dropped since the
-    /// last receive; the oldest event retained is next. [`TryRecvError::Closed`] if the bus is closed and the queue is
-    /// empty.
+    /// [`TryRecvError::Empty`] if the queue is empty for now. [`TryRecvError::Lagged`] if events
+    /// were dropped since the last receive; the oldest event retained is next.
+    /// [`TryRecvError::Closed`] if the bus is closed and the queue is empty.
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
         match self.mailbox.try_take() {
             Poll::Ready(Some(item)) => Ok(self.event(item)?),
@@ -130,8 +131,9 @@ impl EventSubscription {
 
     /// [`recv`](Self::recv) for those who poll by hand.
     ///
-    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place of the waker of any
-    /// earlier call. A call with the same waker as before does not clone it again.
+    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place
+    /// of the waker of any earlier call. A call with the same waker as before does not clone it
+    /// again.
     ///
     /// # Errors
     ///
@@ -163,17 +165,18 @@ impl EventSubscription {
 
     /// What this subscription watches: the selectors that it was given, in normal form.
     ///
-    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order and put in the
-    /// plainest form.
+    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
+    /// and put in the plainest form.
     #[must_use]
     pub fn selectors(&self) -> Selectors {
         self.registration.selectors()
     }
 
-    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory free.
+    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory
+    /// free.
     ///
-    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence no `async`: no code
-    /// of the consumer runs inside the bus.
+    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
+    /// no `async`: no code of the consumer runs inside the bus.
     pub fn cancel(self) {
         drop(self);
     }

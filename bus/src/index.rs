@@ -1,7 +1,7 @@
 //! An index of byte ranges: which of them hold a key?
 //!
-//! [`IntervalIndex`] is what the bus looks subscriptions up in. It stands on its own: it knows nothing of buses, and
-//! indexes values of any type.
+//! [`IntervalIndex`] is what the bus looks subscriptions up in. It stands on its own: it knows
+//! nothing of buses, and indexes values of any type.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::KeyRange;
 
 /// A set of [`KeyRange`]s, each with a value, that finds those which hold a key.
 ///
-/// Ranges may overlap, nest and repeat. With n ranges and k of them found, a lookup takes O(min(n, (k + 1) log n))
-/// expected comparisons, an insertion and a removal take O(log n). The balance does not depend on the ranges: they
-/// cannot be chosen so that operations degrade.
+/// Ranges may overlap, nest and repeat. With n ranges and k of them found, a lookup takes O(min(n,
+/// (k + 1) log n)) expected comparisons, an insertion and a removal take O(log n). The balance does
+/// not depend on the ranges: they cannot be chosen so that operations degrade.
 ///
 /// # Examples
 ///
@@ -34,8 +34,9 @@ use crate::KeyRange;
 /// assert_eq!(index.remove(wide), None);
 /// # Ok::<(), rangewatch_bus::EmptyRangeError>(())
 /// ```
-// A treap: a search tree by (start, id) and a heap by random priority, which makes its shape that of a tree built in
-// random order. Each node knows the greatest end in its subtree, which cuts off subtrees that end below the key.
+// A treap: a search tree by (start, id) and a heap by random priority, which makes its shape that
+// of a tree built in random order. Each node knows the greatest end in its subtree, which cuts off
+// subtrees that end below the key.
 pub struct IntervalIndex<V> {
     nodes: Vec<Option<Node<V>>>,
     free: Vec<usize>,
@@ -60,10 +61,12 @@ struct Node<V> {
     greatest: usize,
 }
 
-/// Names one entry of an [`IntervalIndex`], from [`insert`](IntervalIndex::insert) until it is removed.
+/// Names one entry of an [`IntervalIndex`], from [`insert`](IntervalIndex::insert) until it is
+/// removed.
 ///
-/// A handle whose entry has been removed names nothing, also after other entries were inserted. A handle is meant for
-/// the index that made it; another index may give it an unrelated meaning, or none.
+/// A handle whose entry has been removed names nothing, also after other entries were inserted. A
+/// handle is meant for the index that made it; another index may give it an unrelated meaning, or
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle {
     place: usize,
@@ -129,7 +132,8 @@ impl<V> IntervalIndex<V> {
         let removed = self.nodes[handle.place].take();
         self.free.push(handle.place);
         if self.is_empty() {
-            // No handle fits a later entry, because ids are not reused; so the places may begin anew.
+            // No handle fits a later entry, because ids are not reused; so the places may begin
+            // anew.
             self.nodes = Vec::new();
             self.free = Vec::new();
         }
@@ -143,7 +147,8 @@ impl<V> IntervalIndex<V> {
         (node.id == handle.id).then_some((&node.range, &node.value))
     }
 
-    /// Appends the values of all entries whose range holds `key` to `found`, in no particular order.
+    /// Appends the values of all entries whose range holds `key` to `found`, in no particular
+    /// order.
     pub fn find(&self, key: &[u8], found: &mut Vec<V>)
     where
         V: Clone,
@@ -151,8 +156,8 @@ impl<V> IntervalIndex<V> {
         self.visit(key, |value| found.push(value.clone()));
     }
 
-    /// Appends the values of all entries whose range holds any of `keys` to `found`, each entry once, in no particular
-    /// order.
+    /// Appends the values of all entries whose range holds any of `keys` to `found`, each entry
+    /// once, in no particular order.
     ///
     /// Entries are told apart, not values: equal values of two entries are both appended.
     pub fn find_any<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>, found: &mut Vec<V>)
@@ -167,8 +172,8 @@ impl<V> IntervalIndex<V> {
         self.visit_under(self.root, key, &mut |place| visit(&self.node(place).value));
     }
 
-    /// Calls `visit` with the value of each entry whose range holds any of `keys`, once per entry, in no particular
-    /// order.
+    /// Calls `visit` with the value of each entry whose range holds any of `keys`, once per entry,
+    /// in no particular order.
     pub fn visit_any<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,

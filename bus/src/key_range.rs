@@ -11,8 +11,8 @@ use crate::escape::Escaped;
 /// A non-empty half-open range of keys, `[start, end)`, in unsigned lexicographic byte order.
 ///
 /// This is what every valid [`Selector`] comes down to, and what an
-/// [`IntervalIndex`](crate::index::IntervalIndex) stores. It holds at least one key by construction. An unbounded end
-/// is a bound of its own, above every key; no key stands for it.
+/// [`IntervalIndex`](crate::index::IntervalIndex) stores. It holds at least one key by
+/// construction. An unbounded end is a bound of its own, above every key; no key stands for it.
 ///
 /// Clones share their bytes.
 ///
@@ -39,7 +39,8 @@ pub struct KeyRange {
     end: End,
 }
 
-/// A bound of a range. The order of the variants is the order of the bounds: unbounded is above every key.
+/// A bound of a range. The order of the variants is the order of the bounds: unbounded is above
+/// every key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum End {
     Key(Arc<[u8]>),
@@ -67,8 +68,8 @@ impl fmt::Display for EmptyRangeMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the range [{}, {}) holds no key: give an end above the start, or select one key with `key`, \
-             or everything from the start with `from`",
+            "the range [{}, {}) holds no key: give an end above the start, \
+             or select one key with `key`, or everything from the start with `from`",
             Escaped(self.from),
             Escaped(self.to)
         )
@@ -105,7 +106,8 @@ impl KeyRange {
         }
     }
 
-    /// The one key `key`: its successor, the end of the range, is the key with a zero byte appended.
+    /// The one key `key`: its successor, the end of the range, is the key with a zero byte
+    /// appended.
     fn single(key: &[u8]) -> Self {
         Self {
             start: key.into(),
@@ -113,7 +115,8 @@ impl KeyRange {
         }
     }
 
-    /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has no end.
+    /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has
+    /// no end.
     fn prefix(prefix: &[u8]) -> Self {
         let end = prefix_end(prefix).map_or(End::Unbounded, |end| End::Key(end.into()));
         Self {
@@ -188,8 +191,8 @@ impl TryFrom<&Selector> for KeyRange {
 }
 
 impl From<&KeyRange> for Selector {
-    /// The selector that says the same most plainly: `all`, `from`, `key` or `prefix` if one of them does, else
-    /// `range`.
+    /// The selector that says the same most plainly: `all`, `from`, `key` or `prefix` if one of
+    /// them does, else `range`.
     fn from(range: &KeyRange) -> Self {
         let start = range.start();
         match range.end() {

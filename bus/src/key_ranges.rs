@@ -7,7 +7,8 @@ use crate::{EmptyRangeError, KeyRange, Selectors};
 
 /// Disjoint ranges in ascending order that neither overlap nor touch: what a subscription watches.
 ///
-/// Being disjoint makes a key lie in at most one of them. One range, the common case, is stored inline.
+/// Being disjoint makes a key lie in at most one of them. One range, the common case, is stored
+/// inline.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRanges(SmallVec<[KeyRange; 1]>);
 

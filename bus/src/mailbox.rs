@@ -16,11 +16,12 @@ pub(crate) trait Buffer {
 
 /// A buffer, its end and the waker of its one consumer.
 ///
-/// Lock order: the lock of the bus, then that of a mailbox; a consumer takes only the latter. No code that is not ours
-/// runs under either, so wakers are cloned, woken and dropped outside.
+/// Lock order: the lock of the bus, then that of a mailbox; a consumer takes only the latter. No
+/// code that is not ours runs under either, so wakers are cloned, woken and dropped outside.
 ///
-/// A wake-up cannot be lost: the consumer registers its waker under the same lock under which it last saw the buffer
-/// empty, and an emitter takes the waker under the same lock under which it fills the buffer.
+/// A wake-up cannot be lost: the consumer registers its waker under the same lock under which it
+/// last saw the buffer empty, and an emitter takes the waker under the same lock under which it
+/// fills the buffer.
 pub(crate) struct Mailbox<B> {
     state: Mutex<State<B>>,
 }
@@ -48,7 +49,8 @@ impl<B: Buffer> Mailbox<B> {
         (fill(&mut state.buffer), state.waker.take())
     }
 
-    /// Ends the mailbox: what is buffered can still be taken. The caller wakes the waker once it holds no lock.
+    /// Ends the mailbox: what is buffered can still be taken. The caller wakes the waker once it
+    /// holds no lock.
     pub(crate) fn close(&self) -> Option<Waker> {
         let mut state = self.state.lock();
         state.closed = true;
@@ -74,7 +76,8 @@ impl<B: Buffer> Mailbox<B> {
                 return taken;
             }
         }
-        // The buffer may be filled while the waker is cloned outside the lock, hence the second look.
+        // The buffer may be filled while the waker is cloned outside the lock, hence the second
+        // look.
         let mut waker = Some(cx.waker().clone());
         let mut state = self.state.lock();
         let taken = state.try_take();

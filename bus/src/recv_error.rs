@@ -4,9 +4,9 @@ use thiserror::Error;
 
 /// A consumer was too slow, and its queue dropped the oldest events to make room for newer ones.
 ///
-/// The events missed are those directly before the next one received; the order is otherwise unharmed. This is what a
-/// [`Stream`](futures_core::Stream) of events yields where [`EventSubscription::recv`](crate::EventSubscription::recv)
-/// returns [`RecvError::Lagged`].
+/// The events missed are those directly before the next one received; the order is otherwise
+/// unharmed. This is what a [`Stream`](futures_core::Stream) of events yields where
+/// [`EventSubscription::recv`](crate::EventSubscription::recv) returns [`RecvError::Lagged`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "missed {missed} events: rescan what you watch, and receive faster or ask for a larger capacity"
@@ -31,13 +31,14 @@ impl Lagged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The consumer was too slow and missed exactly this many events, those directly before the next one received.
-    /// Not the end: the oldest event retained is next.
+    /// The consumer was too slow and missed exactly this many events, those directly before the
+    /// next one received. Not the end: the oldest event retained is next.
     #[error(
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]
     Lagged(u64),
-    /// The bus is closed, and everything that the queue held has been received. Every later receive says so too.
+    /// The bus is closed, and everything that the queue held has been received. Every later receive
+    /// says so too.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }
@@ -49,19 +50,20 @@ pub enum TryRecvError {
     /// The queue is empty for now.
     #[error("no event for now: try again after an emit, or await one with recv")]
     Empty,
-    /// The consumer was too slow and missed exactly this many events, those directly before the next one received.
-    /// Not the end: the oldest event retained is next.
+    /// The consumer was too slow and missed exactly this many events, those directly before the
+    /// next one received. Not the end: the oldest event retained is next.
     #[error(
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]
     Lagged(u64),
-    /// The bus is closed, and everything that the queue held has been received. Every later receive says so too.
+    /// The bus is closed, and everything that the queue held has been received. Every later receive
+    /// says so too.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }
 
-/// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is closed, and the last
-/// span has been received. Every later receive says so too.
+/// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is
+/// closed, and the last span has been received. Every later receive says so too.
 ///
 /// A wake subscription cannot lag, so there is no other error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

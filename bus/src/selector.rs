@@ -5,15 +5,16 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 
 /// A set of keys to watch.
 ///
-/// Keys are byte strings, compared as unsigned bytes, lexicographically: a key is below every longer key that begins
-/// with it, and the empty key is the least of all. Ranges are half-open. An unbounded end is a selector of its own
-/// ([`From`](Self::From), [`All`](Self::All)), never a key that stands for it.
+/// Keys are byte strings, compared as unsigned bytes, lexicographically: a key is below every
+/// longer key that begins with it, and the empty key is the least of all. Ranges are half-open. An
+/// unbounded end is a selector of its own ([`From`](Self::From), [`All`](Self::All)), never a key
+/// that stands for it.
 ///
-/// A selector is not checked when it is made: a [`Range`](Self::Range) that holds no key is refused by the
-/// subscription that is asked to watch it.
+/// A selector is not checked when it is made: a [`Range`](Self::Range) that holds no key is refused
+/// by the subscription that is asked to watch it.
 ///
-/// Every range expression over something that is bytes converts into a selector, and a subscription takes them as
-/// they are: `"a".."m"`, `b"a".to_vec()..`, `.."m"`, `..`.
+/// Every range expression over something that is bytes converts into a selector, and a subscription
+/// takes them as they are: `"a".."m"`, `b"a".to_vec()..`, `.."m"`, `..`.
 ///
 /// # Textual form
 ///
@@ -27,8 +28,8 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 /// | `prefix:P` | the keys that begin with P |
 /// | `all` | every key |
 ///
-/// In all of them `\xNN` stands for the byte with that hexadecimal number and `\\` for a backslash. What `Display`
-/// writes, `FromStr` reads back to an equal selector, for all bytes.
+/// In all of them `\xNN` stands for the byte with that hexadecimal number and `\\` for a backslash.
+/// What `Display` writes, `FromStr` reads back to an equal selector, for all bytes.
 ///
 /// # Examples
 ///
@@ -59,7 +60,8 @@ pub enum Selector {
     },
     /// This key and every key above it.
     From(Box<[u8]>),
-    /// Every key that begins with these bytes, also if they are all 0xFF. An empty prefix selects every key.
+    /// Every key that begins with these bytes, also if they are all 0xFF. An empty prefix selects
+    /// every key.
     Prefix(Box<[u8]>),
     /// Every key, the empty one included.
     All,
@@ -85,7 +87,8 @@ impl Selector {
 
     /// Selects `from` and every key above it.
     ///
-    /// This name wins over the trait function [`From::from`]: to convert a range expression, call `.into()` on it.
+    /// This name wins over the trait function [`From::from`]: to convert a range expression, call
+    /// `.into()` on it.
     #[must_use]
     pub fn from(from: impl AsRef<[u8]>) -> Self {
         Self::From(from.as_ref().into())

@@ -20,7 +20,8 @@ pub enum ParseSelectorError {
     },
     /// A range without `..` between its bounds.
     #[error(
-        "`{text}` has no `..`: write range:A..B, or from:A for a range without an end (the other forms are key:K, prefix:P and all)"
+        "`{text}` has no `..`: write range:A..B, or from:A for a range without an end \
+         (the other forms are key:K, prefix:P and all)"
     )]
     MissingDots {
         /// The whole text.
@@ -28,7 +29,8 @@ pub enum ParseSelectorError {
     },
     /// A backslash that begins no escape.
     #[error(
-        "`{text}` has a lone backslash: write \\xNN for a byte and \\\\ for a backslash (in key:K, range:A..B, from:A or prefix:P)"
+        "`{text}` has a lone backslash: write \\xNN for a byte and \\\\ for a backslash \
+         (in key:K, range:A..B, from:A or prefix:P)"
     )]
     BadEscape {
         /// The whole text.
@@ -78,8 +80,8 @@ impl fmt::Display for Selector {
     }
 }
 
-/// The start of a range, with those dots escaped that would make the separator appear too early: a dot before a dot,
-/// and a dot at the end.
+/// The start of a range, with those dots escaped that would make the separator appear too early: a
+/// dot before a dot, and a dot at the end.
 struct DotsEscaped<'a>(&'a [u8]);
 
 impl fmt::Display for DotsEscaped<'_> {

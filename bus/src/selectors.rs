@@ -8,9 +8,10 @@ use crate::Selector;
 
 /// None, one or several [`Selector`]s: what a subscription is asked to watch.
 ///
-/// A subscription takes anything that converts into this type: one selector or range expression, or an array, a
-/// vector or a slice of them. An iterator is collected: `selectors.collect::<Selectors>()`. Several selectors may
-/// overlap, touch or repeat; together they select what any of them selects.
+/// A subscription takes anything that converts into this type: one selector or range expression, or
+/// an array, a vector or a slice of them. An iterator is collected:
+/// `selectors.collect::<Selectors>()`. Several selectors may overlap, touch or repeat; together
+/// they select what any of them selects.
 ///
 /// # Examples
 ///
@@ -20,7 +21,8 @@ use crate::Selector;
 /// let bus = RangeWatchBus::new();
 /// let one = bus.subscribe("a".."m").wake()?;
 /// let two = bus.subscribe([Selector::key("a"), Selector::prefix("job/")]).wake()?;
-/// let many = bus.subscribe((0..10).map(|i| Selector::key(format!("k{i}"))).collect::<Selectors>()).wake()?;
+/// let keys = (0..10).map(|i| Selector::key(format!("k{i}")));
+/// let many = bus.subscribe(keys.collect::<Selectors>()).wake()?;
 /// let none = bus.subscribe(Selectors::new()).wake()?;
 /// assert_eq!((one.selectors().len(), two.selectors().len()), (1, 2));
 /// assert_eq!((many.selectors().len(), none.selectors().len()), (10, 0));

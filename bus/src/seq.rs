@@ -3,13 +3,15 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The position of an emit in the order of its bus: the first emit is 1, each later one is one more.
+/// The position of an emit in the order of its bus: the first emit is 1, each later one is one
+/// more.
 ///
-/// Every accepted emit takes exactly one `Seq`, also an emit without keys and an emit that nobody watches, so the
-/// `Seq`s of a bus have no gaps. They order the emits of one bus and mean nothing on another.
+/// Every accepted emit takes exactly one `Seq`, also an emit without keys and an emit that nobody
+/// watches, so the `Seq`s of a bus have no gaps. They order the emits of one bus and mean nothing
+/// on another.
 ///
-/// There is no zero: "nothing emitted yet" is `None` in an `Option<Seq>`, which is as small as a `u64` and orders
-/// before every `Seq`.
+/// There is no zero: "nothing emitted yet" is `None` in an `Option<Seq>`, which is as small as a
+/// `u64` and orders before every `Seq`.
 ///
 /// # Examples
 ///
@@ -44,7 +46,8 @@ impl Seq {
 
     /// The `Seq` of the emit that follows `last`.
     ///
-    /// Saturates instead of panicking; at a billion emits per second the end is five centuries away.
+    /// Saturates instead of panicking; at a billion emits per second the end is five centuries
+    /// away.
     pub(crate) const fn after(last: Option<Self>) -> Self {
         match last {
             Some(Self(last)) => Self(last.saturating_add(1)),

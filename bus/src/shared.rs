@@ -16,9 +16,10 @@ use crate::{EmitError, Emitted, Selectors, Seq, SubscribeError};
 
 /// The state of a bus behind its one lock.
 ///
-/// Everything that has a place in the order happens in one critical section: an emit, the start of a subscription, its
-/// end, the close. Lock order: this lock, then that of a mailbox. No code that is not ours runs under it: keys are read
-/// before it is taken, wakers are woken and dropped after it is released.
+/// Everything that has a place in the order happens in one critical section: an emit, the start of
+/// a subscription, its end, the close. Lock order: this lock, then that of a mailbox. No code that
+/// is not ours runs under it: keys are read before it is taken, wakers are woken and dropped after
+/// it is released.
 pub(crate) struct Shared {
     state: Mutex<State>,
 }
@@ -28,8 +29,8 @@ struct State {
     closed: bool,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     index: IntervalIndex<usize>,
-    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the only holder of its
-    /// number.
+    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
+    /// only holder of its number.
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
 }
@@ -39,7 +40,8 @@ struct Slot {
     subscriber: Subscriber,
     /// The entries in the index.
     entries: SmallVec<[Handle; 1]>,
-    /// The last emit that matched, by which an emit that matches with several keys is delivered once.
+    /// The last emit that matched, by which an emit that matches with several keys is delivered
+    /// once.
     last_match: Option<Seq>,
 }
 

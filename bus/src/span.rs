@@ -3,11 +3,12 @@
 use crate::Seq;
 use crate::mailbox::Buffer;
 
-/// The matching emits since the last receive of a [`WakeSubscription`](crate::WakeSubscription), summed up.
+/// The matching emits since the last receive of a [`WakeSubscription`](crate::WakeSubscription),
+/// summed up.
 ///
-/// A span stands for one emit or more. It is exact: every emit that matched the subscription after the previous span
-/// is in it, and nothing else. "First" and "last" are in the order of the emits, not of the values: on a bus whose
-/// values fall, `last` may be less than `first`.
+/// A span stands for one emit or more. It is exact: every emit that matched the subscription after
+/// the previous span is in it, and nothing else. "First" and "last" are in the order of the emits,
+/// not of the values: on a bus whose values fall, `last` may be less than `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     first: u64,
@@ -40,7 +41,8 @@ impl Span {
         self.last
     }
 
-    /// The number of emits in the span, at least 1. Emits in between that did not match are not counted.
+    /// The number of emits in the span, at least 1. Emits in between that did not match are not
+    /// counted.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count

@@ -38,7 +38,8 @@ pub enum SubscribeError {
     },
     /// A queue of no events was asked for.
     #[error(
-        "an event queue needs room for at least one event: ask for a capacity above 0, or for a wake subscription"
+        "an event queue needs room for at least one event: ask for a capacity above 0, \
+         or for a wake subscription"
     )]
     ZeroCapacity,
     /// The bus is closed, for good.
@@ -57,15 +58,16 @@ impl<'a> SubscribeBuilder<'a> {
         Self { shared, selectors }
     }
 
-    /// Subscribes to one [`Span`](crate::Span) per receive, of all matching emits since the last: O(1) memory, nothing
-    /// to overflow.
+    /// Subscribes to one [`Span`](crate::Span) per receive, of all matching emits since the last:
+    /// O(1) memory, nothing to overflow.
     ///
-    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly or not at all, and if
-    /// it is seen, so is every later one.
+    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
+    /// or not at all, and if it is seen, so is every later one.
     ///
     /// # Errors
     ///
-    /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::Closed`] if the bus is closed.
+    /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::Closed`]
+    /// if the bus is closed.
     pub fn wake(self) -> Result<WakeSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         let mailbox = Arc::new(Mailbox::new(SpanBuffer::new()));
@@ -76,19 +78,21 @@ impl<'a> SubscribeBuilder<'a> {
         ))
     }
 
-    /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most `capacity` events.
+    /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most
+    /// `capacity` events.
     ///
-    /// A full queue drops its oldest event for a new one, and the next receive says how many were dropped. The capacity
-    /// is a bound on the number of events; memory is allocated as the queue fills, so a huge capacity costs nothing by
-    /// itself.
+    /// A full queue drops its oldest event for a new one, and the next receive says how many were
+    /// dropped. The capacity is a bound on the number of events; memory is allocated as the
+    /// queue fills, so a huge capacity costs nothing by itself.
     ///
-    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly or not at all, and if
-    /// it is seen, so is every later one.
+    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
+    /// or not at all, and if it is seen, so is every later one.
     ///
     /// # Errors
     ///
-    /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::ZeroCapacity`] if `capacity`
-    /// is 0, [`SubscribeError::Closed`] if the bus is closed.
+    /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
+    /// [`SubscribeError::ZeroCapacity`] if `capacity` is 0, [`SubscribeError::Closed`] if the
+    /// bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription, SubscribeError> {
         let ranges = Arc::new(KeyRanges::normalize(&self.selectors)?);
         let capacity = NonZeroUsize::new(capacity).ok_or(SubscribeError::ZeroCapacity)?;

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 /// How many wakers an emit collects without allocating; 32 wakers are half a KiB of stack.
 const N_INLINE: usize = 32;
 
-/// Wakers collected under a lock, to be woken after the lock is released, in the order in which they were collected.
+/// Wakers collected under a lock, to be woken after the lock is released, in the order in which
+/// they were collected.
 pub(crate) struct WakeList(SmallVec<[Waker; N_INLINE]>);
 
 impl WakeList {
@@ -19,8 +20,8 @@ impl WakeList {
         self.0.extend(waker);
     }
 
-    /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a subscription must not lose
-    /// its wake-up to another's faulty waker.
+    /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
+    /// subscription must not lose its wake-up to another's faulty waker.
     pub(crate) fn wake_all(self) {
         let mut rest = Rest(self.0.into_iter());
         rest.wake();

@@ -13,26 +13,28 @@ use crate::registration::Registration;
 use crate::span::SpanBuffer;
 use crate::{Closed, Selectors, Span, TryWakeError};
 
-/// Receives one [`Span`] for all the matching emits since the last receive: "something you watch changed".
+/// Receives one [`Span`] for all the matching emits since the last receive: "something you watch
+/// changed".
 ///
-/// Made by [`SubscribeBuilder::wake`](crate::SubscribeBuilder::wake). Its memory is constant for ever: it cannot
-/// overflow, loses nothing and never slows an emitter. The span gives both the first value of a burst, from which to
-/// rescan, and the latest.
+/// Made by [`SubscribeBuilder::wake`](crate::SubscribeBuilder::wake). Its memory is constant for
+/// ever: it cannot overflow, loses nothing and never slows an emitter. The span gives both the
+/// first value of a burst, from which to rescan, and the latest.
 ///
-/// When an emit that matches has returned, the subscription holds or has delivered a span that covers it, and a
-/// waiting receive has been woken.
+/// When an emit that matches has returned, the subscription holds or has delivered a span that
+/// covers it, and a waiting receive has been woken.
 ///
 /// # Consumer
 ///
-/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending receive is woken,
-/// and once per wait. It is kept until an emit or the close wakes it or the subscription is dropped, also when the
-/// future that registered it is dropped before. No executor is needed: any that polls futures will do, and
-/// [`poll_recv`](Self::poll_recv) by hand.
+/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending
+/// receive is woken, and once per wait. It is kept until an emit or the close wakes it or the
+/// subscription is dropped, also when the future that registered it is dropped before. No executor
+/// is needed: any that polls futures will do, and [`poll_recv`](Self::poll_recv) by hand.
 ///
 /// # End
 ///
-/// After the bus is [closed](crate::RangeWatchBus::close), the last span is received and then [`Closed`]; the stream
-/// ends. Dropping the subscription, or [`cancel`](Self::cancel), ends it from this side.
+/// After the bus is [closed](crate::RangeWatchBus::close), the last span is received and then
+/// [`Closed`]; the stream ends. Dropping the subscription, or [`cancel`](Self::cancel), ends it
+/// from this side.
 ///
 /// # Examples
 ///
@@ -63,7 +65,8 @@ impl WakeSubscription {
         }
     }
 
-    /// Receives the span of all matching emits since the last receive, waiting for one if there was none.
+    /// Receives the span of all matching emits since the last receive, waiting for one if there was
+    /// none.
     ///
     /// # Errors
     ///
@@ -71,8 +74,8 @@ impl WakeSubscription {
     ///
     /// # Cancel safety
     ///
-    /// Yes. A span leaves the subscription only as the result of this function; if the future is dropped before,
-    /// nothing is lost.
+    /// Yes. A span leaves the subscription only as the result of this function; if the future is
+    /// dropped before, nothing is lost.
     ///
     /// # Examples
     ///
@@ -97,8 +100,8 @@ impl WakeSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryWakeError::Empty`] if nothing matched since the last receive, [`TryWakeError::Closed`] if nothing ever
-    /// will.
+    /// [`TryWakeError::Empty`] if nothing matched since the last receive, [`TryWakeError::Closed`]
+    /// if nothing ever will.
     pub fn try_recv(&mut self) -> Result<Span, TryWakeError> {
         match self.mailbox.try_take() {
             Poll::Ready(Some(span)) => Ok(span),
@@ -109,8 +112,9 @@ impl WakeSubscription {
 
     /// [`recv`](Self::recv) for those who poll by hand.
     ///
-    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place of the waker of any
-    /// earlier call. A call with the same waker as before does not clone it again.
+    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place
+    /// of the waker of any earlier call. A call with the same waker as before does not clone it
+    /// again.
     ///
     /// # Errors
     ///
@@ -121,17 +125,18 @@ impl WakeSubscription {
 
     /// What this subscription watches: the selectors that it was given, in normal form.
     ///
-    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order and put in the
-    /// plainest form.
+    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
+    /// and put in the plainest form.
     #[must_use]
     pub fn selectors(&self) -> Selectors {
         self.registration.selectors()
     }
 
-    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory free.
+    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory
+    /// free.
     ///
-    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence no `async`: no code
-    /// of the consumer runs inside the bus.
+    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
+    /// no `async`: no code of the consumer runs inside the bus.
     pub fn cancel(self) {
         drop(self);
     }

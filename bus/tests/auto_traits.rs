@@ -1,0 +1,62 @@
+//! Which types may cross threads and be moved while they are polled: part of the API.
+
+use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
+use rangewatch_bus::index::{Handle, IntervalIndex};
+use rangewatch_bus::*;
+
+fn all<T: Send + Sync + Unpin + 'static>() {}
+fn send_sync<T: Send + Sync>(_: T) {}
+
+#[test]
+fn public_types_are_send_sync_and_unpin() {
+    all::<RangeWatchBus>();
+    all::<SubscribeBuilder<'static>>();
+    all::<WakeSubscription>();
+    all::<EventSubscription>();
+    all::<Event>();
+    all::<Keys<'static>>();
+    all::<Span>();
+    all::<Seq>();
+    all::<Emitted>();
+    all::<Selector>();
+    all::<Selectors>();
+    all::<KeyRange>();
+    all::<IntervalIndex<u32>>();
+    all::<Handle>();
+    all::<Checker>();
+    all::<Log>();
+    all::<Delivery>();
+    all::<Guarantee>();
+    all::<Verified>();
+}
+
+#[test]
+fn errors_are_errors_send_sync_and_unpin() {
+    fn error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
+    error::<EmitError>();
+    error::<SubscribeError>();
+    error::<EmptyRangeError>();
+    error::<ParseSelectorError>();
+    error::<RecvError>();
+    error::<TryRecvError>();
+    error::<Lagged>();
+    error::<Closed>();
+    error::<TryWakeError>();
+    error::<Violation>();
+}
+
+#[test]
+fn the_futures_of_recv_are_send_and_sync() {
+    let bus = RangeWatchBus::new();
+    send_sync(bus.subscribe(..).wake().unwrap().recv());
+    send_sync(bus.subscribe(..).events(1).unwrap().recv());
+}
+
+#[test]
+fn buses_and_subscriptions_survive_a_panic_of_their_user() {
+    fn unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    unwind_safe::<Seq>();
+    unwind_safe::<Selector>();
+    unwind_safe::<Event>();
+    unwind_safe::<Span>();
+}

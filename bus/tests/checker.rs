@@ -1,0 +1,418 @@
+//! The checker passes what is right and catches what is wrong: every guarantee that it verifies is
+//! broken here, in every way that it tells apart.
+
+use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
+use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq};
+
+fn seq(seq: u64) -> Seq {
+    Seq::new(seq).unwrap()
+}
+
+/// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and
+/// "z", except 4, which has only "z", and 5, which has "a", "b" and "z".
+fn ten_emits() -> Checker {
+    let checker = Checker::new();
+    for i in 1..=10 {
+        checker.emitted(seq(i), i * 10, keys_of(i));
+    }
+    checker
+}
+
+fn keys_of(i: u64) -> &'static [&'static str] {
+    match i {
+        4 => &["z"],
+        5 => &["a", "b", "z"],
+        _ => &["a", "z"],
+    }
+}
+
+/// The event of emit `i` as a subscription to `.."m"` ought to receive it.
+fn event(i: u64) -> Delivery {
+    event_with(i, i * 10, &keys_of(i)[..keys_of(i).len() - 1])
+}
+
+fn event_with(i: u64, value: u64, keys: &[&str]) -> Delivery {
+    Delivery::Event {
+        seq: seq(i),
+        value,
+        keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
+    }
+}
+
+/// The span of the emits `first` to `last`, of which `count` match.
+fn span(first: u64, last: u64, count: u64) -> Delivery {
+    Delivery::Span {
+        first_seq: seq(first),
+        last_seq: seq(last),
+        first: first * 10,
+        last: last * 10,
+        count,
+    }
+}
+
+fn caught_up(through: u64) -> Delivery {
+    Delivery::CaughtUp(Seq::new(through))
+}
+
+/// What a subscription to `.."m"` is told, made between the emits `before` and `after`, if it
+/// receives `deliveries`.
+fn verify(
+    before: u64,
+    after: u64,
+    deliveries: impl IntoIterator<Item = Delivery>,
+) -> Result<Verified, Violation> {
+    let checker = ten_emits();
+    let log: Log = checker.subscribed(.."m", Seq::new(before), Seq::new(after));
+    deliveries
+        .into_iter()
+        .for_each(|delivery| log.record(delivery));
+    checker.verify()
+}
+
+#[track_caller]
+fn assert_passes(
+    before: u64,
+    after: u64,
+    deliveries: impl IntoIterator<Item = Delivery>,
+) -> Verified {
+    verify(before, after, deliveries).unwrap_or_else(|violation| panic!("{violation}"))
+}
+
+#[track_caller]
+fn assert_catches(
+    guarantee: Guarantee,
+    at: u64,
+    (before, after): (u64, u64),
+    deliveries: impl IntoIterator<Item = Delivery>,
+) {
+    match verify(before, after, deliveries) {
+        Ok(_) => panic!("{guarantee} is broken and not caught"),
+        Err(violation) => {
+            assert_eq!(
+                (violation.guarantee(), violation.seq()),
+                (guarantee, Seq::new(at)),
+                "{violation}"
+            );
+            assert_eq!(violation.subscription(), Some(0));
+            assert!(
+                violation
+                    .to_string()
+                    .starts_with(&format!("{guarantee} is broken on subscription 0"))
+            );
+        }
+    }
+}
+
+#[test]
+fn the_checker_passes_what_is_right() {
+    let matching = [1, 2, 3, 5, 6, 7, 8, 9, 10];
+    let verified = assert_passes(0, 0, matching.map(event).into_iter().chain([caught_up(10)]));
+    assert_eq!(
+        (
+            verified.n_emits(),
+            verified.n_subscriptions(),
+            verified.n_deliveries()
+        ),
+        (10, 1, 9)
+    );
+    assert_eq!(verified.n_missed(), 0);
+
+    // Unreceived at the end, as the subscription was dropped.
+    assert_passes(0, 0, [1, 2, 3].map(event));
+    assert_passes(0, 0, []);
+    // Begun somewhere in what was concurrent with it.
+    for start in [2, 3, 5, 6] {
+        assert_passes(
+            1,
+            5,
+            matching
+                .into_iter()
+                .filter(|i| *i >= start)
+                .map(event)
+                .chain([caught_up(10)]),
+        );
+    }
+    assert_passes(1, 5, [caught_up(5), event(6)]);
+    assert_passes(10, 10, [caught_up(10)]);
+    // Found empty past an emit that was concurrent, before the subscription was complete.
+    assert_passes(0, 3, [caught_up(2), event(3)]);
+    // Lagging, also from the start, and in two reports.
+    let verified = assert_passes(0, 0, [event(1), Delivery::Lagged(3), event(6), event(7)]);
+    assert_eq!(verified.n_missed(), 3);
+    assert_passes(0, 0, [Delivery::Lagged(1), Delivery::Lagged(2), event(5)]);
+    assert_passes(0, 3, [Delivery::Lagged(1), event(5)]);
+    assert_passes(0, 0, [Delivery::Lagged(4)]);
+    // Spans.
+    let verified = assert_passes(
+        0,
+        0,
+        [span(1, 6, 5), span(7, 7, 1), span(8, 10, 3), caught_up(10)],
+    );
+    assert_eq!(verified.n_deliveries(), 3);
+    assert_passes(0, 3, [span(3, 10, 7), caught_up(10)]);
+}
+
+#[test]
+fn the_checker_catches_a_broken_g01_order() {
+    assert_catches(Guarantee::G1Ordered, 5, (0, 6), [event(6), event(5)]);
+    assert_catches(
+        Guarantee::G1Ordered,
+        3,
+        (0, 6),
+        [span(5, 6, 2), span(3, 3, 1)],
+    );
+
+    let checker = ten_emits();
+    checker.emitted(seq(7), 70, ["a"]);
+    let violation = checker.verify().unwrap_err();
+    assert_eq!(
+        (violation.guarantee(), violation.seq()),
+        (Guarantee::G1Ordered, Seq::new(7))
+    );
+    assert_eq!(violation.subscription(), None);
+}
+
+#[test]
+fn the_checker_catches_a_broken_g02_uniqueness() {
+    assert_catches(
+        Guarantee::G2Unique,
+        1,
+        (0, 0),
+        [event(1), event(2), event(1)],
+    );
+    assert_catches(
+        Guarantee::G2Unique,
+        2,
+        (0, 0),
+        [span(1, 3, 3), span(2, 6, 4)],
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g03_gap() {
+    assert_catches(Guarantee::G3Reliable, 2, (0, 0), [event(1), event(3)]);
+    assert_catches(
+        Guarantee::G3Reliable,
+        9,
+        (0, 0),
+        [span(1, 8, 7), caught_up(10)],
+    );
+    assert_catches(
+        Guarantee::G3Reliable,
+        3,
+        (0, 0),
+        [span(1, 2, 2), span(5, 10, 6)],
+    );
+    assert_catches(Guarantee::G3Reliable, 2, (0, 5), [event(1), caught_up(5)]);
+    // Delivered, but after a receive that should have found it.
+    assert_catches(Guarantee::G3Reliable, 3, (0, 5), [caught_up(5), event(3)]);
+}
+
+#[test]
+fn the_checker_catches_a_broken_g04_event() {
+    assert_catches(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &["a"])]);
+    assert_catches(
+        Guarantee::G4Atomic,
+        5,
+        (0, 5),
+        [event_with(5, 50, &["b", "a"])],
+    );
+    assert_catches(
+        Guarantee::G4Atomic,
+        5,
+        (0, 5),
+        [event_with(5, 50, &["a", "b", "b"])],
+    );
+    assert_catches(
+        Guarantee::G4Atomic,
+        5,
+        (0, 5),
+        [event_with(5, 50, &["a", "b", "c"])],
+    );
+    assert_catches(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &[])]);
+    assert_catches(
+        Guarantee::G4Atomic,
+        5,
+        (0, 5),
+        [event_with(5, 51, &["a", "b"])],
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g05_start() {
+    // Began after the subscription, and unseen.
+    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [event(5)]);
+    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [span(5, 10, 6)]);
+    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [caught_up(10)]);
+    // Came before it.
+    assert_catches(Guarantee::G5SeamlessStart, 1, (1, 1), [event(1)]);
+    assert_catches(Guarantee::G5SeamlessStart, 1, (1, 1), [span(1, 3, 3)]);
+}
+
+#[test]
+fn the_checker_catches_a_broken_g10_match() {
+    // An emit that does not match, one that never was, and a key that is not watched.
+    assert_catches(
+        Guarantee::G10ExactMatch,
+        4,
+        (0, 3),
+        [event_with(4, 40, &["z"])],
+    );
+    assert_catches(Guarantee::G10ExactMatch, 4, (0, 3), [span(4, 5, 1)]);
+    assert_catches(
+        Guarantee::G10ExactMatch,
+        11,
+        (0, 10),
+        [event_with(11, 110, &["a"])],
+    );
+    assert_catches(
+        Guarantee::G10ExactMatch,
+        5,
+        (0, 4),
+        [event_with(5, 50, &["a", "b", "z"])],
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g11_delivery() {
+    assert_catches(Guarantee::G11OneDelivery, 5, (0, 4), [event(5), event(5)]);
+    assert_catches(
+        Guarantee::G11OneDelivery,
+        5,
+        (0, 4),
+        [event(5), event_with(5, 50, &["b"])],
+    );
+    assert_catches(
+        Guarantee::G11OneDelivery,
+        3,
+        (0, 0),
+        [span(1, 3, 3), span(3, 5, 2)],
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g13_span() {
+    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 6)]);
+    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 4)]);
+    assert_catches(Guarantee::G13ExactSpan, 3, (0, 3), [span(3, 1, 1)]);
+    let wrong = |first, last| Delivery::Span {
+        first_seq: seq(1),
+        last_seq: seq(3),
+        first,
+        last,
+        count: 3,
+    };
+    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(10, 31)]);
+    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(11, 30)]);
+}
+
+#[test]
+fn the_checker_catches_a_broken_g18_lag() {
+    // Too few, too many, none, of nothing, and without an event retained.
+    assert_catches(
+        Guarantee::G18ExactLag,
+        5,
+        (0, 0),
+        [event(1), Delivery::Lagged(1), event(5)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        5,
+        (0, 0),
+        [event(1), Delivery::Lagged(3), event(5)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        2,
+        (0, 0),
+        [event(1), Delivery::Lagged(1), event(2)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        6,
+        (0, 2),
+        [Delivery::Lagged(1), event(6)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        3,
+        (0, 2),
+        [Delivery::Lagged(3), event(3)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        1,
+        (0, 0),
+        [event(1), Delivery::Lagged(0)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        1,
+        (0, 0),
+        [event(1), Delivery::Lagged(3), caught_up(5)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        0,
+        (0, 0),
+        [Delivery::Lagged(u64::MAX), Delivery::Lagged(1)],
+    );
+}
+
+#[test]
+fn the_checker_names_the_subscription_that_is_wrong() {
+    let checker = ten_emits();
+    let selectors = [
+        Selectors::from(.."m"),
+        Selector::key("a").into(),
+        Selectors::new(),
+    ];
+    let logs = selectors.map(|selectors| checker.subscribed(selectors, None, None));
+    logs[1].caught_up(Seq::new(1));
+    let violation = checker.verify().unwrap_err();
+    assert_eq!(violation.subscription(), Some(1));
+    assert_eq!(violation.guarantee(), Guarantee::G5SeamlessStart);
+}
+
+#[test]
+fn what_is_recorded_of_a_bus_is_what_it_did() {
+    let bus = RangeWatchBus::new();
+    let checker = Checker::new();
+    bus.emit(1, ["unrecorded"]).unwrap();
+    let (mut events, events_log) = checker
+        .subscribe(&bus, .."m", |builder| builder.events(2))
+        .unwrap();
+    let (mut wake, wake_log) = checker
+        .subscribe(&bus, .."m", |builder| builder.wake())
+        .unwrap();
+    for value in 0..5 {
+        checker.emit(&bus, value, ["a", "z"]).unwrap();
+    }
+    use futures::{FutureExt, StreamExt};
+    while let Some(item) = events.next().now_or_never() {
+        match item.unwrap() {
+            Ok(event) => events_log.record(&event),
+            Err(lagged) => events_log.record(lagged),
+        }
+    }
+    wake_log.record(wake.try_recv().unwrap());
+    for log in [&events_log, &wake_log] {
+        log.caught_up(bus.last_seq());
+    }
+    let verified = checker.verify().unwrap();
+    assert_eq!(
+        (
+            verified.n_emits(),
+            verified.n_deliveries(),
+            verified.n_missed()
+        ),
+        (5, 3, 3)
+    );
+    assert!(
+        checker
+            .subscribe(&bus, .."m", |builder| builder.events(0))
+            .is_err()
+    );
+    bus.close();
+    assert!(checker.emit(&bus, 1, ["a"]).is_err());
+}

@@ -1,0 +1,128 @@
+//! The index finds what a scan finds.
+
+mod cases;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rangewatch_bus::index::{Handle, IntervalIndex};
+use rangewatch_bus::{KeyRange, Selector};
+
+/// The slow twin: a list and a scan.
+#[derive(Default)]
+struct Scan(Vec<(Handle, Selector, u32)>);
+
+impl Scan {
+    fn find_any(&self, keys: &[Vec<u8>]) -> Vec<u32> {
+        let holds = |selector: &Selector| keys.iter().any(|key| selector.matches(key));
+        self.0
+            .iter()
+            .filter(|(_, selector, _)| holds(selector))
+            .map(|&(.., value)| value)
+            .collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(Selector),
+    /// Removes one of the handles made so far, stale ones included.
+    Remove(prop::sample::Index),
+    Find(Vec<u8>),
+    FindAny(Vec<Vec<u8>>),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => cases::selector().prop_map(Op::Insert),
+        2 => any::<prop::sample::Index>().prop_map(Op::Remove),
+        3 => cases::key().prop_map(Op::Find),
+        1 => vec(cases::key(), 0..5).prop_map(Op::FindAny),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases::config())]
+
+    #[test]
+    fn g10_the_index_answers_like_a_scan(ops in vec(op(), 1..60)) {
+        let mut index = IntervalIndex::new();
+        let mut scan = Scan::default();
+        let mut handles = Vec::new();
+        for (value, op) in (0..).zip(ops) {
+            match op {
+                Op::Insert(selector) => {
+                    let handle = index.insert(KeyRange::try_from(&selector).unwrap(), value);
+                    handles.push(handle);
+                    scan.0.push((handle, selector, value));
+                }
+                Op::Remove(pick) if !handles.is_empty() => {
+                    let handle = *pick.get(&handles);
+                    let place = scan.0.iter().position(|(live, ..)| *live == handle);
+                    let expected = place.map(|place| scan.0.remove(place).2);
+                    prop_assert_eq!(index.get(handle).map(|(_, value)| *value), expected);
+                    prop_assert_eq!(index.remove(handle), expected);
+                    prop_assert!(index.get(handle).is_none());
+                }
+                Op::Remove(_) => {}
+                Op::Find(key) => {
+                    let mut found = Vec::new();
+                    index.find(&key, &mut found);
+                    found.sort_unstable();
+                    prop_assert_eq!(found, scan.find_any(&[key]));
+                }
+                Op::FindAny(keys) => {
+                    let mut found = Vec::new();
+                    index.find_any(&keys, &mut found);
+                    found.sort_unstable();
+                    prop_assert_eq!(found, scan.find_any(&keys));
+                }
+            }
+            prop_assert_eq!(index.len(), scan.0.len());
+        }
+    }
+}
+
+#[test]
+fn g10_many_ranges_are_found_and_removed_in_any_order() {
+    let mut index = IntervalIndex::new();
+    let range = |i: u32| KeyRange::new(format!("{i:05}"), format!("{:05}", i + 10)).unwrap();
+    // 7919 is prime to 10,000: every number once, far from sorted.
+    let mut handles: Vec<_> = (0..10_000)
+        .map(|i| i * 7919 % 10_000)
+        .map(|i| (i, index.insert(range(i), i)))
+        .collect();
+    let mut found = Vec::new();
+    for i in [0_u32, 5, 4_321, 9_999] {
+        found.clear();
+        index.find(format!("{i:05}").as_bytes(), &mut found);
+        found.sort_unstable();
+        assert!(found.iter().copied().eq(i.saturating_sub(9)..=i));
+    }
+    handles.sort_unstable_by_key(|(i, _)| *i);
+    for (i, handle) in handles {
+        assert_eq!(index.remove(handle), Some(i));
+    }
+    assert!(index.is_empty());
+}
+
+#[test]
+fn a_lookup_appends_to_what_the_buffer_holds() {
+    let mut index = IntervalIndex::new();
+    index.insert(KeyRange::unbounded(""), 1);
+    let mut found = vec![0];
+    index.find(b"key", &mut found);
+    index.find_any(["key", "other"], &mut found);
+    assert_eq!(found, [0, 1, 1]);
+}
+
+#[test]
+fn g26_a_stale_handle_removes_nothing_also_after_its_place_is_taken_again() {
+    let mut index = IntervalIndex::new();
+    let stale = index.insert(KeyRange::unbounded("a"), "old");
+    assert_eq!(index.remove(stale), Some("old"));
+    let kept = index.insert(KeyRange::unbounded("a"), "new");
+    assert_eq!(index.remove(stale), None);
+    assert!(index.get(stale).is_none());
+    assert_eq!(index.get(kept).map(|(_, value)| *value), Some("new"));
+    assert_eq!(index.len(), 1);
+}

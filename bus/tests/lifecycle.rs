@@ -1,0 +1,200 @@
+//! How subscriptions and buses end, and how misuse is answered.
+
+mod deadline;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use futures::StreamExt;
+use futures::executor::block_on;
+use rangewatch_bus::{
+    Closed, EmitError, RangeWatchBus, RecvError, Selector, Selectors, SubscribeError, TryRecvError,
+    TryWakeError,
+};
+
+struct Nothing;
+
+impl Wake for Nothing {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn g23_a_cancelled_subscription_gets_no_delivery_and_gives_up_its_waker() {
+    let bus = RangeWatchBus::new();
+    let mut wake = bus.subscribe(..).wake().unwrap();
+    let mut events = bus.subscribe(..).events(1).unwrap();
+    let nothing = Arc::new(Nothing);
+    let waker = Waker::from(Arc::clone(&nothing));
+    let mut cx = Context::from_waker(&waker);
+    assert!(wake.poll_recv(&mut cx).is_pending() && events.poll_recv(&mut cx).is_pending());
+    assert_eq!((bus.n_subscriptions(), Arc::strong_count(&nothing)), (2, 4));
+
+    wake.cancel();
+    assert_eq!((bus.n_subscriptions(), Arc::strong_count(&nothing)), (1, 3));
+    assert_eq!(bus.emit(1, ["k"]).unwrap().matched(), 1);
+    events.cancel();
+    assert_eq!((bus.n_subscriptions(), Arc::strong_count(&nothing)), (0, 2));
+    assert_eq!(bus.emit(2, ["k"]).unwrap().matched(), 0);
+}
+
+#[test]
+fn g23_a_place_that_is_taken_again_brings_nothing_of_the_subscription_before() {
+    let bus = RangeWatchBus::new();
+    let first = bus.subscribe("a".."m").wake().unwrap();
+    bus.emit(1, ["b"]).unwrap();
+    drop(first);
+    let mut second = bus.subscribe("m".."z").wake().unwrap();
+    assert_eq!(bus.emit(2, ["b"]).unwrap().matched(), 0);
+    assert_eq!(second.try_recv(), Err(TryWakeError::Empty));
+    assert_eq!(bus.emit(3, ["n"]).unwrap().matched(), 1);
+    assert_eq!(second.try_recv().unwrap().count(), 1);
+}
+
+#[test]
+fn g23_subscriptions_may_be_dropped_after_the_close_and_after_the_bus() {
+    let bus = RangeWatchBus::new();
+    let before = bus.subscribe(..).wake().unwrap();
+    let after = bus.subscribe(..).wake().unwrap();
+    bus.close();
+    drop(before);
+    assert_eq!(bus.n_subscriptions(), 1);
+    drop(bus);
+    assert_eq!(after.selectors().as_slice(), [Selector::all()]);
+    drop(after);
+}
+
+#[test]
+fn g26_misuse_is_an_error_value_that_says_what_to_do() {
+    let bus = RangeWatchBus::new();
+    let error = bus.subscribe("m".."a").wake().unwrap_err();
+    assert_eq!(
+        error,
+        SubscribeError::EmptyRange {
+            from: (*b"m").into(),
+            to: (*b"a").into()
+        }
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("the range [m, a) holds no key: give an end above the start"),
+        "{error}"
+    );
+    assert!(matches!(
+        bus.subscribe("a".."a").events(1),
+        Err(SubscribeError::EmptyRange { .. })
+    ));
+    let among_others = [Selector::all(), Selector::range("b", "b")];
+    assert!(matches!(
+        bus.subscribe(among_others).wake(),
+        Err(SubscribeError::EmptyRange { .. })
+    ));
+    assert!(matches!(
+        bus.subscribe(.."").wake(),
+        Err(SubscribeError::EmptyRange { .. })
+    ));
+
+    let error = bus.subscribe(..).events(0).unwrap_err();
+    assert_eq!(error, SubscribeError::ZeroCapacity);
+    assert!(error.to_string().contains("capacity above 0"), "{error}");
+    assert_eq!(bus.n_subscriptions(), 0);
+
+    bus.close();
+    bus.close();
+    assert_eq!(
+        bus.subscribe(..).wake().unwrap_err(),
+        SubscribeError::Closed
+    );
+    assert_eq!(
+        bus.subscribe(..).events(1).unwrap_err(),
+        SubscribeError::Closed
+    );
+    assert_eq!(bus.emit(1, ["k"]).unwrap_err(), EmitError::Closed);
+    assert_eq!(bus.n_subscriptions(), 0);
+}
+
+#[test]
+fn g27_closing_drains_what_is_buffered_then_ends() {
+    let bus = RangeWatchBus::new();
+    let mut wake = bus.subscribe(..).wake().unwrap();
+    let mut events = bus.subscribe(..).events(2).unwrap();
+    (1..=3).for_each(|value| {
+        bus.emit(value, ["k"]).unwrap();
+    });
+    assert!(!bus.is_closed());
+    bus.close();
+    assert!(bus.is_closed());
+    assert_eq!(bus.emit(4, ["k"]), Err(EmitError::Closed));
+
+    assert_eq!(block_on(wake.recv()).unwrap().count(), 3);
+    assert_eq!(block_on(wake.recv()), Err(Closed));
+    assert_eq!(wake.try_recv(), Err(TryWakeError::Closed));
+
+    assert_eq!(block_on(events.recv()), Err(RecvError::Lagged(1)));
+    assert_eq!(block_on(events.recv()).unwrap().value(), 2);
+    assert_eq!(events.try_recv().unwrap().value(), 3);
+    assert_eq!(events.try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(block_on(events.recv()), Err(RecvError::Closed));
+    assert_eq!(
+        block_on(events.recv()),
+        Err(RecvError::Closed),
+        "and so for ever"
+    );
+}
+
+#[test]
+fn g27_closing_ends_the_streams() {
+    let bus = RangeWatchBus::new();
+    let wake = bus.subscribe(..).wake().unwrap();
+    let events = bus.subscribe(..).events(2).unwrap();
+    (1..=3).for_each(|value| {
+        bus.emit(value, ["k"]).unwrap();
+    });
+    bus.close();
+    assert_eq!(
+        block_on(wake.map(|span| span.count()).collect::<Vec<_>>()),
+        [3]
+    );
+    let items: Vec<_> = block_on(
+        events
+            .map(|item| item.map(|event| event.value()).map_err(|lag| lag.missed()))
+            .collect(),
+    );
+    assert_eq!(items, [Err(1), Ok(2), Ok(3)]);
+}
+
+#[test]
+fn g27_closing_wakes_those_who_wait_also_without_selectors() {
+    deadline::ends(|| {
+        for close in [|bus: RangeWatchBus| bus.close(), drop] {
+            let bus = RangeWatchBus::new();
+            let mut wake = bus.subscribe(Selectors::new()).wake().unwrap();
+            let mut events = bus.subscribe(..).events(1).unwrap();
+            std::thread::scope(|scope| {
+                let wake = scope.spawn(|| block_on(wake.recv()));
+                let events = scope.spawn(|| block_on(events.recv()));
+                close(bus);
+                assert_eq!(wake.join().unwrap(), Err(Closed));
+                assert_eq!(events.join().unwrap(), Err(RecvError::Closed));
+            });
+        }
+    });
+}
+
+#[test]
+fn g27_the_bus_closes_with_its_last_handle_and_not_before() {
+    deadline::ends(|| {
+        let bus = RangeWatchBus::default();
+        let clone = bus.clone();
+        let mut sub = bus.subscribe(..).wake().unwrap();
+        drop(bus);
+        clone.emit(1, ["k"]).unwrap();
+        let waker = Waker::from(Arc::new(Nothing));
+        let mut cx = Context::from_waker(&waker);
+        assert!(pin!(sub.recv()).poll(&mut cx).is_ready());
+        assert!(pin!(sub.recv()).poll(&mut cx).is_pending());
+        drop(clone);
+        assert_eq!(block_on(sub.recv()), Err(Closed));
+    });
+}

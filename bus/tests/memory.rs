@@ -1,0 +1,176 @@
+//! What is allocated, and what is given back.
+
+#![expect(
+    unsafe_code,
+    reason = "an allocator that counts can be written in no other way"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
+
+/// The system's allocator, counting per thread: tests on other threads do not disturb the count.
+struct Counting;
+
+thread_local! {
+    static N_ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Counts an allocation, or a deallocation if `bytes` is negative. A thread that is ending is not
+/// counted.
+fn count(bytes: isize) {
+    let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
+    if bytes > 0 {
+        let _ = N_ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+    }
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is, and counting does not
+// allocate: the counters are initialized by constants and have no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller keeps the contract of `dealloc`, and the block came from `System`.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The number of allocations of this thread in `action`, and by how many bytes what it holds has
+/// grown.
+fn measure(action: impl FnOnce()) -> (usize, isize) {
+    let (n, live) = (N_ALLOCATIONS.get(), LIVE_BYTES.get());
+    action();
+    (N_ALLOCATIONS.get() - n, LIVE_BYTES.get() - live)
+}
+
+#[test]
+fn g14_a_million_unread_emits_take_no_memory_of_a_wake_subscription() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe("a".."m").wake().unwrap();
+    let grown = measure(|| {
+        for value in 0..1_000_000 {
+            bus.emit(value, ["b"]).unwrap();
+        }
+    });
+    assert_eq!(grown, (0, 0));
+    assert_eq!(sub.try_recv().unwrap().count(), 1_000_000);
+}
+
+#[test]
+fn an_emit_of_few_keys_that_matches_nothing_allocates_nothing() {
+    let bus = RangeWatchBus::new();
+    let _subs: Vec<_> = (0..100)
+        .map(|i| {
+            bus.subscribe(Selector::key(format!("{i}")))
+                .events(10)
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(
+        measure(|| {
+            bus.emit(1, ["x", "y", "z"]).unwrap();
+        }),
+        (0, 0)
+    );
+    assert_eq!(
+        measure(|| {
+            bus.emit(2, [""; 0]).unwrap();
+        }),
+        (0, 0)
+    );
+}
+
+#[test]
+fn events_of_one_emit_share_its_keys() {
+    let bus = RangeWatchBus::new();
+    let subs: Vec<_> = (0..100)
+        .map(|_| bus.subscribe(..).events(4).unwrap())
+        .collect();
+    // The queues and the lists of the emit have their room after the first.
+    bus.emit(1, ["k"]).unwrap();
+    let key = vec![b'k'; 10_000];
+    let (n_allocations, bytes) = measure(|| {
+        bus.emit(2, [&key]).unwrap();
+    });
+    assert!(
+        n_allocations <= 2,
+        "{n_allocations} allocations: one for the keys, one for what holds them"
+    );
+    assert!(
+        bytes < 11_000,
+        "{bytes} bytes for 100 events of a key of 10,000 bytes"
+    );
+    drop(subs);
+}
+
+#[test]
+fn g17_a_full_queue_takes_no_more_memory() {
+    let bus = RangeWatchBus::new();
+    let sub = bus.subscribe(..).events(8).unwrap();
+    (0..8).for_each(|value| {
+        bus.emit(value, ["k"]).unwrap();
+    });
+    let (_, bytes) = measure(|| {
+        (0..10_000).for_each(|value| {
+            bus.emit(value, ["k"]).unwrap();
+        })
+    });
+    assert_eq!(bytes, 0);
+    assert_eq!(sub.len(), 8);
+}
+
+#[test]
+fn g17_a_huge_capacity_reserves_nothing() {
+    let bus = RangeWatchBus::new();
+    let mut sub = None;
+    let (_, bytes) = measure(|| sub = Some(bus.subscribe(..).events(usize::MAX).unwrap()));
+    assert!(bytes < 4096, "{bytes} bytes");
+    bus.emit(1, ["k"]).unwrap();
+    assert_eq!(sub.unwrap().try_recv().unwrap().value(), 1);
+}
+
+#[test]
+fn g23_a_hundred_thousand_subscribe_and_drop_cycles_leave_nothing() {
+    let bus = RangeWatchBus::new();
+    let (_, bytes) = measure(|| {
+        let mut held = std::collections::VecDeque::new();
+        for i in 0..50_000_u32 {
+            let selectors =
+                Selectors::from([Selector::key(i.to_be_bytes()), Selector::prefix("p")]);
+            held.push_back((
+                bus.subscribe(&selectors).wake().unwrap(),
+                bus.subscribe(selectors).events(4).unwrap(),
+            ));
+            if i % 16 == 0 {
+                bus.emit(1, ["p"]).unwrap();
+            }
+            if held.len() > 10 {
+                // By turns the oldest and the newest, so that places are given back in no fixed
+                // order.
+                drop(if i % 2 == 0 {
+                    held.pop_front()
+                } else {
+                    held.pop_back()
+                });
+                assert_eq!(bus.n_subscriptions(), 20);
+            }
+        }
+    });
+    assert_eq!(bus.n_subscriptions(), 0);
+    assert_eq!(bus.emit(1, ["p"]).unwrap().matched(), 0);
+    assert!(
+        bytes < 4096,
+        "{bytes} bytes are left of 100,000 subscriptions"
+    );
+}
