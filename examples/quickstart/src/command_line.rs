@@ -29,8 +29,7 @@ fn runtime(name: &str) -> Result<Box<dyn Runtime>, String> {
         },
         #[cfg(feature = "wasmi")]
         "wasmi" => Ok(Box::new(rangewatch::Wasmi::new())),
-        #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
-        "wasmtime" | "wasmi" => {
+        _ if ["wasmtime", "wasmi"].contains(&name) => {
             Err(format!("this build has no {name}: add --features {name} to cargo run"))
         }
         _ => Err(format!("`{name}` is no runtime: write wasmi, wasmtime or both")),

@@ -1,4 +1,5 @@
 //! The built program, on every runtime of this build.
+#![cfg(any(feature = "wasmi", feature = "wasmtime"))]
 
 use std::process::{Command, Output};
 

@@ -29,9 +29,11 @@ pub(crate) enum Command {
 /// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, and
 /// nothing else.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...", after_long_help = AFTER_HELP)]
+#[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct RunArgs {
-    #[arg(long, help = engine::RUNTIME_HELP, value_enum, default_value_t = Engine::DEFAULT, hide_possible_values = true)]
+    #[arg(long, value_enum, help = engine::RUNTIME_HELP)]
+    #[arg(default_value_t = Engine::DEFAULT, hide_possible_values = true)]
     pub(crate) runtime: Engine,
 
     /// Print what touches these keys; may be given several times

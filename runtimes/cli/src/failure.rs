@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use rangewatch::CallError;
+
 /// Why the guest's own exit code is not the answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -46,4 +48,18 @@ impl Failure {
 pub(crate) fn complain(message: impl fmt::Display) {
     // A closed stderr leaves nobody to tell; the exit code remains.
     let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// An error of a call, and what the engine adds to a trap: where it happened, if it knows.
+pub(crate) fn describe(error: &CallError) -> String {
+    let mut text = error.to_string();
+    if let CallError::Trap { source, .. } = error {
+        text.push_str(&format!("\nengine: {source}"));
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+    }
+    text
 }

@@ -3,6 +3,7 @@
 
 mod args;
 mod call;
+mod callbacks;
 mod engine;
 mod event_line;
 mod failure;

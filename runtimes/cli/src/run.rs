@@ -2,16 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rangewatch::{
-    CallError, CallbackError, CallbackErrorCause, Exit, FixedClock, Guest, InstantiateError,
-    Module, RangeWatchBus, SystemClock, SystemRandom, Val, Wasi,
+    CallError, Exit, FixedClock, Guest, InstantiateError, Module, RangeWatchBus, SystemClock,
+    SystemRandom, Val, Wasi,
 };
 
 use crate::args::RunArgs;
 use crate::call::{Call, Exports, Results};
-use crate::failure::{Failure, complain};
+use crate::callbacks::Callbacks;
+use crate::failure::{Failure, describe};
 use crate::printer::Printer;
 
 /// Runs the guest. Its exit code, as the process may have it.
@@ -96,21 +97,31 @@ async fn run_steps(
     wasi: Wasi,
     steps: &[Step<'_>],
 ) -> Result<Exit, Failure> {
-    let callback_errors = Arc::new(Mutex::new(Vec::new()));
+    let callbacks = Arc::new(Callbacks::default());
     let guest = Guest::builder(module, bus)
         .wasi(wasi)
         .on_callback_error({
-            let errors = Arc::clone(&callback_errors);
-            move |error| errors.lock().unwrap_or_else(PoisonError::into_inner).push(error)
+            let callbacks = Arc::clone(&callbacks);
+            move |error| callbacks.fail(&error)
         })
         .instantiate()
         .await;
-    let guest = match guest {
-        Ok(guest) => guest,
-        Err(error) => return exit_before(steps, not_started(error)?),
+    let ended = match guest {
+        Ok(guest) => call_all(&guest, &callbacks, steps).await,
+        Err(error) => exit_before(steps, not_started(error)?),
     };
+    match ended {
+        // What has been said must not end in success.
+        Ok(exit) if exit.code() == 0 && callbacks.have_failed() => Err(Failure::Reported),
+        ended => ended,
+    }
+}
 
-    let mut has_failed = false;
+async fn call_all(
+    guest: &Guest,
+    callbacks: &Callbacks,
+    steps: &[Step<'_>],
+) -> Result<Exit, Failure> {
     for (index, step) in steps.iter().enumerate() {
         let left = &steps[index + 1..];
         match guest.call(step.export, &step.args).await {
@@ -118,25 +129,17 @@ async fn run_steps(
             Err(error) => return exit_before(left, ended(error)?),
         }
         let driven = guest.drive_until_idle().await;
-        let errors =
-            std::mem::take(&mut *callback_errors.lock().unwrap_or_else(PoisonError::into_inner));
-        for error in errors {
-            match callback_ended(error) {
-                Ok(exit) => return exit_before(left, exit),
-                Err(message) => {
-                    complain(message);
-                    has_failed = true;
-                }
-            }
+        if let Some(exit) = callbacks.exit() {
+            return exit_before(left, exit);
         }
         match driven {
             Ok(_) => {}
             // That the instance is gone follows from what has been said.
-            Err(_) if has_failed => return Err(Failure::Reported),
+            Err(_) if callbacks.have_failed() => return Err(Failure::Reported),
             Err(error) => return ended(error),
         }
     }
-    if has_failed { Err(Failure::Reported) } else { Ok(Exit::new(0)) }
+    Ok(Exit::new(0))
 }
 
 /// How a call that did not return ended: the guest exited, or else it failed.
@@ -144,18 +147,6 @@ fn ended(error: CallError) -> Result<Exit, Failure> {
     match error {
         CallError::Exit { exit, .. } => Ok(exit),
         error => Err(Failure::run(describe(&error))),
-    }
-}
-
-/// As [`ended`], for a callback.
-fn callback_ended(error: CallbackError) -> Result<Exit, String> {
-    match error.cause {
-        CallbackErrorCause::Call(CallError::Exit { exit, .. }) => Ok(exit),
-        CallbackErrorCause::Call(ref cause) => Err(match words_of_engine(cause) {
-            Some(words) => format!("{error}\n{words}"),
-            None => error.to_string(),
-        }),
-        _ => Err(error.to_string()),
     }
 }
 
@@ -168,28 +159,6 @@ fn exit_before(left: &[Step<'_>], exit: Exit) -> Result<Exit, Failure> {
         ))),
         _ => Ok(exit),
     }
-}
-
-fn describe(error: &CallError) -> String {
-    match words_of_engine(error) {
-        Some(words) => format!("{error}\n{words}"),
-        None => error.to_string(),
-    }
-}
-
-/// What the engine adds to a trap: where it happened, if it knows.
-fn words_of_engine(error: &CallError) -> Option<String> {
-    let CallError::Trap { source, .. } = error else {
-        return None;
-    };
-    let mut words = format!("engine: {source}");
-    let mut cause = source.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    Some(words)
 }
 
 /// How a module that became no guest ended: it exited while it started, or else it was refused.

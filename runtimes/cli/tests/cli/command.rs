@@ -46,13 +46,21 @@ pub(crate) fn end(mut command: Command, input: &str) -> Ended {
     wait(child)
 }
 
-pub(crate) fn wait(child: Child) -> Ended {
+fn wait(child: Child) -> Ended {
     let output = child.wait_with_output().unwrap();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// The end to write to of a pipe that nobody reads any more: the input of a process that has ended.
+pub(crate) fn closed_pipe() -> Stdio {
+    let mut child = rangewatch().arg("--version").spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    wait(child);
+    stdin.into()
 }
 
 /// The path of a prebuilt guest.

@@ -1,9 +1,8 @@
 //! What is printed of the bus.
 
 use std::fs::{self, File};
-use std::process::Stdio;
 
-use crate::command::{assembled, guest, rangewatch, run, temporary, wait};
+use crate::command::{assembled, closed_pipe, end, guest, rangewatch, run, temporary};
 
 on_each_runtime! {
     events_are_lines_of_json_in_the_order_of_emits_and_watches
@@ -121,10 +120,8 @@ fn without_a_watch_nothing_is_printed(runtime: &str) {
 fn a_closed_stderr_ends_the_printing_and_not_the_guest(runtime: &str) {
     let mut command = rangewatch();
     command.args(["run", "--runtime", runtime, "--watch", "all", "--call", "apply,7"]);
-    command.args(["--call", "emit_big,8,3"]).arg(guest("emitter")).stdin(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    drop(child.stderr.take());
-    let ended = wait(child);
+    command.args(["--call", "emit_big,8,3"]).arg(guest("emitter")).stderr(closed_pipe());
+    let ended = end(command, "");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n"));
 }
 

@@ -1,8 +1,8 @@
 //! How a run ends.
 
-use std::process::Stdio;
-
-use crate::command::{assembled, guest, rangewatch, run, run_with_input, temporary, wait};
+use crate::command::{
+    assembled, closed_pipe, end, guest, rangewatch, run, run_with_input, temporary,
+};
 
 on_each_runtime! {
     the_exit_code_is_the_one_of_the_guest
@@ -11,6 +11,7 @@ on_each_runtime! {
     a_trap_is_1_with_its_kind_and_export
     a_trap_in_a_callback_is_1_and_ends_the_run
     an_error_that_a_callback_reports_is_1_and_the_run_goes_on
+    an_exit_in_a_callback_is_the_one_of_the_guest
     a_broken_abi_is_1
     an_import_that_nobody_has_is_1_and_named
     what_is_not_wasm_is_1
@@ -71,7 +72,7 @@ fn a_trap_in_a_callback_is_1_and_ends_the_run(runtime: &str) {
     let calls = ["follow,1", "set_mode,6,0", "emit,7,100", "n_received"];
     let ended = run(runtime, watcher(&calls));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n0\n"));
-    assert!(ended.stderr.starts_with("error: recv of watch \"w1\" with value 7 failed"));
+    assert!(ended.stderr.starts_with("error: recv of watch \"w1\" with value 7: "));
     assert!(ended.stderr.contains("unreachable"), "{ended:?}");
     assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended:?}");
 }
@@ -82,6 +83,32 @@ fn an_error_that_a_callback_reports_is_1_and_the_run_goes_on(runtime: &str) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n0\n1\n"));
     assert!(ended.stderr.contains("`the watcher was told to fail`"), "{ended:?}");
 }
+
+fn an_exit_in_a_callback_is_the_one_of_the_guest(runtime: &str) {
+    let exits = assembled("exit_in_recv", EXITS_IN_RECV);
+    let ended = run(runtime, ["--call", "watch_and_emit", &exits]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(9), ""));
+}
+
+/// Watches the key `k` under the id `w`, emits it, and exits with 9 when it is told. The meta page is at 0, the variables
+/// at 32, `buf` at 64.
+const EXITS_IN_RECV: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
+    (import "pantopic/wazero-range-watch" "__range_watch_start" (func $start))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\40\00\00\00\20\00\00\00\24\00\00\00\80\00\00\00\28\00\00\00\2c\00\00\00\30\00\00\00")
+    (data (i32.const 32) "\40\00\00\00\08\00\00\00\10\00\00\00")
+    (data (i32.const 64) "\00\01w\00\01k\00\00")
+    (func (export "__range_watch") (result i32) i32.const 0)
+    (func (export "__range_watch_recv") (call $exit (i32.const 9)))
+    (func (export "watch_and_emit")
+        call $open
+        (i32.store (i32.const 36) (i32.const 1)) (i32.store8 (i32.const 64) (i32.const 0x77))
+        call $start
+        (i32.store (i32.const 36) (i32.const 3)) (i32.store (i32.const 64) (i32.const 0x6b0100))
+        call $flush))"#;
 
 fn watcher(calls: &[&str]) -> Vec<String> {
     let calls = calls.iter().flat_map(|call| ["--call".to_owned(), (*call).to_owned()]);
@@ -125,10 +152,8 @@ fn events_that_cannot_be_created_are_1(runtime: &str) {
 fn a_closed_stdout_is_no_panic(runtime: &str) {
     let mut command = rangewatch();
     command.args(["run", "--runtime", runtime, "--call", "emit_big,8,3"]);
-    command.arg(guest("emitter")).stdin(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    drop(child.stdout.take());
-    let ended = wait(child);
+    command.arg(guest("emitter")).stdout(closed_pipe());
+    let ended = end(command, "");
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.starts_with("error: cannot write the results"), "{ended:?}");
 }

@@ -1,4 +1,5 @@
 //! The built binary, on every runtime of this build.
+#![cfg(any(feature = "wasmi", feature = "wasmtime"))]
 
 /// Makes a test of each scenario, a function of a runtime's name, for each runtime of this build.
 macro_rules! on_each_runtime {
