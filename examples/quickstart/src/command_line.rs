@@ -18,7 +18,11 @@ pub(crate) fn runtimes() -> Result<Vec<Box<dyn Runtime>>, String> {
     }
 }
 
-const DEFAULT: &str = if cfg!(feature = "wasmtime") { "wasmtime" } else { "wasmi" };
+const DEFAULT: &str = if cfg!(feature = "wasmtime") {
+    "wasmtime"
+} else {
+    "wasmi"
+};
 
 fn runtime(name: &str) -> Result<Box<dyn Runtime>, String> {
     match name {
@@ -29,10 +33,12 @@ fn runtime(name: &str) -> Result<Box<dyn Runtime>, String> {
         },
         #[cfg(feature = "wasmi")]
         "wasmi" => Ok(Box::new(rangewatch::Wasmi::new())),
-        _ if ["wasmtime", "wasmi"].contains(&name) => {
-            Err(format!("this build has no {name}: add --features {name} to cargo run"))
-        }
-        _ => Err(format!("`{name}` is no runtime: write wasmi, wasmtime or both")),
+        _ if ["wasmtime", "wasmi"].contains(&name) => Err(format!(
+            "this build has no {name}: add --features {name} to cargo run"
+        )),
+        _ => Err(format!(
+            "`{name}` is no runtime: write wasmi, wasmtime or both"
+        )),
     }
 }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod command_line;
+mod excerpt;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -22,9 +23,6 @@ const GUEST: &[u8] = include_bytes!("../../../integration-tests/guests/prebuilt/
 /// The commits of this repository, by `./make-history`.
 const HISTORY: &str = include_str!("../history.txt");
 
-/// How many events of a subscriber are shown.
-const N_SHOWN: usize = 3;
-
 /// Runs the guest on `runtime` and reports what everybody received. The report does not depend on the runtime.
 async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
     // A bus carries emits: a value, here the number of a commit, and keys, here the paths that it touched.
@@ -33,7 +31,11 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
     // Subscribers watch ranges of keys: a prefix, or anything between two keys, such as what begins with e to i. Each of
     // these gets every commit that touched what it watches, through a queue of its own with room for 1024 events.
     let mut followers = Vec::new();
-    for watched in [Selector::prefix("bus/"), Selector::prefix("runtimes/"), ("e".."j").into()] {
+    for watched in [
+        Selector::prefix("bus/"),
+        Selector::prefix("runtimes/"),
+        ("e".."j").into(),
+    ] {
         let events = bus.subscribe(&watched).events(1024)?;
         followers.push(tokio::spawn(follow(watched, events)));
     }
@@ -50,7 +52,10 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
         .stdout(output.clone())
         .stderr(Stdout::inherit_stderr())
         .build()?;
-    let guest = Guest::builder(&module, &bus).wasi(wasi).instantiate().await?;
+    let guest = Guest::builder(&module, &bus)
+        .wasi(wasi)
+        .instantiate()
+        .await?;
 
     // The call emits commit after commit. It yields now and then, and the subscribers above receive meanwhile.
     let results = guest.call("run", &[]).await?;
@@ -71,12 +76,15 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
     }
     let span = wake.recv().await?;
     let (first, last, count) = (span.first(), span.last(), span.count());
-    writeln!(report, "\nall received one wake-up:\n    {count} commits, from {first} to {last}")?;
+    writeln!(
+        report,
+        "\nall received one wake-up:\n    {count} commits, from {first} to {last}"
+    )?;
     writeln!(
         report,
         "\nprefix:runtimes/ received {n_callbacks} callback in the guest, which printed:"
     )?;
-    push_first(&mut report, output.to_string_lossy().lines());
+    excerpt::push(&mut report, output.to_string_lossy().lines());
     Ok(report)
 }
 
@@ -97,18 +105,8 @@ async fn follow(watched: Selector, mut events: EventSubscription) -> String {
         }
     }
     let mut report = format!("\n{watched} received {} events:\n", lines.len());
-    push_first(&mut report, lines.iter().map(String::as_str));
+    excerpt::push(&mut report, lines.iter().map(String::as_str));
     report
-}
-
-fn push_first<'a>(report: &mut String, lines: impl Iterator<Item = &'a str>) {
-    for (index, line) in lines.enumerate() {
-        match index {
-            0..N_SHOWN => report.extend(["    ", line, "\n"]),
-            N_SHOWN => report.push_str("    ..\n"),
-            _ => break,
-        }
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -130,10 +128,16 @@ async fn show(runtimes: &[Box<dyn Runtime>]) -> Result<ExitCode, Box<dyn Error>>
         let (name, report) = (runtime.name(), tour(&**runtime).await?);
         match &first {
             Some((other, same)) if *same == report => {
-                writeln!(out, "\n{name} agrees with {other}: the two outputs are the same.")?;
+                writeln!(
+                    out,
+                    "\n{name} agrees with {other}: the two outputs are the same."
+                )?;
             }
             Some((other, _)) => {
-                writeln!(out, "\n{name} does NOT agree with {other}:\n\non {name}\n\n{report}")?;
+                writeln!(
+                    out,
+                    "\n{name} does NOT agree with {other}:\n\non {name}\n\n{report}"
+                )?;
                 return Ok(ExitCode::FAILURE);
             }
             None => {

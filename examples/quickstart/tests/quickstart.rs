@@ -4,7 +4,10 @@
 use std::process::{Command, Output};
 
 fn quickstart(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_quickstart")).args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_quickstart"))
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 fn everybody_receives_what_touches_their_paths(runtime: &str) {
@@ -15,7 +18,10 @@ fn everybody_receives_what_touches_their_paths(runtime: &str) {
 
     let commits = commits();
     let touching = |selected: fn(&str) -> bool| {
-        commits.iter().filter(|paths| paths.iter().any(|path| selected(path))).count()
+        commits
+            .iter()
+            .filter(|paths| paths.iter().any(|path| selected(path)))
+            .count()
     };
     let n_bus = touching(|path| path.starts_with("bus/"));
     let n_runtimes = touching(|path| path.starts_with("runtimes/"));
@@ -28,7 +34,10 @@ fn everybody_receives_what_touches_their_paths(runtime: &str) {
         format!("{0} commits, from 1 to {0}", commits.len()),
         "    guest: commit 1 touched runtimes/\n".to_owned(),
     ] {
-        assert!(stdout.contains(&expected), "`{expected}` is missing in\n{stdout}");
+        assert!(
+            stdout.contains(&expected),
+            "`{expected}` is missing in\n{stdout}"
+        );
     }
 }
 
@@ -71,12 +80,19 @@ fn both_runtimes_agree() {
 #[cfg(not(all(feature = "wasmi", feature = "wasmtime")))]
 #[test]
 fn a_runtime_that_is_not_in_this_build_is_named() {
-    let missing = if cfg!(feature = "wasmi") { "wasmtime" } else { "wasmi" };
+    let missing = if cfg!(feature = "wasmi") {
+        "wasmtime"
+    } else {
+        "wasmi"
+    };
     for runtime in [missing, "both"] {
         let output = quickstart(&["--runtime", runtime]);
         assert_eq!(output.status.code(), Some(2));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains(&format!("this build has no {missing}")), "{stderr}");
+        assert!(
+            stderr.contains(&format!("this build has no {missing}")),
+            "{stderr}"
+        );
     }
 }
 

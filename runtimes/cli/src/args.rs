@@ -70,20 +70,28 @@ pub(crate) struct RunArgs {
 
 impl RunArgs {
     pub(crate) fn module(&self) -> &Path {
-        Path::new(self.module_and_args.first().map_or_else(Default::default, OsString::as_os_str))
+        Path::new(
+            self.module_and_args
+                .first()
+                .map_or_else(Default::default, OsString::as_os_str),
+        )
     }
 
     /// What the guest sees as its arguments: the file name of the module, then its own.
     pub(crate) fn guest_args(&self) -> impl Iterator<Item = &[u8]> {
         let name = self.module().file_name().unwrap_or_default();
         let rest = self.module_and_args.iter().skip(1).map(OsString::as_os_str);
-        std::iter::once(name).chain(rest).map(std::ffi::OsStr::as_encoded_bytes)
+        std::iter::once(name)
+            .chain(rest)
+            .map(std::ffi::OsStr::as_encoded_bytes)
     }
 }
 
 /// A selector that a subscription takes.
 fn selector(text: &str) -> Result<Selector, String> {
-    let selector = text.parse().map_err(|error: ParseSelectorError| error.to_string())?;
+    let selector = text
+        .parse()
+        .map_err(|error: ParseSelectorError| error.to_string())?;
     match KeyRange::try_from(&selector) {
         Ok(_) => Ok(selector),
         Err(error) => Err(error.to_string()),

@@ -20,7 +20,10 @@ impl FromStr for Call {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.split(',').map(|part| part.trim().to_owned());
         match parts.next() {
-            Some(export) if !export.is_empty() => Ok(Self { export, args: parts.collect() }),
+            Some(export) if !export.is_empty() => Ok(Self {
+                export,
+                args: parts.collect(),
+            }),
             _ => Err("write EXPORT or EXPORT,ARG,.."),
         }
     }
@@ -36,14 +39,18 @@ impl Call {
         let export = self.export();
         let ty = module.func(export).ok_or_else(|| {
             let exports = Exports(module);
-            Failure::usage(format_args!("the guest exports no function `{export}`; {exports}"))
+            Failure::usage(format_args!(
+                "the guest exports no function `{export}`; {exports}"
+            ))
         })?;
         let wrong = |what: &dyn fmt::Display| {
             Failure::usage(format_args!("--call {export}: {what}; `{export}` is {ty}"))
         };
         if self.args.len() != ty.params().len() {
             let (given, wanted) = (self.args.len(), ty.params().len());
-            return Err(wrong(&format_args!("{given} arguments given, {wanted} wanted")));
+            return Err(wrong(&format_args!(
+                "{given} arguments given, {wanted} wanted"
+            )));
         }
         let typed = self.args.iter().zip(ty.params()).map(|(text, ty)| {
             parse(text, *ty).ok_or_else(|| wrong(&format_args!("`{text}` is no {ty}")))
@@ -66,7 +73,9 @@ impl fmt::Display for Exports<'_> {
             return f.write_str("it exports none to call");
         }
         f.write_str("it exports:")?;
-        functions.iter().try_for_each(|(name, ty)| write!(f, "\n  {name}: {ty}"))
+        functions
+            .iter()
+            .try_for_each(|(name, ty)| write!(f, "\n  {name}: {ty}"))
     }
 }
 
@@ -95,12 +104,20 @@ fn parse(text: &str, ty: ValType) -> Option<Val> {
         ValType::I32 => {
             let value = integer(text)?;
             let signed = i32::try_from(value);
-            Some(Val::I32(signed.or_else(|_| u32::try_from(value).map(|bits| bits as i32)).ok()?))
+            Some(Val::I32(
+                signed
+                    .or_else(|_| u32::try_from(value).map(|bits| bits as i32))
+                    .ok()?,
+            ))
         }
         ValType::I64 => {
             let value = integer(text)?;
             let signed = i64::try_from(value);
-            Some(Val::I64(signed.or_else(|_| u64::try_from(value).map(|bits| bits as i64)).ok()?))
+            Some(Val::I64(
+                signed
+                    .or_else(|_| u64::try_from(value).map(|bits| bits as i64))
+                    .ok()?,
+            ))
         }
         ValType::F32 => text.parse().ok().map(Val::F32),
         ValType::F64 => text.parse().ok().map(Val::F64),
@@ -155,7 +172,9 @@ mod tests {
         for (text, value) in i64s {
             assert_eq!(parse(text, ValType::I64), value.map(Val::I64), "{text}");
         }
-        for text in ["", "-", "+1", "0x", "0x+1", "-+1", "1.0", "seven", "1_000", "--1"] {
+        for text in [
+            "", "-", "+1", "0x", "0x+1", "-+1", "1.0", "seven", "1_000", "--1",
+        ] {
             assert_eq!(parse(text, ValType::I64), None, "{text}");
         }
     }
@@ -171,7 +190,10 @@ mod tests {
     #[test]
     fn a_call_is_a_name_and_arguments_between_commas() {
         let call: Call = "apply, 7,-1".parse().unwrap();
-        assert_eq!((call.export(), &call.args[..]), ("apply", &["7".into(), "-1".into()][..]));
+        assert_eq!(
+            (call.export(), &call.args[..]),
+            ("apply", &["7".into(), "-1".into()][..])
+        );
         assert!("".parse::<Call>().is_err() && ",7".parse::<Call>().is_err());
     }
 

@@ -25,8 +25,11 @@ pub(crate) const RUNTIME_HELP: &str = match (cfg!(feature = "wasmtime"), cfg!(fe
 
 impl Engine {
     /// wasmtime where it is compiled in, else wasmi.
-    pub(crate) const DEFAULT: Self =
-        if cfg!(feature = "wasmtime") { Self::Wasmtime } else { Self::Wasmi };
+    pub(crate) const DEFAULT: Self = if cfg!(feature = "wasmtime") {
+        Self::Wasmtime
+    } else {
+        Self::Wasmi
+    };
 
     /// The runtime. It counts no fuel: nothing else waits for the thread of a command line, and who runs a guest that
     /// loops interrupts it.

@@ -44,7 +44,9 @@ impl<'a> Key<'a> {
     fn new(key: &'a [u8]) -> Self {
         match std::str::from_utf8(key) {
             Ok(text) => Self::Text(text),
-            Err(_) => Self::Bytes { base64: STANDARD.encode(key) },
+            Err(_) => Self::Bytes {
+                base64: STANDARD.encode(key),
+            },
         }
     }
 }

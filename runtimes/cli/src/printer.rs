@@ -108,18 +108,32 @@ impl Watch {
         capacity: usize,
     ) -> Result<Self, SubscribeError> {
         let subscription = bus.subscribe(selector).events(capacity)?;
-        Ok(Self { selector: selector.to_string(), subscription })
+        Ok(Self {
+            selector: selector.to_string(),
+            subscription,
+        })
     }
 }
 
 impl State {
     fn print(&mut self, due: &[Due]) {
         let mut lines = Vec::new();
-        for Due { watch, n_missed, event } in due {
+        for Due {
+            watch,
+            n_missed,
+            event,
+        } in due
+        {
             let selector = self.watches[*watch].selector.as_str();
             let written = if *n_missed > 0 {
                 self.n_lost += n_missed;
-                push_line(&mut lines, &LaggedLine { lagged: *n_missed, selector })
+                push_line(
+                    &mut lines,
+                    &LaggedLine {
+                        lagged: *n_missed,
+                        selector,
+                    },
+                )
             } else {
                 Ok(())
             };
@@ -150,7 +164,11 @@ fn receive(watches: &mut [Watch], cx: &mut Context<'_>) -> Vec<Due> {
         while let Poll::Ready(received) = subscription.poll_recv(cx) {
             match received {
                 Ok(event) => {
-                    due.push(Due { watch, n_missed: std::mem::take(&mut n_missed), event });
+                    due.push(Due {
+                        watch,
+                        n_missed: std::mem::take(&mut n_missed),
+                        event,
+                    });
                 }
                 Err(RecvError::Lagged(missed)) => n_missed += missed,
                 // The bus is closed.
@@ -177,7 +195,10 @@ mod tests {
 
         let due = receive(&mut watches, &mut Context::from_waker(Waker::noop()));
 
-        let seen: Vec<_> = due.iter().map(|due| (due.event.value(), due.watch)).collect();
+        let seen: Vec<_> = due
+            .iter()
+            .map(|due| (due.event.value(), due.watch))
+            .collect();
         assert_eq!(seen, [(30, 0), (30, 1), (30, 2), (10, 1), (20, 1), (20, 2)]);
     }
 

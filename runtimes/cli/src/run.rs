@@ -51,10 +51,16 @@ struct Step<'a> {
 fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failure> {
     let mut steps = Vec::new();
     if module.info().func(START).is_some() {
-        steps.push(Step { export: START, args: Vec::new() });
+        steps.push(Step {
+            export: START,
+            args: Vec::new(),
+        });
     }
     for call in calls {
-        steps.push(Step { export: call.export(), args: call.args(module.info())? });
+        steps.push(Step {
+            export: call.export(),
+            args: call.args(module.info())?,
+        });
     }
     if steps.is_empty() {
         return Err(Failure::usage(format_args!(
@@ -86,7 +92,10 @@ fn events(args: &RunArgs) -> Result<Box<dyn Write + Send>, Failure> {
     Ok(match &args.events {
         None => Box::new(io::stderr()),
         Some(path) => Box::new(File::create(path).map_err(|error| {
-            Failure::run(format_args!("cannot create `{}` for --events: {error}", path.display()))
+            Failure::run(format_args!(
+                "cannot create `{}` for --events: {error}",
+                path.display()
+            ))
         })?),
     })
 }
@@ -201,7 +210,14 @@ mod tests {
 
     #[test]
     fn an_exit_code_keeps_its_low_bits_and_its_meaning() {
-        let codes = [(0, 0), (3, 3), (255, 255), (256, 1), (259, 3), (u32::MAX, 255)];
+        let codes = [
+            (0, 0),
+            (3, 3),
+            (255, 255),
+            (256, 1),
+            (259, 3),
+            (u32::MAX, 255),
+        ];
         for (code, process) in codes {
             assert_eq!(process_code(Exit::new(code)), process, "{code}");
         }

@@ -35,7 +35,10 @@ pub(crate) fn run_with_input<A: AsRef<OsStr>>(
 /// The binary with its streams captured.
 pub(crate) fn rangewatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rangewatch"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -65,7 +68,10 @@ pub(crate) fn closed_pipe() -> Stdio {
 
 /// The path of a prebuilt guest.
 pub(crate) fn guest(name: &str) -> String {
-    let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../integration-tests/guests/prebuilt");
+    let guests = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../integration-tests/guests/prebuilt"
+    );
     format!("{guests}/{name}.wasm")
 }
 

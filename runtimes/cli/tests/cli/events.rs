@@ -17,9 +17,26 @@ on_each_runtime! {
 
 fn events_are_lines_of_json_in_the_order_of_emits_and_watches(runtime: &str) {
     let emitter = guest("emitter");
-    let watches = ["--watch", "prefix:test-2", "--watch", "all", "--watch", "range:a..b"];
-    let calls = ["--call", "apply,7", "--call", "emit_nothing,8", "--call", "emit_empty_key,-1"];
-    let ended = run(runtime, watches.into_iter().chain(calls).chain([emitter.as_str()]));
+    let watches = [
+        "--watch",
+        "prefix:test-2",
+        "--watch",
+        "all",
+        "--watch",
+        "range:a..b",
+    ];
+    let calls = [
+        "--call",
+        "apply,7",
+        "--call",
+        "emit_nothing,8",
+        "--call",
+        "emit_empty_key,-1",
+    ];
+    let ended = run(
+        runtime,
+        watches.into_iter().chain(calls).chain([emitter.as_str()]),
+    );
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(
         ended.stderr,
@@ -56,7 +73,9 @@ fn an_event_is_printed_before_its_emit_returns(runtime: &str) {
 
     let mut command = rangewatch();
     command.args(["run", "--runtime", runtime, "--watch", "all"]);
-    command.args(calls.iter().flat_map(|call| ["--call", call])).arg(guest("watcher"));
+    command
+        .args(calls.iter().flat_map(|call| ["--call", call]))
+        .arg(guest("watcher"));
     command.stdout(both.try_clone().unwrap()).stderr(both);
     let status = command.status().unwrap();
 
@@ -69,14 +88,23 @@ fn an_event_is_printed_before_its_emit_returns(runtime: &str) {
         r#"{"seq":2,"value":8,"keys":["test-101"],"selector":"all"}"#,
         "0",
     ];
-    assert_eq!(fs::read_to_string(path).unwrap().lines().collect::<Vec<_>>(), lines);
+    assert_eq!(
+        fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .collect::<Vec<_>>(),
+        lines
+    );
 }
 
 fn nothing_of_a_hundred_thousand_emits_is_lost(runtime: &str) {
     let events = temporary(&format!("hundred_thousand.{runtime}.jsonl"));
     // Each callback emits what calls for the next one, within one `drive_until_idle`.
     let calls = ["follow,1", "set_mode,1,99999", "emit,1,100"];
-    let args = calls.iter().flat_map(|call| ["--call", call]).map(str::to_owned);
+    let args = calls
+        .iter()
+        .flat_map(|call| ["--call", call])
+        .map(str::to_owned);
     let options = ["--watch", "all", "--events", events.to_str().unwrap()].map(str::to_owned);
     let ended = run(runtime, args.chain(options).chain([guest("watcher")]));
 
@@ -93,19 +121,38 @@ fn nothing_of_a_hundred_thousand_emits_is_lost(runtime: &str) {
 }
 
 fn an_emit_of_many_keys_is_several_lines_of_up_to_16_kib(runtime: &str) {
-    let ended =
-        run(runtime, ["--watch", "all", "--call", "emit_range,1,0,100000", &guest("emitter")]);
+    let ended = run(
+        runtime,
+        [
+            "--watch",
+            "all",
+            "--call",
+            "emit_range,1,0,100000",
+            &guest("emitter"),
+        ],
+    );
     assert_eq!(ended.code, Some(0));
-    let keys: Vec<&str> =
-        (ended.stderr.split('"')).filter(|text| text.starts_with("key-")).collect();
+    let keys: Vec<&str> = (ended.stderr.split('"'))
+        .filter(|text| text.starts_with("key-"))
+        .collect();
     let expected: Vec<String> = (0..100_000).map(|n| format!("key-{n:08}")).collect();
     assert_eq!(keys, expected);
-    assert_eq!(ended.stderr.lines().count(), 100_000_usize.div_ceil(16384 / 14));
+    assert_eq!(
+        ended.stderr.lines().count(),
+        100_000_usize.div_ceil(16384 / 14)
+    );
 }
 
 fn events_go_to_a_file_and_only_there(runtime: &str) {
     let path = temporary(&format!("events.{runtime}.jsonl"));
-    let args = ["--watch", "all", "--call", "apply,7", "--events", path.to_str().unwrap()];
+    let args = [
+        "--watch",
+        "all",
+        "--call",
+        "apply,7",
+        "--events",
+        path.to_str().unwrap(),
+    ];
     let ended = run(runtime, args.into_iter().chain([guest("emitter").as_str()]));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let line = r#"{"seq":1,"value":7,"keys":["test-100","test-200"],"selector":"all"}"#;
@@ -114,13 +161,27 @@ fn events_go_to_a_file_and_only_there(runtime: &str) {
 
 fn without_a_watch_nothing_is_printed(runtime: &str) {
     let ended = run(runtime, ["--call", "apply,7", &guest("emitter")]);
-    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(0), "", "")
+    );
 }
 
 fn a_closed_stderr_ends_the_printing_and_not_the_guest(runtime: &str) {
     let mut command = rangewatch();
-    command.args(["run", "--runtime", runtime, "--watch", "all", "--call", "apply,7"]);
-    command.args(["--call", "emit_big,8,3"]).arg(guest("emitter")).stderr(closed_pipe());
+    command.args([
+        "run",
+        "--runtime",
+        runtime,
+        "--watch",
+        "all",
+        "--call",
+        "apply,7",
+    ]);
+    command
+        .args(["--call", "emit_big,8,3"])
+        .arg(guest("emitter"))
+        .stderr(closed_pipe());
     let ended = end(command, "");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n"));
 }
@@ -131,17 +192,37 @@ fn a_closed_stderr_ends_the_printing_and_not_the_guest(runtime: &str) {
 fn events_are_the_same_bytes_on_both_runtimes() {
     let events = |runtime: &str| {
         let path = temporary(&format!("same_bytes.{runtime}.jsonl"));
-        let watches = ["all", "prefix:test-1", "range:test-100..test-101", "key:test-100"];
-        let calls = ["follow,1", "follow,2", "set_mode,1,500", "emit,1,100", "emit,2,150"];
+        let watches = [
+            "all",
+            "prefix:test-1",
+            "range:test-100..test-101",
+            "key:test-100",
+        ];
+        let calls = [
+            "follow,1",
+            "follow,2",
+            "set_mode,1,500",
+            "emit,1,100",
+            "emit,2,150",
+        ];
         let watches = watches.iter().flat_map(|watch| ["--watch", watch]);
         let calls = calls.iter().flat_map(|call| ["--call", call]);
         let options = ["--events", path.to_str().unwrap()];
         let watcher = guest("watcher");
-        let ended = run(runtime, watches.chain(calls).chain(options).chain([watcher.as_str()]));
+        let ended = run(
+            runtime,
+            watches
+                .chain(calls)
+                .chain(options)
+                .chain([watcher.as_str()]),
+        );
         assert_eq!(ended.code, Some(0), "{ended:?}");
         fs::read(path).unwrap()
     };
     let (interpreted, compiled) = (events("wasmi"), events("wasmtime"));
-    assert_eq!(interpreted.split(|byte| *byte == b'\n').count() - 1, 4 * 501 + 2);
+    assert_eq!(
+        interpreted.split(|byte| *byte == b'\n').count() - 1,
+        4 * 501 + 2
+    );
     assert!(interpreted == compiled);
 }

@@ -26,7 +26,10 @@ fn the_exit_code_is_the_one_of_the_guest(runtime: &str) {
         assert_eq!(ended.code, code.parse().ok(), "{ended:?}");
         assert_eq!(ended.stderr, "");
     }
-    assert_eq!(run_with_input(runtime, [guest("greet_c")], "a\nb\nc\nd\n").code, Some(4));
+    assert_eq!(
+        run_with_input(runtime, [guest("greet_c")], "a\nb\nc\nd\n").code,
+        Some(4)
+    );
 }
 
 fn a_failure_beyond_eight_bits_stays_a_failure(runtime: &str) {
@@ -39,7 +42,10 @@ fn an_exit_before_the_last_call_is_a_failure(runtime: &str) {
     assert_eq!(run(runtime, ["--call", "leave", &exits]).code, Some(0));
     let ended = run(runtime, ["--call", "leave", "--call", "leave", &exits]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("`leave` could not be called"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("`leave` could not be called"),
+        "{ended:?}"
+    );
 }
 
 fn exit_of(export: &str, code: u32) -> String {
@@ -57,14 +63,23 @@ fn a_trap_is_1_with_its_kind_and_export(runtime: &str) {
         r#"(module (func (export "divide") (param i32 i32) (result i32)
             (i32.div_s (local.get 0) (local.get 1))))"#,
     );
-    assert_eq!(run(runtime, ["--call", "divide,7,2", &divides]).stdout, "3\n");
-    let traps =
-        [("divide,7,0", "integer division by zero"), ("divide,-2147483648,-1", "integer overflow")];
+    assert_eq!(
+        run(runtime, ["--call", "divide,7,2", &divides]).stdout,
+        "3\n"
+    );
+    let traps = [
+        ("divide,7,0", "integer division by zero"),
+        ("divide,-2147483648,-1", "integer overflow"),
+    ];
     for (call, kind) in traps {
         let ended = run(runtime, ["--call", call, "--call", "divide,8,2", &divides]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
         let first = format!("error: `divide` trapped: {kind}");
-        assert_eq!(ended.stderr.lines().next(), Some(first.as_str()), "{ended:?}");
+        assert_eq!(
+            ended.stderr.lines().next(),
+            Some(first.as_str()),
+            "{ended:?}"
+        );
     }
 }
 
@@ -72,7 +87,11 @@ fn a_trap_in_a_callback_is_1_and_ends_the_run(runtime: &str) {
     let calls = ["follow,1", "set_mode,6,0", "emit,7,100", "n_received"];
     let ended = run(runtime, watcher(&calls));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n0\n"));
-    assert!(ended.stderr.starts_with("error: recv of watch \"w1\" with value 7: "));
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: recv of watch \"w1\" with value 7: ")
+    );
     assert!(ended.stderr.contains("unreachable"), "{ended:?}");
     assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended:?}");
 }
@@ -81,7 +100,10 @@ fn an_error_that_a_callback_reports_is_1_and_the_run_goes_on(runtime: &str) {
     let calls = ["follow,1", "set_mode,5,0", "emit,7,100", "n_received"];
     let ended = run(runtime, watcher(&calls));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n0\n1\n"));
-    assert!(ended.stderr.contains("`the watcher was told to fail`"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("`the watcher was told to fail`"),
+        "{ended:?}"
+    );
 }
 
 fn an_exit_in_a_callback_is_the_one_of_the_guest(runtime: &str) {
@@ -111,14 +133,21 @@ const EXITS_IN_RECV: &str = r#"(module
         call $flush))"#;
 
 fn watcher(calls: &[&str]) -> Vec<String> {
-    let calls = calls.iter().flat_map(|call| ["--call".to_owned(), (*call).to_owned()]);
+    let calls = calls
+        .iter()
+        .flat_map(|call| ["--call".to_owned(), (*call).to_owned()]);
     calls.chain([guest("watcher")]).collect()
 }
 
 fn a_broken_abi_is_1(runtime: &str) {
     let ended = run(runtime, ["--call", "raw,0,9,99999", &guest("abi_c")]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.starts_with("error: `raw` broke the range-watch ABI"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: `raw` broke the range-watch ABI"),
+        "{ended:?}"
+    );
 }
 
 fn an_import_that_nobody_has_is_1_and_named(runtime: &str) {
@@ -126,25 +155,42 @@ fn an_import_that_nobody_has_is_1_and_named(runtime: &str) {
     let ended = run(runtime, [assembled("import", text)]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("`env.now_ms`"), "{ended:?}");
-    assert!(ended.stderr.contains("a host program of its own"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("a host program of its own"),
+        "{ended:?}"
+    );
 }
 
 fn what_is_not_wasm_is_1(runtime: &str) {
-    let ended = run(runtime, [concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    let ended = run(
+        runtime,
+        [concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")],
+    );
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("Cargo.toml`: not a wasm binary"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("Cargo.toml`: not a wasm binary"),
+        "{ended:?}"
+    );
 }
 
 fn a_missing_module_is_1(runtime: &str) {
     let ended = run(runtime, ["no/such/guest.wasm"]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.starts_with("error: cannot read `no/such/guest.wasm`: "), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: cannot read `no/such/guest.wasm`: "),
+        "{ended:?}"
+    );
 }
 
 fn events_that_cannot_be_created_are_1(runtime: &str) {
     let path = temporary("no/such/folder.jsonl");
     let greet = guest("greet");
-    let ended = run(runtime, ["--watch", "all", "--events", path.to_str().unwrap(), &greet]);
+    let ended = run(
+        runtime,
+        ["--watch", "all", "--events", path.to_str().unwrap(), &greet],
+    );
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert!(ended.stderr.contains("for --events"), "{ended:?}");
 }
@@ -155,5 +201,8 @@ fn a_closed_stdout_is_no_panic(runtime: &str) {
     command.arg(guest("emitter")).stdout(closed_pipe());
     let ended = end(command, "");
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.starts_with("error: cannot write the results"), "{ended:?}");
+    assert!(
+        ended.stderr.starts_with("error: cannot write the results"),
+        "{ended:?}"
+    );
 }

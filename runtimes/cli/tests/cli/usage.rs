@@ -27,15 +27,24 @@ fn a_reactor_without_a_call_is_2_and_its_exports_are_listed(runtime: &str) {
     let ended = run(runtime, [guest("emitter")]);
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("--call EXPORT[,ARG..]"), "{ended:?}");
-    assert!(ended.stderr.contains("\n  emit_big: (i64, i32) -> (i32)\n"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("\n  emit_big: (i64, i32) -> (i32)\n"),
+        "{ended:?}"
+    );
     assert!(!ended.stderr.contains("__range_watch"), "{ended:?}");
 }
 
 fn an_unknown_export_is_2_and_the_others_are_listed(runtime: &str) {
-    let ended = run(runtime, ["--call", "apply,7", "--call", "aply,7", &guest("emitter")]);
+    let ended = run(
+        runtime,
+        ["--call", "apply,7", "--call", "aply,7", &guest("emitter")],
+    );
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("no function `aply`"), "{ended:?}");
-    assert!(ended.stderr.contains("\n  apply: (i64) -> ()\n"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("\n  apply: (i64) -> ()\n"),
+        "{ended:?}"
+    );
 }
 
 fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
@@ -47,7 +56,10 @@ fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
     ];
     for (call, message) in mistakes {
         let good = ["--watch", "all", "--call", "apply,7"];
-        let ended = run(runtime, good.into_iter().chain(["--call", call, &guest("emitter")]));
+        let ended = run(
+            runtime,
+            good.into_iter().chain(["--call", call, &guest("emitter")]),
+        );
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
         assert!(ended.stderr.contains(message), "{ended:?}");
         assert!(!ended.stderr.contains("seq"), "{ended:?}");
@@ -58,9 +70,21 @@ fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
 fn the_help_says_what_is_printed_and_how_it_ends() {
     let ended = bare(&["run", "--help"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    let default = if cfg!(feature = "wasmtime") { "wasmtime" } else { "wasmi" };
-    assert!(ended.stdout.contains(&format!("[default: {default}]")), "{ended:?}");
-    for text in ["prefix:P", r#"{"seq":1,"#, "Exit code:", "--call <EXPORT[,ARG..]>"] {
+    let default = if cfg!(feature = "wasmtime") {
+        "wasmtime"
+    } else {
+        "wasmi"
+    };
+    assert!(
+        ended.stdout.contains(&format!("[default: {default}]")),
+        "{ended:?}"
+    );
+    for text in [
+        "prefix:P",
+        r#"{"seq":1,"#,
+        "Exit code:",
+        "--call <EXPORT[,ARG..]>",
+    ] {
         assert!(ended.stdout.contains(text), "{text} is missing: {ended:?}");
     }
 }
@@ -82,7 +106,11 @@ fn no_module_an_unknown_option_and_an_unknown_runtime_are_2() {
 #[cfg(not(all(feature = "wasmi", feature = "wasmtime")))]
 #[test]
 fn a_runtime_that_is_not_in_this_build_is_2_and_where_to_get_it_is_said() {
-    let missing = if cfg!(feature = "wasmi") { "wasmtime" } else { "wasmi" };
+    let missing = if cfg!(feature = "wasmi") {
+        "wasmtime"
+    } else {
+        "wasmi"
+    };
     let ended = run(missing, [guest("greet")]);
     assert_eq!(ended.code, Some(2));
     let advice = format!("cargo install rangewatch-cli --features {missing}");
