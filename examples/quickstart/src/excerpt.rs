@@ -1,0 +1,15 @@
+//! The beginning of what somebody received.
+
+/// How many lines of a subscriber are shown.
+const N_SHOWN: usize = 3;
+
+/// Appends the first lines, indented, and `..` for the rest.
+pub(crate) fn push<'a>(report: &mut String, lines: impl Iterator<Item = &'a str>) {
+    for (index, line) in lines.enumerate() {
+        match index {
+            0..N_SHOWN => report.extend(["    ", line, "\n"]),
+            N_SHOWN => report.push_str("    ..\n"),
+            _ => break,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use rangewatch::bus::KeyRange;
+use rangewatch::{ParseSelectorError, Selector};
+
+use crate::call::Call;
+use crate::engine::{self, Engine};
+
+/// Runs WebAssembly guests that emit and watch byte keys.
+#[derive(Debug, Parser)]
+#[command(name = "rangewatch", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+}
+
+/// Run a guest and print what it emits.
+///
+/// A guest with a `_start` is run from it; then the calls are made, in order. After each, the watches of the guest itself
+/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, and
+/// nothing else.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct RunArgs {
+    #[arg(long, value_enum, help = engine::RUNTIME_HELP)]
+    #[arg(default_value_t = Engine::DEFAULT, hide_possible_values = true)]
+    pub(crate) runtime: Engine,
+
+    /// Print what touches these keys; may be given several times
+    ///
+    /// One of key:K, prefix:P, range:A..B (B excluded), from:A, or all. In each, \xNN is the byte with that hexadecimal
+    /// number, and \\ a backslash.
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    pub(crate) watch: Vec<Selector>,
+
+    /// Call an export and print its results on stdout; may be given several times
+    ///
+    /// The arguments follow the name, separated by commas, and take the types of the export: decimal numbers, or
+    /// hexadecimal ones for integers (0x..). Integers may be signed or unsigned and are printed signed. Results of one
+    /// call are one line; a call without results prints none.
+    #[arg(long, value_name = "EXPORT[,ARG..]")]
+    pub(crate) call: Vec<Call>,
+
+    /// Write the events to a file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// Set an environment variable of the guest; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+
+    /// Stop the clocks of the guest at this time, in seconds since 1970
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) fixed_clock: Option<u64>,
+
+    /// The guest, a wasm binary, and its own arguments, options included
+    #[arg(value_name = "MODULE", required = true, trailing_var_arg = true)]
+    module_and_args: Vec<OsString>,
+}
+
+impl RunArgs {
+    pub(crate) fn module(&self) -> &Path {
+        Path::new(
+            self.module_and_args
+                .first()
+                .map_or_else(Default::default, OsString::as_os_str),
+        )
+    }
+
+    /// What the guest sees as its arguments: the file name of the module, then its own.
+    pub(crate) fn guest_args(&self) -> impl Iterator<Item = &[u8]> {
+        let name = self.module().file_name().unwrap_or_default();
+        let rest = self.module_and_args.iter().skip(1).map(OsString::as_os_str);
+        std::iter::once(name)
+            .chain(rest)
+            .map(std::ffi::OsStr::as_encoded_bytes)
+    }
+}
+
+/// A selector that a subscription takes.
+fn selector(text: &str) -> Result<Selector, String> {
+    let selector = text
+        .parse()
+        .map_err(|error: ParseSelectorError| error.to_string())?;
+    match KeyRange::try_from(&selector) {
+        Ok(_) => Ok(selector),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE"),
+    }
+}
+
+const AFTER_HELP: &str = r#"Events:
+  Every emit that touches a watched key is one line of JSON, printed before the emit returns to the guest. Lines are in
+  the order of the emits; an emit that several --watch select is a line for each, in the order of the command line.
+
+    {"seq":1,"value":7,"keys":["a","b"],"selector":"prefix:a"}
+
+  seq counts the emits, also those that nothing selects. A key that is not UTF-8 is {"base64":".."}. Events that were
+  lost are {"lagged":N,"selector":".."}, N being their number.
+
+Exit code:
+  The guest's own, of which systems keep the low 8 bits; a code that is not 0 never becomes 0 by that, but 1.
+  1  the module cannot be read or run, the guest trapped or failed in a callback, or events were lost
+  2  the command line is wrong
+
+Examples:
+  rangewatch run --watch prefix:/registry/ --watch range:a..m guest.wasm < input.txt
+  rangewatch run --watch all --call apply,7 --call n_applied --events events.jsonl reactor.wasm
+  rangewatch run --env MODE=test --fixed-clock 0 program.wasm --verbose file.txt"#;

@@ -1,1 +1,0 @@
-//! Runs a WebAssembly guest on wasmtime or wasmi and prints what it emits.

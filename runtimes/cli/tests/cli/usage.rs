@@ -1,0 +1,124 @@
+//! Mistakes on the command line, and its help.
+
+use crate::command::{Ended, end, guest, rangewatch, run};
+
+on_each_runtime! {
+    a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read
+    a_reactor_without_a_call_is_2_and_its_exports_are_listed
+    an_unknown_export_is_2_and_the_others_are_listed
+    wrong_arguments_are_2_and_nothing_is_called
+}
+
+fn a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read(runtime: &str) {
+    let mistakes = [
+        ("registry", "is not a selector"),
+        ("range:a", "has no `..`"),
+        ("key:\\q", "lone backslash"),
+        ("range:b..a", "holds no key"),
+    ];
+    for (selector, message) in mistakes {
+        let ended = run(runtime, ["--watch", selector, "no/such/guest.wasm"]);
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.stderr.contains(message), "{ended:?}");
+    }
+}
+
+fn a_reactor_without_a_call_is_2_and_its_exports_are_listed(runtime: &str) {
+    let ended = run(runtime, [guest("emitter")]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("--call EXPORT[,ARG..]"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("\n  emit_big: (i64, i32) -> (i32)\n"),
+        "{ended:?}"
+    );
+    assert!(!ended.stderr.contains("__range_watch"), "{ended:?}");
+}
+
+fn an_unknown_export_is_2_and_the_others_are_listed(runtime: &str) {
+    let ended = run(
+        runtime,
+        ["--call", "apply,7", "--call", "aply,7", &guest("emitter")],
+    );
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("no function `aply`"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("\n  apply: (i64) -> ()\n"),
+        "{ended:?}"
+    );
+}
+
+fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
+    let mistakes = [
+        ("apply", "0 arguments given, 1 wanted"),
+        ("apply,7,8", "2 arguments given, 1 wanted"),
+        ("apply,seven", "`seven` is no i64"),
+        ("emit_key,7,4294967296", "`4294967296` is no i32"),
+    ];
+    for (call, message) in mistakes {
+        let good = ["--watch", "all", "--call", "apply,7"];
+        let ended = run(
+            runtime,
+            good.into_iter().chain(["--call", call, &guest("emitter")]),
+        );
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+        assert!(ended.stderr.contains(message), "{ended:?}");
+        assert!(!ended.stderr.contains("seq"), "{ended:?}");
+    }
+}
+
+#[test]
+fn the_help_says_what_is_printed_and_how_it_ends() {
+    let ended = bare(&["run", "--help"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let default = if cfg!(feature = "wasmtime") {
+        "wasmtime"
+    } else {
+        "wasmi"
+    };
+    assert!(
+        ended.stdout.contains(&format!("[default: {default}]")),
+        "{ended:?}"
+    );
+    for text in [
+        "prefix:P",
+        r#"{"seq":1,"#,
+        "Exit code:",
+        "--call <EXPORT[,ARG..]>",
+    ] {
+        assert!(ended.stdout.contains(text), "{text} is missing: {ended:?}");
+    }
+}
+
+#[test]
+fn no_module_an_unknown_option_and_an_unknown_runtime_are_2() {
+    for args in [
+        &["run"][..],
+        &["run", "--bogus", "guest.wasm"],
+        &["run", "--runtime", "v8", "guest.wasm"],
+        &["run", "--env", "MODE", "guest.wasm"],
+        &["run", "--call", ",7", "guest.wasm"],
+        &[],
+    ] {
+        assert_eq!(bare(args).code, Some(2), "{args:?}");
+    }
+}
+
+#[cfg(not(all(feature = "wasmi", feature = "wasmtime")))]
+#[test]
+fn a_runtime_that_is_not_in_this_build_is_2_and_where_to_get_it_is_said() {
+    let missing = if cfg!(feature = "wasmi") {
+        "wasmtime"
+    } else {
+        "wasmi"
+    };
+    let ended = run(missing, [guest("greet")]);
+    assert_eq!(ended.code, Some(2));
+    let advice = format!("cargo install rangewatch-cli --features {missing}");
+    assert!(ended.stderr.contains(&advice), "{ended:?}");
+}
+
+fn bare(args: &[&str]) -> Ended {
+    let mut command = rangewatch();
+    command.args(args);
+    end(command, "")
+}
