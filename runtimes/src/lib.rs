@@ -34,7 +34,7 @@
 //! # let wasm = &std::fs::read(format!("{guests}/emitter.wasm"))?;
 //! use rangewatch::{Guest, Limits, RangeWatchBus, Runtime, Selector, SharedBuffer, Val, Wasi};
 //!
-//! let runtime = rangewatch::Wasmi::new(); // or rangewatch::Wasmtime::new()?
+//! let runtime = rangewatch::Wasmi::new(); // or rangewatch::Wasmtime::new()
 //! let module = runtime.load(wasm).await?;
 //!
 //! let bus = RangeWatchBus::new();

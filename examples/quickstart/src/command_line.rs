@@ -27,10 +27,7 @@ const DEFAULT: &str = if cfg!(feature = "wasmtime") {
 fn runtime(name: &str) -> Result<Box<dyn Runtime>, String> {
     match name {
         #[cfg(feature = "wasmtime")]
-        "wasmtime" => match rangewatch::Wasmtime::new() {
-            Ok(runtime) => Ok(Box::new(runtime)),
-            Err(error) => Err(format!("cannot start wasmtime: {error}")),
-        },
+        "wasmtime" => Ok(Box::new(rangewatch::Wasmtime::new())),
         #[cfg(feature = "wasmi")]
         "wasmi" => Ok(Box::new(rangewatch::Wasmi::new())),
         _ if ["wasmtime", "wasmi"].contains(&name) => Err(format!(

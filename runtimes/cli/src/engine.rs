@@ -36,10 +36,7 @@ impl Engine {
     pub(crate) fn start(self) -> Result<Arc<dyn Runtime>, Failure> {
         match self {
             #[cfg(feature = "wasmtime")]
-            Self::Wasmtime => match rangewatch::Wasmtime::unmetered() {
-                Ok(runtime) => Ok(Arc::new(runtime)),
-                Err(error) => Err(Failure::run(format_args!("cannot start wasmtime: {error}"))),
-            },
+            Self::Wasmtime => Ok(Arc::new(rangewatch::Wasmtime::unmetered())),
             #[cfg(feature = "wasmi")]
             Self::Wasmi => Ok(Arc::new(rangewatch::Wasmi::unmetered())),
             #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]

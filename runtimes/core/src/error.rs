@@ -6,7 +6,7 @@ use rangewatch_wasi::Exit;
 
 use crate::abi::AbiError;
 use crate::host_function::HostError;
-use crate::module::ExternType;
+use crate::module::Import;
 use crate::val::{FuncType, TypeList, Val, ValType};
 
 /// An error of an engine, in the engine's words.
@@ -49,36 +49,29 @@ impl From<wasmparser::BinaryReaderError> for LoadError {
 #[non_exhaustive]
 pub enum InstantiateError {
     /// Nobody provides an import.
-    #[error("nobody provides the import `{module}.{name}` ({ty}): {hint}")]
+    #[error("nobody provides the import `{}.{}` ({}): {hint}", import.module, import.name, import.ty)]
     UnknownImport {
-        /// The module part of the name.
-        module: String,
-        /// The field part of the name.
-        name: String,
         /// What is asked for.
-        ty: ExternType,
+        import: Box<Import>,
         /// What to do.
         hint: &'static str,
     },
     /// An import is provided with another signature.
-    #[error("the import `{module}.{name}` is a {provided} here, but the module wants a {wanted}")]
+    #[error(
+        "the import `{}.{}` is a function {provided} here, but the module wants a {}",
+        import.module, import.name, import.ty
+    )]
     ImportType {
-        /// The module part of the name.
-        module: String,
-        /// The field part of the name.
-        name: String,
-        /// What the host has.
-        provided: ExternType,
         /// What the module asks for.
-        wanted: ExternType,
+        import: Box<Import>,
+        /// The signature of what the host has.
+        provided: FuncType,
     },
     /// Two host functions of one name, or one that takes a name of the ABI or of WASI.
-    #[error("the host function `{module}.{name}` is provided twice: give it another name")]
+    #[error("the host function `{function}` is provided twice: give it another name")]
     DuplicateHostFunction {
-        /// The module part of the name.
-        module: String,
-        /// The field part of the name.
-        name: String,
+        /// `module.name`.
+        function: String,
     },
     /// The module imports the range-watch ABI but lacks an export that the ABI needs.
     #[error(
@@ -91,13 +84,11 @@ pub enum InstantiateError {
     },
     /// A host function's signature has a type that does not cross the border.
     #[error(
-        "the host function `{module}.{name}` has the signature {ty}: v128 and references do not cross"
+        "the host function `{function}` has the signature {ty}: v128 and references do not cross"
     )]
     HostFunctionType {
-        /// The module part of the name.
-        module: String,
-        /// The field part of the name.
-        name: String,
+        /// `module.name`.
+        function: String,
         /// The signature.
         ty: FuncType,
     },

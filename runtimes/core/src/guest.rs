@@ -40,7 +40,6 @@ pub struct Guest {
 
 impl Guest {
     /// A guest of `module` on `bus`.
-    #[must_use]
     pub fn builder<'a>(module: &'a Module, bus: &'a RangeWatchBus) -> GuestBuilder<'a> {
         GuestBuilder::new(module, bus)
     }

@@ -42,7 +42,7 @@ pub struct GuestBuilder<'a> {
 /// Where the WASI context of an instance comes from.
 pub(crate) enum WasiSource {
     None,
-    Once(Mutex<Option<Wasi>>),
+    Once(Mutex<Option<Box<Wasi>>>),
     Each(Box<dyn Fn() -> Result<Wasi, HostError> + Send + Sync>),
 }
 
@@ -52,7 +52,11 @@ impl WasiSource {
             Self::None => Wasi::builder()
                 .build()
                 .map_err(|error| InstantiateError::Wasi(error.into())),
-            Self::Once(wasi) => wasi.lock().take().ok_or(InstantiateError::SharedWasi),
+            Self::Once(wasi) => wasi
+                .lock()
+                .take()
+                .map(|wasi| *wasi)
+                .ok_or(InstantiateError::SharedWasi),
             Self::Each(make) => make().map_err(InstantiateError::Wasi),
         }
     }
@@ -75,7 +79,7 @@ impl<'a> GuestBuilder<'a> {
 
     /// Gives the guest WASI preview1 with this context.
     pub fn wasi(mut self, wasi: Wasi) -> Self {
-        self.wasi = WasiSource::Once(Mutex::new(Some(wasi)));
+        self.wasi = WasiSource::Once(Mutex::new(Some(Box::new(wasi))));
         self
     }
 

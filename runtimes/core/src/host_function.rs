@@ -135,6 +135,10 @@ impl HostFunction {
         &self.name
     }
 
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}.{}", self.module, self.name)
+    }
+
     /// The signature.
     #[must_use]
     pub fn ty(&self) -> &FuncType {

@@ -33,7 +33,6 @@ pub(crate) fn resolve(
         }
     }
     for function in &functions {
-        let name = || (function.module().to_owned(), function.name().to_owned());
         let ty = function.ty();
         if ty
             .params()
@@ -41,10 +40,8 @@ pub(crate) fn resolve(
             .chain(ty.results())
             .any(|ty| *ty == ValType::Other)
         {
-            let (module, name) = name();
             return Err(InstantiateError::HostFunctionType {
-                module,
-                name,
+                function: function.full_name(),
                 ty: ty.clone(),
             });
         }
@@ -52,31 +49,25 @@ pub(crate) fn resolve(
             .insert((function.module(), function.name()), ty.clone())
             .is_some()
         {
-            let (module, name) = name();
-            return Err(InstantiateError::DuplicateHostFunction { module, name });
+            return Err(InstantiateError::DuplicateHostFunction {
+                function: function.full_name(),
+            });
         }
     }
     let mut uses_abi = false;
     for import in info.imports() {
-        let name = || (import.module.clone(), import.name.clone());
-        match provided.get(&(import.module.as_str(), import.name.as_str())) {
+        let (module, name) = (import.module.as_str(), import.name.as_str());
+        match provided.get(&(module, name)) {
             None => {
-                let (module, name) = name();
-                let (ty, hint) = (import.ty.clone(), hint(&module, &name, has_wasi));
-                return Err(InstantiateError::UnknownImport {
-                    module,
-                    name,
-                    ty,
-                    hint,
-                });
+                let import = Box::new(import.clone());
+                let hint = hint(&import.module, &import.name, has_wasi);
+                return Err(InstantiateError::UnknownImport { import, hint });
             }
             Some(ty) if import.ty != ExternType::Func(ty.clone()) => {
-                let (module, name) = name();
+                let import = Box::new(import.clone());
                 return Err(InstantiateError::ImportType {
-                    module,
-                    name,
-                    provided: ExternType::Func(ty.clone()),
-                    wanted: import.ty.clone(),
+                    import,
+                    provided: ty.clone(),
                 });
             }
             Some(_) => {}

@@ -16,51 +16,50 @@ use crate::linker::{link_abi, link_wasi};
 
 /// wasmtime as a [`Runtime`].
 ///
+/// On a machine that wasmtime does not compile for, [`load`](Runtime::load) says so.
+///
 /// # Examples
 ///
 /// ```
 /// use rangewatch_runtime::Runtime;
 ///
-/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmtime::Wasmtime::new()?);
+/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmtime::Wasmtime::new());
 /// assert_eq!(runtime.name(), "wasmtime");
-/// # Ok::<_, rangewatch_runtime::EngineError>(())
 /// ```
 #[derive(Clone)]
 pub struct Wasmtime {
-    engine: Engine,
+    engine: Result<Engine, Arc<str>>,
     is_metered: bool,
 }
 
 impl Wasmtime {
     /// An engine that counts fuel: guests yield at every slice and may be limited. Counting costs
     /// compiled code some of its speed.
-    ///
-    /// # Errors
-    ///
-    /// When the machine is none that wasmtime compiles for.
-    pub fn new() -> Result<Self, EngineError> {
+    #[must_use]
+    pub fn new() -> Self {
         Self::with(true)
     }
 
     /// An engine that counts no fuel. A guest that loops holds its thread for ever; for guests
     /// that are trusted.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub fn unmetered() -> Result<Self, EngineError> {
+    #[must_use]
+    pub fn unmetered() -> Self {
         Self::with(false)
     }
 
-    fn with(is_metered: bool) -> Result<Self, EngineError> {
+    fn with(is_metered: bool) -> Self {
         let mut config = Config::new();
         config
             .consume_fuel(is_metered)
             .cranelift_nan_canonicalization(true);
-        Ok(Self {
-            engine: Engine::new(&config)?,
-            is_metered,
-        })
+        let engine = Engine::new(&config).map_err(|error| error.to_string().into());
+        Self { engine, is_metered }
+    }
+}
+
+impl Default for Wasmtime {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -79,9 +78,10 @@ impl Runtime for Wasmtime {
     }
 
     async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
-        let module = Module::from_binary(&self.engine, wasm)?;
+        let engine = self.engine.as_ref().map_err(|error| error.to_string())?;
+        let module = Module::from_binary(engine, wasm)?;
         Ok(Arc::new(WasmtimeModule {
-            runtime: self.clone(),
+            is_metered: self.is_metered,
             module,
         }))
     }
@@ -90,7 +90,7 @@ impl Runtime for Wasmtime {
 const NAME: &str = "wasmtime";
 
 struct WasmtimeModule {
-    runtime: Wasmtime,
+    is_metered: bool,
     module: Module,
 }
 
@@ -100,11 +100,11 @@ impl Compiled for WasmtimeModule {
     }
 
     fn is_metered(&self) -> bool {
-        self.runtime.is_metered
+        self.is_metered
     }
 
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
-        let engine = &self.runtime.engine;
+        let engine = self.module.engine();
         let mut linker = Linker::<State>::new(engine);
         link_abi(
             &mut linker,
@@ -159,7 +159,7 @@ impl Compiled for WasmtimeModule {
         let instance = linker.instantiate_pre(&self.module)?;
         Ok(Arc::new(WasmtimeLinked {
             instance,
-            is_metered: self.is_metered(),
+            is_metered: self.is_metered,
         }))
     }
 }

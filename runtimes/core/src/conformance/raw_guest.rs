@@ -88,6 +88,9 @@ pub(super) type Log = Arc<Mutex<Vec<String>>>;
 /// The steps of the next recvs, one list each.
 type Plans = Arc<Mutex<VecDeque<Vec<Step>>>>;
 
+/// What the recvs that run have still to do, each by the address of its instance's state.
+type Running = Mutex<Vec<(usize, VecDeque<Step>)>>;
+
 /// A raw guest on a bus, with its log.
 pub(super) struct RawGuest {
     pub(super) bus: RangeWatchBus,
@@ -112,7 +115,7 @@ impl RawGuest {
         let builder = Guest::builder(&module, bus);
         let (recv_log, recv_plans) = (log.clone(), plans.clone());
         // The plan of the callback that runs; with several instances there are several.
-        let running: Arc<Mutex<Vec<(usize, VecDeque<Step>)>>> = Arc::default();
+        let running = Arc::<Running>::default();
         let builder = builder.host_function_async("test", "received", move |cx, ()| {
             let (log, plans, running) = (recv_log.clone(), recv_plans.clone(), running.clone());
             Box::pin(async move { Ok(received(cx, &log, &plans, &running).await) })
@@ -230,12 +233,7 @@ impl RawGuest {
 
 /// One turn of the guest's recv: the first records the delivery and takes a plan, the following
 /// ones carry it out. Returns what the guest is to call.
-async fn received(
-    cx: &mut dyn HostCx,
-    log: &Log,
-    plans: &Plans,
-    running: &Mutex<Vec<(usize, VecDeque<Step>)>>,
-) -> i32 {
+async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Running) -> i32 {
     // The address of an instance's state tells the instances apart.
     let (memory, abi) = cx.memory_and_abi();
     let instance = std::ptr::from_ref(abi).addr();

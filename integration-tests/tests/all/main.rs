@@ -1,0 +1,21 @@
+//! Every guest on every backend.
+#![deny(dead_code, reason = "a scenario that no test names fails the build")]
+
+mod abi_c;
+mod emitter;
+mod greet;
+mod greet_c;
+mod greet_go;
+mod pumps;
+mod quickstart;
+mod sdk_abi;
+mod watcher;
+
+macro_rules! has_tests {
+    ($guest:ident) => {
+        // A guest without a module of tests does not compile.
+        #[expect(unused_imports, reason = "naming the module is all that is asked")]
+        use self::$guest as _;
+    };
+}
+integration_tests::for_each_guest!(has_tests);

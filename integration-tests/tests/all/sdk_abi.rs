@@ -1,0 +1,17 @@
+//! The Rust SDK keeps a copy of the ABI's names and error texts, because it shares no crate with
+//! the host. This holds the two against each other.
+
+use rangewatch::runtime::abi as host;
+use rangewatch_guest::abi as guest;
+
+#[test]
+fn the_sdk_and_the_host_use_the_same_names() {
+    assert_eq!(guest::IMPORT_MODULE, host::MODULE);
+    assert_eq!(guest::IMPORT_FLUSH, host::FLUSH);
+    assert_eq!(guest::IMPORT_RESERVE, host::RESERVE);
+    assert_eq!(guest::IMPORT_OPEN, host::OPEN);
+    assert_eq!(guest::IMPORT_START, host::START);
+    assert_eq!(guest::IMPORT_STOP, host::STOP);
+    assert_eq!(guest::EXPORT_META, host::PAGE);
+    assert_eq!(guest::EXPORT_RECV, host::RECV);
+}
