@@ -1,8 +1,8 @@
-//! Lists the guests: a constant for each, and a macro over their names, so that a guest that no
+//! Takes the example out of the README, and lists the guests: a constant for each, and a macro over their names, so that a guest that no
 //! test names does not compile.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
@@ -45,4 +45,17 @@ fn main() {
     .expect("memory");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(out.join("guests.rs"), code).expect("cargo's folder is writable");
+    fs::write(out.join("readme.rs"), readme(&manifest)).expect("cargo's folder is writable");
+}
+
+/// The first example of the repository's README, for a test to run.
+fn readme(manifest: &Path) -> String {
+    let path = manifest.join("../README.md");
+    println!("cargo::rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(&path).expect("the repository has a README");
+    let example = text
+        .split("```rust\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    example.expect("the README has an example").to_owned()
 }

@@ -40,3 +40,8 @@ macro_rules! on_each_backend {
         }
     )*};
 }
+
+/// Compiles the example of the repository's README; a test runs it.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

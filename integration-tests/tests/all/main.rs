@@ -8,6 +8,8 @@ mod greet_c;
 mod greet_go;
 mod pumps;
 mod quickstart;
+#[cfg(feature = "wasmi")]
+mod readme;
 mod sdk_abi;
 mod watcher;
 

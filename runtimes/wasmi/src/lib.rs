@@ -14,3 +14,8 @@ mod runtime;
 pub use convert::{Trap, host_trap};
 pub use linker::{add_to_linker, add_wasi_to_linker, attach, deliver};
 pub use runtime::Wasmi;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

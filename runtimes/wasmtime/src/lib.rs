@@ -13,3 +13,8 @@ mod runtime;
 pub use convert::host_trap;
 pub use linker::{add_to_linker, add_wasi_to_linker, attach, attach_async, deliver, deliver_async};
 pub use runtime::Wasmtime;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
