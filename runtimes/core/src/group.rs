@@ -178,3 +178,46 @@ impl Drop for Group {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Wakers may be woken at any time, also by mistake: a running callback stays the only one.
+    #[test]
+    fn g31_a_wake_up_during_a_callback_enters_no_second_one() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), 1);
+        group.open(b"w", Some(Selector::all())).expect("open");
+        group.start(b"w").expect("started");
+        bus.emit(1, ["a"]).expect("open");
+        let running = group.next_callback().expect("due");
+        bus.emit(2, ["a"]).expect("open");
+        Waker::from(running.watch().clone()).wake();
+        assert!(group.next_callback().is_none(), "the first still runs");
+        drop(running);
+        assert_eq!(group.next_callback().expect("due").value(), 2);
+    }
+
+    /// After its end a group takes nothing in, and nothing of it is left on the bus.
+    #[test]
+    fn g23_an_ended_group_stays_empty() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), 8);
+        group.open(b"w", Some(Selector::all())).expect("open");
+        group.start(b"w").expect("started");
+        bus.emit(1, ["a"]).expect("open");
+        let running = group.next_callback().expect("due");
+        group.end();
+        assert_eq!(
+            group.open(b"v", Some(Selector::all())),
+            Err(WatchError::Closed)
+        );
+        assert_eq!(group.reserve(b"v"), Err(WatchError::Closed));
+        drop(running);
+        assert!(group.next_callback().is_none());
+        assert_eq!((group.n_watches(), bus.n_subscriptions()), (0, 0));
+    }
+}

@@ -1,4 +1,4 @@
-//! rangewatch on [wasmi](::wasmi), the pure-Rust WebAssembly interpreter: for targets where a JIT
+//! rangewatch on [wasmi](https://docs.rs/wasmi), the pure-Rust WebAssembly interpreter: for targets where a JIT
 //! may not run.
 //!
 //! The managed way is [`Wasmi`], a `Runtime` like any other. The linker way is for programs that

@@ -1,4 +1,4 @@
-//! rangewatch on [wasmtime](::wasmtime), the WebAssembly JIT.
+//! rangewatch on [wasmtime](https://docs.rs/wasmtime), the WebAssembly JIT.
 //!
 //! The managed way is [`Wasmtime`], a `Runtime` like any other. The linker way is for programs that
 //! have a wasmtime engine of their own: [`add_to_linker`] for the range-watch ABI and
