@@ -1,219 +1,24 @@
-//! The linker way: an engine, a linker and a store of the embedder's own.
+//! The linker way on wasmtime.
 
-use futures::FutureExt;
-use rangewatch_bus::{RangeWatchBus, Selector};
-use rangewatch_runtime::HostTrap;
-use rangewatch_runtime::abi::{AbiError, GuestAbi};
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::conformance::RAW_GUEST;
-use rangewatch_wasi::{SharedBuffer, Wasi};
-use wasmtime::{Caller, Engine, Instance, Linker, Module, Store};
+use wasmtime::{Config, Engine, Linker, Module, Store};
 
-struct State {
-    watch: GuestAbi,
-    wasi: Wasi,
-    received: Vec<u8>,
-    report: bool,
-}
-
-struct Guest {
-    store: Store<State>,
-    instance: Instance,
-}
-
-fn watch(state: &mut State) -> &mut GuestAbi {
-    &mut state.watch
-}
-
-/// The raw guest of the suite; its recv records the id, and reports an error when told to.
-fn guest(bus: &RangeWatchBus) -> Guest {
-    let engine = Engine::default();
-    let mut linker = Linker::<State>::new(&engine);
-    rangewatch_wasmtime::add_to_linker(&mut linker, watch).expect("fresh names");
-    rangewatch_wasmtime::add_wasi_to_linker(&mut linker, |s: &mut State| &mut s.wasi)
-        .expect("fresh names");
-    linker
-        .func_wrap("test", "received", |mut caller: Caller<'_, State>| {
-            let memory = caller
-                .get_export("memory")
-                .and_then(|memory| memory.into_memory());
-            let (memory, state) = memory.expect("exported").data_and_store_mut(&mut caller);
-            state.received.push(memory[256]);
-            if state.report {
-                memory[60] = 3;
-                memory[20_480..][..3].copy_from_slice(b"bad");
-            }
-            0_i32
-        })
-        .expect("a fresh name");
-    let wasm = wat::parse_str(RAW_GUEST).expect("well formed");
-    let module = Module::new(&engine, wasm).expect("valid");
-    let wasi = Wasi::builder().build().expect("valid");
-    let state = State {
-        watch: GuestAbi::new(bus),
-        wasi,
-        received: Vec::new(),
-        report: false,
-    };
-    let mut store = Store::new(&engine, state);
-    let instance = linker
-        .instantiate(&mut store, &module)
-        .expect("all is provided");
-    rangewatch_wasmtime::attach(&mut store, &instance, watch).expect("the page is there");
-    Guest { store, instance }
-}
-
-impl Guest {
-    fn verb(&mut self, export: &str, buf: &[u8]) -> Result<String, wasmtime::Error> {
-        let memory = self
-            .instance
-            .get_memory(&mut self.store, "memory")
-            .expect("exported");
-        let len = u32::try_from(buf.len()).expect("short").to_le_bytes();
-        memory.write(&mut self.store, 256, buf).expect("inside");
-        memory.write(&mut self.store, 52, &len).expect("inside");
-        let func = self
-            .instance
-            .get_typed_func::<(), ()>(&mut self.store, export)?;
-        func.call(&mut self.store, ())?;
-        let memory = memory.data(&self.store);
-        Ok(String::from_utf8_lossy(&memory[20_480..][..usize::from(memory[60])]).into_owned())
-    }
-
-    fn deliver(&mut self) -> (usize, Vec<String>) {
-        let mut reports = Vec::new();
-        let n = rangewatch_wasmtime::deliver(&mut self.store, &self.instance, watch, |id, text| {
-            reports.push(format!("{}: {text}", String::from_utf8_lossy(id)));
-        })
-        .expect("no trap");
-        (n, reports)
-    }
-}
-
-#[test]
-fn a_guest_in_a_store_of_ones_own_emits_watches_and_stops() {
-    let bus = RangeWatchBus::new();
-    let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
-    let mut guest = guest(&bus);
-    assert_eq!(
-        guest
-            .verb("open", b"\0\x01w\0\x01a\0\x01c")
-            .expect("no trap"),
-        ""
-    );
-    assert_eq!(
-        guest.verb("reserve", b"w").expect("no trap"),
-        "Watch exists"
-    );
-    assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
-    assert_eq!(guest.deliver(), (0, vec![]));
-    let ready = guest.store.data().watch.ready();
-    assert!(ready.now_or_never().is_none(), "nothing is due");
-    guest.verb("flush", b"\0\x01b").expect("no trap");
-    assert!(all.try_recv().expect("emitted").keys().eq([b"b"]));
-    let ready = guest.store.data().watch.ready();
-    ready.now_or_never().expect("something is due");
-    assert_eq!(guest.deliver(), (1, vec![]));
-    assert_eq!(guest.store.data().received, b"w");
-    assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
-    guest.verb("flush", b"\0\x01b").expect("no trap");
-    assert_eq!(guest.deliver(), (0, vec![]));
-}
-
-#[test]
-fn a_report_closes_its_watch_and_dropping_the_store_frees_the_rest() {
-    let bus = RangeWatchBus::new();
-    let mut guest = guest(&bus);
-    for id in [b'v', b'w'] {
-        guest
-            .verb("open", &[0, 1, id, 0, 1, b'a', 0, 0])
-            .expect("no trap");
-        guest.verb("start", &[id]).expect("no trap");
-    }
-    assert_eq!(bus.n_subscriptions(), 2);
-    guest.store.data_mut().report = true;
-    bus.emit(1, ["a"]).expect("open");
-    assert_eq!(
-        guest.deliver(),
-        (2, vec!["v: bad".to_owned(), "w: bad".to_owned()])
-    );
-    assert_eq!(bus.n_subscriptions(), 0);
-    guest.verb("open", b"\0\x01u\0\x01a\0\0").expect("no trap");
-    assert_eq!(bus.n_subscriptions(), 1);
-    let ready = guest.store.data().watch.ready();
-    drop(guest);
-    assert_eq!(bus.n_subscriptions(), 0);
-    ready.now_or_never().expect("who waits learns of the end");
-}
-
-#[test]
-fn misuse_comes_back_as_a_host_trap() {
-    let error = guest(&RangeWatchBus::new())
-        .verb("flush", b"\0")
-        .expect_err("cut short");
-    match rangewatch_wasmtime::host_trap(&error) {
-        Some(HostTrap::Abi(AbiError::KeysCutShort { .. })) => {}
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn wasi_alone_links_without_a_bus() {
-    let engine = Engine::default();
-    let mut linker = Linker::<Wasi>::new(&engine);
-    rangewatch_wasmtime::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi)
-        .expect("fresh names");
-    let wasm = wat::parse_str(
-        r#"(module
-            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-            (memory (export "memory") 1)
-            (data (i32.const 0) "\08\00\00\00\02\00\00\00hi")
-            (func (export "_start")
-                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
-                (call $exit (i32.const 42))))"#,
-    )
-    .expect("well formed");
-    let module = Module::new(&engine, wasm).expect("valid");
-    let out = SharedBuffer::new();
-    let wasi = Wasi::builder().stdout(out.clone()).build().expect("valid");
-    let mut store = Store::new(&engine, wasi);
-    let instance = linker
-        .instantiate(&mut store, &module)
-        .expect("all is provided");
-    let start = instance
-        .get_typed_func::<(), ()>(&mut store, "_start")
-        .expect("exported");
-    let error = start
-        .call(&mut store, ())
-        .expect_err("an exit is no return");
-    match rangewatch_wasmtime::host_trap(&error) {
-        Some(HostTrap::Exit(exit)) => assert_eq!(exit.code(), 42),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(out.to_string_lossy(), "hi");
-}
+rangewatch_runtime::linker_tests!(wasmtime, rangewatch_wasmtime, instantiate);
 
 #[test]
 fn a_store_that_suspends_is_served_by_the_async_functions() {
-    use wasmtime::Config;
-
     let bus = RangeWatchBus::new();
     let engine = Engine::new(Config::new().consume_fuel(true)).expect("valid");
-    let mut linker = Linker::<State>::new(&engine);
-    rangewatch_wasmtime::add_to_linker(&mut linker, watch).expect("fresh names");
+    let mut linker = Linker::<GuestAbi>::new(&engine);
+    rangewatch_wasmtime::add_to_linker(&mut linker, |abi: &mut GuestAbi| abi).expect("fresh names");
     linker
         .func_wrap("test", "received", || 0_i32)
         .expect("a fresh name");
     let module = Module::new(&engine, wat::parse_str(RAW_GUEST).expect("well formed"));
     let module = module.expect("valid");
-    let wasi = Wasi::builder().build().expect("valid");
-    let state = State {
-        watch: GuestAbi::new(&bus),
-        wasi,
-        received: Vec::new(),
-        report: false,
-    };
-    let mut store = Store::new(&engine, state);
+    let mut store = Store::new(&engine, GuestAbi::new(&bus));
     store.set_fuel(1_000_000).expect("counted");
     store.fuel_async_yield_interval(Some(10)).expect("counted");
     futures::executor::block_on(async {
@@ -221,8 +26,10 @@ fn a_store_that_suspends_is_served_by_the_async_functions() {
             .instantiate_async(&mut store, &module)
             .await
             .expect("provided");
-        assert!(rangewatch_wasmtime::attach(&mut store, &instance, watch).is_err());
-        rangewatch_wasmtime::attach_async(&mut store, &instance, watch)
+        assert!(
+            rangewatch_wasmtime::attach(&mut store, &instance, |abi: &mut GuestAbi| abi).is_err()
+        );
+        rangewatch_wasmtime::attach_async(&mut store, &instance, |abi: &mut GuestAbi| abi)
             .await
             .expect("page");
         let memory = instance.get_memory(&mut store, "memory").expect("exported");
@@ -241,7 +48,12 @@ fn a_store_that_suspends_is_served_by_the_async_functions() {
             .expect("exported");
         start.call_async(&mut store, ()).await.expect("no trap");
         bus.emit(1, ["a"]).expect("open");
-        let n = rangewatch_wasmtime::deliver_async(&mut store, &instance, watch, |_, _| {});
+        let n = rangewatch_wasmtime::deliver_async(
+            &mut store,
+            &instance,
+            |abi: &mut GuestAbi| abi,
+            |_, _| {},
+        );
         assert_eq!(n.await.expect("no trap"), 1);
     });
 }

@@ -14,6 +14,7 @@ mod calls;
 mod host_functions;
 mod imports;
 mod limits;
+mod linker;
 mod pools;
 mod raw_guest;
 mod suspension;
