@@ -201,6 +201,19 @@ mod tests {
         assert_eq!(group.next_callback().expect("due").value(), 2);
     }
 
+    /// A quiet watch is its own subscription's waker; the circle ends with the group.
+    #[test]
+    fn g23_dropping_a_group_frees_its_watches() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), 8);
+        group.open(b"held", Some(Selector::all())).expect("open");
+        group.open(b"live", Some(Selector::all())).expect("open");
+        group.start(b"live").expect("started");
+        assert!(group.next_callback().is_none(), "the waker is registered");
+        drop(group);
+        assert_eq!(bus.n_subscriptions(), 0);
+    }
+
     /// After its end a group takes nothing in, and nothing of it is left on the bus.
     #[test]
     fn g23_an_ended_group_stays_empty() {
