@@ -76,3 +76,19 @@ async fn g34_no_file_is_there_to_open(runtime: &dyn Runtime) -> Trace {
     assert!(trace[2].starts_with("cat: "), "{trace:?}");
     trace
 }
+
+/// A runtime that a configuration chose is as good as one that the code names.
+#[cfg(feature = "wasmi")]
+#[test]
+fn a_shared_runtime_runs_commands() {
+    let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch::Wasmi::new());
+    let wasi = rangewatch::Wasi::builder()
+        .args(["greet"])
+        .build()
+        .expect("valid");
+    let exit = rangewatch::run_command(&runtime, guests::GREET, wasi);
+    assert_eq!(
+        futures::executor::block_on(exit).expect("it exits").code(),
+        0
+    );
+}

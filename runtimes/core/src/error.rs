@@ -16,21 +16,28 @@ pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The bytes are no wasm binary: text, a component of another tool, a truncated download.
+    /// The bytes are no wasm binary: nothing, text, a file of another kind.
     #[error(
-        "not a wasm binary: it should start with \"\\0asm\" but starts with {starts_with:02x?}; \
-         a text module (.wat) must be assembled first"
+        "not a wasm binary: it should start with \"\\0asm\" but starts with \"{}\"; \
+         a text module (.wat) must be assembled first",
+        starts_with.escape_ascii()
     )]
     NotWasm {
         /// The first bytes, at most eight.
         starts_with: Vec<u8>,
     },
-    /// The module is malformed, or uses a feature outside of the profile: threads and shared
+    /// The bytes are a component, or of a version that is not 1.
+    #[error(
+        "not a core wasm module but a component or another version of wasm: build a core module, \
+         for the target wasm32-wasip1 or wasm32-unknown-unknown"
+    )]
+    NotCore,
+    /// The module is malformed or cut off, or uses a feature outside of the profile: threads and shared
     /// memory, tail calls, garbage collection, exceptions, external references, 64-bit or multiple
     /// memories.
     #[error(
         "not a valid module of the supported wasm profile (WebAssembly 2.0 with extended constants): \
-         {0}; build the guest without the feature that the message names"
+         {0}; if this names a feature, build the guest without it; if not, the file is damaged or cut off"
     )]
     Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine could not compile a module that is valid.
@@ -103,9 +110,12 @@ pub enum InstantiateError {
         "a pool of instances needs a WASI context for each: use `wasi_with` in place of `wasi`"
     )]
     SharedWasi,
-    /// A pool without a place for a call or a callback.
-    #[error("a pool needs room for at least one call and one callback")]
-    EmptyPool,
+    /// A pool of no places, or of too many.
+    #[error("a pool has room for 1 to {max} calls and for 1 to {max} callbacks")]
+    PoolSize {
+        /// The most that either may be.
+        max: u32,
+    },
     /// The embedder's WASI factory failed.
     #[error("the WASI context could not be built: {0}")]
     Wasi(#[source] HostError),
@@ -122,7 +132,10 @@ pub enum InstantiateError {
 #[non_exhaustive]
 pub enum CallError {
     /// The module exports no function of that name.
-    #[error("the guest exports no function `{export}`; it exports: {}", exports.join(", "))]
+    #[error(
+        "the guest exports no function `{export}`; it exports: {}",
+        Names(exports)
+    )]
     UnknownExport {
         /// The name that was asked for.
         export: String,
@@ -266,6 +279,28 @@ impl CallError {
             });
         }
         Ok(())
+    }
+}
+
+/// The first of a list of names, without those that begin with `__`: they are for hosts.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const N_SHOWN: usize = 20;
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .filter(|name| !name.starts_with("__"))
+            .collect();
+        for (i, name) in names.iter().take(N_SHOWN).enumerate() {
+            write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;
+        }
+        match names.len().saturating_sub(N_SHOWN) {
+            0 if names.is_empty() => f.write_str("none"),
+            0 => Ok(()),
+            n_more => write!(f, " and {n_more} more"),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
 
+use crate::limits::Limits;
 use crate::ready::Ready;
 use crate::watch::{Polled, Running, Watch};
 
@@ -16,9 +17,70 @@ use crate::watch::{Polled, Running, Watch};
 #[derive(Debug)]
 pub(crate) struct Group {
     bus: RangeWatchBus,
-    watches: Mutex<HashMap<Box<[u8]>, Arc<Watch>>>,
-    max_watches: usize,
+    watches: Mutex<Watches>,
+    limits: Limits,
     ready: Arc<Ready>,
+}
+
+#[derive(Debug, Default)]
+struct Watches {
+    by_id: HashMap<Box<[u8]>, Entry>,
+    /// The bytes of all ids and ranges.
+    n_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    watch: Arc<Watch>,
+    /// The bytes of its id and range.
+    n_bytes: usize,
+}
+
+impl Watches {
+    fn get(&self, id: &[u8]) -> Option<&Arc<Watch>> {
+        self.by_id.get(id).map(|entry| &entry.watch)
+    }
+
+    /// The watch of `id`, made if there is none, charged with `n_bytes` more.
+    fn charge(
+        &mut self,
+        id: &[u8],
+        n_bytes: usize,
+        limits: &Limits,
+        ready: &Arc<Ready>,
+    ) -> Result<Arc<Watch>, WatchError> {
+        let n_watches = self.by_id.len();
+        let known = self.by_id.get_mut(id);
+        let n_bytes = n_bytes + if known.is_none() { id.len() } else { 0 };
+        let total = self.n_bytes.saturating_add(n_bytes);
+        if total > limits.max_watch_bytes() {
+            return Err(WatchError::Limit);
+        }
+        let watch = match known {
+            Some(entry) => {
+                entry.n_bytes += n_bytes;
+                entry.watch.clone()
+            }
+            None if n_watches >= limits.max_watches() => return Err(WatchError::Limit),
+            None => {
+                let watch = Watch::reserved(id, ready.clone());
+                let entry = Entry {
+                    watch: watch.clone(),
+                    n_bytes,
+                };
+                self.by_id.insert(id.into(), entry);
+                watch
+            }
+        };
+        self.n_bytes = total;
+        Ok(watch)
+    }
+
+    fn remove(&mut self, id: &[u8]) -> Option<Arc<Watch>> {
+        let entry = self.by_id.remove(id)?;
+        self.n_bytes -= entry.n_bytes;
+        Some(entry.watch)
+    }
 }
 
 /// What a guest is told about its call. The words are the ABI's.
@@ -32,13 +94,17 @@ pub(crate) enum WatchError {
 }
 
 impl Group {
-    pub(crate) fn new(bus: RangeWatchBus, max_watches: usize) -> Arc<Self> {
+    pub(crate) fn new(bus: RangeWatchBus, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             bus,
             watches: Mutex::default(),
-            max_watches,
+            limits,
             ready: Arc::default(),
         })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     pub(crate) fn bus(&self) -> &RangeWatchBus {
@@ -48,27 +114,29 @@ impl Group {
     pub(crate) fn reserve(&self, id: &[u8]) -> Result<(), WatchError> {
         let mut watches = self.watches.lock();
         self.check_open()?;
-        if watches.contains_key(id) {
+        if watches.get(id).is_some() {
             return Err(WatchError::Exists);
         }
-        self.insert(&mut watches, id)?;
+        watches.charge(id, 0, &self.limits, &self.ready)?;
         Ok(())
     }
 
-    /// Opens a reserved or a new id. No selector: the watch is there and matches nothing.
-    pub(crate) fn open(&self, id: &[u8], selector: Option<Selector>) -> Result<(), WatchError> {
+    /// Opens a reserved or a new id, with a range of `range_bytes`. No selector: the watch is there
+    /// and matches nothing.
+    pub(crate) fn open(
+        &self,
+        id: &[u8],
+        selector: Option<Selector>,
+        range_bytes: usize,
+    ) -> Result<(), WatchError> {
         let mut watches = self.watches.lock();
         self.check_open()?;
-        let watch = match watches.get(id) {
-            Some(watch) if watch.is_reserved() => watch.clone(),
-            Some(_) => return Err(WatchError::AlreadyOpen),
-            None => self.insert(&mut watches, id)?,
-        };
-        match self
-            .bus
-            .subscribe(selector.into_iter().collect::<Selectors>())
-            .wake()
-        {
+        if watches.get(id).is_some_and(|watch| !watch.is_reserved()) {
+            return Err(WatchError::AlreadyOpen);
+        }
+        let watch = watches.charge(id, range_bytes, &self.limits, &self.ready)?;
+        let selectors: Selectors = selector.into_iter().collect();
+        match self.bus.subscribe(selectors).wake() {
             Ok(subscription) => {
                 watch.open(subscription);
                 Ok(())
@@ -126,7 +194,7 @@ impl Group {
     }
 
     pub(crate) fn n_watches(&self) -> usize {
-        self.watches.lock().len()
+        self.watches.lock().by_id.len()
     }
 
     /// Ends the owner: its ids, intervals and pending values are gone when this returns, and no
@@ -134,8 +202,8 @@ impl Group {
     pub(crate) fn end(&self) {
         self.ready.end();
         let watches = std::mem::take(&mut *self.watches.lock());
-        for watch in watches.into_values() {
-            watch.stop(false);
+        for entry in watches.by_id.into_values() {
+            entry.watch.stop(false);
         }
     }
 
@@ -145,19 +213,6 @@ impl Group {
             return Err(WatchError::Closed);
         }
         Ok(())
-    }
-
-    fn insert(
-        &self,
-        watches: &mut HashMap<Box<[u8]>, Arc<Watch>>,
-        id: &[u8],
-    ) -> Result<Arc<Watch>, WatchError> {
-        if watches.len() >= self.max_watches {
-            return Err(WatchError::Limit);
-        }
-        let watch = Watch::reserved(id, self.ready.clone());
-        watches.insert(id.into(), watch.clone());
-        Ok(watch)
     }
 
     /// Removes this very watch; the id may have been taken anew.
@@ -189,8 +244,8 @@ mod tests {
     #[test]
     fn g31_a_wake_up_during_a_callback_enters_no_second_one() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), 1);
-        group.open(b"w", Some(Selector::all())).expect("open");
+        let group = Group::new(bus.clone(), Limits::default());
+        group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
         let running = group.next_callback().expect("due");
@@ -205,9 +260,9 @@ mod tests {
     #[test]
     fn g23_dropping_a_group_frees_its_watches() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), 8);
-        group.open(b"held", Some(Selector::all())).expect("open");
-        group.open(b"live", Some(Selector::all())).expect("open");
+        let group = Group::new(bus.clone(), Limits::default());
+        group.open(b"held", Some(Selector::all()), 0).expect("open");
+        group.open(b"live", Some(Selector::all()), 0).expect("open");
         group.start(b"live").expect("started");
         assert!(group.next_callback().is_none(), "the waker is registered");
         drop(group);
@@ -218,19 +273,33 @@ mod tests {
     #[test]
     fn g23_an_ended_group_stays_empty() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), 8);
-        group.open(b"w", Some(Selector::all())).expect("open");
+        let group = Group::new(bus.clone(), Limits::default());
+        group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
         let running = group.next_callback().expect("due");
         group.end();
         assert_eq!(
-            group.open(b"v", Some(Selector::all())),
+            group.open(b"v", Some(Selector::all()), 0),
             Err(WatchError::Closed)
         );
         assert_eq!(group.reserve(b"v"), Err(WatchError::Closed));
         drop(running);
         assert!(group.next_callback().is_none());
         assert_eq!((group.n_watches(), bus.n_subscriptions()), (0, 0));
+    }
+
+    /// Ids and ranges are paid for until their watch is gone.
+    #[test]
+    fn g30_the_bytes_of_watches_are_bounded() {
+        let limits = Limits::default().watch_bytes(10);
+        let group = Group::new(RangeWatchBus::new(), limits);
+        assert_eq!(group.reserve(&[0; 11]), Err(WatchError::Limit));
+        assert_eq!(group.reserve(&[0; 6]), Ok(()));
+        assert_eq!(group.open(&[0; 6], None, 5), Err(WatchError::Limit));
+        assert_eq!(group.open(&[0; 6], None, 4), Ok(()));
+        assert_eq!(group.reserve(b"w"), Err(WatchError::Limit));
+        assert!(matches!(group.stop(&[0; 6], false), Ok(None)));
+        assert_eq!(group.open(b"w", None, 9), Ok(()));
     }
 }

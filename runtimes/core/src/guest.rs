@@ -1,12 +1,15 @@
 //! A guest: a module at work on a bus.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures::future::{BoxFuture, FutureExt, try_join_all};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Exit;
 
@@ -15,11 +18,12 @@ use crate::callback_error::{CallbackError, CallbackErrorCause};
 use crate::error::{CallError, InstantiateError};
 use crate::group::Group;
 use crate::guest_builder::{GuestBuilder, WasiSource};
-use crate::limits::Limits;
 use crate::module::{Module, ModuleInfo};
 use crate::pool::Pool;
+use crate::ready::Ready;
 use crate::runtime::{GuestState, Instance, Linked};
 use crate::val::{FuncType, Val};
+use crate::yield_now::yield_now;
 
 /// A module at work on a bus: it emits, it watches, its exports can be called.
 ///
@@ -52,7 +56,7 @@ impl Guest {
 
     /// Calls an export. What the guest emits meanwhile is on the bus at once.
     ///
-    /// The guest yields to the executor at every [slice](Limits::fuel_slice) of fuel and in every
+    /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in every
     /// host function that waits. A host function must not call its own guest: it would wait for
     /// itself.
     ///
@@ -124,15 +128,35 @@ impl Guest {
         let inner = self.inner.clone();
         Pump {
             inner: async move {
-                let workers = (0..inner.callbacks().size()).map(|_| inner.work());
-                try_join_all(workers).await.map(drop)
+                let pump = PumpState::default();
+                let mut workers: FuturesUnordered<_> = (0..inner.callbacks().size())
+                    .map(|_| inner.work(&pump))
+                    .collect();
+                poll_fn(|cx| {
+                    while let Poll::Ready(Some(())) = workers.poll_next_unpin(cx) {}
+                    if workers.is_empty() || pump.is_over() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                drop(workers);
+                match pump.into_error() {
+                    Some(error) if !inner.group.ready().is_ended() => Err(error),
+                    _ => Ok(()),
+                }
             }
             .boxed(),
         }
     }
 
     /// Delivers what is due to the guest's watches, one callback after the other, until nothing is
-    /// due; what a callback emits is due too. Returns how many callbacks ran.
+    /// due, and returns how many callbacks ran. It yields to the executor after each.
+    ///
+    /// What a callback emits is due too: a guest whose callback always emits into its own range keeps
+    /// this going for as long as the future is polled. Beside a pump, a callback that the pump runs is
+    /// not waited for.
     ///
     /// # Cancel safety
     ///
@@ -149,6 +173,7 @@ impl Guest {
             if self.inner.run_next().await? {
                 n_callbacks += 1;
             }
+            yield_now().await;
         }
         Ok(n_callbacks)
     }
@@ -162,10 +187,13 @@ impl Guest {
     /// Ends the guest: no callback is entered any more, running ones are waited for, then its
     /// instances are gone.
     ///
+    /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that pump
+    /// is polled: close from another task, or drop the pump.
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future is dropping the guest.
-    pub async fn close(self) {
+    /// Cancel safe: the guest has ended when this was polled once; call it again to wait again.
+    pub async fn close(&self) {
         self.inner.group.end();
         self.inner.calls.close().await;
         if let Some(callbacks) = &self.inner.callbacks {
@@ -185,6 +213,49 @@ impl fmt::Debug for Guest {
         f.debug_struct("Guest")
             .field("n_watches", &self.n_watches())
             .finish_non_exhaustive()
+    }
+}
+
+/// What the strands of one pump know of each other.
+#[derive(Default)]
+struct PumpState {
+    n_running: AtomicUsize,
+    error: Mutex<Option<CallError>>,
+}
+
+impl PumpState {
+    fn enter(&self) {
+        self.n_running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn leave(&self, error: Option<CallError>) {
+        if let Some(error) = error {
+            // The first says most.
+            self.error.lock().get_or_insert(error);
+        }
+        self.n_running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.error.lock().is_some()
+    }
+
+    /// Whether a strand has failed and the callbacks of the others have run to their end.
+    fn is_over(&self) -> bool {
+        self.has_failed() && self.n_running.load(Ordering::Relaxed) == 0
+    }
+
+    fn into_error(self) -> Option<CallError> {
+        self.error.into_inner()
+    }
+}
+
+/// Whoever was woken for a callback and did not take one leaves it to another that waits.
+struct PassOn<'a>(&'a Ready);
+
+impl Drop for PassOn<'_> {
+    fn drop(&mut self) {
+        self.0.pass_on();
     }
 }
 
@@ -216,7 +287,6 @@ pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
 pub(crate) struct Inner {
     pub(crate) info: Arc<ModuleInfo>,
     pub(crate) linked: Arc<dyn Linked>,
-    pub(crate) limits: Limits,
     pub(crate) group: Arc<Group>,
     pub(crate) wasi: WasiSource,
     pub(crate) uses_abi: bool,
@@ -233,13 +303,26 @@ impl Inner {
 
     /// Makes an instance that is ready to be called.
     pub(crate) async fn new_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
+        let mut instance = self.bare_instance().await?;
+        let started = self.start(&mut *instance).await;
+        let flushed = instance.memory_and_state().1.wasi().flush();
+        started?;
+        flushed.map_err(|error| InstantiateError::Wasi(error.into()))?;
+        Ok(instance)
+    }
+
+    /// Makes an instance and runs its start section.
+    async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let wasi = self.wasi.context()?;
         let state = GuestState::new(GuestAbi::of(self.group.clone()), wasi);
-        let mut instance = self
-            .linked
-            .instantiate(state, &self.limits)
+        self.linked
+            .instantiate(state, self.group.limits())
             .await
-            .map_err(|failure| start_error("the start section", failure))?;
+            .map_err(|failure| start_error("the start section", failure))
+    }
+
+    /// Initializes an instance and asks it for its meta page.
+    async fn start(&self, instance: &mut dyn Instance) -> Result<(), InstantiateError> {
         if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
             instance
                 .call(INITIALIZE, &[])
@@ -268,17 +351,22 @@ impl Inner {
                     }))
                 })?;
         }
-        Ok(instance)
+        Ok(())
     }
 
-    /// One of the concurrent strands of a pump.
-    async fn work(&self) -> Result<(), CallError> {
+    /// One of the concurrent strands of a pump, until one of them has failed.
+    async fn work(&self, pump: &PumpState) {
         loop {
             self.group.ready().wait().await;
-            if self.group.ready().is_ended() {
-                return Ok(());
+            if self.group.ready().is_ended() || pump.has_failed() {
+                self.group.ready().pass_on();
+                return;
             }
-            self.run_next().await?;
+            pump.enter();
+            let result = self.run_next().await;
+            pump.leave(result.err());
+            // Callbacks that cause each other would otherwise hold the thread between them.
+            yield_now().await;
         }
     }
 
@@ -286,6 +374,7 @@ impl Inner {
     async fn run_next(&self) -> Result<bool, CallError> {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are merged into it.
+        let pass_on = PassOn(self.group.ready());
         let mut lease = self.callbacks().lease(self, abi::RECV).await?;
         let (memory, state) = lease.instance().memory_and_state();
         let callback = match state.abi().next_callback(memory) {
@@ -300,11 +389,11 @@ impl Inner {
                 return Ok(true);
             }
         };
-        let (id, value) = (callback.id().to_owned(), callback.value());
+        drop(pass_on);
         let cause = match lease.call(abi::RECV, &[]).await {
             Ok(_) => {
                 let (memory, state) = lease.instance().memory_and_state();
-                let report = state.abi().finish(memory, callback);
+                let report = state.abi().finish(memory, &callback);
                 lease.give_back();
                 match report {
                     Ok(None) => return Ok(true),
@@ -314,10 +403,11 @@ impl Inner {
             }
             Err(error) => {
                 lease.lose(&error);
-                drop(callback);
                 CallbackErrorCause::Call(error)
             }
         };
+        let (id, value) = (callback.id().to_owned(), callback.value());
+        drop(callback);
         (self.on_callback_error)(CallbackError { id, value, cause });
         Ok(true)
     }

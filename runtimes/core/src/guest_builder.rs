@@ -84,6 +84,16 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Gives every instance of a pool a WASI context of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Wasi;
+    ///
+    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// builder.pool(4, 2).wasi_with(|| Ok(Wasi::builder().args(["worker"]).build()?))
+    /// # }
+    /// ```
     pub fn wasi_with(
         mut self,
         make: impl Fn() -> Result<Wasi, HostError> + Send + Sync + 'static,
@@ -162,7 +172,7 @@ impl<'a> GuestBuilder<'a> {
 
     /// Gives the guest up to `calls` instances for calls and up to `callbacks` more for callbacks,
     /// so that callbacks cannot starve calls. Instances are made when they are needed, and made
-    /// anew when one is lost. They share watch ids but no memory: a guest that keeps state in its
+    /// anew when one is lost; at most 4096 of either. They share watch ids but no memory: a guest that keeps state in its
     /// memory wants none of this.
     pub fn pool(mut self, calls: u32, callbacks: u32) -> Self {
         self.pool = Some((calls, callbacks));
@@ -199,8 +209,15 @@ impl<'a> GuestBuilder<'a> {
         }
         let (calls, callbacks) = match self.pool {
             None => (Pool::single(), None),
-            Some((0, _) | (_, 0)) => return Err(InstantiateError::EmptyPool),
-            Some((calls, callbacks)) => (Pool::renewable(calls), Some(Pool::renewable(callbacks))),
+            Some((calls, callbacks)) => {
+                let sizes = 1..=Pool::MAX_SIZE;
+                if !sizes.contains(&calls) || !sizes.contains(&callbacks) {
+                    return Err(InstantiateError::PoolSize {
+                        max: Pool::MAX_SIZE,
+                    });
+                }
+                (Pool::renewable(calls), Some(Pool::renewable(callbacks)))
+            }
         };
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let imports = imports::resolve(&info, self.functions, has_wasi)?;
@@ -209,11 +226,10 @@ impl<'a> GuestBuilder<'a> {
             .iter()
             .any(|import| import.module == abi::MODULE);
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
-        let group = Group::new(self.bus.clone(), self.limits.max_watches());
+        let group = Group::new(self.bus.clone(), self.limits);
         let inner = Inner {
             info,
             linked,
-            limits: self.limits,
             group,
             wasi: self.wasi,
             uses_abi,

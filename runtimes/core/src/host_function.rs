@@ -1,14 +1,16 @@
 //! Functions that an embedder gives to its guests.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
 use crate::abi::{AbiError, GuestAbi};
 use crate::error::HostTrap;
-use crate::val::{FuncType, Scalars, Val};
+use crate::val::{FuncType, Scalars, TypeList, Val};
 
 /// Any error a host function may end with. The guest traps; the error reaches the caller as the
 /// source of [`CallError::HostFunction`](crate::CallError::HostFunction).
@@ -145,12 +147,71 @@ impl HostFunction {
         &self.ty
     }
 
-    /// What the guest's call ends with when this function failed: a backend passes it through its
-    /// engine and gives it back as [`Failure::Host`](crate::Failure::Host).
-    ///
-    /// An error that is an [`Exit`] ends the guest as `proc_exit` does.
+    /// Whether the function may wait, so that it has to be called with
+    /// [`call_async`](Self::call_async).
     #[must_use]
-    pub fn trap(&self, error: HostError) -> HostTrap {
+    pub fn is_async(&self) -> bool {
+        matches!(self.body, HostFunctionBody::Async(_))
+    }
+
+    /// Calls a function that returns at once, for a backend. The results are of its signature.
+    ///
+    /// A panic of the function is caught here: not every engine can be unwound through.
+    ///
+    /// # Errors
+    ///
+    /// The [`HostTrap`] that the guest's call ends with: the backend passes it through its engine and
+    /// gives it back as [`Failure::Host`](crate::Failure::Host). An error of the function that is an
+    /// [`Exit`] ends the guest as `proc_exit` does.
+    pub fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostTrap> {
+        let HostFunctionBody::Sync(body) = &self.body else {
+            return Err(self.trap("it may wait, and was called as one that may not".into()));
+        };
+        let results = no_unwind(&self.full_name(), || body.call(cx, args))?;
+        self.checked(results)
+    }
+
+    /// Calls a function of either kind, for a backend.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the function's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    pub async fn call_async(
+        &self,
+        cx: &mut dyn HostCx,
+        args: &[Val],
+    ) -> Result<Vec<Val>, HostTrap> {
+        let HostFunctionBody::Async(body) = &self.body else {
+            return self.call(cx, args);
+        };
+        match AssertUnwindSafe(async { body.call(cx, args).await })
+            .catch_unwind()
+            .await
+        {
+            Ok(results) => self.checked(results),
+            Err(panic) => Err(panicked(&self.full_name(), &*panic)),
+        }
+    }
+
+    fn checked(&self, results: Result<Vec<Val>, HostError>) -> Result<Vec<Val>, HostTrap> {
+        let results = results.map_err(|error| self.trap(error))?;
+        if results
+            .iter()
+            .map(Val::ty)
+            .eq(self.ty.results().iter().copied())
+        {
+            return Ok(results);
+        }
+        let types: Vec<_> = results.iter().map(Val::ty).collect();
+        let message = format!("it is {} but returned {}", self.ty, TypeList(&types));
+        Err(self.trap(message.into()))
+    }
+
+    fn trap(&self, error: HostError) -> HostTrap {
         let error = match error.downcast::<Exit>() {
             Ok(exit) => return HostTrap::Exit(*exit),
             Err(error) => error,
@@ -158,7 +219,7 @@ impl HostFunction {
         match error.downcast::<AbiError>() {
             Ok(error) => HostTrap::Abi(*error),
             Err(source) => HostTrap::Function {
-                function: format!("{}.{}", self.module, self.name),
+                function: self.full_name(),
                 source,
             },
         }
@@ -170,12 +231,6 @@ impl HostFunction {
     pub fn in_start(&self) -> HostTrap {
         self.trap("it may wait, and a start section cannot: call it from an export".into())
     }
-
-    /// How it runs.
-    #[must_use]
-    pub fn body(&self) -> &HostFunctionBody {
-        &self.body
-    }
 }
 
 impl fmt::Debug for HostFunction {
@@ -185,6 +240,27 @@ impl fmt::Debug for HostFunction {
             "{}.{}: {} ({:?})",
             self.module, self.name, self.ty, self.body
         )
+    }
+}
+
+/// Runs code of an embedder on behalf of a guest's call of `function`, for a backend. A panic ends the
+/// guest's call and no more: not every engine can be unwound through.
+///
+/// # Errors
+///
+/// The [`HostTrap`] that the guest's call ends with.
+pub fn no_unwind<R>(function: &str, f: impl FnOnce() -> R) -> Result<R, HostTrap> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panicked(function, &*panic))
+}
+
+fn panicked(function: &str, panic: &(dyn Any + Send)) -> HostTrap {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    HostTrap::Function {
+        function: function.to_owned(),
+        source: format!("it panicked: {}", text.unwrap_or("(no text)")).into(),
     }
 }
 

@@ -9,7 +9,7 @@ use rangewatch_wasi as wasi;
 use crate::abi;
 use crate::error::InstantiateError;
 use crate::host_function::{AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody};
-use crate::module::{ExternType, ModuleInfo};
+use crate::module::{ExternType, Import, ModuleInfo};
 use crate::runtime::Imports;
 use crate::val::{FuncType, Val, ValType};
 
@@ -60,7 +60,7 @@ pub(crate) fn resolve(
         match provided.get(&(module, name)) {
             None => {
                 let import = Box::new(import.clone());
-                let hint = hint(&import.module, &import.name, has_wasi);
+                let hint = hint(&import, has_wasi);
                 return Err(InstantiateError::UnknownImport { import, hint });
             }
             Some(ty) if import.ty != ExternType::Func(ty.clone()) => {
@@ -128,8 +128,12 @@ fn wasi_type(function: &wasi::FunctionSignature) -> FuncType {
     FuncType::new(params, results)
 }
 
-fn hint(module: &str, name: &str, has_wasi: bool) -> &'static str {
-    if module == abi::LATER_MODULE || (module == abi::MODULE && name == abi::LATER_IMPORT) {
+fn hint(import: &Import, has_wasi: bool) -> &'static str {
+    let (module, name) = (import.module.as_str(), import.name.as_str());
+    if !matches!(import.ty, ExternType::Func(_)) {
+        "only functions are provided: let the module define and export it \
+         (a memory: link without `--import-memory`)"
+    } else if module == abi::LATER_MODULE || (module == abi::MODULE && name == abi::LATER_IMPORT) {
         "the guest was built for a later generation of the range-watch ABI; \
          build it with the SDK of generation 1"
     } else if module == abi::MODULE {

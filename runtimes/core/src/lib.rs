@@ -25,6 +25,7 @@ mod ready;
 mod runtime;
 mod val;
 mod watch;
+mod yield_now;
 
 pub use async_trait::async_trait;
 pub use callback_error::{CallbackError, CallbackErrorCause};
@@ -34,8 +35,10 @@ pub use guest::{Guest, Pump};
 pub use guest_builder::GuestBuilder;
 pub use host_function::{
     AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody, SyncHostFunction,
+    no_unwind,
 };
 pub use limits::Limits;
 pub use module::{ExternType, Import, Module, ModuleInfo};
 pub use runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use val::{FuncType, Scalar, Scalars, Val, ValType};
+pub use yield_now::yield_now;

@@ -12,6 +12,8 @@ pub struct Limits {
     memory_bytes: usize,
     table_elements: usize,
     watches: usize,
+    watch_bytes: usize,
+    flush_bytes: usize,
 }
 
 impl Limits {
@@ -23,6 +25,14 @@ impl Limits {
     pub const DEFAULT_MEMORY_BYTES: usize = 256 << 20;
     /// Elements per table unless set. A table element costs the host 8 to 16 bytes.
     pub const DEFAULT_TABLE_ELEMENTS: usize = 1 << 20;
+    /// Tables of one instance. Each may hold [`table_elements`](Self::table_elements).
+    pub const MAX_TABLES: usize = 4;
+    /// Bytes of one flush unless set: 1 MiB, where the SDKs use buffers of 16 KiB. A guest could
+    /// otherwise have the host copy all of its memory at every emit, as keys of no bytes 16 times
+    /// over.
+    pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
+    /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
+    pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
     /// Watches of one guest unless set. Each costs the host some hundred bytes and its id.
     pub const DEFAULT_WATCHES: usize = 100_000;
 
@@ -67,6 +77,20 @@ impl Limits {
         self
     }
 
+    /// Bytes that the ids and ranges of all watches may have together.
+    #[must_use]
+    pub fn watch_bytes(mut self, bytes: usize) -> Self {
+        self.watch_bytes = bytes;
+        self
+    }
+
+    /// Bytes of keys, with their lengths, that one flush may hold. A larger one traps.
+    #[must_use]
+    pub fn flush_bytes(mut self, bytes: usize) -> Self {
+        self.flush_bytes = bytes;
+        self
+    }
+
     /// The bound on the fuel of one call, if any.
     #[must_use]
     pub fn max_fuel_per_call(&self) -> Option<u64> {
@@ -97,6 +121,18 @@ impl Limits {
         self.table_elements
     }
 
+    /// The bound on the bytes of all watches.
+    #[must_use]
+    pub fn max_watch_bytes(&self) -> usize {
+        self.watch_bytes
+    }
+
+    /// The bound on the bytes of one flush.
+    #[must_use]
+    pub fn max_flush_bytes(&self) -> usize {
+        self.flush_bytes
+    }
+
     /// The bound on watches.
     #[must_use]
     pub fn max_watches(&self) -> usize {
@@ -112,6 +148,8 @@ impl Default for Limits {
             memory_bytes: Self::DEFAULT_MEMORY_BYTES,
             table_elements: Self::DEFAULT_TABLE_ELEMENTS,
             watches: Self::DEFAULT_WATCHES,
+            watch_bytes: Self::DEFAULT_WATCH_BYTES,
+            flush_bytes: Self::DEFAULT_FLUSH_BYTES,
         }
     }
 }

@@ -123,6 +123,12 @@ impl ModuleInfo {
                 starts_with: wasm.iter().copied().take(8).collect(),
             });
         }
+        if wasm
+            .get(4..8)
+            .is_some_and(|version| version != [1, 0, 0, 0])
+        {
+            return Err(LoadError::NotCore);
+        }
         let types = Validator::new_with_features(PROFILE).validate_all(wasm)?;
         let types = types.as_ref();
         let mut info = Self::default();

@@ -20,6 +20,9 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Each place of a pool costs its pump a future, and each instance a memory.
+    pub(crate) const MAX_SIZE: u32 = 4096;
+
     /// Room for one instance, which [`add_idle`](Self::add_idle) brings.
     pub(crate) fn single() -> Self {
         Self::new(1, false)
@@ -86,11 +89,12 @@ impl Pool {
 
     /// Waits until no instance is lent, and drops them all.
     pub(crate) async fn close(&self) {
+        // Closed already: somebody else has waited.
         if let Ok(all) = self.permits.acquire_many(self.size).await {
             all.forget();
+            self.permits.close();
+            self.idle.lock().clear();
         }
-        self.permits.close();
-        self.idle.lock().clear();
     }
 }
 

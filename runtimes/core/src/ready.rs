@@ -33,15 +33,7 @@ impl Ready {
     }
 
     pub(crate) fn pop(&self) -> Option<Arc<Watch>> {
-        let (watch, more) = {
-            let mut list = self.list.lock();
-            (list.pop_front(), !list.is_empty())
-        };
-        if more {
-            // One permit may stand for several pushes: whoever takes one passes on the rest.
-            self.notify.notify_one();
-        }
-        watch
+        self.list.lock().pop_front()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -64,7 +56,16 @@ impl Ready {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Waits until there is something to pop, or the end has come.
+    /// Wakes somebody if there is something to pop: one permit may stand for several pushes, and who
+    /// took it may pop one, or none because its future was dropped or it found no instance.
+    pub(crate) fn pass_on(&self) {
+        if !self.is_empty() {
+            self.notify.notify_one();
+        }
+    }
+
+    /// Waits until there is something to pop, or the end has come. The caller then pops, or
+    /// [passes on](Self::pass_on).
     pub(crate) async fn wait(&self) {
         loop {
             let notified = self.notify.notified();

@@ -63,6 +63,26 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     }
 }
 
+macro_rules! forward {
+    ($($pointer:ident)*) => {$(
+        #[async_trait]
+        impl<R: Runtime + ?Sized> Runtime for $pointer<R> {
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+
+            async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
+                (**self).compile(wasm).await
+            }
+
+            async fn load(&self, wasm: &[u8]) -> Result<Module, LoadError> {
+                (**self).load(wasm).await
+            }
+        }
+    )*};
+}
+forward!(Arc Box);
+
 /// A module as an engine holds it.
 pub trait Compiled: Send + Sync {
     /// The name of the runtime that compiled it.

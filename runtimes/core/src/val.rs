@@ -33,19 +33,6 @@ impl Val {
             Self::F64(_) => ValType::F64,
         }
     }
-
-    /// The zero of a type: what a result slot holds before a call fills it. `None` for a type
-    /// that does not cross.
-    #[must_use]
-    pub const fn zero(ty: ValType) -> Option<Self> {
-        match ty {
-            ValType::I32 => Some(Self::I32(0)),
-            ValType::I64 => Some(Self::I64(0)),
-            ValType::F32 => Some(Self::F32(0.0)),
-            ValType::F64 => Some(Self::F64(0.0)),
-            ValType::Other => None,
-        }
-    }
 }
 
 /// The type of a [`Val`].
@@ -166,6 +153,12 @@ macro_rules! scalar {
                     Val::$variant(inner) => Some(inner as Self),
                     _ => None,
                 }
+            }
+        }
+
+        impl From<$rust> for Val {
+            fn from(scalar: $rust) -> Self {
+                scalar.into_val()
             }
         }
     )*};

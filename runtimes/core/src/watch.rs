@@ -183,8 +183,8 @@ impl Drop for Running {
             slot.running = false;
             std::mem::take(&mut slot.stopping)
         };
+        self.watch.enqueue();
         // Dropping a sender resolves its receiver.
         drop(stopping);
-        self.watch.enqueue();
     }
 }

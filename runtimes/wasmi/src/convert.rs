@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
-use wasmi::errors::HostError;
+use wasmi::errors::{ErrorKind, HostError, InstantiationError};
 use wasmi::{Error, F32, F64, TrapCode};
 
 /// A [`HostTrap`] as an error of wasmi.
@@ -40,9 +40,16 @@ pub(crate) fn failure(error: Error) -> Failure {
         }
         unreachable!("the error was of this type a line ago");
     }
-    match error.as_trap_code() {
-        Some(code) => Failure::Trap {
-            kind: trap_kind(code),
+    let kind = match error.kind() {
+        // To wasmi an error of its own; a trap by the specification, and to other engines.
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+            Some(TrapKind::TableOutOfBounds)
+        }
+        _ => error.as_trap_code().map(trap_kind),
+    };
+    match kind {
+        Some(kind) => Failure::Trap {
+            kind,
             source: error.into(),
         },
         None => Failure::Engine(error.into()),

@@ -1,13 +1,11 @@
 //! An instance, and how its calls are suspended and resumed.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::task::Poll;
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Failure, GuestState, HostCx, HostFunction, HostFunctionBody, Instance, Limits, TrapKind, Val,
+    Failure, GuestState, HostCx, HostFunction, Instance, Limits, TrapKind, Val,
 };
 use wasmi::errors::HostError;
 use wasmi::{Caller, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits, TrapCode};
@@ -121,13 +119,10 @@ impl WasmiInstance {
     /// Awaits the host function that a call was suspended for.
     async fn host_call(&mut self, suspend: &Suspend) -> Result<Vec<wasmi::Val>, Failure> {
         let function = &self.functions[suspend.function];
-        let HostFunctionBody::Async(body) = function.body() else {
-            return Err(Failure::Engine(suspend.to_string().into()));
-        };
-        let values = body
-            .call(&mut Cx(&mut self.store), &suspend.args)
+        let values = function
+            .call_async(&mut Cx(&mut self.store), &suspend.args)
             .await
-            .map_err(|error| Failure::Host(function.trap(error)))?;
+            .map_err(Failure::Host)?;
         Ok(values.iter().map(to_wasmi).collect())
     }
 }
@@ -154,15 +149,23 @@ impl Instance for WasmiInstance {
             .collect();
         let mut fuel = Fuel::new(self.limits.as_ref());
         fuel.grant(&mut self.store, 0)?;
-        let mut call = func
-            .call_resumable(&mut self.store, &args, &mut results)
-            .map_err(failure)?;
+        let mut call = match func.call_resumable(&mut self.store, &args, &mut results) {
+            Ok(call) => call,
+            Err(error) => {
+                // The export is the host function itself, an import that the guest passes on: there
+                // is no frame to resume.
+                let Some(suspend) = error.downcast_ref::<Suspend>() else {
+                    return Err(failure(error));
+                };
+                return Ok(vals(&self.host_call(suspend).await?));
+            }
+        };
         loop {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),
                 ResumableCall::OutOfFuel(call) => {
                     fuel.grant(&mut self.store, call.required_fuel())?;
-                    yield_now().await;
+                    rangewatch_runtime::yield_now().await;
                     call.resume(&mut self.store, &mut results)
                         .map_err(failure)?
                 }
@@ -214,17 +217,4 @@ impl Fuel {
         self.left -= grant;
         store.set_fuel(grant).map_err(failure)
     }
-}
-
-/// Lets other tasks of the executor run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

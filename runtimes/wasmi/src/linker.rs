@@ -1,7 +1,7 @@
 //! The functions of the ABI and of WASI, linked into anybody's linker.
 
-use rangewatch_runtime::HostTrap;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
+use rangewatch_runtime::{HostTrap, no_unwind};
 use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
 use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store};
 
@@ -47,7 +47,7 @@ pub fn add_to_linker<T: 'static>(
     linker.func_wrap(abi::MODULE, abi::STOP, move |mut caller: Caller<'_, T>| {
         let (memory, abi) = split(&mut caller, exported_memory, get);
         // Nothing to wait for: the one instance of the group is the one that calls.
-        abi.stop(memory).map(drop).map_err(abi_trap)
+        abi_call(abi::STOP, || abi.stop(memory).map(drop))
     })?;
     Ok(())
 }
@@ -111,11 +111,10 @@ pub fn deliver<T: 'static>(
         let Some(callback) = callback.map_err(|error| Error::new(error.to_string()))? else {
             return Ok(n_callbacks);
         };
-        let id = callback.id().to_owned();
         recv.call(&mut *store, ())?;
         let (bytes, data) = memory_and_data(&mut *store, memory);
-        if let Some(text) = get(data).finish(bytes, callback).map_err(abi_trap)? {
-            report(&id, text);
+        if let Some(text) = get(data).finish(bytes, &callback).map_err(abi_trap)? {
+            report(callback.id(), text);
         }
         n_callbacks += 1;
     }
@@ -136,7 +135,7 @@ pub(crate) fn link_abi<T: 'static>(
         abi::RESERVE,
         move |mut caller: Caller<'_, T>| {
             let (memory, abi) = split(&mut caller, memory, get);
-            abi.reserve(memory).map_err(abi_trap)
+            abi_call(abi::RESERVE, || abi.reserve(memory))
         },
     )?;
     linker.func_wrap(abi::MODULE, abi::OPEN, move |mut caller: Caller<'_, T>| {
@@ -163,9 +162,10 @@ pub(crate) fn link_wasi<T: 'static>(
             linker.func_wrap(
                 wasi::MODULE,
                 stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> i32 {
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
                     let (memory, wasi) = split(&mut caller, memory, get);
-                    Errno::encode(preview1::$name(wasi, memory $(, $arg)*))
+                    no_unwind(stringify!($name), || Errno::encode(preview1::$name(wasi, memory $(, $arg)*)))
+                        .map_err(trap)
                 },
             )?;
         };
@@ -175,7 +175,8 @@ pub(crate) fn link_wasi<T: 'static>(
                 stringify!($name),
                 move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
                     let (memory, wasi) = split(&mut caller, memory, get);
-                    Err(trap(HostTrap::Exit(preview1::$name(wasi, memory $(, $arg)*))))
+                    let exit = no_unwind(stringify!($name), || preview1::$name(wasi, memory $(, $arg)*));
+                    Err(trap(exit.map_or_else(|panic| panic, HostTrap::Exit)))
                 },
             )?;
         };
@@ -230,4 +231,9 @@ pub(crate) fn memory_and_data<C: DataMut>(
 
 fn abi_trap(error: AbiError) -> Error {
     trap(HostTrap::Abi(error))
+}
+
+/// One function of the ABI.
+fn abi_call(function: &str, f: impl FnOnce() -> Result<(), AbiError>) -> Result<(), Error> {
+    no_unwind(function, f).map_err(trap)?.map_err(abi_trap)
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostFunctionBody, Imports, Instance, Limits,
-    Linked, Runtime,
+    Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
 use wasmi::{
     Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
@@ -20,6 +19,9 @@ use crate::linker::{link_abi, link_wasi};
 /// recurse as deep as a compiled engine lets them still have far to go; its stack is on the heap
 /// and bounded in bytes besides.
 const MAX_RECURSION_DEPTH: usize = 16_384;
+
+/// Bytes that the values of all frames of one call may take: 512 for each frame.
+const MAX_STACK_BYTES: usize = 512 * MAX_RECURSION_DEPTH;
 
 /// wasmi as a [`Runtime`].
 ///
@@ -57,7 +59,8 @@ impl Wasmi {
             // A call into a function that is translated lazily could not be resumed.
             .compilation_mode(CompilationMode::Eager)
             .consume_fuel(is_metered)
-            .set_max_recursion_depth(MAX_RECURSION_DEPTH);
+            .set_max_recursion_depth(MAX_RECURSION_DEPTH)
+            .set_max_stack_height(MAX_STACK_BYTES);
         Self {
             engine: Engine::new(&config),
             is_metered,
@@ -127,28 +130,25 @@ impl Compiled for WasmiModule {
         for (index, function) in imports.functions().iter().enumerate() {
             let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
             let (module, name) = (function.module(), function.name());
-            match function.body().clone() {
-                HostFunctionBody::Sync(body) => {
-                    let function = function.clone();
-                    linker.func_new(module, name, ty, move |caller, params, results| {
-                        let values = body
-                            .call(&mut Cx(caller), &vals(params))
-                            .map_err(|error| trap(function.trap(error)))?;
-                        for (result, value) in results.iter_mut().zip(&values) {
-                            *result = to_wasmi(value);
-                        }
-                        Ok(())
-                    })?
-                }
-                HostFunctionBody::Async(_) => {
-                    linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
-                        Err(Error::host(Suspend {
-                            function: index,
-                            args: vals(params),
-                        }))
-                    })?
-                }
-            };
+            if function.is_async() {
+                linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
+                    Err(Error::host(Suspend {
+                        function: index,
+                        args: vals(params),
+                    }))
+                })?;
+            } else {
+                let function = function.clone();
+                linker.func_new(module, name, ty, move |caller, params, results| {
+                    let values = function
+                        .call(&mut Cx(caller), &vals(params))
+                        .map_err(trap)?;
+                    for (result, value) in results.iter_mut().zip(&values) {
+                        *result = to_wasmi(value);
+                    }
+                    Ok(())
+                })?;
+            }
         }
         Ok(Arc::new(WasmiLinked {
             module: self.module.clone(),
@@ -176,6 +176,7 @@ impl Linked for WasmiLinked {
         let bounds = StoreLimitsBuilder::new()
             .memory_size(limits.max_memory_bytes())
             .table_elements(limits.max_table_elements())
+            .tables(Limits::MAX_TABLES)
             .build();
         let mut store = Store::new(self.linker.engine(), State::new(guest, bounds));
         store.limiter(State::bounds);

@@ -1,7 +1,7 @@
 //! The functions of the ABI and of WASI, linked into anybody's linker.
 
-use rangewatch_runtime::HostTrap;
 use rangewatch_runtime::abi::{self, AbiError, Callback, GuestAbi};
+use rangewatch_runtime::{HostTrap, no_unwind};
 use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
 use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
 
@@ -45,7 +45,7 @@ pub fn add_to_linker<T: 'static>(
     linker.func_wrap(abi::MODULE, abi::STOP, move |mut caller: Caller<'_, T>| {
         let (memory, abi) = split(&mut caller, exported_memory, get);
         // Nothing to wait for: the one instance of the group is the one that calls.
-        abi.stop(memory).map(drop).map_err(abi_trap)
+        abi_call(abi::STOP, || abi.stop(memory).map(drop))
     })?;
     Ok(())
 }
@@ -193,10 +193,9 @@ fn finish<T>(
     callback: Callback,
     report: &mut impl FnMut(&[u8], String),
 ) -> Result<()> {
-    let id = callback.id().to_owned();
     let (memory, data) = memory_and_data(store, memory);
-    if let Some(text) = get(data).finish(memory, callback).map_err(abi_trap)? {
-        report(&id, text);
+    if let Some(text) = get(data).finish(memory, &callback).map_err(abi_trap)? {
+        report(callback.id(), text);
     }
     Ok(())
 }
@@ -216,7 +215,7 @@ pub(crate) fn link_abi<T: 'static>(
         abi::RESERVE,
         move |mut caller: Caller<'_, T>| {
             let (memory, abi) = split(&mut caller, memory, get);
-            abi.reserve(memory).map_err(abi_trap)
+            abi_call(abi::RESERVE, || abi.reserve(memory))
         },
     )?;
     linker.func_wrap(abi::MODULE, abi::OPEN, move |mut caller: Caller<'_, T>| {
@@ -243,9 +242,10 @@ pub(crate) fn link_wasi<T: 'static>(
             linker.func_wrap(
                 wasi::MODULE,
                 stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> i32 {
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
                     let (memory, wasi) = split(&mut caller, memory, get);
-                    Errno::encode(preview1::$name(wasi, memory $(, $arg)*))
+                    no_unwind(stringify!($name), || Errno::encode(preview1::$name(wasi, memory $(, $arg)*)))
+                        .map_err(wasmtime::Error::from)
                 },
             )?;
         };
@@ -255,7 +255,8 @@ pub(crate) fn link_wasi<T: 'static>(
                 stringify!($name),
                 move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
                     let (memory, wasi) = split(&mut caller, memory, get);
-                    Err(HostTrap::Exit(preview1::$name(wasi, memory $(, $arg)*)).into())
+                    let exit = no_unwind(stringify!($name), || preview1::$name(wasi, memory $(, $arg)*));
+                    Err(exit.map_or_else(|panic| panic, HostTrap::Exit).into())
                 },
             )?;
         };
@@ -310,4 +311,11 @@ pub(crate) fn memory_and_data<C: DataMut>(
 
 fn abi_trap(error: AbiError) -> wasmtime::Error {
     HostTrap::Abi(error).into()
+}
+
+/// One function of the ABI.
+fn abi_call(function: &str, f: impl FnOnce() -> Result<(), AbiError>) -> Result<()> {
+    no_unwind(function, f)
+        .map_err(wasmtime::Error::from)?
+        .map_err(abi_trap)
 }

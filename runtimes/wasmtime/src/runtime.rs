@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostFunctionBody, Imports, Instance, Limits,
-    Linked, Runtime,
+    Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
@@ -121,40 +120,31 @@ impl Compiled for WasmtimeModule {
         for function in imports.functions() {
             let ty = func_type(engine, function.ty()).ok_or("the signature does not cross")?;
             let (module, name) = (function.module(), function.name());
-            let body = function.body().clone();
             let function = function.clone();
-            match body {
-                HostFunctionBody::Sync(body) => {
-                    linker.func_new(module, name, ty, move |caller, params, results| {
-                        let values = body
-                            .call(&mut Cx(caller), &vals(params))
-                            .map_err(|error| function.trap(error))?;
+            if function.is_async() {
+                linker.func_new_async(module, name, ty, move |caller, params, results| {
+                    let function = function.clone();
+                    Box::new(async move {
+                        if !caller.data().is_started() {
+                            return Err(function.in_start().into());
+                        }
+                        let args = vals(params);
+                        let values = function.call_async(&mut Cx(caller), &args).await?;
                         for (result, value) in results.iter_mut().zip(&values) {
                             *result = to_wasmtime(value);
                         }
                         Ok(())
-                    })?
-                }
-                HostFunctionBody::Async(body) => {
-                    linker.func_new_async(module, name, ty, move |caller, params, results| {
-                        let (body, function) = (body.clone(), function.clone());
-                        Box::new(async move {
-                            if !caller.data().is_started() {
-                                return Err(function.in_start().into());
-                            }
-                            let args = vals(params);
-                            let values = body
-                                .call(&mut Cx(caller), &args)
-                                .await
-                                .map_err(|error| function.trap(error))?;
-                            for (result, value) in results.iter_mut().zip(&values) {
-                                *result = to_wasmtime(value);
-                            }
-                            Ok(())
-                        })
-                    })?
-                }
-            };
+                    })
+                })?;
+            } else {
+                linker.func_new(module, name, ty, move |caller, params, results| {
+                    let values = function.call(&mut Cx(caller), &vals(params))?;
+                    for (result, value) in results.iter_mut().zip(&values) {
+                        *result = to_wasmtime(value);
+                    }
+                    Ok(())
+                })?;
+            }
         }
         let instance = linker.instantiate_pre(&self.module)?;
         Ok(Arc::new(WasmtimeLinked {
@@ -179,6 +169,7 @@ impl Linked for WasmtimeLinked {
         let bounds = StoreLimitsBuilder::new()
             .memory_size(limits.max_memory_bytes())
             .table_elements(limits.max_table_elements())
+            .tables(Limits::MAX_TABLES)
             .build();
         let mut store = Store::new(self.instance.module().engine(), State::new(guest, bounds));
         store.limiter(State::bounds);

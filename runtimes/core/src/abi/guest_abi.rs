@@ -30,11 +30,11 @@ pub struct GuestAbi {
 }
 
 impl GuestAbi {
-    /// The ABI of a guest of its own: its watch ids are shared with no other instance. The guest
-    /// may hold [`Limits::DEFAULT_WATCHES`] watches.
+    /// The ABI of a guest of its own: its watch ids are shared with no other instance. Its
+    /// watches and flushes are bounded by [`Limits::default`].
     #[must_use]
     pub fn new(bus: &RangeWatchBus) -> Self {
-        Self::of(Group::new(bus.clone(), Limits::DEFAULT_WATCHES))
+        Self::of(Group::new(bus.clone(), Limits::default()))
     }
 
     /// The ABI of one instance among the several of a group.
@@ -72,6 +72,13 @@ impl GuestAbi {
         if buf.is_empty() {
             return Ok(());
         }
+        let max_bytes = self.group.limits().max_flush_bytes();
+        if buf.len() > max_bytes {
+            return Err(AbiError::FlushTooLarge {
+                bytes: buf.len(),
+                max_bytes,
+            });
+        }
         let keys = Keys::parse(buf)?;
         let value = page.val(memory)?;
         self.group.bus().emit(value, keys).map_err(AbiError::Emit)?;
@@ -98,7 +105,8 @@ impl GuestAbi {
     pub fn open(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
         let page = self.page()?;
         let [id, from, to] = Keys::parse(page.buf(memory)?)?.three()?;
-        let answer = self.group.open(id, selector(from, to));
+        let range_bytes = from.len() + to.len();
+        let answer = self.group.open(id, selector(from, to), range_bytes);
         page.answer(memory, text(answer))
     }
 
@@ -117,6 +125,9 @@ impl GuestAbi {
     }
 
     /// The import [`STOP`](super::STOP): ends a watch and frees its id, at once.
+    ///
+    /// The id may be taken anew at once: by then it is another watch, whose callbacks do not wait for
+    /// the last one of this.
     ///
     /// When a callback of the watch is running on another instance of the group, the returned
     /// future resolves at its end, and the caller of `stop` must not go on before. Inside of any
@@ -179,7 +190,7 @@ impl GuestAbi {
     pub fn finish(
         &mut self,
         memory: &[u8],
-        callback: Callback,
+        callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
         self.in_recv = false;
         let report = self.page().and_then(|page| page.report(memory));

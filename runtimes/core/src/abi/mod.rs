@@ -68,6 +68,16 @@ pub enum AbiError {
         /// The value of `buf_cap`, in bytes.
         cap: u32,
     },
+    /// The guest flushes more than its host lets it.
+    #[error(
+        "the flush has {bytes} bytes but `Limits::flush_bytes` is {max_bytes}: flush in several turns"
+    )]
+    FlushTooLarge {
+        /// What the guest flushes, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
     /// A key is announced with more bytes than are left.
     #[error(
         "the key list is cut short: key {index} at byte {offset} wants more bytes than buf_len holds"

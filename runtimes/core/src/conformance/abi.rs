@@ -415,3 +415,24 @@ pub async fn a_guest_that_cannot_receive_cannot_start(runtime: &dyn Runtime) {
         "{error}"
     );
 }
+
+/// A flush beyond the limit traps and emits nothing; one at the limit is an emit.
+pub async fn a_flush_is_bounded(runtime: &dyn Runtime) {
+    for (n_bytes, is_allowed) in [(6, true), (7, false)] {
+        let bus = RangeWatchBus::new();
+        let raw = RawGuest::on(runtime, &bus, |builder| {
+            builder.limits(Limits::default().flush_bytes(6))
+        })
+        .await;
+        let key = "k".repeat(n_bytes - 2);
+        let result = raw.flush(1, &keys([key.as_str()])).await;
+        assert_eq!(result.is_ok(), is_allowed);
+        assert_eq!(bus.last_seq().is_some(), is_allowed);
+        if let Err(error) = result {
+            assert!(
+                error.to_string().contains("`Limits::flush_bytes` is 6"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_wasi::Exit;
 
 use super::{call, call_err, guest};
-use crate::{CallError, Runtime, Val};
+use crate::{
+    AsyncHostFunction, CallError, FuncType, HostCx, HostError, HostFunction, HostFunctionBody,
+    Runtime, SyncHostFunction, Val, ValType,
+};
 
 /// Closures of several signatures, one of which reads and writes memory.
 pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
@@ -95,4 +99,120 @@ pub async fn a_host_function_can_exit_the_guest(runtime: &dyn Runtime) {
         CallError::Exit { exit, .. } => assert_eq!(exit.code(), 3),
         error => panic!("{error}"),
     }
+}
+
+/// A panic of the embedder's code ends the guest's call with an error that holds its text; the host
+/// goes on, on every engine.
+pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
+    let text = r#"(module
+        (import "env" "at_once" (func $at_once))
+        (import "env" "later" (func $later))
+        (func (export "at_once") call $at_once)
+        (func (export "later") call $later))"#;
+    for export in ["at_once", "later"] {
+        let guest = guest(runtime, text, |builder| {
+            builder
+                .host_function("env", "at_once", |_cx, ()| -> Result<(), HostError> {
+                    panic!("the host slipped")
+                })
+                .host_function_async("env", "later", |_cx, ()| {
+                    Box::pin(async {
+                        super::suspension::pending_once().await;
+                        if true {
+                            panic!("the host slipped");
+                        }
+                        Ok(())
+                    })
+                })
+        })
+        .await;
+        let error = call_err(&guest, export).await;
+        assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
+        assert!(
+            error.to_string().contains("it panicked: the host slipped"),
+            "{error}"
+        );
+        assert!(matches!(
+            call_err(&guest, export).await,
+            CallError::Gone { .. }
+        ));
+    }
+}
+
+/// A host function whose results are not of its signature is an error, never a guess.
+pub async fn results_of_another_signature_are_an_error(runtime: &dyn Runtime) {
+    struct Returns(Vec<Val>);
+    impl SyncHostFunction for Returns {
+        fn call(&self, _cx: &mut dyn HostCx, _args: &[Val]) -> Result<Vec<Val>, HostError> {
+            Ok(self.0.clone())
+        }
+    }
+    impl AsyncHostFunction for Returns {
+        fn call<'a>(
+            &'a self,
+            _cx: &'a mut dyn HostCx,
+            _args: &'a [Val],
+        ) -> BoxFuture<'a, Result<Vec<Val>, HostError>> {
+            Box::pin(async { Ok(self.0.clone()) })
+        }
+    }
+    let text = r#"(module
+        (import "env" "f" (func $f (result i32 i64)))
+        (func (export "go") (result i32 i64) call $f))"#;
+    let cases = [
+        (vec![], false),
+        (vec![Val::I32(1)], false),
+        (vec![Val::I64(1), Val::F32(1.5)], false),
+        (vec![Val::I32(1), Val::I64(2), Val::I32(3)], false),
+        (vec![Val::I32(1), Val::I64(2)], true),
+    ];
+    for (results, is_right) in cases {
+        let bodies = [
+            HostFunctionBody::Sync(Arc::new(Returns(results.clone()))),
+            HostFunctionBody::Async(Arc::new(Returns(results.clone()))),
+        ];
+        for body in bodies {
+            let ty = FuncType::new([], [ValType::I32, ValType::I64]);
+            let function = HostFunction::new("env", "f", ty, body);
+            let guest = guest(runtime, text, |builder| {
+                builder.host_function_object(function)
+            })
+            .await;
+            match guest.call("go", &[]).await {
+                Ok(same) => assert!(is_right && same == results, "{same:?}"),
+                Err(error) => {
+                    assert!(!is_right, "{error}");
+                    assert!(
+                        error.to_string().contains("it is () -> (i32, i64) but"),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A guest may export what it imports; a function that waits does so then, too.
+pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
+    let guest = guest(
+        runtime,
+        r#"(module
+            (import "env" "at_once" (func $at_once (param i32) (result i32)))
+            (import "env" "later" (func $later (param i32) (result i32)))
+            (export "at_once" (func $at_once))
+            (export "later" (func $later)))"#,
+        |builder| {
+            builder
+                .host_function("env", "at_once", |_cx, n: i32| Ok(n + 1))
+                .host_function_async("env", "later", |_cx, n: i32| {
+                    Box::pin(async move {
+                        super::suspension::pending_once().await;
+                        Ok(n + 2)
+                    })
+                })
+        },
+    )
+    .await;
+    assert_eq!(call(&guest, "at_once", &[Val::I32(1)]).await, [Val::I32(2)]);
+    assert_eq!(call(&guest, "later", &[Val::I32(1)]).await, [Val::I32(3)]);
 }

@@ -66,11 +66,12 @@ pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
         let error = runtime.load(bytes).await.expect_err("no wasm");
         assert!(matches!(error, LoadError::NotWasm { .. }), "{error}");
     }
-    for bytes in [
-        &b"\0asm"[..],
-        b"\0asm\x0d\0\x01\0",
-        b"\0asm\x01\0\0\0\x01\xff",
-    ] {
+    let error = runtime
+        .load(b"\0asm\x0d\0\x01\0")
+        .await
+        .expect_err("a component");
+    assert!(matches!(error, LoadError::NotCore), "{error}");
+    for bytes in [&b"\0asm"[..], b"\0asm\x01\0\0\0\x01\xff"] {
         let error = runtime.load(bytes).await.expect_err("no module");
         assert!(matches!(error, LoadError::Invalid(_)), "{error}");
     }
@@ -91,7 +92,7 @@ pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
         ),
         (
             "(module (import \"env\" \"memory\" (memory 1)))",
-            "host_function",
+            "only functions",
         ),
         (
             "(module (import \"pantopic/wazero-range-watch\" \"__range_watch_fly\" (func)))",

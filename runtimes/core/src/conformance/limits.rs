@@ -38,6 +38,18 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
     assert!(matches!(error, InstantiateError::Engine(_)), "{error}");
 }
 
+/// An instance has few tables, so that their number does not get around the limit on each.
+pub async fn tables_are_few(runtime: &dyn Runtime) {
+    for (n_tables, is_allowed) in [(Limits::MAX_TABLES, true), (Limits::MAX_TABLES + 1, false)] {
+        let tables = "(table 1 funcref)".repeat(n_tables);
+        let module = load(runtime, &format!("(module {tables})")).await;
+        let guest = Guest::builder(&module, &RangeWatchBus::new())
+            .instantiate()
+            .await;
+        assert_eq!(guest.is_ok(), is_allowed, "{n_tables} tables");
+    }
+}
+
 /// A loop without an end burns its fuel and traps; each call has the whole of it.
 pub async fn fuel_ends_a_loop(runtime: &dyn Runtime) {
     let text = r#"(module
@@ -76,6 +88,21 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
             .await
     };
     assert!(start("nop").await.is_ok());
+    let segment = load(
+        runtime,
+        "(module (table 1 funcref) (func $f) (elem (i32.const 1) $f))",
+    )
+    .await;
+    match Guest::builder(&segment, &RangeWatchBus::new())
+        .instantiate()
+        .await
+    {
+        Err(InstantiateError::Start(error)) => match *error {
+            CallError::Trap { kind, .. } => assert_eq!(kind, TrapKind::TableOutOfBounds),
+            error => panic!("{error}"),
+        },
+        other => panic!("{other:?}"),
+    }
     for (body, expected) in [
         ("(loop br 0)", TrapKind::OutOfFuel),
         ("unreachable", TrapKind::Unreachable),

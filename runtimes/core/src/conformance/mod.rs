@@ -64,6 +64,9 @@ groups! {
         host_functions_see_values_and_memory,
         a_host_error_is_the_source_of_the_call_error,
         a_host_function_can_exit_the_guest,
+        g30_a_panic_of_a_host_function_is_an_error,
+        results_of_another_signature_are_an_error,
+        an_import_that_is_exported_can_be_called,
     }
     imports {
         the_profile_ends_where_engines_differ,
@@ -73,6 +76,7 @@ groups! {
     }
     limits {
         memory_is_bounded,
+        tables_are_few,
         fuel_ends_a_loop,
         a_start_section_is_bounded_and_cannot_wait,
         a_fuel_limit_needs_a_meter,
@@ -106,6 +110,7 @@ groups! {
         ids_are_of_one_guest,
         a_closed_bus_refuses_emits_and_watches,
         watches_are_limited,
+        a_flush_is_bounded,
         a_guest_that_cannot_receive_cannot_start,
     }
     pools {
@@ -116,6 +121,9 @@ groups! {
         a_pool_replaces_what_it_loses,
         a_pump_ends_with_its_guest,
         close_waits_for_the_running_recv,
+        g12_a_dropped_pump_passes_its_wake_up_on,
+        g33_a_pump_yields_between_callbacks,
+        a_pump_that_fails_lets_running_callbacks_end,
     };
 }
 

@@ -167,7 +167,7 @@ pub async fn a_pool_replaces_what_it_loses(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let error = Guest::builder(&module, &bus).pool(0, 1).instantiate().await;
     assert!(
-        matches!(error, Err(InstantiateError::EmptyPool)),
+        matches!(error, Err(InstantiateError::PoolSize { .. })),
         "{error:?}"
     );
 }
@@ -212,4 +212,115 @@ pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     assert_eq!(log.try_recv().expect("the host's emit").value(), 1);
     assert_eq!(log.try_recv().expect("w ran to its end").value(), 2);
     assert_eq!(bus.n_subscriptions(), 1, "only ours is left");
+}
+
+/// A pump that was woken, and is dropped before it has an instance, leaves its wake-up to another.
+pub async fn g12_a_dropped_pump_passes_its_wake_up_on(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "b", "c").await;
+    assert_eq!(
+        raw.drive().await,
+        [""; 0],
+        "both have been looked at and are quiet"
+    );
+    let (step, _there, release) = gate();
+    raw.plan([step]);
+    let (n_wakes, waker) = counting_waker();
+    let mut first = raw.guest.pump();
+    let mut second = raw.guest.pump();
+    let mut third = raw.guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut counted = Context::from_waker(&waker);
+    // The third has the one instance; the first and the second wait for something to be due.
+    raw.emit(1, "a");
+    assert!(third.poll_unpin(&mut cx).is_pending());
+    assert!(first.poll_unpin(&mut cx).is_pending());
+    assert!(second.poll_unpin(&mut counted).is_pending());
+    raw.emit(2, "b");
+    assert!(
+        first.poll_unpin(&mut cx).is_pending(),
+        "it was woken and waits for the instance"
+    );
+    let before = n_wakes.load(Ordering::Relaxed);
+    drop(first);
+    assert!(
+        n_wakes.load(Ordering::Relaxed) > before,
+        "the second is woken in its place"
+    );
+    release.send(()).expect("w waits");
+    assert!(third.poll_unpin(&mut cx).is_pending());
+    drop(third);
+    assert!(second.poll_unpin(&mut counted).is_pending());
+    assert_eq!(raw.log(), ["w=1", "v=2"]);
+}
+
+/// A callback whose emit is its own next value does not hold the thread: a pump gives it back
+/// after every callback.
+pub async fn g33_a_pump_yields_between_callbacks(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    raw.follow("w", "a", "b").await;
+    for value in 2..=50 {
+        raw.plan([Step::Emit(value, "a")]);
+    }
+    raw.emit(1, "a");
+    let mut pump = raw.guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pump.poll_unpin(&mut cx).is_pending());
+    assert!(
+        raw.log_len() <= 2,
+        "{} callbacks in one poll",
+        raw.log_len()
+    );
+    drop(pump);
+    raw.guest.drive_until_idle().await.expect("an instance");
+    assert_eq!(raw.log_len(), 50);
+}
+
+/// A strand of a pump that gets no instance ends the pump, after the callbacks that run.
+pub async fn a_pump_that_fails_lets_running_callbacks_end(runtime: &dyn Runtime) {
+    let n_made = Arc::new(AtomicUsize::new(0));
+    let counted = n_made.clone();
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder
+            .pool(1, 2)
+            .wasi_with(move || match counted.fetch_add(1, Ordering::Relaxed) {
+                2 => Err("no third instance".into()),
+                _ => Ok(rangewatch_wasi::Wasi::builder().build()?),
+            })
+    })
+    .await;
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "a", "b").await;
+    let (step, _there, release) = gate();
+    raw.plan([step, Step::Emit(2, "c")]);
+    raw.emit(1, "a");
+    let mut pump = raw.guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(
+        pump.poll_unpin(&mut cx).is_pending(),
+        "w runs, and v has no instance"
+    );
+    assert_eq!(n_made.load(Ordering::Relaxed), 3);
+    release.send(()).expect("w waits");
+    let error = pump.await.expect_err("v has no instance");
+    assert!(matches!(error, CallError::Instantiate { .. }), "{error}");
+    assert_eq!(
+        raw.bus.last_seq().map(|seq| seq.get()),
+        Some(2),
+        "w ran to its end"
+    );
+    assert_eq!(raw.drive().await, ["w=1", "v=1"], "v is still due");
+}
+
+/// A waker that counts.
+fn counting_waker() -> (Arc<AtomicUsize>, Waker) {
+    struct Counter(Arc<AtomicUsize>);
+    impl std::task::Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let n_wakes = Arc::<AtomicUsize>::default();
+    (n_wakes.clone(), Waker::from(Arc::new(Counter(n_wakes))))
 }

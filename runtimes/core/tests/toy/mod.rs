@@ -11,8 +11,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, HostFunctionBody, HostTrap,
-    Imports, Instance, Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, HostTrap, Imports, Instance,
+    Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -150,11 +150,7 @@ impl Toy {
             .iter()
             .find(|function| function.module() == module && function.name() == name)
             .expect("core links what the module imports");
-        let result = match function.body() {
-            HostFunctionBody::Sync(body) => body.call(self, &[]),
-            HostFunctionBody::Async(body) => body.call(self, &[]).await,
-        };
-        result.map_err(|error| Failure::Host(function.trap(error)))
+        function.call_async(self, &[]).await.map_err(Failure::Host)
     }
 
     /// Calls the ABI's `stop`.
