@@ -105,6 +105,17 @@ pub enum InstantiateError {
         /// The name of the runtime.
         runtime: &'static str,
     },
+    /// The module starts with more memory than the guest may have.
+    #[error(
+        "the module starts with {bytes} bytes of memory, but the guest may have {max_bytes}: \
+         raise `Limits::memory_bytes`"
+    )]
+    Memory {
+        /// What the module starts with, in bytes.
+        bytes: u64,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
     /// One WASI context cannot serve several instances.
     #[error(
         "a pool of instances needs a WASI context for each: use `wasi_with` in place of `wasi`"

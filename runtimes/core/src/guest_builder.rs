@@ -203,6 +203,10 @@ impl<'a> GuestBuilder<'a> {
                 runtime: compiled.runtime(),
             });
         }
+        let (bytes, max_bytes) = (info.memory_bytes(), self.limits.max_memory_bytes());
+        if bytes > max_bytes as u64 {
+            return Err(InstantiateError::Memory { bytes, max_bytes });
+        }
         let pooled = self.pool.is_some();
         if pooled && matches!(self.wasi, WasiSource::Once(_)) {
             return Err(InstantiateError::SharedWasi);

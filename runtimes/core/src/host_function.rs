@@ -18,7 +18,7 @@ pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a host function sees of the guest that called it.
 pub trait HostCx: Send {
-    /// The guest's linear memory; empty when it exports none. The slice is valid for this borrow:
+    /// The guest's linear memory; empty when it exports none, and while its start section runs. The slice is valid for this borrow:
     /// the guest may grow its memory between calls.
     fn memory(&mut self) -> &mut [u8];
 

@@ -72,6 +72,7 @@ impl fmt::Debug for Module {
 pub struct ModuleInfo {
     imports: Vec<Import>,
     exports: BTreeMap<String, ExternType>,
+    memory_bytes: u64,
 }
 
 /// One import of a module.
@@ -145,6 +146,12 @@ impl ModuleInfo {
                         });
                     }
                 }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        // The profile has one memory, of pages of 64 KiB.
+                        info.memory_bytes += memory?.initial << 16;
+                    }
+                }
                 Payload::ExportSection(section) => {
                     for export in section {
                         let export = export?;
@@ -168,6 +175,12 @@ impl ModuleInfo {
     /// The exports, by name.
     pub fn exports(&self) -> impl Iterator<Item = (&str, &ExternType)> {
         self.exports.iter().map(|(name, ty)| (name.as_str(), ty))
+    }
+
+    /// The bytes of linear memory that the module starts with.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// The signature of an exported function.

@@ -35,7 +35,16 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
         .instantiate()
         .await
         .expect_err("the module starts with more");
-    assert!(matches!(error, InstantiateError::Engine(_)), "{error}");
+    assert!(
+        matches!(
+            error,
+            InstantiateError::Memory {
+                bytes: 131_072,
+                max_bytes: 65_536
+            }
+        ),
+        "{error}"
+    );
 }
 
 /// An instance has few tables, so that their number does not get around the limit on each.
