@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::index::N_KEYS_INLINE;
 use crate::shared::Shared;
 use crate::{EmitError, Emitted, Selectors, Seq, SubscribeBuilder};
-
-/// How many keys an emit takes without allocating.
-const N_KEYS_INLINE: usize = 16;
 
 /// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and
 /// reaches every subscription that watches a range in which one of the keys lies.
