@@ -69,7 +69,7 @@ impl fmt::Display for EmptyRangeMessage<'_> {
         write!(
             f,
             "the range [{}, {}) holds no key: give an end above the start, \
-             or select one key with `key`, or everything from the start with `from`",
+             or select one key with `key`, or leave the end open to have everything from the start",
             Escaped(self.from),
             Escaped(self.to)
         )

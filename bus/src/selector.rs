@@ -41,7 +41,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 /// assert!(!pods.matches(b"/registry/nodes/n1"));
 /// assert_eq!(pods.to_string(), "prefix:/registry/pods/");
 ///
-/// let range: Selector = ("a".."m").into();
+/// let range = Selector::from("a".."m");
 /// assert_eq!(range, "range:a..m".parse()?);
 /// assert!(range.matches(b"a") && !range.matches(b"m"));
 /// # Ok::<(), rangewatch_bus::ParseSelectorError>(())
@@ -86,11 +86,8 @@ impl Selector {
     }
 
     /// Selects `from` and every key above it.
-    ///
-    /// This name wins over the trait function [`From::from`]: to convert a range expression, call
-    /// `.into()` on it.
     #[must_use]
-    pub fn from(from: impl AsRef<[u8]>) -> Self {
+    pub fn from_key(from: impl AsRef<[u8]>) -> Self {
         Self::From(from.as_ref().into())
     }
 
@@ -139,7 +136,7 @@ impl<K: AsRef<[u8]>> From<Range<K>> for Selector {
 
 impl<K: AsRef<[u8]>> From<RangeFrom<K>> for Selector {
     fn from(range: RangeFrom<K>) -> Self {
-        Self::from(range.start)
+        Self::from_key(range.start)
     }
 }
 
