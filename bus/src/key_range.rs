@@ -218,7 +218,7 @@ impl fmt::Debug for KeyRange {
 }
 
 /// The least key above `key`.
-fn successor(key: &[u8]) -> Vec<u8> {
+pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
     let mut successor = Vec::with_capacity(key.len() + 1);
     successor.extend_from_slice(key);
     successor.push(0);

@@ -1,7 +1,9 @@
 //! What a subscription watches.
 
 use std::fmt;
-use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use crate::key_range::successor;
 
 /// A set of keys to watch.
 ///
@@ -14,7 +16,9 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 /// by the subscription that is asked to watch it.
 ///
 /// Every range expression over something that is bytes converts into a selector, and a subscription
-/// takes them as they are: `"a".."m"`, `b"a".to_vec()..`, `.."m"`, `..`.
+/// takes them as they are: `"a".."m"`, `"a"..="m"`, `b"a".to_vec()..`, `.."m"`, `..="m"`, `..`. An
+/// inclusive end becomes the exclusive end directly above it, which is the key with a zero byte
+/// appended; so `"a"..="m"` selects `m` and not `ma`.
 ///
 /// # Textual form
 ///
@@ -143,6 +147,18 @@ impl<K: AsRef<[u8]>> From<RangeFrom<K>> for Selector {
 impl<K: AsRef<[u8]>> From<RangeTo<K>> for Selector {
     fn from(range: RangeTo<K>) -> Self {
         Self::range([], range.end)
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeInclusive<K>> for Selector {
+    fn from(range: RangeInclusive<K>) -> Self {
+        Self::range(range.start(), successor(range.end().as_ref()))
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeToInclusive<K>> for Selector {
+    fn from(range: RangeToInclusive<K>) -> Self {
+        Self::range([], successor(range.end.as_ref()))
     }
 }
 

@@ -5,7 +5,8 @@ mod cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{
-    EmptyRangeError, KeyRange, ParseSelectorError, RangeWatchBus, Selector, Selectors, TryRecvError,
+    EmptyRangeError, KeyRange, ParseSelectorError, RangeWatchBus, Selector, Selectors,
+    SubscribeError, TryRecvError,
 };
 
 /// The slow twin: what each selector means, in the words of its definition and nothing else.
@@ -79,6 +80,23 @@ proptest! {
             }
             // Disjoint: no key is selected twice.
             prop_assert!(normal.iter().filter(|selector| selector.matches(key)).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn g10_an_inclusive_end_is_selected_and_nothing_above_it(
+        from in cases::key(),
+        last in cases::key(),
+        keys in vec(cases::key(), 1..8),
+    ) {
+        let mut above = last.clone();
+        above.push(0);
+        for key in keys.iter().chain([&from, &last, &above]) {
+            let range = Selector::from(from.clone()..=last.clone());
+            prop_assert_eq!(range.matches(key), from <= *key && *key <= last);
+            prop_assert_eq!(KeyRange::try_from(&range).is_ok(), from <= last);
+            let up_to = Selector::from(..=last.clone());
+            prop_assert_eq!(up_to.matches(key), *key <= last);
         }
     }
 
@@ -167,6 +185,34 @@ fn g10_nul_bytes_are_bytes() {
 }
 
 #[test]
+fn g10_an_inclusive_range_holds_both_its_ends() {
+    for (selector, normal) in [
+        (Selector::from("a"..="m"), "range:a..m\\x00"),
+        (Selector::from("a"..="a"), "key:a"),
+        (Selector::from(""..=""), "key:"),
+        (Selector::from([0xff]..=[0xff]), "key:\\xff"),
+        (Selector::from(..="m"), "range:..m\\x00"),
+        (Selector::from(..=""), "key:"),
+    ] {
+        let bus = RangeWatchBus::new();
+        let watched = bus.subscribe(&selector).wake().unwrap().selectors();
+        assert_eq!(watched.as_slice(), [normal.parse().unwrap()]);
+    }
+    let up_to_ff = Selector::from("a".as_bytes()..=&[0xff]);
+    assert!(received(&up_to_ff, b"a") && received(&up_to_ff, &[0xff]));
+    assert!(!received(&up_to_ff, &[0xff, 0x00]));
+}
+
+#[test]
+fn g26_an_inverted_inclusive_range_is_an_error() {
+    let bus = RangeWatchBus::new();
+    for range in ["b"..="a", "a\0"..="a", "a"..=""] {
+        let refused = bus.subscribe(range).wake();
+        assert!(matches!(refused, Err(SubscribeError::EmptyRange { .. })));
+    }
+}
+
+#[test]
 fn selectors_are_merged_into_the_plainest_normal_form() {
     for (given, normal) in [
         (&["range:a..c", "range:b..d"][..], "range:a..d"),
@@ -220,6 +266,8 @@ fn everything_that_is_bytes_converts_without_ceremony() {
     assert_eq!(Selector::all(), (..).into());
     assert_eq!(Selector::from_key("a"), Selector::from("a"..));
     assert_eq!(Selector::range("", "m"), (.."m").into());
+    assert_eq!(Selector::range("a", "m\0"), ("a"..="m").into());
+    assert_eq!(Selector::range("", "m\0"), (..="m").into());
 }
 
 #[test]
