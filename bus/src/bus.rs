@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::index::N_KEYS_INLINE;
 use crate::shared::Shared;
 use crate::{EmitError, Emitted, Selectors, Seq, SubscribeBuilder};
-
-/// How many keys an emit takes without allocating.
-const N_KEYS_INLINE: usize = 16;
 
 /// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and
 /// reaches every subscription that watches a range in which one of the keys lies.
@@ -108,6 +106,13 @@ impl RangeWatchBus {
     /// Begins a subscription to what `selectors` select: one selector or range expression, or an
     /// array, a vector or a slice of them. See [`Selectors`] for the rest.
     ///
+    /// A plain `"a"` is refused by the compiler: whether the one key is meant or all that begin
+    /// with it is never guessed, so say [`Selector::key`](crate::Selector::key) or
+    /// [`Selector::prefix`](crate::Selector::prefix). The bounds of a range expression are of one
+    /// type; for two types, as in `b"a".."m"`, there is
+    /// [`Selector::range`](crate::Selector::range). In a list of different kinds, a range
+    /// expression is converted with `.into()`.
+    ///
     /// The builder's [`events`](SubscribeBuilder::events) and [`wake`](SubscribeBuilder::wake)
     /// choose what is received. A subscription without selectors is legal; it receives nothing
     /// until the bus is closed.
@@ -121,6 +126,8 @@ impl RangeWatchBus {
     /// let _range = bus.subscribe("a".."m").wake()?;
     /// let _everything = bus.subscribe(..).events(1000)?;
     /// let _several = bus.subscribe([Selector::key("leader"), Selector::prefix("job/")]).wake()?;
+    /// let _kinds = bus.subscribe([("a".."m").into(), Selector::prefix("x")]).wake()?;
+    /// let _types = bus.subscribe(Selector::range(b"a", "m")).wake()?;
     ///
     /// let inverted = bus.subscribe("m".."a").wake();
     /// assert!(matches!(inverted, Err(SubscribeError::EmptyRange { .. })));

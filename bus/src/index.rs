@@ -7,13 +7,20 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 
+use smallvec::SmallVec;
+
 use crate::KeyRange;
+
+/// How many keys an emit, or a lookup of any of them, takes without allocating.
+pub(crate) const N_KEYS_INLINE: usize = 16;
 
 /// A set of [`KeyRange`]s, each with a value, that finds those which hold a key.
 ///
 /// Ranges may overlap, nest and repeat. With n ranges and k of them found, a lookup takes O(min(n,
-/// (k + 1) log n)) expected comparisons, an insertion and a removal take O(log n). The balance does
-/// not depend on the ranges: they cannot be chosen so that operations degrade.
+/// (k + 1) log n)) expected comparisons, an insertion and a removal take O(log n). A lookup of m
+/// keys at once passes each entry at most once, with O(log m) comparisons: O(min(n, (k + m) log n)
+/// log m), after the keys are sorted. The balance does not depend on the ranges: they cannot be
+/// chosen so that operations degrade.
 ///
 /// # Examples
 ///
@@ -45,6 +52,8 @@ pub struct IntervalIndex<V> {
     next_id: u64,
     /// Makes priorities from ids that nobody outside can foresee.
     seed: RandomState,
+    #[cfg(test)]
+    pub(crate) n_comparisons: std::cell::Cell<usize>,
 }
 
 /// The place of a node, or `None` below the leaves.
@@ -83,6 +92,8 @@ impl<V> IntervalIndex<V> {
             root: None,
             next_id: 0,
             seed: RandomState::new(),
+            #[cfg(test)]
+            n_comparisons: std::cell::Cell::default(),
         }
     }
 
@@ -168,8 +179,8 @@ impl<V> IntervalIndex<V> {
     }
 
     /// Calls `visit` with the value of each entry whose range holds `key`, in no particular order.
-    pub fn visit(&self, key: &[u8], mut visit: impl FnMut(&V)) {
-        self.visit_under(self.root, key, &mut |place| visit(&self.node(place).value));
+    pub fn visit(&self, key: &[u8], visit: impl FnMut(&V)) {
+        self.visit_any_sorted(&[key], visit);
     }
 
     /// Calls `visit` with the value of each entry whose range holds any of `keys`, once per entry,
@@ -177,37 +188,57 @@ impl<V> IntervalIndex<V> {
     pub fn visit_any<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
-        mut visit: impl FnMut(&V),
+        visit: impl FnMut(&V),
     ) {
-        let mut places = Vec::new();
-        for key in keys {
-            self.visit_under(self.root, key.as_ref(), &mut |place| places.push(place));
-        }
-        places.sort_unstable();
-        places.dedup();
-        places
-            .into_iter()
-            .for_each(|place| visit(&self.node(place).value));
+        let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
+        let mut keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
+        keys.sort_unstable();
+        self.visit_any_sorted(&keys, visit);
     }
 
-    /// Visits the places, in the subtree of `link`, of the entries whose range holds `key`.
-    fn visit_under(&self, link: Link, key: &[u8], visit: &mut impl FnMut(usize)) {
-        let Some(place) = link else { return };
+    /// Like [`visit_any`](Self::visit_any), of keys in ascending order, which may repeat. Allocates
+    /// nothing.
+    pub(crate) fn visit_any_sorted(&self, keys: &[&[u8]], mut visit: impl FnMut(&V)) {
+        debug_assert!(keys.is_sorted(), "the lookup relies on the order");
+        self.visit_under(self.root, keys, &mut visit);
+    }
+
+    /// Visits the entries, in the subtree of `link`, whose range holds any of the sorted `keys`.
+    ///
+    /// The least key alone decides: a lookup of nothing but it would enter the subtree as well. So
+    /// the lookup of many keys passes no node that the lookups of each would not.
+    fn visit_under(&self, link: Link, keys: &[&[u8]], visit: &mut impl FnMut(&V)) {
+        let (Some(place), Some(least)) = (link, keys.first()) else {
+            return;
+        };
         let node = self.node(place);
-        if !self.ends_above(node.greatest, key) {
+        if !self.ends_above(node.greatest, least) {
             return;
         }
-        self.visit_under(node.left, key, visit);
-        if node.range.start() <= key {
-            if self.ends_above(place, key) {
-                visit(place);
+        self.visit_under(node.left, keys, visit);
+        // The keys below the start lie in neither this range nor one further right.
+        let n_below = keys.partition_point(|key| {
+            self.count_comparison();
+            *key < node.range.start()
+        });
+        let keys = &keys[n_below..];
+        if let Some(least) = keys.first() {
+            if self.ends_above(place, least) {
+                visit(&node.value);
             }
-            self.visit_under(node.right, key, visit);
+            self.visit_under(node.right, keys, visit);
         }
     }
 
     fn ends_above(&self, place: usize, key: &[u8]) -> bool {
+        self.count_comparison();
         self.node(place).range.end_bound().is_above(key)
+    }
+
+    /// Counts a comparison of a key with a bound, for the tests of what a lookup costs.
+    fn count_comparison(&self) {
+        #[cfg(test)]
+        self.n_comparisons.set(self.n_comparisons.get() + 1);
     }
 
     /// Splits a tree into the entries below (start, id) and the others.
@@ -287,5 +318,54 @@ impl<V: fmt::Debug> fmt::Debug for IntervalIndex<V> {
                     .map(|node| (&node.range, &node.value)),
             )
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(ranges: impl IntoIterator<Item = KeyRange>) -> IntervalIndex<usize> {
+        let mut index = IntervalIndex::new();
+        for (value, range) in ranges.into_iter().enumerate() {
+            index.insert(range, value);
+        }
+        index
+    }
+
+    /// Looks all of `keys` up; returns how many visits that made, and how many comparisons.
+    fn cost(index: &IntervalIndex<usize>, keys: &[String]) -> (usize, usize) {
+        let before = index.n_comparisons.get();
+        let mut n_visits = 0;
+        index.visit_any(keys, |_| n_visits += 1);
+        (n_visits, index.n_comparisons.get() - before)
+    }
+
+    #[test]
+    fn many_keys_in_many_equal_ranges_cost_no_product_of_the_two() {
+        let index = index((0..1_000).map(|_| KeyRange::new("k", "l").unwrap()));
+        let keys: Vec<_> = (0..1_000).map(|i| format!("k{i}")).collect();
+        let (n_visits, n_comparisons) = cost(&index, &keys);
+        assert_eq!(n_visits, 1_000);
+        // Of each entry: the greatest end below it, its start among 1,000 keys, its own end.
+        assert!(n_comparisons <= 1_000 * (1 + 11 + 1), "{n_comparisons}");
+    }
+
+    #[test]
+    fn many_keys_that_lie_in_few_ranges_pass_no_more_than_each_would_alone() {
+        let range = |i| KeyRange::new(format!("{i:05}"), format!("{i:05}-")).unwrap();
+        let index = index((0..10_000).map(range));
+        // Every other key falls into a range, the rest between two.
+        let key = |i| format!("{:05}{}", i * 97, if i % 2 == 0 { "" } else { "~" });
+        let keys: Vec<_> = (0..100).map(key).collect();
+        let alone: usize = keys
+            .iter()
+            .map(|key| cost(&index, std::slice::from_ref(key)).1)
+            .sum();
+        let (n_visits, n_comparisons) = cost(&index, &keys);
+        assert_eq!(n_visits, 50);
+        // A start is sought among at most 100 keys.
+        assert!(n_comparisons <= 7 * alone, "{n_comparisons}, alone {alone}");
+        assert!(n_comparisons < 10_000, "{n_comparisons}");
     }
 }

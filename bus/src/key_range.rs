@@ -69,7 +69,7 @@ impl fmt::Display for EmptyRangeMessage<'_> {
         write!(
             f,
             "the range [{}, {}) holds no key: give an end above the start, \
-             or select one key with `key`, or everything from the start with `from`",
+             or select one key with `key`, or leave the end open to have everything from the start",
             Escaped(self.from),
             Escaped(self.to)
         )
@@ -218,7 +218,7 @@ impl fmt::Debug for KeyRange {
 }
 
 /// The least key above `key`.
-fn successor(key: &[u8]) -> Vec<u8> {
+pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
     let mut successor = Vec::with_capacity(key.len() + 1);
     successor.extend_from_slice(key);
     successor.push(0);

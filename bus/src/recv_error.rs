@@ -28,6 +28,27 @@ impl Lagged {
 }
 
 /// Why [`EventSubscription::recv`](crate::EventSubscription::recv) returned no event.
+///
+/// In the wildcard arm that a match needs, return the error: an error that your code does not know
+/// says neither that the stream goes on, as after a lag, nor that it has ended. Whoever takes it for
+/// the end may lose events in silence; whoever takes it for a lag may loop for ever.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{EventSubscription, RecvError};
+///
+/// async fn follow(mut sub: EventSubscription) -> Result<(), RecvError> {
+///     loop {
+///         match sub.recv().await {
+///             Ok(event) => println!("{} changed", event.value()),
+///             Err(RecvError::Lagged(missed)) => println!("missed {missed} events: rescan"),
+///             Err(RecvError::Closed) => return Ok(()),
+///             Err(unknown) => return Err(unknown),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -44,6 +65,8 @@ pub enum RecvError {
 }
 
 /// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event.
+///
+/// In the wildcard arm that a match needs, return the error, as for [`RecvError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {

@@ -1,7 +1,9 @@
 //! What a subscription watches.
 
 use std::fmt;
-use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use crate::key_range::successor;
 
 /// A set of keys to watch.
 ///
@@ -14,7 +16,9 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 /// by the subscription that is asked to watch it.
 ///
 /// Every range expression over something that is bytes converts into a selector, and a subscription
-/// takes them as they are: `"a".."m"`, `b"a".to_vec()..`, `.."m"`, `..`.
+/// takes them as they are: `"a".."m"`, `"a"..="m"`, `b"a".to_vec()..`, `.."m"`, `..="m"`, `..`. An
+/// inclusive end becomes the exclusive end directly above it, which is the key with a zero byte
+/// appended; so `"a"..="m"` selects `m` and not `ma`.
 ///
 /// # Textual form
 ///
@@ -41,7 +45,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeTo};
 /// assert!(!pods.matches(b"/registry/nodes/n1"));
 /// assert_eq!(pods.to_string(), "prefix:/registry/pods/");
 ///
-/// let range: Selector = ("a".."m").into();
+/// let range = Selector::from("a".."m");
 /// assert_eq!(range, "range:a..m".parse()?);
 /// assert!(range.matches(b"a") && !range.matches(b"m"));
 /// # Ok::<(), rangewatch_bus::ParseSelectorError>(())
@@ -86,11 +90,8 @@ impl Selector {
     }
 
     /// Selects `from` and every key above it.
-    ///
-    /// This name wins over the trait function [`From::from`]: to convert a range expression, call
-    /// `.into()` on it.
     #[must_use]
-    pub fn from(from: impl AsRef<[u8]>) -> Self {
+    pub fn from_key(from: impl AsRef<[u8]>) -> Self {
         Self::From(from.as_ref().into())
     }
 
@@ -139,13 +140,25 @@ impl<K: AsRef<[u8]>> From<Range<K>> for Selector {
 
 impl<K: AsRef<[u8]>> From<RangeFrom<K>> for Selector {
     fn from(range: RangeFrom<K>) -> Self {
-        Self::from(range.start)
+        Self::from_key(range.start)
     }
 }
 
 impl<K: AsRef<[u8]>> From<RangeTo<K>> for Selector {
     fn from(range: RangeTo<K>) -> Self {
         Self::range([], range.end)
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeInclusive<K>> for Selector {
+    fn from(range: RangeInclusive<K>) -> Self {
+        Self::range(range.start(), successor(range.end().as_ref()))
+    }
+}
+
+impl<K: AsRef<[u8]>> From<RangeToInclusive<K>> for Selector {
+    fn from(range: RangeToInclusive<K>) -> Self {
+        Self::range([], successor(range.end.as_ref()))
     }
 }
 

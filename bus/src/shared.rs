@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::event::KeyList;
 use crate::event_queue::Queued;
-use crate::index::{Handle, IntervalIndex};
+use crate::index::{Handle, IntervalIndex, N_KEYS_INLINE};
 use crate::key_ranges::KeyRanges;
 use crate::registration::Subscriber;
 use crate::wake_list::WakeList;
@@ -40,8 +40,7 @@ struct Slot {
     subscriber: Subscriber,
     /// The entries in the index.
     entries: SmallVec<[Handle; 1]>,
-    /// The last emit that matched, by which an emit that matches with several keys is delivered
-    /// once.
+    /// The last emit that matched, by which an emit that matches several entries is delivered once.
     last_match: Option<Seq>,
 }
 
@@ -59,6 +58,17 @@ impl Shared {
     }
 
     pub(crate) fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
+        // One lookup of sorted keys passes each range once, so that many keys in the ranges of many
+        // subscriptions do not hold the lock for their product. Sorting needs no lock.
+        let mut sorted = SmallVec::<[&[u8]; N_KEYS_INLINE]>::new();
+        let lookup = if keys.is_sorted() {
+            keys
+        } else {
+            sorted.extend_from_slice(keys);
+            sorted.sort_unstable();
+            &sorted
+        };
+
         // Both outlive the lock: what they hold is woken and freed after it is released.
         let mut wakers = WakeList::new();
         let mut evicted = SmallVec::<[Queued; 4]>::new();
@@ -73,34 +83,31 @@ impl Shared {
 
             let mut matched = 0;
             let mut shared_keys = None;
-            for key in keys {
-                state.index.visit(key, |&id| {
-                    let Some(slot) = &mut state.slots[id] else {
-                        return;
-                    };
-                    if slot.last_match == Some(seq) {
-                        return;
+            state.index.visit_any_sorted(lookup, |&id| {
+                let Some(slot) = &mut state.slots[id] else {
+                    return;
+                };
+                if slot.last_match == Some(seq) {
+                    return;
+                }
+                slot.last_match = Some(seq);
+                matched += 1;
+                let waker = match &slot.subscriber {
+                    Subscriber::Wake(mailbox) => mailbox.fill(|span| span.push(seq, value)).1,
+                    Subscriber::Events(mailbox) => {
+                        let keys = shared_keys.get_or_insert_with(|| Arc::new(KeyList::new(keys)));
+                        let queued = Queued {
+                            seq,
+                            value,
+                            keys: Arc::clone(keys),
+                        };
+                        let (oldest, waker) = mailbox.fill(|queue| queue.push(queued));
+                        evicted.extend(oldest);
+                        waker
                     }
-                    slot.last_match = Some(seq);
-                    matched += 1;
-                    let waker = match &slot.subscriber {
-                        Subscriber::Wake(mailbox) => mailbox.fill(|span| span.push(seq, value)).1,
-                        Subscriber::Events(mailbox) => {
-                            let keys =
-                                shared_keys.get_or_insert_with(|| Arc::new(KeyList::new(keys)));
-                            let queued = Queued {
-                                seq,
-                                value,
-                                keys: Arc::clone(keys),
-                            };
-                            let (oldest, waker) = mailbox.fill(|queue| queue.push(queued));
-                            evicted.extend(oldest);
-                            waker
-                        }
-                    };
-                    wakers.push(waker);
-                });
-            }
+                };
+                wakers.push(waker);
+            });
             Emitted { seq, matched }
         };
 
@@ -195,5 +202,29 @@ impl fmt::Debug for Shared {
             .field("n_subscriptions", &n_subscriptions)
             .field("closed", &closed)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SubscribeBuilder;
+
+    #[test]
+    fn an_emit_of_many_keys_to_many_subscriptions_costs_no_product_of_the_two() {
+        let shared = Arc::new(Shared::new());
+        let _subs: Vec<_> = (0..300)
+            .map(|_| {
+                SubscribeBuilder::new(&shared, ("k".."l").into())
+                    .wake()
+                    .unwrap()
+            })
+            .collect();
+        let keys: Vec<_> = (0..300).map(|i| format!("k{}", i * 7 % 300)).collect();
+        let keys: Vec<_> = keys.iter().map(String::as_bytes).collect();
+        assert_eq!(shared.emit(1, &keys).unwrap().matched(), 300);
+        let n_comparisons = shared.state.lock().index.n_comparisons.get();
+        // Of each range: the greatest end below it, its start among 300 keys, its own end.
+        assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
     }
 }

@@ -36,8 +36,22 @@ fn op() -> impl Strategy<Value = Op> {
         4 => cases::selector().prop_map(Op::Insert),
         2 => any::<prop::sample::Index>().prop_map(Op::Remove),
         3 => cases::key().prop_map(Op::Find),
-        1 => vec(cases::key(), 0..5).prop_map(Op::FindAny),
+        2 => many_keys().prop_map(Op::FindAny),
     ]
+}
+
+/// None, few or many keys in any order, the empty one among them, and some of them repeated.
+fn many_keys() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let distinct = prop_oneof![vec(cases::key(), 0..5), vec(cases::key(), 20..40)];
+    let repeated = vec(any::<prop::sample::Index>(), 0..5);
+    (distinct, repeated).prop_map(|(mut keys, repeated)| {
+        if !keys.is_empty() {
+            for pick in repeated {
+                keys.push(pick.get(&keys).clone());
+            }
+        }
+        keys
+    })
 }
 
 proptest! {

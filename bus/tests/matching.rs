@@ -5,7 +5,8 @@ mod cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{
-    EmptyRangeError, KeyRange, ParseSelectorError, RangeWatchBus, Selector, Selectors, TryRecvError,
+    EmptyRangeError, KeyRange, ParseSelectorError, RangeWatchBus, Selector, Selectors,
+    SubscribeError, TryRecvError,
 };
 
 /// The slow twin: what each selector means, in the words of its definition and nothing else.
@@ -83,13 +84,30 @@ proptest! {
     }
 
     #[test]
+    fn g10_an_inclusive_end_is_selected_and_nothing_above_it(
+        from in cases::key(),
+        last in cases::key(),
+        keys in vec(cases::key(), 1..8),
+    ) {
+        let mut above = last.clone();
+        above.push(0);
+        for key in keys.iter().chain([&from, &last, &above]) {
+            let range = Selector::from(from.clone()..=last.clone());
+            prop_assert_eq!(range.matches(key), from <= *key && *key <= last);
+            prop_assert_eq!(KeyRange::try_from(&range).is_ok(), from <= last);
+            let up_to = Selector::from(..=last.clone());
+            prop_assert_eq!(up_to.matches(key), *key <= last);
+        }
+    }
+
+    #[test]
     fn a_selector_reads_back_what_it_writes(
         bytes in vec(any::<u8>(), 0..6),
         other in cases::key(),
     ) {
         let selectors = [
             Selector::key(&bytes),
-            Selector::from(&bytes),
+            Selector::from_key(&bytes),
             Selector::prefix(&bytes),
             Selector::range(&bytes, &other),
             Selector::range(&other, &bytes),
@@ -147,14 +165,14 @@ fn g10_the_empty_key_is_a_key() {
     for selector in [
         Selector::key(""),
         Selector::prefix(""),
-        Selector::from(""),
+        Selector::from_key(""),
         Selector::all(),
         (.."a").into(),
     ] {
         assert!(received(&selector, b""), "{selector}");
     }
     assert!(!received(&Selector::key(""), b"\0"));
-    assert!(!received(&Selector::from("\0"), b""));
+    assert!(!received(&Selector::from_key("\0"), b""));
 }
 
 #[test]
@@ -164,6 +182,34 @@ fn g10_nul_bytes_are_bytes() {
     assert!(received(&Selector::range("a", "a\0"), b"a"));
     assert!(!received(&Selector::range("a", "a\0"), b"a\0"));
     assert!(received(&Selector::prefix("\0"), b"\0\0"));
+}
+
+#[test]
+fn g10_an_inclusive_range_holds_both_its_ends() {
+    for (selector, normal) in [
+        (Selector::from("a"..="m"), "range:a..m\\x00"),
+        (Selector::from("a"..="a"), "key:a"),
+        (Selector::from(""..=""), "key:"),
+        (Selector::from([0xff]..=[0xff]), "key:\\xff"),
+        (Selector::from(..="m"), "range:..m\\x00"),
+        (Selector::from(..=""), "key:"),
+    ] {
+        let bus = RangeWatchBus::new();
+        let watched = bus.subscribe(&selector).wake().unwrap().selectors();
+        assert_eq!(watched.as_slice(), [normal.parse().unwrap()]);
+    }
+    let up_to_ff = Selector::from("a".as_bytes()..=&[0xff]);
+    assert!(received(&up_to_ff, b"a") && received(&up_to_ff, &[0xff]));
+    assert!(!received(&up_to_ff, &[0xff, 0x00]));
+}
+
+#[test]
+fn g26_an_inverted_inclusive_range_is_an_error() {
+    let bus = RangeWatchBus::new();
+    for range in ["b"..="a", "a\0"..="a", "a"..=""] {
+        let refused = bus.subscribe(range).wake();
+        assert!(matches!(refused, Err(SubscribeError::EmptyRange { .. })));
+    }
 }
 
 #[test]
@@ -218,8 +264,10 @@ fn everything_that_is_bytes_converts_without_ceremony() {
         assert!(bus.subscribe(selectors).wake().is_ok());
     }
     assert_eq!(Selector::all(), (..).into());
-    assert_eq!(Selector::from("a"), ("a"..).into());
+    assert_eq!(Selector::from_key("a"), Selector::from("a"..));
     assert_eq!(Selector::range("", "m"), (.."m").into());
+    assert_eq!(Selector::range("a", "m\0"), ("a"..="m").into());
+    assert_eq!(Selector::range("", "m\0"), (..="m").into());
 }
 
 #[test]
@@ -232,7 +280,7 @@ fn a_selector_is_written_as_the_command_line_writes_it() {
         ("range:a..m", Selector::range("a", "m")),
         ("range:a..m..z", Selector::range("a", "m..z")),
         ("range:a\\x2e..b", Selector::range("a.", "b")),
-        ("from:é", Selector::from("é")),
+        ("from:é", Selector::from_key("é")),
         ("all", Selector::all()),
         ("key:\\x00\\xff\\\\", Selector::key(b"\0\xff\\")),
     ] {

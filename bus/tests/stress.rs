@@ -39,7 +39,7 @@ impl Random {
             .map(|_| match self.below(4) {
                 0 => Selector::key(self.key()),
                 1 => Selector::prefix(self.key()),
-                2 => Selector::from(self.key()),
+                2 => Selector::from_key(self.key()),
                 _ => Selector::range("a", "c"),
             })
             .collect()

@@ -41,7 +41,7 @@ pub(crate) fn selector() -> impl Strategy<Value = Selector> {
                 Selector::range(a, b)
             }
         }),
-        2 => key().prop_map(Selector::from),
+        2 => key().prop_map(Selector::from_key),
         3 => key().prop_map(Selector::prefix),
         1 => Just(Selector::all()),
     ]
