@@ -113,7 +113,7 @@ fn a_runtime_that_is_not_in_this_build_is_2_and_where_to_get_it_is_said() {
     };
     let ended = run(missing, [guest("greet")]);
     assert_eq!(ended.code, Some(2));
-    let advice = format!("cargo install rangewatch-cli --features {missing}");
+    let advice = format!("cargo install --path runtimes/cli --features {missing}");
     assert!(ended.stderr.contains(&advice), "{ended:?}");
 }
 
