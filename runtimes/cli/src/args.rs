@@ -26,8 +26,8 @@ pub(crate) enum Command {
 /// Run a guest and print what it emits.
 ///
 /// A guest with a `_start` is run from it; then the calls are made, in order. After each, the watches of the guest itself
-/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, and
-/// nothing else.
+/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, the
+/// variables that --env sets and the ARGS after MODULE, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
 #[command(after_long_help = AFTER_HELP)]

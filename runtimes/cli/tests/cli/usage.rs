@@ -84,6 +84,7 @@ fn the_help_says_what_is_printed_and_how_it_ends() {
         r#"{"seq":1,"#,
         "Exit code:",
         "--call <EXPORT[,ARG..]>",
+        "that --env sets and the ARGS after MODULE",
     ] {
         assert!(ended.stdout.contains(text), "{text} is missing: {ended:?}");
     }
