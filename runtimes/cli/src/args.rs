@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -52,7 +52,7 @@ pub(crate) struct RunArgs {
     pub(crate) call: Vec<Call>,
 
     /// Write the events to a file instead of stderr
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "watch")]
     pub(crate) events: Option<PathBuf>,
 
     /// Set an environment variable of the guest; may be given several times
@@ -80,10 +80,14 @@ impl RunArgs {
     /// What the guest sees as its arguments: the file name of the module, then its own.
     pub(crate) fn guest_args(&self) -> impl Iterator<Item = &[u8]> {
         let name = self.module().file_name().unwrap_or_default();
-        let rest = self.module_and_args.iter().skip(1).map(OsString::as_os_str);
         std::iter::once(name)
-            .chain(rest)
-            .map(std::ffi::OsStr::as_encoded_bytes)
+            .chain(self.after_module())
+            .map(OsStr::as_encoded_bytes)
+    }
+
+    /// What follows the module on the command line.
+    pub(crate) fn after_module(&self) -> impl Iterator<Item = &OsStr> {
+        self.module_and_args.iter().skip(1).map(OsString::as_os_str)
     }
 }
 

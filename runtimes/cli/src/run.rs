@@ -25,6 +25,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         .load(&wasm)
         .await
         .map_err(|error| Failure::run(format_args!("cannot load `{path}`: {error}")))?;
+    check_after_module(&module, args)?;
     let steps = steps(&module, &args.call)?;
     let wasi = wasi(args)?;
 
@@ -40,6 +41,26 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         }
     }
 }
+
+/// Refuses arguments for a guest that cannot read them: they are options in the wrong place.
+fn check_after_module(module: &Module, args: &RunArgs) -> Result<(), Failure> {
+    let takes_arguments = module
+        .info()
+        .imports()
+        .iter()
+        .any(|import| (import.module.as_str(), import.name.as_str()) == ARGS_GET);
+    match args.after_module().next() {
+        Some(first) if !takes_arguments => Err(Failure::usage(format_args!(
+            "`{}` follows MODULE and would go to the guest, which takes no arguments: put options \
+             before MODULE",
+            first.to_string_lossy()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The import that gives a guest its arguments. Source: WASI preview1 witx, args_get.
+const ARGS_GET: (&str, &str) = ("wasi_snapshot_preview1", "args_get");
 
 /// One call of the run.
 struct Step<'a> {

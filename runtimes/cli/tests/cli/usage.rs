@@ -1,12 +1,13 @@
 //! Mistakes on the command line, and its help.
 
-use crate::command::{Ended, end, guest, rangewatch, run};
+use crate::command::{Ended, end, guest, rangewatch, run, temporary};
 
 on_each_runtime! {
     a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read
     a_reactor_without_a_call_is_2_and_its_exports_are_listed
     an_unknown_export_is_2_and_the_others_are_listed
     wrong_arguments_are_2_and_nothing_is_called
+    options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called
 }
 
 fn a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read(runtime: &str) {
@@ -64,6 +65,36 @@ fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
         assert!(ended.stderr.contains(message), "{ended:?}");
         assert!(!ended.stderr.contains("seq"), "{ended:?}");
     }
+}
+
+fn options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called(runtime: &str) {
+    let call = ["--call", "apply,7"];
+    let emitter = guest("emitter");
+    let before = call.into_iter().chain([emitter.as_str(), "--watch", "all"]);
+    let behind = [emitter.as_str(), "--call", "apply,7"];
+    for (args, named) in [
+        (before.collect::<Vec<_>>(), "`--watch`"),
+        (behind.to_vec(), "`--call`"),
+    ] {
+        let ended = run(runtime, args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+        let message = format!(
+            "error: {named} follows MODULE and would go to the guest, which takes no arguments: \
+             put options before MODULE\n"
+        );
+        assert!(ended.stderr.starts_with(&message), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
+    let events = temporary("unwatched.jsonl");
+    let emitter = guest("emitter");
+    let file = events.to_str().unwrap();
+    let ended = bare(&["run", "--events", file, "--call", "apply,7", &emitter]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--watch <SELECTOR>"), "{ended:?}");
+    assert!(!events.exists());
 }
 
 #[test]
