@@ -201,12 +201,23 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
                 describe(&cause)
             ))),
         },
-        error @ InstantiateError::UnknownImport { .. } => Err(Failure::run(format_args!(
-            "{error}\nThe command line provides WASI preview1 and the range-watch ABI; a guest \
-             that imports more needs a host program of its own."
-        ))),
+        // Where the library would have its user provide the function.
+        InstantiateError::UnknownImport { import, .. } if !is_known(&import.module) => {
+            let (module, name, ty) = (&import.module, &import.name, &import.ty);
+            Err(Failure::run(format_args!(
+                "the guest imports `{module}.{name}` ({ty}), and the command line provides WASI \
+                 preview1 and the range-watch ABI only: a guest that imports more needs a host \
+                 program of its own"
+            )))
+        }
         error => Err(Failure::run(error)),
     }
+}
+
+/// Whether an import's module is meant to be WASI or the range-watch ABI, of whatever version: of these the library knows
+/// what is wrong.
+fn is_known(module: &str) -> bool {
+    module.starts_with("wasi") || module.ends_with("range-watch")
 }
 
 fn print_results(results: &[Val]) -> Result<(), Failure> {
