@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use rangewatch::bus::KeyRange;
 use rangewatch::{ParseSelectorError, Selector};
@@ -16,6 +17,29 @@ use crate::engine::{self, Engine};
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// The command line of this process. Ends the process where it is wrong, or asks for help.
+    pub(crate) fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            let word = match error.get(ContextKind::InvalidSubcommand) {
+                Some(ContextValue::String(word)) if is_module(word) => Some(word),
+                _ => None,
+            };
+            if let Some(word) = word {
+                let tip = format!("to run a guest, write `rangewatch run {word}`");
+                let tips = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tips);
+            }
+            error.exit()
+        })
+    }
+}
+
+/// Whether a word in the place of a command was meant as a guest.
+fn is_module(word: &str) -> bool {
+    word.ends_with(".wasm") || Path::new(word).is_file()
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,7 +84,7 @@ pub(crate) struct RunArgs {
     pub(crate) env: Vec<(String, String)>,
 
     /// Stop the clocks of the guest at this time, in seconds since 1970
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     pub(crate) fixed_clock: Option<u64>,
 
     /// The guest, a wasm binary, and its own arguments, options included
@@ -100,6 +124,10 @@ fn selector(text: &str) -> Result<Selector, String> {
         Ok(_) => Ok(selector),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "write whole seconds since 1970")
 }
 
 fn variable(text: &str) -> Result<(String, String), &'static str> {

@@ -10,7 +10,7 @@ use rangewatch::{
 };
 
 use crate::args::RunArgs;
-use crate::call::{Call, Exports, Results};
+use crate::call::{Call, Exports, Results, START};
 use crate::callbacks::Callbacks;
 use crate::failure::{Failure, describe};
 use crate::printer::Printer;
@@ -91,9 +91,6 @@ fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failur
     }
     Ok(steps)
 }
-
-/// The export that makes a module a command. Source: WASI preview1, application ABI.
-const START: &str = "_start";
 
 fn wasi(args: &RunArgs) -> Result<Wasi, Failure> {
     let builder = Wasi::builder()
