@@ -91,7 +91,7 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
 /// A subscriber: receives until the bus is closed. Returns what it has to say.
 async fn follow(watched: Selector, mut events: EventSubscription) -> String {
     let mut lines = Vec::new();
-    loop {
+    let failure = loop {
         match events.recv().await {
             Ok(event) => {
                 // The keys of the emit that this subscriber watches; there is at least one.
@@ -101,11 +101,16 @@ async fn follow(watched: Selector, mut events: EventSubscription) -> String {
             }
             // Who falls behind by more than the queue holds is told by how much.
             Err(RecvError::Lagged(missed)) => lines.push(format!("missed {missed} commits")),
-            Err(_) => break,
+            // The end that was meant: nothing more will come. Any other error is said, not taken for it.
+            Err(RecvError::Closed) => break None,
+            Err(error) => break Some(error),
         }
-    }
+    };
     let mut report = format!("\n{watched} received {} events:\n", lines.len());
     excerpt::push(&mut report, lines.iter().map(String::as_str));
+    if let Some(error) = failure {
+        report.push_str(&format!("    ended before the bus was closed: {error}\n"));
+    }
     report
 }
 

@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use rangewatch::bus::KeyRange;
 use rangewatch::{ParseSelectorError, Selector};
@@ -18,6 +19,29 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
+impl Args {
+    /// The command line of this process. Ends the process where it is wrong, or asks for help.
+    pub(crate) fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            let word = match error.get(ContextKind::InvalidSubcommand) {
+                Some(ContextValue::String(word)) if is_module(word) => Some(word),
+                _ => None,
+            };
+            if let Some(word) = word {
+                let tip = format!("to run a guest, write `rangewatch run {word}`");
+                let tips = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tips);
+            }
+            error.exit()
+        })
+    }
+}
+
+/// Whether a word in the place of a command was meant as a guest.
+fn is_module(word: &str) -> bool {
+    word.ends_with(".wasm") || Path::new(word).is_file()
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArgs),
@@ -26,8 +50,8 @@ pub(crate) enum Command {
 /// Run a guest and print what it emits.
 ///
 /// A guest with a `_start` is run from it; then the calls are made, in order. After each, the watches of the guest itself
-/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, and
-/// nothing else.
+/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, the
+/// variables that --env sets and the ARGS after MODULE, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
 #[command(after_long_help = AFTER_HELP)]
@@ -52,7 +76,7 @@ pub(crate) struct RunArgs {
     pub(crate) call: Vec<Call>,
 
     /// Write the events to a file instead of stderr
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "watch")]
     pub(crate) events: Option<PathBuf>,
 
     /// Set an environment variable of the guest; may be given several times
@@ -60,7 +84,7 @@ pub(crate) struct RunArgs {
     pub(crate) env: Vec<(String, String)>,
 
     /// Stop the clocks of the guest at this time, in seconds since 1970
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     pub(crate) fixed_clock: Option<u64>,
 
     /// The guest, a wasm binary, and its own arguments, options included
@@ -80,10 +104,14 @@ impl RunArgs {
     /// What the guest sees as its arguments: the file name of the module, then its own.
     pub(crate) fn guest_args(&self) -> impl Iterator<Item = &[u8]> {
         let name = self.module().file_name().unwrap_or_default();
-        let rest = self.module_and_args.iter().skip(1).map(OsString::as_os_str);
         std::iter::once(name)
-            .chain(rest)
-            .map(std::ffi::OsStr::as_encoded_bytes)
+            .chain(self.after_module())
+            .map(OsStr::as_encoded_bytes)
+    }
+
+    /// What follows the module on the command line.
+    pub(crate) fn after_module(&self) -> impl Iterator<Item = &OsStr> {
+        self.module_and_args.iter().skip(1).map(OsString::as_os_str)
     }
 }
 
@@ -96,6 +124,10 @@ fn selector(text: &str) -> Result<Selector, String> {
         Ok(_) => Ok(selector),
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "write whole seconds since 1970")
 }
 
 fn variable(text: &str) -> Result<(String, String), &'static str> {

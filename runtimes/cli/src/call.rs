@@ -7,6 +7,9 @@ use rangewatch::{FuncType, ModuleInfo, Val, ValType};
 
 use crate::failure::Failure;
 
+/// The export that makes a module a command. Source: WASI preview1, application ABI.
+pub(crate) const START: &str = "_start";
+
 /// An export to call, with arguments that have no types yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
@@ -53,7 +56,10 @@ impl Call {
             )));
         }
         let typed = self.args.iter().zip(ty.params()).map(|(text, ty)| {
-            parse(text, *ty).ok_or_else(|| wrong(&format_args!("`{text}` is no {ty}")))
+            parse(text, *ty).map_err(|mismatch| match mismatch {
+                Mismatch::Form => wrong(&format_args!("`{text}` is no {ty}")),
+                Mismatch::Range => wrong(&format_args!("`{text}` does not fit an {ty}")),
+            })
         });
         typed.collect()
     }
@@ -70,7 +76,11 @@ impl fmt::Display for Exports<'_> {
             .filter_map(|name| Some((name, self.0.func(name)?)))
             .collect();
         if functions.is_empty() {
-            return f.write_str("it exports none to call");
+            f.write_str("it exports none to call")?;
+            return match self.0.func(START) {
+                Some(_) => write!(f, ", but it has `{START}`, which is run without --call"),
+                None => Ok(()),
+            };
         }
         f.write_str("it exports:")?;
         functions
@@ -99,50 +109,54 @@ impl fmt::Display for Results<'_> {
     }
 }
 
-fn parse(text: &str, ty: ValType) -> Option<Val> {
+/// Why a text is no value of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mismatch {
+    /// It is written in another way.
+    Form,
+    /// It is an integer beyond the width of the type.
+    Range,
+}
+
+fn parse(text: &str, ty: ValType) -> Result<Val, Mismatch> {
     match ty {
         ValType::I32 => {
             let value = integer(text)?;
-            let signed = i32::try_from(value);
-            Some(Val::I32(
-                signed
-                    .or_else(|_| u32::try_from(value).map(|bits| bits as i32))
-                    .ok()?,
-            ))
+            i32::try_from(value)
+                .or_else(|_| u32::try_from(value).map(|bits| bits as i32))
+                .map(Val::I32)
+                .map_err(|_| Mismatch::Range)
         }
         ValType::I64 => {
             let value = integer(text)?;
-            let signed = i64::try_from(value);
-            Some(Val::I64(
-                signed
-                    .or_else(|_| u64::try_from(value).map(|bits| bits as i64))
-                    .ok()?,
-            ))
+            i64::try_from(value)
+                .or_else(|_| u64::try_from(value).map(|bits| bits as i64))
+                .map(Val::I64)
+                .map_err(|_| Mismatch::Range)
         }
-        ValType::F32 => text.parse().ok().map(Val::F32),
-        ValType::F64 => text.parse().ok().map(Val::F64),
-        ValType::Other => None,
+        ValType::F32 => text.parse().map(Val::F32).map_err(|_| Mismatch::Form),
+        ValType::F64 => text.parse().map(Val::F64).map_err(|_| Mismatch::Form),
+        ValType::Other => Err(Mismatch::Form),
     }
 }
 
 /// An integer with a sign, decimal or hexadecimal.
-fn integer(text: &str) -> Option<i128> {
+fn integer(text: &str) -> Result<i128, Mismatch> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text),
     };
-    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
-    }
-    let magnitude = match digits.strip_prefix("0x") {
-        Some(hex) if hex.starts_with(|first: char| first.is_ascii_hexdigit()) => {
-            i128::from_str_radix(hex, 16)
-        }
-        Some(_) => return None,
-        None => digits.parse(),
+    let (digits, radix) = match digits.strip_prefix("0x") {
+        Some(hex) => (hex, 16),
+        None => (digits, 10),
     };
-    // The sign cannot overflow: the magnitude is not negative.
-    magnitude.ok().map(|magnitude| sign * magnitude)
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return Err(Mismatch::Form);
+    }
+    // Digits fail to parse only where they are too many. The sign cannot overflow: the magnitude is not negative.
+    i128::from_str_radix(digits, radix)
+        .map(|magnitude| sign * magnitude)
+        .map_err(|_| Mismatch::Range)
 }
 
 #[cfg(test)]
@@ -152,22 +166,23 @@ mod tests {
     #[test]
     fn an_integer_takes_both_signs_both_bases_and_nothing_beyond_its_width() {
         let i32s = [
-            ("7", Some(7)),
-            ("-1", Some(-1)),
-            ("4294967295", Some(-1)),
-            ("0xffffffff", Some(-1)),
-            ("-0x80000000", Some(i32::MIN)),
-            ("4294967296", None),
-            ("-2147483649", None),
+            ("7", Ok(7)),
+            ("-1", Ok(-1)),
+            ("4294967295", Ok(-1)),
+            ("0xffffffff", Ok(-1)),
+            ("-0x80000000", Ok(i32::MIN)),
+            ("4294967296", Err(Mismatch::Range)),
+            ("-2147483649", Err(Mismatch::Range)),
         ];
         for (text, value) in i32s {
             assert_eq!(parse(text, ValType::I32), value.map(Val::I32), "{text}");
         }
         let i64s = [
-            ("18446744073709551615", Some(-1)),
-            ("-9223372036854775808", Some(i64::MIN)),
-            ("0x10", Some(16)),
-            ("18446744073709551616", None),
+            ("18446744073709551615", Ok(-1)),
+            ("-9223372036854775808", Ok(i64::MIN)),
+            ("0x10", Ok(16)),
+            ("18446744073709551616", Err(Mismatch::Range)),
+            ("0x100000000000000000000000000000000", Err(Mismatch::Range)),
         ];
         for (text, value) in i64s {
             assert_eq!(parse(text, ValType::I64), value.map(Val::I64), "{text}");
@@ -175,16 +190,16 @@ mod tests {
         for text in [
             "", "-", "+1", "0x", "0x+1", "-+1", "1.0", "seven", "1_000", "--1",
         ] {
-            assert_eq!(parse(text, ValType::I64), None, "{text}");
+            assert_eq!(parse(text, ValType::I64), Err(Mismatch::Form), "{text}");
         }
     }
 
     #[test]
     fn a_float_takes_what_rust_takes() {
-        assert_eq!(parse("-1.5e3", ValType::F64), Some(Val::F64(-1500.0)));
-        assert_eq!(parse("7", ValType::F32), Some(Val::F32(7.0)));
-        assert_eq!(parse("inf", ValType::F32), Some(Val::F32(f32::INFINITY)));
-        assert_eq!(parse("0x10", ValType::F64), None);
+        assert_eq!(parse("-1.5e3", ValType::F64), Ok(Val::F64(-1500.0)));
+        assert_eq!(parse("7", ValType::F32), Ok(Val::F32(7.0)));
+        assert_eq!(parse("inf", ValType::F32), Ok(Val::F32(f32::INFINITY)));
+        assert_eq!(parse("0x10", ValType::F64), Err(Mismatch::Form));
     }
 
     #[test]

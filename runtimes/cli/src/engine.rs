@@ -41,8 +41,8 @@ impl Engine {
             Self::Wasmi => Ok(Arc::new(rangewatch::Wasmi::unmetered())),
             #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
             missing => Err(Failure::usage(format_args!(
-                "this build has no {missing}: get one that has it with \
-                 `cargo install rangewatch-cli --features {missing}`"
+                "this build has no {missing}: build one that has it with \
+                 `cargo install --path runtimes/cli --features {missing}`"
             ))),
         }
     }

@@ -12,12 +12,10 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Args::parse().command;
+    let Command::Run(args) = Args::parse_or_exit().command;
     match futures::executor::block_on(run::run(&args)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.report(),

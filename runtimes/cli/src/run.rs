@@ -10,7 +10,7 @@ use rangewatch::{
 };
 
 use crate::args::RunArgs;
-use crate::call::{Call, Exports, Results};
+use crate::call::{Call, Exports, Results, START};
 use crate::callbacks::Callbacks;
 use crate::failure::{Failure, describe};
 use crate::printer::Printer;
@@ -25,6 +25,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         .load(&wasm)
         .await
         .map_err(|error| Failure::run(format_args!("cannot load `{path}`: {error}")))?;
+    check_after_module(&module, args)?;
     let steps = steps(&module, &args.call)?;
     let wasi = wasi(args)?;
 
@@ -40,6 +41,26 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         }
     }
 }
+
+/// Refuses arguments for a guest that cannot read them: they are options in the wrong place.
+fn check_after_module(module: &Module, args: &RunArgs) -> Result<(), Failure> {
+    let takes_arguments = module
+        .info()
+        .imports()
+        .iter()
+        .any(|import| (import.module.as_str(), import.name.as_str()) == ARGS_GET);
+    match args.after_module().next() {
+        Some(first) if !takes_arguments => Err(Failure::usage(format_args!(
+            "`{}` follows MODULE and would go to the guest, which takes no arguments: put options \
+             before MODULE",
+            first.to_string_lossy()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The import that gives a guest its arguments. Source: WASI preview1 witx, args_get.
+const ARGS_GET: (&str, &str) = ("wasi_snapshot_preview1", "args_get");
 
 /// One call of the run.
 struct Step<'a> {
@@ -70,9 +91,6 @@ fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failur
     }
     Ok(steps)
 }
-
-/// The export that makes a module a command. Source: WASI preview1, application ABI.
-const START: &str = "_start";
 
 fn wasi(args: &RunArgs) -> Result<Wasi, Failure> {
     let builder = Wasi::builder()
@@ -180,12 +198,23 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
                 describe(&cause)
             ))),
         },
-        error @ InstantiateError::UnknownImport { .. } => Err(Failure::run(format_args!(
-            "{error}\nThe command line provides WASI preview1 and the range-watch ABI; a guest \
-             that imports more needs a host program of its own."
-        ))),
+        // Where the library would have its user provide the function.
+        InstantiateError::UnknownImport { import, .. } if !is_known(&import.module) => {
+            let (module, name, ty) = (&import.module, &import.name, &import.ty);
+            Err(Failure::run(format_args!(
+                "the guest imports `{module}.{name}` ({ty}), and the command line provides WASI \
+                 preview1 and the range-watch ABI only: a guest that imports more needs a host \
+                 program of its own"
+            )))
+        }
         error => Err(Failure::run(error)),
     }
+}
+
+/// Whether an import's module is meant to be WASI or the range-watch ABI, of whatever version: of these the library knows
+/// what is wrong.
+fn is_known(module: &str) -> bool {
+    module.starts_with("wasi") || module.ends_with("range-watch")
 }
 
 fn print_results(results: &[Val]) -> Result<(), Failure> {

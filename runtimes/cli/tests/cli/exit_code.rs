@@ -14,6 +14,7 @@ on_each_runtime! {
     an_exit_in_a_callback_is_the_one_of_the_guest
     a_broken_abi_is_1
     an_import_that_nobody_has_is_1_and_named
+    an_import_of_another_wasi_or_abi_is_1_and_what_to_build_for_is_said
     what_is_not_wasm_is_1
     a_missing_module_is_1
     events_that_cannot_be_created_are_1
@@ -154,11 +155,39 @@ fn an_import_that_nobody_has_is_1_and_named(runtime: &str) {
     let text = r#"(module (import "env" "now_ms" (func)) (func (export "_start")))"#;
     let ended = run(runtime, [assembled("import", text)]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains("`env.now_ms`"), "{ended:?}");
-    assert!(
-        ended.stderr.contains("a host program of its own"),
-        "{ended:?}"
-    );
+    let message = "error: the guest imports `env.now_ms` (function () -> ()), and the command line \
+                   provides WASI preview1 and the range-watch ABI only: a guest that imports more \
+                   needs a host program of its own\n";
+    assert_eq!(ended.stderr, message);
+}
+
+fn an_import_of_another_wasi_or_abi_is_1_and_what_to_build_for_is_said(runtime: &str) {
+    let imports = [
+        ("wasi_unstable", "args_get", "build the guest for it"),
+        (
+            "wasi_snapshot_preview1",
+            "now",
+            "WASI preview1 has no function of this name",
+        ),
+        (
+            "pantopic/wazero-range-watch",
+            "now",
+            "the range-watch ABI has no function of this name",
+        ),
+        (
+            "pantopic/ext-range-watch",
+            "now",
+            "build it with the SDK of generation 1",
+        ),
+    ];
+    for (index, (module, name, hint)) in imports.into_iter().enumerate() {
+        let text =
+            format!(r#"(module (import "{module}" "{name}" (func)) (func (export "_start")))"#);
+        let ended = run(runtime, [assembled(&format!("known_{index}"), &text)]);
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains(hint), "{ended:?}");
+        assert!(!ended.stderr.contains("host program"), "{ended:?}");
+    }
 }
 
 fn what_is_not_wasm_is_1(runtime: &str) {

@@ -1,12 +1,14 @@
 //! Mistakes on the command line, and its help.
 
-use crate::command::{Ended, end, guest, rangewatch, run};
+use crate::command::{Ended, end, guest, rangewatch, run, temporary};
 
 on_each_runtime! {
     a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read
     a_reactor_without_a_call_is_2_and_its_exports_are_listed
     an_unknown_export_is_2_and_the_others_are_listed
+    a_call_into_a_command_is_2_and_what_runs_it_is_said
     wrong_arguments_are_2_and_nothing_is_called
+    options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called
 }
 
 fn a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read(runtime: &str) {
@@ -47,12 +49,24 @@ fn an_unknown_export_is_2_and_the_others_are_listed(runtime: &str) {
     );
 }
 
+fn a_call_into_a_command_is_2_and_what_runs_it_is_said(runtime: &str) {
+    let ended = run(runtime, ["--call", "foo", &guest("greet")]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    let message = "it exports none to call, but it has `_start`, which is run without --call";
+    assert!(ended.stderr.contains(message), "{ended:?}");
+}
+
 fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
     let mistakes = [
         ("apply", "0 arguments given, 1 wanted"),
         ("apply,7,8", "2 arguments given, 1 wanted"),
         ("apply,seven", "`seven` is no i64"),
-        ("emit_key,7,4294967296", "`4294967296` is no i32"),
+        ("apply,1.5", "`1.5` is no i64"),
+        (
+            "apply,99999999999999999999",
+            "`99999999999999999999` does not fit an i64",
+        ),
+        ("emit_key,7,4294967296", "`4294967296` does not fit an i32"),
     ];
     for (call, message) in mistakes {
         let good = ["--watch", "all", "--call", "apply,7"];
@@ -64,6 +78,61 @@ fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
         assert!(ended.stderr.contains(message), "{ended:?}");
         assert!(!ended.stderr.contains("seq"), "{ended:?}");
     }
+}
+
+fn options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called(runtime: &str) {
+    let call = ["--call", "apply,7"];
+    let emitter = guest("emitter");
+    let before = call.into_iter().chain([emitter.as_str(), "--watch", "all"]);
+    let behind = [emitter.as_str(), "--call", "apply,7"];
+    for (args, named) in [
+        (before.collect::<Vec<_>>(), "`--watch`"),
+        (behind.to_vec(), "`--call`"),
+    ] {
+        let ended = run(runtime, args);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+        let message = format!(
+            "error: {named} follows MODULE and would go to the guest, which takes no arguments: \
+             put options before MODULE\n"
+        );
+        assert!(ended.stderr.starts_with(&message), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
+    let events = temporary("unwatched.jsonl");
+    let emitter = guest("emitter");
+    let file = events.to_str().unwrap();
+    let ended = bare(&["run", "--events", file, "--call", "apply,7", &emitter]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--watch <SELECTOR>"), "{ended:?}");
+    assert!(!events.exists());
+}
+
+#[test]
+fn a_clock_that_is_not_fixed_at_whole_seconds_is_2() {
+    for seconds in ["1.5", "-5", "now"] {
+        let ended = bare(&["run", "--fixed-clock", seconds, &guest("greet")]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let message = "write whole seconds since 1970";
+        assert!(ended.stderr.contains(message), "{ended:?}");
+        assert!(!ended.stderr.contains("tip:"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_module_in_the_place_of_a_command_is_2_and_run_is_suggested() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for module in ["no/such/guest.wasm", file] {
+        let ended = bare(&[module]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let tip = format!("`rangewatch run {module}`");
+        assert!(ended.stderr.contains(&tip), "{ended:?}");
+    }
+    let ended = bare(&["walk"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(!ended.stderr.contains("tip:"), "{ended:?}");
 }
 
 #[test]
@@ -84,6 +153,7 @@ fn the_help_says_what_is_printed_and_how_it_ends() {
         r#"{"seq":1,"#,
         "Exit code:",
         "--call <EXPORT[,ARG..]>",
+        "that --env sets and the ARGS after MODULE",
     ] {
         assert!(ended.stdout.contains(text), "{text} is missing: {ended:?}");
     }
@@ -113,7 +183,7 @@ fn a_runtime_that_is_not_in_this_build_is_2_and_where_to_get_it_is_said() {
     };
     let ended = run(missing, [guest("greet")]);
     assert_eq!(ended.code, Some(2));
-    let advice = format!("cargo install rangewatch-cli --features {missing}");
+    let advice = format!("cargo install --path runtimes/cli --features {missing}");
     assert!(ended.stderr.contains(&advice), "{ended:?}");
 }
 
