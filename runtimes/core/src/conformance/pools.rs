@@ -212,6 +212,11 @@ pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     assert_eq!(log.try_recv().expect("the host's emit").value(), 1);
     assert_eq!(log.try_recv().expect("w ran to its end").value(), 2);
     assert_eq!(bus.n_subscriptions(), 1, "only ours is left");
+    match super::call_err(&guest, "flush").await {
+        CallError::Gone { reason } => assert_eq!(reason, "it was closed"),
+        error => panic!("{error}"),
+    }
+    guest.close().await;
 }
 
 /// A pump that was woken, and is dropped before it has an instance, leaves its wake-up to another.
