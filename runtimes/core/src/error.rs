@@ -271,12 +271,7 @@ impl CallError {
                 exports: info.funcs().map(str::to_owned).collect(),
             });
         };
-        if ty
-            .params()
-            .iter()
-            .chain(ty.results())
-            .any(|ty| *ty == ValType::Other)
-        {
+        if !ty.crosses() {
             return Err(Self::Signature {
                 export: export.to_owned(),
                 ty: ty.clone(),

@@ -34,12 +34,7 @@ pub(crate) fn resolve(
     }
     for function in &functions {
         let ty = function.ty();
-        if ty
-            .params()
-            .iter()
-            .chain(ty.results())
-            .any(|ty| *ty == ValType::Other)
-        {
+        if !ty.crosses() {
             return Err(InstantiateError::HostFunctionType {
                 function: function.full_name(),
                 ty: ty.clone(),

@@ -95,6 +95,16 @@ impl FuncType {
         &self.results
     }
 
+    /// Whether all of its values may cross between host and guest.
+    #[must_use]
+    pub fn crosses(&self) -> bool {
+        !self
+            .params
+            .iter()
+            .chain(&self.results)
+            .any(|ty| *ty == ValType::Other)
+    }
+
     /// Whether `args` may be passed to a function of this signature.
     #[must_use]
     pub fn accepts(&self, args: &[Val]) -> bool {
