@@ -289,7 +289,6 @@ pub(crate) struct Inner {
     pub(crate) linked: Arc<dyn Linked>,
     pub(crate) group: Arc<Group>,
     pub(crate) wasi: WasiSource,
-    pub(crate) uses_abi: bool,
     pub(crate) calls: Pool,
     /// `None`: callbacks run on the instance of the calls.
     pub(crate) callbacks: Option<Pool>,
@@ -329,7 +328,7 @@ impl Inner {
                 .await
                 .map_err(|failure| start_error(INITIALIZE, failure))?;
         }
-        if self.uses_abi {
+        if self.info.uses_abi() {
             let page = instance
                 .call(abi::PAGE, &[])
                 .await

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Wasi;
 
-use crate::abi;
 use crate::callback_error::CallbackError;
 use crate::error::InstantiateError;
 use crate::group::Group;
@@ -225,10 +224,6 @@ impl<'a> GuestBuilder<'a> {
         };
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let imports = imports::resolve(&info, self.functions, has_wasi)?;
-        let uses_abi = info
-            .imports()
-            .iter()
-            .any(|import| import.module == abi::MODULE);
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         let group = Group::new(self.bus.clone(), self.limits);
         let inner = Inner {
@@ -236,7 +231,6 @@ impl<'a> GuestBuilder<'a> {
             linked,
             group,
             wasi: self.wasi,
-            uses_abi,
             calls,
             callbacks,
             on_callback_error: self.on_callback_error,

@@ -49,7 +49,6 @@ pub(crate) fn resolve(
             });
         }
     }
-    let mut uses_abi = false;
     for import in info.imports() {
         let (module, name) = (import.module.as_str(), import.name.as_str());
         match provided.get(&(module, name)) {
@@ -67,9 +66,8 @@ pub(crate) fn resolve(
             }
             Some(_) => {}
         }
-        uses_abi |= import.module == abi::MODULE;
     }
-    if uses_abi {
+    if info.uses_abi() {
         check_exports(info)?;
     }
     drop(provided);

@@ -172,6 +172,13 @@ impl ModuleInfo {
         &self.imports
     }
 
+    /// Whether it imports the range-watch ABI.
+    pub(crate) fn uses_abi(&self) -> bool {
+        self.imports
+            .iter()
+            .any(|import| import.module == crate::abi::MODULE)
+    }
+
     /// The exports, by name.
     pub fn exports(&self) -> impl Iterator<Item = (&str, &ExternType)> {
         self.exports.iter().map(|(name, ty)| (name.as_str(), ty))

@@ -126,26 +126,20 @@ pub(crate) fn link_abi<T: 'static>(
     memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    linker.func_wrap(abi::MODULE, abi::FLUSH, move |mut caller: Caller<'_, T>| {
-        let (memory, abi) = split(&mut caller, memory, get);
-        abi.flush(memory).map_err(abi_trap)
-    })?;
-    linker.func_wrap(
-        abi::MODULE,
-        abi::RESERVE,
-        move |mut caller: Caller<'_, T>| {
-            let (memory, abi) = split(&mut caller, memory, get);
-            abi_call(abi::RESERVE, || abi.reserve(memory))
-        },
-    )?;
-    linker.func_wrap(abi::MODULE, abi::OPEN, move |mut caller: Caller<'_, T>| {
-        let (memory, abi) = split(&mut caller, memory, get);
-        abi.open(memory).map_err(abi_trap)
-    })?;
-    linker.func_wrap(abi::MODULE, abi::START, move |mut caller: Caller<'_, T>| {
-        let (memory, abi) = split(&mut caller, memory, get);
-        abi.start(memory).map_err(abi_trap)
-    })?;
+    macro_rules! link {
+        ($($name:ident => $verb:ident;)*) => {$(
+            linker.func_wrap(abi::MODULE, abi::$name, move |mut caller: Caller<'_, T>| {
+                let (memory, abi) = split(&mut caller, memory, get);
+                abi_call(abi::$name, || abi.$verb(memory))
+            })?;
+        )*};
+    }
+    link! {
+        FLUSH => flush;
+        RESERVE => reserve;
+        OPEN => open;
+        START => start;
+    }
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Functions of the embedder.
 
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_wasi::Exit;
 
+use super::raw_guest::{RawGuest, keys};
 use super::{call, call_err, guest};
 use crate::{
     AsyncHostFunction, CallError, FuncType, HostCx, HostError, HostFunction, HostFunctionBody,
@@ -215,4 +217,25 @@ pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
     .await;
     assert_eq!(call(&guest, "at_once", &[Val::I32(1)]).await, [Val::I32(2)]);
     assert_eq!(call(&guest, "later", &[Val::I32(1)]).await, [Val::I32(3)]);
+}
+
+/// A waker that panics inside of a guest's emit ends that call, and no more; the emit is on the bus.
+pub async fn g30_a_panic_of_a_waker_is_an_error(runtime: &dyn Runtime) {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("the waker slipped");
+        }
+    }
+    let raw = RawGuest::new(runtime).await;
+    let mut all = raw.bus.subscribe("a".."b").wake().expect("valid");
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(all.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+    let error = raw.flush(1, &keys(["a"])).await.expect_err("a panic");
+    assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
+    assert!(
+        error.to_string().contains("it panicked: the waker slipped"),
+        "{error}"
+    );
+    assert_eq!(all.try_recv().expect("delivered").last(), 1);
 }

@@ -65,6 +65,7 @@ groups! {
         a_host_error_is_the_source_of_the_call_error,
         a_host_function_can_exit_the_guest,
         g30_a_panic_of_a_host_function_is_an_error,
+        g30_a_panic_of_a_waker_is_an_error,
         results_of_another_signature_are_an_error,
         an_import_that_is_exported_can_be_called,
     }
