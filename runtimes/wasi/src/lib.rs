@@ -50,13 +50,18 @@
 mod builder;
 mod clock;
 mod descriptor;
+mod devices;
 mod errno;
 mod exit;
+pub mod fs;
 mod iovec;
 mod limits;
+mod listing;
 mod memory;
 pub mod preview1;
 mod random;
+mod resolver;
+mod rights;
 mod shared_buffer;
 mod stdin;
 mod stdout;
@@ -72,8 +77,13 @@ pub use builder::{WasiBuildError, WasiBuilder};
 pub use clock::{Clock, FixedClock, SteppingClock, SystemClock};
 pub use errno::Errno;
 pub use exit::Exit;
-pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
+pub use limits::{
+    DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
+    MAX_RANDOM_BYTES, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
+};
+pub use listing::Dots;
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use rights::RightsMode;
 pub use shared_buffer::SharedBuffer;
 pub use stdin::Stdin;
 pub use stdout::Stdout;

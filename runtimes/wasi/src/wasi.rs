@@ -5,8 +5,9 @@ use std::io;
 
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
+use crate::devices::Devices;
 use crate::string_table::StringTable;
-use crate::{Random, WasiBuilder};
+use crate::{Dots, Random, WasiBuilder};
 
 /// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
 ///
@@ -18,6 +19,8 @@ pub struct Wasi {
     pub(crate) descriptors: Descriptors,
     pub(crate) clock: GuestClock,
     pub(crate) random: Box<dyn Random>,
+    pub(crate) devices: Devices,
+    pub(crate) dots: Dots,
 }
 
 impl Wasi {

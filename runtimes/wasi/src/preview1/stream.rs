@@ -1,5 +1,6 @@
 //! Reading and writing.
 
+use super::file;
 use crate::iovec::Iovecs;
 use crate::{Errno, Wasi, memory};
 
@@ -30,7 +31,11 @@ pub fn fd_read(
     iovs_len: i32,
     nread_out: i32,
 ) -> Result<(), Errno> {
-    let input = ctx.descriptors.open(fd)?.input()?;
+    let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return file::fd_read(descriptor, memory, iovs, iovs_len, nread_out);
+    }
+    let input = descriptor.input()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nread_out = nread_out as u32;
     memory::slice(memory, nread_out, 4)?;
@@ -62,7 +67,11 @@ pub fn fd_write(
     iovs_len: i32,
     nwritten_out: i32,
 ) -> Result<(), Errno> {
-    let output = ctx.descriptors.open(fd)?.output()?;
+    let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return file::fd_write(descriptor, memory, iovs, iovs_len, nwritten_out);
+    }
+    let output = descriptor.output()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
