@@ -170,8 +170,7 @@ impl Descriptor {
         match &mut self.object {
             Object::File(open) => {
                 let unopened = rights & rights::FD_READ != 0 && !open.reads
-                    || rights & (rights::FD_WRITE | rights::FD_FILESTAT_SET_SIZE) != 0
-                        && !open.writes;
+                    || rights & rights::WRITING != 0 && !open.writes;
                 // Where rights decide, a file that was not opened for writing lacks the right; elsewhere POSIX decides.
                 if unopened && self.mode != RightsMode::Strict {
                     return Err(Errno::Badf);
@@ -233,7 +232,7 @@ impl Descriptors {
             slots.push(Descriptor::dir(
                 dir,
                 Some(guest_path),
-                Rights::PREOPEN,
+                Rights::preopened(mode),
                 mode,
             ));
         }

@@ -20,7 +20,9 @@ pub enum RightsMode {
     /// writing was; a request for nothing at all is one for everything. Rights that the guest drops are gone.
     #[default]
     Compat,
-    /// As [`Compat`](Self::Compat), and rights cannot be dropped: `fd_fdstat_set_rights` is [`Errno::Notsup`].
+    /// As [`Compat`](Self::Compat), and rights cannot be dropped: `fd_fdstat_set_rights` is [`Errno::Notsup`]. Directories do
+    /// not show `PATH_FILESTAT_SET_SIZE` then, which stands for truncating all the same: guests that see it expect to be
+    /// able to drop it.
     Off,
 }
 
@@ -95,7 +97,7 @@ const DIRECTORY: u64 = FD_DATASYNC
 
 /// What only a descriptor that is open for reading, or for writing, has any use for.
 const READING: u64 = FD_READ | FD_READDIR;
-const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
+pub(crate) const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
 
 /// The rights of one descriptor: its own, and those that it hands down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +108,12 @@ pub(crate) struct Rights {
 
 impl Rights {
     /// Those of a preopened directory, which is all.
-    pub(crate) const PREOPEN: Self = Self {
-        base: DIRECTORY,
-        inheriting: DIRECTORY | FILE,
-    };
+    pub(crate) fn preopened(mode: RightsMode) -> Self {
+        Self {
+            base: DIRECTORY & mode.known(),
+            inheriting: (DIRECTORY | FILE) & mode.known(),
+        }
+    }
 
     /// What a guest asks for; bits that WASI does not know mean nothing.
     pub(crate) fn requested(base: i64, inheriting: i64) -> Self {
@@ -165,6 +169,14 @@ impl Rights {
 }
 
 impl RightsMode {
+    /// The rights that there are.
+    pub(crate) fn known(self) -> u64 {
+        match self {
+            Self::Strict | Self::Compat => DIRECTORY | FILE,
+            Self::Off => (DIRECTORY | FILE) & !PATH_FILESTAT_SET_SIZE,
+        }
+    }
+
     /// The rights of what is opened through a directory that hands down `inheriting`.
     pub(crate) fn grant(self, requested: Rights, inheriting: u64) -> Result<Rights, Errno> {
         if self == Self::Strict {

@@ -53,14 +53,15 @@ pub fn fd_advise(
         .map(drop)
 }
 
-/// Not supported: few filesystems of the host can promise space.
+/// Not supported: few filesystems can promise space.
 ///
 /// Source: WASI preview1 witx, `fd_allocate`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsup`]: it is open.
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
+/// - [`Errno::Notcapable`]: the right `FD_ALLOCATE` is missing.
+/// - [`Errno::Notsup`]: the descriptor is a file or a stream.
 pub fn fd_allocate(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -68,7 +69,13 @@ pub fn fd_allocate(
     _offset: i64,
     _len: i64,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsup)
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Badf,
+        stream: Errno::Notsup,
+    };
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.regular(rights::FD_ALLOCATE, OTHERWISE)?;
+    Err(Errno::Notsup)
 }
 
 /// Cuts a file, or extends it with zeros.

@@ -73,7 +73,7 @@ pub fn path_open(
     if flags & !fdflags::KNOWN != 0 {
         return Err(Errno::Inval);
     }
-    descriptor.require(how.rights())?;
+    descriptor.require(how.rights() & mode.known())?;
     let requested = Rights::requested(rights_base, rights_inheriting);
     let mut rights = mode.grant(requested, descriptor.rights.inheriting)?;
     let options = how.options(rights);
@@ -143,8 +143,7 @@ impl How {
     fn options(self, rights: Rights) -> OpenOptions {
         OpenOptions {
             read: rights.reads(),
-            // A directory cannot be written, but a guest may ask for the rights of what is below it.
-            write: rights.writes() && !self.directory,
+            write: rights.writes(),
             create: self.create,
             truncate: self.truncate,
             directory: self.directory,
