@@ -50,6 +50,8 @@
 //! ```
 
 mod bytes_file;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod dir;
 mod file;
 #[cfg(feature = "host-dir")]

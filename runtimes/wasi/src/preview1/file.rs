@@ -195,7 +195,7 @@ pub fn fd_pwrite(
     let start = self::offset(offset)?;
     let file = &*open.file;
     let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
-        file.write_at(buf, reach(start, n_bytes)?)
+        write_within(file, buf, start, n_bytes)
     })?;
     store(file, flags)?;
     memory::write_u32(memory, nwritten_out as u32, nwritten)
@@ -309,7 +309,7 @@ pub(super) fn fd_write(
     } else {
         let start = open.position;
         let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
-            file.write_at(buf, reach(start, n_bytes)?)
+            write_within(file, buf, start, n_bytes)
         })?;
         open.position = start.saturating_add(u64::from(nwritten));
         nwritten
@@ -322,8 +322,11 @@ pub(super) fn fd_write(
 fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> Result<u32, Errno> {
     let mut n_bytes = 0;
     for iovec in iovecs.as_slice() {
-        let buf = memory::slice_mut(memory, iovec.ptr, iovec.len)?;
-        match file.read_at(buf, start.saturating_add(u64::from(n_bytes))) {
+        // Nothing is where no file reaches, which the host would call an invalid argument.
+        let at = start.saturating_add(u64::from(n_bytes)).min(MAX_OFFSET);
+        let len = clipped(iovec.len, at);
+        let buf = memory::slice_mut(memory, iovec.ptr, len)?;
+        match file.read_at(buf, at) {
             Ok(read) => {
                 let read = believable(read, iovec.len);
                 n_bytes += read;
@@ -386,11 +389,15 @@ fn offset(given: i64) -> Result<u64, Errno> {
     u64::try_from(given).map_err(|_| Errno::Inval)
 }
 
-/// Where the next bytes go, unless a file does not reach that far.
-fn reach(start: u64, n_bytes: u32) -> Result<u64, Errno> {
+/// What is left of `len` bytes at an offset that is not past the greatest one.
+fn clipped(len: u32, at: u64) -> u32 {
+    u32::try_from(MAX_OFFSET - at).unwrap_or(len).min(len)
+}
+
+/// Writes behind the `n_bytes` that were written at `start`, as far as a file reaches.
+fn write_within(file: &dyn File, buf: &[u8], start: u64, n_bytes: u32) -> Result<usize, Errno> {
     let at = start.checked_add(u64::from(n_bytes)).ok_or(Errno::Fbig)?;
-    if at >= MAX_OFFSET {
-        return Err(Errno::Fbig);
-    }
-    Ok(at)
+    let room = MAX_OFFSET.checked_sub(at).filter(|room| *room > 0);
+    let room = usize::try_from(room.ok_or(Errno::Fbig)?).unwrap_or(usize::MAX);
+    file.write_at(&buf[..buf.len().min(room)], at)
 }

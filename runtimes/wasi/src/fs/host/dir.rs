@@ -111,8 +111,11 @@ impl Dir for HostDir {
     }
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
-        if options.directory && !options.is_mutating() {
-            return self.lookup_dir(name);
+        if options.directory {
+            return match self.lookup_dir(name)? {
+                Node::Dir(_) if options.is_mutating() => Err(Errno::Isdir),
+                node => Ok(node),
+            };
         }
         let mut host = cap_std::fs::OpenOptions::new();
         let writes = options.write || options.truncate || options.create != Create::Never;
