@@ -7,6 +7,7 @@ use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::{
     BytesFile, Dir, DirEntry, FileType, HostDir, MemoryFs, Metadata, Node, ReadDir, ReadOnly,
 };
+use tempfile::TempDir;
 
 thread_local! {
     /// Removed when the test ends, which has a thread of its own.

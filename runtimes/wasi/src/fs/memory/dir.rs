@@ -277,6 +277,13 @@ impl Dir for MemoryDir {
                 return Err(Errno::Inval);
             }
         }
+        let there = lock(&to.state).get(to_name).ok().cloned();
+        if let Some(MemoryNode::Dir(there)) = &there {
+            // Whatever moves, Linux says so of a directory that it comes from.
+            if self.is_in(there) {
+                return Err(Errno::Notempty);
+            }
+        }
         // Names go only under the shape, so what was found stays; the destination is looked at and changed in one step.
         let mut target = lock(&to.state);
         if target.removed {
