@@ -5,6 +5,8 @@ mod builder;
 mod clocks;
 mod descriptors;
 mod guest;
+mod memory_fs;
+mod preopens;
 mod process;
 mod public_types;
 mod randomness;

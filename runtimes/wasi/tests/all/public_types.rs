@@ -1,8 +1,13 @@
 //! What every public type can be used for.
 
+use rangewatch_wasi::fs::{
+    Access, BytesFile, Create, DirEntry, FileType, HostDir, MemoryFs, MemoryFsBuilder,
+    MemoryFsError, Metadata, OpenOptions, ReadOnly, SetTime, SetTimes,
+};
 use rangewatch_wasi::{
-    Errno, Exit, FixedClock, FunctionSignature, SeededRandom, SharedBuffer, Stdin, Stdout,
-    SteppingClock, SystemClock, SystemRandom, ValueType, Wasi, WasiBuildError, WasiBuilder,
+    Dots, Errno, Exit, FixedClock, FunctionSignature, RightsMode, SeededRandom, SharedBuffer,
+    Stdin, Stdout, SteppingClock, SystemClock, SystemRandom, ValueType, Wasi, WasiBuildError,
+    WasiBuilder,
 };
 
 fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
@@ -15,12 +20,27 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     context::<WasiBuilder>();
     context::<Stdin>();
     context::<Stdout>();
+    context::<MemoryFsBuilder>();
 
+    value::<Access>();
+    value::<BytesFile>();
+    value::<Create>();
+    value::<DirEntry>();
+    value::<Dots>();
     value::<Errno>();
     value::<Exit>();
+    value::<FileType>();
     value::<FixedClock>();
     value::<FunctionSignature>();
+    value::<HostDir>();
+    value::<MemoryFs>();
+    value::<Metadata>();
+    value::<OpenOptions>();
+    value::<ReadOnly>();
+    value::<RightsMode>();
     value::<SeededRandom>();
+    value::<SetTime>();
+    value::<SetTimes>();
     value::<SharedBuffer>();
     value::<SteppingClock>();
     value::<SystemClock>();
@@ -30,6 +50,7 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
 
     error::<Errno>();
     error::<Exit>();
+    error::<MemoryFsError>();
     error::<WasiBuildError>();
 }
 

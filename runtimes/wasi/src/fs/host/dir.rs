@@ -86,8 +86,10 @@ impl Dir for HostDir {
     }
 
     fn lookup(&self, name: &str) -> Result<Node, Errno> {
-        let mut options = OpenOptions::default();
-        options.read = true;
+        let options = OpenOptions {
+            read: true,
+            ..OpenOptions::default()
+        };
         self.open(name, options)
     }
 
