@@ -199,6 +199,8 @@ fn what_is_done_often_with_a_file_takes_no_memory() {
     memory[0..8].copy_from_slice(&[64, 0, 0, 0, 4, 0, 0, 0]);
     preview1::fd_write(&mut ctx, &mut memory, 4, 0, 1, result).unwrap();
     let stat = result - 64;
+    // The number of the filesystem is given when it is asked for first.
+    preview1::fd_filestat_get(&mut ctx, &mut memory, 4, stat).unwrap();
     let bytes = allocated_bytes(|| {
         preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, 0, result).unwrap();
         preview1::fd_pread(&mut ctx, &mut memory, 4, 0, 1, 0, result).unwrap();
