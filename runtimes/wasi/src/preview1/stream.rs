@@ -7,7 +7,8 @@ use crate::{Errno, Wasi, memory};
 /// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
 /// the number of bytes. 0 is the end of the input, unless the buffers are empty.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Whether there is waiting is the host's choice, by
+/// A file is read at the position of the descriptor, which moves along. At most
+/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Whether there is waiting is the host's choice, by
 /// the [`Stdin`](crate::Stdin) it gave. Where buffers overlap, the later one wins.
 ///
 /// DIFFERENCE: `FDFLAG_NONBLOCK` does not keep a reader of the host that blocks from blocking, as nothing but the reader
@@ -22,7 +23,9 @@ use crate::{Errno, Wasi, memory};
 /// - [`Errno::Badf`]: the descriptor is not open for reading.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Again`], or whatever else the host's reader fails with.
+/// - [`Errno::Isdir`]: the descriptor is a directory.
+/// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
+/// - [`Errno::Again`], or whatever else the host's reader or the filesystem fails with.
 pub fn fd_read(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -45,7 +48,8 @@ pub fn fd_read(
 
 /// Writes the `iovs_len` buffers at `iovs`, in order, until one is not taken whole, and writes the number of bytes.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
+/// A file is written at the position of the descriptor, or at its end with `APPEND`, and the position moves behind what was
+/// written. At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
 /// with success and their number, so that nothing is written twice; the next call meets the error again.
 ///
 /// Source: WASI preview1 witx, `fd_write`; POSIX `writev`.
@@ -57,8 +61,10 @@ pub fn fd_read(
 /// - [`Errno::Badf`]: the descriptor is not open for writing.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Nospc`]: the host's buffer is full, or its writer takes no more.
-/// - [`Errno::Pipe`], or whatever else the host's writer fails with.
+/// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
+/// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or the host's writer takes no more.
+/// - [`Errno::Fbig`]: the file would be longer than the filesystem allows.
+/// - [`Errno::Pipe`], or whatever else the host's writer or the filesystem fails with.
 pub fn fd_write(
     ctx: &mut Wasi,
     memory: &mut [u8],

@@ -23,7 +23,7 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 /// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
 /// directory. So a guest stays inside whatever others do to the directory meanwhile.
 ///
-/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](super::Access) takes
+/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
 /// writing away.
 ///
 /// DIFFERENCE: names that are not UTF-8 are left out of listings, as WASI has no way to say them.
