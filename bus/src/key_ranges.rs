@@ -3,6 +3,8 @@
 use rangemap::RangeSet;
 use smallvec::SmallVec;
 
+use crate::key_list::KeyList;
+use crate::key_range::End;
 use crate::{EmptyRangeError, KeyRange, Selectors};
 
 /// Disjoint ranges in ascending order that neither overlap nor touch: what a subscription watches.
@@ -22,9 +24,29 @@ impl KeyRanges {
         for selector in selectors {
             set.insert(KeyRange::try_from(selector)?.into_bounds());
         }
-        Ok(Self(
-            set.into_iter().filter_map(KeyRange::from_bounds).collect(),
-        ))
+        Ok(Self::from_set(set))
+    }
+
+    /// The ranges that hold the keys of both.
+    pub(crate) fn with(self, added: &Self) -> Self {
+        let mut set = self.into_set();
+        for range in added.iter() {
+            set.insert(range.clone().into_bounds());
+        }
+        Self::from_set(set)
+    }
+
+    /// The ranges that hold the keys of this, but not of `removed`.
+    pub(crate) fn without(self, removed: &Self) -> Self {
+        let mut set = self.into_set();
+        for range in removed.iter() {
+            set.remove(range.clone().into_bounds());
+        }
+        Self::from_set(set)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, KeyRange> {
@@ -37,5 +59,25 @@ impl KeyRanges {
         self.0[..n_started]
             .last()
             .is_some_and(|range| range.end_bound().is_above(key))
+    }
+
+    /// Whether one of the ranges holds one of the keys.
+    pub(crate) fn match_any(&self, keys: &KeyList) -> bool {
+        keys.iter().any(|key| self.contains(key))
+    }
+
+    fn into_set(self) -> RangeSet<End> {
+        self.0.into_iter().map(KeyRange::into_bounds).collect()
+    }
+
+    fn from_set(set: RangeSet<End>) -> Self {
+        Self(set.into_iter().filter_map(KeyRange::from_bounds).collect())
+    }
+}
+
+impl FromIterator<KeyRange> for KeyRanges {
+    /// Takes ranges that are disjoint and in ascending order.
+    fn from_iter<I: IntoIterator<Item = KeyRange>>(ranges: I) -> Self {
+        Self(ranges.into_iter().collect())
     }
 }

@@ -110,40 +110,70 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
+mod builder;
 mod bus;
 pub mod checker;
+mod control_error;
+mod counts;
 mod emitted;
 mod escape;
 mod event;
 mod event_queue;
 mod event_subscription;
+mod history;
 pub mod index;
+mod item;
+mod key_list;
 mod key_range;
 mod key_ranges;
 mod mailbox;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod overflow;
+mod progress;
+mod queued;
 mod recv_error;
 mod registration;
+mod replay;
+mod ring;
 mod selector;
 mod selector_text;
 mod selectors;
 mod seq;
 mod shared;
+#[cfg(feature = "tracing")]
+mod slow;
 mod span;
+mod state;
+mod stats;
 mod subscribe;
+mod subscriber;
+mod sync;
+pub mod timer;
+mod wake_buffer;
 mod wake_list;
 mod wake_subscription;
+mod watched;
 
+pub use batch::{Batch, BatchFullError};
+pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::RangeWatchBus;
-pub use emitted::{EmitError, Emitted};
+pub use control_error::ControlError;
+pub use emitted::{CompactError, EmitError, Emitted, EmittedMany};
 pub use event::{Event, Keys};
 pub use event_subscription::EventSubscription;
+pub use history::History;
+pub use item::{Item, ProgressError};
 pub use key_range::{EmptyRangeError, KeyRange};
-pub use recv_error::{Closed, Lagged, RecvError, TryRecvError, TryWakeError};
+pub use overflow::Overflow;
+pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
 pub use selector::Selector;
 pub use selector_text::ParseSelectorError;
 pub use selectors::Selectors;
 pub use seq::Seq;
 pub use span::Span;
+pub use stats::{BusStats, Stats};
 pub use subscribe::{SubscribeBuilder, SubscribeError};
 pub use wake_subscription::WakeSubscription;
 

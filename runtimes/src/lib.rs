@@ -104,9 +104,11 @@ pub use rangewatch_wasmtime as wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    Closed, EmitError, Emitted, Event, EventSubscription, Keys, Lagged, ParseSelectorError,
-    RangeWatchBus, RecvError, Selector, Selectors, Seq, Span, SubscribeBuilder, SubscribeError,
-    TryRecvError, TryWakeError, WakeSubscription,
+    Batch, BatchFullError, BuildError, BusStats, Closed, CompactError, ControlError, EmitError,
+    Emitted, EmittedMany, Event, EventSubscription, History, Item, Keys, Overflow,
+    ParseSelectorError, ProgressError, RangeWatchBus, RangeWatchBusBuilder, RecvError, Selector,
+    Selectors, Seq, Span, Stats, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
+    WakeSubscription,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
