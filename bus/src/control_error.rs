@@ -23,6 +23,9 @@ pub enum ControlError {
         /// The end of the range, which would be exclusive.
         to: Box<[u8]>,
     },
+    /// The subscription has ended by overflow, as its receives say.
+    #[error("the subscription has ended: make another one")]
+    Ended,
     /// The bus is closed, for good: no emit will be matched any more.
     #[error("the bus is closed: nothing will be emitted any more")]
     Closed,

@@ -20,6 +20,8 @@ pub(crate) struct EventQueue {
     n_bytes: usize,
     /// How many of `entries` are marks, which take no room.
     n_marks: usize,
+    /// How many emits the gaps in `entries` have beside the first of each.
+    n_coalesced: u64,
     capacity: NonZeroUsize,
     max_bytes: usize,
     on_full: OnFull,
@@ -109,6 +111,7 @@ impl EventQueue {
             entries: VecDeque::new(),
             n_bytes: 0,
             n_marks: 0,
+            n_coalesced: 0,
             capacity,
             max_bytes,
             on_full,
@@ -140,6 +143,10 @@ impl EventQueue {
             }
             OnFull::Merge => {
                 self.gap.push(queued.seq, queued.value);
+                // The mark comes behind the gap, so it may say more.
+                if let Some(mark) = &mut self.tail_mark {
+                    *mark = queued.value;
+                }
                 Pushed::Lost { first }
             }
             OnFull::Disconnect => {
@@ -214,13 +221,17 @@ impl EventQueue {
     }
 
     /// Asks for a mark: at the value `head` behind everything that is queued, or, while parked, once the
-    /// history has been read.
-    pub(crate) const fn mark(&mut self, head: u64) {
+    /// history has been read. Returns whether it will come: behind the end none does.
+    pub(crate) const fn mark(&mut self, head: u64) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
         if self.replay.is_some() {
             self.wants_mark = true;
         } else {
             self.tail_mark = Some(head);
         }
+        true
     }
 
     /// Adds a matching emit that was read from the history, unless there is no room for it.
@@ -284,6 +295,7 @@ impl EventQueue {
         let entries = std::mem::take(&mut self.entries);
         self.n_bytes = 0;
         self.n_marks = 0;
+        self.n_coalesced = 0;
         for entry in entries {
             match entry {
                 Entry::Event(queued) if queued.value <= value => {
@@ -293,7 +305,7 @@ impl EventQueue {
                 Entry::Gap(gap) if gap.last() <= value => self.counts.discarded += gap.count(),
                 Entry::Gap(mut gap) => {
                     gap.clip(value);
-                    self.entries.push_back(Entry::Gap(gap));
+                    self.push_gap(*gap);
                 }
                 Entry::Event(queued) => {
                     self.n_bytes += queued.keys.n_bytes();
@@ -322,6 +334,7 @@ impl EventQueue {
         self.wants_mark = false;
         self.n_bytes = 0;
         self.n_marks = 0;
+        self.n_coalesced = 0;
         std::mem::take(&mut self.entries)
     }
 
@@ -353,12 +366,7 @@ impl EventQueue {
     /// The emits that the consumer has yet to receive or to hear of, but for those that it will read
     /// from the history.
     pub(crate) fn n_pending(&self) -> u64 {
-        let queued = self.entries.iter().map(|entry| match entry {
-            Entry::Event(_) => 1,
-            Entry::Gap(gap) => gap.count(),
-            Entry::Progress(_) => 0,
-        });
-        queued.sum::<u64>() + self.gap.count() + self.missed
+        self.len() as u64 + self.n_coalesced + self.gap.count() + self.missed
     }
 
     /// Whether there is nothing for the consumer to receive or to read.
@@ -406,6 +414,11 @@ impl EventQueue {
         self.take_event(queued)
     }
 
+    fn push_gap(&mut self, gap: Span) {
+        self.n_coalesced += gap.count() - 1;
+        self.entries.push_back(Entry::Gap(Box::new(gap)));
+    }
+
     fn take_gap(&mut self, gap: Span) -> Taken {
         self.counts.deliver_span(gap.count());
         self.position = Some(gap.last());
@@ -428,7 +441,10 @@ impl Buffer for EventQueue {
                     self.n_bytes -= queued.keys.n_bytes();
                     self.take_event(queued)
                 }
-                Entry::Gap(gap) => self.take_gap(*gap),
+                Entry::Gap(gap) => {
+                    self.n_coalesced -= gap.count() - 1;
+                    self.take_gap(*gap)
+                }
                 Entry::Progress(mark) => {
                     self.n_marks -= 1;
                     self.position = Some(mark);
@@ -437,7 +453,7 @@ impl Buffer for EventQueue {
             };
             // The place that is free closes the gap: what comes now is queued behind it.
             if let Some(gap) = self.gap.take() {
-                self.entries.push_back(Entry::Gap(Box::new(gap)));
+                self.push_gap(gap);
             }
             return Some(taken);
         }

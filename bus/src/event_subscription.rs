@@ -194,8 +194,9 @@ impl EventSubscription {
     ///
     /// As [`recv`](Self::recv).
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+        self.poll_interval(cx);
         loop {
-            if let Some(event) = without_marks(ready!(self.poll_recv_item(cx))) {
+            if let Some(event) = without_marks(ready!(self.poll_item(cx))) {
                 return Poll::Ready(event);
             }
         }
@@ -207,12 +208,22 @@ impl EventSubscription {
     ///
     /// As [`recv_item`](Self::recv_item).
     pub fn poll_recv_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, RecvError>> {
+        self.poll_interval(cx);
+        self.poll_item(cx)
+    }
+
+    /// Asks for a mark if one is due. Once per poll: a timer that is always ready must not keep the poll
+    /// from ending.
+    fn poll_interval(&mut self, cx: &mut Context<'_>) {
         if let Some(interval) = &mut self.interval
             && interval.poll_due(cx).is_ready()
         {
             let registration = &self.registration;
             registration.shared().mark(registration.id(), &self.mailbox);
         }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, RecvError>> {
         for _ in 0..MAX_PIECES_PER_POLL {
             let taken = match self.mailbox.poll_take(cx) {
                 Poll::Ready(Some(taken)) => taken,
@@ -232,8 +243,8 @@ impl EventSubscription {
     }
 
     /// Asks for a [progress mark](Item::Progress), which comes after everything that matched before this call.
-    /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet or the
-    /// subscription begins above the head.
+    /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet, the
+    /// subscription begins above the head or has ended.
     ///
     /// Marks are received with [`recv_item`](Self::recv_item). While the subscription reads from the history, the
     /// mark comes once it has caught up. Of marks that are asked for and not received only a few are kept, the
@@ -371,7 +382,8 @@ impl EventSubscription {
     /// # Errors
     ///
     /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
-    /// key, [`ControlError::Closed`] if the bus is closed. Nothing has changed then.
+    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
+    /// has changed then.
     ///
     /// # Examples
     ///

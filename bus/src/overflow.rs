@@ -40,7 +40,7 @@ pub enum Overflow {
     Disconnect,
     /// Leaves the path of the emitters and reads from the history once the queue is empty. Needs history.
     Park,
-    /// Lets [`emit_async`](crate::RangeWatchBus::emit_async) wait for room. For a synchronous emit it is
+    /// Lets [`emit_async`](crate::RangeWatchBus::emit_async) wait for room, also while the subscription is held or paused. For a synchronous emit it is
     /// [`Park`](Self::Park) with history and [`Coalesce`](Self::Coalesce) without.
     Backpressure,
 }

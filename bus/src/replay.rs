@@ -141,7 +141,7 @@ impl Shared {
                 slot.parked = false;
                 *n_parked -= 1;
                 mailbox.with(|queue| queue.overtaken(ring.floor(), n_lost));
-                state.leave_index(id);
+                state.end(id);
                 return CaughtUp::Again;
             }
             let begin = Begin {
@@ -186,8 +186,7 @@ impl Shared {
         if head < slot.not_before {
             return None;
         }
-        mailbox.with(|queue| queue.mark(head));
-        Some(head)
+        mailbox.with(|queue| queue.mark(head)).then_some(head)
     }
 
     /// How far the subscriber `id` is behind, in emits: 0 if it is live and its queue is empty.

@@ -213,20 +213,35 @@ impl Shared {
         id: usize,
         ranges: &KeyRanges,
     ) -> Result<Seq, ControlError> {
-        let state = &mut *self.state.lock();
-        if state.closed {
-            return Err(ControlError::Closed);
-        }
-        state.replace_ranges(id, ranges);
-        Ok(Seq::after(state.last_seq))
+        let mut effects = Effects::new();
+        let seq = {
+            let state = &mut *self.state.lock();
+            if state.closed {
+                return Err(ControlError::Closed);
+            }
+            if let Some(slot) = &state.slots[id] {
+                if slot.ended {
+                    return Err(ControlError::Ended);
+                }
+                // Emitters that wait for its room may not match it any more.
+                slot.subscriber.release_emitters(&mut effects);
+            }
+            state.replace_ranges(id, ranges);
+            Seq::after(state.last_seq)
+        };
+        effects.apply();
+        Ok(seq)
     }
 
     /// Lets emits with a value up to `value` not reach the subscriber `id`, also those that it holds.
     pub(crate) fn discard_through(&self, id: usize, value: u64) {
+        let mut effects = Effects::new();
         let _discarded = {
             let state = &mut *self.state.lock();
             state.slots[id].as_mut().and_then(|slot| {
                 slot.not_before = slot.not_before.max(value.saturating_add(1));
+                // There may be room now.
+                slot.subscriber.release_emitters(&mut effects);
                 match &slot.subscriber {
                     Subscriber::Wake(mailbox) => {
                         mailbox.with(|buffer| buffer.discard_through(value));
@@ -238,6 +253,7 @@ impl Shared {
                 }
             })
         };
+        effects.apply();
     }
 
     pub(crate) fn is_closed(&self) -> bool {

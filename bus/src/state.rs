@@ -59,6 +59,8 @@ pub(crate) struct Slot {
     pub(crate) parked: bool,
     /// Whether an asynchronous emit waits for its room.
     pub(crate) backpressure: bool,
+    /// Whether it ended by overflow: it matches nothing any more.
+    pub(crate) ended: bool,
 }
 
 /// What a critical section leaves to be done after it: nothing of this runs or is freed under a lock.
@@ -209,7 +211,7 @@ impl State {
             }
         });
         for id in disconnected {
-            self.leave_index(id);
+            self.end(id);
         }
         if self.scratch.capacity() > MAX_SCRATCH_BYTES {
             self.scratch = Vec::new();
@@ -240,8 +242,15 @@ impl State {
         Some(slot)
     }
 
-    /// Lets a subscriber match nothing any more.
-    pub(crate) fn leave_index(&mut self, id: usize) {
+    /// Lets a subscriber match nothing any more, for good.
+    pub(crate) fn end(&mut self, id: usize) {
+        self.leave_index(id);
+        if let Some(slot) = &mut self.slots[id] {
+            slot.ended = true;
+        }
+    }
+
+    fn leave_index(&mut self, id: usize) {
         let Some(slot) = &mut self.slots[id] else {
             return;
         };
@@ -302,6 +311,7 @@ impl Slot {
             n_left_in_history: 0,
             parked: false,
             backpressure: false,
+            ended: false,
         }
     }
 }

@@ -188,7 +188,8 @@ impl WakeSubscription {
     /// # Errors
     ///
     /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
-    /// key, [`ControlError::Closed`] if the bus is closed. Nothing has changed then.
+    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
+    /// has changed then.
     ///
     /// # Examples
     ///
