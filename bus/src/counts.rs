@@ -11,7 +11,7 @@ pub(crate) struct Counts {
     pub(crate) dropped: u64,
     /// Given up because the subscription ended, or did not want them.
     pub(crate) discarded: u64,
-    /// Of those that were left in the history: read from there or lost there.
+    /// Left in the history and read from there.
     pub(crate) replayed: u64,
     /// Read from the history although they were emitted before the subscription was made.
     pub(crate) rematched: u64,
@@ -29,11 +29,18 @@ impl Counts {
         }
     }
 
-    /// Counts a span of `count` emits. One that `since` begins with may have none.
+    /// Counts a span of `count` emits. A conservative one may have none.
     pub(crate) const fn deliver_span(&mut self, count: u64) {
-        if count > 0 {
-            self.delivered += 1;
-            self.coalesced += count - 1;
+        let (delivered, coalesced) = Self::of_span(count);
+        self.delivered += delivered;
+        self.coalesced += coalesced;
+    }
+
+    /// What a span of `count` emits counts as delivered and as coalesced.
+    pub(crate) const fn of_span(count: u64) -> (u64, u64) {
+        match count.checked_sub(1) {
+            Some(coalesced) => (1, coalesced),
+            None => (0, 0),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::task::Waker;
 
+use crate::Seq;
 use crate::counts::Counts;
 use crate::key_list::KeyList;
 use crate::mailbox::{Buffer, RoomWaiters};
@@ -30,6 +31,13 @@ pub(crate) struct EventQueue {
     missed: u64,
     /// Events that found the queue full, merged. Open until there is room behind the entries.
     gap: SpanBuffer,
+    /// The last emit before the subscription.
+    start: Option<Seq>,
+    /// What was cut off while parked: emits after the first up to the value of the second were not counted when
+    /// they were emitted.
+    cuts: Vec<(Option<Seq>, u64)>,
+    /// Matches that were counted when they were emitted, and are yet to be read from the history.
+    n_left_in_history: u64,
     /// Set while the subscription is parked: the least value that it has not examined.
     replay: Option<u64>,
     /// The progress mark behind everything that is queued.
@@ -104,6 +112,7 @@ impl EventQueue {
         capacity: NonZeroUsize,
         max_bytes: usize,
         on_full: OnFull,
+        start: Option<Seq>,
         replay: Option<u64>,
         position: Option<u64>,
     ) -> Self {
@@ -117,6 +126,9 @@ impl EventQueue {
             on_full,
             missed: 0,
             gap: SpanBuffer::new(),
+            start,
+            cuts: Vec::new(),
+            n_left_in_history: 0,
             replay,
             tail_mark: None,
             wants_mark: false,
@@ -158,6 +170,7 @@ impl EventQueue {
             }
             OnFull::Park => {
                 self.replay = Some(queued.value);
+                self.n_left_in_history = 1;
                 self.wants_mark |= self.tail_mark.take().is_some();
                 Pushed::Parked { first }
             }
@@ -235,19 +248,31 @@ impl EventQueue {
     }
 
     /// Adds a matching emit that was read from the history, unless there is no room for it.
-    pub(crate) fn push_replayed(&mut self, queued: &Queued, was_counted: bool) -> bool {
+    pub(crate) fn push_replayed(&mut self, queued: &Queued) -> bool {
         let has_place = self.has_place(queued.keys.n_bytes());
         if has_place {
             self.store(queued.clone());
-            self.count_replayed(was_counted);
+            self.count_replayed(queued.seq, queued.value);
         }
         has_place
     }
 
-    /// Takes note of a matching emit that was read from the history: whether it was counted as a match
-    /// when it was emitted.
-    pub(crate) const fn count_replayed(&mut self, was_counted: bool) {
-        if was_counted {
+    /// Counts a match of a parked subscription, which it will read from the history.
+    pub(crate) const fn leave_in_history(&mut self) {
+        self.n_left_in_history += 1;
+    }
+
+    /// Whether an emit of the history was counted as a match when it was emitted: not if it came before the
+    /// subscription, nor if it was not wanted then.
+    fn was_counted(&self, seq: Seq, value: u64) -> bool {
+        let cut_off = |&(after, through)| Some(seq) > after && value <= through;
+        Some(seq) > self.start && !self.cuts.iter().any(cut_off)
+    }
+
+    /// Takes note of a matching emit that was read from the history.
+    fn count_replayed(&mut self, seq: Seq, value: u64) {
+        if self.was_counted(seq, value) {
+            self.n_left_in_history -= 1;
             self.counts.replayed += 1;
         } else {
             self.counts.rematched += 1;
@@ -256,9 +281,9 @@ impl EventQueue {
 
     /// Takes note of a matching emit in the history that the consumer does not want. One that was not
     /// counted is none of its matches.
-    pub(crate) const fn discard_replayed(&mut self, was_counted: bool) {
-        if was_counted {
-            self.counts.replayed += 1;
+    pub(crate) fn discard_replayed(&mut self, seq: Seq, value: u64) {
+        if self.was_counted(seq, value) {
+            self.n_left_in_history -= 1;
             self.counts.discarded += 1;
         }
     }
@@ -271,6 +296,7 @@ impl EventQueue {
     /// Ends the reading from the history: `head` is the value up to which everything was examined.
     pub(crate) fn go_live(&mut self, head: Option<u64>) {
         self.replay = None;
+        self.cuts = Vec::new();
         if std::mem::take(&mut self.wants_mark) {
             self.tail_mark = head;
         }
@@ -280,17 +306,22 @@ impl EventQueue {
         self.replay
     }
 
-    /// Ends a parked subscription that the history has overtaken; `n_lost` are the matches that it was
-    /// to read there.
-    pub(crate) fn overtaken(&mut self, floor: u64, n_lost: u64) {
+    /// Ends a parked subscription that the history has overtaken.
+    pub(crate) fn overtaken(&mut self, floor: u64) {
         self.replay = None;
-        self.counts.dropped += n_lost;
-        self.counts.replayed += n_lost;
+        self.counts.dropped += std::mem::take(&mut self.n_left_in_history);
         self.end = Some(End::Compacted { floor });
     }
 
-    /// Forgets what is queued with a value up to `value`. What it hands out is freed outside of locks.
-    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<KeyList> {
+    /// Forgets what is queued with a value up to `value`, and what will be emitted after `last_seq` with one. What it
+    /// hands out is freed outside of locks.
+    pub(crate) fn discard_through(&mut self, value: u64, last_seq: Option<Seq>) -> Vec<KeyList> {
+        if self.replay.is_some() {
+            match self.cuts.last_mut() {
+                Some((after, through)) if *after == last_seq => *through = value.max(*through),
+                _ => self.cuts.push((last_seq, value)),
+            }
+        }
         let mut discarded = Vec::new();
         let entries = std::mem::take(&mut self.entries);
         self.n_bytes = 0;
@@ -322,11 +353,11 @@ impl EventQueue {
         discarded
     }
 
-    /// Forgets everything that is queued, for an end without draining; `n_parked` are the matches that
-    /// were to be read from the history. What it hands out is freed outside of locks.
-    pub(crate) fn clear(&mut self, n_parked: u64) -> impl Sized + use<> {
-        self.counts.discarded += self.n_pending() + n_parked;
-        self.counts.replayed += n_parked;
+    /// Forgets everything that is queued or to be read from the history, for an end without draining. What it hands
+    /// out is freed outside of locks.
+    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+        self.counts.discarded += self.n_pending();
+        self.n_left_in_history = 0;
         self.missed = 0;
         self.gap = SpanBuffer::new();
         self.replay = None;
@@ -363,9 +394,14 @@ impl EventQueue {
         &self.counts
     }
 
-    /// The emits that the consumer has yet to receive or to hear of, but for those that it will read
-    /// from the history.
+    /// The matches that the consumer has yet to receive or to hear of.
     pub(crate) fn n_pending(&self) -> u64 {
+        self.n_queued() + self.n_left_in_history
+    }
+
+    /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
+    /// from the history.
+    pub(crate) fn n_queued(&self) -> u64 {
         self.len() as u64 + self.n_coalesced + self.gap.count() + self.missed
     }
 
@@ -409,8 +445,8 @@ impl EventQueue {
 
     /// Takes note of a matching emit that goes from the history to the consumer without a place in the
     /// queue.
-    pub(crate) fn deliver_replayed(&mut self, queued: Queued, was_counted: bool) -> Taken {
-        self.count_replayed(was_counted);
+    pub(crate) fn deliver_replayed(&mut self, queued: Queued) -> Taken {
+        self.count_replayed(queued.seq, queued.value);
         self.take_event(queued)
     }
 

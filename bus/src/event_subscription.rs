@@ -223,7 +223,7 @@ impl EventSubscription {
         }
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, RecvError>> {
+    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Result<Item, RecvError>> {
         for _ in 0..MAX_PIECES_PER_POLL {
             let taken = match self.mailbox.poll_take(cx) {
                 Poll::Ready(Some(taken)) => taken,

@@ -35,13 +35,6 @@ pub(crate) enum CaughtUp {
     Again,
 }
 
-/// What a subscription knows of when it began.
-#[derive(Clone, Copy)]
-struct Begin {
-    start: Option<Seq>,
-    not_before: u64,
-}
-
 impl Shared {
     /// Subscribes for spans, from the value `since` on if there is one.
     pub(crate) fn subscribe_wake(
@@ -78,14 +71,14 @@ impl Shared {
     }
 
     /// Subscribes for events, by the queue that `queue` makes, from the value `since` on if there is one. The
-    /// queue is made of the value to read the history from and of the value that counts as received.
+    /// queue is made of the last emit before it, of the value to read the history from and of the value that counts as received.
     pub(crate) fn subscribe_events(
         &self,
         ranges: &KeyRanges,
         since: Option<u64>,
         backpressure: bool,
         phase: Phase,
-        queue: impl FnOnce(Option<u64>, Option<u64>) -> EventQueue,
+        queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue,
     ) -> Result<(usize, Arc<Mailbox<EventQueue>>), SubscribeError> {
         let state = &mut *self.state.lock();
         let ring = state.check_subscribe(since)?;
@@ -97,12 +90,8 @@ impl Shared {
             Some(since) => since.checked_sub(1),
             None => ring.and_then(Ring::head),
         };
-        let mailbox = Arc::new(Mailbox::new(queue(replay, position), phase));
-        let mut slot = Slot::new(
-            Subscriber::Events(Arc::clone(&mailbox)),
-            state.last_seq,
-            since.unwrap_or(0),
-        );
+        let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
+        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), since.unwrap_or(0));
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
         Ok((state.enter(slot, ranges), mailbox))
@@ -119,7 +108,7 @@ impl Shared {
         watched: &Watched,
         next: u64,
     ) -> CaughtUp {
-        let (chunk, begin) = {
+        let (chunk, not_before) = {
             let state = &mut *self.state.lock();
             let State {
                 history,
@@ -137,30 +126,26 @@ impl Shared {
                 return CaughtUp::Again;
             }
             if next < ring.floor() {
-                let n_lost = slot.n_parked();
                 slot.parked = false;
                 *n_parked -= 1;
-                mailbox.with(|queue| queue.overtaken(ring.floor(), n_lost));
+                mailbox.with(|queue| queue.overtaken(ring.floor()));
                 state.end(id);
                 return CaughtUp::Again;
             }
-            let begin = Begin {
-                start: slot.start,
-                not_before: slot.not_before,
-            };
+            let not_before = slot.not_before;
             if let Some(tail) = ring.tail(next, TAIL_EVENTS, TAIL_KEYS) {
                 let matches = tail.filter(|emit| watched.matched(emit));
                 return mailbox.with(|queue| {
-                    let (event, complete) = absorb(queue, begin, matches);
+                    let (event, complete) = absorb(queue, not_before, matches);
                     if complete {
                         slot.parked = false;
                         *n_parked -= 1;
-                        queue.go_live(ring.head().filter(|head| *head >= begin.not_before));
+                        queue.go_live(ring.head().filter(|head| *head >= not_before));
                     }
                     event
                 });
             }
-            (copy_chunk(ring, next), begin)
+            (copy_chunk(ring, next), not_before)
         };
         let end = chunk.last().map(|emit| emit.value.saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
@@ -169,7 +154,7 @@ impl Shared {
                 // The bus was closed at once, in between.
                 return CaughtUp::Again;
             }
-            let (event, complete) = absorb(queue, begin, matches.into_iter());
+            let (event, complete) = absorb(queue, not_before, matches.into_iter());
             if complete && let Some(end) = end {
                 queue.examined(end);
             }
@@ -197,7 +182,7 @@ impl Shared {
                 let n_unread = state.history.as_ref().map_or(0, |ring| ring.n_since(next));
                 u64::try_from(n_unread).unwrap_or(u64::MAX).max(1)
             });
-            queue.n_pending() + unread
+            queue.n_queued() + unread
         })
     }
 }
@@ -235,12 +220,11 @@ impl State {
             }
             _ => span.take(),
         };
+        let n_matched = span.as_ref().map_or(0, Span::count);
         let mailbox = Arc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
-        let slot = Slot::new(
-            Subscriber::Wake(Arc::clone(&mailbox)),
-            self.last_seq,
-            since.unwrap_or(0),
-        );
+        let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
+        let mut slot = Slot::new(subscriber, since.unwrap_or(0));
+        slot.n_matched = n_matched;
         (self.enter(slot, ranges), mailbox)
     }
 }
@@ -274,18 +258,16 @@ fn summarize<'a>(
 /// as far as there is room. Returns also whether there was room for all.
 fn absorb<'a>(
     queue: &mut EventQueue,
-    begin: Begin,
+    not_before: u64,
     matches: impl Iterator<Item = &'a Queued>,
 ) -> (CaughtUp, bool) {
     let mut first = CaughtUp::Again;
     for emit in matches {
-        // Those before the start were not counted as matches when they were emitted.
-        let was_counted = Some(emit.seq) > begin.start;
-        if emit.value < begin.not_before {
-            queue.discard_replayed(was_counted);
+        if emit.value < not_before {
+            queue.discard_replayed(emit.seq, emit.value);
         } else if matches!(first, CaughtUp::Again) {
-            first = CaughtUp::Event(queue.deliver_replayed(emit.clone(), was_counted));
-        } else if !queue.push_replayed(emit, was_counted) {
+            first = CaughtUp::Event(queue.deliver_replayed(emit.clone()));
+        } else if !queue.push_replayed(emit) {
             return (first, false);
         }
         queue.examined(emit.value.saturating_add(1));

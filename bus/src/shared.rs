@@ -187,9 +187,8 @@ impl Shared {
             let state = &mut *self.state.lock();
             state.closed = true;
             for slot in state.slots.iter_mut().flatten() {
-                let n_parked = slot.n_parked();
                 state.n_parked -= usize::from(std::mem::take(&mut slot.parked));
-                cleared.push(slot.subscriber.clear(n_parked));
+                cleared.push(slot.subscriber.clear());
                 slot.subscriber.close(&mut effects);
             }
         }
@@ -238,6 +237,7 @@ impl Shared {
         let mut effects = Effects::new();
         let _discarded = {
             let state = &mut *self.state.lock();
+            let last_seq = state.last_seq;
             state.slots[id].as_mut().and_then(|slot| {
                 slot.not_before = slot.not_before.max(value.saturating_add(1));
                 // There may be room now.
@@ -248,7 +248,7 @@ impl Shared {
                         None
                     }
                     Subscriber::Events(mailbox) => {
-                        Some(mailbox.with(|queue| queue.discard_through(value)))
+                        Some(mailbox.with(|queue| queue.discard_through(value, last_seq)))
                     }
                 }
             })
@@ -368,7 +368,7 @@ impl State {
         }
         let mut full = None;
         self.index.visit_any_sorted(lookup, |&id| {
-            let Some(slot) = &self.slots[id] else {
+            let Some(slot) = &self.slots[id as usize] else {
                 return;
             };
             if full.is_some() || !slot.backpressure || slot.parked || value < slot.not_before {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::event_queue::Pushed;
-use crate::index::{Handle, IntervalIndex};
+use crate::index::{Handle, IntervalIndex, push_tightly};
 use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
 use crate::queued::Queued;
@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     pub(crate) history: Option<Ring>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
-    pub(crate) index: IntervalIndex<usize>,
+    pub(crate) index: IntervalIndex<u32>,
     /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
     /// only holder of its number.
     pub(crate) slots: Vec<Option<Slot>>,
@@ -48,13 +48,9 @@ pub(crate) struct Slot {
     pub(crate) entries: SmallVec<[Handle; 1]>,
     /// The last emit that matched, by which an emit that matches several entries is delivered once.
     pub(crate) last_match: Option<Seq>,
-    /// The last emit before the subscription.
-    pub(crate) start: Option<Seq>,
     /// Emits with a lower value are not for it.
     pub(crate) not_before: u64,
     pub(crate) n_matched: u64,
-    /// Of the matches, those that were left to be read from the history.
-    pub(crate) n_left_in_history: u64,
     /// Whether it reads from the history, so that emits are not queued for it.
     pub(crate) parked: bool,
     /// Whether an asynchronous emit waits for its room.
@@ -158,6 +154,7 @@ impl State {
         let slots = &mut self.slots;
         let n_parked = &mut self.n_parked;
         self.index.visit_any_sorted(lookup, |&id| {
+            let id = id as usize;
             let Some(slot) = &mut slots[id] else {
                 return;
             };
@@ -168,7 +165,7 @@ impl State {
             slot.n_matched += 1;
             emitted.matched += 1;
             if slot.parked {
-                slot.n_left_in_history += 1;
+                slot.subscriber.leave_in_history();
                 emitted.parked += 1;
                 return;
             }
@@ -192,7 +189,6 @@ impl State {
                         match pushed {
                             Pushed::Parked { .. } => {
                                 slot.parked = true;
-                                slot.n_left_in_history += 1;
                                 emitted.parked += 1;
                                 *n_parked += 1;
                                 // A parked subscriber is not waited for.
@@ -222,7 +218,7 @@ impl State {
     /// Gives a subscriber a place.
     pub(crate) fn enter(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
         let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
+            push_tightly(&mut self.slots, None);
             self.slots.len() - 1
         });
         self.n_backpressure += usize::from(slot.backpressure);
@@ -283,7 +279,7 @@ impl State {
                 self.index.remove(entry);
                 old.next();
             }
-            new.push(kept.unwrap_or_else(|| self.index.insert(range.clone(), id)));
+            new.push(kept.unwrap_or_else(|| self.index.insert(range.clone(), entry_of(id))));
         }
         for entry in old {
             self.index.remove(entry);
@@ -294,21 +290,24 @@ impl State {
     fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> SmallVec<[Handle; 1]> {
         ranges
             .iter()
-            .map(|range| self.index.insert(range.clone(), id))
+            .map(|range| self.index.insert(range.clone(), entry_of(id)))
             .collect()
     }
 }
 
+/// What the index says of the subscriber `id`.
+fn entry_of(id: usize) -> u32 {
+    u32::try_from(id).expect("four billion subscribers take more memory than there is")
+}
+
 impl Slot {
-    pub(crate) fn new(subscriber: Subscriber, start: Option<Seq>, not_before: u64) -> Self {
+    pub(crate) fn new(subscriber: Subscriber, not_before: u64) -> Self {
         Self {
             subscriber,
             entries: SmallVec::new(),
             last_match: None,
-            start,
             not_before,
             n_matched: 0,
-            n_left_in_history: 0,
             parked: false,
             backpressure: false,
             ended: false,

@@ -136,21 +136,15 @@ const CHUNK: usize = 256;
 
 impl Slot {
     pub(crate) fn stats(&self) -> Stats {
-        let (counts, queued) = self.subscriber.counts();
+        let (counts, pending) = self.subscriber.counts();
         Stats {
             matched: self.n_matched + counts.rematched,
             delivered: counts.delivered,
             coalesced: counts.coalesced,
             dropped: counts.dropped,
             discarded: counts.discarded,
-            pending: queued + self.n_left_in_history.saturating_sub(counts.replayed),
+            pending,
         }
-    }
-
-    /// The matches that are to be read from the history.
-    pub(crate) fn n_parked(&self) -> u64 {
-        let (counts, _) = self.subscriber.counts();
-        self.n_left_in_history.saturating_sub(counts.replayed)
     }
 }
 

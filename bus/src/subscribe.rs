@@ -236,7 +236,9 @@ impl<'a> SubscribeBuilder<'a> {
             self.since,
             self.overflow == Some(Overflow::Backpressure),
             self.phase,
-            |replay, position| EventQueue::new(capacity, self.max_bytes, on_full, replay, position),
+            |start, replay, position| {
+                EventQueue::new(capacity, self.max_bytes, on_full, start, replay, position)
+            },
         )?;
         let interval = self
             .progress_every

@@ -28,6 +28,13 @@ impl Subscriber {
             .extend(emitters.into_iter().map(|(_, waker)| waker));
     }
 
+    /// Counts a match of a parked subscriber.
+    pub(crate) fn leave_in_history(&self) {
+        if let Self::Events(mailbox) = self {
+            mailbox.with(EventQueue::leave_in_history);
+        }
+    }
+
     /// Lets emitters that wait for room of this subscriber look again.
     pub(crate) fn release_emitters(&self, effects: &mut Effects) {
         if let Self::Events(mailbox) = self {
@@ -38,22 +45,22 @@ impl Subscriber {
         }
     }
 
-    /// Forgets what is buffered, and the `n_parked` matches that were to be read from the history. The
-    /// result is to be freed outside of locks.
-    pub(crate) fn clear(&self, n_parked: u64) -> impl Sized + use<> {
+    /// Forgets what is buffered, and what was to be read from the history. The result is to be freed outside of
+    /// locks.
+    pub(crate) fn clear(&self) -> impl Sized + use<> {
         match self {
             Self::Wake(mailbox) => {
                 mailbox.with(WakeBuffer::clear);
                 None
             }
-            Self::Events(mailbox) => Some(mailbox.with(|queue| queue.clear(n_parked))),
+            Self::Events(mailbox) => Some(mailbox.with(EventQueue::clear)),
         }
     }
 
     /// What became of the matches, and how many wait in the buffer.
     pub(crate) fn counts(&self) -> (Counts, u64) {
         match self {
-            Self::Wake(mailbox) => mailbox.peek(|buffer| (buffer.counts, buffer.span.count())),
+            Self::Wake(mailbox) => mailbox.peek(|buffer| (buffer.counts(), buffer.span.count())),
             Self::Events(mailbox) => mailbox.peek(|queue| (*queue.counts(), queue.n_pending())),
         }
     }

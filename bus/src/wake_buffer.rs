@@ -8,7 +8,9 @@ use crate::span::{Span, SpanBuffer};
 #[derive(Debug)]
 pub(crate) struct WakeBuffer {
     pub(crate) span: SpanBuffer,
-    pub(crate) counts: Counts,
+    delivered: u64,
+    coalesced: u64,
+    discarded: u64,
     /// The value up to which everything was received.
     pub(crate) position: Option<u64>,
 }
@@ -16,26 +18,32 @@ pub(crate) struct WakeBuffer {
 impl WakeBuffer {
     /// A buffer that begins with `span`.
     pub(crate) fn new(span: Option<Span>, position: Option<u64>) -> Self {
-        let span = SpanBuffer::of(span);
-        let counts = Counts {
-            rematched: span.count(),
-            ..Counts::new()
-        };
         Self {
-            span,
-            counts,
+            span: SpanBuffer::of(span),
+            delivered: 0,
+            coalesced: 0,
+            discarded: 0,
             position,
+        }
+    }
+
+    pub(crate) const fn counts(&self) -> Counts {
+        Counts {
+            delivered: self.delivered,
+            coalesced: self.coalesced,
+            discarded: self.discarded,
+            ..Counts::new()
         }
     }
 
     /// Forgets the span, for an end without draining.
     pub(crate) fn clear(&mut self) {
-        self.counts.discarded += self.span.take().map_or(0, |span| span.count());
+        self.discarded += self.span.take().map_or(0, |span| span.count());
     }
 
     /// Forgets values up to `value`, as far as a span can tell.
     pub(crate) fn discard_through(&mut self, value: u64) {
-        self.counts.discarded += self.span.discard_through(value);
+        self.discarded += self.span.discard_through(value);
         self.position = self.position.max(Some(value));
     }
 }
@@ -45,7 +53,9 @@ impl Buffer for WakeBuffer {
 
     fn take(&mut self) -> Option<Span> {
         let span = self.span.take()?;
-        self.counts.deliver_span(span.count());
+        let (delivered, coalesced) = Counts::of_span(span.count());
+        self.delivered += delivered;
+        self.coalesced += coalesced;
         self.position = Some(span.last());
         Some(span)
     }

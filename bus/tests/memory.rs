@@ -8,7 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
+use rangewatch_bus::{RangeWatchBus, Selector, Selectors, WakeSubscription};
 
 /// The system's allocator, counting per thread: tests on other threads do not disturb the count.
 struct Counting;
@@ -170,4 +170,26 @@ fn g23_a_hundred_thousand_subscribe_and_drop_cycles_leave_nothing() {
         bytes < 4096,
         "{bytes} bytes are left of 100,000 subscriptions"
     );
+}
+
+#[test]
+fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
+    const N: isize = 100_000;
+    let key = |i| format!("/registry/pods/ns-{:03}/pod-{i:05}", i % 100);
+    let kinds: [&dyn Fn(isize) -> Selector; 3] = [
+        &|i| Selector::key(key(i)),
+        &|i| Selector::prefix(key(i)),
+        &|i| Selector::range(format!("{i:016x}"), format!("{:016x}", i + 10_000)),
+    ];
+    for selector in kinds {
+        let bus = RangeWatchBus::new();
+        let mut subs = Vec::with_capacity(N as usize);
+        let (_, bytes) = measure(|| {
+            (0..N).for_each(|i| subs.push(bus.subscribe(selector(i)).wake().unwrap()));
+        });
+        let handles = N * size_of::<WakeSubscription>() as isize;
+        let each = (bytes + handles) / N;
+        assert!(each < 400, "{each} bytes for {:?}", selector(0));
+        println!("{each} bytes for {:?}", selector(0));
+    }
 }
