@@ -190,6 +190,5 @@ fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
         let handles = N * size_of::<WakeSubscription>() as isize;
         let each = (bytes + handles) / N;
         assert!(each < 400, "{each} bytes for {:?}", selector(0));
-        println!("{each} bytes for {:?}", selector(0));
     }
 }
