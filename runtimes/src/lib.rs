@@ -104,16 +104,19 @@ pub use rangewatch_wasmtime as wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    Closed, EmitError, Emitted, Event, EventSubscription, Keys, Lagged, ParseSelectorError,
-    RangeWatchBus, RecvError, Selector, Selectors, Seq, Span, SubscribeBuilder, SubscribeError,
-    TryRecvError, TryWakeError, WakeSubscription,
+    Batch, BatchFullError, BuildError, BusStats, Closed, CompactError, ControlError, EmitError,
+    Emitted, EmittedMany, Event, EventSubscription, History, Item, Keys, Overflow,
+    ParseSelectorError, ProgressError, RangeWatchBus, RangeWatchBusBuilder, RecvError, Selector,
+    Selectors, Seq, Span, Stats, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
+    WakeSubscription,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, EngineError, ExternType,
-    FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody, Import,
-    InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime, Scalar,
-    Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait, run_command,
+    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
+    ExternType, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody,
+    Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime,
+    Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
+    run_command,
 };
 #[doc(inline)]
 pub use rangewatch_wasi::{
