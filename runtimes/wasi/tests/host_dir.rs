@@ -20,6 +20,9 @@ struct Guest {
 
 const FOLLOW: i32 = 1;
 
+/// The right `FD_READ`.
+const READ: i64 = 1 << 1;
+
 impl Guest {
     fn new(dir: &Path) -> Self {
         let dir = HostDir::open(dir).unwrap();
@@ -36,9 +39,13 @@ impl Guest {
     }
 
     fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
+        self.open_for(0, path, oflags)
+    }
+
+    fn open_for(&mut self, rights: i64, path: &str, oflags: i32) -> Result<i32, Errno> {
         let len = self.put(path);
         let (ctx, memory) = (&mut self.ctx, &mut self.memory);
-        preview1::path_open(ctx, memory, 3, FOLLOW, 1024, len, oflags, 0, 0, 0, 0)?;
+        preview1::path_open(ctx, memory, 3, FOLLOW, 1024, len, oflags, rights, 0, 0, 0)?;
         Ok(i32::from_le_bytes(self.memory[..4].try_into().unwrap()))
     }
 
@@ -192,7 +199,7 @@ fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
     )
     .unwrap();
     let mut guest = Guest::new(&inside);
-    let fd = guest.open("pipe", 0).unwrap();
+    let fd = guest.open_for(READ, "pipe", 0).unwrap();
     assert_eq!(guest.read(fd), Err(Errno::Spipe));
 }
 
