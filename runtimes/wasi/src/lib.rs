@@ -35,7 +35,7 @@
 //!
 //! // A wild pointer is the guest's error and nobody else's.
 //! let wild = preview1::fd_write(&mut ctx, &mut memory, fd, -1, iovs_len, nwritten_out);
-//! assert_eq!(wild, Err(Errno::Fault));
+//! assert_eq!(wild, Err(Errno::Fault.into()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -47,21 +47,27 @@
 
 #![forbid(unsafe_code)]
 
+mod blocking_reader;
 mod builder;
 mod clock;
 mod descriptor;
 mod errno;
 mod exit;
+mod input;
+mod interrupt;
 mod iovec;
 mod limits;
 mod memory;
 pub mod preview1;
+mod raise;
 mod random;
 mod shared_buffer;
 mod stdin;
 mod stdout;
 mod string_table;
 mod table;
+mod timer;
+mod wait;
 mod wasi;
 
 #[cfg(doctest)]
@@ -69,13 +75,16 @@ mod wasi;
 struct Readme;
 
 pub use builder::{WasiBuildError, WasiBuilder};
-pub use clock::{Clock, FixedClock, SteppingClock, SystemClock};
+pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock};
 pub use errno::Errno;
 pub use exit::Exit;
-pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
+pub use interrupt::{Interrupt, Signal};
+pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_TRANSFER_BYTES};
+pub use raise::Raise;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use shared_buffer::SharedBuffer;
 pub use stdin::Stdin;
 pub use stdout::Stdout;
 pub use table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
+pub use timer::{ThreadTimer, Timer};
 pub use wasi::Wasi;

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Read};
+use std::task::{Context, Poll};
 
+use crate::blocking_reader::BlockingReader;
+use crate::input::{Input, Readiness};
 use crate::iovec::Iovecs;
-use crate::{Errno, memory};
+use crate::{Errno, Interrupt, memory};
 
 /// The most bytes that are read at once for a request that is scattered over several buffers.
 const SCATTER_BYTES: usize = 64 << 10;
@@ -29,6 +32,7 @@ const SCATTER_BYTES: usize = 64 << 10;
 /// ```
 pub struct Stdin {
     source: Source,
+    is_terminal: bool,
 }
 
 enum Source {
@@ -36,10 +40,7 @@ enum Source {
         bytes: Box<dyn AsRef<[u8]> + Send>,
         position: usize,
     },
-    Reader {
-        reader: Box<dyn Read + Send>,
-        is_terminal: bool,
-    },
+    Stream(Box<dyn Input>),
 }
 
 impl Stdin {
@@ -57,50 +58,52 @@ impl Stdin {
                 bytes: Box::new(bytes),
                 position: 0,
             },
+            is_terminal: false,
         }
     }
 
     /// What `reader` reads.
     ///
     /// Each `fd_read` of the guest is one successful [`Read::read`], for no more bytes than the guest asked for: nothing is
-    /// read ahead, and a guest is never kept waiting for more when it could be given a part. A reader that blocks, blocks
-    /// the guest and the thread that runs it. One that answers [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest
-    /// [`Errno::Again`]; [`Interrupted`](io::ErrorKind::Interrupted) is retried.
+    /// read ahead, and a guest is never kept waiting for more when it could be given a part. A reader that answers
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`];
+    /// [`Interrupted`](io::ErrorKind::Interrupted) is retried.
+    ///
+    /// As nobody knows whether the next read will block, a host that [awaits](crate::Wasi::poll_ready) its guests has the
+    /// reader called on a thread of its own, which starts when the guest first reads. A host that lets its guests
+    /// [block](crate::Wasi::block) has it called where the guest runs. A guest that asks `poll_oneoff` about the input makes
+    /// up to 4 KiB be read ahead, as there is no other way to know. When the guest is dropped while the reader blocks, the
+    /// thread ends as soon as the reader returns. Bytes that are in memory are better given as [`bytes`](Self::bytes).
     #[must_use]
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
-        Self {
-            source: Source::Reader {
-                reader: Box::new(reader),
-                is_terminal: false,
-            },
-        }
+        Self::stream(BlockingReader::new(reader))
     }
 
-    /// The standard input of the host's process. A terminal is a character device to the guest.
+    /// The standard input of the host's process, as a [`reader`](Self::reader). A terminal is a character device to the
+    /// guest.
     #[must_use]
     pub fn inherit() -> Self {
         let stdin = io::stdin();
         let is_terminal = stdin.is_terminal();
         Self {
-            source: Source::Reader {
-                reader: Box::new(stdin),
-                is_terminal,
-            },
+            is_terminal,
+            ..Self::reader(stdin)
+        }
+    }
+
+    fn stream(input: impl Input + 'static) -> Self {
+        Self {
+            source: Source::Stream(Box::new(input)),
+            is_terminal: false,
         }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(
-            self.source,
-            Source::Reader {
-                is_terminal: true,
-                ..
-            }
-        )
+        self.is_terminal
     }
 
     /// Fills `iovecs` in order until the input ends or would have to be waited for. Answers the number of bytes.
-    pub(crate) fn read(&mut self, memory: &mut [u8], iovecs: &Iovecs) -> Result<u32, Errno> {
+    pub(crate) fn read(&mut self, memory: &mut [u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
         match &mut self.source {
             Source::Bytes { bytes, position } => {
                 let rest = (**bytes).as_ref().get(*position..).unwrap_or_default();
@@ -108,16 +111,38 @@ impl Stdin {
                 *position += n_bytes as usize;
                 Ok(n_bytes)
             }
-            Source::Reader { reader, .. } => match iovecs.as_slice() {
+            Source::Stream(input) => match iovecs.as_slice() {
                 [] => Ok(0),
-                [only] => read_once(reader, memory::slice_mut(memory, only.ptr, only.len)?),
+                [only] => read_into(&mut **input, memory::slice_mut(memory, only.ptr, only.len)?),
                 _ => {
                     // One read for all buffers: a second one, for the buffers that are left, might block.
                     let mut buf = vec![0; SCATTER_BYTES.min(iovecs.total_bytes() as usize)];
-                    let n_bytes = read_once(reader, &mut buf)?;
-                    scatter(memory, iovecs, &buf[..n_bytes as usize])
+                    let n_bytes = read_into(&mut **input, &mut buf)?;
+                    Ok(scatter(memory, iovecs, &buf[..n_bytes as usize])?)
                 }
             },
+        }
+    }
+
+    /// Ready when a read of up to `n_bytes` would not have to wait.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
+        match &mut self.source {
+            Source::Bytes { bytes, position } => {
+                let n_bytes = (**bytes).as_ref().len().saturating_sub(*position);
+                Poll::Ready(match n_bytes {
+                    0 => Readiness::END,
+                    _ => Readiness::bytes(n_bytes as u64),
+                })
+            }
+            Source::Stream(input) => input.poll_readable(cx, n_bytes),
+        }
+    }
+
+    /// Allows the next read to hold the thread, if this is an input that can do no better.
+    pub(crate) fn may_block(&mut self) -> bool {
+        match &mut self.source {
+            Source::Bytes { .. } => false,
+            Source::Stream(input) => input.may_block(),
         }
     }
 }
@@ -163,24 +188,21 @@ impl fmt::Debug for Stdin {
                 .field("len_bytes", &(**bytes).as_ref().len())
                 .field("position", position)
                 .finish(),
-            Source::Reader { is_terminal, .. } => f
-                .debug_struct("Stdin::Reader")
-                .field("is_terminal", is_terminal)
+            Source::Stream(_) => f
+                .debug_struct("Stdin::Stream")
+                .field("is_terminal", &self.is_terminal)
                 .finish_non_exhaustive(),
         }
     }
 }
 
-fn read_once(reader: &mut dyn Read, buf: &mut [u8]) -> Result<u32, Errno> {
-    loop {
-        match reader.read(buf) {
-            // A reader that claims more than it was given room for is wrong and must not be believed.
-            Ok(n_bytes) => {
-                return u32::try_from(n_bytes.min(buf.len())).map_err(|_| Errno::Overflow);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+fn read_into(input: &mut dyn Input, buf: &mut [u8]) -> Result<u32, Interrupt> {
+    match input.read(buf) {
+        Poll::Ready(Ok(n_bytes)) => {
+            Ok(u32::try_from(n_bytes.min(buf.len())).map_err(|_| Errno::Overflow)?)
         }
+        Poll::Ready(Err(error)) => Err(Errno::from(error).into()),
+        Poll::Pending => Err(Interrupt::Wait),
     }
 }
 

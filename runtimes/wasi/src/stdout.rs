@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::task::{Context, Poll};
 
+use crate::input::Readiness;
 use crate::iovec::Iovecs;
-use crate::{Errno, SharedBuffer, memory};
+use crate::{Errno, Interrupt, MAX_TRANSFER_BYTES, SharedBuffer, memory};
 
 /// One output stream of a guest: its standard output or its standard error.
 ///
@@ -106,7 +108,7 @@ impl Stdout {
     }
 
     /// Writes `iovecs` in order until one is not taken whole. Answers the number of bytes.
-    pub(crate) fn write(&mut self, memory: &[u8], iovecs: &Iovecs) -> Result<u32, Errno> {
+    pub(crate) fn write(&mut self, memory: &[u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
         let mut n_bytes = 0;
         for iovec in iovecs.as_slice() {
             let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
@@ -118,15 +120,25 @@ impl Stdout {
                     }
                 }
                 Err(_) if n_bytes > 0 => break,
-                Err(errno) => return Err(errno),
+                Err(errno) => return Err(errno.into()),
             }
         }
         if let Sink::Inherited { stream, .. } = &mut self.sink {
             // The host's stream keeps back what does not end a line, such as a prompt; a guest's write is a system call to
             // the guest, done when it returns.
-            stream.flush()?;
+            stream.flush().map_err(Errno::from)?;
         }
         Ok(n_bytes)
+    }
+
+    /// Ready when a write would take at least one byte.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        clippy::unused_self,
+        reason = "as for input"
+    )]
+    pub(crate) fn poll_writable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
+        Poll::Ready(Readiness::bytes(MAX_TRANSFER_BYTES.into()))
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
