@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::input::{Input, Readiness};
+use crate::input::{Input, Readiness, retry_interrupted};
 
 /// The most bytes that the thread of a reader reads at once.
 const MAX_FETCH_BYTES: u32 = 64 << 10;
@@ -200,12 +200,6 @@ impl Desk {
 }
 
 /// One successful read. A reader that claims more than it was given room for is wrong and must not be believed.
-pub(crate) fn read_once(reader: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match reader.read(buf) {
-            Ok(n_bytes) => return Ok(n_bytes.min(buf.len())),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+fn read_once(reader: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(retry_interrupted(|| reader.read(buf))?.min(buf.len()))
 }

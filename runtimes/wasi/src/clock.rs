@@ -1,6 +1,8 @@
 //! The clocks that a guest can read.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time for one guest.
@@ -220,6 +222,79 @@ impl Clock for SteppingClock {
 
     fn sleep(&mut self, duration: Duration) -> Sleep {
         self.elapsed_ns = self.elapsed_ns.saturating_add(saturating_ns(duration));
+        Sleep::Over
+    }
+}
+
+/// A clock that moves when the guest sleeps, or when the host moves it, and at no other time.
+///
+/// A guest that sleeps for an hour goes on at once and finds that an hour has passed. Clones share one time, so that a host
+/// can watch and move it; guests that share it move each other's.
+///
+/// A guest that spins until some time has passed waits for its host on this clock; [`SteppingClock`] lets it end.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_wasi::{VirtualClock, Wasi};
+///
+/// let clock = VirtualClock::at(1_690_674_910, 0);
+/// let ctx = Wasi::builder().clock(clock.clone()).build()?;
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.elapsed(), Duration::from_secs(60));
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct VirtualClock {
+    start: FixedClock,
+    elapsed_ns: Arc<AtomicU64>,
+}
+
+impl VirtualClock {
+    /// A clock whose real time starts `secs` seconds and `nanos` nanoseconds after 1970-01-01T00:00:00Z, and whose monotonic
+    /// time starts at 1 ns. Both stop at the end of their range.
+    #[must_use]
+    pub fn at(secs: u64, nanos: u32) -> Self {
+        Self {
+            start: FixedClock::at(secs, nanos),
+            elapsed_ns: Arc::default(),
+        }
+    }
+
+    /// Moves the clock on.
+    ///
+    /// A guest that waits for its host's streams does not notice before it reads the clock: no sleep of a guest waits
+    /// for this clock.
+    pub fn advance(&self, duration: Duration) {
+        let add = |elapsed_ns: u64| Some(elapsed_ns.saturating_add(saturating_ns(duration)));
+        // The closure never refuses.
+        let _ = self
+            .elapsed_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// How far the clock has moved since its start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.elapsed_ns.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn realtime_ns(&mut self) -> u64 {
+        let elapsed_ns = self.elapsed_ns.load(Ordering::Relaxed);
+        self.start.realtime_ns.saturating_add(elapsed_ns)
+    }
+
+    fn monotonic_ns(&mut self) -> u64 {
+        self.elapsed_ns.load(Ordering::Relaxed).saturating_add(1)
+    }
+
+    fn sleep(&mut self, duration: Duration) -> Sleep {
+        self.advance(duration);
         Sleep::Over
     }
 }

@@ -43,3 +43,13 @@ impl Readiness {
         }
     }
 }
+
+/// Calls what a signal of the host has interrupted again.
+pub(crate) fn retry_interrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -48,6 +48,7 @@
 #![forbid(unsafe_code)]
 
 mod blocking_reader;
+mod budget;
 mod builder;
 mod clock;
 mod descriptor;
@@ -58,12 +59,16 @@ mod interrupt;
 mod iovec;
 mod limits;
 mod memory;
+mod output;
+mod park;
+mod pipe;
 pub mod preview1;
 mod raise;
 mod random;
 mod shared_buffer;
 mod stdin;
 mod stdout;
+mod stream_kind;
 mod string_table;
 mod table;
 mod timer;
@@ -74,17 +79,20 @@ mod wasi;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use budget::OverBudget;
 pub use builder::{WasiBuildError, WasiBuilder};
-pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock};
+pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock};
 pub use errno::Errno;
 pub use exit::Exit;
 pub use interrupt::{Interrupt, Signal};
 pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_TRANSFER_BYTES};
+pub use pipe::{PipeReader, PipeWriter, TryRecvError, pipe};
 pub use raise::Raise;
 pub use random::{Random, SeededRandom, SystemRandom};
 pub use shared_buffer::SharedBuffer;
 pub use stdin::Stdin;
 pub use stdout::Stdout;
+pub use stream_kind::StreamKind;
 pub use table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
 pub use timer::{ThreadTimer, Timer};
 pub use wasi::Wasi;

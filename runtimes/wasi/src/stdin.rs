@@ -5,16 +5,17 @@ use std::io::{self, IsTerminal, Read};
 use std::task::{Context, Poll};
 
 use crate::blocking_reader::BlockingReader;
-use crate::input::{Input, Readiness};
+use crate::budget::Budget;
+use crate::input::{Input, Readiness, retry_interrupted};
 use crate::iovec::Iovecs;
-use crate::{Errno, Interrupt, memory};
+use crate::{Errno, Interrupt, OverBudget, PipeReader, StreamKind, memory};
 
 /// The most bytes that are read at once for a request that is scattered over several buffers.
 const SCATTER_BYTES: usize = 64 << 10;
 
 /// The standard input of a guest.
 ///
-/// Text and bytes convert: `.stdin("alice\nbob\n")`. A guest that has read them all is at the end of the file; so is a
+/// Text, bytes and a [`PipeReader`] convert: `.stdin("alice\nbob\n")`. A guest that has read them all is at the end of the file; so is a
 /// guest without input, which is the default.
 ///
 /// # Examples
@@ -32,7 +33,8 @@ const SCATTER_BYTES: usize = 64 << 10;
 /// ```
 pub struct Stdin {
     source: Source,
-    is_terminal: bool,
+    kind: StreamKind,
+    budget: Option<Budget>,
 }
 
 enum Source {
@@ -53,13 +55,10 @@ impl Stdin {
     /// The bytes that `bytes` holds, without copying them: a `&'static [u8]`, an `Arc<[u8]>`, a `bytes::Bytes`.
     #[must_use]
     pub fn bytes(bytes: impl AsRef<[u8]> + Send + 'static) -> Self {
-        Self {
-            source: Source::Bytes {
-                bytes: Box::new(bytes),
-                position: 0,
-            },
-            is_terminal: false,
-        }
+        Self::from_source(Source::Bytes {
+            bytes: Box::new(bytes),
+            position: 0,
+        })
     }
 
     /// What `reader` reads.
@@ -84,34 +83,112 @@ impl Stdin {
     #[must_use]
     pub fn inherit() -> Self {
         let stdin = io::stdin();
-        let is_terminal = stdin.is_terminal();
-        Self {
-            is_terminal,
-            ..Self::reader(stdin)
-        }
+        let kind = StreamKind::of(stdin.is_terminal());
+        Self::reader(stdin).seen_as(kind)
+    }
+
+    /// What `read` makes, which is called where the guest runs and must not block.
+    ///
+    /// It fills the start of the slice, which is not empty, and answers how many bytes those are; 0 is the end of the
+    /// input. [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`]. To `poll_oneoff` such an input is
+    /// always ready; for one that is not, there is [`pipe`](crate::pipe).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::{Stdin, Wasi};
+    ///
+    /// let yes = Stdin::from_fn(|buf| {
+    ///     buf.fill(b'y');
+    ///     Ok(buf.len())
+    /// });
+    /// let ctx = Wasi::builder().stdin(yes).build()?;
+    /// # drop(ctx);
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
+    #[must_use]
+    pub fn from_fn(read: impl FnMut(&mut [u8]) -> io::Result<usize> + Send + 'static) -> Self {
+        Self::stream(Producer(read))
+    }
+
+    /// Sets what the guest takes the stream for; [`StreamKind::Pipe`] unless it is an inherited terminal.
+    #[must_use]
+    pub fn seen_as(mut self, kind: StreamKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Lets the guest read `bytes` in all; what is beyond does what `over` says. The default is no limit.
+    #[must_use]
+    pub fn budget(mut self, bytes: u64, over: OverBudget) -> Self {
+        self.budget = Some(Budget::new(bytes, over));
+        self
     }
 
     fn stream(input: impl Input + 'static) -> Self {
+        Self::from_source(Source::Stream(Box::new(input)))
+    }
+
+    fn from_source(source: Source) -> Self {
         Self {
-            source: Source::Stream(Box::new(input)),
-            is_terminal: false,
+            source,
+            kind: StreamKind::Pipe,
+            budget: None,
         }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        self.is_terminal
+        self.kind == StreamKind::Terminal
     }
 
     /// Fills `iovecs` in order until the input ends or would have to be waited for. Answers the number of bytes.
     pub(crate) fn read(&mut self, memory: &mut [u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
+        let Some(budget) = &mut self.budget else {
+            return self.source.read(memory, iovecs);
+        };
+        let within = budget.within(iovecs.total_bytes());
+        if within == 0 && iovecs.total_bytes() > 0 {
+            return budget.refuse(0);
+        }
+        let n_bytes = self.source.read(memory, &iovecs.first(within))?;
+        budget.spend(n_bytes);
+        Ok(n_bytes)
+    }
+
+    /// Ready when a read of up to `n_bytes` would not have to wait.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
+        match self.budget {
+            None => self.source.poll_readable(cx, n_bytes),
+            Some(budget) if budget.is_used_up() => Poll::Ready(Readiness::END),
+            Some(budget) => {
+                let polled = self.source.poll_readable(cx, budget.within(n_bytes));
+                polled.map(|readiness| Readiness {
+                    n_bytes: readiness.n_bytes.min(budget.left_bytes),
+                    ..readiness
+                })
+            }
+        }
+    }
+
+    /// Allows the next read to hold the thread, if this is an input that can do no better.
+    pub(crate) fn may_block(&mut self) -> bool {
         match &mut self.source {
-            Source::Bytes { bytes, position } => {
+            Source::Bytes { .. } => false,
+            Source::Stream(input) => input.may_block(),
+        }
+    }
+}
+
+impl Source {
+    fn read(&mut self, memory: &mut [u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
+        match self {
+            Self::Bytes { bytes, position } => {
                 let rest = (**bytes).as_ref().get(*position..).unwrap_or_default();
                 let n_bytes = scatter(memory, iovecs, rest)?;
                 *position += n_bytes as usize;
                 Ok(n_bytes)
             }
-            Source::Stream(input) => match iovecs.as_slice() {
+            Self::Stream(input) => match iovecs.as_slice() {
                 [] => Ok(0),
                 [only] => read_into(&mut **input, memory::slice_mut(memory, only.ptr, only.len)?),
                 _ => {
@@ -124,26 +201,23 @@ impl Stdin {
         }
     }
 
-    /// Ready when a read of up to `n_bytes` would not have to wait.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
-        match &mut self.source {
-            Source::Bytes { bytes, position } => {
+    fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
+        match self {
+            Self::Bytes { bytes, position } => {
                 let n_bytes = (**bytes).as_ref().len().saturating_sub(*position);
                 Poll::Ready(match n_bytes {
                     0 => Readiness::END,
                     _ => Readiness::bytes(n_bytes as u64),
                 })
             }
-            Source::Stream(input) => input.poll_readable(cx, n_bytes),
+            Self::Stream(input) => input.poll_readable(cx, n_bytes),
         }
     }
+}
 
-    /// Allows the next read to hold the thread, if this is an input that can do no better.
-    pub(crate) fn may_block(&mut self) -> bool {
-        match &mut self.source {
-            Source::Bytes { .. } => false,
-            Source::Stream(input) => input.may_block(),
-        }
+impl From<PipeReader> for Stdin {
+    fn from(reader: PipeReader) -> Self {
+        Self::stream(reader)
     }
 }
 
@@ -182,17 +256,31 @@ impl From<Vec<u8>> for Stdin {
 
 impl fmt::Debug for Stdin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Stdin");
         match &self.source {
-            Source::Bytes { bytes, position } => f
-                .debug_struct("Stdin::Bytes")
+            Source::Bytes { bytes, position } => debug
                 .field("len_bytes", &(**bytes).as_ref().len())
-                .field("position", position)
-                .finish(),
-            Source::Stream(_) => f
-                .debug_struct("Stdin::Stream")
-                .field("is_terminal", &self.is_terminal)
-                .finish_non_exhaustive(),
-        }
+                .field("position", position),
+            Source::Stream(_) => debug.field("source", &"stream"),
+        };
+        debug
+            .field("kind", &self.kind)
+            .field("budget", &self.budget)
+            .finish()
+    }
+}
+
+/// A closure as an [`Input`].
+struct Producer<F>(F);
+
+impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
+    fn read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(retry_interrupted(|| (self.0)(buf)))
+    }
+
+    fn poll_readable(&mut self, _cx: &mut Context<'_>, _n_bytes: u32) -> Poll<Readiness> {
+        // As far as is known.
+        Poll::Ready(Readiness::bytes(1))
     }
 }
 

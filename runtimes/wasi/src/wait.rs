@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Wasi;
 use crate::descriptor::Descriptors;
 use crate::input::READ_AHEAD_BYTES;
+use crate::park::thread_waker;
 use crate::timer::{MAX_DELAY, Timer};
 
 /// What one call of a guest waits for: whichever of these comes first.
@@ -135,7 +135,7 @@ impl Wait {
         if let [Awaited::Read { fd, .. }] = self.streams[..] {
             self.is_over |= may_block(descriptors, fd);
         }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = thread_waker();
         let mut cx = Context::from_waker(&waker);
         let began = Instant::now();
         while !self.is_over {
@@ -208,22 +208,14 @@ impl fmt::Debug for Alarm {
     }
 }
 
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 impl Wasi {
     /// Ready when the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again; at once when
     /// there was none.
     ///
     /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream of the host, or the
     /// [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
-    /// the host has given the guest up, has had no effect.
+    /// the host has given the guest up, has read nothing; drop its context, whose streams may be in the middle of
+    /// something.
     ///
     /// # Examples
     ///

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use crate::descriptor::fdflags;
 use crate::iovec::Iovecs;
+use crate::output::Patience;
 use crate::wait::{Awaited, Wait};
 use crate::{Errno, Interrupt, Wasi, memory};
 
@@ -23,6 +24,7 @@ use crate::{Errno, Interrupt, Wasi, memory};
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
 /// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
 /// - [`Interrupt::Wait`]: there is nothing yet.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdin::budget): it is used up.
 /// - Whatever the host's reader fails with.
 pub fn fd_read(
     ctx: &mut Wasi,
@@ -50,7 +52,7 @@ pub fn fd_read(
             let n_bytes = iovecs.total_bytes();
             return Err(ctx.wait_for(Wait::for_one(Awaited::Read { fd, n_bytes })));
         }
-        result => result?,
+        result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
     };
     Ok(memory::write_u32(memory, nread_out, nread)?)
 }
@@ -72,6 +74,7 @@ pub fn fd_read(
 /// - [`Errno::Nospc`]: the host's buffer is full, or its writer takes no more.
 /// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
 /// - [`Interrupt::Wait`]: there is no room yet.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): it is used up.
 /// - [`Errno::Pipe`], or whatever else the host's writer fails with.
 pub fn fd_write(
     ctx: &mut Wasi,
@@ -83,17 +86,28 @@ pub fn fd_write(
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.open(fd)?;
-    let is_nonblocking = descriptor.flags & fdflags::NONBLOCK != 0;
+    let patience = if descriptor.flags & fdflags::NONBLOCK != 0 {
+        Patience::None
+    } else {
+        Patience::Wait
+    };
     let output = descriptor.output()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
-    let nwritten = match output.write(memory, &iovecs) {
-        Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
+    let nwritten = match output.write(memory, &iovecs, patience) {
+        Err(Interrupt::Wait) if patience == Patience::None => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
             return Err(ctx.wait_for(Wait::for_one(Awaited::Writable { fd })));
         }
-        result => result?,
+        result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
     };
     Ok(memory::write_u32(memory, nwritten_out, nwritten)?)
+}
+
+/// A guest that has used up a budget may have to end; its output is not lost.
+fn flush_at_exit(ctx: &mut Wasi, interrupt: &Interrupt) {
+    if let Interrupt::Exit(_) = interrupt {
+        let _ = ctx.flush();
+    }
 }

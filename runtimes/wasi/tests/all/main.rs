@@ -5,6 +5,7 @@ mod builder;
 mod clocks;
 mod descriptors;
 mod guest;
+mod polling;
 mod process;
 mod public_types;
 mod randomness;
