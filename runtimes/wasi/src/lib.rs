@@ -47,6 +47,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "futures-io")]
+mod async_io;
 mod blocking_reader;
 mod budget;
 mod builder;

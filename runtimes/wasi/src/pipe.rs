@@ -121,6 +121,15 @@ impl PipeWriter {
         }
     }
 
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn poll_write_pipe(
+        &self,
+        cx: &Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_write(cx, bytes)
+    }
+
     /// Whether the other end is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -137,6 +146,15 @@ impl PipeReader {
     pub async fn recv(&mut self) -> Option<Vec<u8>> {
         poll_fn(|cx| self.shared.poll_readable(cx)).await;
         self.try_recv().ok()
+    }
+
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn poll_read_pipe(
+        &self,
+        cx: &Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.shared.poll_read(cx, buf)
     }
 
     /// As [`recv`](Self::recv), of what is there now.

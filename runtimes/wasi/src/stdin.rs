@@ -125,7 +125,7 @@ impl Stdin {
         self
     }
 
-    fn stream(input: impl Input + 'static) -> Self {
+    pub(crate) fn stream(input: impl Input + 'static) -> Self {
         Self::from_source(Source::Stream(Box::new(input)))
     }
 

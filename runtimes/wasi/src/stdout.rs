@@ -116,6 +116,10 @@ impl Stdout {
         self
     }
 
+    pub(crate) fn stream(output: impl Output + 'static) -> Self {
+        Self::to(Sink::Stream(Box::new(output)))
+    }
+
     fn to(sink: Sink) -> Self {
         Self {
             sink,
@@ -237,7 +241,7 @@ impl From<SharedBuffer> for Stdout {
 
 impl From<PipeWriter> for Stdout {
     fn from(writer: PipeWriter) -> Self {
-        Self::to(Sink::Stream(Box::new(writer)))
+        Self::stream(writer)
     }
 }
 

@@ -154,6 +154,7 @@ macro_rules! conformance_test {
     )*};
 }
 
+pub use linker::COUNTER;
 pub use raw_guest::RAW_GUEST;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {
