@@ -42,8 +42,21 @@
 //! # What a guest costs
 //!
 //! A call runs on the host, where the engine's fuel does not count. So each has bounds of its own: [`MAX_IOVECS`],
-//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
-//! more than 1 MiB. A [`Stdin`] or [`Stdout`] over a reader or writer of the host waits as long as that does.
+//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
+//! more than 1 MiB. What a guest moves through a stream can be given a [budget](Stdout::budget), and its sleeps a
+//! [limit](WasiBuilder::max_sleep). A [`Stdout`] over a writer of the host takes as long as that does.
+//!
+//! # Waiting
+//!
+//! A function that has to wait answers [`Interrupt::Wait`], and what it waits for stays in the context: a stream, a time, or
+//! both. An asynchronous host awaits [`Wasi::poll_ready`], a synchronous one calls [`Wasi::block`]; either then makes the
+//! same call again. In between nothing is held of the guest's memory, which may grow or move, and a guest that is dropped
+//! takes along what it waited for.
+//!
+//! A [`pipe`] and bytes need no thread, and neither does an asynchronous reader (feature `futures-io`). A
+//! [blocking reader](Stdin::reader) of an awaited guest has one; all sleeps of a process share one, unless there is a
+//! [`Timer`] of the host's runtime. On every clock of this crate but
+//! [`SystemClock`] no sleep is waited for.
 
 #![forbid(unsafe_code)]
 
