@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
 use crate::string_table::StringTable;
+use crate::wasi::StreamWaits;
 use crate::{
     Clock, FixedClock, Raise, Random, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer,
     Timer, Wasi,
@@ -220,6 +221,10 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let streams = StreamWaits {
+            reads: self.stdin.may_wait(),
+            writes: self.stdout.may_wait() || self.stderr.may_wait(),
+        };
         Ok(Wasi {
             args: self.args,
             env: self.env,
@@ -229,6 +234,7 @@ impl WasiBuilder {
             timer: self.timer,
             max_sleep: self.max_sleep,
             raise: self.raise,
+            streams,
             wait: None,
         })
     }

@@ -596,3 +596,26 @@ fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
     }
     assert!(feed.is_closed());
 }
+
+#[test]
+fn a_context_knows_which_functions_never_wait() {
+    let waiting = |ctx: &Wasi| {
+        let names = rangewatch_wasi::FUNCTIONS
+            .iter()
+            .map(|function| function.name());
+        names.filter(|name| ctx.may_wait(name)).collect::<Vec<_>>()
+    };
+    let ctx = Wasi::builder().stdin("abc").build().unwrap();
+    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
+    let ctx = Wasi::builder()
+        .stdin(Stdin::from_fn(|_| Ok(0)))
+        .build()
+        .unwrap();
+    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
+    let ctx = Wasi::builder().stdin(Stdin::inherit()).build().unwrap();
+    assert_eq!(waiting(&ctx), ["fd_read", "poll_oneoff", "sched_yield"]);
+    let (stderr, _drain) = pipe(1);
+    let mut ctx = Wasi::builder().stderr(stderr).build().unwrap();
+    preview1::fd_renumber(&mut ctx, &mut [], 2, 1).unwrap();
+    assert_eq!(waiting(&ctx), ["fd_write", "poll_oneoff", "sched_yield"]);
+}
