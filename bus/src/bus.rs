@@ -1,13 +1,21 @@
 //! The bus.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::batch::{Batch, Staged};
+use crate::builder::RangeWatchBusBuilder;
 use crate::index::N_KEYS_INLINE;
-use crate::shared::Shared;
-use crate::{EmitError, Emitted, Selectors, Seq, SubscribeBuilder};
+use crate::mailbox::Phase;
+use crate::shared::{EmitKeys, Shared, WaitForRoom};
+use crate::state::{State, Value};
+use crate::timer::ThreadTimer;
+use crate::{
+    BusStats, CompactError, EmitError, Emitted, EmittedMany, Selectors, Seq, SubscribeBuilder,
+};
 
 /// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and
 /// reaches every subscription that watches a range in which one of the keys lies.
@@ -42,12 +50,21 @@ struct Owner {
 }
 
 impl RangeWatchBus {
-    /// Makes a bus without subscriptions.
+    /// Makes a bus without history and without subscriptions.
     #[must_use]
     pub fn new() -> Self {
+        Self::over(Shared::new(State::new(None), Arc::new(ThreadTimer)))
+    }
+
+    /// Starts a bus with history, a restored head or a timer of your own.
+    pub fn builder() -> RangeWatchBusBuilder {
+        RangeWatchBusBuilder::default()
+    }
+
+    pub(crate) fn over(shared: Shared) -> Self {
         Self {
             owner: Arc::new(Owner {
-                shared: Arc::new(Shared::new()),
+                shared: Arc::new(shared),
             }),
         }
     }
@@ -61,16 +78,18 @@ impl RangeWatchBus {
     /// before the lock is taken and dropped after it is released.
     ///
     /// Emits of several threads take effect one after the other, in the order of their [`Seq`].
-    /// Values are not looked at: they may repeat and fall. Keys are any bytes of any length, in
+    /// On a bus with history values must rise strictly; on one without they are not looked at, and may repeat
+    /// and fall. Keys are any bytes of any length, in
     /// any order, also repeated; the consumer of events sees them as they were emitted. An emit
     /// without keys is an emit like any other: it takes a `Seq` and matches nothing.
     ///
-    /// An emit of few keys that matches nothing allocates nothing. One that matches subscriptions
-    /// for events copies its keys once, whatever the number of subscriptions.
+    /// Without history, an emit of few keys that matches nothing allocates nothing. One that matches subscriptions
+    /// for events, or is kept in the history, copies its keys once, whatever the number of subscriptions.
     ///
     /// # Errors
     ///
-    /// [`EmitError::Closed`] if the bus is closed; nobody receives the emit.
+    /// [`EmitError::Closed`] if the bus is closed, [`EmitError::NotIncreasing`] and
+    /// [`EmitError::LastValue`] if a history cannot take the value; nobody receives the emit.
     ///
     /// # Panics
     ///
@@ -98,9 +117,160 @@ impl RangeWatchBus {
         value: u64,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Emitted, EmitError> {
+        self.emit_value(Value::Given(value), keys)
+    }
+
+    /// Emits `keys` with the value that follows on the head, for emitters that have no order of their own. On a fresh
+    /// bus the first value is 1. [`Emitted::value`] says which it was.
+    ///
+    /// # Errors
+    ///
+    /// [`EmitError::NoHistory`] if the bus has no history, otherwise as [`emit`](Self::emit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).head(41).build()?;
+    /// assert_eq!(bus.emit_next(["a"])?.value(), 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn emit_next<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_value(Value::Next, keys)
+    }
+
+    fn emit_value<K: AsRef<[u8]>>(
+        &self,
+        value: Value,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
         let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
         let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
-        self.shared().emit(value, &keys)
+        self.shared().emit(value, &EmitKeys::new(&keys))
+    }
+
+    /// Emits once every matching subscription with [`Overflow::Backpressure`](crate::Overflow::Backpressure) has
+    /// room for it; of the others it waits for none. When it returns, each of them has the emit.
+    ///
+    /// It holds nothing while it waits, so that emitters with the same subscribers cannot wait for each other. It
+    /// waits for one of those that have no room at a time, and takes effect for all at once; other emits may take
+    /// effect before it meanwhile. A subscription that reads from the history is not waited for, nor is one
+    /// that could never hold the emit.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), at once or after having waited: the bus may be closed, and the head may rise to
+    /// the value, while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped before it is ready, nothing was emitted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use rangewatch_bus::{Overflow, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe("a".."z").overflow(Overflow::Backpressure).events(1)?;
+    /// bus.emit_async(1, ["k"]).await?;
+    ///
+    /// let emitter = bus.emit_async(2, ["k"]);
+    /// let consumer = async { (sub.recv().await, sub.recv().await) };
+    /// let (emitted, (first, second)) = futures::join!(emitter, consumer);
+    /// assert_eq!((first?.value(), emitted?.value(), second?.value()), (1, 2, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn emit_async<K: AsRef<[u8]>>(
+        &self,
+        value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
+        let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
+        let keys = EmitKeys::new(&keys);
+        let mut waiting = WaitForRoom::new();
+        poll_fn(|cx| self.shared().poll_emit(cx, value, &keys, &mut waiting)).await
+    }
+
+    /// Emits several values, each with its keys, with no other emit in between, and wakes each waiting
+    /// consumer once.
+    ///
+    /// Either all take effect, or none. The lock of the bus is held for all of them together.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), for the first value that is refused; nothing is emitted then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe("a".."z").events(16)?;
+    /// let emitted = bus.emit_many([(1, ["a"]), (2, ["b"]), (3, ["0"])])?;
+    /// assert_eq!((emitted.n_emits(), emitted.matched()), (3, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn emit_many<K: AsRef<[u8]>, I: IntoIterator<Item = K>>(
+        &self,
+        emits: impl IntoIterator<Item = (u64, I)>,
+    ) -> Result<EmittedMany, EmitError> {
+        let mut staged = Staged::default();
+        for (value, keys) in emits {
+            staged.begin(value);
+            keys.into_iter().for_each(|key| staged.push(key.as_ref()));
+        }
+        staged.emit(self)
+    }
+
+    /// Begins a batch of at most `max_bytes`, whose emits take effect together when it is
+    /// [committed](Batch::commit).
+    pub fn batch(&self, max_bytes: usize) -> Batch {
+        Batch::new(self, max_bytes)
+    }
+
+    /// Says that nothing was emitted up to `value`: the head rises, and progress marks with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), and [`EmitError::NoHistory`] if the bus has no history.
+    pub fn advance(&self, value: u64) -> Result<(), EmitError> {
+        self.shared().advance(value)
+    }
+
+    /// Forgets the emits below `value`, which becomes the floor: the least value that
+    /// [`since`](SubscribeBuilder::since) serves. Returns the floor, which is higher if it was before.
+    ///
+    /// Subscriptions that were yet to read what is forgotten end with
+    /// [`RecvError::Compacted`](crate::RecvError::Compacted).
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError::AboveHead`] if `value` lies more than one above the head,
+    /// [`CompactError::NoHistory`] if the bus has no history.
+    pub fn compact(&self, value: u64) -> Result<u64, CompactError> {
+        self.shared().compact(value)
+    }
+
+    /// The greatest value so far on a bus with history: emitted, [advanced](Self::advance) to or restored. `None`
+    /// without history, or before the first.
+    #[must_use]
+    pub fn head(&self) -> Option<u64> {
+        self.shared().bounds().and_then(|(head, _)| head)
+    }
+
+    /// The least value that [`since`](SubscribeBuilder::since) serves. `None` without history.
+    #[must_use]
+    pub fn floor(&self) -> Option<u64> {
+        self.shared().bounds().map(|(_, floor)| floor)
     }
 
     /// Begins a subscription to what `selectors` select: one selector or range expression, or an
@@ -134,15 +304,46 @@ impl RangeWatchBus {
     /// # Ok::<(), SubscribeError>(())
     /// ```
     pub fn subscribe(&self, selectors: impl Into<Selectors>) -> SubscribeBuilder<'_> {
-        SubscribeBuilder::new(self.shared(), selectors.into())
+        SubscribeBuilder::new(self.shared(), selectors.into(), Phase::Started)
+    }
+
+    /// Begins a subscription that takes its place now and watches nothing until it is
+    /// [opened](crate::WakeSubscription::open). What was emitted before that is not seen, also with
+    /// [`since`](SubscribeBuilder::since).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut watch = bus.reserve().wake()?;
+    /// bus.emit(1400, ["k"])?; // not seen
+    /// watch.open("a".."z")?;
+    /// for value in [1500, 1600, 1700, 1800] {
+    ///     bus.emit(value, ["k"])?; // gathered
+    /// }
+    /// assert!(watch.try_recv().is_err());
+    /// watch.start()?;
+    /// assert_eq!(watch.try_recv()?.first(), 1500);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reserve(&self) -> SubscribeBuilder<'_> {
+        SubscribeBuilder::new(self.shared(), Selectors::new(), Phase::Reserved)
     }
 
     /// Closes the bus, for good: later emits and subscriptions fail.
     ///
-    /// Subscriptions end after everything that they hold has been received; those that wait are
-    /// woken. Closing a closed bus does nothing.
+    /// Subscriptions end after everything that they hold, or have yet to read from the history, has been received;
+    /// those that wait are woken. Closing a closed bus does nothing.
     pub fn close(&self) {
         self.shared().close();
+    }
+
+    /// Closes the bus as [`close`](Self::close) does, and lets its subscriptions end at once: what they hold is
+    /// discarded.
+    pub fn close_now(&self) {
+        self.shared().close_now();
     }
 
     /// Whether the bus is closed.
@@ -167,7 +368,16 @@ impl RangeWatchBus {
         self.shared().n_subscriptions()
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    /// The state of the bus in numbers.
+    ///
+    /// Takes time linear in the number of subscriptions, in pieces between which emits go on; so while there are
+    /// any, sums over subscriptions are not of one moment.
+    #[must_use]
+    pub fn stats(&self) -> BusStats {
+        self.shared().stats()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.owner.shared
     }
 }

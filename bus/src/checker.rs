@@ -42,7 +42,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::{
-    EmitError, Emitted, Event, Lagged, RangeWatchBus, Selectors, Seq, Span, SubscribeBuilder,
+    EmitError, Emitted, Event, RangeWatchBus, RecvError, Selectors, Seq, Span, SubscribeBuilder,
     SubscribeError,
 };
 
@@ -95,6 +95,8 @@ pub enum Delivery {
     },
     /// A report that this many events were missed.
     Lagged(u64),
+    /// The end.
+    Ended(RecvError),
     /// There was nothing more to receive, although every emit up to this one had returned.
     CaughtUp(Option<Seq>),
 }
@@ -205,7 +207,7 @@ impl Checker {
 }
 
 impl Log {
-    /// Records what the subscription received: an `&Event`, a [`Span`], a [`Lagged`] or a
+    /// Records what the subscription received: an `&Event`, a [`Span`] or a
     /// [`Delivery`].
     ///
     /// Deliveries must be recorded in the order in which they were received.
@@ -247,9 +249,15 @@ impl From<Span> for Delivery {
     }
 }
 
-impl From<Lagged> for Delivery {
-    fn from(lagged: Lagged) -> Self {
-        Self::Lagged(lagged.missed())
+impl From<RecvError> for Delivery {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Lagged(missed) => Self::Lagged(missed),
+            RecvError::Coalesced(gap) => gap.into(),
+            RecvError::Disconnected { .. } | RecvError::Compacted { .. } | RecvError::Closed => {
+                Self::Ended(error)
+            }
+        }
     }
 }
 

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::Seq;
 use crate::escape::Escaped;
+use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
 
 /// One emit, as an [`EventSubscription`](crate::EventSubscription) sees it: its value and those of
@@ -19,17 +18,12 @@ use crate::key_ranges::KeyRanges;
 pub struct Event {
     seq: Seq,
     value: u64,
-    keys: Arc<KeyList>,
+    keys: KeyList,
     watched: Arc<KeyRanges>,
 }
 
 impl Event {
-    pub(crate) const fn new(
-        seq: Seq,
-        value: u64,
-        keys: Arc<KeyList>,
-        watched: Arc<KeyRanges>,
-    ) -> Self {
+    pub(crate) const fn new(seq: Seq, value: u64, keys: KeyList, watched: Arc<KeyRanges>) -> Self {
         Self {
             seq,
             value,
@@ -115,35 +109,5 @@ impl std::iter::FusedIterator for Keys<'_> {}
 impl fmt::Debug for Keys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone().map(Escaped)).finish()
-    }
-}
-
-/// The keys of one emit, copied one after the other.
-pub(crate) struct KeyList {
-    bytes: Box<[u8]>,
-    /// Where each key ends in `bytes`. It begins where the key before it ends.
-    ends: SmallVec<[usize; 6]>,
-}
-
-impl KeyList {
-    pub(crate) fn new(keys: &[&[u8]]) -> Self {
-        let ends = keys.iter().scan(0, |end, key| {
-            *end += key.len();
-            Some(*end)
-        });
-        Self {
-            ends: ends.collect(),
-            bytes: keys.concat().into(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, i: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(i)?;
-        let start = if i == 0 { 0 } else { self.ends[i - 1] };
-        Some(&self.bytes[start..end])
     }
 }

@@ -8,23 +8,38 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::event_queue::{EventQueue, Queued};
-use crate::key_ranges::KeyRanges;
-use crate::mailbox::Mailbox;
-use crate::registration::Registration;
-use crate::{Event, Lagged, RecvError, Selectors, TryRecvError};
+use crate::event_queue::{End, EventQueue, Taken};
+use crate::mailbox::{Mailbox, Phase};
+use crate::progress::Interval;
+use crate::queued::Queued;
+use crate::registration::{Edit, Registration};
+use crate::replay::CaughtUp;
+use crate::watched::Watched;
+use crate::{
+    ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
+};
+
+/// How many pieces of the history one poll reads that hold nothing for the consumer, before it lets others
+/// run.
+const MAX_PIECES_PER_POLL: usize = 16;
 
 /// Receives every matching emit as an [`Event`], in order, through a bounded queue.
 ///
 /// Made by [`SubscribeBuilder::events`](crate::SubscribeBuilder::events). One emit is one event,
 /// however many keys and selectors match.
 ///
-/// # Lagging
+/// # Overflow
 ///
-/// The queue holds at most `capacity` events. A matching emit that finds it full drops the oldest
-/// event to make room, and never waits. The next receive then returns how many events were dropped,
-/// exactly, and the one after it the oldest event retained: what is missed is always in one piece,
-/// directly before the next event.
+/// The queue is bounded in events and in bytes, and an emit never waits for it. What happens to a matching
+/// emit that finds it full was [chosen](crate::Overflow) when subscribing. Errors of a receive report gaps, after
+/// which the events go on, and ends; [`RecvError::is_end`] tells which.
+///
+/// # History
+///
+/// On a bus with history, a subscription that begins in the past or that was parked reads from the history in
+/// its receives, in pieces, until it has caught up: every receive that reads returns at least one event, if there
+/// is one. [`lag`](Self::lag) says how far behind it is, [`position`](Self::position) where to
+/// resume.
 ///
 /// # Consumer
 ///
@@ -60,29 +75,35 @@ use crate::{Event, Lagged, RecvError, Selectors, TryRecvError};
 /// ```
 pub struct EventSubscription {
     mailbox: Arc<Mailbox<EventQueue>>,
-    watched: Arc<KeyRanges>,
+    watched: Watched,
     registration: Registration,
+    interval: Option<Box<Interval>>,
+    /// Whether the stream has given the error that is its end.
+    has_ended: bool,
 }
 
 impl EventSubscription {
     pub(crate) const fn new(
         mailbox: Arc<Mailbox<EventQueue>>,
-        watched: Arc<KeyRanges>,
+        watched: Watched,
         registration: Registration,
+        interval: Option<Box<Interval>>,
     ) -> Self {
         Self {
             mailbox,
             watched,
             registration,
+            interval,
+            has_ended: false,
         }
     }
 
-    /// Receives the next event, waiting for one if the queue is empty.
+    /// Receives the next event, waiting for one if there is none. Progress marks are passed over.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Lagged`] if events were dropped since the last receive; the oldest event
-    /// retained is next. [`RecvError::Closed`] if the bus is closed and the queue is empty.
+    /// [`RecvError::Lagged`] and [`RecvError::Coalesced`] report a gap; what follows it is next.
+    /// [`RecvError::Disconnected`], [`RecvError::Compacted`] and [`RecvError::Closed`] are the end.
     ///
     /// # Cancel safety
     ///
@@ -102,9 +123,9 @@ impl EventSubscription {
     /// loop {
     ///     match jobs.recv().await {
     ///         Ok(event) => assert!(event.keys().eq([b"job/7"])),
-    ///         Err(RecvError::Lagged(missed)) => println!("missed {missed} events: rescan"),
     ///         Err(RecvError::Closed) => break,
-    ///         Err(other) => return Err(other.into()),
+    ///         Err(gap) if !gap.is_end() => println!("{gap}"),
+    ///         Err(end) => return Err(end.into()),
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -114,18 +135,51 @@ impl EventSubscription {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Receives the next item, an event, a gap or a progress mark, waiting for one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), but a gap that was coalesced is an [`Item::Gap`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes, as [`recv`](Self::recv).
+    pub async fn recv_item(&mut self) -> Result<Item, RecvError> {
+        poll_fn(|cx| self.poll_recv_item(cx)).await
+    }
+
     /// Receives the next event without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if the queue is empty for now. [`TryRecvError::Lagged`] if events
-    /// were dropped since the last receive; the oldest event retained is next.
-    /// [`TryRecvError::Closed`] if the bus is closed and the queue is empty.
+    /// [`TryRecvError::Empty`] if there is none for now, the others as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
-        match self.mailbox.try_take() {
-            Poll::Ready(Some(item)) => Ok(self.event(item)?),
-            Poll::Ready(None) => Err(TryRecvError::Closed),
-            Poll::Pending => Err(TryRecvError::Empty),
+        loop {
+            if let Some(event) = without_marks(self.try_recv_item()) {
+                return event;
+            }
+        }
+    }
+
+    /// Receives the next item without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if there is none for now, the others as [`recv_item`](Self::recv_item).
+    pub fn try_recv_item(&mut self) -> Result<Item, TryRecvError> {
+        loop {
+            let taken = match self.mailbox.try_take() {
+                Poll::Ready(Some(taken)) => taken,
+                Poll::Ready(None) => return Err(TryRecvError::Closed),
+                Poll::Pending => {
+                    #[cfg(feature = "tracing")]
+                    crate::slow::report_recovery(self.registration.id(), &self.mailbox);
+                    return Err(TryRecvError::Empty);
+                }
+            };
+            if let Some(item) = self.item(taken) {
+                return item.map_err(TryRecvError::from);
+            }
         }
     }
 
@@ -133,19 +187,95 @@ impl EventSubscription {
     ///
     /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place
     /// of the waker of any earlier call. A call with the same waker as before does not clone it
-    /// again.
+    /// again. While much of the history is read that does not match, `Pending` may be answered with the waker
+    /// already woken.
     ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
-        Poll::Ready(match ready!(self.mailbox.poll_take(cx)) {
-            Some(item) => self.event(item).map_err(RecvError::from),
-            None => Err(RecvError::Closed),
-        })
+        self.poll_interval(cx);
+        loop {
+            if let Some(event) = without_marks(ready!(self.poll_item(cx))) {
+                return Poll::Ready(event);
+            }
+        }
     }
 
-    /// The number of events in the queue, at most the [`capacity`](Self::capacity).
+    /// [`recv_item`](Self::recv_item) for those who poll by hand, as [`poll_recv`](Self::poll_recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_item`](Self::recv_item).
+    pub fn poll_recv_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, RecvError>> {
+        self.poll_interval(cx);
+        self.poll_item(cx)
+    }
+
+    /// Asks for a mark if one is due. Once per poll: a timer that is always ready must not keep the poll
+    /// from ending.
+    fn poll_interval(&mut self, cx: &mut Context<'_>) {
+        if let Some(interval) = &mut self.interval
+            && interval.poll_due(cx).is_ready()
+        {
+            let registration = &self.registration;
+            registration.shared().mark(registration.id(), &self.mailbox);
+        }
+    }
+
+    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Result<Item, RecvError>> {
+        for _ in 0..MAX_PIECES_PER_POLL {
+            let taken = match self.mailbox.poll_take(cx) {
+                Poll::Ready(Some(taken)) => taken,
+                Poll::Ready(None) => return Poll::Ready(Err(RecvError::Closed)),
+                Poll::Pending => {
+                    #[cfg(feature = "tracing")]
+                    crate::slow::report_recovery(self.registration.id(), &self.mailbox);
+                    return Poll::Pending;
+                }
+            };
+            if let Some(item) = self.item(taken) {
+                return Poll::Ready(item);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Asks for a [progress mark](Item::Progress), which comes after everything that matched before this call.
+    /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet, the
+    /// subscription begins above the head or has ended.
+    ///
+    /// Marks are received with [`recv_item`](Self::recv_item). While the subscription reads from the history, the
+    /// mark comes once it has caught up. Of marks that are asked for and not received only a few are kept, the
+    /// latest among them.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgressError::NoHistory`] if the bus has no history: its values promise nothing about later ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, Item, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+    /// let mut sub = bus.subscribe("a".."b").events(16)?;
+    /// bus.emit(7, ["elsewhere"])?;
+    /// assert_eq!(sub.request_progress()?, Some(7));
+    /// assert_eq!(sub.try_recv_item()?, Item::Progress(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn request_progress(&mut self) -> Result<Option<u64>, ProgressError> {
+        let shared = self.registration.shared();
+        if shared.bounds().is_none() {
+            return Err(ProgressError::NoHistory);
+        }
+        Ok(shared.mark(self.registration.id(), &self.mailbox))
+    }
+
+    /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). What waits in the
+    /// history is not counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.mailbox.peek(EventQueue::len)
@@ -157,13 +287,147 @@ impl EventSubscription {
         self.len() == 0
     }
 
+    /// What the events in the queue count for in bytes, at most [`max_bytes`](Self::max_bytes).
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.mailbox.peek(EventQueue::n_bytes)
+    }
+
+    /// How many emits the subscription is behind: those that it has yet to receive or to hear of and, while it reads
+    /// from the history, those that it has yet to look at. It is 0 if and only if the subscription does not read from
+    /// the history and has nothing to receive.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.registration.shared().lag(&self.mailbox)
+    }
+
+    /// The value up to which everything that matches was received: the last that was received, a mark's
+    /// included, or what the subscription began after. A new subscription resumes with one more.
+    ///
+    /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus without
+    /// history, or before its first emit.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.mailbox.peek(EventQueue::position)
+    }
+
     /// The greatest number of events that the queue holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.mailbox.peek(EventQueue::capacity).get()
     }
 
-    /// What this subscription watches: the selectors that it was given, in normal form.
+    /// The greatest number of bytes that the events in the queue count for, as
+    /// [`queue_bytes`](crate::SubscribeBuilder::queue_bytes) set it.
+    #[must_use]
+    pub fn max_bytes(&self) -> usize {
+        self.mailbox.peek(EventQueue::max_bytes)
+    }
+
+    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
+    /// on whose position is returned, and delivers once it is [started](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
+    /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
+    pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        if self.mailbox.phase() != Phase::Reserved {
+            return Err(ControlError::AlreadyOpen);
+        }
+        let seq = self.edit(Edit::Replace, &selectors.into())?;
+        self.mailbox.open();
+        Ok(seq)
+    }
+
+    /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn start(&mut self) -> Result<(), ControlError> {
+        self.mailbox.start()
+    }
+
+    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones.
+    ///
+    /// For a subscription that was held while a snapshot of revision `value` was read: what the snapshot has is
+    /// not received.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
+        self.mailbox.start()?;
+        self.registration
+            .shared()
+            .discard_through(self.registration.id(), value);
+        Ok(())
+    }
+
+    /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits. The queue may
+    /// overflow meanwhile, as that of a slow consumer.
+    ///
+    /// The close of the bus ends a pause: what was gathered is received, then the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn pause(&mut self) -> Result<(), ControlError> {
+        self.mailbox.pause()
+    }
+
+    /// Watches what `selectors` select, too, from the emit on whose position is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
+    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
+    /// has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{RangeWatchBus, Selector};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe("a".."c").events(16)?;
+    /// let first = sub.add_selectors(Selector::key("x"))?;
+    /// assert_eq!(bus.emit(1, ["x"])?.seq(), first);
+    /// sub.remove_selectors("b".."c")?;
+    /// assert_eq!(bus.emit(2, ["b"])?.matched(), 0);
+    /// sub.set_selectors(Selector::all())?;
+    /// assert_eq!(bus.emit(3, ["b"])?.matched(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_selectors(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Add, &selectors.into())
+    }
+
+    /// Watches no longer what `selectors` select, from the emit on whose position is returned. What was gathered
+    /// before is still received.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_selectors`](Self::add_selectors).
+    pub fn remove_selectors(
+        &mut self,
+        selectors: impl Into<Selectors>,
+    ) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Remove, &selectors.into())
+    }
+
+    /// Watches what `selectors` select and nothing else, from the emit on whose position is returned. What was
+    /// gathered before is still received.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_selectors`](Self::add_selectors).
+    pub fn set_selectors(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Replace, &selectors.into())
+    }
+
+    /// What this subscription watches: its selectors, in normal form.
     ///
     /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
     /// and put in the plainest form.
@@ -172,7 +436,13 @@ impl EventSubscription {
         self.registration.selectors()
     }
 
-    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory
+    /// What became of the emits that matched.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.registration.stats()
+    }
+
+    /// Ends the subscription, in any state: no later emit reaches it, and what it held is gone and its memory
     /// free.
     ///
     /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
@@ -181,19 +451,81 @@ impl EventSubscription {
         drop(self);
     }
 
-    fn event(&self, item: Result<Queued, Lagged>) -> Result<Event, Lagged> {
-        item.map(|Queued { seq, value, keys }| {
-            Event::new(seq, value, keys, Arc::clone(&self.watched))
+    fn edit_open(&mut self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
+        if self.mailbox.phase() == Phase::Reserved {
+            return Err(ControlError::NotOpen);
+        }
+        self.edit(edit, selectors)
+    }
+
+    fn edit(&mut self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
+        let (ranges, seq) = self.registration.edit(edit, selectors)?;
+        if self.mailbox.peek(EventQueue::is_caught_up) {
+            self.watched.forget_before(None);
+        }
+        self.watched.replace(ranges, seq);
+        Ok(seq)
+    }
+
+    /// What was taken, for the consumer; `None` if it was nothing to receive.
+    fn item(&mut self, taken: Taken) -> Option<Result<Item, RecvError>> {
+        let taken = match taken {
+            Taken::Replay(next) => {
+                let registration = &self.registration;
+                let caught_up = registration.shared().catch_up(
+                    registration.id(),
+                    &self.mailbox,
+                    &self.watched,
+                    next,
+                );
+                match caught_up {
+                    CaughtUp::Event(taken) => taken,
+                    CaughtUp::Again => return None,
+                }
+            }
+            taken => taken,
+        };
+        Some(match taken {
+            Taken::Event(Queued { seq, value, keys }) => {
+                self.watched.forget_before(Some(seq));
+                let watched = Arc::clone(self.watched.at(seq));
+                Ok(Item::Event(Event::new(seq, value, keys, watched)))
+            }
+            Taken::Gap(gap) => Ok(Item::Gap(gap)),
+            Taken::Progress(mark) => Ok(Item::Progress(mark)),
+            Taken::Lagged(missed) => Err(RecvError::Lagged(missed)),
+            Taken::End(End::Disconnected { resume }) => Err(RecvError::Disconnected { resume }),
+            Taken::End(End::Compacted { floor }) => Err(RecvError::Compacted { floor }),
+            Taken::Replay(_) => return None,
         })
     }
 }
 
-impl Stream for EventSubscription {
-    type Item = Result<Event, Lagged>;
+/// An item as those see it who receive events only: a gap is an error, a mark is nothing.
+fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Event, E>> {
+    match item {
+        Ok(Item::Event(event)) => Some(Ok(event)),
+        Ok(Item::Gap(gap)) => Some(Err(RecvError::Coalesced(gap).into())),
+        Ok(Item::Progress(_)) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.mailbox.poll_take(cx));
-        Poll::Ready(item.map(|item| self.event(item)))
+/// The events, gaps as errors in between, and the error that is the end, unless it is the close of the
+/// bus.
+impl Stream for EventSubscription {
+    type Item = Result<Event, RecvError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.poll_recv(cx));
+        self.has_ended = event.as_ref().is_err_and(RecvError::is_end);
+        Poll::Ready(match event {
+            Err(RecvError::Closed) => None,
+            event => Some(event),
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 
 use smallvec::SmallVec;
 
@@ -46,28 +47,42 @@ pub(crate) const N_KEYS_INLINE: usize = 16;
 // subtrees that end below the key.
 pub struct IntervalIndex<V> {
     nodes: Vec<Option<Node<V>>>,
-    free: Vec<usize>,
+    free: Vec<Place>,
     root: Link,
     /// Ids are never reused, so a handle of a removed entry fits no other.
     next_id: u64,
     /// Makes priorities from ids that nobody outside can foresee.
-    seed: RandomState,
+    seed: u64,
     #[cfg(test)]
     pub(crate) n_comparisons: std::cell::Cell<usize>,
 }
 
 /// The place of a node, or `None` below the leaves.
-type Link = Option<usize>;
+type Link = Option<Place>;
+
+/// The place of a node in `nodes`, counted from 1 so that a link takes four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place(NonZeroU32);
+
+impl Place {
+    fn new(index: usize) -> Self {
+        let place = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
+        Self(place.expect("four billion nodes take more memory than there is"))
+    }
+
+    const fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 struct Node<V> {
     range: KeyRange,
     value: V,
     id: u64,
-    priority: u64,
     left: Link,
     right: Link,
     /// The node with the greatest end in the subtree of this one.
-    greatest: usize,
+    greatest: Place,
 }
 
 /// Names one entry of an [`IntervalIndex`], from [`insert`](IntervalIndex::insert) until it is
@@ -78,7 +93,7 @@ struct Node<V> {
 /// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle {
-    place: usize,
+    place: Place,
     id: u64,
 }
 
@@ -91,7 +106,7 @@ impl<V> IntervalIndex<V> {
             free: Vec::new(),
             root: None,
             next_id: 0,
-            seed: RandomState::new(),
+            seed: RandomState::new().hash_one(0),
             #[cfg(test)]
             n_comparisons: std::cell::Cell::default(),
         }
@@ -114,16 +129,14 @@ impl<V> IntervalIndex<V> {
         let id = self.next_id;
         self.next_id += 1;
         let place = self.free.pop().unwrap_or_else(|| {
-            self.nodes.push(None);
-            self.nodes.len() - 1
+            push_tightly(&mut self.nodes, None);
+            Place::new(self.nodes.len() - 1)
         });
         let (below, above) = self.split(self.root, range.start(), id);
-        let priority = self.seed.hash_one(id);
-        self.nodes[place] = Some(Node {
+        self.nodes[place.index()] = Some(Node {
             range,
             value,
             id,
-            priority,
             left: None,
             right: None,
             greatest: place,
@@ -140,7 +153,7 @@ impl<V> IntervalIndex<V> {
         let (below, from_it) = self.split(self.root, range.start(), handle.id);
         let (_it, above) = self.split(from_it, range.start(), handle.id + 1);
         self.root = self.merge(below, above);
-        let removed = self.nodes[handle.place].take();
+        let removed = self.nodes[handle.place.index()].take();
         self.free.push(handle.place);
         if self.is_empty() {
             // No handle fits a later entry, because ids are not reused; so the places may begin
@@ -154,7 +167,7 @@ impl<V> IntervalIndex<V> {
     /// The range and the value of an entry; `None` if it has been removed.
     #[must_use]
     pub fn get(&self, handle: Handle) -> Option<(&KeyRange, &V)> {
-        let node = self.nodes.get(handle.place)?.as_ref()?;
+        let node = self.nodes.get(handle.place.index())?.as_ref()?;
         (node.id == handle.id).then_some((&node.range, &node.value))
     }
 
@@ -230,9 +243,9 @@ impl<V> IntervalIndex<V> {
         }
     }
 
-    fn ends_above(&self, place: usize, key: &[u8]) -> bool {
+    fn ends_above(&self, place: Place, key: &[u8]) -> bool {
         self.count_comparison();
-        self.node(place).range.end_bound().is_above(key)
+        self.node(place).range.ends_above(key)
     }
 
     /// Counts a comparison of a key with a bound, for the tests of what a lookup costs.
@@ -265,7 +278,7 @@ impl<V> IntervalIndex<V> {
         let (Some(low), Some(high)) = (below, above) else {
             return below.or(above);
         };
-        if self.node(low).priority > self.node(high).priority {
+        if self.priority(low) > self.priority(high) {
             self.node_mut(low).right = self.merge(self.node(low).right, above);
             self.update_greatest(low);
             below
@@ -277,29 +290,49 @@ impl<V> IntervalIndex<V> {
     }
 
     /// Restores `greatest` of a node whose children have theirs right.
-    fn update_greatest(&mut self, place: usize) {
+    fn update_greatest(&mut self, place: Place) {
         let node = self.node(place);
         let mut greatest = place;
         for child in [node.left, node.right].into_iter().flatten() {
             let candidate = self.node(child).greatest;
-            if self.node(candidate).range.end_bound() > self.node(greatest).range.end_bound() {
+            let (new, old) = (&self.node(candidate).range, &self.node(greatest).range);
+            if new.ends_above_end(old) {
                 greatest = candidate;
             }
         }
         self.node_mut(place).greatest = greatest;
     }
 
-    fn node(&self, place: usize) -> &Node<V> {
-        self.nodes[place]
+    /// What a node is ordered by in the heap: its id, mixed beyond recognition without the seed.
+    ///
+    /// Source: the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
+    fn priority(&self, place: Place) -> u64 {
+        let mut mixed = self.node(place).id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn node(&self, place: Place) -> &Node<V> {
+        self.nodes[place.index()]
             .as_ref()
             .expect("links lead to occupied places only")
     }
 
-    fn node_mut(&mut self, place: usize) -> &mut Node<V> {
-        self.nodes[place]
+    fn node_mut(&mut self, place: Place) -> &mut Node<V> {
+        self.nodes[place.index()]
             .as_mut()
             .expect("links lead to occupied places only")
     }
+}
+
+/// Adds an item to a vector that grows by a quarter, not to the double: what there is one of per subscription should
+/// not be there twice.
+pub(crate) fn push_tightly<T>(items: &mut Vec<T>, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 4 + 4);
+    }
+    items.push(item);
 }
 
 impl<V> Default for IntervalIndex<V> {

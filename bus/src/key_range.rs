@@ -35,15 +35,17 @@ use crate::escape::Escaped;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyRange {
-    start: Arc<[u8]>,
-    end: End,
+    /// The start, and what the end needs beside it: nothing if there is none; one zero byte if the range
+    /// is a single key, whose successor is the whole; else the end. Every range has one such form.
+    bytes: Arc<[u8]>,
+    n_start_bytes: usize,
 }
 
-/// A bound of a range. The order of the variants is the order of the bounds: unbounded is above
-/// every key.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum End {
-    Key(Arc<[u8]>),
+/// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the bounds:
+/// unbounded is above every key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    Key(Box<[u8]>),
     Unbounded,
 }
 
@@ -85,10 +87,7 @@ impl KeyRange {
     pub fn new(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Result<Self, EmptyRangeError> {
         let (start, end) = (start.as_ref(), end.as_ref());
         if start < end {
-            Ok(Self {
-                start: start.into(),
-                end: End::Key(end.into()),
-            })
+            Ok(Self::from_start_and_end(start, Some(end)))
         } else {
             Err(EmptyRangeError {
                 from: start.into(),
@@ -100,79 +99,84 @@ impl KeyRange {
     /// The keys from `start`, inclusive, without an end.
     #[must_use]
     pub fn unbounded(start: impl AsRef<[u8]>) -> Self {
-        Self {
-            start: start.as_ref().into(),
-            end: End::Unbounded,
-        }
+        Self::from_start_and_end(start.as_ref(), None)
     }
 
     /// The one key `key`: its successor, the end of the range, is the key with a zero byte
     /// appended.
     fn single(key: &[u8]) -> Self {
         Self {
-            start: key.into(),
-            end: End::Key(successor(key).into()),
+            bytes: [key, &[0]].concat().into(),
+            n_start_bytes: key.len(),
         }
     }
 
     /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has
     /// no end.
     fn prefix(prefix: &[u8]) -> Self {
-        let end = prefix_end(prefix).map_or(End::Unbounded, |end| End::Key(end.into()));
-        Self {
-            start: prefix.into(),
-            end,
+        Self::from_start_and_end(prefix, prefix_end(prefix).as_deref())
+    }
+
+    /// The range in its one form. The end, if there is one, lies above the start.
+    fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
+        match end {
+            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::single(start),
+            end => Self {
+                bytes: [start, end.unwrap_or_default()].concat().into(),
+                n_start_bytes: start.len(),
+            },
         }
     }
 
     /// The first key of the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
-        &self.start
+        &self.bytes[..self.n_start_bytes]
     }
 
     /// The first key above the range, or `None` if the range has no end.
     #[must_use]
     pub fn end(&self) -> Option<&[u8]> {
-        match &self.end {
-            End::Key(end) => Some(end),
-            End::Unbounded => None,
+        match &self.bytes[self.n_start_bytes..] {
+            [] => None,
+            [0] => Some(&self.bytes),
+            end => Some(end),
         }
     }
 
     /// Whether `key` lies in the range.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        *self.start <= *key && self.end.is_above(key)
+        self.start() <= key && self.ends_above(key)
     }
 
-    pub(crate) const fn end_bound(&self) -> &End {
-        &self.end
+    /// Whether the end of the range lies above `key`.
+    pub(crate) fn ends_above(&self, key: &[u8]) -> bool {
+        self.end().is_none_or(|end| key < end)
     }
 
-    pub(crate) fn into_bounds(self) -> std::ops::Range<End> {
-        End::Key(self.start)..self.end
+    /// Whether the end of the range lies above that of `other`.
+    pub(crate) fn ends_above_end(&self, other: &Self) -> bool {
+        other.end().is_some_and(|end| self.ends_above(end))
     }
 
-    /// The inverse of `into_bounds`. `None` if the start is unbounded, which no range of keys is.
-    pub(crate) fn from_bounds(bounds: std::ops::Range<End>) -> Option<Self> {
-        match bounds.start {
-            End::Key(start) => Some(Self {
-                start,
-                end: bounds.end,
-            }),
-            End::Unbounded => None,
-        }
+    pub(crate) fn to_bounds(&self) -> std::ops::Range<Bound> {
+        let end = self
+            .end()
+            .map_or(Bound::Unbounded, |end| Bound::Key(end.into()));
+        Bound::Key(self.start().into())..end
     }
-}
 
-impl End {
-    /// Whether `key` lies below this bound.
-    pub(crate) fn is_above(&self, key: &[u8]) -> bool {
-        match self {
-            Self::Key(end) => *key < **end,
-            Self::Unbounded => true,
-        }
+    /// The inverse of `to_bounds`. `None` if the start is unbounded, which no range of keys is.
+    pub(crate) fn from_bounds(bounds: &std::ops::Range<Bound>) -> Option<Self> {
+        let Bound::Key(start) = &bounds.start else {
+            return None;
+        };
+        let end = match &bounds.end {
+            Bound::Key(end) => Some(&**end),
+            Bound::Unbounded => None,
+        };
+        Some(Self::from_start_and_end(start, end))
     }
 }
 
@@ -211,8 +215,8 @@ impl From<&KeyRange> for Selector {
 impl fmt::Debug for KeyRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.end() {
-            Some(end) => write!(f, "KeyRange[{}, {})", Escaped(&self.start), Escaped(end)),
-            None => write!(f, "KeyRange[{}, unbounded)", Escaped(&self.start)),
+            Some(end) => write!(f, "KeyRange[{}, {})", Escaped(self.start()), Escaped(end)),
+            None => write!(f, "KeyRange[{}, unbounded)", Escaped(self.start())),
         }
     }
 }

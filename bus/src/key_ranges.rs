@@ -3,6 +3,8 @@
 use rangemap::RangeSet;
 use smallvec::SmallVec;
 
+use crate::key_list::KeyList;
+use crate::key_range::Bound;
 use crate::{EmptyRangeError, KeyRange, Selectors};
 
 /// Disjoint ranges in ascending order that neither overlap nor touch: what a subscription watches.
@@ -20,11 +22,31 @@ impl KeyRanges {
         }
         let mut set = RangeSet::new();
         for selector in selectors {
-            set.insert(KeyRange::try_from(selector)?.into_bounds());
+            set.insert(KeyRange::try_from(selector)?.to_bounds());
         }
-        Ok(Self(
-            set.into_iter().filter_map(KeyRange::from_bounds).collect(),
-        ))
+        Ok(Self::from_set(&set))
+    }
+
+    /// The ranges that hold the keys of both.
+    pub(crate) fn with(&self, added: &Self) -> Self {
+        let mut set = self.to_set();
+        for range in added.iter() {
+            set.insert(range.to_bounds());
+        }
+        Self::from_set(&set)
+    }
+
+    /// The ranges that hold the keys of this, but not of `removed`.
+    pub(crate) fn without(&self, removed: &Self) -> Self {
+        let mut set = self.to_set();
+        for range in removed.iter() {
+            set.remove(range.to_bounds());
+        }
+        Self::from_set(&set)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, KeyRange> {
@@ -36,6 +58,26 @@ impl KeyRanges {
         let n_started = self.0.partition_point(|range| range.start() <= key);
         self.0[..n_started]
             .last()
-            .is_some_and(|range| range.end_bound().is_above(key))
+            .is_some_and(|range| range.ends_above(key))
+    }
+
+    /// Whether one of the ranges holds one of the keys.
+    pub(crate) fn match_any(&self, keys: &KeyList) -> bool {
+        keys.iter().any(|key| self.contains(key))
+    }
+
+    fn to_set(&self) -> RangeSet<Bound> {
+        self.0.iter().map(KeyRange::to_bounds).collect()
+    }
+
+    fn from_set(set: &RangeSet<Bound>) -> Self {
+        Self(set.iter().filter_map(KeyRange::from_bounds).collect())
+    }
+}
+
+impl FromIterator<KeyRange> for KeyRanges {
+    /// Takes ranges that are disjoint and in ascending order.
+    fn from_iter<I: IntoIterator<Item = KeyRange>>(ranges: I) -> Self {
+        Self(ranges.into_iter().collect())
     }
 }

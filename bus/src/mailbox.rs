@@ -3,7 +3,12 @@
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use crate::ControlError;
+use crate::sync::Mutex;
+use crate::wake_list::WakeList;
+
+/// Emitters that wait for room, each by a number of its own.
+pub(crate) type RoomWaiters = Vec<(u64, Waker)>;
 
 /// A buffer that an emitter fills and one consumer empties.
 pub(crate) trait Buffer {
@@ -12,6 +17,26 @@ pub(crate) trait Buffer {
 
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;
+
+    /// Whether emitters wait for what a take has made room for.
+    fn has_room_waiters(&self) -> bool {
+        false
+    }
+
+    /// Hands out the emitters that wait for room.
+    fn take_room_waiters(&mut self) -> RoomWaiters {
+        Vec::new()
+    }
+}
+
+/// Whether a mailbox gives out what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It watches nothing yet.
+    Reserved,
+    /// It gathers and does not deliver.
+    Held,
+    Started,
 }
 
 /// A buffer, its end and the waker of its one consumer.
@@ -29,49 +54,96 @@ pub(crate) struct Mailbox<B> {
 struct State<B> {
     buffer: B,
     waker: Option<Waker>,
+    phase: Phase,
     closed: bool,
 }
 
 impl<B: Buffer> Mailbox<B> {
-    pub(crate) const fn new(buffer: B) -> Self {
+    pub(crate) fn new(buffer: B, phase: Phase) -> Self {
         Self {
             state: Mutex::new(State {
                 buffer,
                 waker: None,
+                phase,
                 closed: false,
             }),
         }
     }
 
-    /// Fills the buffer. The caller wakes the waker once it holds no lock.
+    /// Fills the buffer. The caller wakes the waker, that of a consumer which may receive now, once it
+    /// holds no lock.
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
         let mut state = self.state.lock();
-        (fill(&mut state.buffer), state.waker.take())
+        let filled = fill(&mut state.buffer);
+        let waker = match state.phase {
+            Phase::Started => state.waker.take(),
+            Phase::Held | Phase::Reserved => None,
+        };
+        (filled, waker)
     }
 
-    /// Ends the mailbox: what is buffered can still be taken. The caller wakes the waker once it
-    /// holds no lock.
-    pub(crate) fn close(&self) -> Option<Waker> {
+    /// Changes the buffer in a way that gives a waiting consumer nothing to receive.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut B) -> R) -> R {
+        change(&mut self.state.lock().buffer)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.state.lock().phase
+    }
+
+    /// Gathers from now on, what was reserved.
+    pub(crate) fn open(&self) {
+        self.state.lock().phase = Phase::Held;
+    }
+
+    /// Gives out what it holds from now on.
+    pub(crate) fn start(&self) -> Result<(), ControlError> {
+        self.move_to(Phase::Started)
+    }
+
+    /// Gathers and does not give out, from now on.
+    pub(crate) fn pause(&self) -> Result<(), ControlError> {
+        self.move_to(Phase::Held)
+    }
+
+    fn move_to(&self, phase: Phase) -> Result<(), ControlError> {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Reserved {
+            return Err(ControlError::NotOpen);
+        }
+        state.phase = phase;
+        Ok(())
+    }
+
+    /// Ends the mailbox: what is buffered can still be taken, also if it was held. The caller wakes the
+    /// wakers, those of the consumer and of emitters that wait for room, once it holds no lock.
+    pub(crate) fn close(&self) -> (Option<Waker>, RoomWaiters) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.waker.take()
+        (state.waker.take(), state.buffer.take_room_waiters())
     }
 
     /// Takes the next item without waiting. `Ready(None)` is the end, `Pending` an empty buffer.
     pub(crate) fn try_take(&self) -> Poll<Option<B::Item>> {
-        self.state.lock().try_take()
+        let (taken, waiters) = self.state.lock().try_take();
+        wake_all(waiters);
+        taken
     }
 
     /// Takes the next item or registers the waker. `Ready(None)` is the end.
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<B::Item>> {
         {
             let mut state = self.state.lock();
-            let taken = state.try_take();
-            if taken.is_ready()
-                || state
-                    .waker
-                    .as_ref()
-                    .is_some_and(|waker| waker.will_wake(cx.waker()))
+            let (taken, waiters) = state.try_take();
+            if taken.is_ready() {
+                drop(state);
+                wake_all(waiters);
+                return taken;
+            }
+            if state
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
             {
                 return taken;
             }
@@ -80,12 +152,13 @@ impl<B: Buffer> Mailbox<B> {
         // look.
         let mut waker = Some(cx.waker().clone());
         let mut state = self.state.lock();
-        let taken = state.try_take();
+        let (taken, waiters) = state.try_take();
         if taken.is_pending() {
             mem::swap(&mut state.waker, &mut waker);
         }
         drop(state);
         drop(waker);
+        wake_all(waiters);
         taken
     }
 
@@ -96,11 +169,28 @@ impl<B: Buffer> Mailbox<B> {
 }
 
 impl<B: Buffer> State<B> {
-    fn try_take(&mut self) -> Poll<Option<B::Item>> {
-        match self.buffer.take() {
-            Some(item) => Poll::Ready(Some(item)),
-            None if self.closed => Poll::Ready(None),
-            None => Poll::Pending,
+    /// The second half are the emitters that a take has made room for.
+    fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWaiters) {
+        if self.phase != Phase::Started && !self.closed {
+            return (Poll::Pending, Vec::new());
         }
+        match self.buffer.take() {
+            Some(item) => {
+                let waiters = if self.buffer.has_room_waiters() {
+                    self.buffer.take_room_waiters()
+                } else {
+                    Vec::new()
+                };
+                (Poll::Ready(Some(item)), waiters)
+            }
+            None if self.closed => (Poll::Ready(None), Vec::new()),
+            None => (Poll::Pending, Vec::new()),
+        }
+    }
+}
+
+fn wake_all(waiters: RoomWaiters) {
+    if !waiters.is_empty() {
+        WakeList::from_iter(waiters.into_iter().map(|(_, waker)| waker)).wake_all();
     }
 }

@@ -2,36 +2,12 @@
 
 use thiserror::Error;
 
-/// A consumer was too slow, and its queue dropped the oldest events to make room for newer ones.
-///
-/// The events missed are those directly before the next one received; the order is otherwise
-/// unharmed. This is what a [`Stream`](futures_core::Stream) of events yields where
-/// [`EventSubscription::recv`](crate::EventSubscription::recv) returns [`RecvError::Lagged`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "missed {missed} events: rescan what you watch, and receive faster or ask for a larger capacity"
-)]
-pub struct Lagged {
-    missed: u64,
-}
-
-impl Lagged {
-    pub(crate) const fn new(missed: u64) -> Self {
-        Self { missed }
-    }
-
-    /// The exact number of events missed, at least 1.
-    #[must_use]
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-}
+use crate::Span;
 
 /// Why [`EventSubscription::recv`](crate::EventSubscription::recv) returned no event.
 ///
-/// In the wildcard arm that a match needs, return the error: an error that your code does not know
-/// says neither that the stream goes on, as after a lag, nor that it has ended. Whoever takes it for
-/// the end may lose events in silence; whoever takes it for a lag may loop for ever.
+/// [`Lagged`](Self::Lagged) and [`Coalesced`](Self::Coalesced) are gaps, after which the events go on. The others
+/// are the end: [`is_end`](Self::is_end) tells them apart, also those that your code does not know.
 ///
 /// # Examples
 ///
@@ -42,9 +18,9 @@ impl Lagged {
 ///     loop {
 ///         match sub.recv().await {
 ///             Ok(event) => println!("{} changed", event.value()),
-///             Err(RecvError::Lagged(missed)) => println!("missed {missed} events: rescan"),
 ///             Err(RecvError::Closed) => return Ok(()),
-///             Err(unknown) => return Err(unknown),
+///             Err(gap) if !gap.is_end() => println!("{gap}: rescan"),
+///             Err(end) => return Err(end),
 ///         }
 ///     }
 /// }
@@ -58,31 +34,89 @@ pub enum RecvError {
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]
     Lagged(u64),
+    /// The consumer was too slow, and these events were merged. Not the end: what was emitted after them is
+    /// next.
+    #[error(
+        "{} events were merged into a gap: rescan from {} to {}, and receive faster or ask for a larger capacity",
+        .0.count(), .0.first(), .0.last()
+    )]
+    Coalesced(Span),
+    /// The consumer was too slow, and its subscription ended. Every later receive says so too.
+    #[error(
+        "the queue was full, and the subscription ended: subscribe again since {resume},          and receive faster or ask for a larger capacity"
+    )]
+    Disconnected {
+        /// The value of the first event that was not received. A subscription since this value misses
+        /// nothing that is still in the history.
+        resume: u64,
+    },
+    /// The history lost events that the subscription was yet to read, and the subscription ended. Every later
+    /// receive says so too.
+    #[error(
+        "the history has lost what was not received yet: rescan, and subscribe again since {floor}"
+    )]
+    Compacted {
+        /// The least value that a new subscription can begin with.
+        floor: u64,
+    },
     /// The bus is closed, and everything that the queue held has been received. Every later receive
     /// says so too.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }
 
-/// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event.
-///
-/// In the wildcard arm that a match needs, return the error, as for [`RecvError`].
+impl RecvError {
+    /// Whether nothing more will be received: every later receive gives the same error.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        match self {
+            Self::Lagged(_) | Self::Coalesced(_) => false,
+            Self::Disconnected { .. } | Self::Compacted { .. } | Self::Closed => true,
+        }
+    }
+}
+
+/// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event: the reasons of
+/// [`RecvError`], and that there is none for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
-    /// The queue is empty for now.
+    /// There is nothing for now.
     #[error("no event for now: try again after an emit, or await one with recv")]
     Empty,
-    /// The consumer was too slow and missed exactly this many events, those directly before the
-    /// next one received. Not the end: the oldest event retained is next.
-    #[error(
-        "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
-    )]
+    /// As [`RecvError::Lagged`].
+    #[error("{}", RecvError::Lagged(*.0))]
     Lagged(u64),
-    /// The bus is closed, and everything that the queue held has been received. Every later receive
-    /// says so too.
-    #[error("the bus is closed and everything has been received")]
+    /// As [`RecvError::Coalesced`].
+    #[error("{}", RecvError::Coalesced(*.0))]
+    Coalesced(Span),
+    /// As [`RecvError::Disconnected`].
+    #[error("{}", RecvError::Disconnected { resume: *resume })]
+    Disconnected {
+        /// The value of the first event that was not received.
+        resume: u64,
+    },
+    /// As [`RecvError::Compacted`].
+    #[error("{}", RecvError::Compacted { floor: *floor })]
+    Compacted {
+        /// The least value that a new subscription can begin with.
+        floor: u64,
+    },
+    /// As [`RecvError::Closed`].
+    #[error("{}", RecvError::Closed)]
     Closed,
+}
+
+impl From<RecvError> for TryRecvError {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Lagged(missed) => Self::Lagged(missed),
+            RecvError::Coalesced(gap) => Self::Coalesced(gap),
+            RecvError::Disconnected { resume } => Self::Disconnected { resume },
+            RecvError::Compacted { floor } => Self::Compacted { floor },
+            RecvError::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is
@@ -109,16 +143,4 @@ pub enum TryWakeError {
     /// The bus is closed, and the last span has been received. Every later receive says so too.
     #[error("the bus is closed and everything has been received")]
     Closed,
-}
-
-impl From<Lagged> for RecvError {
-    fn from(lagged: Lagged) -> Self {
-        Self::Lagged(lagged.missed())
-    }
-}
-
-impl From<Lagged> for TryRecvError {
-    fn from(lagged: Lagged) -> Self {
-        Self::Lagged(lagged.missed())
-    }
 }

@@ -1,30 +1,10 @@
 //! The tie between a subscription and its bus.
 
 use std::sync::Arc;
-use std::task::Waker;
 
-use crate::event_queue::EventQueue;
 use crate::key_ranges::KeyRanges;
-use crate::mailbox::Mailbox;
 use crate::shared::Shared;
-use crate::span::SpanBuffer;
-use crate::{Selectors, SubscribeError};
-
-/// The bus's end of a subscription.
-pub(crate) enum Subscriber {
-    Wake(Arc<Mailbox<SpanBuffer>>),
-    Events(Arc<Mailbox<EventQueue>>),
-}
-
-impl Subscriber {
-    /// Ends the subscription. The caller wakes the waker once it holds no lock.
-    pub(crate) fn close(&self) -> Option<Waker> {
-        match self {
-            Self::Wake(mailbox) => mailbox.close(),
-            Self::Events(mailbox) => mailbox.close(),
-        }
-    }
-}
+use crate::{ControlError, Selectors, Seq, Stats};
 
 /// A place among the subscribers of a bus, given up when this is dropped.
 pub(crate) struct Registration {
@@ -32,21 +12,55 @@ pub(crate) struct Registration {
     id: usize,
 }
 
+/// How the selectors of a live subscription are changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Edit {
+    Add,
+    Remove,
+    Replace,
+}
+
 impl Registration {
-    pub(crate) fn new(
-        shared: &Arc<Shared>,
-        ranges: &KeyRanges,
-        subscriber: Subscriber,
-    ) -> Result<Self, SubscribeError> {
-        let id = shared.subscribe(ranges, subscriber)?;
-        Ok(Self {
+    /// Takes over the place `id`.
+    pub(crate) fn new(shared: &Arc<Shared>, id: usize) -> Self {
+        Self {
             shared: Arc::clone(shared),
             id,
-        })
+        }
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) const fn id(&self) -> usize {
+        self.id
     }
 
     pub(crate) fn selectors(&self) -> Selectors {
-        self.shared.selectors(self.id)
+        self.shared.ranges(self.id).iter().collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.shared.subscription_stats(self.id)
+    }
+
+    /// Changes what is watched. Returns the ranges from now on, and the position of the first emit that is
+    /// matched against them.
+    pub(crate) fn edit(
+        &self,
+        edit: Edit,
+        selectors: &Selectors,
+    ) -> Result<(KeyRanges, Seq), ControlError> {
+        let given = KeyRanges::normalize(selectors)?;
+        // Nobody else edits in between: it takes the subscription itself.
+        let ranges = match edit {
+            Edit::Add => self.shared.ranges(self.id).with(&given),
+            Edit::Remove => self.shared.ranges(self.id).without(&given),
+            Edit::Replace => given,
+        };
+        let seq = self.shared.replace_ranges(self.id, &ranges)?;
+        Ok((ranges, seq))
     }
 }
 

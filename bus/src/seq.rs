@@ -29,6 +29,9 @@ use std::num::NonZeroU64;
 pub struct Seq(NonZeroU64);
 
 impl Seq {
+    /// The position of the first emit.
+    pub(crate) const FIRST: Self = Self(NonZeroU64::MIN);
+
     /// Makes a `Seq` from its number; `None` for zero.
     #[must_use]
     pub const fn new(seq: u64) -> Option<Self> {
@@ -51,7 +54,7 @@ impl Seq {
     pub(crate) const fn after(last: Option<Self>) -> Self {
         match last {
             Some(Self(last)) => Self(last.saturating_add(1)),
-            None => Self(NonZeroU64::MIN),
+            None => Self::FIRST,
         }
     }
 }

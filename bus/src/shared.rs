@@ -1,181 +1,259 @@
-//! What all handles of a bus share: the order, the subscribers and the index of what they watch.
+//! What all handles of a bus share: its one lock, and what is done under it.
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::event::KeyList;
-use crate::event_queue::Queued;
-use crate::index::{Handle, IntervalIndex, N_KEYS_INLINE};
+use crate::event_queue::EventQueue;
+use crate::index::N_KEYS_INLINE;
+use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
-use crate::registration::Subscriber;
-use crate::wake_list::WakeList;
-use crate::{EmitError, Emitted, Selectors, Seq, SubscribeError};
+use crate::mailbox::Mailbox;
+use crate::state::{Effects, State, Value};
+use crate::subscriber::Subscriber;
+use crate::sync::Mutex;
+use crate::timer::Timer;
+use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, Seq, Stats};
 
 /// The state of a bus behind its one lock.
 ///
 /// Everything that has a place in the order happens in one critical section: an emit, the start of
-/// a subscription, its end, the close. Lock order: this lock, then that of a mailbox. No code that
-/// is not ours runs under it: keys are read before it is taken, wakers are woken and dropped after
-/// it is released.
+/// a subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of a
+/// mailbox. No code that is not ours runs under it: keys are read before it is taken, wakers are woken
+/// and dropped after it is released.
 pub(crate) struct Shared {
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
+    pub(crate) timer: Arc<dyn Timer>,
 }
 
-struct State {
-    last_seq: Option<Seq>,
-    closed: bool,
-    /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
-    index: IntervalIndex<usize>,
-    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
-    /// only holder of its number.
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
+/// The keys of one emit, and the same in ascending order: one lookup of sorted keys passes each range
+/// once, so that many keys in the ranges of many subscriptions do not hold the lock for their product.
+/// Sorting needs no lock.
+pub(crate) struct EmitKeys<'a> {
+    keys: &'a [&'a [u8]],
+    sorted: Option<SmallVec<[&'a [u8]; N_KEYS_INLINE]>>,
 }
 
-/// A subscriber and what the bus knows of it.
-struct Slot {
-    subscriber: Subscriber,
-    /// The entries in the index.
-    entries: SmallVec<[Handle; 1]>,
-    /// The last emit that matched, by which an emit that matches several entries is delivered once.
-    last_match: Option<Seq>,
+impl<'a> EmitKeys<'a> {
+    pub(crate) fn new(keys: &'a [&'a [u8]]) -> Self {
+        let sorted = (!keys.is_sorted()).then(|| {
+            let mut sorted = SmallVec::from_slice(keys);
+            sorted.sort_unstable();
+            sorted
+        });
+        Self { keys, sorted }
+    }
+
+    fn lookup(&self) -> &[&'a [u8]] {
+        self.sorted.as_deref().unwrap_or(self.keys)
+    }
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(state: State, timer: Arc<dyn Timer>) -> Self {
         Self {
-            state: Mutex::new(State {
-                last_seq: None,
-                closed: false,
-                index: IntervalIndex::new(),
-                slots: Vec::new(),
-                free: Vec::new(),
-            }),
+            state: Mutex::new(state),
+            timer,
         }
     }
 
-    pub(crate) fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
-        // One lookup of sorted keys passes each range once, so that many keys in the ranges of many
-        // subscriptions do not hold the lock for their product. Sorting needs no lock.
-        let mut sorted = SmallVec::<[&[u8]; N_KEYS_INLINE]>::new();
-        let lookup = if keys.is_sorted() {
-            keys
-        } else {
-            sorted.extend_from_slice(keys);
-            sorted.sort_unstable();
-            &sorted
-        };
-
-        // Both outlive the lock: what they hold is woken and freed after it is released.
-        let mut wakers = WakeList::new();
-        let mut evicted = SmallVec::<[Queued; 4]>::new();
-
+    pub(crate) fn emit(&self, value: Value, keys: &EmitKeys<'_>) -> Result<Emitted, EmitError> {
+        let mut effects = Effects::new();
         let emitted = {
             let state = &mut *self.state.lock();
-            if state.closed {
-                return Err(EmitError::Closed);
-            }
-            let seq = Seq::after(state.last_seq);
-            state.last_seq = Some(seq);
-
-            let mut matched = 0;
-            let mut shared_keys = None;
-            state.index.visit_any_sorted(lookup, |&id| {
-                let Some(slot) = &mut state.slots[id] else {
-                    return;
-                };
-                if slot.last_match == Some(seq) {
-                    return;
-                }
-                slot.last_match = Some(seq);
-                matched += 1;
-                let waker = match &slot.subscriber {
-                    Subscriber::Wake(mailbox) => mailbox.fill(|span| span.push(seq, value)).1,
-                    Subscriber::Events(mailbox) => {
-                        let keys = shared_keys.get_or_insert_with(|| Arc::new(KeyList::new(keys)));
-                        let queued = Queued {
-                            seq,
-                            value,
-                            keys: Arc::clone(keys),
-                        };
-                        let (oldest, waker) = mailbox.fill(|queue| queue.push(queued));
-                        evicted.extend(oldest);
-                        waker
-                    }
-                };
-                wakers.push(waker);
-            });
-            Emitted { seq, matched }
+            let value = state.accept(value)?;
+            state.commit(value, keys.keys, keys.lookup(), &mut effects)
         };
-
-        wakers.wake_all();
+        effects.apply();
         Ok(emitted)
     }
 
-    pub(crate) fn subscribe(
+    /// Lets several emits take effect with nothing in between, or none.
+    pub(crate) fn emit_many(
         &self,
-        ranges: &KeyRanges,
-        subscriber: Subscriber,
-    ) -> Result<usize, SubscribeError> {
-        let state = &mut *self.state.lock();
-        if state.closed {
-            return Err(SubscribeError::Closed);
+        emits: &[(u64, EmitKeys<'_>)],
+    ) -> Result<EmittedMany, EmitError> {
+        let mut effects = Effects::new();
+        let mut many = EmittedMany::default();
+        {
+            let state = &mut *self.state.lock();
+            if let Some((first, _)) = emits.first() {
+                state.accept(Value::Given(*first))?;
+            } else if state.closed {
+                return Err(EmitError::Closed);
+            }
+            if state.history.is_some() {
+                for pair in emits.windows(2) {
+                    crate::ring::check_rise(Some(pair[0].0), pair[1].0)?;
+                }
+            }
+            for (value, keys) in emits {
+                let emitted = state.commit(*value, keys.keys, keys.lookup(), &mut effects);
+                many.add(&emitted);
+                many.woken += emitted.woken;
+            }
         }
-        let id = state.free.pop().unwrap_or_else(|| {
-            state.slots.push(None);
-            state.slots.len() - 1
-        });
-        let entries = ranges
-            .iter()
-            .map(|range| state.index.insert(range.clone(), id))
-            .collect();
-        state.slots[id] = Some(Slot {
-            subscriber,
-            entries,
-            last_match: None,
-        });
-        Ok(id)
+        effects.apply();
+        Ok(many)
+    }
+
+    /// Emits if every subscriber that slows emitters down has room; otherwise waits for one that has none.
+    pub(crate) fn poll_emit(
+        &self,
+        cx: &Context<'_>,
+        value: u64,
+        keys: &EmitKeys<'_>,
+        waiting: &mut WaitForRoom,
+    ) -> Poll<Result<Emitted, EmitError>> {
+        let n_bytes = KeyList::n_bytes_of(keys.keys);
+        // Cloned before the lock is taken; what is not needed is dropped after it is released.
+        let mut waker = Some(cx.waker().clone());
+        let mut effects = Effects::new();
+        let (polled, full) = {
+            let state = &mut *self.state.lock();
+            match state.accept(Value::Given(value)) {
+                Err(error) => (Poll::Ready(Err(error)), None),
+                Ok(value) => {
+                    let waiter = state.waiter(waiting);
+                    match state.wait_for_room(value, keys.lookup(), n_bytes, waiter, &mut waker) {
+                        Some(full) => (Poll::Pending, Some(full)),
+                        None => {
+                            let (keys, lookup) = (keys.keys, keys.lookup());
+                            let emitted = state.commit(value, keys, lookup, &mut effects);
+                            (Poll::Ready(Ok(emitted)), None)
+                        }
+                    }
+                }
+            }
+        };
+        waiting.move_to(full);
+        effects.apply();
+        polled
+    }
+
+    /// Says that nothing was emitted up to `value`.
+    pub(crate) fn advance(&self, value: u64) -> Result<(), EmitError> {
+        let state = &mut *self.state.lock();
+        let value = state.accept(Value::Given(value))?;
+        state
+            .history
+            .as_mut()
+            .map(|ring| ring.advance(value))
+            .ok_or(EmitError::NoHistory)
+    }
+
+    pub(crate) fn compact(&self, value: u64) -> Result<u64, CompactError> {
+        let mut evicted = Vec::new();
+        let state = &mut *self.state.lock();
+        let ring = state.history.as_mut().ok_or(CompactError::NoHistory)?;
+        ring.compact(value, &mut evicted)
     }
 
     /// Forgets the subscriber `id`, whose `Registration` calls this once.
     pub(crate) fn unsubscribe(&self, id: usize) {
+        let mut effects = Effects::new();
         // Freed after the lock is released: a mailbox may hold a waker.
         let _slot = {
             let state = &mut *self.state.lock();
-            let slot = state.slots[id].take();
+            let slot = state.depart(id);
             if let Some(slot) = &slot {
-                state.free.push(id);
-                for &entry in &slot.entries {
-                    state.index.remove(entry);
-                }
+                state.add_departed(slot);
+                slot.subscriber.release_emitters(&mut effects);
             }
             slot
         };
+        effects.apply();
     }
 
     pub(crate) fn close(&self) {
-        let mut wakers = WakeList::new();
+        let mut effects = Effects::new();
         {
             let state = &mut *self.state.lock();
             state.closed = true;
             for slot in state.slots.iter().flatten() {
-                wakers.push(slot.subscriber.close());
+                slot.subscriber.close(&mut effects);
             }
         }
-        wakers.wake_all();
+        effects.apply();
+    }
+
+    /// Closes, and forgets what the subscriptions hold.
+    pub(crate) fn close_now(&self) {
+        let mut effects = Effects::new();
+        let mut cleared = Vec::new();
+        {
+            let state = &mut *self.state.lock();
+            state.closed = true;
+            for slot in state.slots.iter_mut().flatten() {
+                state.n_parked -= usize::from(std::mem::take(&mut slot.parked));
+                cleared.push(slot.subscriber.clear());
+                slot.subscriber.close(&mut effects);
+            }
+        }
+        drop(cleared);
+        effects.apply();
     }
 
     /// What the subscriber `id` watches.
-    pub(crate) fn selectors(&self, id: usize) -> Selectors {
+    pub(crate) fn ranges(&self, id: usize) -> KeyRanges {
         let state = &*self.state.lock();
         let entries = state.slots[id].iter().flat_map(|slot| &slot.entries);
         entries
             .filter_map(|&entry| state.index.get(entry))
-            .map(|(range, _)| range)
+            .map(|(range, _)| range.clone())
             .collect()
+    }
+
+    /// Lets the subscriber `id` watch `ranges` from the emit on that is returned.
+    pub(crate) fn replace_ranges(
+        &self,
+        id: usize,
+        ranges: &KeyRanges,
+    ) -> Result<Seq, ControlError> {
+        let mut effects = Effects::new();
+        let seq = {
+            let state = &mut *self.state.lock();
+            if state.closed {
+                return Err(ControlError::Closed);
+            }
+            if let Some(slot) = &state.slots[id] {
+                if slot.ended {
+                    return Err(ControlError::Ended);
+                }
+                // Emitters that wait for its room may not match it any more.
+                slot.subscriber.release_emitters(&mut effects);
+            }
+            state.replace_ranges(id, ranges);
+            Seq::after(state.last_seq)
+        };
+        effects.apply();
+        Ok(seq)
+    }
+
+    /// Lets emits with a value up to `value` not reach the subscriber `id`, also those that it holds.
+    pub(crate) fn discard_through(&self, id: usize, value: u64) {
+        let mut effects = Effects::new();
+        let _discarded = {
+            let state = &mut *self.state.lock();
+            let last_seq = state.last_seq;
+            state.slots[id].as_mut().and_then(|slot| {
+                slot.not_before = slot.not_before.max(value.saturating_add(1));
+                // There may be room now.
+                slot.subscriber.release_emitters(&mut effects);
+                match &slot.subscriber {
+                    Subscriber::Wake(mailbox) => {
+                        mailbox.with(|buffer| buffer.discard_through(value));
+                        None
+                    }
+                    Subscriber::Events(mailbox) => {
+                        Some(mailbox.with(|queue| queue.discard_through(value, last_seq)))
+                    }
+                }
+            })
+        };
+        effects.apply();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -186,9 +264,34 @@ impl Shared {
         self.state.lock().last_seq
     }
 
+    /// The head and the floor of the history.
+    pub(crate) fn bounds(&self) -> Option<(Option<u64>, u64)> {
+        let state = self.state.lock();
+        state
+            .history
+            .as_ref()
+            .map(|ring| (ring.head(), ring.floor()))
+    }
+
     pub(crate) fn n_subscriptions(&self) -> usize {
         let state = self.state.lock();
         state.slots.len() - state.free.len()
+    }
+
+    pub(crate) fn stats(&self) -> BusStats {
+        let mut sums = BusStats::default();
+        let mut next = Some(0);
+        while let Some(place) = next {
+            next = self.state.lock().sum_up(place, &mut sums);
+        }
+        sums
+    }
+
+    pub(crate) fn subscription_stats(&self, id: usize) -> Stats {
+        let state = self.state.lock();
+        state.slots[id]
+            .as_ref()
+            .map_or_else(Stats::default, crate::state::Slot::stats)
     }
 }
 
@@ -205,25 +308,103 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// An emitter that waits for room with at most one subscriber, until this is dropped.
+pub(crate) struct WaitForRoom {
+    /// The number by which a queue knows the emitter, once it has waited.
+    waiter: Option<u64>,
+    full: Option<Arc<Mailbox<EventQueue>>>,
+}
+
+impl WaitForRoom {
+    pub(crate) const fn new() -> Self {
+        Self {
+            waiter: None,
+            full: None,
+        }
+    }
+
+    /// Waits with `full` and no longer with another.
+    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue>>>) {
+        let before = std::mem::replace(&mut self.full, full);
+        if let (Some(before), Some(waiter)) = (before, self.waiter) {
+            let stays = self
+                .full
+                .as_ref()
+                .is_some_and(|full| Arc::ptr_eq(full, &before));
+            if !stays {
+                let waker = before.with(|queue| queue.stop_waiting(waiter));
+                drop(waker);
+            }
+        }
+    }
+}
+
+impl Drop for WaitForRoom {
+    fn drop(&mut self) {
+        self.move_to(None);
+    }
+}
+
+impl State {
+    fn waiter(&mut self, waiting: &mut WaitForRoom) -> u64 {
+        *waiting.waiter.get_or_insert_with(|| {
+            self.last_waiter += 1;
+            self.last_waiter
+        })
+    }
+
+    /// Registers `waker` with a matching subscriber that has no room for the emit, if there is one. What
+    /// was registered for the same waiter before takes the place of `waker`.
+    fn wait_for_room(
+        &self,
+        value: u64,
+        lookup: &[&[u8]],
+        n_bytes: usize,
+        waiter: u64,
+        waker: &mut Option<Waker>,
+    ) -> Option<Arc<Mailbox<EventQueue>>> {
+        if self.n_backpressure == 0 {
+            return None;
+        }
+        let mut full = None;
+        self.index.visit_any_sorted(lookup, |&id| {
+            let Some(slot) = &self.slots[id as usize] else {
+                return;
+            };
+            if full.is_some() || !slot.backpressure || slot.parked || value < slot.not_before {
+                return;
+            }
+            if let Subscriber::Events(mailbox) = &slot.subscriber {
+                // One lock for the look and the registration: a receive in between would not wake.
+                let must_wait = mailbox.with(|queue| {
+                    let must_wait = !queue.has_room(n_bytes);
+                    if must_wait && let Some(new) = waker.take() {
+                        *waker = queue.wait_for_room(waiter, new);
+                    }
+                    must_wait
+                });
+                if must_wait {
+                    full = Some(Arc::clone(mailbox));
+                }
+            }
+        });
+        full
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::SubscribeBuilder;
+    use crate::RangeWatchBus;
 
     #[test]
     fn an_emit_of_many_keys_to_many_subscriptions_costs_no_product_of_the_two() {
-        let shared = Arc::new(Shared::new());
+        let bus = RangeWatchBus::new();
         let _subs: Vec<_> = (0..300)
-            .map(|_| {
-                SubscribeBuilder::new(&shared, ("k".."l").into())
-                    .wake()
-                    .unwrap()
-            })
+            .map(|_| bus.subscribe("k".."l").wake().unwrap())
             .collect();
         let keys: Vec<_> = (0..300).map(|i| format!("k{}", i * 7 % 300)).collect();
-        let keys: Vec<_> = keys.iter().map(String::as_bytes).collect();
-        assert_eq!(shared.emit(1, &keys).unwrap().matched(), 300);
-        let n_comparisons = shared.state.lock().index.n_comparisons.get();
+        assert_eq!(bus.emit(1, &keys).unwrap().matched(), 300);
+        let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
     }

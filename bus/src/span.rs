@@ -1,7 +1,6 @@
 //! What a wake subscription receives.
 
 use crate::Seq;
-use crate::mailbox::Buffer;
 
 /// The matching emits since the last receive of a [`WakeSubscription`](crate::WakeSubscription),
 /// summed up.
@@ -9,6 +8,12 @@ use crate::mailbox::Buffer;
 /// A span stands for one emit or more. It is exact: every emit that matched the subscription after
 /// the previous span is in it, and nothing else. "First" and "last" are in the order of the emits,
 /// not of the values: on a bus whose values fall, `last` may be less than `first`.
+///
+/// The one exception says so: a span that is [conservative](Self::is_conservative) covers at least what
+/// matched.
+///
+/// This is also what a subscription for events receives for a gap, where its queue
+/// [coalesced](crate::Overflow::Coalesce).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     first: u64,
@@ -16,6 +21,7 @@ pub struct Span {
     count: u64,
     first_seq: Seq,
     last_seq: Seq,
+    is_conservative: bool,
 }
 
 impl Span {
@@ -26,6 +32,20 @@ impl Span {
             count: 1,
             first_seq: seq,
             last_seq: seq,
+            is_conservative: false,
+        }
+    }
+
+    /// A span over everything from the value `first` to the value `last`, which was emitted at
+    /// `last_seq`: no one knows what of it matched.
+    pub(crate) const fn conservative(first: u64, last: u64, last_seq: Seq) -> Self {
+        Self {
+            first,
+            last,
+            count: 0,
+            first_seq: Seq::FIRST,
+            last_seq,
+            is_conservative: true,
         }
     }
 
@@ -43,6 +63,8 @@ impl Span {
 
     /// The number of emits in the span, at least 1. Emits in between that did not match are not
     /// counted.
+    ///
+    /// Of a conservative span only those emits are counted that are known to match; there may be none.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -59,15 +81,38 @@ impl Span {
     pub const fn last_seq(&self) -> Seq {
         self.last_seq
     }
+
+    /// Whether the span may cover more than what matched: its first value is a lower bound, its count is
+    /// not exact.
+    ///
+    /// So is the span with which a subscription with [`since`](crate::SubscribeBuilder::since) begins on a
+    /// bus without history, and one that
+    /// [`start_after`](crate::WakeSubscription::start_after) has cut.
+    #[must_use]
+    pub const fn is_conservative(&self) -> bool {
+        self.is_conservative
+    }
+
+    /// Leaves the values up to `value` out, of a span that ends above.
+    pub(crate) fn clip(&mut self, value: u64) {
+        if self.first <= value {
+            self.first = value.saturating_add(1);
+            self.is_conservative = true;
+        }
+    }
 }
 
-/// The buffer of a wake subscription: one span, whatever happens.
+/// At most one span, whatever happens.
 #[derive(Debug)]
 pub(crate) struct SpanBuffer(Option<Span>);
 
 impl SpanBuffer {
     pub(crate) const fn new() -> Self {
         Self(None)
+    }
+
+    pub(crate) const fn of(span: Option<Span>) -> Self {
+        Self(span)
     }
 
     /// Adds an emit, which must be later than those before.
@@ -82,12 +127,29 @@ impl SpanBuffer {
             empty @ None => *empty = Some(Span::new(seq, value)),
         }
     }
-}
 
-impl Buffer for SpanBuffer {
-    type Item = Span;
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 
-    fn take(&mut self) -> Option<Span> {
+    /// The number of emits that are known to have matched.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Span::count)
+    }
+
+    pub(crate) const fn take(&mut self) -> Option<Span> {
         self.0.take()
+    }
+
+    /// Leaves out what has a value up to `value`, as far as a span can tell. Returns how many emits are
+    /// gone.
+    pub(crate) fn discard_through(&mut self, value: u64) -> u64 {
+        match &mut self.0 {
+            Some(span) if span.last > value => {
+                span.clip(value);
+                0
+            }
+            _ => self.0.take().map_or(0, |span| span.count),
+        }
     }
 }

@@ -16,8 +16,8 @@ impl WakeList {
         Self(SmallVec::new())
     }
 
-    pub(crate) fn push(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
+    pub(crate) fn push(&mut self, waker: Waker) {
+        self.0.push(waker);
     }
 
     /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
@@ -25,6 +25,18 @@ impl WakeList {
     pub(crate) fn wake_all(self) {
         let mut rest = Rest(self.0.into_iter());
         rest.wake();
+    }
+}
+
+impl Extend<Waker> for WakeList {
+    fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
+        self.0.extend(wakers);
+    }
+}
+
+impl FromIterator<Waker> for WakeList {
+    fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
+        Self(wakers.into_iter().collect())
     }
 }
 

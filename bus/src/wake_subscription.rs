@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::mailbox::Mailbox;
-use crate::registration::Registration;
-use crate::span::SpanBuffer;
-use crate::{Closed, Selectors, Span, TryWakeError};
+use crate::mailbox::{Mailbox, Phase};
+use crate::registration::{Edit, Registration};
+use crate::wake_buffer::WakeBuffer;
+use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 
 /// Receives one [`Span`] for all the matching emits since the last receive: "something you watch
 /// changed".
@@ -29,6 +29,13 @@ use crate::{Closed, Selectors, Span, TryWakeError};
 /// receive is woken, and once per wait. It is kept until an emit or the close wakes it or the
 /// subscription is dropped, also when the future that registered it is dropped before. No executor
 /// is needed: any that polls futures will do, and [`poll_recv`](Self::poll_recv) by hand.
+///
+/// # Begin
+///
+/// A subscription may begin with a value of the past or the future
+/// ([`since`](crate::SubscribeBuilder::since)), [reserved](crate::RangeWatchBus::reserve) or
+/// [held](crate::SubscribeBuilder::hold). What matched before it was [started](Self::start) is received as
+/// one span then.
 ///
 /// # End
 ///
@@ -53,12 +60,12 @@ use crate::{Closed, Selectors, Span, TryWakeError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct WakeSubscription {
-    mailbox: Arc<Mailbox<SpanBuffer>>,
+    mailbox: Arc<Mailbox<WakeBuffer>>,
     registration: Registration,
 }
 
 impl WakeSubscription {
-    pub(crate) const fn new(mailbox: Arc<Mailbox<SpanBuffer>>, registration: Registration) -> Self {
+    pub(crate) const fn new(mailbox: Arc<Mailbox<WakeBuffer>>, registration: Registration) -> Self {
         Self {
             mailbox,
             registration,
@@ -123,7 +130,110 @@ impl WakeSubscription {
         Poll::Ready(ready!(self.mailbox.poll_take(cx)).ok_or(Closed))
     }
 
-    /// What this subscription watches: the selectors that it was given, in normal form.
+    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
+    /// on whose position is returned, and delivers once it is [started](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
+    /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
+    pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        if self.mailbox.phase() != Phase::Reserved {
+            return Err(ControlError::AlreadyOpen);
+        }
+        let seq = self.edit(Edit::Replace, &selectors.into())?;
+        self.mailbox.open();
+        Ok(seq)
+    }
+
+    /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn start(&mut self) -> Result<(), ControlError> {
+        self.mailbox.start()
+    }
+
+    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones.
+    ///
+    /// For a subscription that was held while a snapshot of revision `value` was read. A span that begins below and
+    /// ends above is cut and [conservative](Span::is_conservative): it cannot tell which of its emits were
+    /// which. Meant for values that rise.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
+        self.mailbox.start()?;
+        self.registration
+            .shared()
+            .discard_through(self.registration.id(), value);
+        Ok(())
+    }
+
+    /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits.
+    ///
+    /// The close of the bus ends a pause: what was gathered is received, then the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved.
+    pub fn pause(&mut self) -> Result<(), ControlError> {
+        self.mailbox.pause()
+    }
+
+    /// Watches what `selectors` select, too, from the emit on whose position is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
+    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
+    /// has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{RangeWatchBus, Selector};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe("a".."c").wake()?;
+    /// let first = sub.add_selectors(Selector::key("x"))?;
+    /// assert_eq!(bus.emit(1, ["x"])?.seq(), first);
+    /// sub.remove_selectors("b".."c")?;
+    /// assert_eq!(bus.emit(2, ["b"])?.matched(), 0);
+    /// sub.set_selectors(Selector::all())?;
+    /// assert_eq!(bus.emit(3, ["b"])?.matched(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_selectors(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Add, &selectors.into())
+    }
+
+    /// Watches no longer what `selectors` select, from the emit on whose position is returned. What was gathered
+    /// before is still received.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_selectors`](Self::add_selectors).
+    pub fn remove_selectors(
+        &mut self,
+        selectors: impl Into<Selectors>,
+    ) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Remove, &selectors.into())
+    }
+
+    /// Watches what `selectors` select and nothing else, from the emit on whose position is returned. What was
+    /// gathered before is still received.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_selectors`](Self::add_selectors).
+    pub fn set_selectors(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
+        self.edit_open(Edit::Replace, &selectors.into())
+    }
+
+    /// What this subscription watches: its selectors, in normal form.
     ///
     /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
     /// and put in the plainest form.
@@ -132,13 +242,45 @@ impl WakeSubscription {
         self.registration.selectors()
     }
 
-    /// Ends the subscription: no later emit reaches it, and what it held is gone and its memory
+    /// What became of the emits that matched.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.registration.stats()
+    }
+
+    /// The number of emits that the next span will count; 0 if there is none to receive.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.mailbox.peek(|buffer| buffer.span.count())
+    }
+
+    /// The value up to which everything that matches was received: the last of the last span, or what the
+    /// subscription began after. A new subscription resumes with one more.
+    ///
+    /// `None` if nothing was received yet and the subscription did not begin at a value.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.mailbox.peek(|buffer| buffer.position)
+    }
+
+    /// Ends the subscription, in any state: no later emit reaches it, and what it held is gone and its memory
     /// free.
     ///
     /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
     /// no `async`: no code of the consumer runs inside the bus.
     pub fn cancel(self) {
         drop(self);
+    }
+
+    fn edit_open(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
+        if self.mailbox.phase() == Phase::Reserved {
+            return Err(ControlError::NotOpen);
+        }
+        self.edit(edit, selectors)
+    }
+
+    fn edit(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
+        self.registration.edit(edit, selectors).map(|(_, seq)| seq)
     }
 }
 

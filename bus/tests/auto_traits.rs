@@ -39,7 +39,6 @@ fn errors_are_errors_send_sync_and_unpin() {
     error::<ParseSelectorError>();
     error::<RecvError>();
     error::<TryRecvError>();
-    error::<Lagged>();
     error::<Closed>();
     error::<TryWakeError>();
     error::<Violation>();

@@ -117,9 +117,10 @@ fn every_way_to_receive_gives_the_same_items() {
     assert!(matches!(sub.poll_recv(&mut cx), Poll::Ready(Ok(event)) if event.value() == 3));
     assert_eq!(sub.poll_recv(&mut cx), Poll::Pending);
     lag();
-    assert!(
-        matches!(sub.poll_next_unpin(&mut cx), Poll::Ready(Some(Err(lagged))) if lagged.missed() == 2)
-    );
+    assert!(matches!(
+        sub.poll_next_unpin(&mut cx),
+        Poll::Ready(Some(Err(RecvError::Lagged(2))))
+    ));
     assert!(
         matches!(sub.poll_next_unpin(&mut cx), Poll::Ready(Some(Ok(event))) if event.value() == 3)
     );

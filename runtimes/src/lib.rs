@@ -104,22 +104,25 @@ pub use rangewatch_wasmtime as wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    Closed, EmitError, Emitted, Event, EventSubscription, Keys, Lagged, ParseSelectorError,
-    RangeWatchBus, RecvError, Selector, Selectors, Seq, Span, SubscribeBuilder, SubscribeError,
-    TryRecvError, TryWakeError, WakeSubscription,
+    Batch, BatchFullError, BuildError, BusStats, Closed, CompactError, ControlError, EmitError,
+    Emitted, EmittedMany, Event, EventSubscription, History, Item, Keys, Overflow,
+    ParseSelectorError, ProgressError, RangeWatchBus, RangeWatchBusBuilder, RecvError, Selector,
+    Selectors, Seq, Span, Stats, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
+    WakeSubscription,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, EngineError, ExternType,
-    FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody, Import,
-    InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime, Scalar,
-    Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait, run_command,
+    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
+    ExternType, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody,
+    Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime,
+    Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
+    run_command,
 };
 #[doc(inline)]
 pub use rangewatch_wasi::{
     Clock, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, SeededRandom,
-    SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
-    SystemRandom, Timer, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
+    SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind, SystemClock, SystemRandom,
+    VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]

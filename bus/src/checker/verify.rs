@@ -130,6 +130,7 @@ impl<'a> Replay<'a> {
                 count,
             } => self.span((first_seq, last_seq), (first, last), count),
             &Delivery::Lagged(missed) => self.lagged(missed),
+            Delivery::Ended(_) => Ok(()),
             &Delivery::CaughtUp(through) => self.caught_up(through),
         }
     }

@@ -1,0 +1,188 @@
+//! Emits that are gathered first and take effect at once, or not at all.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::shared::EmitKeys;
+use crate::{EmitError, EmittedMany, RangeWatchBus};
+
+/// Emits that are staged: [`commit`](Self::commit) lets them take effect with no other emit in between; dropping the
+/// batch emits nothing. From [`RangeWatchBus::batch`].
+///
+/// Consecutive keys of the same value become one emit, so that an emit may be put together from pieces.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe("a".."z").events(16)?;
+///
+/// let mut batch = bus.batch(1 << 20);
+/// batch.stage(1, ["a", "b"])?;
+/// batch.stage(1, ["c"])?;
+/// batch.stage(2, ["d"])?;
+/// assert!(sub.try_recv().is_err());
+///
+/// assert_eq!(batch.commit()?.n_emits(), 2);
+/// assert!(sub.try_recv()?.keys().eq([b"a", b"b", b"c"]));
+/// assert!(sub.try_recv()?.keys().eq([b"d"]));
+///
+/// let mut batch = bus.batch(1 << 20);
+/// batch.stage(3, ["e"])?;
+/// drop(batch);
+/// assert!(sub.try_recv().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a batch that is dropped emits nothing"]
+pub struct Batch {
+    bus: RangeWatchBus,
+    staged: Staged,
+    max_bytes: usize,
+}
+
+/// More was staged than the batch may hold. What was staged before is unharmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the batch is full, it holds at most {max_bytes} bytes: commit it first, or give it a greater bound"
+)]
+#[non_exhaustive]
+pub struct BatchFullError {
+    /// The bound of the batch.
+    pub max_bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn new(bus: &RangeWatchBus, max_bytes: usize) -> Self {
+        Self {
+            bus: bus.clone(),
+            staged: Staged::default(),
+            max_bytes,
+        }
+    }
+
+    /// Stages `keys` for `value`: as more keys of the last emit if it has the same value, as an emit of their
+    /// own otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of the batch; none
+    /// of them is staged.
+    pub fn stage<K: AsRef<[u8]>>(
+        &mut self,
+        value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<(), BatchFullError> {
+        let before = self.staged.mark();
+        if self.staged.last_value() != Some(value) {
+            self.staged.begin(value);
+        }
+        for key in keys {
+            self.staged.push(key.as_ref());
+            if self.n_bytes() > self.max_bytes {
+                self.staged.go_back(before);
+                return Err(BatchFullError {
+                    max_bytes: self.max_bytes,
+                });
+            }
+        }
+        if self.n_bytes() > self.max_bytes {
+            self.staged.go_back(before);
+            return Err(BatchFullError {
+                max_bytes: self.max_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Emits what is staged, all of it or nothing: each emit with a [`Seq`](crate::Seq) of its own, in order, with no
+    /// other emit in between, and one wake-up per waiting consumer.
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then.
+    pub fn commit(self) -> Result<EmittedMany, EmitError> {
+        self.staged.emit(&self.bus)
+    }
+
+    /// The number of emits that are staged.
+    #[must_use]
+    pub fn n_emits(&self) -> usize {
+        self.staged.emits.len()
+    }
+
+    /// What is staged counts for: the bytes of the keys, and 8 for each key and each emit.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.staged.n_bytes()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("n_emits", &self.n_emits())
+            .field("n_bytes", &self.n_bytes())
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Emits one after the other, their keys in one buffer.
+#[derive(Default)]
+pub(crate) struct Staged {
+    /// The value of each emit, and how many keys came before it.
+    emits: Vec<(u64, usize)>,
+    /// Where each key ends in `bytes`. It begins where the key before it ends.
+    ends: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Staged {
+    pub(crate) fn begin(&mut self, value: u64) {
+        self.emits.push((value, self.ends.len()));
+    }
+
+    pub(crate) fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Lets the emits take effect, or none of them.
+    pub(crate) fn emit(&self, bus: &RangeWatchBus) -> Result<EmittedMany, EmitError> {
+        let mut start = 0;
+        let keys: Vec<&[u8]> = self
+            .ends
+            .iter()
+            .map(|&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+            .collect();
+        let ends = self.emits.iter().skip(1).map(|(_, first)| *first);
+        let emits: Vec<_> = self
+            .emits
+            .iter()
+            .zip(ends.chain([keys.len()]))
+            .map(|(&(value, first), end)| (value, EmitKeys::new(&keys[first..end])))
+            .collect();
+        bus.shared().emit_many(&emits)
+    }
+
+    fn last_value(&self) -> Option<u64> {
+        self.emits.last().map(|(value, _)| *value)
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
+    }
+
+    fn mark(&self) -> (usize, usize, usize) {
+        (self.emits.len(), self.ends.len(), self.bytes.len())
+    }
+
+    fn go_back(&mut self, (n_emits, n_keys, n_bytes): (usize, usize, usize)) {
+        self.emits.truncate(n_emits);
+        self.ends.truncate(n_keys);
+        self.bytes.truncate(n_bytes);
+    }
+}

@@ -1,0 +1,321 @@
+//! The state of a bus behind its one lock, and what an emit does to it.
+
+use smallvec::SmallVec;
+
+use crate::event_queue::Pushed;
+use crate::index::{Handle, IntervalIndex, push_tightly};
+use crate::key_list::KeyList;
+use crate::key_ranges::KeyRanges;
+use crate::queued::Queued;
+use crate::ring::Ring;
+use crate::stats::Totals;
+use crate::subscriber::Subscriber;
+use crate::wake_list::WakeList;
+use crate::{EmitError, Emitted, Seq};
+
+/// Everything that has a place in the order.
+pub(crate) struct State {
+    pub(crate) last_seq: Option<Seq>,
+    /// The value of the last emit.
+    pub(crate) last_value: Option<u64>,
+    pub(crate) closed: bool,
+    pub(crate) history: Option<Ring>,
+    /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
+    pub(crate) index: IntervalIndex<u32>,
+    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
+    /// only holder of its number.
+    pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) free: Vec<usize>,
+    /// How many subscribers an asynchronous emit may have to wait for.
+    pub(crate) n_backpressure: usize,
+    pub(crate) n_parked: usize,
+    /// The number of the last emitter that waited for room.
+    pub(crate) last_waiter: u64,
+    /// What became of the emits that subscribers matched which have left.
+    pub(crate) departed: Totals,
+    /// Where key lists are put together, so that an emit allocates once.
+    scratch: Vec<u8>,
+}
+
+/// What is kept of `scratch` between emits, in bytes: a single huge emit must not hold its memory for
+/// ever.
+const MAX_SCRATCH_BYTES: usize = 64 << 10;
+
+/// A subscriber and what the bus knows of it.
+pub(crate) struct Slot {
+    pub(crate) subscriber: Subscriber,
+    /// The entries in the index, in ascending order of their ranges.
+    pub(crate) entries: SmallVec<[Handle; 1]>,
+    /// The last emit that matched, by which an emit that matches several entries is delivered once.
+    pub(crate) last_match: Option<Seq>,
+    /// Emits with a lower value are not for it.
+    pub(crate) not_before: u64,
+    pub(crate) n_matched: u64,
+    /// Whether it reads from the history, so that emits are not queued for it.
+    pub(crate) parked: bool,
+    /// Whether an asynchronous emit waits for its room.
+    pub(crate) backpressure: bool,
+    /// Whether it ended by overflow: it matches nothing any more.
+    pub(crate) ended: bool,
+}
+
+/// What a critical section leaves to be done after it: nothing of this runs or is freed under a lock.
+pub(crate) struct Effects {
+    pub(crate) wakers: WakeList,
+    pub(crate) evicted: SmallVec<[KeyList; 4]>,
+    #[cfg(feature = "tracing")]
+    pub(crate) slow: Vec<crate::slow::Slow>,
+}
+
+impl Effects {
+    pub(crate) fn new() -> Self {
+        Self {
+            wakers: WakeList::new(),
+            evicted: SmallVec::new(),
+            #[cfg(feature = "tracing")]
+            slow: Vec::new(),
+        }
+    }
+
+    /// To be called without locks.
+    pub(crate) fn apply(self) {
+        #[cfg(feature = "tracing")]
+        self.slow.iter().for_each(crate::slow::Slow::report);
+        self.wakers.wake_all();
+    }
+}
+
+/// Which value an emit has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value {
+    Given(u64),
+    /// The one that follows on the head.
+    Next,
+}
+
+impl State {
+    pub(crate) fn new(history: Option<Ring>) -> Self {
+        Self {
+            last_seq: None,
+            last_value: None,
+            closed: false,
+            history,
+            index: IntervalIndex::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            n_backpressure: 0,
+            n_parked: 0,
+            last_waiter: 0,
+            departed: Totals::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The value that an emit would have, if it were accepted now.
+    pub(crate) fn accept(&self, value: Value) -> Result<u64, EmitError> {
+        if self.closed {
+            return Err(EmitError::Closed);
+        }
+        match (value, &self.history) {
+            (Value::Given(value), Some(ring)) => ring.check(value).map(|()| value),
+            (Value::Given(value), None) => Ok(value),
+            (Value::Next, Some(ring)) => ring.next_value(),
+            (Value::Next, None) => Err(EmitError::NoHistory),
+        }
+    }
+
+    /// Lets an accepted emit take effect. `lookup` are the keys in ascending order.
+    pub(crate) fn commit(
+        &mut self,
+        value: u64,
+        keys: &[&[u8]],
+        lookup: &[&[u8]],
+        effects: &mut Effects,
+    ) -> Emitted {
+        let seq = Seq::after(self.last_seq);
+        self.last_seq = Some(seq);
+        self.last_value = Some(value);
+        let mut emitted = Emitted {
+            seq,
+            value,
+            matched: 0,
+            parked: 0,
+            woken: 0,
+        };
+        let mut disconnected = SmallVec::<[usize; 2]>::new();
+
+        let scratch = &mut self.scratch;
+        let mut shared_keys = None;
+        if let Some(ring) = &mut self.history {
+            let keys = KeyList::new(keys.iter().copied(), scratch);
+            shared_keys = Some(keys.clone());
+            ring.push(Queued { seq, value, keys }, &mut effects.evicted);
+        }
+        let slots = &mut self.slots;
+        let n_parked = &mut self.n_parked;
+        self.index.visit_any_sorted(lookup, |&id| {
+            let id = id as usize;
+            let Some(slot) = &mut slots[id] else {
+                return;
+            };
+            if slot.last_match == Some(seq) || value < slot.not_before {
+                return;
+            }
+            slot.last_match = Some(seq);
+            slot.n_matched += 1;
+            emitted.matched += 1;
+            if slot.parked {
+                slot.subscriber.leave_in_history();
+                emitted.parked += 1;
+                return;
+            }
+            let waker = match &slot.subscriber {
+                Subscriber::Wake(mailbox) => mailbox.fill(|buffer| buffer.span.push(seq, value)).1,
+                Subscriber::Events(mailbox) => {
+                    let keys = shared_keys
+                        .get_or_insert_with(|| KeyList::new(keys.iter().copied(), scratch));
+                    let queued = Queued {
+                        seq,
+                        value,
+                        keys: keys.clone(),
+                    };
+                    let evicted = &mut effects.evicted;
+                    let (pushed, waker) = mailbox.fill(|queue| queue.push(queued, evicted));
+                    if pushed != Pushed::Queued {
+                        #[cfg(feature = "tracing")]
+                        effects
+                            .slow
+                            .extend(crate::slow::Slow::began(id, seq, pushed));
+                        match pushed {
+                            Pushed::Parked { .. } => {
+                                slot.parked = true;
+                                emitted.parked += 1;
+                                *n_parked += 1;
+                                // A parked subscriber is not waited for.
+                                slot.subscriber.release_emitters(effects);
+                            }
+                            Pushed::Disconnected => disconnected.push(id),
+                            Pushed::Queued | Pushed::Lost { .. } => {}
+                        }
+                    }
+                    waker
+                }
+            };
+            if let Some(waker) = waker {
+                emitted.woken += 1;
+                effects.wakers.push(waker);
+            }
+        });
+        for id in disconnected {
+            self.end(id);
+        }
+        if self.scratch.capacity() > MAX_SCRATCH_BYTES {
+            self.scratch = Vec::new();
+        }
+        emitted
+    }
+
+    /// Gives a subscriber a place.
+    pub(crate) fn enter(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
+        let id = self.free.pop().unwrap_or_else(|| {
+            push_tightly(&mut self.slots, None);
+            self.slots.len() - 1
+        });
+        self.n_backpressure += usize::from(slot.backpressure);
+        self.n_parked += usize::from(slot.parked);
+        let entries = self.insert_all(id, ranges);
+        self.slots[id] = Some(Slot { entries, ..slot });
+        id
+    }
+
+    /// Takes a subscriber out.
+    pub(crate) fn depart(&mut self, id: usize) -> Option<Slot> {
+        self.leave_index(id);
+        let slot = self.slots[id].take()?;
+        self.free.push(id);
+        self.n_backpressure -= usize::from(slot.backpressure);
+        self.n_parked -= usize::from(slot.parked);
+        if self.free.len() == self.slots.len() {
+            // Nobody holds a number any more, so that the numbers may begin anew.
+            self.slots = Vec::new();
+            self.free = Vec::new();
+        }
+        Some(slot)
+    }
+
+    /// Lets a subscriber match nothing any more, for good.
+    pub(crate) fn end(&mut self, id: usize) {
+        self.leave_index(id);
+        if let Some(slot) = &mut self.slots[id] {
+            slot.ended = true;
+        }
+    }
+
+    fn leave_index(&mut self, id: usize) {
+        let Some(slot) = &mut self.slots[id] else {
+            return;
+        };
+        for entry in std::mem::take(&mut slot.entries) {
+            self.index.remove(entry);
+        }
+    }
+
+    /// Lets a subscriber match `ranges` from now on. Ranges that stay are not touched.
+    pub(crate) fn replace_ranges(&mut self, id: usize, ranges: &KeyRanges) {
+        let Some(slot) = &mut self.slots[id] else {
+            return;
+        };
+        let mut old = std::mem::take(&mut slot.entries).into_iter().peekable();
+        let mut new = SmallVec::with_capacity(ranges.len());
+        for range in ranges.iter() {
+            let mut kept = None;
+            while let Some(&entry) = old.peek() {
+                let Some((old_range, _)) = self.index.get(entry) else {
+                    old.next();
+                    continue;
+                };
+                if old_range.start() > range.start() {
+                    break;
+                }
+                if old_range == range {
+                    kept = old.next();
+                    break;
+                }
+                self.index.remove(entry);
+                old.next();
+            }
+            new.push(kept.unwrap_or_else(|| self.index.insert(range.clone(), entry_of(id))));
+        }
+        for entry in old {
+            self.index.remove(entry);
+        }
+        slot.entries = new;
+    }
+
+    fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> SmallVec<[Handle; 1]> {
+        ranges
+            .iter()
+            .map(|range| self.index.insert(range.clone(), entry_of(id)))
+            .collect()
+    }
+}
+
+/// What the index says of the subscriber `id`.
+fn entry_of(id: usize) -> u32 {
+    u32::try_from(id).expect("four billion subscribers take more memory than there is")
+}
+
+impl Slot {
+    pub(crate) fn new(subscriber: Subscriber, not_before: u64) -> Self {
+        Self {
+            subscriber,
+            entries: SmallVec::new(),
+            last_match: None,
+            not_before,
+            n_matched: 0,
+            parked: false,
+            backpressure: false,
+            ended: false,
+        }
+    }
+}

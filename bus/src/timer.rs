@@ -1,0 +1,190 @@
+//! Where time comes from.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::sync::Mutex;
+
+/// Waits for a time that is over: what a [`Timer`] gives.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A source of time, for [progress marks at an interval](crate::SubscribeBuilder::progress_every), which are
+/// all that a bus needs time for.
+///
+/// Given to [`RangeWatchBusBuilder::timer`](crate::RangeWatchBusBuilder::timer). There are [`ThreadTimer`],
+/// the default, [`ManualTimer`] for tests, and with the feature `tokio` a `TokioTimer`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_bus::timer::{Sleep, ThreadTimer, Timer};
+///
+/// /// Time that passes ten times as fast.
+/// #[derive(Debug)]
+/// struct Hurried;
+///
+/// impl Timer for Hurried {
+///     fn sleep(&self, duration: Duration) -> Sleep {
+///         ThreadTimer.sleep(duration / 10)
+///     }
+/// }
+/// ```
+pub trait Timer: fmt::Debug + Send + Sync {
+    /// Makes a future that is ready once `duration` has passed from now.
+    fn sleep(&self, duration: Duration) -> Sleep;
+}
+
+impl<T: Timer + ?Sized> Timer for Arc<T> {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        (**self).sleep(duration)
+    }
+}
+
+/// Time by a thread of its own, which the whole process shares and the first sleep starts. Works on any
+/// executor.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to configure, and a unit is written as a value"
+)]
+pub struct ThreadTimer;
+
+impl Timer for ThreadTimer {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(futures_timer::Delay::new(duration))
+    }
+}
+
+/// Time by tokio's timer: no thread beside those of the runtime. Sleeps must be made within a runtime whose time
+/// is enabled, or they panic, as tokio's do.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to configure, and a unit is written as a value"
+)]
+pub struct TokioTimer;
+
+#[cfg(feature = "tokio")]
+impl Timer for TokioTimer {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// Time that passes only when it is told to: for tests, which then neither wait nor depend on a clock.
+///
+/// Clones are handles of the same time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_bus::timer::ManualTimer;
+/// use rangewatch_bus::{History, Item, RangeWatchBus};
+///
+/// # futures::executor::block_on(async {
+/// let timer = ManualTimer::new();
+/// let bus = RangeWatchBus::builder()
+///     .history(History::events(100))
+///     .timer(timer.clone())
+///     .build()?;
+/// let minute = Duration::from_secs(60);
+/// let mut sub = bus.subscribe("a".."b").progress_every(minute).events(16)?;
+/// bus.emit(7, ["elsewhere"])?;
+///
+/// let consumer = sub.recv_item();
+/// let time = async { timer.advance(2 * minute) };
+/// let (item, ()) = futures::join!(consumer, time);
+/// assert_eq!(item?, Item::Progress(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ManualTimer(Arc<Mutex<ManualTime>>);
+
+#[derive(Debug, Default)]
+struct ManualTime {
+    now: Duration,
+    last_sleeper: u64,
+    sleepers: Vec<(u64, Duration, Option<Waker>)>,
+}
+
+impl ManualTimer {
+    /// Makes a time that stands at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets `duration` pass, and wakes who has slept long enough.
+    pub fn advance(&self, duration: Duration) {
+        let mut time = self.0.lock();
+        time.now = time.now.saturating_add(duration);
+        let now = time.now;
+        let due = time.sleepers.iter_mut().filter(|(_, at, _)| *at <= now);
+        let wakers: Vec<_> = due.filter_map(|(_, _, waker)| waker.take()).collect();
+        drop(time);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The number of sleeps that are not over.
+    #[must_use]
+    pub fn n_sleepers(&self) -> usize {
+        let time = self.0.lock();
+        time.sleepers
+            .iter()
+            .filter(|(_, at, _)| *at > time.now)
+            .count()
+    }
+}
+
+impl Timer for ManualTimer {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let mut time = self.0.lock();
+        time.last_sleeper += 1;
+        let (id, at) = (time.last_sleeper, time.now.saturating_add(duration));
+        time.sleepers.push((id, at, None));
+        Box::pin(ManualSleep {
+            time: Arc::clone(&self.0),
+            id,
+        })
+    }
+}
+
+struct ManualSleep {
+    time: Arc<Mutex<ManualTime>>,
+    id: u64,
+}
+
+impl Future for ManualSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut time = self.time.lock();
+        let now = time.now;
+        let sleeper = time.sleepers.iter_mut().find(|(id, ..)| *id == self.id);
+        let (polled, _old) = match sleeper {
+            Some((_, at, slot)) if *at > now => (Poll::Pending, slot.replace(waker)),
+            _ => (Poll::Ready(()), None),
+        };
+        drop(time);
+        polled
+    }
+}
+
+impl Drop for ManualSleep {
+    fn drop(&mut self) {
+        let mut time = self.time.lock();
+        let i = time.sleepers.iter().position(|(id, ..)| *id == self.id);
+        let _sleeper = i.map(|i| time.sleepers.swap_remove(i));
+        drop(time);
+    }
+}

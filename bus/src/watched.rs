@@ -1,0 +1,59 @@
+//! What a subscription for events watches, now and at the emits that it has yet to receive.
+
+use std::sync::Arc;
+
+use crate::Seq;
+use crate::key_ranges::KeyRanges;
+use crate::queued::Queued;
+
+/// The ranges of a subscription in the course of its edits.
+///
+/// An event is seen with the ranges that were watched when it was emitted, so old ranges are kept until
+/// every event of their time was received.
+pub(crate) struct Watched {
+    current: Arc<KeyRanges>,
+    /// Earlier ranges in ascending order, each with the position of the first emit that is not matched
+    /// against it.
+    earlier: Vec<(Seq, Arc<KeyRanges>)>,
+}
+
+impl Watched {
+    pub(crate) fn new(ranges: KeyRanges) -> Self {
+        Self {
+            current: Arc::new(ranges),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// What was watched at `seq`.
+    pub(crate) fn at(&self, seq: Seq) -> &Arc<KeyRanges> {
+        let earlier = self.earlier.iter().find(|(until, _)| seq < *until);
+        earlier.map_or(&self.current, |(_, ranges)| ranges)
+    }
+
+    /// Whether an emit matched at its time.
+    pub(crate) fn matched(&self, emit: &Queued) -> bool {
+        self.at(emit.seq).match_any(&emit.keys)
+    }
+
+    /// Watches `ranges` from the emit at `seq` on.
+    pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq) {
+        let old = std::mem::replace(&mut self.current, Arc::new(ranges));
+        // Without an emit in between, nothing was matched against the old ones.
+        if self.earlier.last().is_none_or(|(until, _)| *until < seq) {
+            self.earlier.push((seq, old));
+        }
+    }
+
+    /// Takes note that everything before `seq` was received, and everything up to the last emit if it
+    /// is `None`.
+    pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
+        if self.earlier.is_empty() {
+            return;
+        }
+        match seq {
+            Some(seq) => self.earlier.retain(|(until, _)| seq < *until),
+            None => self.earlier.clear(),
+        }
+    }
+}
