@@ -43,6 +43,7 @@ fn call(memory_len: usize) -> impl Strategy<Value = Call> {
         "fd_fdstat_get",
         "random_get",
         "args_get",
+        "poll_oneoff",
     ];
     let busy: Vec<usize> = names
         .map(|name| {
