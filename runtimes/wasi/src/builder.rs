@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
 use crate::string_table::StringTable;
-use crate::{Clock, FixedClock, Random, SeededRandom, Stdin, Stdout, SteppingClock, Wasi};
+use crate::{
+    Clock, FixedClock, Raise, Random, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer,
+    Timer, Wasi,
+};
 
 /// Collects what a guest is given. The guest gets that and nothing else.
 ///
@@ -18,6 +21,9 @@ use crate::{Clock, FixedClock, Random, SeededRandom, Stdin, Stdout, SteppingCloc
 /// | [standard output](Self::stdout), [standard error](Self::stderr) | discarded |
 /// | [clocks](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each reading |
 /// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
+/// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
+/// | [longest sleep](Self::max_sleep) | any |
+/// | [signals](Self::raise) | refused |
 ///
 /// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
 /// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
@@ -42,6 +48,9 @@ pub struct WasiBuilder {
     stderr: Stdout,
     clock: Box<dyn Clock>,
     random: Box<dyn Random>,
+    timer: Box<dyn Timer>,
+    max_sleep: Duration,
+    raise: Raise,
     /// The first mistake, kept for `build` so that setters can be chained.
     error: Option<WasiBuildError>,
 }
@@ -178,6 +187,30 @@ impl WasiBuilder {
         self
     }
 
+    /// Sets what wakes the guest when it sleeps and its host awaits it, for example the timers of a runtime.
+    ///
+    /// Only a [clock](Self::clock) on which a guest has to wait needs one.
+    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.timer = Box::new(timer);
+        self
+    }
+
+    /// Sets the longest time that the guest may ask its host to wait in one call; `Duration::MAX` by default.
+    ///
+    /// A longer sleep is [`Errno::Inval`](crate::Errno::Inval) at once, so that no guest holds a thread that lets it
+    /// [block](Wasi::block), or a place among the guests that are awaited, for longer at the price of one call. A clock on
+    /// which no sleep has to be waited for has no limit.
+    pub fn max_sleep(mut self, max_sleep: Duration) -> Self {
+        self.max_sleep = max_sleep;
+        self
+    }
+
+    /// Sets what `proc_raise` does.
+    pub fn raise(mut self, raise: Raise) -> Self {
+        self.raise = raise;
+        self
+    }
+
     /// Makes the context.
     ///
     /// # Errors
@@ -193,6 +226,10 @@ impl WasiBuilder {
             descriptors: Descriptors::new(self.stdin, self.stdout, self.stderr),
             clock: GuestClock::new(self.clock),
             random: self.random,
+            timer: self.timer,
+            max_sleep: self.max_sleep,
+            raise: self.raise,
+            wait: None,
         })
     }
 
@@ -215,6 +252,9 @@ impl Default for WasiBuilder {
                 Duration::from_millis(1),
             )),
             random: Box::new(SeededRandom::new(0)),
+            timer: Box::new(ThreadTimer::new()),
+            max_sleep: Duration::MAX,
+            raise: Raise::Refuse,
             error: None,
         }
     }

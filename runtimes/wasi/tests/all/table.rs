@@ -105,7 +105,8 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
                 .iter()
                 .zip(function.param_names)
                 .map(|(arg, param)| match *param {
-                    "id" | "iovs_len" | "flags" | "advice" | "whence" => 0,
+                    "nsubscriptions" => 1,
+                    "id" | "iovs_len" | "signal" | "flags" | "advice" | "whence" => 0,
                     _ => *arg,
                 })
                 .collect();
