@@ -1,15 +1,18 @@
 //! How a context is made.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
+use crate::devices::Devices;
+use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::string_table::StringTable;
 use crate::wasi::StreamWaits;
 use crate::{
-    Clock, FixedClock, Raise, Random, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer,
-    Timer, Wasi,
+    Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random, RightsMode,
+    SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
 /// Collects what a guest is given. The guest gets that and nothing else.
@@ -25,6 +28,10 @@ use crate::{
 /// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
 /// | [longest sleep](Self::max_sleep) | any |
 /// | [signals](Self::raise) | refused |
+/// | [directories](Self::preopen) | none |
+/// | [rights](Self::rights) | [`RightsMode::Compat`] |
+/// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
+/// | [`.` and `..`](Self::dots) | listed |
 ///
 /// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
 /// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
@@ -52,6 +59,10 @@ pub struct WasiBuilder {
     timer: Box<dyn Timer>,
     max_sleep: Duration,
     raise: Raise,
+    preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
+    rights: RightsMode,
+    max_descriptors: u32,
+    dots: Dots,
     /// The first mistake, kept for `build` so that setters can be chained.
     error: Option<WasiBuildError>,
 }
@@ -98,6 +109,23 @@ pub enum WasiBuildError {
         "the environment takes more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
     )]
     EnvTooLong,
+
+    /// The path under which a guest is to find a directory is empty, contains a NUL byte, or is longer than
+    /// [`MAX_PATH_BYTES`].
+    #[error(
+        "the guest path {path:?} is empty, too long or contains a NUL byte; use a path such as \"/data\" or \".\""
+    )]
+    InvalidGuestPath {
+        /// The path.
+        path: String,
+    },
+
+    /// Two directories have the same guest path, of which a guest would find only one.
+    #[error("the guest path {path:?} is used twice; give each directory a path of its own")]
+    DuplicateGuestPath {
+        /// The path.
+        path: String,
+    },
 }
 
 impl WasiBuilder {
@@ -212,11 +240,70 @@ impl WasiBuilder {
         self
     }
 
+    /// Gives the guest a directory, which it finds under `guest_path`, and everything below it. Nothing above.
+    ///
+    /// Directories get the descriptors from 3 on, in the order in which they are given. A libc opens a path through the
+    /// directory with the longest matching `guest_path`; `"/"` catches all, and `"."` all relative ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Wasi;
+    /// use rangewatch_wasi::fs::{Access, MemoryFs};
+    ///
+    /// let ctx = Wasi::builder()
+    ///     .preopen("/etc", MemoryFs::from([("app.toml", "verbose = true\n")]), Access::ReadOnly)
+    ///     .preopen("/tmp", MemoryFs::new(), Access::ReadWrite)
+    ///     .build()?;
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
+    pub fn preopen(
+        mut self,
+        guest_path: impl AsRef<str>,
+        dir: impl IntoDir,
+        access: Access,
+    ) -> Self {
+        let path = guest_path.as_ref();
+        if path.is_empty() || path.len() > MAX_PATH_BYTES as usize || path.contains('\0') {
+            let path = path.to_owned();
+            return self.fail(WasiBuildError::InvalidGuestPath { path });
+        }
+        if self.preopens.iter().any(|(other, _)| **other == *path) {
+            let path = path.to_owned();
+            return self.fail(WasiBuildError::DuplicateGuestPath { path });
+        }
+        let dir = match access {
+            Access::ReadOnly => Arc::new(ReadOnly::new(dir.into_dir())),
+            Access::ReadWrite => dir.into_dir(),
+        };
+        self.preopens.push((path.into(), dir));
+        self
+    }
+
+    /// Sets how the rights of descriptors are treated.
+    pub fn rights(mut self, mode: RightsMode) -> Self {
+        self.rights = mode;
+        self
+    }
+
+    /// Sets how many descriptors the guest may have open at a time, streams and preopened directories included. Those are
+    /// there in any case.
+    pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
+        self.max_descriptors = max_descriptors;
+        self
+    }
+
+    /// Sets whether listings of directories begin with `.` and `..`, which a few programs do not expect.
+    pub fn dots(mut self, dots: Dots) -> Self {
+        self.dots = dots;
+        self
+    }
+
     /// Makes the context.
     ///
     /// # Errors
     ///
-    /// The first argument or variable that a guest could not receive as it was given.
+    /// The first argument, variable or directory that a guest could not receive as it was given.
     pub fn build(self) -> Result<Wasi, WasiBuildError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -228,7 +315,16 @@ impl WasiBuilder {
         Ok(Wasi {
             args: self.args,
             env: self.env,
-            descriptors: Descriptors::new(self.stdin, self.stdout, self.stderr),
+            descriptors: Descriptors::new(
+                self.stdin,
+                self.stdout,
+                self.stderr,
+                self.preopens,
+                self.max_descriptors,
+                self.rights,
+            ),
+            devices: Devices::default(),
+            dots: self.dots,
             clock: GuestClock::new(self.clock),
             random: self.random,
             timer: self.timer,
@@ -261,6 +357,10 @@ impl Default for WasiBuilder {
             timer: Box::new(ThreadTimer::new()),
             max_sleep: Duration::MAX,
             raise: Raise::Refuse,
+            preopens: Vec::new(),
+            rights: RightsMode::default(),
+            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+            dots: Dots::default(),
             error: None,
         }
     }
@@ -275,6 +375,7 @@ impl fmt::Debug for WasiBuilder {
             .field("stdin", &self.stdin)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
+            .field("n_preopens", &self.preopens.len())
             .field("error", &self.error)
             .finish_non_exhaustive()
     }

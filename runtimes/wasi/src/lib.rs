@@ -67,12 +67,15 @@ mod budget;
 mod builder;
 mod clock;
 mod descriptor;
+mod devices;
 mod errno;
 mod exit;
+pub mod fs;
 mod input;
 mod interrupt;
 mod iovec;
 mod limits;
+mod listing;
 mod memory;
 mod output;
 mod park;
@@ -80,6 +83,8 @@ mod pipe;
 pub mod preview1;
 mod raise;
 mod random;
+mod resolver;
+mod rights;
 mod shared_buffer;
 mod stdin;
 mod stdout;
@@ -100,10 +105,15 @@ pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClo
 pub use errno::Errno;
 pub use exit::Exit;
 pub use interrupt::{Interrupt, Signal};
-pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_TRANSFER_BYTES};
+pub use limits::{
+    DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
+    MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
+};
+pub use listing::Dots;
 pub use pipe::{PipeReader, PipeWriter, TryRecvError, pipe};
 pub use raise::Raise;
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use rights::RightsMode;
 pub use shared_buffer::SharedBuffer;
 pub use stdin::Stdin;
 pub use stdout::Stdout;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
+use crate::devices::Devices;
 use crate::string_table::StringTable;
 use crate::wait::Wait;
-use crate::{Raise, Random, Timer, WasiBuilder};
+use crate::{Dots, Raise, Random, Timer, WasiBuilder};
 
 /// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
 ///
@@ -26,6 +27,8 @@ pub struct Wasi {
     pub(crate) streams: StreamWaits,
     /// What the call waits for that has to be made again.
     pub(crate) wait: Option<Box<Wait>>,
+    pub(crate) devices: Devices,
+    pub(crate) dots: Dots,
 }
 
 /// Which streams can have to be waited for. They are given once, whatever descriptor they have later.

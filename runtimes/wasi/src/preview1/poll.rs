@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clock::{MONOTONIC, REALTIME};
 use crate::clock::{GuestClock, Sleep};
-use crate::descriptor::{Descriptors, Stream};
+use crate::descriptor::{Descriptors, Object};
 use crate::input::{READ_AHEAD_BYTES, Readiness};
 use crate::wait::{Awaited, Began, Wait};
 use crate::{Errno, Interrupt, MAX_SUBSCRIPTIONS, Wasi, memory};
@@ -260,11 +260,20 @@ fn readiness(
 ) -> Result<Poll<Readiness>, Errno> {
     // Asked only once here: who has to wait registers a waker.
     let mut cx = Context::from_waker(Waker::noop());
-    match &mut descriptors.open(fd)?.stream {
-        Stream::Input(input) if !is_for_writing => {
+    let descriptor = descriptors.open(fd)?;
+    match &mut descriptor.object {
+        Object::Input(input) if !is_for_writing => {
             Ok(input.poll_readable(&mut cx, READ_AHEAD_BYTES))
         }
-        Stream::Output(output) if is_for_writing => Ok(output.poll_writable(&mut cx)),
+        Object::Output(output) if is_for_writing => Ok(output.poll_writable(&mut cx)),
+        Object::File(open) => Ok(Poll::Ready(Readiness {
+            n_bytes: open
+                .file
+                .metadata()?
+                .size_bytes
+                .saturating_sub(open.position),
+            is_hung_up: false,
+        })),
         _ => Err(Errno::Badf),
     }
 }

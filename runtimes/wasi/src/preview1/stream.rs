@@ -2,6 +2,7 @@
 
 use std::task::{Context, Waker};
 
+use super::file;
 use crate::descriptor::fdflags;
 use crate::iovec::Iovecs;
 use crate::output::Patience;
@@ -36,6 +37,11 @@ pub fn fd_read(
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return Ok(file::fd_read(
+            descriptor, memory, iovs, iovs_len, nread_out,
+        )?);
+    }
     let is_nonblocking = descriptor.flags & fdflags::NONBLOCK != 0;
     let input = descriptor.input()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
@@ -86,6 +92,15 @@ pub fn fd_write(
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return Ok(file::fd_write(
+            descriptor,
+            memory,
+            iovs,
+            iovs_len,
+            nwritten_out,
+        )?);
+    }
     let patience = if descriptor.flags & fdflags::NONBLOCK != 0 {
         Patience::None
     } else {
