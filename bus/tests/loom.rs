@@ -476,33 +476,36 @@ fn g21_a_waiting_emitter_commits_only_when_there_is_room_everywhere() {
 
 #[test]
 fn g09_a_mark_comes_after_what_it_covers_beside_an_emitter() {
-    model(TWO_THREADS, || {
-        let bus = with_history();
-        let mut sub = bus
-            .subscribe(["k", "other"].map(Selector::key))
-            .events(1)
-            .unwrap();
-        bus.emit(1, ["k"]).unwrap();
-        let emitter = emitter(&bus, 2..=3);
-        let least = sub.request_progress().unwrap().unwrap();
-        let (mut last, mut mark) = (0, None);
-        while last < 3 || mark.is_none() {
-            match block_on(sub.recv_item()).unwrap() {
-                Item::Event(event) => {
-                    assert_eq!(event.value(), last + 1, "a gap or a repeat");
-                    assert!(mark.is_none_or(|mark| event.value() > mark));
-                    last = event.value();
+    // A queue that parks, and one that stays live.
+    for capacity in [1, 8] {
+        model(TWO_THREADS, move || {
+            let bus = with_history();
+            let mut sub = bus
+                .subscribe(["k", "other"].map(Selector::key))
+                .events(capacity)
+                .unwrap();
+            bus.emit(1, ["k"]).unwrap();
+            let emitter = emitter(&bus, 2..=3);
+            let least = sub.request_progress().unwrap().unwrap();
+            let (mut last, mut mark) = (0, None);
+            while last < 3 || mark.is_none() {
+                match block_on(sub.recv_item()).unwrap() {
+                    Item::Event(event) => {
+                        assert_eq!(event.value(), last + 1, "a gap or a repeat");
+                        assert!(mark.is_none_or(|mark| event.value() > mark));
+                        last = event.value();
+                    }
+                    Item::Progress(value) => {
+                        assert_eq!(value, last, "a mark before what it covers");
+                        assert!(value >= least);
+                        mark = Some(value);
+                    }
+                    other => panic!("{other:?}"),
                 }
-                Item::Progress(value) => {
-                    assert_eq!(value, last, "a mark before what it covers");
-                    assert!(value >= least);
-                    mark = Some(value);
-                }
-                other => panic!("{other:?}"),
             }
-        }
-        emitter.join().unwrap();
-    });
+            emitter.join().unwrap();
+        });
+    }
 }
 
 #[test]
@@ -537,6 +540,26 @@ fn g28_an_edit_beside_an_emitter_takes_effect_at_the_position_that_it_returns() 
             assert_eq!(event.seq(), seq);
             let key: &[u8] = if seq < from { b"a" } else { b"b" };
             assert!(event.keys().eq([key]), "{event:?} of an edit at {from:?}");
+        }
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn g28_the_position_of_an_edit_tells_what_is_matched() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
+        let emitter = thread::spawn({
+            let bus = bus.clone();
+            move || ["a", "b", "a", "b"].map(|key| (bus.emit(1, [key]).unwrap().seq(), key))
+        });
+        let from = sub.set_selectors(Selector::key("b")).unwrap();
+        let wanted = emitter.join().unwrap().into_iter();
+        for (seq, key) in wanted.filter(|(seq, key)| (*seq < from) == (*key == "a")) {
+            let event = sub.try_recv().unwrap();
+            assert_eq!(event.seq(), seq, "an edit at {from:?}");
+            assert!(event.keys().eq([key.as_bytes()]));
         }
         assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
     });
