@@ -112,10 +112,11 @@ pub use rangewatch_bus::{
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, EngineError, ExternType,
-    FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody, Import,
-    InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime, Scalar,
-    Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait, run_command,
+    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
+    ExternType, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody,
+    Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime,
+    Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
+    run_command,
 };
 #[doc(inline)]
 pub use rangewatch_wasi::{

@@ -12,6 +12,7 @@ mod callback_error;
 mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod emits;
 mod error;
 mod group;
 mod guest;
@@ -30,6 +31,7 @@ mod yield_now;
 pub use async_trait::async_trait;
 pub use callback_error::{CallbackError, CallbackErrorCause};
 pub use command::{RunError, run_command};
+pub use emits::Emits;
 pub use error::{CallError, EngineError, Failure, HostTrap, InstantiateError, LoadError, TrapKind};
 pub use guest::{Guest, Pump};
 pub use guest_builder::GuestBuilder;

@@ -17,6 +17,7 @@ mod limits;
 mod linker;
 mod pools;
 mod raw_guest;
+mod staged;
 mod suspension;
 mod wasi;
 
@@ -125,6 +126,12 @@ groups! {
         g12_a_dropped_pump_passes_its_wake_up_on,
         g33_a_pump_yields_between_callbacks,
         a_pump_that_fails_lets_running_callbacks_end,
+    }
+    staged {
+        g04_staged_flushes_of_one_value_are_one_emit,
+        g32_a_call_that_traps_leaves_no_staged_emit,
+        g32_a_refused_commit_leaves_no_emit,
+        staged_emits_are_bounded,
     };
 }
 
