@@ -2,7 +2,8 @@
 
 use std::task::{Context, Waker};
 
-use rangewatch_bus::{EventSubscription, RangeWatchBus, WakeSubscription};
+use rangewatch_bus::index::IntervalIndex;
+use rangewatch_bus::{EventSubscription, KeyRange, RangeWatchBus, WakeSubscription};
 use tokio::sync::mpsc;
 
 use crate::harness::{Contender, Effort, cpu_time_of};
@@ -38,7 +39,7 @@ pub(crate) trait Channel {
 }
 
 /// The names of the channels that there are.
-pub(crate) const NAMES: [&str; 3] = ["events", "wake", "mpsc"];
+pub(crate) const NAMES: [&str; 4] = ["events", "wake", "search", "mpsc"];
 
 pub(crate) fn channel(name: &str, n_consumers: usize) -> Option<Box<dyn Channel>> {
     let bus = RangeWatchBus::new();
@@ -58,6 +59,7 @@ pub(crate) fn channel(name: &str, n_consumers: usize) -> Option<Box<dyn Channel>
             bus,
             value: 0,
         }),
+        "search" => Box::new(Search::new(n_consumers)),
         "mpsc" => Box::new(Mpsc {
             ends: (0..n_consumers).map(|_| mpsc::channel(CAPACITY)).collect(),
             value: 0,
@@ -131,6 +133,37 @@ impl Channel for Spans {
         for sub in &mut self.subs {
             assert_eq!(sub.try_recv().unwrap().last(), self.value);
         }
+    }
+}
+
+/// What of an emit is the search for who matches: nobody is told.
+struct Search {
+    index: IntervalIndex<usize>,
+    n_found: usize,
+}
+
+impl Search {
+    fn new(n_consumers: usize) -> Self {
+        let mut index = IntervalIndex::new();
+        for i in 0..n_consumers {
+            let range = KeyRange::new("/registry/pods/", "/registry/pods0").unwrap();
+            index.insert(range, i);
+        }
+        Self { index, n_found: 0 }
+    }
+}
+
+impl Channel for Search {
+    fn wait(&mut self) {
+        self.n_found = 0;
+    }
+
+    fn push(&mut self) {
+        self.index.visit(KEY.as_bytes(), |_| self.n_found += 1);
+    }
+
+    fn receive(&mut self) {
+        assert_eq!(self.n_found, self.index.len());
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn run_loop(args: &[String]) -> ExitCode {
 pub(crate) fn run(report: &Report) -> ExitCode {
     report.heading();
     report.group("instructions");
-    report.note("Of the emit or the sends alone, to consumers that wait.\n");
+    report.note("Of the emit or the sends alone, to consumers that wait; `search` is the part of an emit that finds them.\n");
     report.table(&[
         "channel",
         "one message to one consumer",
