@@ -8,6 +8,7 @@ use rangewatch_bus::RangeWatchBus;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::harness::{Effort, quantile};
+use crate::peers::Message;
 use crate::report::Report;
 
 const N_EMITS: usize = 200_000;
@@ -49,7 +50,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         "tokio broadcast, to one receiver",
         n,
         || {
-            sender.send(1_u64).unwrap();
+            sender.send(Message::new(1, &["k"])).unwrap();
         },
         || (),
     );
@@ -60,7 +61,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         report,
         "tokio mpsc, unbounded, drained between batches",
         n,
-        || sender.send(1_u64).unwrap(),
+        || sender.send(Message::new(1, &["k"])).unwrap(),
         drain,
     );
 }

@@ -3,8 +3,8 @@
 use std::task::{Context, Waker};
 
 use rangewatch_bus::index::IntervalIndex;
-use rangewatch_bus::{EventSubscription, KeyRange, RangeWatchBus, WakeSubscription};
-use tokio::sync::mpsc;
+use rangewatch_bus::{EventSubscription, KeyRange, Overflow, RangeWatchBus, WakeSubscription};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::harness::{Contender, Effort, cpu_time_of};
 use crate::peers::Message;
@@ -19,13 +19,46 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     report.table(&["", "events", "wake", "100 try_send of tokio mpsc"]);
     let mut contenders = ["events", "wake", "mpsc"].map(|name| {
         let mut channel = channel(name, N_CONSUMERS).expect("a name of the list");
-        Contender::timed("", move |n| {
+        Contender::timed(move |n| {
             (0..n)
                 .map(|_| cycle(&mut *channel, |push| cpu_time_of(push)))
                 .sum()
         })
     });
     report.row(effort, "100 deliveries", &mut contenders);
+    full(effort, report);
+}
+
+/// Emits that find the queue full.
+fn full(effort: Effort, report: &Report) {
+    report.note("\nOne emit to a consumer whose queue of 16 is full.\n");
+    report.table(&[
+        "",
+        "drops the oldest",
+        "merges the newest",
+        "tokio broadcast drops the oldest",
+    ]);
+    let buses = [Overflow::Lagged, Overflow::Coalesce].map(|overflow| {
+        let bus = RangeWatchBus::new();
+        let sub = bus
+            .subscribe("/registry/pods/".."/registry/pods0")
+            .overflow(overflow);
+        let sub = sub.events(CAPACITY).unwrap();
+        (bus, sub)
+    });
+    let mut contenders: Vec<_> = buses
+        .iter()
+        .map(|(bus, _sub)| {
+            Contender::new(move || {
+                bus.emit(1, [KEY]).unwrap();
+            })
+        })
+        .collect();
+    let (sender, _receiver) = broadcast::channel(CAPACITY);
+    contenders.push(Contender::new(move || {
+        sender.send(Message::new(1, &[KEY])).unwrap();
+    }));
+    report.row(effort, "one emit", &mut contenders);
 }
 
 /// Something with consumers.

@@ -144,10 +144,10 @@ fn row(
         effort,
         name,
         &mut [
-            Contender::new("", ours),
-            Contender::new("", each),
-            Contender::new("", to_all),
-            Contender::new("", to_all_async),
+            Contender::new(ours),
+            Contender::new(each),
+            Contender::new(to_all),
+            Contender::new(to_all_async),
         ],
     );
 }

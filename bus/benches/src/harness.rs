@@ -28,22 +28,18 @@ impl Effort {
 
 /// One implementation in a row: runs an operation so many times and returns the time that counts.
 pub(crate) struct Contender<'a> {
-    pub(crate) name: &'static str,
     run: Box<dyn FnMut(u64) -> Duration + 'a>,
 }
 
 impl<'a> Contender<'a> {
     /// An operation all of which counts, by the processor time of this thread.
-    pub(crate) fn new(name: &'static str, mut op: impl FnMut() + 'a) -> Self {
-        Self::timed(name, move |n| cpu_time_of(|| (0..n).for_each(|_| op())))
+    pub(crate) fn new(mut op: impl FnMut() + 'a) -> Self {
+        Self::timed(move |n| cpu_time_of(|| (0..n).for_each(|_| op())))
     }
 
     /// Runs that measure themselves, because not all of them counts.
-    pub(crate) fn timed(name: &'static str, run: impl FnMut(u64) -> Duration + 'a) -> Self {
-        Self {
-            name,
-            run: Box::new(run),
-        }
+    pub(crate) fn timed(run: impl FnMut(u64) -> Duration + 'a) -> Self {
+        Self { run: Box::new(run) }
     }
 }
 

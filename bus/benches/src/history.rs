@@ -34,11 +34,11 @@ fn emit(effort: Effort, report: &Report) {
         with.emit(value, KEYS).unwrap();
     }
     let mut value = N_EVENTS as u64;
-    let with = Contender::new("", || {
+    let with = Contender::new(|| {
         value += 1;
         with.emit(value, KEYS).unwrap();
     });
-    let without = Contender::new("", || {
+    let without = Contender::new(|| {
         without.emit(1, KEYS).unwrap();
     });
     report.row(effort, "emit", &mut [with, without]);
@@ -65,10 +65,10 @@ fn replay(effort: Effort, report: &Report) {
         // The harness divides by the number that it asked for.
         time.mul_f64(n as f64 / (n.div_ceil(N_EVENTS as u64) * N_EVENTS as u64) as f64)
     };
-    let all = Contender::timed("", |n| read(n, Selector::all(), N_EVENTS));
-    let none = Contender::timed("", |n| read(n, Selector::prefix("nothing"), 0));
+    let all = Contender::timed(|n| read(n, Selector::all(), N_EVENTS));
+    let none = Contender::timed(|n| read(n, Selector::prefix("nothing"), 0));
     let (sender, mut receiver) = mpsc::channel(N_EVENTS);
-    let mpsc = Contender::timed("", |n| {
+    let mpsc = Contender::timed(|n| {
         let n_rounds = n.div_ceil(N_EVENTS as u64);
         let mut time = Duration::ZERO;
         for _ in 0..n_rounds {
@@ -92,7 +92,7 @@ fn park(effort: Effort, report: &Report) {
             .subscribe("/registry/".."/registry0")
             .events(capacity)
             .unwrap();
-        cycles.push(Contender::new("", move || {
+        cycles.push(Contender::new(move || {
             for _ in 0..N_CYCLE {
                 bus.emit_next(KEYS).unwrap();
             }

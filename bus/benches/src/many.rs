@@ -13,7 +13,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         .iter()
         .map(|(n, (bus, _subs))| {
             let mut value = 0;
-            Contender::new("", move || {
+            Contender::new(move || {
                 value += 1;
                 let emitted = bus
                     .emit(value, [key(value.wrapping_mul(7919) as usize % n)])

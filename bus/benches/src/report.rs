@@ -54,13 +54,13 @@ impl Report {
     pub(crate) fn row(&self, effort: Effort, name: &str, contenders: &mut [Contender<'_>]) {
         let times = measure(effort, contenders);
         let mut cells = vec![name.to_owned()];
-        for (i, (time, contender)) in times.iter().zip(contenders.iter()).enumerate() {
+        for (i, time) in times.iter().enumerate() {
             let ratio = if i == 0 {
                 String::new()
             } else {
                 format!(" ({:.2}x)", time / times[0])
             };
-            cells.push(format!("{} {}{ratio}", contender.name, nanos(*time)));
+            cells.push(format!("{}{ratio}", nanos(*time)));
         }
         self.cells(&cells);
     }
