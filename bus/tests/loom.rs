@@ -46,21 +46,28 @@ fn narrow(bus: &RangeWatchBus) -> EventSubscription {
     all(bus).overflow(Overflow::Backpressure).events(1).unwrap()
 }
 
-fn emitter(bus: &RangeWatchBus, values: impl IntoIterator<Item = u64> + Send + 'static) -> Thread {
+type Thread<T = ()> = thread::JoinHandle<T>;
+
+/// Runs on a thread that has a handle of the bus of its own, so that the bus does not close with it.
+fn spawn<T: 'static>(
+    bus: &RangeWatchBus,
+    run: impl FnOnce(&RangeWatchBus) -> T + 'static,
+) -> Thread<T> {
     let bus = bus.clone();
-    thread::spawn(move || {
+    thread::spawn(move || run(&bus))
+}
+
+fn emitter(bus: &RangeWatchBus, values: impl IntoIterator<Item = u64> + 'static) -> Thread {
+    spawn(bus, |bus| {
         for value in values {
             bus.emit(value, ["k"]).unwrap();
         }
     })
 }
 
-type Thread = thread::JoinHandle<()>;
-
 /// Emits `value` as soon as there is room.
 fn patient_emitter(bus: &RangeWatchBus, value: u64) -> Thread {
-    let bus = bus.clone();
-    thread::spawn(move || {
+    spawn(bus, move |bus| {
         block_on(bus.emit_async(value, ["k"])).unwrap();
     })
 }
@@ -205,10 +212,7 @@ fn g27_what_was_accepted_before_a_close_is_received_before_it() {
     model(THREE_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = all(&bus).events(4).unwrap();
-        let emitter = thread::spawn({
-            let bus = bus.clone();
-            move || bus.emit(1, ["k"]).is_ok()
-        });
+        let emitter = spawn(&bus, |bus| bus.emit(1, ["k"]).is_ok());
         let closer = thread::spawn(move || bus.close());
         let mut n_received = 0;
         while block_on(sub.recv()).is_ok() {
@@ -282,10 +286,7 @@ fn g07_a_catch_up_beside_a_compaction_is_complete_or_says_what_it_missed() {
             bus.emit(value, ["k"]).unwrap();
         }
         let mut sub = all(&bus).since(1).events(8).unwrap();
-        let compactor = thread::spawn({
-            let bus = bus.clone();
-            move || bus.compact(N_OLD).unwrap()
-        });
+        let compactor = spawn(&bus, |bus| bus.compact(N_OLD).unwrap());
         let mut last = 0;
         let end = loop {
             match block_on(sub.recv()) {
@@ -317,10 +318,7 @@ fn g27_close_now_beside_a_catch_up_ends_it() {
             bus.emit(value, ["k"]).unwrap();
         }
         let mut sub = all(&bus).since(1).events(8).unwrap();
-        let closer = thread::spawn({
-            let bus = bus.clone();
-            move || bus.close_now()
-        });
+        let closer = spawn(&bus, |bus| bus.close_now());
         let mut last = 0;
         while let Ok(event) = block_on(sub.recv()) {
             assert_eq!(event.value(), last + 1);
@@ -363,9 +361,8 @@ fn g21_an_emitter_that_waits_for_room_is_woken_by_a_close() {
             let bus = RangeWatchBus::new();
             let _sub = narrow(&bus);
             bus.emit(1, ["k"]).unwrap();
-            let emitter = thread::spawn({
-                let bus = bus.clone();
-                move || assert_eq!(block_on(bus.emit_async(2, ["k"])), Err(EmitError::Closed))
+            let emitter = spawn(&bus, |bus| {
+                assert_eq!(block_on(bus.emit_async(2, ["k"])), Err(EmitError::Closed))
             });
             close(&bus);
             emitter.join().unwrap();
@@ -423,9 +420,8 @@ fn g21_dropping_the_future_of_a_waiting_emitter_emits_nothing_and_keeps_nobody_w
         let bus = RangeWatchBus::new();
         let mut sub = narrow(&bus);
         bus.emit(1, ["k"]).unwrap();
-        let quitter = thread::spawn({
-            let bus = bus.clone();
-            move || poll_as_nobody(bus.emit_async(2, ["k"])).is_pending()
+        let quitter = spawn(&bus, |bus| {
+            poll_as_nobody(bus.emit_async(2, ["k"])).is_pending()
         });
         let emitter = patient_emitter(&bus, 3);
         let mut received = vec![recv_value(&mut sub), recv_value(&mut sub)];
@@ -529,9 +525,8 @@ fn g28_an_edit_beside_an_emitter_takes_effect_at_the_position_that_it_returns() 
     model(TWO_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
-        let emitter = thread::spawn({
-            let bus = bus.clone();
-            move || [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
+        let emitter = spawn(&bus, |bus| {
+            [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
         });
         let from = sub.set_selectors(Selector::key("b")).unwrap();
         let seqs = emitter.join().unwrap();
@@ -550,9 +545,8 @@ fn g28_the_position_of_an_edit_tells_what_is_matched() {
     model(TWO_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
-        let emitter = thread::spawn({
-            let bus = bus.clone();
-            move || ["a", "b", "a", "b"].map(|key| (bus.emit(1, [key]).unwrap().seq(), key))
+        let emitter = spawn(&bus, |bus| {
+            ["a", "b", "a", "b"].map(|key| (bus.emit(1, [key]).unwrap().seq(), key))
         });
         let from = sub.set_selectors(Selector::key("b")).unwrap();
         let wanted = emitter.join().unwrap().into_iter();
@@ -570,9 +564,8 @@ fn g28_an_edit_while_parked_is_seen_at_its_position_when_the_history_is_read() {
     model(TWO_THREADS, || {
         let bus = with_history();
         let mut sub = bus.subscribe(Selector::key("a")).events(1).unwrap();
-        let emitter = thread::spawn({
-            let bus = bus.clone();
-            move || [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
+        let emitter = spawn(&bus, |bus| {
+            [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
         });
         let from = sub.set_selectors(Selector::key("b")).unwrap();
         for value in 1..=3 {
