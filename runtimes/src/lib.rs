@@ -120,8 +120,9 @@ pub use rangewatch_runtime::{
 };
 #[doc(inline)]
 pub use rangewatch_wasi::{
-    Clock, Exit, FixedClock, Random, SeededRandom, SharedBuffer, Stdin, Stdout, SteppingClock,
-    SystemClock, SystemRandom, Wasi, WasiBuildError, WasiBuilder,
+    Clock, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, SeededRandom,
+    SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind, SystemClock, SystemRandom,
+    VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]

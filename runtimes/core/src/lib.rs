@@ -25,6 +25,7 @@ mod pool;
 mod ready;
 mod runtime;
 mod val;
+mod wasi_call;
 mod watch;
 mod yield_now;
 
@@ -43,4 +44,5 @@ pub use limits::Limits;
 pub use module::{ExternType, Import, Module, ModuleInfo};
 pub use runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use val::{FuncType, Scalar, Scalars, Val, ValType};
+pub use wasi_call::{wasi_attempt, wasi_block, wasi_ready};
 pub use yield_now::yield_now;

@@ -9,9 +9,10 @@ use crate::descriptor::Descriptors;
 use crate::devices::Devices;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::string_table::StringTable;
+use crate::wasi::StreamWaits;
 use crate::{
-    Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Random, RightsMode,
-    SeededRandom, Stdin, Stdout, SteppingClock, Wasi,
+    Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random, RightsMode,
+    SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
 /// Collects what a guest is given. The guest gets that and nothing else.
@@ -24,6 +25,9 @@ use crate::{
 /// | [standard output](Self::stdout), [standard error](Self::stderr) | discarded |
 /// | [clocks](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each reading |
 /// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
+/// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
+/// | [longest sleep](Self::max_sleep) | any |
+/// | [signals](Self::raise) | refused |
 /// | [directories](Self::preopen) | none |
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
 /// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
@@ -52,6 +56,9 @@ pub struct WasiBuilder {
     stderr: Stdout,
     clock: Box<dyn Clock>,
     random: Box<dyn Random>,
+    timer: Box<dyn Timer>,
+    max_sleep: Duration,
+    raise: Raise,
     preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
     rights: RightsMode,
     max_descriptors: u32,
@@ -209,6 +216,30 @@ impl WasiBuilder {
         self
     }
 
+    /// Sets what wakes the guest when it sleeps and its host awaits it, for example the timers of a runtime.
+    ///
+    /// Only a [clock](Self::clock) on which a guest has to wait needs one.
+    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.timer = Box::new(timer);
+        self
+    }
+
+    /// Sets the longest time that the guest may ask its host to wait in one call; `Duration::MAX` by default.
+    ///
+    /// A longer sleep is [`Errno::Inval`](crate::Errno::Inval) at once, so that no guest holds a thread that lets it
+    /// [block](Wasi::block), or a place among the guests that are awaited, for longer at the price of one call. A clock on
+    /// which no sleep has to be waited for has no limit.
+    pub fn max_sleep(mut self, max_sleep: Duration) -> Self {
+        self.max_sleep = max_sleep;
+        self
+    }
+
+    /// Sets what `proc_raise` does.
+    pub fn raise(mut self, raise: Raise) -> Self {
+        self.raise = raise;
+        self
+    }
+
     /// Gives the guest a directory, which it finds under `guest_path`, and everything below it. Nothing above.
     ///
     /// Directories get the descriptors from 3 on, in the order in which they are given. A libc opens a path through the
@@ -277,6 +308,10 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let streams = StreamWaits {
+            reads: self.stdin.may_wait(),
+            writes: self.stdout.may_wait() || self.stderr.may_wait(),
+        };
         Ok(Wasi {
             args: self.args,
             env: self.env,
@@ -292,6 +327,11 @@ impl WasiBuilder {
             dots: self.dots,
             clock: GuestClock::new(self.clock),
             random: self.random,
+            timer: self.timer,
+            max_sleep: self.max_sleep,
+            raise: self.raise,
+            streams,
+            wait: None,
         })
     }
 
@@ -314,6 +354,9 @@ impl Default for WasiBuilder {
                 Duration::from_millis(1),
             )),
             random: Box::new(SeededRandom::new(0)),
+            timer: Box::new(ThreadTimer::new()),
+            max_sleep: Duration::MAX,
+            raise: Raise::Refuse,
             preopens: Vec::new(),
             rights: RightsMode::default(),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,

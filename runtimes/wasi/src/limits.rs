@@ -20,6 +20,11 @@ pub const MAX_TRANSFER_BYTES: u32 = 512 << 10;
 /// function cannot answer with a part, so the limit is far above what programs ask for.
 pub const MAX_RANDOM_BYTES: u32 = 16 << 20;
 
+/// The most subscriptions that one `poll_oneoff` may pass; more are [`Errno::Inval`](crate::Errno::Inval).
+///
+/// Without it, one call makes the host look at 89 million subscriptions, and allocate as many events. The number is that
+/// of descriptors that a process usually may have open.
+pub const MAX_SUBSCRIPTIONS: u32 = 1024;
 /// How many descriptors a guest may have open unless the host says otherwise, preopens and streams included; one more is
 /// [`Errno::Mfile`](crate::Errno::Mfile).
 ///

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use rangewatch_wasi::fs::{Access, HostDir};
-use rangewatch_wasi::{Errno, Wasi, preview1};
+use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
 use tempfile::TempDir;
 
 struct Guest {
@@ -51,7 +51,11 @@ impl Guest {
 
     fn read(&mut self, fd: i32) -> Result<Vec<u8>, Errno> {
         self.memory[64..72].copy_from_slice(&[0, 32, 0, 0, 100, 0, 0, 0]);
-        preview1::fd_read(&mut self.ctx, &mut self.memory, fd, 64, 1, 0)?;
+        let read = preview1::fd_read(&mut self.ctx, &mut self.memory, fd, 64, 1, 0);
+        read.map_err(|interrupt| match interrupt {
+            Interrupt::Errno(errno) => errno,
+            other => panic!("a file is read at once, but: {other:?}"),
+        })?;
         let len = u32::from_le_bytes(self.memory[..4].try_into().unwrap());
         Ok(self.memory[8192..8192 + len as usize].to_vec())
     }

@@ -5,9 +5,10 @@ use rangewatch_wasi::fs::{
     MemoryFsError, Metadata, OpenOptions, ReadOnly, SetTime, SetTimes,
 };
 use rangewatch_wasi::{
-    Dots, Errno, Exit, FixedClock, FunctionSignature, RightsMode, SeededRandom, SharedBuffer,
-    Stdin, Stdout, SteppingClock, SystemClock, SystemRandom, ValueType, Wasi, WasiBuildError,
-    WasiBuilder,
+    Dots, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
+    PipeWriter, Raise, RightsMode, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout,
+    SteppingClock, StreamKind, SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType,
+    VirtualClock, Wasi, WasiBuildError, WasiBuilder,
 };
 
 fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
@@ -27,6 +28,18 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     value::<Create>();
     value::<DirEntry>();
     value::<Dots>();
+    value::<PipeReader>();
+    value::<PipeWriter>();
+    value::<Interrupt>();
+    value::<OverBudget>();
+    value::<Raise>();
+    value::<Signal>();
+    value::<Sleep>();
+    value::<StreamKind>();
+    value::<ThreadTimer>();
+    value::<TryRecvError>();
+    value::<VirtualClock>();
+
     value::<Errno>();
     value::<Exit>();
     value::<FileType>();
@@ -51,6 +64,9 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     error::<Errno>();
     error::<Exit>();
     error::<MemoryFsError>();
+    error::<Interrupt>();
+    error::<Signal>();
+    error::<TryRecvError>();
     error::<WasiBuildError>();
 }
 

@@ -105,8 +105,9 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
                 .iter()
                 .zip(function.param_names)
                 .map(|(arg, param)| match *param {
-                    "id" | "iovs_len" | "flags" | "advice" | "whence" | "rights_base"
-                    | "rights_inheriting" => 0,
+                    "nsubscriptions" => 1,
+                    "id" | "iovs_len" | "signal" | "flags" | "advice" | "whence"
+                    | "rights_base" | "rights_inheriting" => 0,
                     _ => *arg,
                 })
                 .collect();
