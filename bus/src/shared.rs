@@ -237,9 +237,8 @@ impl Shared {
         let mut effects = Effects::new();
         let _discarded = {
             let state = &mut *self.state.lock();
-            let last_seq = state.last_seq;
             state.slots[id].as_mut().and_then(|slot| {
-                slot.not_before = slot.not_before.max(value.saturating_add(1));
+                slot.after = slot.after.max(Some(value));
                 // There may be room now.
                 slot.subscriber.release_emitters(&mut effects);
                 match &slot.subscriber {
@@ -248,7 +247,7 @@ impl Shared {
                         None
                     }
                     Subscriber::Events(mailbox) => {
-                        Some(mailbox.with(|queue| queue.discard_through(value, last_seq)))
+                        Some(mailbox.with(|queue| queue.discard_through(value)))
                     }
                 }
             })
@@ -371,7 +370,7 @@ impl State {
             let Some(slot) = &self.slots[id as usize] else {
                 return;
             };
-            if full.is_some() || !slot.backpressure || slot.parked || value < slot.not_before {
+            if full.is_some() || !slot.backpressure || slot.parked || Some(value) <= slot.after {
                 return;
             }
             if let Subscriber::Events(mailbox) = &slot.subscriber {
