@@ -304,6 +304,9 @@ impl EventQueue {
         if let Some(next) = &mut self.replay {
             *next = value.saturating_add(1).max(*next);
         }
+        if let Some(End::Disconnected { resume }) = &mut self.end {
+            *resume = value.saturating_add(1).max(*resume);
+        }
         self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
         let mut discarded = Vec::new();
         let entries = std::mem::take(&mut self.entries);

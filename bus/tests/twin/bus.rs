@@ -92,7 +92,8 @@ impl TwinBus {
 
     /// The head, or the last value of a bus without history.
     pub(crate) fn last_value(&self) -> Option<u64> {
-        self.head.or(self.emits.last().map(|emit| emit.value))
+        self.head
+            .or_else(|| self.emits.last().map(|emit| emit.value))
     }
 
     pub(crate) fn bounds(&self) -> (Option<u64>, Option<u64>) {

@@ -250,6 +250,9 @@ impl TwinEvents {
         self.totals.discarded += discarded;
         self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
         self.replay = self.replay.map(|next| next.max(value.saturating_add(1)));
+        if let Some(TryRecvError::Disconnected { resume }) = &mut self.end {
+            *resume = (*resume).max(value.saturating_add(1));
+        }
         self.position = self.position.max(Some(value));
     }
 
