@@ -308,7 +308,8 @@ impl RangeWatchBus {
     }
 
     /// Begins a subscription that takes its place now and watches nothing until it is
-    /// [opened](crate::WakeSubscription::open).
+    /// [opened](crate::WakeSubscription::open). What was emitted before that is not seen, also with
+    /// [`since`](SubscribeBuilder::since).
     ///
     /// # Examples
     ///

@@ -235,6 +235,11 @@ impl State {
         self.free.push(id);
         self.n_backpressure -= usize::from(slot.backpressure);
         self.n_parked -= usize::from(slot.parked);
+        if self.free.len() == self.slots.len() {
+            // Nobody holds a number any more, so that the numbers may begin anew.
+            self.slots = Vec::new();
+            self.free = Vec::new();
+        }
         Some(slot)
     }
 

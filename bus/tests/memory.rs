@@ -173,6 +173,19 @@ fn g23_a_hundred_thousand_subscribe_and_drop_cycles_leave_nothing() {
 }
 
 #[test]
+fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
+    let bus = RangeWatchBus::new();
+    bus.emit(1, ["k"]).unwrap();
+    let (_, bytes) = measure(|| {
+        let subs: Vec<_> = (0..10_000)
+            .map(|i| bus.subscribe(Selector::key(format!("{i}"))).wake().unwrap())
+            .collect();
+        drop(subs);
+    });
+    assert_eq!(bytes, 0);
+}
+
+#[test]
 fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
     const N: isize = 100_000;
     let key = |i| format!("/registry/pods/ns-{:03}/pod-{i:05}", i % 100);

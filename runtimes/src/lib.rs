@@ -112,15 +112,17 @@ pub use rangewatch_bus::{
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, EngineError, ExternType,
-    FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody, Import,
-    InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime, Scalar,
-    Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait, run_command,
+    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
+    ExternType, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody,
+    Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime,
+    Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
+    run_command,
 };
 #[doc(inline)]
 pub use rangewatch_wasi::{
-    Clock, Exit, FixedClock, Random, SeededRandom, SharedBuffer, Stdin, Stdout, SteppingClock,
-    SystemClock, SystemRandom, Wasi, WasiBuildError, WasiBuilder,
+    Clock, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, SeededRandom,
+    SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
+    SystemRandom, Timer, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]

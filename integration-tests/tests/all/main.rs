@@ -11,6 +11,7 @@ mod quickstart;
 #[cfg(feature = "wasmi")]
 mod readme;
 mod sdk_abi;
+mod waiting;
 mod watcher;
 
 macro_rules! has_tests {

@@ -208,6 +208,25 @@ pub enum CallError {
         /// Its error.
         source: HostError,
     },
+    /// The call did not return, and the emits that it had [staged](crate::Emits::Staged) are dropped.
+    #[error("{source}; the emits that it had staged, {n_emits}, are dropped")]
+    Discarded {
+        /// How many emits.
+        n_emits: usize,
+        /// Why the call did not return.
+        source: Box<Self>,
+    },
+    /// The call returned, but the bus refused the emits that it had [staged](crate::Emits::Staged), and all of them
+    /// are dropped. The guest's instance is gone.
+    #[error("`{export}` returned, but its staged emits, {n_emits}, are dropped: {source}")]
+    Refused {
+        /// The export that was called.
+        export: String,
+        /// How many emits.
+        n_emits: usize,
+        /// Why.
+        source: AbiError,
+    },
     /// The call returned, but what the guest wrote could not be flushed to the host's writers.
     #[error("`{export}` returned, but its output could not be flushed: {source}")]
     Flush {

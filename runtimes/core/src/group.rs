@@ -7,6 +7,7 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
 
+use crate::emits::Emits;
 use crate::limits::Limits;
 use crate::ready::Ready;
 use crate::watch::{Polled, Running, Watch};
@@ -19,6 +20,7 @@ pub(crate) struct Group {
     bus: RangeWatchBus,
     watches: Mutex<Watches>,
     limits: Limits,
+    emits: Emits,
     ready: Arc<Ready>,
 }
 
@@ -94,9 +96,10 @@ pub(crate) enum WatchError {
 }
 
 impl Group {
-    pub(crate) fn new(bus: RangeWatchBus, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(bus: RangeWatchBus, limits: Limits, emits: Emits) -> Arc<Self> {
         Arc::new(Self {
             bus,
+            emits,
             watches: Mutex::default(),
             limits,
             ready: Arc::default(),
@@ -105,6 +108,10 @@ impl Group {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn emits(&self) -> Emits {
+        self.emits
     }
 
     pub(crate) fn bus(&self) -> &RangeWatchBus {
@@ -244,7 +251,7 @@ mod tests {
     #[test]
     fn g31_a_wake_up_during_a_callback_enters_no_second_one() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default());
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
         group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
@@ -260,7 +267,7 @@ mod tests {
     #[test]
     fn g23_dropping_a_group_frees_its_watches() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default());
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
         group.open(b"held", Some(Selector::all()), 0).expect("open");
         group.open(b"live", Some(Selector::all()), 0).expect("open");
         group.start(b"live").expect("started");
@@ -273,7 +280,7 @@ mod tests {
     #[test]
     fn g23_an_ended_group_stays_empty() {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default());
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
         group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
@@ -293,7 +300,7 @@ mod tests {
     #[test]
     fn g30_the_bytes_of_watches_are_bounded() {
         let limits = Limits::default().watch_bytes(10);
-        let group = Group::new(RangeWatchBus::new(), limits);
+        let group = Group::new(RangeWatchBus::new(), limits, Emits::Immediate);
         assert_eq!(group.reserve(&[0; 11]), Err(WatchError::Limit));
         assert_eq!(group.reserve(&[0; 6]), Ok(()));
         assert_eq!(group.open(&[0; 6], None, 5), Err(WatchError::Limit));

@@ -54,7 +54,8 @@ impl Guest {
         }
     }
 
-    /// Calls an export. What the guest emits meanwhile is on the bus at once.
+    /// Calls an export. What the guest emits meanwhile is on the bus at once, unless its emits are
+    /// [staged](crate::Emits::Staged).
     ///
     /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in every
     /// host function that waits. A host function must not call its own guest: it would wait for
@@ -63,7 +64,8 @@ impl Guest {
     /// # Cancel safety
     ///
     /// Not cancel safe: dropping the future after its first poll ends the guest's call where it
-    /// stands, and its instance with it. What the guest has emitted so far stays emitted.
+    /// stands, and its instance with it. What the guest has emitted so far stays emitted; what it has staged is
+    /// gone.
     ///
     /// # Errors
     ///
@@ -97,6 +99,13 @@ impl Guest {
         match self.call("_start", &[]).await {
             Ok(_) => Ok(Exit::new(0)),
             Err(CallError::Exit { exit, .. }) => Ok(exit),
+            Err(CallError::Discarded { n_emits, source }) => match *source {
+                CallError::Exit { exit, .. } => Ok(exit),
+                error => Err(CallError::Discarded {
+                    n_emits,
+                    source: Box::new(error),
+                }),
+            },
             Err(error) => Err(error),
         }
     }

@@ -8,6 +8,7 @@ use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Wasi;
 
 use crate::callback_error::CallbackError;
+use crate::emits::Emits;
 use crate::error::InstantiateError;
 use crate::group::Group;
 use crate::guest::{Guest, Inner, OnCallbackError};
@@ -24,6 +25,7 @@ use crate::val::Scalars;
 /// |---|---|
 /// | [`wasi`](Self::wasi) | none: a module that imports WASI is refused |
 /// | [`limits`](Self::limits) | [`Limits::default`] |
+/// | [`emits`](Self::emits) | [`Emits::Immediate`] |
 /// | [`host_function`](Self::host_function) | none |
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
@@ -33,6 +35,7 @@ pub struct GuestBuilder<'a> {
     bus: &'a RangeWatchBus,
     wasi: WasiSource,
     limits: Limits,
+    emits: Emits,
     functions: Vec<HostFunction>,
     pool: Option<(u32, u32)>,
     on_callback_error: OnCallbackError,
@@ -68,6 +71,7 @@ impl<'a> GuestBuilder<'a> {
             bus,
             wasi: WasiSource::None,
             limits: Limits::default(),
+            emits: Emits::default(),
             functions: Vec::new(),
             pool: None,
             on_callback_error: Box::new(
@@ -104,6 +108,12 @@ impl<'a> GuestBuilder<'a> {
     /// Bounds what the guest may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Chooses when what the guest emits takes effect.
+    pub fn emits(mut self, emits: Emits) -> Self {
+        self.emits = emits;
         self
     }
 
@@ -225,7 +235,7 @@ impl<'a> GuestBuilder<'a> {
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let imports = imports::resolve(&info, self.functions, has_wasi)?;
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
-        let group = Group::new(self.bus.clone(), self.limits);
+        let group = Group::new(self.bus.clone(), self.limits, self.emits);
         let inner = Inner {
             info,
             linked,
@@ -245,6 +255,7 @@ impl fmt::Debug for GuestBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuestBuilder")
             .field("limits", &self.limits)
+            .field("emits", &self.emits)
             .field("functions", &self.functions)
             .field("pool", &self.pool)
             .finish_non_exhaustive()

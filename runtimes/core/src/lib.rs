@@ -12,6 +12,7 @@ mod callback_error;
 mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod emits;
 mod error;
 mod group;
 mod guest;
@@ -24,12 +25,14 @@ mod pool;
 mod ready;
 mod runtime;
 mod val;
+mod wasi_call;
 mod watch;
 mod yield_now;
 
 pub use async_trait::async_trait;
 pub use callback_error::{CallbackError, CallbackErrorCause};
 pub use command::{RunError, run_command};
+pub use emits::Emits;
 pub use error::{CallError, EngineError, Failure, HostTrap, InstantiateError, LoadError, TrapKind};
 pub use guest::{Guest, Pump};
 pub use guest_builder::GuestBuilder;
@@ -41,4 +44,5 @@ pub use limits::Limits;
 pub use module::{ExternType, Import, Module, ModuleInfo};
 pub use runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use val::{FuncType, Scalar, Scalars, Val, ValType};
+pub use wasi_call::{wasi_attempt, wasi_block, wasi_ready};
 pub use yield_now::yield_now;

@@ -14,6 +14,7 @@ pub struct Limits {
     watches: usize,
     watch_bytes: usize,
     flush_bytes: usize,
+    staged_bytes: usize,
 }
 
 impl Limits {
@@ -31,6 +32,8 @@ impl Limits {
     /// otherwise have the host copy all of its memory at every emit, as keys of no bytes 16 times
     /// over.
     pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
+    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise have the host gather keys without end.
+    pub const DEFAULT_STAGED_BYTES: usize = 16 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
     pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
     /// Watches of one guest unless set. Each costs the host some hundred bytes and its id.
@@ -91,6 +94,14 @@ impl Limits {
         self
     }
 
+    /// Bytes of keys, and 8 for each key and each emit, that one call may gather when emits are
+    /// [staged](crate::Emits::Staged). A flush beyond that traps.
+    #[must_use]
+    pub fn staged_bytes(mut self, bytes: usize) -> Self {
+        self.staged_bytes = bytes;
+        self
+    }
+
     /// The bound on the fuel of one call, if any.
     #[must_use]
     pub fn max_fuel_per_call(&self) -> Option<u64> {
@@ -133,6 +144,12 @@ impl Limits {
         self.flush_bytes
     }
 
+    /// The bound on the bytes that one call gathers.
+    #[must_use]
+    pub fn max_staged_bytes(&self) -> usize {
+        self.staged_bytes
+    }
+
     /// The bound on watches.
     #[must_use]
     pub fn max_watches(&self) -> usize {
@@ -150,6 +167,7 @@ impl Default for Limits {
             watches: Self::DEFAULT_WATCHES,
             watch_bytes: Self::DEFAULT_WATCH_BYTES,
             flush_bytes: Self::DEFAULT_FLUSH_BYTES,
+            staged_bytes: Self::DEFAULT_STAGED_BYTES,
         }
     }
 }

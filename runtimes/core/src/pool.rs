@@ -120,8 +120,30 @@ impl Lease<'_> {
     /// way the call ended.
     pub(crate) async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let results = self.instance().call(export, args).await;
-        let flushed = self.instance().memory_and_state().1.wasi().flush();
-        let results = results.map_err(|failure| CallError::new(export, failure))?;
+        let state = self.instance().memory_and_state().1;
+        let flushed = state.wasi().flush();
+        let abi = state.abi();
+        let n_emits = abi.n_staged();
+        let results = results.map_err(|failure| CallError::new(export, failure));
+        let has_ended_well = match &results {
+            Ok(_) => true,
+            Err(CallError::Exit { exit, .. }) => exit.code() == 0,
+            Err(_) => false,
+        };
+        if has_ended_well {
+            abi.commit().map_err(|source| CallError::Refused {
+                export: export.to_owned(),
+                n_emits,
+                source,
+            })?;
+        }
+        let results = results.map_err(|error| match abi.discard() {
+            0 => error,
+            n_emits => CallError::Discarded {
+                n_emits,
+                source: Box::new(error),
+            },
+        })?;
         flushed.map_err(|source| CallError::Flush {
             export: export.to_owned(),
             source,

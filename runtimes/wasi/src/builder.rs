@@ -1,12 +1,18 @@
 //! How a context is made.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
+use crate::devices::Devices;
+use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::string_table::StringTable;
-use crate::{Clock, FixedClock, Random, SeededRandom, Stdin, Stdout, SteppingClock, Wasi};
+use crate::{
+    Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random, RightsMode,
+    SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
+};
 
 /// Collects what a guest is given. The guest gets that and nothing else.
 ///
@@ -18,6 +24,13 @@ use crate::{Clock, FixedClock, Random, SeededRandom, Stdin, Stdout, SteppingCloc
 /// | [standard output](Self::stdout), [standard error](Self::stderr) | discarded |
 /// | [clocks](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each reading |
 /// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
+/// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
+/// | [longest sleep](Self::max_sleep) | any |
+/// | [signals](Self::raise) | refused |
+/// | [directories](Self::preopen) | none |
+/// | [rights](Self::rights) | [`RightsMode::Compat`] |
+/// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
+/// | [`.` and `..`](Self::dots) | listed |
 ///
 /// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
 /// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
@@ -42,6 +55,13 @@ pub struct WasiBuilder {
     stderr: Stdout,
     clock: Box<dyn Clock>,
     random: Box<dyn Random>,
+    timer: Box<dyn Timer>,
+    max_sleep: Duration,
+    raise: Raise,
+    preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
+    rights: RightsMode,
+    max_descriptors: u32,
+    dots: Dots,
     /// The first mistake, kept for `build` so that setters can be chained.
     error: Option<WasiBuildError>,
 }
@@ -88,6 +108,23 @@ pub enum WasiBuildError {
         "the environment takes more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
     )]
     EnvTooLong,
+
+    /// The path under which a guest is to find a directory is empty, contains a NUL byte, or is longer than
+    /// [`MAX_PATH_BYTES`].
+    #[error(
+        "the guest path {path:?} is empty, too long or contains a NUL byte; use a path such as \"/data\" or \".\""
+    )]
+    InvalidGuestPath {
+        /// The path.
+        path: String,
+    },
+
+    /// Two directories have the same guest path, of which a guest would find only one.
+    #[error("the guest path {path:?} is used twice; give each directory a path of its own")]
+    DuplicateGuestPath {
+        /// The path.
+        path: String,
+    },
 }
 
 impl WasiBuilder {
@@ -178,11 +215,94 @@ impl WasiBuilder {
         self
     }
 
+    /// Sets what wakes the guest when it sleeps and its host awaits it, for example the timers of a runtime.
+    ///
+    /// Only a [clock](Self::clock) on which a guest has to wait needs one.
+    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.timer = Box::new(timer);
+        self
+    }
+
+    /// Sets the longest time that the guest may ask its host to wait in one call; `Duration::MAX` by default.
+    ///
+    /// A longer sleep is [`Errno::Inval`](crate::Errno::Inval) at once, so that no guest holds a thread that lets it
+    /// [block](Wasi::block), or a place among the guests that are awaited, for longer at the price of one call. A clock on
+    /// which no sleep has to be waited for has no limit.
+    pub fn max_sleep(mut self, max_sleep: Duration) -> Self {
+        self.max_sleep = max_sleep;
+        self
+    }
+
+    /// Sets what `proc_raise` does.
+    pub fn raise(mut self, raise: Raise) -> Self {
+        self.raise = raise;
+        self
+    }
+
+    /// Gives the guest a directory, which it finds under `guest_path`, and everything below it. Nothing above.
+    ///
+    /// Directories get the descriptors from 3 on, in the order in which they are given. A libc opens a path through the
+    /// directory with the longest matching `guest_path`; `"/"` catches all, and `"."` all relative ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Wasi;
+    /// use rangewatch_wasi::fs::{Access, MemoryFs};
+    ///
+    /// let ctx = Wasi::builder()
+    ///     .preopen("/etc", MemoryFs::from([("app.toml", "verbose = true\n")]), Access::ReadOnly)
+    ///     .preopen("/tmp", MemoryFs::new(), Access::ReadWrite)
+    ///     .build()?;
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
+    pub fn preopen(
+        mut self,
+        guest_path: impl AsRef<str>,
+        dir: impl IntoDir,
+        access: Access,
+    ) -> Self {
+        let path = guest_path.as_ref();
+        if path.is_empty() || path.len() > MAX_PATH_BYTES as usize || path.contains('\0') {
+            let path = path.to_owned();
+            return self.fail(WasiBuildError::InvalidGuestPath { path });
+        }
+        if self.preopens.iter().any(|(other, _)| **other == *path) {
+            let path = path.to_owned();
+            return self.fail(WasiBuildError::DuplicateGuestPath { path });
+        }
+        let dir = match access {
+            Access::ReadOnly => Arc::new(ReadOnly::new(dir.into_dir())),
+            Access::ReadWrite => dir.into_dir(),
+        };
+        self.preopens.push((path.into(), dir));
+        self
+    }
+
+    /// Sets how the rights of descriptors are treated.
+    pub fn rights(mut self, mode: RightsMode) -> Self {
+        self.rights = mode;
+        self
+    }
+
+    /// Sets how many descriptors the guest may have open at a time, streams and preopened directories included. Those are
+    /// there in any case.
+    pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
+        self.max_descriptors = max_descriptors;
+        self
+    }
+
+    /// Sets whether listings of directories begin with `.` and `..`, which a few programs do not expect.
+    pub fn dots(mut self, dots: Dots) -> Self {
+        self.dots = dots;
+        self
+    }
+
     /// Makes the context.
     ///
     /// # Errors
     ///
-    /// The first argument or variable that a guest could not receive as it was given.
+    /// The first argument, variable or directory that a guest could not receive as it was given.
     pub fn build(self) -> Result<Wasi, WasiBuildError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -190,9 +310,22 @@ impl WasiBuilder {
         Ok(Wasi {
             args: self.args,
             env: self.env,
-            descriptors: Descriptors::new(self.stdin, self.stdout, self.stderr),
+            descriptors: Descriptors::new(
+                self.stdin,
+                self.stdout,
+                self.stderr,
+                self.preopens,
+                self.max_descriptors,
+                self.rights,
+            ),
+            devices: Devices::default(),
+            dots: self.dots,
             clock: GuestClock::new(self.clock),
             random: self.random,
+            timer: self.timer,
+            max_sleep: self.max_sleep,
+            raise: self.raise,
+            wait: None,
         })
     }
 
@@ -215,6 +348,13 @@ impl Default for WasiBuilder {
                 Duration::from_millis(1),
             )),
             random: Box::new(SeededRandom::new(0)),
+            timer: Box::new(ThreadTimer::new()),
+            max_sleep: Duration::MAX,
+            raise: Raise::Refuse,
+            preopens: Vec::new(),
+            rights: RightsMode::default(),
+            max_descriptors: DEFAULT_MAX_DESCRIPTORS,
+            dots: Dots::default(),
             error: None,
         }
     }
@@ -229,6 +369,7 @@ impl fmt::Debug for WasiBuilder {
             .field("stdin", &self.stdin)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
+            .field("n_preopens", &self.preopens.len())
             .field("error", &self.error)
             .finish_non_exhaustive()
     }

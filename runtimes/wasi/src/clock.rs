@@ -1,6 +1,8 @@
 //! The clocks that a guest can read.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time for one guest.
@@ -54,6 +56,32 @@ pub trait Clock: Send {
     fn monotonic_resolution_ns(&mut self) -> u64 {
         1
     }
+
+    /// The time that the guest's process has computed, and with a second name its only thread. `None`, the default, is
+    /// [`Errno::Inval`](crate::Errno::Inval) to the guest: there is no such clock.
+    fn cpu_ns(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// What it means on this clock that the guest sleeps for `duration`, which is not zero.
+    ///
+    /// A clock whose time the host makes answers [`Sleep::Over`], after moving by `duration`; the guest does not wait
+    /// then. The default is [`Sleep::Wait`]: the host waits for `duration`, and this clock is not asked whether it has
+    /// moved as far.
+    fn sleep(&mut self, duration: Duration) -> Sleep {
+        let _ = duration;
+        Sleep::Wait
+    }
+}
+
+/// How a guest gets to the end of a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Sleep {
+    /// At once: the clock is there.
+    Over,
+    /// By waiting as long as it takes on the host.
+    Wait,
 }
 
 /// The clocks of the host.
@@ -97,7 +125,7 @@ impl Clock for SystemClock {
 /// A clock that stands still.
 ///
 /// A guest that spins until some time has passed never ends on this clock; [`SteppingClock`] is as deterministic and
-/// lets it end.
+/// lets it end. A guest that sleeps goes on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedClock {
     realtime_ns: u64,
@@ -125,12 +153,17 @@ impl Clock for FixedClock {
     fn monotonic_ns(&mut self) -> u64 {
         1
     }
+
+    /// Every sleep is over at once, and the clock stands where it stood.
+    fn sleep(&mut self, _duration: Duration) -> Sleep {
+        Sleep::Over
+    }
 }
 
-/// A clock that moves by one step each time it is read, and at no other time.
+/// A clock that moves by one step each time it is read, and by as long as the guest sleeps, and at no other time.
 ///
-/// What a guest sees depends only on how often it has asked, so two runs of one program see the same times. The default
-/// of a context is `SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))`.
+/// What a guest sees depends only on how often it has asked and how long it has slept, so two runs of one program see the
+/// same times, and one that sleeps for an hour ends at once. The default of a context is `SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))`.
 ///
 /// # Examples
 ///
@@ -186,12 +219,91 @@ impl Clock for SteppingClock {
     fn monotonic_resolution_ns(&mut self) -> u64 {
         self.step_ns
     }
+
+    fn sleep(&mut self, duration: Duration) -> Sleep {
+        self.elapsed_ns = self.elapsed_ns.saturating_add(saturating_ns(duration));
+        Sleep::Over
+    }
+}
+
+/// A clock that moves when the guest sleeps, or when the host moves it, and at no other time.
+///
+/// A guest that sleeps for an hour goes on at once and finds that an hour has passed. Clones share one time, so that a host
+/// can watch and move it; guests that share it move each other's.
+///
+/// A guest that spins until some time has passed waits for its host on this clock; [`SteppingClock`] lets it end.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_wasi::{VirtualClock, Wasi};
+///
+/// let clock = VirtualClock::at(1_690_674_910, 0);
+/// let ctx = Wasi::builder().clock(clock.clone()).build()?;
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.elapsed(), Duration::from_secs(60));
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct VirtualClock {
+    start: FixedClock,
+    elapsed_ns: Arc<AtomicU64>,
+}
+
+impl VirtualClock {
+    /// A clock whose real time starts `secs` seconds and `nanos` nanoseconds after 1970-01-01T00:00:00Z, and whose monotonic
+    /// time starts at 1 ns. Both stop at the end of their range.
+    #[must_use]
+    pub fn at(secs: u64, nanos: u32) -> Self {
+        Self {
+            start: FixedClock::at(secs, nanos),
+            elapsed_ns: Arc::default(),
+        }
+    }
+
+    /// Moves the clock on.
+    ///
+    /// A guest that waits for its host's streams does not notice before it reads the clock: no sleep of a guest waits
+    /// for this clock.
+    pub fn advance(&self, duration: Duration) {
+        let add = |elapsed_ns: u64| Some(elapsed_ns.saturating_add(saturating_ns(duration)));
+        // The closure never refuses.
+        let _ = self
+            .elapsed_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// How far the clock has moved since its start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.elapsed_ns.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn realtime_ns(&mut self) -> u64 {
+        let elapsed_ns = self.elapsed_ns.load(Ordering::Relaxed);
+        self.start.realtime_ns.saturating_add(elapsed_ns)
+    }
+
+    fn monotonic_ns(&mut self) -> u64 {
+        self.elapsed_ns.load(Ordering::Relaxed).saturating_add(1)
+    }
+
+    fn sleep(&mut self, duration: Duration) -> Sleep {
+        self.advance(duration);
+        Sleep::Over
+    }
 }
 
 /// The clock of one context: the host's, with the promises that do not depend on the host.
 pub(crate) struct GuestClock {
     clock: Box<dyn Clock>,
     last_monotonic_ns: u64,
+    last_cpu_ns: u64,
 }
 
 impl GuestClock {
@@ -199,6 +311,7 @@ impl GuestClock {
         Self {
             clock,
             last_monotonic_ns: 0,
+            last_cpu_ns: 0,
         }
     }
 
@@ -210,6 +323,16 @@ impl GuestClock {
     pub(crate) fn monotonic_ns(&mut self) -> u64 {
         self.last_monotonic_ns = self.last_monotonic_ns.max(self.clock.monotonic_ns());
         self.last_monotonic_ns
+    }
+
+    /// Never less than at the call before; `None` without such a clock.
+    pub(crate) fn cpu_ns(&mut self) -> Option<u64> {
+        self.last_cpu_ns = self.last_cpu_ns.max(self.clock.cpu_ns()?);
+        Some(self.last_cpu_ns)
+    }
+
+    pub(crate) fn sleep(&mut self, duration: Duration) -> Sleep {
+        self.clock.sleep(duration)
     }
 
     /// Never 0, as the specification demands.
@@ -231,6 +354,6 @@ impl fmt::Debug for GuestClock {
     }
 }
 
-fn saturating_ns(duration: Duration) -> u64 {
+pub(crate) fn saturating_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

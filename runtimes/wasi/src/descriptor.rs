@@ -1,30 +1,13 @@
 //! The open descriptors of a guest.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
+use crate::fs::{Dir, File, FileType};
+use crate::listing::Listing;
+use crate::rights::{self, Rights, RightsMode};
 use crate::{Errno, Stdin, Stdout};
-
-/// The kind of thing that a descriptor refers to.
-///
-/// Source: WASI preview1 witx, `filetype`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum FileType {
-    Unknown = 0,
-    CharacterDevice = 2,
-}
-
-/// What a guest may do with a descriptor.
-///
-/// Source: WASI preview1 witx, `rights`.
-pub(crate) mod rights {
-    pub(crate) const FD_DATASYNC: u64 = 1 << 0;
-    pub(crate) const FD_READ: u64 = 1 << 1;
-    pub(crate) const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
-    pub(crate) const FD_SYNC: u64 = 1 << 4;
-    pub(crate) const FD_WRITE: u64 = 1 << 6;
-    pub(crate) const FD_FILESTAT_GET: u64 = 1 << 21;
-}
 
 /// How a descriptor behaves.
 ///
@@ -35,99 +18,245 @@ pub(crate) mod fdflags {
     pub(crate) const NONBLOCK: u16 = 1 << 2;
     pub(crate) const RSYNC: u16 = 1 << 3;
     pub(crate) const SYNC: u16 = 1 << 4;
+    pub(crate) const KNOWN: u16 = APPEND | DSYNC | NONBLOCK | RSYNC | SYNC;
 }
 
+/// What a descriptor refers to.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum Object {
     Input(Stdin),
     Output(Stdout),
+    File(OpenFile),
+    Dir(OpenDir),
+}
+
+/// A file, and how this descriptor stands to it.
+pub(crate) struct OpenFile {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) position: u64,
+    /// Whether it was opened for reading, and for writing, whatever became of the rights since.
+    reads: bool,
+    writes: bool,
+}
+
+/// A directory, and how this descriptor stands to it.
+pub(crate) struct OpenDir {
+    pub(crate) dir: Arc<dyn Dir>,
+    /// The path that the guest is told, of a directory that the host has opened.
+    pub(crate) preopened_as: Option<Arc<str>>,
+    pub(crate) listing: Option<Box<Listing>>,
 }
 
 /// One open descriptor.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    pub(crate) stream: Stream,
+    pub(crate) object: Object,
     /// The [`fdflags`] that the guest has set.
     pub(crate) flags: u16,
+    pub(crate) rights: Rights,
+    mode: RightsMode,
 }
 
 impl Descriptor {
-    fn new(stream: Stream) -> Self {
-        Self { stream, flags: 0 }
+    /// What works on a stream, and nothing else.
+    fn stream(object: Object, direction: u64, mode: RightsMode) -> Self {
+        Self {
+            object,
+            flags: 0,
+            rights: Rights {
+                base: direction | rights::STREAM,
+                inheriting: 0,
+            },
+            mode,
+        }
     }
 
-    /// An inherited terminal is a character device, from which a libc concludes `isatty`; anything else is unknown.
-    pub(crate) fn file_type(&self) -> FileType {
-        let is_terminal = match &self.stream {
-            Stream::Input(input) => input.is_terminal(),
-            Stream::Output(output) => output.is_terminal(),
+    pub(crate) fn file(file: Arc<dyn File>, flags: u16, rights: Rights, mode: RightsMode) -> Self {
+        let rights = rights.for_type(FileType::RegularFile);
+        Self {
+            object: Object::File(OpenFile {
+                file,
+                position: 0,
+                reads: rights.reads(),
+                writes: rights.writes(),
+            }),
+            flags,
+            rights,
+            mode,
+        }
+    }
+
+    pub(crate) fn dir(
+        dir: Arc<dyn Dir>,
+        preopened_as: Option<Arc<str>>,
+        rights: Rights,
+        mode: RightsMode,
+    ) -> Self {
+        Self {
+            object: Object::Dir(OpenDir {
+                dir,
+                preopened_as,
+                listing: None,
+            }),
+            flags: 0,
+            rights: rights.for_type(FileType::Directory),
+            mode,
+        }
+    }
+
+    /// The type of what is open. An inherited terminal is a character device, from which a libc concludes `isatty`; any
+    /// other stream is unknown.
+    pub(crate) fn file_type(&self) -> Result<FileType, Errno> {
+        let is_terminal = match &self.object {
+            Object::Input(input) => input.is_terminal(),
+            Object::Output(output) => output.is_terminal(),
+            Object::File(open) => return Ok(open.file.metadata()?.file_type),
+            Object::Dir(_) => return Ok(FileType::Directory),
         };
-        if is_terminal {
+        Ok(if is_terminal {
             FileType::CharacterDevice
         } else {
             FileType::Unknown
+        })
+    }
+
+    /// Whether it is a file or directory, and not a standard stream.
+    pub(crate) fn is_in_filesystem(&self) -> bool {
+        matches!(self.object, Object::File(_) | Object::Dir(_))
+    }
+
+    /// Refuses what the descriptor has no right to.
+    pub(crate) fn require(&self, rights: u64) -> Result<(), Errno> {
+        if self.rights.include(rights) {
+            Ok(())
+        } else {
+            Err(Errno::Notcapable)
         }
     }
 
-    /// What works on this descriptor, and nothing else.
-    pub(crate) fn rights(&self) -> u64 {
-        let of_direction = match self.stream {
-            Stream::Input(_) => rights::FD_READ,
-            Stream::Output(_) => rights::FD_WRITE,
-        };
-        of_direction
-            | rights::FD_DATASYNC
-            | rights::FD_SYNC
-            | rights::FD_FDSTAT_SET_FLAGS
-            | rights::FD_FILESTAT_GET
-    }
-
-    /// The input, of a descriptor that is open for reading.
+    /// The input, of a standard stream that is open for reading.
     pub(crate) fn input(&mut self) -> Result<&mut Stdin, Errno> {
-        match &mut self.stream {
-            Stream::Input(input) => Ok(input),
-            Stream::Output(_) => Err(Errno::Badf),
+        let allowed = self.require(rights::FD_READ);
+        match &mut self.object {
+            Object::Input(input) => allowed.map(|()| input),
+            _ => Err(Errno::Badf),
         }
     }
 
-    /// The output, of a descriptor that is open for writing.
+    /// The output, of a standard stream that is open for writing.
     pub(crate) fn output(&mut self) -> Result<&mut Stdout, Errno> {
-        match &mut self.stream {
-            Stream::Input(_) => Err(Errno::Badf),
-            Stream::Output(output) => Ok(output),
+        let allowed = self.require(rights::FD_WRITE);
+        match &mut self.object {
+            Object::Output(output) => allowed.map(|()| output),
+            _ => Err(Errno::Badf),
         }
     }
 
-    /// Hands buffered output on; input has none.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Input(_) => Ok(()),
-            Stream::Output(output) => output.flush(),
+    /// The directory, if all of `rights` are there.
+    pub(crate) fn directory(&self, rights: u64) -> Result<&Arc<dyn Dir>, Errno> {
+        match &self.object {
+            Object::Dir(open) => self.require(rights).map(|()| &open.dir),
+            _ => Err(Errno::Notdir),
         }
     }
+
+    /// The file, if all of `rights` are there; `otherwise` is what a directory and a stream answer.
+    pub(crate) fn regular(
+        &mut self,
+        rights: u64,
+        otherwise: Otherwise,
+    ) -> Result<&mut OpenFile, Errno> {
+        let allowed = self.require(rights);
+        match &mut self.object {
+            Object::File(open) => {
+                let unopened = rights & rights::FD_READ != 0 && !open.reads
+                    || rights & rights::WRITING != 0 && !open.writes;
+                // Where rights decide, a file that was not opened for writing lacks the right; elsewhere POSIX decides.
+                if unopened && self.mode != RightsMode::Strict {
+                    return Err(Errno::Badf);
+                }
+                allowed.map(|()| open)
+            }
+            Object::Dir(_) => Err(otherwise.directory),
+            Object::Input(_) | Object::Output(_) => Err(otherwise.stream),
+        }
+    }
+
+    /// Hands buffered output on; nothing else has any.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.object {
+            Object::Output(output) => output.flush(),
+            Object::Input(_) | Object::File(_) | Object::Dir(_) => Ok(()),
+        }
+    }
+}
+
+/// What a function of files answers for other things.
+#[derive(Clone, Copy)]
+pub(crate) struct Otherwise {
+    pub(crate) directory: Errno,
+    pub(crate) stream: Errno,
 }
 
 /// The table from descriptor numbers to what is open.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
-    slots: [Option<Descriptor>; 3],
+    slots: Vec<Option<Descriptor>>,
+    /// No number below is free.
+    lowest_free: usize,
+    limit: usize,
+    mode: RightsMode,
 }
 
 impl Descriptors {
-    pub(crate) fn new(stdin: Stdin, stdout: Stdout, stderr: Stdout) -> Self {
-        let streams = [
-            Stream::Input(stdin),
-            Stream::Output(stdout),
-            Stream::Output(stderr),
-        ];
-        Self {
-            slots: streams.map(|stream| Some(Descriptor::new(stream))),
+    /// The standard streams, and then the preopened directories in their order. They are there whatever the limit.
+    pub(crate) fn new(
+        stdin: Stdin,
+        stdout: Stdout,
+        stderr: Stdout,
+        preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
+        limit: u32,
+        mode: RightsMode,
+    ) -> Self {
+        let mut slots = Vec::with_capacity(3 + preopens.len());
+        slots.push(Descriptor::stream(
+            Object::Input(stdin),
+            rights::FD_READ,
+            mode,
+        ));
+        for output in [stdout, stderr] {
+            let output = Object::Output(output);
+            slots.push(Descriptor::stream(output, rights::FD_WRITE, mode));
         }
+        for (guest_path, dir) in preopens {
+            slots.push(Descriptor::dir(
+                dir,
+                Some(guest_path),
+                Rights::preopened(mode),
+                mode,
+            ));
+        }
+        Self {
+            lowest_free: slots.len(),
+            slots: slots.into_iter().map(Some).collect(),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            mode,
+        }
+    }
+
+    pub(crate) fn mode(&self) -> RightsMode {
+        self.mode
     }
 
     /// What `fd` refers to.
     pub(crate) fn open(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
         self.slot(fd)?.as_mut().ok_or(Errno::Badf)
+    }
+
+    /// As [`open`](Self::open), for those that need two at once.
+    pub(crate) fn look(&self, fd: i32) -> Result<&Descriptor, Errno> {
+        let slot = self.slots.get(index(fd)?).ok_or(Errno::Badf)?;
+        slot.as_ref().ok_or(Errno::Badf)
     }
 
     /// Answers what `errno` says about every descriptor that is open.
@@ -136,9 +265,31 @@ impl Descriptors {
         Err(errno)
     }
 
+    /// Refuses when there is no number for one more.
+    pub(crate) fn require_room(&mut self) -> Result<(), Errno> {
+        if self.next_free() < self.limit {
+            Ok(())
+        } else {
+            Err(Errno::Mfile)
+        }
+    }
+
+    /// Gives `descriptor` the lowest number that is free, as POSIX does.
+    pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
+        self.require_room()?;
+        let free = self.next_free();
+        match self.slots.get_mut(free) {
+            Some(slot) => *slot = Some(descriptor),
+            None => self.slots.push(Some(descriptor)),
+        }
+        u32::try_from(free).map_err(|_| Errno::Mfile)
+    }
+
     /// Takes `fd` out of the table.
     pub(crate) fn close(&mut self, fd: i32) -> Result<Descriptor, Errno> {
-        self.slot(fd)?.take().ok_or(Errno::Badf)
+        let closed = self.slot(fd)?.take().ok_or(Errno::Badf)?;
+        self.lowest_free = self.lowest_free.min(index(fd)?);
+        Ok(closed)
     }
 
     /// Moves `fd` to `to` and answers what was there. Nothing happens when they are the same.
@@ -156,7 +307,33 @@ impl Descriptors {
     }
 
     fn slot(&mut self, fd: i32) -> Result<&mut Option<Descriptor>, Errno> {
-        let index = usize::try_from(fd as u32).map_err(|_| Errno::Badf)?;
-        self.slots.get_mut(index).ok_or(Errno::Badf)
+        self.slots.get_mut(index(fd)?).ok_or(Errno::Badf)
+    }
+
+    fn next_free(&mut self) -> usize {
+        while matches!(self.slots.get(self.lowest_free), Some(Some(_))) {
+            self.lowest_free += 1;
+        }
+        self.lowest_free
+    }
+}
+
+fn index(fd: i32) -> Result<usize, Errno> {
+    usize::try_from(fd as u32).map_err(|_| Errno::Badf)
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OpenDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenDir")
+            .field("preopened_as", &self.preopened_as)
+            .finish_non_exhaustive()
     }
 }

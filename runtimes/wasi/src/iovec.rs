@@ -37,12 +37,7 @@ impl Iovecs {
             return Err(Errno::Inval);
         }
         let table = memory::slice(memory, ptr as u32, n_entries * ENTRY_BYTES)?;
-        let mut iovecs = Self {
-            inline: Default::default(),
-            spilled: Vec::new(),
-            n_iovecs: 0,
-            total_bytes: 0,
-        };
+        let mut iovecs = Self::empty();
         for entry in table.chunks_exact(ENTRY_BYTES as usize) {
             let (ptr, len) = entry.split_at(4);
             let (ptr, len) = (decode(ptr), decode(len));
@@ -66,6 +61,25 @@ impl Iovecs {
     /// The bytes of all buffers, at most [`MAX_TRANSFER_BYTES`].
     pub(crate) fn total_bytes(&self) -> u32 {
         self.total_bytes
+    }
+
+    /// The buffers up to the first `n_bytes`.
+    pub(crate) fn first(&self, n_bytes: u32) -> Self {
+        let mut first = Self::empty();
+        for iovec in self.as_slice() {
+            let len = iovec.len.min(n_bytes - first.total_bytes);
+            first.push(Iovec { len, ..*iovec });
+        }
+        first
+    }
+
+    fn empty() -> Self {
+        Self {
+            inline: Default::default(),
+            spilled: Vec::new(),
+            n_iovecs: 0,
+            total_bytes: 0,
+        }
     }
 
     fn push(&mut self, iovec: Iovec) {

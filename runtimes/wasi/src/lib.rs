@@ -35,47 +35,89 @@
 //!
 //! // A wild pointer is the guest's error and nobody else's.
 //! let wild = preview1::fd_write(&mut ctx, &mut memory, fd, -1, iovs_len, nwritten_out);
-//! assert_eq!(wild, Err(Errno::Fault));
+//! assert_eq!(wild, Err(Errno::Fault.into()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # What a guest costs
 //!
 //! A call runs on the host, where the engine's fuel does not count. So each has bounds of its own: [`MAX_IOVECS`],
-//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
-//! more than 1 MiB. A [`Stdin`] or [`Stdout`] over a reader or writer of the host waits as long as that does.
+//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
+//! more than 1 MiB. What a guest moves through a stream can be given a [budget](Stdout::budget), and its sleeps a
+//! [limit](WasiBuilder::max_sleep). A [`Stdout`] over a writer of the host takes as long as that does.
+//!
+//! # Waiting
+//!
+//! A function that has to wait answers [`Interrupt::Wait`], and what it waits for stays in the context: a stream, a time, or
+//! both. An asynchronous host awaits [`Wasi::poll_ready`], a synchronous one calls [`Wasi::block`]; either then makes the
+//! same call again. In between nothing is held of the guest's memory, which may grow or move, and a guest that is dropped
+//! takes along what it waited for.
+//!
+//! A [`pipe`] and bytes need no thread, and neither does an asynchronous reader (feature `futures-io`). A
+//! [blocking reader](Stdin::reader) of an awaited guest has one; all sleeps of a process share one, unless there is a
+//! [`Timer`] of the host's runtime. On every clock of this crate but
+//! [`SystemClock`] no sleep is waited for.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "futures-io")]
+mod async_io;
+mod blocking_reader;
+mod budget;
 mod builder;
 mod clock;
 mod descriptor;
+mod devices;
 mod errno;
 mod exit;
+pub mod fs;
+mod input;
+mod interrupt;
 mod iovec;
 mod limits;
+mod listing;
 mod memory;
+mod output;
+mod park;
+mod pipe;
 pub mod preview1;
+mod raise;
 mod random;
+mod resolver;
+mod rights;
 mod shared_buffer;
 mod stdin;
 mod stdout;
+mod stream_kind;
 mod string_table;
 mod table;
+mod timer;
+mod wait;
 mod wasi;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use budget::OverBudget;
 pub use builder::{WasiBuildError, WasiBuilder};
-pub use clock::{Clock, FixedClock, SteppingClock, SystemClock};
+pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock};
 pub use errno::Errno;
 pub use exit::Exit;
-pub use limits::{MAX_IOVECS, MAX_RANDOM_BYTES, MAX_TRANSFER_BYTES};
+pub use interrupt::{Interrupt, Signal};
+pub use limits::{
+    DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
+    MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
+};
+pub use listing::Dots;
+pub use pipe::{PipeReader, PipeWriter, TryRecvError, pipe};
+pub use raise::Raise;
 pub use random::{Random, SeededRandom, SystemRandom};
+pub use rights::RightsMode;
 pub use shared_buffer::SharedBuffer;
 pub use stdin::Stdin;
 pub use stdout::Stdout;
+pub use stream_kind::StreamKind;
 pub use table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
+pub use timer::{ThreadTimer, Timer};
 pub use wasi::Wasi;

@@ -19,3 +19,43 @@ pub const MAX_TRANSFER_BYTES: u32 = 512 << 10;
 /// Without it, one call generates 4 GiB, which holds the host's thread for seconds, outside of the engine's fuel. The
 /// function cannot answer with a part, so the limit is far above what programs ask for.
 pub const MAX_RANDOM_BYTES: u32 = 16 << 20;
+
+/// The most subscriptions that one `poll_oneoff` may pass; more are [`Errno::Inval`](crate::Errno::Inval).
+///
+/// Without it, one call makes the host look at 89 million subscriptions, and allocate as many events. The number is that
+/// of descriptors that a process usually may have open.
+pub const MAX_SUBSCRIPTIONS: u32 = 1024;
+/// How many descriptors a guest may have open unless the host says otherwise, preopens and streams included; one more is
+/// [`Errno::Mfile`](crate::Errno::Mfile).
+///
+/// Without it, a guest that opens one directory in a loop takes all descriptors of the host's process.
+pub const DEFAULT_MAX_DESCRIPTORS: u32 = 1024;
+
+/// The longest path that a guest may pass or a symbolic link may hold, in bytes; a longer one is
+/// [`Errno::Nametoolong`](crate::Errno::Nametoolong). The number is that of Linux (`PATH_MAX`).
+///
+/// Without it, one call walks through as many directories as the guest's memory has room to name.
+pub const MAX_PATH_BYTES: u32 = 4096;
+
+/// The longest name of a file, in bytes; a longer one is [`Errno::Nametoolong`](crate::Errno::Nametoolong). The number is
+/// that of Linux (`NAME_MAX`).
+///
+/// Without it, names in memory could cost more than the entries that are counted.
+pub const MAX_NAME_BYTES: u32 = 255;
+
+/// How many directories deep one path may lead below its descriptor; a deeper one is
+/// [`Errno::Nametoolong`](crate::Errno::Nametoolong). Directories may be nested deeper and reached in several steps.
+///
+/// Without it, one path of `a/a/a/..` holds 2,048 directories of the host open at once.
+pub const MAX_PATH_DEPTH: u32 = 256;
+
+/// How many symbolic links are followed for one path; one more is [`Errno::Loop`](crate::Errno::Loop). The number is that
+/// of Linux.
+///
+/// Without it, a link to itself is followed for ever.
+pub const MAX_SYMLINKS: u32 = 40;
+
+/// How many bytes of a listing one descriptor remembers, so that a guest can go back in it.
+///
+/// Without it, a guest that lists one large directory through many descriptors makes its host keep as many copies.
+pub(crate) const MAX_LISTING_BYTES: usize = 256 << 10;

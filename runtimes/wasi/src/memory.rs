@@ -17,6 +17,20 @@ pub(crate) fn slice_mut(memory: &mut [u8], ptr: u32, len: u32) -> Result<&mut [u
     memory.get_mut(range(ptr, len)?).ok_or(Errno::Fault)
 }
 
+/// The number at `at` of a record that holds it.
+pub(crate) fn u32_of(record: &[u8], at: usize) -> u32 {
+    let mut le = [0; 4];
+    le.copy_from_slice(&record[at..at + 4]);
+    u32::from_le_bytes(le)
+}
+
+/// As [`u32_of`], of 8 bytes.
+pub(crate) fn u64_of(record: &[u8], at: usize) -> u64 {
+    let mut le = [0; 8];
+    le.copy_from_slice(&record[at..at + 8]);
+    u64::from_le_bytes(le)
+}
+
 /// Writes one `u32` at `ptr`.
 pub(crate) fn write_u32(memory: &mut [u8], ptr: u32, value: u32) -> Result<(), Errno> {
     slice_mut(memory, ptr, 4)?.copy_from_slice(&value.to_le_bytes());

@@ -2,13 +2,20 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::task::{Context, Poll};
 
-use crate::iovec::Iovecs;
-use crate::{Errno, SharedBuffer, memory};
+use crate::budget::Budget;
+use crate::input::Readiness;
+use crate::iovec::{Iovec, Iovecs};
+use crate::output::{Output, Patience};
+use crate::{
+    Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
+};
 
 /// One output stream of a guest: its standard output or its standard error.
 ///
-/// A [`SharedBuffer`] converts: `.stdout(buffer.clone())`. The default discards what the guest writes.
+/// A [`SharedBuffer`] and a [`PipeWriter`] convert: `.stdout(buffer.clone())`. The default discards what the guest
+/// writes.
 ///
 /// # Examples
 ///
@@ -25,26 +32,25 @@ use crate::{Errno, SharedBuffer, memory};
 /// ```
 pub struct Stdout {
     sink: Sink,
+    kind: StreamKind,
+    budget: Option<Budget>,
 }
 
 enum Sink {
     Discard,
     Buffer(SharedBuffer),
     Writer(Box<dyn Write + Send>),
-    /// A stream of the host's process.
-    Inherited {
-        stream: Box<dyn Write + Send>,
-        is_terminal: bool,
-    },
+    /// A stream of the host's process, which is flushed at each write.
+    Inherited(Box<dyn Write + Send>),
+    /// One that may have to be waited for.
+    Stream(Box<dyn Output>),
 }
 
 impl Stdout {
     /// Accepts everything and keeps nothing.
     #[must_use]
     pub fn discard() -> Self {
-        Self {
-            sink: Sink::Discard,
-        }
+        Self::to(Sink::Discard)
     }
 
     /// Hands what the guest writes to `writer`.
@@ -55,9 +61,7 @@ impl Stdout {
     /// for `fd_sync` or exits, and by [`Wasi::flush`](crate::Wasi::flush), but not at each write.
     #[must_use]
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
-        Self {
-            sink: Sink::Writer(Box::new(writer)),
-        }
+        Self::to(Sink::Writer(Box::new(writer)))
     }
 
     /// Calls `consume` with what the guest writes, which it must take all of.
@@ -73,109 +77,188 @@ impl Stdout {
     #[must_use]
     pub fn inherit() -> Self {
         let stream = io::stdout();
-        let is_terminal = stream.is_terminal();
-        Self {
-            sink: Sink::Inherited {
-                stream: Box::new(stream),
-                is_terminal,
-            },
-        }
+        let kind = StreamKind::of(stream.is_terminal());
+        Self::to(Sink::Inherited(Box::new(stream))).seen_as(kind)
     }
 
     /// The standard error of the host's process. A terminal is a character device to the guest.
     #[must_use]
     pub fn inherit_stderr() -> Self {
         let stream = io::stderr();
-        let is_terminal = stream.is_terminal();
+        let kind = StreamKind::of(stream.is_terminal());
+        Self::to(Sink::Inherited(Box::new(stream))).seen_as(kind)
+    }
+
+    /// Sets what the guest takes the stream for; [`StreamKind::Pipe`] unless it is an inherited terminal.
+    #[must_use]
+    pub fn seen_as(mut self, kind: StreamKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Lets the guest write `bytes` in all. A write that reaches the limit is done in part, and what is beyond does what
+    /// `over` says. The default is no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::{OverBudget, SharedBuffer, Stdout, Wasi};
+    ///
+    /// let log = SharedBuffer::new();
+    /// let stdout = Stdout::from(log.clone()).budget(1 << 20, OverBudget::Truncate);
+    /// let ctx = Wasi::builder().stdout(stdout).build()?;
+    /// # drop(ctx);
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
+    #[must_use]
+    pub fn budget(mut self, bytes: u64, over: OverBudget) -> Self {
+        self.budget = Some(Budget::new(bytes, over));
+        self
+    }
+
+    pub(crate) fn stream(output: impl Output + 'static) -> Self {
+        Self::to(Sink::Stream(Box::new(output)))
+    }
+
+    fn to(sink: Sink) -> Self {
         Self {
-            sink: Sink::Inherited {
-                stream: Box::new(stream),
-                is_terminal,
-            },
+            sink,
+            kind: StreamKind::Pipe,
+            budget: None,
         }
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(
-            self.sink,
-            Sink::Inherited {
-                is_terminal: true,
-                ..
-            }
-        )
+        self.kind == StreamKind::Terminal
     }
 
     /// Writes `iovecs` in order until one is not taken whole. Answers the number of bytes.
-    pub(crate) fn write(&mut self, memory: &[u8], iovecs: &Iovecs) -> Result<u32, Errno> {
+    pub(crate) fn write(
+        &mut self,
+        memory: &[u8],
+        iovecs: &Iovecs,
+        patience: Patience,
+    ) -> Result<u32, Interrupt> {
+        let Some(budget) = &mut self.budget else {
+            return self.sink.write(memory, iovecs.as_slice(), patience);
+        };
+        let n_bytes = iovecs.total_bytes();
+        let within = budget.within(n_bytes);
+        if within == 0 && n_bytes > 0 {
+            return budget.refuse(n_bytes);
+        }
+        let iovecs = iovecs.first(within);
+        let written = self.sink.write(memory, iovecs.as_slice(), patience)?;
+        budget.spend(written);
+        if budget.is_used_up() && budget.truncates() {
+            return Ok(n_bytes);
+        }
+        Ok(written)
+    }
+
+    /// Ready when a write would take at least one byte.
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
+        match &mut self.sink {
+            Sink::Stream(stream) => stream.poll_writable(cx),
+            _ => Poll::Ready(Readiness::bytes(MAX_TRANSFER_BYTES.into())),
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Discard | Sink::Buffer(_) | Sink::Stream(_) => Ok(()),
+            Sink::Writer(stream) | Sink::Inherited(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Sink {
+    fn write(
+        &mut self,
+        memory: &[u8],
+        iovecs: &[Iovec],
+        mut patience: Patience,
+    ) -> Result<u32, Interrupt> {
         let mut n_bytes = 0;
-        for iovec in iovecs.as_slice() {
+        for iovec in iovecs {
             let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
-            match self.write_once(bytes) {
+            match self.write_once(bytes, patience) {
                 Ok(accepted) => {
                     n_bytes += accepted;
                     if accepted < iovec.len {
                         break;
                     }
+                    // The guest hears what was written instead of waiting for the rest.
+                    patience = Patience::None;
                 }
                 Err(_) if n_bytes > 0 => break,
-                Err(errno) => return Err(errno),
+                Err(interrupt) => return Err(interrupt),
             }
         }
-        if let Sink::Inherited { stream, .. } = &mut self.sink {
+        if let Self::Inherited(stream) = self {
             // The host's stream keeps back what does not end a line, such as a prompt; a guest's write is a system call to
             // the guest, done when it returns.
-            stream.flush()?;
+            stream.flush().map_err(Errno::from)?;
         }
         Ok(n_bytes)
     }
 
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
-            Sink::Discard | Sink::Buffer(_) => Ok(()),
-            Sink::Writer(stream) | Sink::Inherited { stream, .. } => stream.flush(),
-        }
-    }
-
-    fn write_once(&mut self, bytes: &[u8]) -> Result<u32, Errno> {
-        let stream: &mut dyn Write = match &mut self.sink {
-            Sink::Discard => return u32::try_from(bytes.len()).map_err(|_| Errno::Overflow),
-            Sink::Buffer(buffer) => buffer,
-            Sink::Writer(stream) | Sink::Inherited { stream, .. } => stream,
+    fn write_once(&mut self, bytes: &[u8], patience: Patience) -> Result<u32, Interrupt> {
+        let stream: &mut dyn Write = match self {
+            Self::Discard => return Ok(length(bytes.len())?),
+            Self::Stream(stream) => {
+                return match stream.write(bytes, patience) {
+                    Poll::Ready(Ok(accepted)) => Ok(length(accepted.min(bytes.len()))?),
+                    Poll::Ready(Err(error)) => Err(Errno::from(error).into()),
+                    Poll::Pending => Err(Interrupt::Wait),
+                };
+            }
+            Self::Buffer(buffer) => buffer,
+            Self::Writer(stream) | Self::Inherited(stream) => stream,
         };
         loop {
             match stream.write(bytes) {
                 // "No longer able to accept bytes", by the contract of `Write`. A guest that is told 0 tries forever.
-                Ok(0) => return Err(Errno::Nospc),
+                Ok(0) => return Err(Errno::Nospc.into()),
                 // A writer that claims more than it was given is wrong and must not be believed.
-                Ok(accepted) => {
-                    return u32::try_from(accepted.min(bytes.len())).map_err(|_| Errno::Overflow);
-                }
+                Ok(accepted) => return Ok(length(accepted.min(bytes.len()))?),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Errno::from(error).into()),
             }
         }
     }
 }
 
+fn length(n_bytes: usize) -> Result<u32, Errno> {
+    u32::try_from(n_bytes).map_err(|_| Errno::Overflow)
+}
+
 impl From<SharedBuffer> for Stdout {
     fn from(buffer: SharedBuffer) -> Self {
-        Self {
-            sink: Sink::Buffer(buffer),
-        }
+        Self::to(Sink::Buffer(buffer))
+    }
+}
+
+impl From<PipeWriter> for Stdout {
+    fn from(writer: PipeWriter) -> Self {
+        Self::stream(writer)
     }
 }
 
 impl fmt::Debug for Stdout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.sink {
-            Sink::Discard => f.write_str("Stdout::Discard"),
-            Sink::Buffer(buffer) => f.debug_tuple("Stdout::Buffer").field(buffer).finish(),
-            Sink::Writer(_) => f.debug_struct("Stdout::Writer").finish_non_exhaustive(),
-            Sink::Inherited { is_terminal, .. } => f
-                .debug_struct("Stdout::Inherited")
-                .field("is_terminal", is_terminal)
-                .finish_non_exhaustive(),
-        }
+        let sink: &dyn fmt::Debug = match &self.sink {
+            Sink::Discard => &"discard",
+            Sink::Buffer(buffer) => buffer,
+            Sink::Writer(_) => &"writer",
+            Sink::Inherited(_) => &"inherited",
+            Sink::Stream(_) => &"stream",
+        };
+        f.debug_struct("Stdout")
+            .field("sink", sink)
+            .field("kind", &self.kind)
+            .field("budget", &self.budget)
+            .finish()
     }
 }
 

@@ -8,38 +8,52 @@ pub const MODULE: &str = "wasi_snapshot_preview1";
 /// Calls the macro `$callback` once, with one line for each of the 46 functions of WASI preview1.
 ///
 /// A line reads `fn name(param: i32, other: i64) -> errno;`, where the types are those of the WebAssembly signature and
-/// the result is one of two words:
+/// the result is one of three words:
 ///
 /// - `errno`: the function returns one `i32`. [`preview1::name`](crate::preview1) answers `Result<(), Errno>`, which
 ///   [`Errno::encode`](crate::Errno::encode) turns into that `i32`.
+/// - `wait`: the function returns one `i32`, but may have to wait for its answer, or end the guest instead of answering.
+///   [`preview1::name`](crate::preview1) answers `Result<(), Interrupt>`, and [`Interrupt`](crate::Interrupt) says what the
+///   backend does: [`Wasi::poll_ready`](crate::Wasi::poll_ready) or [`Wasi::block`](crate::Wasi::block), and again.
 /// - `never`: the function returns nothing to the guest. [`preview1::name`](crate::preview1) answers an
 ///   [`Exit`](crate::Exit), which the backend hands to its engine as the error that ends the call.
 ///
-/// Each function is called as `preview1::name(ctx, memory, param, other)`. A backend is therefore one macro with two
+/// Each function is called as `preview1::name(ctx, memory, param, other)`. A backend is therefore one macro with three
 /// arms; calls are direct, with no lookup and no boxed arguments.
 ///
 /// # Examples
 ///
-/// A backend for an engine whose host functions take a slice of 64-bit values:
+/// A backend for an engine whose host functions take a slice of 64-bit values, and which lets its guests block:
 ///
 /// ```
 /// use std::collections::HashMap;
 ///
-/// use rangewatch_wasi::{Errno, Exit, Wasi, preview1};
+/// use rangewatch_wasi::{Errno, Exit, Interrupt, Wasi, preview1};
 ///
 /// type HostFunction = fn(&mut Wasi, &mut [u8], &[i64]) -> Result<Option<i32>, Exit>;
 ///
 /// fn add_to_linker(linker: &mut HashMap<&str, HostFunction>) {
 ///     macro_rules! define {
 ///         ($(fn $name:ident($($param:ident: $ty:ident),*) -> $result:ident;)*) => {
-///             $(linker.insert(stringify!($name), |_ctx, _memory, values| {
+///             $(linker.insert(stringify!($name), |ctx, _memory, values| {
 ///                 let mut _values = values.iter();
 ///                 $(let $param = *_values.next().expect("the engine checked the arity") as $ty;)*
-///                 define!(@$result preview1::$name(_ctx, _memory, $($param),*))
+///                 define!(@$result ctx preview1::$name(ctx, _memory, $($param),*))
 ///             });)*
 ///         };
-///         (@errno $call:expr) => { Ok(Some(Errno::encode($call))) };
-///         (@never $call:expr) => { Err($call) };
+///         (@errno $ctx:ident $call:expr) => { Ok(Some(Errno::encode($call))) };
+///         (@wait $ctx:ident $call:expr) => {
+///             loop {
+///                 match $call {
+///                     Err(Interrupt::Wait) => $ctx.block(),
+///                     Err(Interrupt::Errno(errno)) => break Ok(Some(errno.code())),
+///                     Err(Interrupt::Exit(exit)) => break Err(exit),
+///                     Err(Interrupt::Raise(signal)) => break Err(Exit::new(128 + u32::from(signal.number()))),
+///                     Ok(()) => break Ok(Some(0)),
+///                 }
+///             }
+///         };
+///         (@never $ctx:ident $call:expr) => { Err($call) };
 ///     }
 ///     rangewatch_wasi::for_each_function!(define);
 /// }
@@ -77,13 +91,13 @@ macro_rules! for_each_function {
             fn fd_prestat_get(fd: i32, prestat_out: i32) -> errno;
             fn fd_prestat_dir_name(fd: i32, path: i32, path_len: i32) -> errno;
             fn fd_pwrite(fd: i32, iovs: i32, iovs_len: i32, offset: i64, nwritten_out: i32) -> errno;
-            fn fd_read(fd: i32, iovs: i32, iovs_len: i32, nread_out: i32) -> errno;
+            fn fd_read(fd: i32, iovs: i32, iovs_len: i32, nread_out: i32) -> wait;
             fn fd_readdir(fd: i32, buf: i32, buf_len: i32, cookie: i64, bufused_out: i32) -> errno;
             fn fd_renumber(fd: i32, to: i32) -> errno;
             fn fd_seek(fd: i32, offset: i64, whence: i32, newoffset_out: i32) -> errno;
             fn fd_sync(fd: i32) -> errno;
             fn fd_tell(fd: i32, offset_out: i32) -> errno;
-            fn fd_write(fd: i32, iovs: i32, iovs_len: i32, nwritten_out: i32) -> errno;
+            fn fd_write(fd: i32, iovs: i32, iovs_len: i32, nwritten_out: i32) -> wait;
             fn path_create_directory(fd: i32, path: i32, path_len: i32) -> errno;
             fn path_filestat_get(fd: i32, flags: i32, path: i32, path_len: i32, stat_out: i32) -> errno;
             fn path_filestat_set_times(fd: i32, flags: i32, path: i32, path_len: i32, atim: i64, mtim: i64, fst_flags: i32) -> errno;
@@ -94,14 +108,14 @@ macro_rules! for_each_function {
             fn path_rename(fd: i32, old_path: i32, old_path_len: i32, new_fd: i32, new_path: i32, new_path_len: i32) -> errno;
             fn path_symlink(old_path: i32, old_path_len: i32, fd: i32, new_path: i32, new_path_len: i32) -> errno;
             fn path_unlink_file(fd: i32, path: i32, path_len: i32) -> errno;
-            fn poll_oneoff(subscriptions: i32, events: i32, nsubscriptions: i32, nevents_out: i32) -> errno;
+            fn poll_oneoff(subscriptions: i32, events: i32, nsubscriptions: i32, nevents_out: i32) -> wait;
             fn proc_exit(code: i32) -> never;
-            fn proc_raise(signal: i32) -> errno;
-            fn sched_yield() -> errno;
+            fn proc_raise(signal: i32) -> wait;
+            fn sched_yield() -> wait;
             fn random_get(buf: i32, buf_len: i32) -> errno;
-            fn sock_accept(fd: i32, flags: i32, fd_out: i32) -> errno;
-            fn sock_recv(fd: i32, ri_data: i32, ri_data_len: i32, ri_flags: i32, ro_datalen_out: i32, ro_flags_out: i32) -> errno;
-            fn sock_send(fd: i32, si_data: i32, si_data_len: i32, si_flags: i32, so_datalen_out: i32) -> errno;
+            fn sock_accept(fd: i32, flags: i32, fd_out: i32) -> wait;
+            fn sock_recv(fd: i32, ri_data: i32, ri_data_len: i32, ri_flags: i32, ro_datalen_out: i32, ro_flags_out: i32) -> wait;
+            fn sock_send(fd: i32, si_data: i32, si_data_len: i32, si_flags: i32, so_datalen_out: i32) -> wait;
             fn sock_shutdown(fd: i32, how: i32) -> errno;
         }
     };
@@ -168,6 +182,7 @@ pub const FUNCTIONS: &[FunctionSignature] = {
         (@i32) => { ValueType::I32 };
         (@i64) => { ValueType::I64 };
         (@errno) => { true };
+        (@wait) => { true };
         (@never) => { false };
     }
     for_each_function!(signatures)

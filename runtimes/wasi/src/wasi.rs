@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::clock::GuestClock;
 use crate::descriptor::Descriptors;
+use crate::devices::Devices;
 use crate::string_table::StringTable;
-use crate::{Random, WasiBuilder};
+use crate::wait::Wait;
+use crate::{Dots, Raise, Random, Timer, WasiBuilder};
 
 /// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
 ///
@@ -18,6 +21,13 @@ pub struct Wasi {
     pub(crate) descriptors: Descriptors,
     pub(crate) clock: GuestClock,
     pub(crate) random: Box<dyn Random>,
+    pub(crate) timer: Box<dyn Timer>,
+    pub(crate) max_sleep: Duration,
+    pub(crate) raise: Raise,
+    /// What the call waits for that has to be made again.
+    pub(crate) wait: Option<Box<Wait>>,
+    pub(crate) devices: Devices,
+    pub(crate) dots: Dots,
 }
 
 impl Wasi {

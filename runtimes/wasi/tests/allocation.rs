@@ -80,7 +80,11 @@ fn one_read_allocates_at_most_a_mebibyte() {
         let mut memory = greedy_memory();
         let bytes = allocated_bytes(|| {
             let result = memory.len() as i32 - 4;
-            preview1::fd_read(&mut ctx, &mut memory, 0, 0, MAX_IOVECS as i32, result).unwrap();
+            let n_iovecs = MAX_IOVECS as i32;
+            if preview1::fd_read(&mut ctx, &mut memory, 0, 0, n_iovecs, result).is_err() {
+                ctx.block();
+                preview1::fd_read(&mut ctx, &mut memory, 0, 0, n_iovecs, result).unwrap();
+            }
         });
         assert!(bytes <= MOST_BYTES, "{bytes} bytes");
     }

@@ -1,17 +1,15 @@
 //! An instance, and how its calls are suspended and resumed.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
     Failure, GuestState, HostCx, HostFunction, Instance, Limits, TrapKind, Val,
 };
-use wasmi::errors::HostError;
 use wasmi::{Caller, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
 use crate::linker::memory_and_data;
+use crate::suspend::Suspend;
 
 /// The data of a store of ours.
 pub(crate) struct State {
@@ -20,6 +18,7 @@ pub(crate) struct State {
     /// grows; a slice would not.
     memory: Option<Memory>,
     bounds: StoreLimits,
+    started: bool,
 }
 
 impl State {
@@ -28,6 +27,7 @@ impl State {
             guest,
             memory: None,
             bounds,
+            started: false,
         }
     }
 
@@ -39,8 +39,14 @@ impl State {
         self.memory
     }
 
-    pub(crate) fn set_memory(&mut self, memory: Option<Memory>) {
+    /// Whether the start section has run, so that calls can be suspended.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started
+    }
+
+    pub(crate) fn start(&mut self, memory: Option<Memory>) {
         self.memory = memory;
+        self.started = true;
     }
 
     pub(crate) fn bounds(&mut self) -> &mut dyn ResourceLimiter {
@@ -77,22 +83,6 @@ impl HostCx for Cx<&mut Store<State>> {
     }
 }
 
-/// The trap by which an asynchronous host function leaves the interpreter, so that it can be
-/// awaited outside; the call is resumed with its results.
-#[derive(Debug)]
-pub(crate) struct Suspend {
-    pub(crate) function: usize,
-    pub(crate) args: Vec<Val>,
-}
-
-impl fmt::Display for Suspend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an asynchronous host function was called where a call cannot be suspended")
-    }
-}
-
-impl HostError for Suspend {}
-
 pub(crate) struct WasmiInstance {
     store: Store<State>,
     instance: wasmi::Instance,
@@ -116,14 +106,22 @@ impl WasmiInstance {
         }
     }
 
-    /// Awaits the host function that a call was suspended for.
+    /// Awaits the function that a call was suspended for.
     async fn host_call(&mut self, suspend: &Suspend) -> Result<Vec<wasmi::Val>, Failure> {
-        let function = &self.functions[suspend.function];
-        let values = function
-            .call_async(&mut Cx(&mut self.store), &suspend.args)
-            .await
-            .map_err(Failure::Host)?;
-        Ok(values.iter().map(to_wasmi).collect())
+        match suspend {
+            Suspend::Function { function, args } => {
+                let function = &self.functions[*function];
+                let values = function
+                    .call_async(&mut Cx(&mut self.store), args)
+                    .await
+                    .map_err(Failure::Host)?;
+                Ok(values.iter().map(to_wasmi).collect())
+            }
+            Suspend::Wasi(wait) => {
+                let code = wait.finish(&mut self.store, |state| state.guest().wasi());
+                Ok(vec![code.await.map_err(Failure::Host)?])
+            }
+        }
     }
 }
 

@@ -3,17 +3,19 @@
 //!
 //! The managed way is [`Wasmi`], a `Runtime` like any other. The linker way is for programs that
 //! have a wasmi engine of their own: [`add_to_linker`] for the range-watch ABI and
-//! [`add_wasi_to_linker`] for WASI preview1.
+//! [`add_wasi_to_linker`] or [`add_wasi_to_linker_async`] for WASI preview1.
 #![forbid(unsafe_code)]
 
 mod convert;
 mod instance;
 mod linker;
 mod runtime;
+mod suspend;
 
 pub use convert::{Trap, host_trap};
-pub use linker::{add_to_linker, add_wasi_to_linker, attach, deliver};
+pub use linker::{add_to_linker, add_wasi_to_linker, add_wasi_to_linker_async, attach, deliver};
 pub use runtime::Wasmi;
+pub use suspend::call_async;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -1,11 +1,14 @@
 //! The functions of the ABI and of WASI, linked into anybody's linker.
 
+use std::task::Poll;
+
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind};
+use rangewatch_runtime::{HostTrap, no_unwind, wasi_attempt, wasi_block};
 use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
 use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store};
 
 use crate::convert::trap;
+use crate::suspend::{Suspend, WasiWait};
 
 /// Adds the five functions of the range-watch ABI to a linker of your own.
 ///
@@ -55,6 +58,9 @@ pub fn add_to_linker<T: 'static>(
 /// Adds the functions of WASI preview1 to a linker of your own. `get` finds the context in the data
 /// of your store.
 ///
+/// A guest that waits, for input or in a sleep, [holds its thread](Wasi::block). Where that must not
+/// be, [`add_wasi_to_linker_async`].
+///
 /// # Errors
 ///
 /// When the linker has functions of these names already.
@@ -62,7 +68,25 @@ pub fn add_wasi_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    link_wasi(linker, exported_memory, get)
+    link_wasi(linker, exported_memory, get)?;
+    link_wasi_waits(linker, exported_memory, get, |_| false)
+}
+
+/// As [`add_wasi_to_linker`], for guests that are called with [`call_async`](crate::call_async): one
+/// that waits is suspended and holds no thread.
+///
+/// A guest that has to wait in another kind of call ends with an error that says so. The start
+/// section is such a call; what a guest does there it does better in an export.
+///
+/// # Errors
+///
+/// When the linker has functions of these names already.
+pub fn add_wasi_to_linker_async<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
+    link_wasi(linker, exported_memory, get)?;
+    link_wasi_waits(linker, exported_memory, get, |_| true)
 }
 
 /// Asks a fresh instance for its meta page. Call it once, after `_initialize` where the guest has
@@ -143,6 +167,7 @@ pub(crate) fn link_abi<T: 'static>(
     Ok(())
 }
 
+/// The functions of WASI that return at once.
 pub(crate) fn link_wasi<T: 'static>(
     linker: &mut Linker<T>,
     memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
@@ -174,6 +199,50 @@ pub(crate) fn link_wasi<T: 'static>(
                 },
             )?;
         };
+        (@ wait $($rest:tt)*) => {};
+    }
+    rangewatch_wasi::for_each_function!(link);
+    Ok(())
+}
+
+/// The functions of WASI that may have to wait. They suspend the guest where `may_suspend`, and hold
+/// the thread where a call cannot be suspended.
+pub(crate) fn link_wasi_waits<T: 'static>(
+    linker: &mut Linker<T>,
+    memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+    may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
+    macro_rules! link {
+        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+            link!(@ $result $name($($arg: $ty),*));
+        )*};
+        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+            linker.func_wrap(
+                wasi::MODULE,
+                stringify!($name),
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
+                    let function = stringify!($name);
+                    let may_suspend = may_suspend(caller.data());
+                    let memory = memory(&caller);
+                    let (bytes, data) = memory_and_data(&mut caller, memory);
+                    let wasi = get(data);
+                    let attempt = move |wasi: &mut Wasi, memory: &mut [u8]| preview1::$name(wasi, memory $(, $arg)*);
+                    if !may_suspend {
+                        return wasi_block(function, wasi, bytes, attempt).map_err(trap);
+                    }
+                    match wasi_attempt(function, || attempt(wasi, bytes)).map_err(trap)? {
+                        Poll::Ready(code) => Ok(code),
+                        Poll::Pending => Err(Error::host(Suspend::Wasi(WasiWait {
+                            function,
+                            memory,
+                            attempt: Box::new(attempt),
+                        }))),
+                    }
+                },
+            )?;
+        };
+        (@ $other:ident $($rest:tt)*) => {};
     }
     rangewatch_wasi::for_each_function!(link);
     Ok(())

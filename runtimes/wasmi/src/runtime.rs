@@ -12,8 +12,9 @@ use wasmi::{
 };
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
-use crate::instance::{Cx, State, Suspend, WasmiInstance};
-use crate::linker::{link_abi, link_wasi};
+use crate::instance::{Cx, State, WasmiInstance};
+use crate::linker::{link_abi, link_wasi, link_wasi_waits};
+use crate::suspend::Suspend;
 
 /// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
 /// recurse as deep as a compiled engine lets them still have far to go; its stack is on the heap
@@ -126,13 +127,19 @@ impl Compiled for WasmiModule {
                 |caller| caller.data().memory(),
                 |state| state.guest().wasi(),
             )?;
+            link_wasi_waits(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().wasi(),
+                State::is_started,
+            )?;
         }
         for (index, function) in imports.functions().iter().enumerate() {
             let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
             let (module, name) = (function.module(), function.name());
             if function.is_async() {
                 linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
-                    Err(Error::host(Suspend {
+                    Err(Error::host(Suspend::Function {
                         function: index,
                         args: vals(params),
                     }))
@@ -187,15 +194,15 @@ impl Linked for WasmiLinked {
             Ok(instance) => instance,
             Err(error) => {
                 return Err(match error.downcast_ref::<Suspend>() {
-                    Some(suspend) => {
-                        Failure::Host(self.imports.functions()[suspend.function].in_start())
+                    Some(Suspend::Function { function, .. }) => {
+                        Failure::Host(self.imports.functions()[*function].in_start())
                     }
-                    None => failure(error),
+                    _ => failure(error),
                 });
             }
         };
         let memory = instance.get_memory(&store, "memory");
-        store.data_mut().set_memory(memory);
+        store.data_mut().start(memory);
         let functions = self.imports.functions().into();
         let limits = self.is_metered.then(|| limits.clone());
         Ok(Box::new(WasmiInstance::new(

@@ -2,7 +2,7 @@
 //!
 //! The managed way is [`Wasmtime`], a `Runtime` like any other. The linker way is for programs that
 //! have a wasmtime engine of their own: [`add_to_linker`] for the range-watch ABI and
-//! [`add_wasi_to_linker`] for WASI preview1.
+//! [`add_wasi_to_linker`] or [`add_wasi_to_linker_async`] for WASI preview1.
 #![forbid(unsafe_code)]
 
 mod convert;
@@ -11,7 +11,10 @@ mod linker;
 mod runtime;
 
 pub use convert::host_trap;
-pub use linker::{add_to_linker, add_wasi_to_linker, attach, attach_async, deliver, deliver_async};
+pub use linker::{
+    add_to_linker, add_wasi_to_linker, add_wasi_to_linker_async, attach, attach_async, deliver,
+    deliver_async,
+};
 pub use runtime::Wasmtime;
 
 /// Compiles the example of the README.

@@ -1,7 +1,9 @@
 //! The functions of the ABI and of WASI, linked into anybody's linker.
 
+use std::task::Poll;
+
 use rangewatch_runtime::abi::{self, AbiError, Callback, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind};
+use rangewatch_runtime::{HostTrap, no_unwind, wasi_attempt, wasi_block, wasi_ready};
 use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
 use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
 
@@ -53,6 +55,9 @@ pub fn add_to_linker<T: 'static>(
 /// Adds the functions of WASI preview1 to a linker of your own. `get` finds the context in the data
 /// of your store.
 ///
+/// A guest that waits, for input or in a sleep, [holds its thread](Wasi::block). Where that must not
+/// be, [`add_wasi_to_linker_async`].
+///
 /// # Errors
 ///
 /// When the linker has functions of these names already.
@@ -60,7 +65,44 @@ pub fn add_wasi_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    link_wasi(linker, exported_memory, get)
+    link_wasi(linker, exported_memory, get)?;
+    macro_rules! link {
+        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+            link!(@ $result $name($($arg: $ty),*));
+        )*};
+        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+            linker.func_wrap(
+                wasi::MODULE,
+                stringify!($name),
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
+                    let (memory, wasi) = split(&mut caller, exported_memory, get);
+                    wasi_block(stringify!($name), wasi, memory, |wasi, memory| {
+                        preview1::$name(wasi, memory $(, $arg)*)
+                    })
+                    .map_err(wasmtime::Error::from)
+                },
+            )?;
+        };
+        (@ $other:ident $($rest:tt)*) => {};
+    }
+    rangewatch_wasi::for_each_function!(link);
+    Ok(())
+}
+
+/// As [`add_wasi_to_linker`], for a store that suspends: a guest that waits holds no thread.
+///
+/// Instantiate and call with the `_async` functions of wasmtime. Dropping the future of a call ends
+/// the wait, and leaves nothing behind.
+///
+/// # Errors
+///
+/// When the linker has functions of these names already.
+pub fn add_wasi_to_linker_async<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+) -> Result<()> {
+    link_wasi(linker, exported_memory, get)?;
+    link_wasi_waits(linker, exported_memory, get)
 }
 
 /// Asks a fresh instance for its meta page. Call it once, after `_initialize` where the guest has
@@ -223,6 +265,7 @@ pub(crate) fn link_abi<T: 'static>(
     Ok(())
 }
 
+/// The functions of WASI that return at once.
 pub(crate) fn link_wasi<T: 'static>(
     linker: &mut Linker<T>,
     memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
@@ -254,6 +297,39 @@ pub(crate) fn link_wasi<T: 'static>(
                 },
             )?;
         };
+        (@ wait $($rest:tt)*) => {};
+    }
+    rangewatch_wasi::for_each_function!(link);
+    Ok(())
+}
+
+/// The functions of WASI that may have to wait: they suspend the guest.
+pub(crate) fn link_wasi_waits<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+) -> Result<()> {
+    macro_rules! link {
+        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+            link!(@ $result $name($($arg: $ty),*));
+        )*};
+        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+            linker.func_wrap_async(
+                wasi::MODULE,
+                stringify!($name),
+                move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
+                    loop {
+                        let (memory, wasi) = split(&mut caller, memory, get);
+                        let attempt = || preview1::$name(wasi, memory $(, $arg)*);
+                        if let Poll::Ready(code) = wasi_attempt(stringify!($name), attempt)? {
+                            return Ok::<i32, wasmtime::Error>(code);
+                        }
+                        wasi_ready(stringify!($name), |cx| get(caller.data_mut()).poll_ready(cx)).await?;
+                    }
+                }),
+            )?;
+        };
+        (@ $other:ident $($rest:tt)*) => {};
     }
     rangewatch_wasi::for_each_function!(link);
     Ok(())

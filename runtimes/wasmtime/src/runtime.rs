@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBu
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::{link_abi, link_wasi};
+use crate::linker::{link_abi, link_wasi, link_wasi_waits};
 
 /// wasmtime as a [`Runtime`].
 ///
@@ -112,6 +112,11 @@ impl Compiled for WasmtimeModule {
         )?;
         if imports.wasi() {
             link_wasi(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().wasi(),
+            )?;
+            link_wasi_waits(
                 &mut linker,
                 |caller| caller.data().memory(),
                 |state| state.guest().wasi(),

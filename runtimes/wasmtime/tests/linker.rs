@@ -1,8 +1,13 @@
 //! The linker way on wasmtime.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::conformance::RAW_GUEST;
+use rangewatch_runtime::conformance::{COUNTER, RAW_GUEST};
+use rangewatch_wasi::{Wasi, pipe};
 use wasmtime::{Config, Engine, Linker, Module, Store};
 
 rangewatch_runtime::linker_tests!(wasmtime, rangewatch_wasmtime, instantiate);
@@ -55,5 +60,33 @@ fn a_store_that_suspends_is_served_by_the_async_functions() {
             |_, _| {},
         );
         assert_eq!(n.await.expect("no trap"), 1);
+    });
+}
+
+#[test]
+fn a_guest_that_waits_holds_no_thread_where_it_is_linked_so() {
+    let engine = Engine::default();
+    let mut linker = Linker::<Wasi>::new(&engine);
+    rangewatch_wasmtime::add_wasi_to_linker_async(&mut linker, |wasi: &mut Wasi| wasi)
+        .expect("fresh names");
+    let module = Module::new(&engine, wat::parse_str(COUNTER).expect("well formed"));
+    let module = module.expect("valid");
+    let (mut feed, stdin) = pipe(64);
+    let wasi = Wasi::builder().stdin(stdin).build().expect("valid");
+    let mut store = Store::new(&engine, wasi);
+    futures::executor::block_on(async {
+        let instance = linker.instantiate_async(&mut store, &module).await;
+        let count = instance
+            .expect("all is provided")
+            .get_typed_func::<(), i32>(&mut store, "count")
+            .expect("exported");
+        let mut call = pin!(count.call_async(&mut store, ()));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..10 {
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+            feed.send(b"abc").await.expect("the guest reads");
+        }
+        drop(feed);
+        assert_eq!(call.await.expect("no trap"), 30);
     });
 }

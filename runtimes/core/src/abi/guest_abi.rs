@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
-use rangewatch_bus::{RangeWatchBus, Selector};
+use rangewatch_bus::{Batch, RangeWatchBus, Selector};
 
 use super::AbiError;
 use super::keys::Keys;
 use super::page::Page;
 use crate::callback_error::{CallbackError, CallbackErrorCause};
+use crate::emits::Emits;
 use crate::group::{Group, WatchError};
 use crate::limits::Limits;
 use crate::watch::Running;
@@ -25,6 +26,8 @@ use crate::watch::Running;
 pub struct GuestAbi {
     group: Arc<Group>,
     page: Option<Page>,
+    /// What the running call has staged.
+    staged: Option<Batch>,
     in_recv: bool,
     can_receive: bool,
 }
@@ -34,7 +37,15 @@ impl GuestAbi {
     /// watches and flushes are bounded by [`Limits::default`].
     #[must_use]
     pub fn new(bus: &RangeWatchBus) -> Self {
-        Self::of(Group::new(bus.clone(), Limits::default()))
+        Self::of(Group::new(bus.clone(), Limits::default(), Emits::Immediate))
+    }
+
+    /// As [`new`](Self::new), but what the guest flushes is [staged](Emits::Staged): after a call of one of its exports
+    /// that returned, [`commit`](Self::commit) emits it; after one that did not, drop the store or
+    /// [`discard`](Self::discard). Callbacks commit by themselves.
+    #[must_use]
+    pub fn staged(bus: &RangeWatchBus) -> Self {
+        Self::of(Group::new(bus.clone(), Limits::default(), Emits::Staged))
     }
 
     /// The ABI of one instance among the several of a group.
@@ -42,6 +53,7 @@ impl GuestAbi {
         Self {
             group,
             page: None,
+            staged: None,
             in_recv: false,
             can_receive: false,
         }
@@ -81,8 +93,40 @@ impl GuestAbi {
         }
         let keys = Keys::parse(buf)?;
         let value = page.val(memory)?;
-        self.group.bus().emit(value, keys).map_err(AbiError::Emit)?;
-        Ok(())
+        let (bus, limits) = (self.group.bus(), self.group.limits());
+        match self.group.emits() {
+            Emits::Immediate => bus.emit(value, keys).map(drop).map_err(AbiError::Emit),
+            Emits::Staged => self
+                .staged
+                .get_or_insert_with(|| bus.batch(limits.max_staged_bytes()))
+                .stage(value, keys)
+                .map_err(|full| AbiError::StagedFull {
+                    max_bytes: full.max_bytes,
+                }),
+        }
+    }
+
+    /// Lets what was [staged](Self::staged) take effect: all of it, or nothing. Does nothing if nothing was.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError::Emit`]: the bus refused; nothing was emitted, and what was staged is gone.
+    pub fn commit(&mut self) -> Result<(), AbiError> {
+        match self.staged.take() {
+            Some(batch) => batch.commit().map(drop).map_err(AbiError::Emit),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was [staged](Self::staged). Returns how many emits it was.
+    pub fn discard(&mut self) -> usize {
+        self.staged.take().map_or(0, |batch| batch.n_emits())
+    }
+
+    /// How many emits are staged.
+    #[must_use]
+    pub fn n_staged(&self) -> usize {
+        self.staged.as_ref().map_or(0, Batch::n_emits)
     }
 
     /// The import [`RESERVE`](super::RESERVE): takes the id of the buffer.
@@ -181,19 +225,24 @@ impl GuestAbi {
         Ok(Some(Callback { running }))
     }
 
-    /// Ends a callback that returned. What the guest reported, if anything; its watch is closed
+    /// Ends a callback that returned, and commits what it has staged. What the guest reported, if anything; its watch is closed
     /// then and the id is free.
     ///
     /// # Errors
     ///
-    /// [`AbiError`]: the guest's `err` variables are outside of its memory. Its watch is closed.
+    /// [`AbiError`]: the guest's `err` variables are outside of its memory, or the bus refused what was staged. Its
+    /// watch is closed.
     pub fn finish(
         &mut self,
         memory: &[u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
         self.in_recv = false;
-        let report = self.page().and_then(|page| page.report(memory));
+        let committed = self.commit();
+        let report = self
+            .page()
+            .and_then(|page| page.report(memory))
+            .and_then(|report| committed.map(|()| report));
         if !matches!(report, Ok(None)) {
             self.group.close(&callback.running);
         }

@@ -108,4 +108,12 @@ pub enum AbiError {
     /// The bus refused the emit.
     #[error("the bus refused the emit: {0}")]
     Emit(#[source] EmitError),
+    /// The guest gathers more emits in one call than its host lets it.
+    #[error(
+        "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"
+    )]
+    StagedFull {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
 }

@@ -1,5 +1,18 @@
 //! The linker way: an engine, a linker and a store of the embedder's own.
 
+/// A guest whose export `count` reads its input to the end and returns how many bytes that were.
+pub const COUNTER: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "count") (result i32) (local $n i32)
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (i32.const 100))
+        (loop
+            (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
+            (local.set $n (i32.add (local.get $n) (i32.load (i32.const 8))))
+            (br_if 0 (i32.load (i32.const 8))))
+        (local.get $n)))"#;
+
 /// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in the
 /// crate that has them: they are the same words for every engine.
 ///
@@ -11,7 +24,9 @@ macro_rules! linker_tests {
         mod linker_way {
             use futures::FutureExt;
             use rangewatch_bus::{RangeWatchBus, Selector};
-            use rangewatch_wasi::{SharedBuffer, Wasi};
+            use std::io::Write;
+
+            use rangewatch_wasi::{SharedBuffer, Wasi, pipe};
             use $crate::HostTrap;
             use $crate::abi::{AbiError, GuestAbi};
             use $crate::conformance::RAW_GUEST;
@@ -163,6 +178,28 @@ macro_rules! linker_tests {
                     Some(HostTrap::Abi(AbiError::KeysCutShort { .. })) => {}
                     other => panic!("{other:?}"),
                 }
+            }
+
+            #[test]
+            fn a_guest_that_waits_holds_its_thread() {
+                let engine = Engine::default();
+                let mut linker = Linker::<Wasi>::new(&engine);
+                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
+                let wasm = wat::parse_str($crate::conformance::COUNTER).expect("well formed");
+                let module = Module::new(&engine, wasm).expect("valid");
+                // One byte at a time fits: the guest waits for each, and its host for room.
+                let (mut feed, stdin) = pipe(1);
+                let wasi = Wasi::builder().stdin(stdin).build().expect("valid");
+                let mut store = Store::new(&engine, wasi);
+                let instance = linker
+                    .$instantiate(&mut store, &module)
+                    .expect("all is provided");
+                let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
+                let count = instance
+                    .get_typed_func::<(), i32>(&mut store, "count")
+                    .expect("exported");
+                assert_eq!(count.call(&mut store, ()).expect("no trap"), 1_000);
+                feeding.join().expect("no panic").expect("the guest reads");
             }
 
             #[test]

@@ -17,7 +17,9 @@ mod limits;
 mod linker;
 mod pools;
 mod raw_guest;
+mod staged;
 mod suspension;
+mod waiting;
 mod wasi;
 
 use std::future::Future;
@@ -88,6 +90,18 @@ groups! {
         a_call_dropped_while_suspended_ends_the_instance,
         a_call_dropped_between_slices_ends_the_instance,
     }
+    waiting {
+        a_guest_that_reads_waits_for_its_input,
+        a_guest_that_writes_waits_for_room,
+        a_thousand_guests_sleep_on_one_thread,
+        a_guest_waits_for_input_or_a_time,
+        a_guest_on_a_virtual_clock_does_not_wait,
+        a_guest_that_yields_gives_others_a_turn,
+        a_guest_dropped_while_it_waits_leaves_nothing_behind,
+        a_signal_is_the_source_of_the_call_error,
+        a_budget_can_exit_the_guest,
+        g30_a_panic_of_a_clock_or_a_timer_is_an_error,
+    }
     wasi {
         a_command_reads_prints_and_exits,
         wasi_needs_a_context,
@@ -125,6 +139,12 @@ groups! {
         g12_a_dropped_pump_passes_its_wake_up_on,
         g33_a_pump_yields_between_callbacks,
         a_pump_that_fails_lets_running_callbacks_end,
+    }
+    staged {
+        g04_staged_flushes_of_one_value_are_one_emit,
+        g32_a_call_that_traps_leaves_no_staged_emit,
+        g32_a_refused_commit_leaves_no_emit,
+        staged_emits_are_bounded,
     };
 }
 
@@ -141,6 +161,7 @@ macro_rules! conformance_test {
     )*};
 }
 
+pub use linker::COUNTER;
 pub use raw_guest::RAW_GUEST;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {

@@ -1,11 +1,13 @@
 //! Descriptors as such: what they are, how they behave, when they end.
 
-use crate::descriptor::fdflags;
-use crate::{Errno, Wasi, memory};
+use super::filestat;
+use crate::descriptor::{Object, fdflags};
+use crate::fs::Metadata;
+use crate::rights::{self, Rights};
+use crate::{Errno, RightsMode, Wasi, memory};
 
-/// Source: WASI preview1 witx, `fdstat` and `filestat`: 24 and 64 bytes.
+/// Source: WASI preview1 witx, `fdstat`: 24 bytes.
 const FDSTAT_BYTES: u32 = 24;
-const FILESTAT_BYTES: u32 = 64;
 
 /// Closes `fd`. Output is flushed first.
 ///
@@ -19,34 +21,50 @@ pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno
     Ok(ctx.descriptors.close(fd)?.flush()?)
 }
 
-/// Flushes an output stream; for an input stream there is nothing to do.
+/// Waits until the contents of a file are stored; flushes an output stream; for an input stream there is nothing to do.
 ///
 /// Source: WASI preview1 witx, `fd_datasync`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - Whatever the host's writer fails with.
+/// - [`Errno::Notcapable`]: the right `FD_DATASYNC` is missing.
+/// - Whatever the filesystem or the host's writer fails with.
 pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
-    Ok(ctx.descriptors.open(fd)?.flush()?)
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.require(rights::FD_DATASYNC)?;
+    match &descriptor.object {
+        Object::File(open) => open.file.sync_data(),
+        Object::Dir(open) => open.dir.sync(),
+        Object::Input(_) | Object::Output(_) => Ok(descriptor.flush()?),
+    }
 }
 
-/// Flushes an output stream; for an input stream there is nothing to do.
+/// Waits until the contents and attributes of a file are stored; flushes an output stream; for an input stream there is
+/// nothing to do.
 ///
 /// Source: WASI preview1 witx, `fd_sync`.
 ///
 /// # Errors
 ///
-/// As [`fd_datasync`].
-pub fn fd_sync(ctx: &mut Wasi, memory: &mut [u8], fd: i32) -> Result<(), Errno> {
-    fd_datasync(ctx, memory, fd)
+/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Notcapable`]: the right `FD_SYNC` is missing.
+/// - Whatever the filesystem or the host's writer fails with.
+pub fn fd_sync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.require(rights::FD_SYNC)?;
+    match &descriptor.object {
+        Object::File(open) => open.file.sync(),
+        Object::Dir(open) => open.dir.sync(),
+        Object::Input(_) | Object::Output(_) => Ok(descriptor.flush()?),
+    }
 }
 
 /// Writes the attributes of `fd`: its type, its flags and its rights.
 ///
 /// The type of a standard stream is `CHARACTER_DEVICE` when it is an inherited terminal, from which a libc concludes
-/// `isatty`, and `UNKNOWN` otherwise. The rights are what works: reading or writing, `fd_sync`, `fd_datasync`,
-/// `fd_fdstat_set_flags` and `fd_filestat_get`. Nothing is inherited, as nothing can be opened through a stream.
+/// `isatty`, and `UNKNOWN` otherwise. The rights are what works. Nothing is inherited from a stream, as nothing can be
+/// opened through it.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_get`.
 ///
@@ -54,6 +72,7 @@ pub fn fd_sync(ctx: &mut Wasi, memory: &mut [u8], fd: i32) -> Result<(), Errno> 
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
+/// - Whatever the filesystem fails with.
 pub fn fd_fdstat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -62,17 +81,19 @@ pub fn fd_fdstat_get(
 ) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.open(fd)?;
     let stat = memory::slice_mut(memory, stat_out as u32, FDSTAT_BYTES)?;
+    let file_type = descriptor.file_type()?;
     stat.fill(0);
-    stat[0] = descriptor.file_type() as u8;
+    stat[0] = file_type as u8;
     stat[2..4].copy_from_slice(&descriptor.flags.to_le_bytes());
-    stat[8..16].copy_from_slice(&descriptor.rights().to_le_bytes());
+    stat[8..16].copy_from_slice(&descriptor.rights.base.to_le_bytes());
+    stat[16..24].copy_from_slice(&descriptor.rights.inheriting.to_le_bytes());
     Ok(())
 }
 
-/// Sets the flags of `fd`: any of `APPEND` and `NONBLOCK`.
+/// Sets the flags of `fd`: any of `APPEND` and `NONBLOCK`, and for files also `DSYNC`, `RSYNC` and `SYNC`.
 ///
 /// They are kept and shown by [`fd_fdstat_get`]. A standard stream appends with or without the flag; for `NONBLOCK`, see
-/// [`fd_read`](super::fd_read).
+/// [`fd_read`](super::fd_read). With `DSYNC` or `SYNC`, each write waits until it is stored.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_set_flags`.
 ///
@@ -82,43 +103,55 @@ pub fn fd_fdstat_get(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Inval`]: a flag that WASI does not know.
-/// - [`Errno::Notsup`]: `DSYNC`, `RSYNC` or `SYNC`.
+/// - [`Errno::Notcapable`]: the right `FD_FDSTAT_SET_FLAGS` is missing.
+/// - [`Errno::Notsup`]: `DSYNC`, `RSYNC` or `SYNC` for a stream or a directory.
 pub fn fd_fdstat_set_flags(
     ctx: &mut Wasi,
     _memory: &mut [u8],
     fd: i32,
     flags: i32,
 ) -> Result<(), Errno> {
-    const SWITCHABLE: u16 = fdflags::APPEND | fdflags::NONBLOCK;
-    const KNOWN: u16 = SWITCHABLE | fdflags::DSYNC | fdflags::RSYNC | fdflags::SYNC;
+    const OF_ALL: u16 = fdflags::APPEND | fdflags::NONBLOCK;
     let descriptor = ctx.descriptors.open(fd)?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
-    if flags & !KNOWN != 0 {
+    if flags & !fdflags::KNOWN != 0 {
         return Err(Errno::Inval);
     }
-    if flags & !SWITCHABLE != 0 {
+    descriptor.require(rights::FD_FDSTAT_SET_FLAGS)?;
+    if flags & !OF_ALL != 0 && !matches!(descriptor.object, Object::File(_)) {
         return Err(Errno::Notsup);
     }
     descriptor.flags = flags;
     Ok(())
 }
 
-/// Not supported on streams.
+/// Takes rights away from `fd`, at once, and not from other descriptors of the same file. Bits that WASI does not know mean
+/// nothing.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_set_rights`.
 ///
 /// # Errors
 ///
+/// The rights are as before then.
+///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsup`]: it is open.
+/// - [`Errno::Notcapable`]: a right that the descriptor does not have.
+/// - [`Errno::Notsup`]: the context is built with [`RightsMode::Off`].
 pub fn fd_fdstat_set_rights(
     ctx: &mut Wasi,
     _memory: &mut [u8],
     fd: i32,
-    _rights_base: i64,
-    _rights_inheriting: i64,
+    rights_base: i64,
+    rights_inheriting: i64,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsup)
+    let mode = ctx.descriptors.mode();
+    let descriptor = ctx.descriptors.open(fd)?;
+    if mode == RightsMode::Off {
+        return Err(Errno::Notsup);
+    }
+    let wanted = Rights::requested(rights_base, rights_inheriting);
+    descriptor.rights = descriptor.rights.dropped_to(wanted)?;
+    Ok(())
 }
 
 /// Writes the attributes of the file behind `fd`. For a stream, all but the type are 0.
@@ -129,6 +162,8 @@ pub fn fd_fdstat_set_rights(
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
+/// - [`Errno::Notcapable`]: the right `FD_FILESTAT_GET` is missing.
+/// - Whatever the filesystem fails with.
 pub fn fd_filestat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -136,13 +171,24 @@ pub fn fd_filestat_get(
     stat_out: i32,
 ) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.open(fd)?;
-    let stat = memory::slice_mut(memory, stat_out as u32, FILESTAT_BYTES)?;
-    stat.fill(0);
-    stat[16] = descriptor.file_type() as u8;
+    let stat = filestat::place(memory, stat_out)?;
+    descriptor.require(rights::FD_FILESTAT_GET)?;
+    let metadata = match &descriptor.object {
+        Object::File(open) => open.file.metadata()?,
+        Object::Dir(open) => open.dir.metadata()?,
+        Object::Input(_) | Object::Output(_) => {
+            let mut metadata = Metadata::new(descriptor.file_type()?, 0);
+            metadata.n_links = 0;
+            filestat::write(stat, 0, &metadata);
+            return Ok(());
+        }
+    };
+    filestat::write(stat, ctx.devices.number(metadata.dev), &metadata);
     Ok(())
 }
 
-/// Moves `fd` to the number `to`, which is closed first. Nothing happens when they are the same.
+/// Moves `fd` to the number `to`, which is closed first. Nothing happens when they are the same. What is moved stays what it
+/// is, a preopened directory included.
 ///
 /// Source: WASI preview1 witx, `fd_renumber`.
 ///
@@ -155,37 +201,4 @@ pub fn fd_renumber(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, to: i32) -> Resu
         let _ = closed.flush();
     }
     Ok(())
-}
-
-/// No descriptor is a preopened directory, so that the loop with which a libc collects them ends at its first call.
-///
-/// Source: WASI preview1 witx, `fd_prestat_get`.
-///
-/// # Errors
-///
-/// [`Errno::Badf`], always.
-pub fn fd_prestat_get(
-    _ctx: &mut Wasi,
-    _memory: &mut [u8],
-    _fd: i32,
-    _prestat_out: i32,
-) -> Result<(), Errno> {
-    Err(Errno::Badf)
-}
-
-/// No descriptor is a preopened directory.
-///
-/// Source: WASI preview1 witx, `fd_prestat_dir_name`.
-///
-/// # Errors
-///
-/// [`Errno::Badf`], always.
-pub fn fd_prestat_dir_name(
-    _ctx: &mut Wasi,
-    _memory: &mut [u8],
-    _fd: i32,
-    _path: i32,
-    _path_len: i32,
-) -> Result<(), Errno> {
-    Err(Errno::Badf)
 }

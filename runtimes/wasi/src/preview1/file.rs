@@ -1,22 +1,40 @@
-//! What only files and directories can do. Streams refuse it.
+//! What only files can do: a position, a size, times.
 
-use crate::{Errno, Wasi};
+use super::filestat;
+use crate::descriptor::{Descriptor, Object, Otherwise, fdflags};
+use crate::fs::File;
+use crate::iovec::Iovecs;
+use crate::{Errno, Wasi, memory, rights};
 
-/// The greatest member of `advice` and of `whence`.
-///
-/// Source: WASI preview1 witx, `advice` and `whence`.
-const ADVICE_NOREUSE: i32 = 5;
+/// Source: WASI preview1 witx, `whence`.
+const WHENCE_SET: i32 = 0;
+const WHENCE_CUR: i32 = 1;
 const WHENCE_END: i32 = 2;
 
-/// Streams have no regions to give advice on.
+/// The greatest member of `advice`.
+///
+/// Source: WASI preview1 witx, `advice`.
+const ADVICE_NOREUSE: i32 = 5;
+
+/// The furthest that a file reaches, for POSIX counts offsets in signed numbers.
+const MAX_OFFSET: u64 = i64::MAX as u64;
+
+/// What has no position answers.
+const UNPOSITIONED: Otherwise = Otherwise {
+    directory: Errno::Badf,
+    stream: Errno::Spipe,
+};
+
+/// Says how a part of a file is going to be used, which changes nothing here.
 ///
 /// Source: WASI preview1 witx, `fd_advise`; POSIX `posix_fadvise`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
 /// - [`Errno::Inval`]: the advice is unknown, or the region ends past 2^64 - 1.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
+/// - [`Errno::Notcapable`]: the right `FD_ADVISE` is missing.
 pub fn fd_advise(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -25,22 +43,25 @@ pub fn fd_advise(
     len: i64,
     advice: i32,
 ) -> Result<(), Errno> {
-    ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.open(fd)?;
     if !(0..=ADVICE_NOREUSE).contains(&advice) || (offset as u64).checked_add(len as u64).is_none()
     {
         return Err(Errno::Inval);
     }
-    Err(Errno::Spipe)
+    descriptor
+        .regular(rights::FD_ADVISE, UNPOSITIONED)
+        .map(drop)
 }
 
-/// Streams have no space to allocate.
+/// Not supported: few filesystems can promise space.
 ///
 /// Source: WASI preview1 witx, `fd_allocate`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsup`]: it is open.
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
+/// - [`Errno::Notcapable`]: the right `FD_ALLOCATE` is missing.
+/// - [`Errno::Notsup`]: the descriptor is a file or a stream.
 pub fn fd_allocate(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -48,137 +69,335 @@ pub fn fd_allocate(
     _offset: i64,
     _len: i64,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsup)
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Badf,
+        stream: Errno::Notsup,
+    };
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.regular(rights::FD_ALLOCATE, OTHERWISE)?;
+    Err(Errno::Notsup)
 }
 
-/// Streams have no size.
+/// Cuts a file, or extends it with zeros.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_set_size`; POSIX `ftruncate`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Inval`]: the descriptor is a stream.
+/// - [`Errno::Badf`]: the descriptor is not open, or not for writing.
+/// - [`Errno::Isdir`]: the descriptor is a directory.
+/// - [`Errno::Inval`]: the descriptor is a stream, or the size exceeds 2^63 - 1.
+/// - [`Errno::Notcapable`]: the right `FD_FILESTAT_SET_SIZE` is missing.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
 pub fn fd_filestat_set_size(
     ctx: &mut Wasi,
     _memory: &mut [u8],
     fd: i32,
-    _size: i64,
+    size: i64,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Inval)
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Isdir,
+        stream: Errno::Inval,
+    };
+    let descriptor = ctx.descriptors.open(fd)?;
+    let open = descriptor.regular(rights::FD_FILESTAT_SET_SIZE, OTHERWISE)?;
+    open.file.set_size(offset(size)?)
 }
 
-/// Streams keep no times.
+/// Sets the times of a file or directory: to those given, to now, or not at all.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_set_times`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsup`]: it is open.
+/// - [`Errno::Notsup`]: the descriptor is a stream, or the filesystem keeps no times.
+/// - [`Errno::Inval`]: an unknown flag, or one time is to be both given and now.
+/// - [`Errno::Notcapable`]: the right `FD_FILESTAT_SET_TIMES` is missing.
+/// - Whatever else the filesystem fails with.
 pub fn fd_filestat_set_times(
     ctx: &mut Wasi,
     _memory: &mut [u8],
     fd: i32,
-    _atim: i64,
-    _mtim: i64,
-    _fst_flags: i32,
+    atim: i64,
+    mtim: i64,
+    fst_flags: i32,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsup)
+    let descriptor = ctx.descriptors.open(fd)?;
+    let times = filestat::set_times(atim, mtim, fst_flags);
+    let allowed = descriptor.require(rights::FD_FILESTAT_SET_TIMES);
+    match &descriptor.object {
+        Object::Input(_) | Object::Output(_) => Err(Errno::Notsup),
+        Object::File(open) => allowed.and_then(|()| open.file.set_times(times?)),
+        Object::Dir(open) => allowed.and_then(|()| open.dir.set_times(times?)),
+    }
 }
 
-/// Streams have no offsets to read at.
+/// Reads at `offset`, and leaves the position alone. Otherwise as [`fd_read`](super::fd_read).
 ///
-/// Source: WASI preview1 witx, `fd_pread`; POSIX `pread`.
+/// Source: WASI preview1 witx, `fd_pread`; POSIX `preadv`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Spipe`]: the descriptor is a stream.
+/// - [`Errno::Badf`]: the descriptor is not open for reading.
+/// - [`Errno::Isdir`], [`Errno::Spipe`]: the descriptor is a directory, or a stream.
+/// - [`Errno::Notcapable`]: the right `FD_READ` or `FD_SEEK` is missing.
+/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63 - 1.
+/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - Whatever the filesystem fails with.
 pub fn fd_pread(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _iovs: i32,
-    _iovs_len: i32,
-    _offset: i64,
-    _nread_out: i32,
+    iovs: i32,
+    iovs_len: i32,
+    offset: i64,
+    nread_out: i32,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Spipe)
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Isdir,
+        stream: Errno::Spipe,
+    };
+    let descriptor = ctx.descriptors.open(fd)?;
+    let open = descriptor.regular(rights::FD_READ | rights::FD_SEEK, OTHERWISE)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    memory::slice(memory, nread_out as u32, 4)?;
+    let nread = read_at(&*open.file, memory, &iovecs, self::offset(offset)?)?;
+    memory::write_u32(memory, nread_out as u32, nread)
 }
 
-/// Streams have no offsets to write at.
+/// Writes at `offset`, also with `APPEND`, and leaves the position alone. Otherwise as [`fd_write`](super::fd_write).
 ///
-/// Source: WASI preview1 witx, `fd_pwrite`; POSIX `pwrite`.
+/// Source: WASI preview1 witx, `fd_pwrite`; POSIX `pwritev`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Badf`]: the descriptor is not open for writing, or is a directory.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
+/// - [`Errno::Notcapable`]: the right `FD_WRITE` or `FD_SEEK` is missing.
+/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63 - 1.
+/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
 pub fn fd_pwrite(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _iovs: i32,
-    _iovs_len: i32,
-    _offset: i64,
-    _nwritten_out: i32,
+    iovs: i32,
+    iovs_len: i32,
+    offset: i64,
+    nwritten_out: i32,
 ) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Spipe)
+    let descriptor = ctx.descriptors.open(fd)?;
+    let flags = descriptor.flags;
+    let open = descriptor.regular(rights::FD_WRITE | rights::FD_SEEK, UNPOSITIONED)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    memory::slice(memory, nwritten_out as u32, 4)?;
+    let start = self::offset(offset)?;
+    let file = &*open.file;
+    let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
+        write_within(file, buf, start, n_bytes)
+    })?;
+    store(file, flags)?;
+    memory::write_u32(memory, nwritten_out as u32, nwritten)
 }
 
-/// Streams are not directories.
-///
-/// Source: WASI preview1 witx, `fd_readdir`; POSIX `readdir`.
-///
-/// # Errors
-///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notdir`]: the descriptor is a stream.
-pub fn fd_readdir(
-    ctx: &mut Wasi,
-    _memory: &mut [u8],
-    fd: i32,
-    _buf: i32,
-    _buf_len: i32,
-    _cookie: i64,
-    _bufused_out: i32,
-) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notdir)
-}
-
-/// Streams have no position.
+/// Moves the position of a file to `offset` bytes from its start, from the position or from its end, and writes where that
+/// is. It may lie behind the end.
 ///
 /// Source: WASI preview1 witx, `fd_seek`; POSIX `lseek`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Inval`]: `whence` is unknown.
+/// The position is as before then.
+///
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
+/// - [`Errno::Inval`]: `whence` is unknown, or the position would be negative or exceed 2^63 - 1.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
+/// - [`Errno::Notcapable`]: the right `FD_SEEK` is missing; `FD_TELL` suffices to ask for the position.
+/// - [`Errno::Fault`]: the result does not lie in memory.
 pub fn fd_seek(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _offset: i64,
+    offset: i64,
     whence: i32,
-    _newoffset_out: i32,
+    newoffset_out: i32,
 ) -> Result<(), Errno> {
-    ctx.descriptors.open(fd)?;
-    if !(0..=WHENCE_END).contains(&whence) {
+    let descriptor = ctx.descriptors.open(fd)?;
+    let asks = whence == WHENCE_CUR && offset == 0 && descriptor.rights.include(rights::FD_TELL);
+    let right = if asks {
+        rights::FD_TELL
+    } else {
+        rights::FD_SEEK
+    };
+    if !(WHENCE_SET..=WHENCE_END).contains(&whence) {
         return Err(Errno::Inval);
     }
-    Err(Errno::Spipe)
+    let open = descriptor.regular(right, UNPOSITIONED)?;
+    memory::slice(memory, newoffset_out as u32, 8)?;
+    let from = match whence {
+        WHENCE_SET => 0,
+        WHENCE_CUR => open.position,
+        _ => open.file.metadata()?.size_bytes,
+    };
+    let position = from.checked_add_signed(offset).ok_or(Errno::Inval)?;
+    if position > MAX_OFFSET {
+        return Err(Errno::Inval);
+    }
+    open.position = position;
+    memory::write_u64(memory, newoffset_out as u32, position)
 }
 
-/// Streams have no position.
+/// Writes the position of a file.
 ///
 /// Source: WASI preview1 witx, `fd_tell`; POSIX `lseek`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
-pub fn fd_tell(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, _offset_out: i32) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Spipe)
+/// - [`Errno::Notcapable`]: the right `FD_TELL` is missing.
+/// - [`Errno::Fault`]: the result does not lie in memory.
+pub fn fd_tell(ctx: &mut Wasi, memory: &mut [u8], fd: i32, offset_out: i32) -> Result<(), Errno> {
+    let descriptor = ctx.descriptors.open(fd)?;
+    let open = descriptor.regular(rights::FD_TELL, UNPOSITIONED)?;
+    memory::write_u64(memory, offset_out as u32, open.position)
+}
+
+/// What [`fd_read`](super::fd_read) does with files: reads at the position and moves it along.
+pub(super) fn fd_read(
+    descriptor: &mut Descriptor,
+    memory: &mut [u8],
+    iovs: i32,
+    iovs_len: i32,
+    nread_out: i32,
+) -> Result<(), Errno> {
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Isdir,
+        stream: Errno::Badf,
+    };
+    let open = descriptor.regular(rights::FD_READ, OTHERWISE)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    memory::slice(memory, nread_out as u32, 4)?;
+    let nread = read_at(&*open.file, memory, &iovecs, open.position)?;
+    open.position = open.position.saturating_add(u64::from(nread));
+    memory::write_u32(memory, nread_out as u32, nread)
+}
+
+/// What [`fd_write`](super::fd_write) does with files: writes at the position, or at the end with `APPEND`, and moves the
+/// position behind what was written.
+pub(super) fn fd_write(
+    descriptor: &mut Descriptor,
+    memory: &mut [u8],
+    iovs: i32,
+    iovs_len: i32,
+    nwritten_out: i32,
+) -> Result<(), Errno> {
+    const OTHERWISE: Otherwise = Otherwise {
+        directory: Errno::Badf,
+        stream: Errno::Badf,
+    };
+    let flags = descriptor.flags;
+    let open = descriptor.regular(rights::FD_WRITE, OTHERWISE)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    memory::slice(memory, nwritten_out as u32, 4)?;
+    let file = &*open.file;
+    let nwritten = if flags & fdflags::APPEND != 0 {
+        let nwritten = write_all(memory, &iovecs, |buf, _| file.append(buf))?;
+        open.position = file.metadata()?.size_bytes;
+        nwritten
+    } else {
+        let start = open.position;
+        let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
+            write_within(file, buf, start, n_bytes)
+        })?;
+        open.position = start.saturating_add(u64::from(nwritten));
+        nwritten
+    };
+    store(file, flags)?;
+    memory::write_u32(memory, nwritten_out as u32, nwritten)
+}
+
+/// Fills the buffers in order until one stays short. An error after the first bytes ends the reading.
+fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> Result<u32, Errno> {
+    let mut n_bytes = 0;
+    for iovec in iovecs.as_slice() {
+        // Nothing is where no file reaches, which the host would call an invalid argument.
+        let at = start.saturating_add(u64::from(n_bytes)).min(MAX_OFFSET);
+        let len = clipped(iovec.len, at);
+        let buf = memory::slice_mut(memory, iovec.ptr, len)?;
+        match file.read_at(buf, at) {
+            Ok(read) => {
+                let read = believable(read, iovec.len);
+                n_bytes += read;
+                if read < iovec.len {
+                    break;
+                }
+            }
+            Err(_) if n_bytes > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(n_bytes)
+}
+
+/// Writes the buffers in order until one is not taken whole. An error after the first bytes ends the writing. `write` is
+/// told how many bytes came before.
+fn write_all(
+    memory: &[u8],
+    iovecs: &Iovecs,
+    mut write: impl FnMut(&[u8], u32) -> Result<usize, Errno>,
+) -> Result<u32, Errno> {
+    let mut n_bytes = 0;
+    for iovec in iovecs.as_slice() {
+        let buf = memory::slice(memory, iovec.ptr, iovec.len)?;
+        match write(buf, n_bytes) {
+            // A guest that is told 0 tries forever.
+            Ok(0) if n_bytes == 0 => return Err(Errno::Nospc),
+            Ok(written) => {
+                let written = believable(written, iovec.len);
+                n_bytes += written;
+                if written < iovec.len {
+                    break;
+                }
+            }
+            Err(_) if n_bytes > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(n_bytes)
+}
+
+/// A filesystem that claims more than it was given is wrong and must not be believed.
+fn believable(n_bytes: usize, len: u32) -> u32 {
+    u32::try_from(n_bytes).unwrap_or(u32::MAX).min(len)
+}
+
+/// Waits until what was written is stored, if the flags ask for it.
+fn store(file: &dyn File, flags: u16) -> Result<(), Errno> {
+    if flags & fdflags::SYNC != 0 {
+        file.sync()
+    } else if flags & fdflags::DSYNC != 0 {
+        file.sync_data()
+    } else {
+        Ok(())
+    }
+}
+
+/// An offset or a size that a guest gives, which POSIX counts in signed numbers.
+fn offset(given: i64) -> Result<u64, Errno> {
+    u64::try_from(given).map_err(|_| Errno::Inval)
+}
+
+/// What is left of `len` bytes at an offset that is not past the greatest one.
+fn clipped(len: u32, at: u64) -> u32 {
+    u32::try_from(MAX_OFFSET - at).unwrap_or(len).min(len)
+}
+
+/// Writes behind the `n_bytes` that were written at `start`, as far as a file reaches.
+fn write_within(file: &dyn File, buf: &[u8], start: u64, n_bytes: u32) -> Result<usize, Errno> {
+    let at = start.checked_add(u64::from(n_bytes)).ok_or(Errno::Fbig)?;
+    let room = MAX_OFFSET.checked_sub(at).filter(|room| *room > 0);
+    let room = usize::try_from(room.ok_or(Errno::Fbig)?).unwrap_or(usize::MAX);
+    file.write_at(&buf[..buf.len().min(room)], at)
 }

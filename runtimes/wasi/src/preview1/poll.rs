@@ -1,21 +1,279 @@
 //! Waiting.
 
-use crate::{Errno, Wasi};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-/// Not supported.
+use super::clock::{MONOTONIC, REALTIME};
+use crate::clock::{GuestClock, Sleep};
+use crate::descriptor::{Descriptors, Object};
+use crate::input::{READ_AHEAD_BYTES, Readiness};
+use crate::wait::{Awaited, Began, Wait};
+use crate::{Errno, Interrupt, MAX_SUBSCRIPTIONS, Wasi, memory};
+
+/// Source: WASI preview1 witx, `subscription` and `event`: 48 and 32 bytes.
+const SUBSCRIPTION_BYTES: u32 = 48;
+const EVENT_BYTES: u32 = 32;
+
+/// Source: WASI preview1 witx, `eventtype`.
+const CLOCK: u8 = 0;
+const FD_READ: u8 = 1;
+const FD_WRITE: u8 = 2;
+
+/// Source: WASI preview1 witx, `subclockflags`.
+const ABSTIME: u16 = 1;
+
+/// Source: WASI preview1 witx, `eventrwflags`.
+const HANGUP: u16 = 1;
+
+/// Waits until one of the `nsubscriptions` at `subscriptions` comes true, writes an event for each that has, in their order,
+/// to `events`, and the number of events.
 ///
-/// Source: WASI preview1 witx, `poll_oneoff`.
+/// A descriptor that is ready is reported at once and wins over timers that are still running; a subscription that cannot
+/// come true is reported as an event with an error. Streams that the host reads or writes without waiting are always
+/// ready, and so are files; an input at its end is ready, with 0 bytes and `HANGUP`. A timer counts from the first
+/// attempt of the call. One without a time, or with an absolute time that has passed, is due at once. Times that reach
+/// behind the end of a clock saturate. The `precision` is not used: no sleep is stretched.
+///
+/// On a clock where a sleep is [over at once](crate::Sleep::Over) nothing is waited for if there is a timer: the earliest
+/// timer comes true unless a descriptor is ready already.
+///
+/// Source: WASI preview1 witx, `poll_oneoff`; POSIX `poll`.
 ///
 /// # Errors
 ///
-/// [`Errno::Nosys`], always.
+/// - [`Errno::Inval`]: no subscription, more than [`MAX_SUBSCRIPTIONS`], one of an unknown type, or nothing to wait for
+///   but a time longer than the host [allows](crate::WasiBuilder::max_sleep).
+/// - [`Errno::Fault`]: the subscriptions, the events or the result do not lie in memory.
+/// - [`Interrupt::Wait`]: nothing has come true yet.
+///
+/// An event has the error:
+///
+/// - [`Errno::Badf`]: the descriptor is not open, or not for this.
+/// - [`Errno::Inval`]: the clock is neither realtime (0) nor monotonic (1), or has flags that WASI does not know.
 pub fn poll_oneoff(
-    _ctx: &mut Wasi,
-    _memory: &mut [u8],
-    _subscriptions: i32,
-    _events: i32,
-    _nsubscriptions: i32,
-    _nevents_out: i32,
-) -> Result<(), Errno> {
-    Err(Errno::Nosys)
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    subscriptions: i32,
+    events: i32,
+    nsubscriptions: i32,
+    nevents_out: i32,
+) -> Result<(), Interrupt> {
+    let wait = ctx.take_wait();
+    let n_subscriptions = nsubscriptions as u32;
+    if n_subscriptions == 0 || n_subscriptions > MAX_SUBSCRIPTIONS {
+        return Err(Errno::Inval.into());
+    }
+    let (events, nevents_out) = (events as u32, nevents_out as u32);
+    memory::slice(memory, events, n_subscriptions * EVENT_BYTES)?;
+    memory::slice(memory, nevents_out, 4)?;
+    let table = memory::slice(
+        memory,
+        subscriptions as u32,
+        n_subscriptions * SUBSCRIPTION_BYTES,
+    )?;
+
+    let mut poll = PollSet::new(wait.as_ref());
+    for record in table.chunks_exact(SUBSCRIPTION_BYTES as usize) {
+        poll.add(ctx, record)?;
+    }
+    if !poll.has_come_true() {
+        if let Some(wait) = wait {
+            // Woken for nothing, as happens when a stream is shared: the same sleep goes on.
+            return Err(ctx.wait_for(wait.again()));
+        }
+        match poll.earliest_ns() {
+            Some(ns) => {
+                let duration = Duration::from_nanos(ns);
+                if ctx.clock.sleep(duration) == Sleep::Wait {
+                    if duration > ctx.max_sleep && poll.awaited.is_empty() {
+                        return Err(Errno::Inval.into());
+                    }
+                    return Err(ctx.wait_for(Wait::new(poll.awaited, Some(duration), poll.began)));
+                }
+                poll.elapse(ns);
+            }
+            None => return Err(ctx.wait_for(Wait::new(poll.awaited, None, poll.began))),
+        }
+    }
+
+    let mut n_events = 0;
+    for event in poll.events() {
+        let record = memory::slice_mut(memory, events + n_events * EVENT_BYTES, EVENT_BYTES)?;
+        record.copy_from_slice(&event);
+        n_events += 1;
+    }
+    Ok(memory::write_u32(memory, nevents_out, n_events)?)
+}
+
+/// The subscriptions of one call.
+struct PollSet {
+    entries: Vec<Entry>,
+    awaited: Vec<Awaited>,
+    began: Began,
+    /// How long the call has slept already.
+    slept_ns: u64,
+}
+
+struct Entry {
+    userdata: u64,
+    kind: u8,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// A timer that is due so many nanoseconds after the call began.
+    Due(u64),
+    Unready,
+    Ready(Readiness),
+    Failed(Errno),
+}
+
+impl PollSet {
+    fn new(wait: Option<&Wait>) -> Self {
+        Self {
+            entries: Vec::new(),
+            awaited: Vec::new(),
+            began: wait.map(|wait| wait.began).unwrap_or_default(),
+            slept_ns: wait
+                .and_then(Wait::slept)
+                .map_or(0, crate::clock::saturating_ns),
+        }
+    }
+
+    fn add(&mut self, ctx: &mut Wasi, record: &[u8]) -> Result<(), Errno> {
+        let kind = record[8];
+        let state = match kind {
+            CLOCK => match self.due_ns(&mut ctx.clock, record) {
+                Ok(ns) => State::Due(ns),
+                Err(errno) => State::Failed(errno),
+            },
+            FD_READ | FD_WRITE => {
+                let fd = memory::u32_of(record, 16) as i32;
+                match readiness(&mut ctx.descriptors, fd, kind == FD_WRITE) {
+                    Ok(Poll::Ready(readiness)) => State::Ready(readiness),
+                    Ok(Poll::Pending) => {
+                        self.awaited.push(if kind == FD_WRITE {
+                            Awaited::Writable { fd }
+                        } else {
+                            Awaited::Readable { fd }
+                        });
+                        State::Unready
+                    }
+                    Err(errno) => State::Failed(errno),
+                }
+            }
+            _ => return Err(Errno::Inval),
+        };
+        self.entries.push(Entry {
+            userdata: memory::u64_of(record, 0),
+            kind,
+            state,
+        });
+        Ok(())
+    }
+
+    /// How long after the beginning of the call a timer is due. A clock is read at most once in a call, and only if a
+    /// timer is absolute.
+    fn due_ns(&mut self, clock: &mut GuestClock, record: &[u8]) -> Result<u64, Errno> {
+        let id = memory::u32_of(record, 16) as i32;
+        let timeout_ns = memory::u64_of(record, 24);
+        let flags = u16::from_le_bytes([record[40], record[41]]);
+        if flags & !ABSTIME != 0 {
+            return Err(Errno::Inval);
+        }
+        let is_absolute = flags & ABSTIME != 0;
+        let began_ns = match id {
+            REALTIME if is_absolute => *self
+                .began
+                .realtime_ns
+                .get_or_insert_with(|| clock.realtime_ns()),
+            MONOTONIC if is_absolute => *self
+                .began
+                .monotonic_ns
+                .get_or_insert_with(|| clock.monotonic_ns()),
+            REALTIME | MONOTONIC => 0,
+            _ => return Err(Errno::Inval),
+        };
+        Ok(timeout_ns.saturating_sub(began_ns))
+    }
+
+    fn has_come_true(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.state.has_come_true(self.slept_ns))
+    }
+
+    fn earliest_ns(&self) -> Option<u64> {
+        let due = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Due(ns) => Some(ns),
+            _ => None,
+        });
+        due.min()
+    }
+
+    fn elapse(&mut self, ns: u64) {
+        self.slept_ns = ns;
+    }
+
+    fn events(&self) -> impl Iterator<Item = [u8; EVENT_BYTES as usize]> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.state.has_come_true(self.slept_ns))
+            .map(Entry::event)
+    }
+}
+
+impl State {
+    fn has_come_true(self, slept_ns: u64) -> bool {
+        match self {
+            Self::Due(ns) => ns <= slept_ns,
+            Self::Unready => false,
+            Self::Ready(_) | Self::Failed(_) => true,
+        }
+    }
+}
+
+impl Entry {
+    fn event(&self) -> [u8; EVENT_BYTES as usize] {
+        let mut event = [0; EVENT_BYTES as usize];
+        event[..8].copy_from_slice(&self.userdata.to_le_bytes());
+        event[10] = self.kind;
+        match self.state {
+            State::Failed(errno) => event[8..10].copy_from_slice(&(errno as u16).to_le_bytes()),
+            State::Ready(readiness) => {
+                event[16..24].copy_from_slice(&readiness.n_bytes.to_le_bytes());
+                let flags = if readiness.is_hung_up { HANGUP } else { 0 };
+                event[24..26].copy_from_slice(&flags.to_le_bytes());
+            }
+            State::Due(_) | State::Unready => {}
+        }
+        event
+    }
+}
+
+/// Whether a descriptor could be read or written at once.
+fn readiness(
+    descriptors: &mut Descriptors,
+    fd: i32,
+    is_for_writing: bool,
+) -> Result<Poll<Readiness>, Errno> {
+    // Asked only once here: who has to wait registers a waker.
+    let mut cx = Context::from_waker(Waker::noop());
+    let descriptor = descriptors.open(fd)?;
+    match &mut descriptor.object {
+        Object::Input(input) if !is_for_writing => {
+            Ok(input.poll_readable(&mut cx, READ_AHEAD_BYTES))
+        }
+        Object::Output(output) if is_for_writing => Ok(output.poll_writable(&mut cx)),
+        Object::File(open) => Ok(Poll::Ready(Readiness {
+            n_bytes: open
+                .file
+                .metadata()?
+                .size_bytes
+                .saturating_sub(open.position),
+            is_hung_up: false,
+        })),
+        _ => Err(Errno::Badf),
+    }
 }

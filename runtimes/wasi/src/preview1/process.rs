@@ -1,6 +1,7 @@
 //! The program itself: its arguments, its environment, its end.
 
-use crate::{Errno, Exit, Wasi};
+use crate::wait::Wait;
+use crate::{Errno, Exit, Interrupt, Raise, Signal, Wasi};
 
 /// Writes the arguments, each with a NUL, to `argv_buf`, and a pointer to each to `argv`.
 ///
@@ -73,24 +74,38 @@ pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
     Exit::new(code as u32)
 }
 
-/// Not supported: there are no signals.
+/// Does with `signal` what the context's [`Raise`](crate::Raise) says; by default refuses it.
 ///
 /// Source: WASI preview1 witx, `proc_raise`.
 ///
 /// # Errors
 ///
-/// [`Errno::Notsup`], always.
-pub fn proc_raise(_ctx: &mut Wasi, _memory: &mut [u8], _signal: i32) -> Result<(), Errno> {
-    Err(Errno::Notsup)
+/// - [`Errno::Inval`]: there is no such signal.
+/// - [`Errno::Notsup`]: the host has not said what signals are to do.
+/// - [`Interrupt::Raise`]: the signal ends the guest. Its output streams are flushed.
+pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(), Interrupt> {
+    let signal = Signal::from_number(signal).ok_or(Errno::Inval)?;
+    match ctx.raise {
+        Raise::Refuse => Err(Errno::Notsup.into()),
+        Raise::Default if signal.ends_the_process() => {
+            let _ = ctx.flush();
+            Err(Interrupt::Raise(signal))
+        }
+        Raise::Default => Ok(()),
+    }
 }
 
-/// Succeeds and does nothing: a guest has one thread, which it cannot give away.
+/// Lets others run that share the guest's thread: the tasks of an executor, or the threads of the host. A guest has one
+/// thread of its own.
 ///
 /// Source: WASI preview1 witx, `sched_yield`.
 ///
 /// # Errors
 ///
-/// None.
-pub fn sched_yield(_ctx: &mut Wasi, _memory: &mut [u8]) -> Result<(), Errno> {
-    Ok(())
+/// [`Interrupt::Wait`], once.
+pub fn sched_yield(ctx: &mut Wasi, _memory: &mut [u8]) -> Result<(), Interrupt> {
+    match ctx.take_wait() {
+        Some(_) => Ok(()),
+        None => Err(ctx.wait_for(Wait::for_a_turn())),
+    }
 }

@@ -1,6 +1,6 @@
 //! Sockets. Streams refuse them.
 
-use crate::{Errno, Wasi};
+use crate::{Errno, Interrupt, Wasi};
 
 /// Accepts a connection.
 ///
@@ -16,8 +16,8 @@ pub fn sock_accept(
     fd: i32,
     _flags: i32,
     _fd_out: i32,
-) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsock)
+) -> Result<(), Interrupt> {
+    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
 }
 
 /// Receives from a socket.
@@ -41,8 +41,8 @@ pub fn sock_recv(
     _ri_flags: i32,
     _ro_datalen_out: i32,
     _ro_flags_out: i32,
-) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsock)
+) -> Result<(), Interrupt> {
+    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
 }
 
 /// Sends on a socket.
@@ -61,8 +61,8 @@ pub fn sock_send(
     _si_data_len: i32,
     _si_flags: i32,
     _so_datalen_out: i32,
-) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsock)
+) -> Result<(), Interrupt> {
+    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
 }
 
 /// Shuts a socket down.

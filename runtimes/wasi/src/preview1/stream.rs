@@ -1,16 +1,18 @@
 //! Reading and writing.
 
+use std::task::{Context, Waker};
+
+use super::file;
+use crate::descriptor::fdflags;
 use crate::iovec::Iovecs;
-use crate::{Errno, Wasi, memory};
+use crate::output::Patience;
+use crate::wait::{Awaited, Wait};
+use crate::{Errno, Interrupt, Wasi, memory};
 
 /// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
 /// the number of bytes. 0 is the end of the input, unless the buffers are empty.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Whether there is waiting is the host's choice, by
-/// the [`Stdin`](crate::Stdin) it gave. Where buffers overlap, the later one wins.
-///
-/// DIFFERENCE: `FDFLAG_NONBLOCK` does not keep a reader of the host that blocks from blocking, as nothing but the reader
-/// knows whether it would.
+/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one wins.
 ///
 /// Source: WASI preview1 witx, `fd_read`; POSIX `readv`.
 ///
@@ -21,7 +23,10 @@ use crate::{Errno, Wasi, memory};
 /// - [`Errno::Badf`]: the descriptor is not open for reading.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Again`], or whatever else the host's reader fails with.
+/// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is nothing yet.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdin::budget): it is used up.
+/// - Whatever the host's reader fails with.
 pub fn fd_read(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -29,13 +34,33 @@ pub fn fd_read(
     iovs: i32,
     iovs_len: i32,
     nread_out: i32,
-) -> Result<(), Errno> {
-    let input = ctx.descriptors.open(fd)?.input()?;
+) -> Result<(), Interrupt> {
+    drop(ctx.take_wait());
+    let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return Ok(file::fd_read(
+            descriptor, memory, iovs, iovs_len, nread_out,
+        )?);
+    }
+    let is_nonblocking = descriptor.flags & fdflags::NONBLOCK != 0;
+    let input = descriptor.input()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nread_out = nread_out as u32;
     memory::slice(memory, nread_out, 4)?;
-    let nread = input.read(memory, &iovecs)?;
-    memory::write_u32(memory, nread_out, nread)
+    let nread = match input.read(memory, &iovecs) {
+        Err(Interrupt::Wait) if is_nonblocking => {
+            // Whoever comes back later is to find something.
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = input.poll_readable(&mut cx, iovecs.total_bytes());
+            return Err(Errno::Again.into());
+        }
+        Err(Interrupt::Wait) => {
+            let n_bytes = iovecs.total_bytes();
+            return Err(ctx.wait_for(Wait::for_one(Awaited::Read { fd, n_bytes })));
+        }
+        result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
+    };
+    Ok(memory::write_u32(memory, nread_out, nread)?)
 }
 
 /// Writes the `iovs_len` buffers at `iovs`, in order, until one is not taken whole, and writes the number of bytes.
@@ -53,6 +78,9 @@ pub fn fd_read(
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
 /// - [`Errno::Nospc`]: the host's buffer is full, or its writer takes no more.
+/// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is no room yet.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): it is used up.
 /// - [`Errno::Pipe`], or whatever else the host's writer fails with.
 pub fn fd_write(
     ctx: &mut Wasi,
@@ -61,11 +89,40 @@ pub fn fd_write(
     iovs: i32,
     iovs_len: i32,
     nwritten_out: i32,
-) -> Result<(), Errno> {
-    let output = ctx.descriptors.open(fd)?.output()?;
+) -> Result<(), Interrupt> {
+    drop(ctx.take_wait());
+    let descriptor = ctx.descriptors.open(fd)?;
+    if descriptor.is_in_filesystem() {
+        return Ok(file::fd_write(
+            descriptor,
+            memory,
+            iovs,
+            iovs_len,
+            nwritten_out,
+        )?);
+    }
+    let patience = if descriptor.flags & fdflags::NONBLOCK != 0 {
+        Patience::None
+    } else {
+        Patience::Wait
+    };
+    let output = descriptor.output()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
-    let nwritten = output.write(memory, &iovecs)?;
-    memory::write_u32(memory, nwritten_out, nwritten)
+    let nwritten = match output.write(memory, &iovecs, patience) {
+        Err(Interrupt::Wait) if patience == Patience::None => return Err(Errno::Again.into()),
+        Err(Interrupt::Wait) => {
+            return Err(ctx.wait_for(Wait::for_one(Awaited::Writable { fd })));
+        }
+        result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
+    };
+    Ok(memory::write_u32(memory, nwritten_out, nwritten)?)
+}
+
+/// A guest that has used up a budget may have to end; its output is not lost.
+fn flush_at_exit(ctx: &mut Wasi, interrupt: &Interrupt) {
+    if let Interrupt::Exit(_) = interrupt {
+        let _ = ctx.flush();
+    }
 }

@@ -108,6 +108,8 @@ proptest! {
             .build()
             .unwrap();
         let mut model = [Some(Open::Input), Some(Open::Output(0)), Some(Open::Output(1))];
+        // What the guest has left of the rights of each.
+        let mut rights_left = [u64::MAX; 3];
         let mut written_bytes = [0; 2];
         let mut read_bytes = 0;
         let mut last_monotonic_ns = 0;
@@ -145,8 +147,10 @@ proptest! {
                         prop_assert!(model[from].is_some() && model[to].is_some());
                         if from != to {
                             model[to] = model[from].take();
+                            rights_left[to] = rights_left[from];
                         }
                     }
+                    "fd_fdstat_set_rights" => rights_left[args[0] as u32 as usize] &= args[1] as u64,
                     _ => {}
                 },
             }
@@ -159,8 +163,9 @@ proptest! {
                     None => prop_assert_eq!(stat, Err(Errno::Badf)),
                     Some(open) => {
                         prop_assert_eq!(stat, Ok(()));
-                        prop_assert_eq!(rights >> 1 & 1 == 1, open == Open::Input);
-                        prop_assert_eq!(rights >> 6 & 1 == 1, open != Open::Input);
+                        let left = rights_left[fd as usize];
+                        prop_assert_eq!(rights >> 1 & 1 == 1, open == Open::Input && left >> 1 & 1 == 1);
+                        prop_assert_eq!(rights >> 6 & 1 == 1, open != Open::Input && left >> 6 & 1 == 1);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! A guest by hand: a context and a memory.
 
-use rangewatch_wasi::{Errno, Exit, Wasi, WasiBuilder, preview1};
+use rangewatch_wasi::{Errno, Exit, Interrupt, Wasi, WasiBuilder, preview1};
 
 /// Where the helpers keep the table of buffers, its result and the bytes.
 const IOVS: u32 = 0;
@@ -52,29 +52,29 @@ impl Guest {
     /// `fd_write` of buffers that are in memory.
     pub(crate) fn writev(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
         self.put_iovecs(IOVS, iovecs);
-        preview1::fd_write(
-            &mut self.ctx,
-            &mut self.memory,
-            fd,
-            IOVS as i32,
-            iovecs.len() as i32,
-            RESULT as i32,
-        )?;
+        let n_iovecs = iovecs.len() as i32;
+        self.block_on(|ctx, memory| {
+            preview1::fd_write(ctx, memory, fd, IOVS as i32, n_iovecs, RESULT as i32)
+        })?;
         Ok(self.u32(RESULT))
     }
 
     /// `fd_read` into buffers in memory.
     pub(crate) fn readv(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
         self.put_iovecs(IOVS, iovecs);
-        preview1::fd_read(
-            &mut self.ctx,
-            &mut self.memory,
-            fd,
-            IOVS as i32,
-            iovecs.len() as i32,
-            RESULT as i32,
-        )?;
+        let n_iovecs = iovecs.len() as i32;
+        self.block_on(|ctx, memory| {
+            preview1::fd_read(ctx, memory, fd, IOVS as i32, n_iovecs, RESULT as i32)
+        })?;
         Ok(self.u32(RESULT))
+    }
+
+    /// Makes a call until it is answered, and holds the thread in between.
+    pub(crate) fn block_on(
+        &mut self,
+        call: impl FnMut(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
+    ) -> Result<(), Errno> {
+        block_on(&mut self.ctx, &mut self.memory, call).unwrap()
     }
 
     pub(crate) fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<u32, Errno> {
@@ -120,6 +120,23 @@ pub(crate) struct FdStat {
     pub(crate) rights_inheriting: u64,
 }
 
+/// Makes a call until it is answered or has ended the guest.
+fn block_on(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    mut call: impl FnMut(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
+) -> Result<Result<(), Errno>, Exit> {
+    loop {
+        match call(ctx, memory) {
+            Ok(()) => return Ok(Ok(())),
+            Err(Interrupt::Errno(errno)) => return Ok(Err(errno)),
+            Err(Interrupt::Wait) => ctx.block(),
+            Err(Interrupt::Exit(exit)) => return Err(exit),
+            Err(Interrupt::Raise(signal)) => panic!("{signal}"),
+        }
+    }
+}
+
 /// How an engine would call one function.
 pub(crate) struct Function {
     pub(crate) name: &'static str,
@@ -150,12 +167,15 @@ pub(crate) const TABLE: &[Function] = {
                 param_names: &[$(stringify!($param)),*],
                 call: |ctx, memory, args| {
                     let [$($param),*] = args else { panic!("wrong number of arguments for {}", stringify!($name)) };
-                    toy_backend!(@$result preview1::$name(ctx, memory, $(*$param as $ty),*))
+                    toy_backend!(@$result ctx memory $name $(*$param as $ty),*)
                 },
             }),*]
         };
-        (@errno $call:expr) => { Ok($call) };
-        (@never $call:expr) => { Err($call) };
+        (@errno $ctx:ident $memory:ident $name:ident $($arg:expr),*) => { Ok(preview1::$name($ctx, $memory $(, $arg)*)) };
+        (@wait $ctx:ident $memory:ident $name:ident $($arg:expr),*) => {
+            block_on($ctx, $memory, |ctx, memory| preview1::$name(ctx, memory $(, $arg)*))
+        };
+        (@never $ctx:ident $memory:ident $name:ident $($arg:expr),*) => { Err(preview1::$name($ctx, $memory $(, $arg)*)) };
     }
     rangewatch_wasi::for_each_function!(toy_backend)
 };

@@ -1,10 +1,15 @@
 //! The functions of WASI preview1, called as an engine would call them.
 
 mod arbitrary;
+#[cfg(feature = "futures-io")]
+mod async_streams;
+mod budgets;
 mod builder;
 mod clocks;
 mod descriptors;
 mod guest;
+mod pipes;
+mod polling;
 mod process;
 mod public_types;
 mod randomness;

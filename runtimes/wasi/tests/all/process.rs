@@ -1,8 +1,9 @@
 //! Arguments, environment and the end of a program.
 
 use std::io::{self, BufWriter, Write};
+use std::task::{Context, Waker};
 
-use rangewatch_wasi::{Errno, Exit, SharedBuffer, Stdout, Wasi, preview1};
+use rangewatch_wasi::{Errno, Exit, Interrupt, Raise, SharedBuffer, Stdout, Wasi, preview1};
 
 use crate::guest::{CANARY, Guest};
 
@@ -166,11 +167,53 @@ fn a_host_can_flush_for_a_guest_that_just_returned_and_one_bad_writer_does_not_k
 }
 
 #[test]
-fn yielding_succeeds_and_signals_are_not_supported() {
+fn yielding_gives_a_turn_away_and_succeeds() {
     let mut ctx = Wasi::builder().build().unwrap();
-    assert_eq!(preview1::sched_yield(&mut ctx, &mut []), Ok(()));
+    for _ in 0..2 {
+        assert_eq!(
+            preview1::sched_yield(&mut ctx, &mut []),
+            Err(Interrupt::Wait)
+        );
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(ctx.poll_ready(&mut cx).is_pending(), "others have a turn");
+        assert!(ctx.poll_ready(&mut cx).is_ready());
+        assert_eq!(preview1::sched_yield(&mut ctx, &mut []), Ok(()));
+    }
     assert_eq!(
-        preview1::proc_raise(&mut ctx, &mut [], 6),
-        Err(Errno::Notsup)
+        preview1::sched_yield(&mut ctx, &mut []),
+        Err(Interrupt::Wait)
     );
+    ctx.block();
+    assert_eq!(preview1::sched_yield(&mut ctx, &mut []), Ok(()));
+}
+
+#[test]
+fn signals_are_refused_unless_the_host_says_what_they_do() {
+    const ABRT: i32 = 6;
+    const WINCH: i32 = 27;
+    let mut ctx = Wasi::builder().build().unwrap();
+    for unknown in [31, 256 + ABRT, -1] {
+        assert_eq!(
+            preview1::proc_raise(&mut ctx, &mut [], unknown),
+            Err(Errno::Inval.into())
+        );
+    }
+    assert_eq!(
+        preview1::proc_raise(&mut ctx, &mut [], ABRT),
+        Err(Errno::Notsup.into())
+    );
+
+    let out = SharedBuffer::new();
+    let stdout = Stdout::writer(BufWriter::new(out.clone()));
+    let mut guest = Guest::new(Wasi::builder().raise(Raise::Default).stdout(stdout));
+    guest.write(1, b"last words").unwrap();
+    assert_eq!(preview1::proc_raise(&mut guest.ctx, &mut [], WINCH), Ok(()));
+    assert!(out.is_empty());
+    match preview1::proc_raise(&mut guest.ctx, &mut [], ABRT) {
+        Err(Interrupt::Raise(signal)) => {
+            assert_eq!((signal.number(), signal.name()), (6, "ABRT"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(out.to_string_lossy(), "last words");
 }

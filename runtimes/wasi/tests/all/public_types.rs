@@ -1,8 +1,10 @@
 //! What every public type can be used for.
 
 use rangewatch_wasi::{
-    Errno, Exit, FixedClock, FunctionSignature, SeededRandom, SharedBuffer, Stdin, Stdout,
-    SteppingClock, SystemClock, SystemRandom, ValueType, Wasi, WasiBuildError, WasiBuilder,
+    Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader, PipeWriter,
+    Raise, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind,
+    SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType, VirtualClock, Wasi,
+    WasiBuildError, WasiBuilder,
 };
 
 fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
@@ -15,6 +17,18 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     context::<WasiBuilder>();
     context::<Stdin>();
     context::<Stdout>();
+
+    value::<PipeReader>();
+    value::<PipeWriter>();
+    value::<Interrupt>();
+    value::<OverBudget>();
+    value::<Raise>();
+    value::<Signal>();
+    value::<Sleep>();
+    value::<StreamKind>();
+    value::<ThreadTimer>();
+    value::<TryRecvError>();
+    value::<VirtualClock>();
 
     value::<Errno>();
     value::<Exit>();
@@ -30,6 +44,9 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
 
     error::<Errno>();
     error::<Exit>();
+    error::<Interrupt>();
+    error::<Signal>();
+    error::<TryRecvError>();
     error::<WasiBuildError>();
 }
 

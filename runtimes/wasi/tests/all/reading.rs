@@ -175,7 +175,7 @@ fn wild_pointers_are_a_fault_and_the_input_is_still_there() {
     ];
     for (iovs, iovs_len, out) in calls {
         let result = preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, iovs, iovs_len, out);
-        assert_eq!(result, Err(Errno::Fault), "{iovs} {iovs_len} {out}");
+        assert_eq!(result, Err(Errno::Fault.into()), "{iovs} {iovs_len} {out}");
     }
     assert!(
         guest.memory == before,
@@ -189,7 +189,7 @@ fn a_table_is_bounded_in_length() {
     let mut guest = guest("abc");
     for iovs_len in [MAX_IOVECS as i32 + 1, i32::MAX, i32::MIN, -1] {
         let result = preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, iovs_len, 2000);
-        assert_eq!(result, Err(Errno::Inval));
+        assert_eq!(result, Err(Errno::Inval.into()));
     }
     guest.assert_untouched();
     assert_eq!(guest.readv(0, &[(0x9000, 1); MAX_IOVECS as usize]), Ok(3));
@@ -246,11 +246,11 @@ fn a_memory_of_length_zero_is_a_fault() {
     let mut guest = guest("abc");
     assert_eq!(
         preview1::fd_read(&mut guest.ctx, &mut [], 0, 0, 1, 0),
-        Err(Errno::Fault)
+        Err(Errno::Fault.into())
     );
     assert_eq!(
         preview1::fd_read(&mut guest.ctx, &mut [], 0, 0, 0, 0),
-        Err(Errno::Fault)
+        Err(Errno::Fault.into())
     );
 }
 

@@ -183,15 +183,15 @@ fn wild_pointers_are_a_fault_and_nothing_was_written() {
     ];
     for (iovs, iovs_len, out) in calls {
         let result = preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, iovs, iovs_len, out);
-        assert_eq!(result, Err(Errno::Fault), "{iovs} {iovs_len} {out}");
+        assert_eq!(result, Err(Errno::Fault.into()), "{iovs} {iovs_len} {out}");
     }
     for iovs_len in [MAX_IOVECS as i32 + 1, i32::MAX, -1] {
         let result = preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, 0, iovs_len, 2000);
-        assert_eq!(result, Err(Errno::Inval));
+        assert_eq!(result, Err(Errno::Inval.into()));
     }
     assert_eq!(
         preview1::fd_write(&mut guest.ctx, &mut [], 1, 0, 1, 0),
-        Err(Errno::Fault)
+        Err(Errno::Fault.into())
     );
     assert!(guest.memory == before && out.is_empty());
 }

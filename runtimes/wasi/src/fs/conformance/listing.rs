@@ -1,0 +1,112 @@
+//! Listing directories.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::guest::{CREAT, DIRECTORY, Guest, ROOT, TYPE_DIRECTORY, TYPE_FILE};
+use crate::Errno;
+use crate::fs::Dir;
+
+/// `.` and `..` come first, and the rest is complete.
+pub fn a_listing_begins_with_dots_and_has_every_name_once(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    guest.put_file("file", b"");
+    guest.put_file("another file, with a longer name", b"");
+    let listed = guest.list(ROOT, 4096);
+    let root = guest.fstat(ROOT).expect("open");
+    assert_eq!(
+        (listed[0].name.as_str(), listed[1].name.as_str()),
+        (".", "..")
+    );
+    assert_eq!(
+        (listed[0].ino, listed[0].file_type),
+        (root.ino, TYPE_DIRECTORY)
+    );
+    assert_eq!(listed[1].file_type, TYPE_DIRECTORY);
+    assert_eq!(listed.len(), 5);
+    for entry in &listed[2..] {
+        let stat = guest.stat(&entry.name).expect("it is listed");
+        assert_eq!((entry.ino, entry.file_type), (stat.ino, stat.file_type));
+    }
+    let file = listed.iter().find(|entry| entry.name == "file");
+    assert_eq!(file.expect("listed").file_type, TYPE_FILE);
+    assert_eq!(guest.readdir(ROOT, 0, 0), Ok((Vec::new(), 0)));
+    let fd = guest.open("file", 0).expect("a file");
+    assert_eq!(guest.readdir(fd, 100, 0), Err(Errno::Notdir));
+}
+
+/// What is neither made nor removed meanwhile comes exactly once, wherever the pieces end.
+pub fn a_listing_goes_on_where_it_stopped_whatever_happened_meanwhile(dir: Arc<dyn Dir>) {
+    for buf_len in [300, 700, 4096] {
+        let mut guest = Guest::new(Arc::clone(&dir));
+        let kept: BTreeSet<String> = (0..60).map(|i| format!("kept-{buf_len}-{i}")).collect();
+        for name in &kept {
+            guest.put_file(name, b"");
+        }
+        for i in 0..20 {
+            guest.put_file(&format!("gone-{i}"), b"");
+        }
+        let (mut seen, mut cookie, mut step) = (Vec::new(), 0, 0);
+        loop {
+            let (listed, bufused) = guest.readdir(ROOT, buf_len, cookie).expect("a listing");
+            cookie = listed.last().map_or(cookie, |last| last.next);
+            seen.extend(listed.into_iter().map(|entry| entry.name));
+            if bufused < buf_len {
+                break;
+            }
+            let _ = guest.unlink(&format!("gone-{step}"));
+            guest.put_file(&format!("new-{buf_len}-{step}"), b"");
+            step += 1;
+            assert!(step < 1000, "the listing has no end");
+        }
+        let unique: BTreeSet<String> = seen.iter().cloned().collect();
+        assert_eq!(unique.len(), seen.len(), "a name came twice");
+        assert!(kept.is_subset(&unique), "a name was skipped");
+    }
+}
+
+/// A guest that begins again sees what there is now, and one that goes back to a cookie what there was.
+pub fn a_listing_is_read_anew_from_cookie_0(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    for name in ["a", "b", "c"] {
+        guest.put_file(name, b"");
+    }
+    let first = guest.list(ROOT, 4096);
+    for entry in &first[..first.len() - 1] {
+        let (rest, _) = guest.readdir(ROOT, 4096, entry.next).expect("a listing");
+        let at = first
+            .iter()
+            .position(|other| other == entry)
+            .expect("listed");
+        assert_eq!(rest, first[at + 1..]);
+    }
+    let end = first.last().expect("not empty").next;
+    assert_eq!(guest.readdir(ROOT, 4096, end), Ok((Vec::new(), 0)));
+    for cookie in [end + 1, u64::MAX] {
+        assert_eq!(guest.readdir(ROOT, 4096, cookie), Ok((Vec::new(), 0)));
+    }
+    guest.unlink("b").expect("it is there");
+    guest.put_file("d", b"");
+    assert_eq!(guest.names("."), ["a", "c", "d"]);
+    let again = guest.list(ROOT, 4096);
+    assert_eq!(again.len(), 5);
+    assert!(again.iter().all(|entry| entry.name != "b"));
+}
+
+/// No entry is lost or doubled in some thousands, with the smallest buffer in which all of them fit.
+pub fn a_large_directory_is_listed_in_small_pieces(dir: Arc<dyn Dir>) {
+    const FILES: usize = 3000;
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    for i in 0..FILES {
+        let fd = guest.open(&format!("dir/a file with the number {i}"), CREAT);
+        guest.close(fd.expect("a new file")).expect("it is open");
+    }
+    let fd = guest.open("dir", DIRECTORY).expect("a directory");
+    for buf_len in [64, 128, 4096, 60_000] {
+        let listed = guest.list(fd, buf_len);
+        let names: BTreeSet<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!((listed.len(), names.len()), (FILES + 2, FILES + 2));
+    }
+}

@@ -1,0 +1,231 @@
+//! Symbolic links.
+
+use std::sync::Arc;
+
+use super::guest::{
+    CREAT, DIRECTORY, EXCL, FOLLOW, Guest, KEEP, ROOT, TRUNC, TYPE_DIRECTORY, TYPE_FILE,
+    TYPE_SYMLINK,
+};
+use crate::Errno;
+use crate::fs::Dir;
+
+/// At the end of a path as the flag says; on the way in any case.
+pub fn a_link_is_followed_or_not_as_the_guest_says(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    guest.put_file("dir/file", b"hello");
+    guest.symlink("dir/file", "to-file").expect("a new link");
+    guest.symlink("dir", "to-dir").expect("a new link");
+    guest.symlink("to-dir/file", "chain").expect("a new link");
+    for path in ["to-file", "to-dir/file", "chain"] {
+        assert_eq!(guest.get_file(path).expect("a file"), b"hello", "{path}");
+        let stat = guest.stat_at(ROOT, FOLLOW, path).expect("there");
+        assert_eq!(stat.file_type, TYPE_FILE);
+    }
+    for path in ["to-file", "to-dir", "chain"] {
+        assert_eq!(guest.stat(path).expect("there").file_type, TYPE_SYMLINK);
+        assert_eq!(guest.open(path, 0), Err(Errno::Loop));
+        assert_eq!(guest.open(path, TRUNC), Err(Errno::Loop));
+        assert_eq!(guest.open(path, CREAT | EXCL), Err(Errno::Exist));
+        let opened = guest.open_at(ROOT, FOLLOW, path, CREAT | EXCL, 0, 0);
+        assert_eq!(opened, Err(Errno::Exist));
+        let errno = guest.open(path, DIRECTORY).expect_err("a link");
+        assert!([Errno::Loop, Errno::Notdir].contains(&errno), "{errno}");
+    }
+    let fd = guest.open_at(ROOT, FOLLOW, "to-dir", DIRECTORY, 0, 0);
+    let fd = fd.expect("a directory");
+    assert_eq!(guest.list(fd, 1000).len(), 3);
+    let fd = guest.open_at(ROOT, FOLLOW, "to-file", TRUNC, 0, 0);
+    guest.close(fd.expect("a file")).expect("it is open");
+    assert_eq!(guest.get_file("dir/file").expect("a file"), b"");
+}
+
+/// Which may be anything but absolute or empty, and is cut to the buffer.
+pub fn a_link_keeps_its_text(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    for (i, target) in ["a", "no/such/file", "../../../etc/passwd", "..", "ä/ö"]
+        .into_iter()
+        .enumerate()
+    {
+        let link = format!("link-{i}");
+        guest.symlink(target, &link).expect("a new link");
+        assert_eq!(guest.read_link(&link, 4096).expect("a text"), target);
+        let stat = guest.stat(&link).expect("it is there");
+        assert_eq!(stat.size_bytes, target.len() as u64);
+        assert_eq!(guest.symlink("x", &link), Err(Errno::Exist));
+    }
+    assert_eq!(guest.read_link("link-1", 5).expect("a text"), "no/su");
+    assert_eq!(guest.read_link("link-1", 0).expect("a text"), "");
+    assert_eq!(guest.symlink("/etc", "new"), Err(Errno::Perm));
+    assert_eq!(guest.symlink("", "new"), Err(Errno::Noent));
+    assert_eq!(guest.symlink("x", "new/"), Err(Errno::Noent));
+    assert_eq!(guest.symlink("x", "."), Err(Errno::Exist));
+    guest.put_file("file", b"");
+    assert_eq!(guest.read_link("file", 9), Err(Errno::Inval));
+    assert_eq!(guest.read_link(".", 9), Err(Errno::Inval));
+    assert_eq!(guest.symlink("x", "file/"), Err(Errno::Exist));
+}
+
+/// G34: whatever a link says, and however it is combined with others and with `..`.
+pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.create_dir("a").expect("a new directory");
+    guest.create_dir("a/b").expect("a new directory");
+    let links = [
+        ("..", "up"),
+        ("../", "up-slash"),
+        ("../..", "a/up-2"),
+        ("a/../..", "around"),
+        ("../../..", "a/b/up-3"),
+        ("a/b/up-3", "chain"),
+        ("up/etc", "through"),
+        ("./a/./b/../../../etc/passwd", "long"),
+    ];
+    for (target, link) in links {
+        guest.symlink(target, link).expect("a new link");
+    }
+    for (_, link) in links {
+        for rest in ["", "/", "/.", "/etc/passwd", "/a"] {
+            let path = format!("{link}{rest}");
+            for oflags in [0, CREAT, DIRECTORY, TRUNC] {
+                let opened = guest.open_at(ROOT, FOLLOW, &path, oflags, 0, 0);
+                let errno = opened.expect_err("it leads out");
+                let refused = [Errno::Perm, Errno::Isdir].contains(&errno);
+                assert!(refused, "{path}: {errno}");
+            }
+            assert_eq!(
+                guest.stat_at(ROOT, FOLLOW, &path),
+                Err(Errno::Perm),
+                "{path}"
+            );
+            if !rest.is_empty() {
+                let below = guest.create_dir(&format!("{path}/x"));
+                assert_eq!(below, Err(Errno::Perm), "{path}");
+                let _ = guest.unlink(&path).expect_err("it leads out");
+                let _ = guest.rename(&path, "x").expect_err("it leads out");
+                let _ = guest.link(&path, "x").expect_err("it leads out");
+            }
+        }
+    }
+    // A link that goes up within the directory is fine.
+    guest.symlink("../a/b/..", "a/inside").expect("a new link");
+    let inside = guest.stat_at(ROOT, FOLLOW, "a/inside").expect("there");
+    assert_eq!(inside.ino, guest.stat("a").expect("there").ino);
+    let fd = guest.open("a", DIRECTORY).expect("a directory");
+    assert_eq!(guest.stat_at(fd, FOLLOW, "inside"), Err(Errno::Perm));
+}
+
+/// A link to itself, a circle, and a chain that is too long.
+pub fn loops_end(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.symlink("self", "self").expect("a new link");
+    guest.symlink("two", "one").expect("a new link");
+    guest.symlink("one", "two").expect("a new link");
+    for path in ["self", "one", "self/x", "self/"] {
+        assert_eq!(
+            guest.stat_at(ROOT, FOLLOW, path),
+            Err(Errno::Loop),
+            "{path}"
+        );
+        let opened = guest.open_at(ROOT, FOLLOW, path, 0, 0, 0);
+        assert_eq!(opened, Err(Errno::Loop), "{path}");
+    }
+    guest.put_file("link-0", b"hello");
+    for i in 1..=41 {
+        let (target, link) = (format!("link-{}", i - 1), format!("link-{i}"));
+        guest.symlink(&target, &link).expect("a new link");
+    }
+    assert_eq!(guest.get_file("link-40").expect("40 links"), b"hello");
+    assert_eq!(guest.get_file("link-41"), Err(Errno::Loop));
+}
+
+/// As POSIX has it.
+pub fn a_dangling_link_is_created_through(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    guest.symlink("dir/new", "link").expect("a new link");
+    assert_eq!(
+        guest.open_at(ROOT, FOLLOW, "link", 0, 0, 0),
+        Err(Errno::Noent)
+    );
+    assert_eq!(guest.stat_at(ROOT, FOLLOW, "link"), Err(Errno::Noent));
+    let fd = guest.open_at(ROOT, FOLLOW, "link", CREAT, 0, 0);
+    guest.close(fd.expect("a new file")).expect("it is open");
+    assert_eq!(guest.names("dir"), ["new"]);
+    assert_eq!(guest.create_dir("link"), Err(Errno::Exist));
+}
+
+/// Whatever the flags say; and it does not, where a name is made or removed.
+pub fn a_slash_follows_a_link(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    guest.put_file("file", b"");
+    guest.symlink("dir", "to-dir").expect("a new link");
+    guest.symlink("file", "to-file").expect("a new link");
+    guest.symlink("no", "to-no").expect("a new link");
+    let stat = guest.stat("to-dir/").expect("a directory");
+    assert_eq!(stat.file_type, TYPE_DIRECTORY);
+    let fd = guest.open("to-dir/", 0).expect("a directory");
+    guest.close(fd).expect("it is open");
+    assert_eq!(guest.stat("to-file/"), Err(Errno::Notdir));
+    assert_eq!(guest.open("to-file/", 0), Err(Errno::Notdir));
+    assert_eq!(guest.stat("to-no/"), Err(Errno::Noent));
+    assert_eq!(guest.read_link("to-dir/", 9), Err(Errno::Inval));
+    for link in ["to-dir/", "to-file/", "to-no/"] {
+        assert_eq!(guest.unlink(link), Err(Errno::Notdir), "{link}");
+        assert_eq!(guest.remove_dir(link), Err(Errno::Notdir), "{link}");
+        assert_eq!(guest.rename(link, "new"), Err(Errno::Notdir), "{link}");
+        assert_eq!(guest.rename("dir", link), Err(Errno::Notdir), "{link}");
+        assert_eq!(guest.create_dir(link), Err(Errno::Exist), "{link}");
+        assert_eq!(guest.symlink("x", link), Err(Errno::Exist), "{link}");
+    }
+    assert_eq!(guest.names(".").len(), 5);
+}
+
+/// The directory above is the one above the link's target.
+pub fn dots_are_resolved_behind_the_link(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    for path in ["a", "a/b", "c"] {
+        guest.create_dir(path).expect("a new directory");
+    }
+    guest.put_file("a/file", b"a");
+    guest.put_file("c/file", b"c");
+    guest.symlink("../a/b", "c/link").expect("a new link");
+    assert_eq!(guest.get_file("c/link/../file").expect("a file"), b"a");
+    assert_eq!(guest.get_file("c/link/../../c/file").expect("a file"), b"c");
+}
+
+/// Not what it points to.
+pub fn removing_and_renaming_mean_the_link(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.put_file("file", b"hello");
+    guest.create_dir("dir").expect("a new directory");
+    guest.symlink("file", "link").expect("a new link");
+    guest.symlink("dir", "to-dir").expect("a new link");
+    assert_eq!(guest.remove_dir("to-dir"), Err(Errno::Notdir));
+    assert_eq!(guest.rename("dir", "link"), Err(Errno::Notdir));
+    guest.rename("link", "moved").expect("a new name");
+    assert_eq!(guest.read_link("moved", 99).expect("a text"), "file");
+    guest.unlink("moved").expect("it is there");
+    guest.unlink("to-dir").expect("it is there");
+    assert_eq!(guest.names("."), ["dir", "file"]);
+    guest.symlink("file", "link").expect("a new link");
+    guest.put_file("other", b"other");
+    guest.rename("other", "link").expect("over the link");
+    assert_eq!(guest.get_file("file").expect("a file"), b"hello");
+    assert_eq!(guest.get_file("link").expect("a file"), b"other");
+}
+
+/// Which are set without following.
+pub fn a_link_has_times_of_its_own(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    guest.put_file("file", b"");
+    guest.symlink("file", "link").expect("a new link");
+    let set = guest.set_times(FOLLOW, "link", 1000, 2000, 5);
+    set.expect("times can be set");
+    let set = guest.set_times(KEEP, "link", 3000, 4000, 5);
+    set.expect("times can be set");
+    let (file, link) = (guest.stat("file"), guest.stat("link"));
+    assert_eq!(file.expect("there").modified_ns, 2000);
+    assert_eq!(link.expect("there").modified_ns, 4000);
+}

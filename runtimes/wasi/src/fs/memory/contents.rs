@@ -1,0 +1,146 @@
+//! The bytes of one file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::shared::Shared;
+use crate::Errno;
+
+/// Bytes are kept in pages of this size, so that a hole costs nothing, growing never moves more than a page, and one call
+/// of a guest allocates little more than it writes.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// Bytes by page, and the size of the file. A page that is missing, and what a page is too short for, reads as zeros; no
+/// page reaches past the size.
+#[derive(Default)]
+pub(super) struct Contents {
+    pages: BTreeMap<u64, Vec<u8>>,
+    size_bytes: u64,
+}
+
+impl Contents {
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    pub(super) fn read_at(&self, buf: &mut [u8], offset: u64) -> usize {
+        let rest = self.size_bytes.saturating_sub(offset);
+        let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
+        for piece in pieces(offset, len) {
+            let buf = &mut buf[piece.at..][..piece.range.len()];
+            let page = self.pages.get(&piece.page).map_or(&[][..], Vec::as_slice);
+            let start = piece.range.start.min(page.len());
+            let stored = &page[start..piece.range.end.min(page.len())];
+            buf[..stored.len()].copy_from_slice(stored);
+            buf[stored.len()..].fill(0);
+        }
+        len
+    }
+
+    /// Writes as much of `buf` as the limits of `shared` allow, and at least one byte if `buf` has one.
+    pub(super) fn write_at(
+        &mut self,
+        shared: &Shared,
+        buf: &[u8],
+        offset: u64,
+    ) -> Result<usize, Errno> {
+        let room = shared.limit_bytes().saturating_sub(offset);
+        if room == 0 && !buf.is_empty() {
+            return Err(Errno::Fbig);
+        }
+        let len = usize::try_from(room).unwrap_or(usize::MAX).min(buf.len());
+        let mut n_bytes = 0;
+        for piece in pieces(offset, len) {
+            let buf = &buf[piece.at..][..piece.range.len()];
+            match self.write_piece(shared, &piece, buf) {
+                Ok(()) => n_bytes += buf.len(),
+                Err(errno) if n_bytes == 0 => return Err(errno),
+                Err(_) => break,
+            }
+            self.size_bytes = self.size_bytes.max(offset + n_bytes as u64);
+        }
+        Ok(n_bytes)
+    }
+
+    pub(super) fn set_size(&mut self, shared: &Shared, size_bytes: u64) -> Result<(), Errno> {
+        if size_bytes > shared.limit_bytes() {
+            return Err(Errno::Fbig);
+        }
+        if size_bytes < self.size_bytes {
+            let (last, len) = position(size_bytes);
+            let mut released = 0;
+            for (page, bytes) in self.pages.split_off(&last) {
+                released += bytes.len() as u64;
+                if page == last && len > 0 {
+                    let mut bytes = bytes;
+                    bytes.truncate(len);
+                    bytes.shrink_to_fit();
+                    released -= bytes.len() as u64;
+                    self.pages.insert(page, bytes);
+                }
+            }
+            shared.release_bytes(released);
+        }
+        self.size_bytes = size_bytes;
+        Ok(())
+    }
+
+    /// Gives back all that was counted. The file is gone afterwards.
+    pub(super) fn release(&mut self, shared: &Shared) {
+        let stored: usize = self.pages.values().map(Vec::len).sum();
+        shared.release_bytes(stored as u64);
+        self.pages.clear();
+    }
+
+    fn write_piece(&mut self, shared: &Shared, piece: &Piece, buf: &[u8]) -> Result<(), Errno> {
+        let stored = self.pages.get(&piece.page).map_or(0, Vec::len);
+        let more = piece.range.end.saturating_sub(stored);
+        if more > 0 {
+            shared.reserve_bytes(more as u64)?;
+        }
+        let page = self.pages.entry(piece.page).or_default();
+        if more > 0 {
+            if piece.range.end > PAGE_BYTES / 2 {
+                // Doubling would go past the end of the page.
+                page.reserve_exact(PAGE_BYTES - page.len());
+            }
+            page.resize(piece.range.end, 0);
+        }
+        page[piece.range.clone()].copy_from_slice(buf);
+        Ok(())
+    }
+}
+
+/// The part of a transfer that lies in one page.
+struct Piece {
+    page: u64,
+    /// Where in the page.
+    range: Range<usize>,
+    /// Where in the buffer.
+    at: usize,
+}
+
+/// The pieces of `len` bytes at `offset`. The caller knows that the end is within `u64`.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = Piece> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at == len {
+            return None;
+        }
+        let (page, start) = position(offset + at as u64);
+        let end = PAGE_BYTES.min(start + (len - at));
+        let piece = Piece {
+            page,
+            range: start..end,
+            at,
+        };
+        at += end - start;
+        Some(piece)
+    })
+}
+
+/// The page of `offset`, and where in it.
+fn position(offset: u64) -> (u64, usize) {
+    let page_bytes = PAGE_BYTES as u64;
+    (offset / page_bytes, (offset % page_bytes) as usize)
+}

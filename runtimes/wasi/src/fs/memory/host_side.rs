@@ -1,0 +1,208 @@
+//! What the host does with a filesystem in memory.
+
+use std::sync::Arc;
+
+use super::MemoryFs;
+use crate::Errno;
+use crate::fs::{Create, Dir, File, Metadata, Node, OpenOptions};
+use crate::resolver::{Last, Links, Walk};
+
+/// Why the host's own use of a [`MemoryFs`] failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{path}`: {errno}")]
+#[non_exhaustive]
+pub struct MemoryFsError {
+    /// The path that was given.
+    pub path: String,
+    /// What is wrong with it, as a guest would be told.
+    pub errno: Errno,
+}
+
+/// Paths are relative to the root of the filesystem and follow symbolic links, within it. A path to the root is `.`.
+impl MemoryFs {
+    /// Writes a whole file: makes it, and the directories on the way to it, or replaces its contents.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be, and [`Errno::Nospc`] or [`Errno::Fbig`] at the limits; the file may then have a part of the
+    /// contents.
+    pub fn write(
+        &self,
+        path: impl AsRef<str>,
+        contents: impl AsRef<[u8]>,
+    ) -> Result<(), MemoryFsError> {
+        let path = path.as_ref();
+        if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
+            self.create_dir_all(parent)?;
+        }
+        explain(path, self.write_file(path, contents.as_ref()))
+    }
+
+    /// The contents of a file.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Isdir`] and others.
+    pub fn read(&self, path: impl AsRef<str>) -> Result<Vec<u8>, MemoryFsError> {
+        let path = path.as_ref();
+        explain(path, self.read_file(path))
+    }
+
+    /// The names in a directory, in the order in which they were made.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Notdir`] and others.
+    pub fn list(&self, path: impl AsRef<str>) -> Result<Vec<String>, MemoryFsError> {
+        let path = path.as_ref();
+        let names = || {
+            let entries = self.dir(path)?.read_dir()?;
+            entries.map(|entry| Ok(entry?.name)).collect()
+        };
+        explain(path, names())
+    }
+
+    /// Makes a directory, and those on the way to it. What is there already is fine.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be, and [`Errno::Nospc`] at the limit.
+    pub fn create_dir_all(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
+        let path = path.as_ref();
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        for end in ends {
+            let part = &path[..end];
+            // What is wrong with a path that begins with a slash, the walk of the whole path will say.
+            if !part.is_empty() {
+                match self.change(part, |dir, name| dir.create_dir(name)) {
+                    Ok(()) | Err(Errno::Exist) => {}
+                    Err(errno) => return explain(path, Err(errno)),
+                }
+            }
+        }
+        explain(path, self.dir(path).map(drop))
+    }
+
+    /// Makes a symbolic link at `path`. The target is relative to the directory of the link.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be, [`Errno::Exist`] among it, and [`Errno::Noent`] for an empty target.
+    pub fn symlink(
+        &self,
+        target: impl AsRef<str>,
+        path: impl AsRef<str>,
+    ) -> Result<(), MemoryFsError> {
+        let (target, path) = (target.as_ref(), path.as_ref());
+        if target.is_empty() {
+            return explain(path, Err(Errno::Noent));
+        }
+        explain(
+            path,
+            self.change(path, |dir, name| dir.symlink(name, target)),
+        )
+    }
+
+    /// Removes a file, a symbolic link, or an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Notempty`] and others.
+    pub fn remove(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
+        let path = path.as_ref();
+        let removed = self.change(path, |dir, name| match dir.remove_file(name) {
+            Err(Errno::Isdir) => dir.remove_dir(name),
+            result => result,
+        });
+        explain(path, removed)
+    }
+
+    /// The attributes of a file or directory; of the link itself if `path` ends in a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// What `path` cannot be: [`Errno::Noent`] and others.
+    pub fn metadata(&self, path: impl AsRef<str>) -> Result<Metadata, MemoryFsError> {
+        let path = path.as_ref();
+        let metadata = || {
+            let root = self.root_dir();
+            match Walk::new(&root, path)?.last()? {
+                Last::Dir(dir) => dir.metadata(),
+                Last::Entry { dir, name, .. } => dir.metadata_at(name),
+            }
+        };
+        explain(path, metadata())
+    }
+
+    fn root_dir(&self) -> Arc<dyn Dir> {
+        Arc::clone(&self.root) as Arc<dyn Dir>
+    }
+
+    fn open(&self, path: &str, options: OpenOptions) -> Result<Node, Errno> {
+        Walk::new(&self.root_dir(), path)?.open(options, Links::Follow)
+    }
+
+    fn dir(&self, path: &str) -> Result<Arc<dyn Dir>, Errno> {
+        let mut options = OpenOptions::default();
+        options.read = true;
+        options.directory = true;
+        match self.open(path, options)? {
+            Node::Dir(dir) => Ok(dir),
+            _ => Err(Errno::Notdir),
+        }
+    }
+
+    fn write_file(&self, path: &str, mut contents: &[u8]) -> Result<(), Errno> {
+        let mut options = OpenOptions::default();
+        options.write = true;
+        options.create = Create::IfMissing;
+        options.truncate = true;
+        let file = file(self.open(path, options)?)?;
+        while !contents.is_empty() {
+            let n_bytes = file.append(contents)?;
+            contents = contents.get(n_bytes..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let mut options = OpenOptions::default();
+        options.read = true;
+        let file = file(self.open(path, options)?)?;
+        let size = usize::try_from(file.metadata()?.size_bytes).map_err(|_| Errno::Fbig)?;
+        let mut contents = vec![0; size];
+        let n_bytes = file.read_at(&mut contents, 0)?;
+        contents.truncate(n_bytes);
+        Ok(contents)
+    }
+
+    /// Does something to the name that `path` ends in.
+    fn change(
+        &self,
+        path: &str,
+        change: impl FnOnce(&dyn Dir, &str) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let root = self.root_dir();
+        match Walk::new(&root, path)?.last()? {
+            Last::Dir(_) => Err(Errno::Exist),
+            Last::Entry { dir, name, .. } => change(&**dir, name),
+        }
+    }
+}
+
+fn file(node: Node) -> Result<Arc<dyn File>, Errno> {
+    match node {
+        Node::File(file) => Ok(file),
+        _ => Err(Errno::Isdir),
+    }
+}
+
+fn explain<T>(path: &str, result: Result<T, Errno>) -> Result<T, MemoryFsError> {
+    result.map_err(|errno| MemoryFsError {
+        path: path.to_owned(),
+        errno,
+    })
+}

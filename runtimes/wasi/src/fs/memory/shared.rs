@@ -1,0 +1,144 @@
+//! What all nodes of one filesystem have in common: limits, clock, numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::Clock;
+use crate::Errno;
+use crate::fs::{Metadata, SetTime, SetTimes};
+
+/// The number of the next filesystem. The high bit keeps them apart from the devices of the host.
+static NEXT_DEV: AtomicU64 = AtomicU64::new(1 << 63);
+
+pub(super) struct Shared {
+    pub(super) dev: u64,
+    limit_bytes: u64,
+    limit_entries: u64,
+    used_bytes: AtomicU64,
+    n_entries: AtomicU64,
+    next_ino: AtomicU64,
+    clock: Mutex<Box<dyn Clock>>,
+    /// Held by whatever locks more than one node, before the first of them. So no two can wait for each other, and a
+    /// directory does not move while it is looked for among the ancestors of another one.
+    shape: Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn new(limit_bytes: u64, limit_entries: u64, clock: Box<dyn Clock>) -> Self {
+        Self {
+            dev: NEXT_DEV.fetch_add(1, Ordering::Relaxed),
+            limit_bytes,
+            limit_entries,
+            used_bytes: AtomicU64::new(0),
+            n_entries: AtomicU64::new(0),
+            next_ino: AtomicU64::new(1),
+            clock: Mutex::new(clock),
+            shape: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn n_entries(&self) -> u64 {
+        self.n_entries.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn next_ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn now_ns(&self) -> u64 {
+        lock(&self.clock).realtime_ns()
+    }
+
+    pub(super) fn lock_shape(&self) -> MutexGuard<'_, ()> {
+        lock(&self.shape)
+    }
+
+    /// Counts `n_bytes` more, all or none.
+    pub(super) fn reserve_bytes(&self, n_bytes: u64) -> Result<(), Errno> {
+        reserve(&self.used_bytes, n_bytes, self.limit_bytes)
+    }
+
+    pub(super) fn release_bytes(&self, n_bytes: u64) {
+        self.used_bytes.fetch_sub(n_bytes, Ordering::Relaxed);
+    }
+
+    /// Counts one more name.
+    pub(super) fn reserve_entry(&self) -> Result<(), Errno> {
+        reserve(&self.n_entries, 1, self.limit_entries)
+    }
+
+    pub(super) fn release_entries(&self, n_entries: u64) {
+        self.n_entries.fetch_sub(n_entries, Ordering::Relaxed);
+    }
+}
+
+fn reserve(used: &AtomicU64, more: u64, limit: u64) -> Result<(), Errno> {
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+        used.checked_add(more).filter(|sum| *sum <= limit)
+    })
+    .map(drop)
+    .map_err(|_| Errno::Nospc)
+}
+
+/// Locks a part of the filesystem. Each is consistent whenever it is unlocked, and nothing in here panics in between, so
+/// there is nothing that poison could tell.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The three times of a node, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    accessed_ns: u64,
+    modified_ns: u64,
+    changed_ns: u64,
+}
+
+impl Times {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            accessed_ns: now_ns,
+            modified_ns: now_ns,
+            changed_ns: now_ns,
+        }
+    }
+
+    /// The contents have changed.
+    pub(super) fn modify(&mut self, now_ns: u64) {
+        self.modified_ns = now_ns;
+        self.changed_ns = now_ns;
+    }
+
+    /// Something else has changed.
+    pub(super) fn change(&mut self, now_ns: u64) {
+        self.changed_ns = now_ns;
+    }
+
+    pub(super) fn set(&mut self, times: SetTimes, now_ns: u64) {
+        let resolve = |time| match time {
+            SetTime::Now => now_ns,
+            SetTime::At(ns) => ns,
+        };
+        if let Some(accessed) = times.accessed {
+            self.accessed_ns = resolve(accessed);
+        }
+        if let Some(modified) = times.modified {
+            self.modified_ns = resolve(modified);
+        }
+        self.changed_ns = now_ns;
+    }
+
+    pub(super) fn write_to(self, metadata: &mut Metadata) {
+        metadata.accessed_ns = self.accessed_ns;
+        metadata.modified_ns = self.modified_ns;
+        metadata.changed_ns = self.changed_ns;
+    }
+}

@@ -1,0 +1,178 @@
+//! A filesystem that nobody can change.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Create, Dir, File, IntoDir, Metadata, Node, OpenOptions, ReadDir, SetTimes};
+use crate::Errno;
+
+/// What a guest may do with a directory that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Access {
+    /// Look at everything, change nothing: see [`ReadOnly`].
+    ReadOnly,
+    /// Whatever the filesystem can do.
+    ReadWrite,
+}
+
+/// A directory, and all below it, to be looked at and not to be changed.
+///
+/// Whatever would change something answers [`Errno::Rofs`], opening with truncation included, and so does giving a file a
+/// second name in another directory, where it could be written. The filesystem itself may change all the while.
+pub struct ReadOnly {
+    inner: Arc<dyn Dir>,
+}
+
+impl ReadOnly {
+    /// `dir`, for reading only.
+    #[must_use]
+    pub fn new(dir: impl IntoDir) -> Self {
+        Self {
+            inner: dir.into_dir(),
+        }
+    }
+}
+
+impl Dir for ReadOnly {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inner.metadata()
+    }
+
+    fn lookup(&self, name: &str) -> Result<Node, Errno> {
+        self.inner.lookup(name).map(read_only)
+    }
+
+    fn read_dir(&self) -> Result<ReadDir, Errno> {
+        self.inner.read_dir()
+    }
+
+    fn lookup_dir(&self, name: &str) -> Result<Node, Errno> {
+        self.inner.lookup_dir(name).map(read_only)
+    }
+
+    fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
+        if !options.is_mutating() {
+            return self.inner.open(name, options).map(read_only);
+        }
+        // What is there decides which refusal is the right one, and whether the context has a link to follow.
+        match self.inner.metadata_at(name) {
+            Ok(_) if options.create == Create::New => Err(Errno::Exist),
+            Ok(_) => match self.inner.lookup(name)? {
+                link @ Node::Symlink(_) => Ok(link),
+                Node::Dir(_) => Err(Errno::Isdir),
+                Node::File(_) if options.directory => Err(Errno::Notdir),
+                Node::File(_) if options.write || options.truncate => Err(Errno::Rofs),
+                file @ Node::File(_) => Ok(read_only(file)),
+            },
+            Err(Errno::Noent) if options.create != Create::Never => Err(Errno::Rofs),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
+        self.inner.metadata_at(name)
+    }
+
+    fn read_link(&self, name: &str) -> Result<String, Errno> {
+        self.inner.read_link(name)
+    }
+
+    fn create_dir(&self, name: &str) -> Result<(), Errno> {
+        self.refuse_new(name)
+    }
+
+    fn symlink(&self, name: &str, _target: &str) -> Result<(), Errno> {
+        self.refuse_new(name)
+    }
+
+    fn link(&self, _name: &str, _to: &dyn Dir, _to_name: &str) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn rename(&self, _name: &str, _to: &dyn Dir, _to_name: &str) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn remove_file(&self, _name: &str) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn remove_dir(&self, _name: &str) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_times_at(&self, _name: &str, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.inner.sync()
+    }
+}
+
+impl ReadOnly {
+    /// What exists is named as the reason, as on a read-only filesystem of Linux: `mkdir -p` depends on it.
+    fn refuse_new(&self, name: &str) -> Result<(), Errno> {
+        match self.inner.metadata_at(name) {
+            Ok(_) => Err(Errno::Exist),
+            Err(_) => Err(Errno::Rofs),
+        }
+    }
+}
+
+impl fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadOnly").finish_non_exhaustive()
+    }
+}
+
+fn read_only(node: Node) -> Node {
+    match node {
+        Node::Dir(inner) => Node::Dir(Arc::new(ReadOnly { inner })),
+        Node::File(inner) => Node::File(Arc::new(ReadOnlyFile { inner })),
+        link @ Node::Symlink(_) => link,
+    }
+}
+
+struct ReadOnlyFile {
+    inner: Arc<dyn File>,
+}
+
+impl File for ReadOnlyFile {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inner.metadata()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.inner.read_at(buf, offset)
+    }
+
+    fn write_at(&self, _buf: &[u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn append(&self, _buf: &[u8]) -> Result<usize, Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_size(&self, _size_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.inner.sync()
+    }
+
+    fn sync_data(&self) -> Result<(), Errno> {
+        self.inner.sync_data()
+    }
+}

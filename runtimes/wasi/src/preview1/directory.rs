@@ -1,0 +1,81 @@
+//! Listing a directory.
+
+use crate::descriptor::Object;
+use crate::fs::DirEntry;
+use crate::listing::Listing;
+use crate::{Errno, Wasi, memory, rights};
+
+/// Source: WASI preview1 witx, `dirent`: the next cookie, the inode, the length of the name, the type; 24 bytes.
+const DIRENT_BYTES: usize = 24;
+
+/// Fills the buffer with the entries of a directory from `cookie` on, and writes the number of bytes. Less than the buffer
+/// has room for means that the directory ends there; the last entry may be cut, and is then read again from its cookie.
+///
+/// The first entries are `.` and `..`, unless the host wants it [otherwise](crate::WasiBuilder::dots). A cookie is valid
+/// until the directory is listed from cookie 0 again, which is when it is read anew. What is made or removed in between may
+/// or may not be there; all other entries come once.
+///
+/// DIFFERENCE: `..` has the inode of the directory itself, as what is above it may not be the guest's to know.
+///
+/// Source: WASI preview1 witx, `fd_readdir`.
+///
+/// # Errors
+///
+/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Notdir`]: the descriptor is not a directory.
+/// - [`Errno::Notcapable`]: the right `FD_READDIR` is missing.
+/// - [`Errno::Fault`]: the buffer or the result does not lie in memory; nothing is written.
+/// - Whatever the filesystem fails with.
+pub fn fd_readdir(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    buf: i32,
+    buf_len: i32,
+    cookie: i64,
+    bufused_out: i32,
+) -> Result<(), Errno> {
+    let dots = ctx.dots;
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.directory(rights::FD_READDIR)?;
+    let Object::Dir(open) = &mut descriptor.object else {
+        return Err(Errno::Notdir);
+    };
+    memory::slice(memory, bufused_out as u32, 4)?;
+    let mut rest = memory::slice_mut(memory, buf as u32, buf_len as u32)?;
+
+    let mut index = cookie as u64;
+    let listing = match open.listing.take() {
+        Some(listing) if index != 0 && !listing.has_forgotten(index) => listing,
+        _ => Box::new(Listing::new(&open.dir, dots)?),
+    };
+    let listing = open.listing.insert(listing);
+    while !rest.is_empty() {
+        let Some(entry) = listing.entry(index)? else {
+            break;
+        };
+        // No directory has 2^64 entries, but a guest may ask for that one.
+        index = index.saturating_add(1);
+        rest = put(rest, &dirent(entry, index));
+        rest = put(rest, entry.name.as_bytes());
+    }
+    let bufused = (buf_len as u32) - rest.len() as u32;
+    memory::write_u32(memory, bufused_out as u32, bufused)
+}
+
+fn dirent(entry: &DirEntry, next: u64) -> [u8; DIRENT_BYTES] {
+    let mut dirent = [0; DIRENT_BYTES];
+    dirent[0..8].copy_from_slice(&next.to_le_bytes());
+    dirent[8..16].copy_from_slice(&entry.ino.to_le_bytes());
+    dirent[16..20].copy_from_slice(&(entry.name.len() as u32).to_le_bytes());
+    dirent[20] = entry.file_type as u8;
+    dirent
+}
+
+/// Copies what fits, and answers what is left of the buffer.
+fn put<'a>(buf: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
+    let len = bytes.len().min(buf.len());
+    let (place, rest) = buf.split_at_mut(len);
+    place.copy_from_slice(&bytes[..len]);
+    rest
+}

@@ -1,0 +1,161 @@
+//! Opening a path.
+
+use super::path::{lookup_flags, path};
+use crate::descriptor::{Descriptor, fdflags};
+use crate::fs::{Create, Node, OpenOptions};
+use crate::resolver::Walk;
+use crate::rights::{self, Rights};
+use crate::{Errno, RightsMode, Wasi, memory};
+
+/// Source: WASI preview1 witx, `oflags`.
+const CREAT: u16 = 1 << 0;
+const DIRECTORY: u16 = 1 << 1;
+const EXCL: u16 = 1 << 2;
+const TRUNC: u16 = 1 << 3;
+
+/// Opens a file or directory, and writes its descriptor, which is the lowest that is free.
+///
+/// What the descriptor may be used for is up to the requested rights and the [`RightsMode`](crate::RightsMode) of the
+/// context; bits that WASI does not know mean nothing. Where no right at all is requested and that means all of them, a file
+/// that cannot be written is opened for reading.
+///
+/// A path is relative to the directory `fd` and stays below it, whatever `..` and symbolic links say. A slash at its end
+/// says that it is a directory's, and that a symbolic link there is followed.
+///
+/// Source: WASI preview1 witx, `path_open`; POSIX `openat`.
+///
+/// # Errors
+///
+/// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Notdir`]: the descriptor is not a directory; or a component of the path is not, or the last is to be one by a
+///   flag or a slash.
+/// - [`Errno::Fault`]: the path or the result does not lie in memory.
+/// - [`Errno::Inval`]: an unknown flag, or `CREAT` together with `DIRECTORY`.
+/// - [`Errno::Ilseq`]: the path is not UTF-8 or contains NUL.
+/// - [`Errno::Nametoolong`]: the path exceeds [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES), a component
+///   [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES), or the depth [`MAX_PATH_DEPTH`](crate::MAX_PATH_DEPTH).
+/// - [`Errno::Perm`]: the path is absolute or leads out of the directory.
+/// - [`Errno::Noent`]: the path is empty, or there is nothing.
+/// - [`Errno::Loop`]: the last component is a symbolic link that is not to be followed, or there are more than
+///   [`MAX_SYMLINKS`](crate::MAX_SYMLINKS).
+/// - [`Errno::Exist`]: `CREAT` with `EXCL`, and there is something.
+/// - [`Errno::Isdir`]: a directory is to be written, truncated or created.
+/// - [`Errno::Mfile`]: the guest has as many descriptors as it may have.
+/// - [`Errno::Notcapable`]: a right is missing: `PATH_OPEN`, `PATH_CREATE_FILE` for `CREAT`, `PATH_FILESTAT_SET_SIZE` for
+///   `TRUNC`, or a requested one that the directory does not hand down.
+/// - [`Errno::Rofs`]: the directory was given to be read, and the file is to be changed.
+/// - Whatever else the filesystem fails with.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
+pub fn path_open(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    dirflags: i32,
+    path: i32,
+    path_len: i32,
+    oflags: i32,
+    rights_base: i64,
+    rights_inheriting: i64,
+    fdflags: i32,
+    opened_fd_out: i32,
+) -> Result<(), Errno> {
+    let mode = ctx.descriptors.mode();
+    let descriptor = ctx.descriptors.look(fd)?;
+    let dir = descriptor.directory(rights::PATH_OPEN)?;
+    let path = self::path(memory, path, path_len)?;
+    memory::slice(memory, opened_fd_out as u32, 4)?;
+    let links = lookup_flags(dirflags)?;
+    let how = How::new(oflags)?;
+    let flags = u16::try_from(fdflags).map_err(|_| Errno::Inval)?;
+    if flags & !fdflags::KNOWN != 0 {
+        return Err(Errno::Inval);
+    }
+    descriptor.require(how.rights() & mode.known())?;
+    let requested = Rights::requested(rights_base, rights_inheriting);
+    let mut rights = mode.grant(requested, descriptor.rights.inheriting)?;
+    let options = how.options(rights);
+
+    let opened = match Walk::new(dir, path)?.open(options, links) {
+        Err(errno)
+            if mode != RightsMode::Strict && requested.base == 0 && how.may_do_without(errno) =>
+        {
+            rights = rights.without_writing();
+            Walk::new(dir, path)?.open(how.options(rights), links)?
+        }
+        opened => opened?,
+    };
+    let opened = match opened {
+        Node::Dir(dir) => Descriptor::dir(dir, None, rights, mode),
+        Node::File(file) => Descriptor::file(file, flags, rights, mode),
+        Node::Symlink(_) => return Err(Errno::Loop),
+    };
+    let opened_fd = ctx.descriptors.insert(opened)?;
+    memory::write_u32(memory, opened_fd_out as u32, opened_fd)
+}
+
+/// How a path is to be opened, apart from rights.
+#[derive(Clone, Copy)]
+struct How {
+    create: Create,
+    truncate: bool,
+    directory: bool,
+}
+
+impl How {
+    fn new(oflags: i32) -> Result<Self, Errno> {
+        let oflags = u16::try_from(oflags).map_err(|_| Errno::Inval)?;
+        if oflags & !(CREAT | DIRECTORY | EXCL | TRUNC) != 0 {
+            return Err(Errno::Inval);
+        }
+        let create = match (oflags & CREAT != 0, oflags & EXCL != 0) {
+            (false, _) => Create::Never,
+            (true, false) => Create::IfMissing,
+            (true, true) => Create::New,
+        };
+        let how = Self {
+            create,
+            truncate: oflags & TRUNC != 0,
+            directory: oflags & DIRECTORY != 0,
+        };
+        if how.directory && how.create != Create::Never {
+            return Err(Errno::Inval);
+        }
+        Ok(how)
+    }
+
+    /// What the directory must have the right to.
+    fn rights(self) -> u64 {
+        let create = match self.create {
+            Create::Never => 0,
+            Create::IfMissing | Create::New => rights::PATH_CREATE_FILE,
+        };
+        let truncate = if self.truncate {
+            rights::PATH_FILESTAT_SET_SIZE
+        } else {
+            0
+        };
+        create | truncate
+    }
+
+    fn options(self, rights: Rights) -> OpenOptions {
+        OpenOptions {
+            read: rights.reads(),
+            write: rights.writes(),
+            create: self.create,
+            truncate: self.truncate,
+            directory: self.directory,
+        }
+    }
+
+    /// Whether an opening that failed with `errno` may succeed without writing, and does what it was meant to.
+    fn may_do_without(self, errno: Errno) -> bool {
+        let refused = matches!(
+            errno,
+            Errno::Acces | Errno::Isdir | Errno::Notsup | Errno::Perm | Errno::Rofs | Errno::Txtbsy
+        );
+        refused && self.create == Create::Never && !self.truncate
+    }
+}

@@ -1,0 +1,62 @@
+//! The directories that a guest finds open.
+
+use crate::descriptor::{Descriptor, Object};
+use crate::{Errno, Wasi, memory};
+
+/// Source: WASI preview1 witx, `prestat`: a tag, which is 0 for a directory, and the length of its name.
+const PRESTAT_BYTES: u32 = 8;
+
+/// Writes what kind of thing the host has opened as `fd`, which is a directory, and how long its path is.
+///
+/// A libc counts up from 3 until it meets the first descriptor that the host has not opened.
+///
+/// Source: WASI preview1 witx, `fd_prestat_get`.
+///
+/// # Errors
+///
+/// - [`Errno::Badf`]: the descriptor is not open, or not by the host.
+/// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
+pub fn fd_prestat_get(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    prestat_out: i32,
+) -> Result<(), Errno> {
+    let len = path_of(ctx.descriptors.open(fd)?)?.len();
+    let len = u32::try_from(len).map_err(|_| Errno::Overflow)?;
+    let prestat = memory::slice_mut(memory, prestat_out as u32, PRESTAT_BYTES)?;
+    prestat[..4].fill(0);
+    prestat[4..].copy_from_slice(&len.to_le_bytes());
+    Ok(())
+}
+
+/// Writes the path under which the guest is to find the preopened directory `fd`, without a NUL. A buffer that is longer
+/// than the path is left alone behind it.
+///
+/// Source: WASI preview1 witx, `fd_prestat_dir_name`.
+///
+/// # Errors
+///
+/// - [`Errno::Badf`]: the descriptor is not open, or not by the host.
+/// - [`Errno::Nametoolong`]: the buffer is too short; nothing is written.
+/// - [`Errno::Fault`]: the buffer does not lie in memory; nothing is written.
+pub fn fd_prestat_dir_name(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    path: i32,
+    path_len: i32,
+) -> Result<(), Errno> {
+    let name = path_of(ctx.descriptors.open(fd)?)?;
+    let buf = memory::slice_mut(memory, path as u32, path_len as u32)?;
+    let place = buf.get_mut(..name.len()).ok_or(Errno::Nametoolong)?;
+    place.copy_from_slice(name.as_bytes());
+    Ok(())
+}
+
+fn path_of(descriptor: &Descriptor) -> Result<&str, Errno> {
+    match &descriptor.object {
+        Object::Dir(open) => open.preopened_as.as_deref().ok_or(Errno::Badf),
+        _ => Err(Errno::Badf),
+    }
+}

@@ -1,0 +1,268 @@
+//! What a guest waits for, and the two ways of waiting.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Wasi;
+use crate::descriptor::Descriptors;
+use crate::input::READ_AHEAD_BYTES;
+use crate::park::thread_waker;
+use crate::timer::{MAX_DELAY, Timer};
+
+/// What one call of a guest waits for: whichever of these comes first.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    streams: Vec<Awaited>,
+    alarm: Option<Alarm>,
+    /// The clocks as they were when the call began, so that the time it has waited counts.
+    pub(crate) began: Began,
+    /// Whether a wait for nothing but a turn has given the thread away.
+    has_yielded: bool,
+    is_over: bool,
+}
+
+/// One stream, and what is to become possible on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// Reading up to so many bytes, which will be done as soon as it is possible.
+    Read { fd: i32, n_bytes: u32 },
+    /// To know whether there is something to read.
+    Readable { fd: i32 },
+    /// Writing at least one byte.
+    Writable { fd: i32 },
+}
+
+/// Nanoseconds of the clocks that the call has read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Began {
+    pub(crate) realtime_ns: Option<u64>,
+    pub(crate) monotonic_ns: Option<u64>,
+}
+
+/// The end of a sleep.
+struct Alarm {
+    duration: Duration,
+    /// Made when it is first awaited: a thread that is parked needs none.
+    sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    has_rung: bool,
+}
+
+impl Wait {
+    pub(crate) fn new(streams: Vec<Awaited>, duration: Option<Duration>, began: Began) -> Self {
+        Self {
+            streams,
+            alarm: duration.map(|duration| Alarm {
+                duration,
+                sleep: None,
+                has_rung: false,
+            }),
+            began,
+            has_yielded: false,
+            is_over: false,
+        }
+    }
+
+    /// For nothing but the turn of others.
+    pub(crate) fn for_a_turn() -> Self {
+        Self::new(Vec::new(), None, Began::default())
+    }
+
+    /// How long the call has slept, if that is what has ended the wait.
+    pub(crate) fn slept(&self) -> Option<Duration> {
+        let alarm = self.alarm.as_ref()?;
+        alarm.has_rung.then_some(alarm.duration)
+    }
+
+    /// The same wait once more, for a call that was woken for nothing.
+    pub(crate) fn again(mut self) -> Self {
+        self.is_over = false;
+        self
+    }
+
+    pub(crate) fn for_one(awaited: Awaited) -> Self {
+        Self::new(vec![awaited], None, Began::default())
+    }
+
+    fn is_for_a_turn(&self) -> bool {
+        self.streams.is_empty() && self.alarm.is_none()
+    }
+
+    fn poll(
+        &mut self,
+        descriptors: &mut Descriptors,
+        timer: &dyn Timer,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.is_over {
+            return Poll::Ready(());
+        }
+        if self.is_for_a_turn() {
+            if self.has_yielded {
+                self.is_over = true;
+                return Poll::Ready(());
+            }
+            self.has_yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.is_over = self.poll_streams(descriptors, cx);
+        if let Some(alarm) = &mut self.alarm {
+            self.is_over |= alarm.poll(timer, cx).is_ready();
+        }
+        if self.is_over {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Whether one of the streams is ready. If none is, each of them has the waker.
+    fn poll_streams(&self, descriptors: &mut Descriptors, cx: &mut Context<'_>) -> bool {
+        self.streams
+            .iter()
+            .any(|awaited| awaited.poll(descriptors, cx).is_ready())
+    }
+
+    fn block(&mut self, descriptors: &mut Descriptors) {
+        if self.is_for_a_turn() {
+            thread::yield_now();
+            self.is_over = true;
+        }
+        if let [Awaited::Read { fd, .. }] = self.streams[..] {
+            self.is_over |= may_block(descriptors, fd);
+        }
+        let waker = thread_waker();
+        let mut cx = Context::from_waker(&waker);
+        let began = Instant::now();
+        while !self.is_over {
+            self.is_over = self.poll_streams(descriptors, &mut cx);
+            if self.is_over {
+                return;
+            }
+            match &mut self.alarm {
+                None => thread::park(),
+                Some(alarm) => match alarm.duration.checked_sub(began.elapsed()) {
+                    None | Some(Duration::ZERO) => {
+                        alarm.has_rung = true;
+                        self.is_over = true;
+                    }
+                    Some(rest) => thread::park_timeout(rest),
+                },
+            }
+        }
+    }
+}
+
+impl Awaited {
+    /// Ready also when the stream will never be: the call then learns why.
+    fn poll(self, descriptors: &mut Descriptors, cx: &mut Context<'_>) -> Poll<()> {
+        let (Self::Read { fd, .. } | Self::Readable { fd } | Self::Writable { fd }) = self;
+        let Ok(descriptor) = descriptors.open(fd) else {
+            return Poll::Ready(());
+        };
+        match self {
+            Self::Read { n_bytes, .. } => descriptor.input().map_or(Poll::Ready(()), |input| {
+                input.poll_readable(cx, n_bytes).map(drop)
+            }),
+            Self::Readable { .. } => descriptor.input().map_or(Poll::Ready(()), |input| {
+                input.poll_readable(cx, READ_AHEAD_BYTES).map(drop)
+            }),
+            Self::Writable { .. } => descriptor
+                .output()
+                .map_or(Poll::Ready(()), |output| output.poll_writable(cx).map(drop)),
+        }
+    }
+}
+
+/// Whether the next read of the input may hold the thread, as that is the only thing it would be doing.
+fn may_block(descriptors: &mut Descriptors, fd: i32) -> bool {
+    let input = descriptors
+        .open(fd)
+        .and_then(|descriptor| descriptor.input());
+    input.is_ok_and(|input| input.may_block())
+}
+
+impl Alarm {
+    fn poll(&mut self, timer: &dyn Timer, cx: &mut Context<'_>) -> Poll<()> {
+        let duration = self.duration.min(MAX_DELAY);
+        let sleep = self.sleep.get_or_insert_with(|| timer.sleep(duration));
+        let polled = sleep.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.sleep = None;
+            self.has_rung = true;
+        }
+        polled
+    }
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alarm")
+            .field("duration", &self.duration)
+            .field("has_rung", &self.has_rung)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wasi {
+    /// Ready when the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again; at once when
+    /// there was none.
+    ///
+    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream of the host, or the
+    /// [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
+    /// the host has given the guest up, has read nothing; drop its context, whose streams may be in the middle of
+    /// something.
+    ///
+    /// # Examples
+    ///
+    /// What a backend does with a function that the table marks `wait`:
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// use rangewatch_wasi::{Interrupt, Wasi, preview1};
+    ///
+    /// async fn sched_yield(ctx: &mut Wasi, memory: &mut [u8]) -> Result<(), Interrupt> {
+    ///     loop {
+    ///         match preview1::sched_yield(ctx, memory) {
+    ///             Err(Interrupt::Wait) => poll_fn(|cx| ctx.poll_ready(cx)).await,
+    ///             result => return result,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.wait {
+            None => Poll::Ready(()),
+            Some(wait) => wait.poll(&mut self.descriptors, &*self.timer, cx),
+        }
+    }
+
+    /// Holds the thread until the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again.
+    ///
+    /// The thread is parked, on the same things that [`poll_ready`](Self::poll_ready) would await, except that a sleep
+    /// needs no [`Timer`](crate::Timer). A guest that only wants to read from a [reader](crate::Stdin::reader) of the host
+    /// is not parked: the call that follows reads, and blocks as long as the reader does.
+    pub fn block(&mut self) {
+        if let Some(wait) = &mut self.wait {
+            wait.block(&mut self.descriptors);
+        }
+    }
+
+    /// What the call that begins had to wait for, when it is the second attempt of one that waited.
+    ///
+    /// A wait that did not come to its end belongs to a call that the host has given up.
+    pub(crate) fn take_wait(&mut self) -> Option<Wait> {
+        let wait = self.wait.take()?;
+        wait.is_over.then_some(*wait)
+    }
+
+    pub(crate) fn wait_for(&mut self, wait: Wait) -> crate::Interrupt {
+        self.wait = Some(Box::new(wait));
+        crate::Interrupt::Wait
+    }
+}

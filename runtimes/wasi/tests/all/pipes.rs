@@ -1,0 +1,100 @@
+//! Pipes, at the host's ends.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+use rangewatch_wasi::{TryRecvError, pipe};
+
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_pipe_holds_its_capacity_and_no_byte_more() {
+    let (mut writer, mut reader) = pipe(4);
+    assert_eq!(writer.try_send(b"abcdef").unwrap(), 4);
+    assert_eq!(
+        writer.try_send(b"e").unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
+    assert_eq!(writer.try_send(b"").unwrap(), 0);
+    assert_eq!(reader.try_recv().unwrap(), b"abcd");
+    assert_eq!(reader.try_recv(), Err(TryRecvError::Empty));
+    let (mut writer, _reader) = pipe(0);
+    assert_eq!(
+        writer.try_send(b"ab").unwrap(),
+        1,
+        "none would be of no use"
+    );
+}
+
+#[test]
+fn a_reader_gets_what_was_written_before_the_writer_was_dropped() {
+    let (mut writer, mut reader) = pipe(9);
+    writer.try_send(b"abc").unwrap();
+    drop(writer);
+    assert_eq!(reader.try_recv().unwrap(), b"abc");
+    assert_eq!(reader.try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(reader.read(&mut [0; 3]).unwrap(), 0);
+}
+
+#[test]
+fn a_writer_learns_that_its_reader_is_gone() {
+    let (mut writer, reader) = pipe(9);
+    assert!(!writer.is_closed());
+    drop(reader);
+    assert!(writer.is_closed());
+    for result in [writer.try_send(b"a"), writer.write(b"a")] {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn who_waits_is_woken_by_the_other_end_and_by_its_end() {
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(counter.clone());
+    let mut cx = Context::from_waker(&waker);
+    let (mut writer, mut reader) = pipe(2);
+    {
+        let mut recv = pin!(reader.recv());
+        assert!(recv.as_mut().poll(&mut cx).is_pending());
+        writer.try_send(b"ab").unwrap();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        assert_eq!(recv.poll(&mut cx), Poll::Ready(Some(b"ab".to_vec())));
+    }
+    {
+        let mut send = pin!(writer.send(b"cdef"));
+        assert!(send.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(reader.try_recv().unwrap(), b"cd");
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+        assert!(matches!(send.poll(&mut cx), Poll::Ready(Ok(()))));
+    }
+    assert_eq!(reader.try_recv().unwrap(), b"ef");
+    let mut recv = pin!(reader.recv());
+    assert!(recv.as_mut().poll(&mut cx).is_pending());
+    drop(writer);
+    assert_eq!(counter.0.load(Ordering::Relaxed), 3);
+    assert_eq!(recv.poll(&mut cx), Poll::Ready(None));
+}
+
+#[test]
+fn threads_block_on_a_pipe_and_lose_nothing() {
+    let (mut writer, mut reader) = pipe(7);
+    let text: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
+    let expected = text.clone();
+    let writing = thread::spawn(move || writer.write_all(&text));
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).unwrap();
+    writing.join().unwrap().unwrap();
+    assert!(all == expected);
+}

@@ -1,0 +1,598 @@
+//! `poll_oneoff`, and what a guest that waits waits for.
+
+use std::mem::swap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rangewatch_wasi::{
+    Clock, Errno, FixedClock, Interrupt, MAX_SUBSCRIPTIONS, Stdin, SystemClock, VirtualClock, Wasi,
+    pipe, preview1,
+};
+
+use crate::guest::Guest;
+
+const REALTIME: u32 = 0;
+const MONOTONIC: u32 = 1;
+const ABSTIME: u16 = 1;
+
+const SUBSCRIPTIONS: u32 = 0;
+const EVENTS: u32 = 0x20000;
+const N_EVENTS: u32 = 0x40000;
+
+/// One subscription as it stands in memory.
+#[derive(Clone, Copy)]
+struct Subscription([u8; 48]);
+
+fn clock(userdata: u64, id: u32, timeout_ns: u64, flags: u16) -> Subscription {
+    let mut record = [0; 48];
+    record[..8].copy_from_slice(&userdata.to_le_bytes());
+    record[16..20].copy_from_slice(&id.to_le_bytes());
+    record[24..32].copy_from_slice(&timeout_ns.to_le_bytes());
+    record[40..42].copy_from_slice(&flags.to_le_bytes());
+    Subscription(record)
+}
+
+fn sleep(userdata: u64, duration: Duration) -> Subscription {
+    clock(userdata, MONOTONIC, duration.as_nanos() as u64, 0)
+}
+
+fn fd(userdata: u64, kind: u8, fd: u32) -> Subscription {
+    let mut record = [0; 48];
+    record[..8].copy_from_slice(&userdata.to_le_bytes());
+    record[8] = kind;
+    record[16..20].copy_from_slice(&fd.to_le_bytes());
+    Subscription(record)
+}
+
+fn readable(userdata: u64) -> Subscription {
+    fd(userdata, 1, 0)
+}
+
+fn writable(userdata: u64) -> Subscription {
+    fd(userdata, 2, 1)
+}
+
+/// Userdata, errno, type, bytes, flags.
+type Event = (u64, u16, u8, u64, u16);
+
+impl Guest {
+    fn attempt(&mut self, subscriptions: &[Subscription]) -> Result<Vec<Event>, Interrupt> {
+        for (index, subscription) in subscriptions.iter().enumerate() {
+            self.put(SUBSCRIPTIONS + 48 * index as u32, &subscription.0);
+        }
+        preview1::poll_oneoff(
+            &mut self.ctx,
+            &mut self.memory,
+            SUBSCRIPTIONS as i32,
+            EVENTS as i32,
+            subscriptions.len() as i32,
+            N_EVENTS as i32,
+        )?;
+        Ok((0..self.u32(N_EVENTS))
+            .map(|index| {
+                let at = EVENTS + 32 * index;
+                let record = self.bytes(at, 32);
+                let errno = u16::from_le_bytes(record[8..10].try_into().unwrap());
+                let flags = u16::from_le_bytes(record[24..26].try_into().unwrap());
+                (self.u64(at), errno, record[10], self.u64(at + 16), flags)
+            })
+            .collect())
+    }
+
+    fn poll(&mut self, subscriptions: &[Subscription]) -> Result<Vec<Event>, Interrupt> {
+        loop {
+            match self.attempt(subscriptions) {
+                Err(Interrupt::Wait) => self.ctx.block(),
+                result => return result,
+            }
+        }
+    }
+
+    fn is_ready(&mut self, waker: &Waker) -> bool {
+        self.ctx
+            .poll_ready(&mut Context::from_waker(waker))
+            .is_ready()
+    }
+}
+
+/// Counts its wake-ups.
+#[derive(Default)]
+struct Counter(Mutex<usize>);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+impl Counter {
+    fn count(&self) -> usize {
+        *self.0.lock().unwrap()
+    }
+}
+
+fn counter() -> (Arc<Counter>, Waker) {
+    let counter = Arc::new(Counter::default());
+    (counter.clone(), counter.into())
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[test]
+fn a_call_without_subscriptions_or_with_too_many_is_invalid() {
+    let mut guest = Guest::new(Wasi::builder());
+    for n in [0, MAX_SUBSCRIPTIONS as i32 + 1, -1, i32::MIN] {
+        let result = preview1::poll_oneoff(&mut guest.ctx, &mut guest.memory, 0, 0, n, 0);
+        assert_eq!(result, Err(Errno::Inval.into()), "{n}");
+    }
+    guest.assert_untouched();
+    let most = vec![sleep(7, Duration::ZERO); MAX_SUBSCRIPTIONS as usize];
+    assert_eq!(guest.poll(&most).unwrap().len(), most.len());
+}
+
+#[test]
+fn what_does_not_lie_in_memory_is_a_fault_and_nothing_is_waited_for() {
+    let mut guest = Guest::new(Wasi::builder());
+    let end = guest.memory.len() as i32;
+    for (subscriptions, events, n_events) in [
+        (end - 47, 0, 0),
+        (-1, 0, 0),
+        (0, end - 31, 0),
+        (0, -8, 0),
+        (0, 0, end - 3),
+    ] {
+        let result = preview1::poll_oneoff(
+            &mut guest.ctx,
+            &mut guest.memory,
+            subscriptions,
+            events,
+            1,
+            n_events,
+        );
+        assert_eq!(result, Err(Errno::Fault.into()));
+    }
+    guest.assert_untouched();
+}
+
+#[test]
+fn an_unknown_type_is_invalid() {
+    let mut guest = Guest::new(Wasi::builder());
+    assert_eq!(
+        guest.poll(&[sleep(1, Duration::ZERO), fd(2, 3, 0)]),
+        Err(Errno::Inval.into())
+    );
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_an_event_and_no_error_of_the_call() {
+    let mut guest = Guest::new(Wasi::builder());
+    let badf = Errno::Badf.code() as u16;
+    let events = guest
+        .poll(&[
+            fd(1, 1, 99),
+            fd(2, 2, u32::MAX),
+            fd(3, 1, 1),
+            fd(4, 2, 0),
+            sleep(5, HOUR),
+        ])
+        .unwrap();
+    assert_eq!(
+        events,
+        [
+            (1, badf, 1, 0, 0),
+            (2, badf, 2, 0, 0),
+            (3, badf, 1, 0, 0),
+            (4, badf, 2, 0, 0)
+        ]
+    );
+}
+
+#[test]
+fn clocks_that_cannot_be_slept_on_are_an_event_with_an_error() {
+    let mut guest = Guest::new(Wasi::builder());
+    let inval = Errno::Inval.code() as u16;
+    let events = guest
+        .poll(&[
+            clock(1, 2, 0, 0),
+            clock(2, 4, 0, 0),
+            clock(3, MONOTONIC, 0, 2),
+        ])
+        .unwrap();
+    assert_eq!(
+        events,
+        [
+            (1, inval, 0, 0, 0),
+            (2, inval, 0, 0, 0),
+            (3, inval, 0, 0, 0)
+        ]
+    );
+}
+
+#[test]
+fn a_sleep_on_a_virtual_clock_is_over_at_once_and_moves_it() {
+    let time = VirtualClock::at(100, 0);
+    let mut guest = Guest::new(Wasi::builder().clock(time.clone()));
+    assert_eq!(
+        guest.attempt(&[sleep(42, HOUR)]).unwrap(),
+        [(42, 0, 0, 0, 0)]
+    );
+    assert_eq!(time.elapsed(), HOUR);
+    let deadline_ns = (100 + 3_600 + 5) * 1_000_000_000;
+    guest
+        .attempt(&[clock(1, REALTIME, deadline_ns, ABSTIME)])
+        .unwrap();
+    assert_eq!(time.elapsed(), HOUR + Duration::from_secs(5));
+    guest
+        .attempt(&[clock(1, REALTIME, deadline_ns, ABSTIME)])
+        .unwrap();
+    assert_eq!(
+        time.elapsed(),
+        HOUR + Duration::from_secs(5),
+        "it has passed"
+    );
+    guest
+        .attempt(&[clock(1, MONOTONIC, u64::MAX, ABSTIME)])
+        .unwrap();
+    guest.attempt(&[clock(1, MONOTONIC, u64::MAX, 0)]).unwrap();
+    guest.attempt(&[clock(1, REALTIME, u64::MAX, 0)]).unwrap();
+    assert_eq!(
+        time.elapsed(),
+        Duration::from_nanos(u64::MAX),
+        "times saturate"
+    );
+}
+
+#[test]
+fn the_default_clock_and_a_fixed_one_do_not_wait_either() {
+    let mut guest = Guest::new(Wasi::builder());
+    guest.attempt(&[sleep(1, HOUR)]).unwrap();
+    preview1::clock_time_get(&mut guest.ctx, &mut guest.memory, 1, 0, 0).unwrap();
+    assert_eq!(guest.u64(0), 3_600_001_000_000, "an hour and a step");
+    let mut guest = Guest::new(Wasi::builder().clock(FixedClock::at(0, 0)));
+    guest.attempt(&[sleep(1, HOUR)]).unwrap();
+    preview1::clock_time_get(&mut guest.ctx, &mut guest.memory, 1, 0, 0).unwrap();
+    assert_eq!(guest.u64(0), 1);
+}
+
+#[test]
+fn of_several_timers_the_earliest_come_true_in_the_order_of_the_subscriptions() {
+    let time = VirtualClock::at(0, 0);
+    let mut guest = Guest::new(Wasi::builder().clock(time.clone()));
+    let second = Duration::from_secs(1);
+    let events = guest
+        .attempt(&[
+            sleep(1, HOUR),
+            sleep(2, second),
+            clock(3, REALTIME, 1_000_000_000, 0),
+            clock(4, MONOTONIC, 1_000_000_001, ABSTIME),
+            clock(5, MONOTONIC, 1_000_000_002, ABSTIME),
+        ])
+        .unwrap();
+    let userdata: Vec<u64> = events.iter().map(|event| event.0).collect();
+    assert_eq!(userdata, [2, 3, 4]);
+    assert_eq!(time.elapsed(), second);
+}
+
+#[test]
+fn a_descriptor_that_is_ready_wins_over_timers_and_they_do_not_move_the_clock() {
+    let time = VirtualClock::at(0, 0);
+    let mut guest = Guest::new(Wasi::builder().clock(time.clone()).stdin("abc"));
+    let room = u64::from(rangewatch_wasi::MAX_TRANSFER_BYTES);
+    assert_eq!(
+        guest
+            .attempt(&[sleep(1, HOUR), readable(2), writable(3)])
+            .unwrap(),
+        [(2, 0, 1, 3, 0), (3, 0, 2, room, 0)]
+    );
+    assert_eq!(time.elapsed(), Duration::ZERO);
+    // A timer without time is due too.
+    let userdata: Vec<u64> = guest
+        .attempt(&[sleep(1, Duration::ZERO), readable(2)])
+        .unwrap()
+        .iter()
+        .map(|event| event.0)
+        .collect();
+    assert_eq!(userdata, [1, 2]);
+}
+
+#[test]
+fn an_input_at_its_end_is_ready_with_no_bytes_and_hung_up() {
+    let mut guest = Guest::new(Wasi::builder());
+    assert_eq!(guest.attempt(&[readable(9)]).unwrap(), [(9, 0, 1, 0, 1)]);
+}
+
+#[test]
+fn the_events_may_overwrite_the_subscriptions() {
+    let mut guest = Guest::new(Wasi::builder());
+    for (index, subscription) in [sleep(1, Duration::ZERO), fd(2, 1, 77)].iter().enumerate() {
+        guest.put(48 * index as u32, &subscription.0);
+    }
+    preview1::poll_oneoff(&mut guest.ctx, &mut guest.memory, 0, 20, 2, 0x100).unwrap();
+    assert_eq!((guest.u64(20), guest.u64(52)), (1, 2));
+}
+
+#[test]
+fn a_pipe_that_is_empty_is_waited_for_and_wakes_its_guest() {
+    let (mut feed, stdin) = pipe(100);
+    let mut guest = Guest::new(Wasi::builder().stdin(stdin));
+    let (woken, waker) = counter();
+    assert_eq!(guest.attempt(&[readable(1)]), Err(Interrupt::Wait));
+    assert!(!guest.is_ready(&waker));
+    feed.try_send(b"abc").unwrap();
+    assert_eq!(woken.count(), 1);
+    assert!(guest.is_ready(&waker));
+    assert_eq!(guest.attempt(&[readable(1)]).unwrap(), [(1, 0, 1, 3, 0)]);
+    assert_eq!(guest.read(0, 9).unwrap(), b"abc");
+    assert_eq!(guest.attempt(&[readable(1)]), Err(Interrupt::Wait));
+    assert!(!guest.is_ready(&waker));
+    drop(feed);
+    assert_eq!(woken.count(), 2);
+    assert!(guest.is_ready(&waker));
+    assert_eq!(guest.attempt(&[readable(1)]).unwrap(), [(1, 0, 1, 0, 1)]);
+}
+
+#[test]
+fn a_read_waits_and_the_same_call_reads_what_came() {
+    let (mut feed, stdin) = pipe(100);
+    let mut guest = Guest::new(Wasi::builder().stdin(stdin));
+    guest.put_iovecs(0, &[(500, 4)]);
+    let read =
+        |guest: &mut Guest| preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600);
+    let (_, waker) = counter();
+    for text in [&b"abc"[..], b"de"] {
+        assert_eq!(read(&mut guest), Err(Interrupt::Wait));
+        assert!(!guest.is_ready(&waker));
+        feed.try_send(text).unwrap();
+        assert!(guest.is_ready(&waker));
+        assert_eq!(read(&mut guest), Ok(()));
+        assert_eq!(guest.bytes(500, guest.u32(600)), text);
+    }
+    feed.try_send(b"fg").unwrap();
+    assert_eq!(read(&mut guest), Ok(()), "no wait when there is something");
+    drop(feed);
+    assert_eq!(read(&mut guest), Ok(()));
+    assert_eq!(guest.u32(600), 0);
+}
+
+#[test]
+fn a_descriptor_that_is_nonblocking_says_again() {
+    let (mut feed, stdin) = pipe(100);
+    let (stdout, mut drain) = pipe(2);
+    let mut guest = Guest::new(Wasi::builder().stdin(stdin).stdout(stdout));
+    for fd in [0, 1] {
+        preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], fd, 4).unwrap();
+    }
+    assert_eq!(guest.read(0, 1), Err(Errno::Again));
+    feed.try_send(b"x").unwrap();
+    assert_eq!(guest.read(0, 1).unwrap(), b"x");
+    assert_eq!(guest.write(1, b"abc"), Ok(2));
+    assert_eq!(guest.write(1, b"c"), Err(Errno::Again));
+    assert_eq!(drain.try_recv().unwrap(), b"ab");
+    assert_eq!(guest.write(1, b"c"), Ok(1));
+}
+
+#[test]
+fn a_write_to_a_full_pipe_waits_for_room_and_one_to_a_closed_pipe_fails() {
+    let (stdout, mut drain) = pipe(2);
+    let mut guest = Guest::new(Wasi::builder().stdout(stdout));
+    assert_eq!(guest.write(1, b"abc"), Ok(2));
+    assert_eq!(guest.attempt(&[writable(1)]), Err(Interrupt::Wait));
+    let (woken, waker) = counter();
+    assert!(!guest.is_ready(&waker));
+    assert_eq!(drain.try_recv().unwrap(), b"ab");
+    assert_eq!(woken.count(), 1);
+    assert!(guest.is_ready(&waker));
+    assert_eq!(guest.attempt(&[writable(1)]).unwrap(), [(1, 0, 2, 2, 0)]);
+    drop(drain);
+    assert_eq!(guest.attempt(&[writable(1)]).unwrap(), [(1, 0, 2, 0, 1)]);
+    assert_eq!(guest.write(1, b"c"), Err(Errno::Pipe));
+}
+
+#[test]
+fn one_guest_s_output_can_be_another_s_input() {
+    let (stdout, stdin) = pipe(3);
+    let mut first = Guest::new(Wasi::builder().stdout(stdout));
+    let mut second = Guest::new(Wasi::builder().stdin(stdin));
+    let reading = thread::spawn(move || {
+        let mut all = Vec::new();
+        loop {
+            match second.read(0, 100).unwrap() {
+                bytes if bytes.is_empty() => return all,
+                bytes => all.extend(bytes),
+            }
+        }
+    });
+    let text: Vec<u8> = (0..=255).collect();
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        let n_bytes = first.write(1, rest).unwrap();
+        rest = &rest[n_bytes as usize..];
+    }
+    drop(first);
+    assert_eq!(reading.join().unwrap(), text);
+}
+
+#[test]
+fn a_sleep_on_the_system_s_clock_takes_its_time_when_parked() {
+    let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()));
+    let began = Instant::now();
+    let duration = Duration::from_millis(20);
+    assert_eq!(
+        guest.poll(&[sleep(1, duration)]).unwrap(),
+        [(1, 0, 0, 0, 0)]
+    );
+    assert!(began.elapsed() >= duration);
+}
+
+#[test]
+fn a_call_begins_once_however_often_it_is_attempted() {
+    /// Stands still after its only reading, as the attempts of one call must not notice.
+    struct Once(bool);
+    impl Clock for Once {
+        fn realtime_ns(&mut self) -> u64 {
+            unreachable!("nobody asks")
+        }
+        fn monotonic_ns(&mut self) -> u64 {
+            assert!(!std::mem::replace(&mut self.0, true), "a second reading");
+            100
+        }
+    }
+    let timer = |duration| {
+        assert_eq!(duration, Duration::from_nanos(50));
+        let mut n_polls = 0;
+        std::future::poll_fn(move |_| {
+            n_polls += 1;
+            if n_polls < 3 {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+    };
+    let (_feed, stdin) = pipe(10);
+    let builder = Wasi::builder().clock(Once(false)).stdin(stdin).timer(timer);
+    let mut guest = Guest::new(builder);
+    let subscriptions = [
+        clock(1, MONOTONIC, 150, ABSTIME),
+        clock(2, MONOTONIC, 151, ABSTIME),
+        readable(3),
+    ];
+    assert_eq!(guest.attempt(&subscriptions), Err(Interrupt::Wait));
+    assert!(!guest.is_ready(Waker::noop()));
+    assert!(!guest.is_ready(Waker::noop()));
+    assert!(guest.is_ready(Waker::noop()));
+    assert_eq!(guest.attempt(&subscriptions).unwrap(), [(1, 0, 0, 0, 0)]);
+}
+
+#[test]
+fn a_sleep_beyond_the_limit_is_refused_unless_a_stream_is_waited_for_too() {
+    let second = Duration::from_secs(1);
+    let (_feed, stdin) = pipe(10);
+    let mut guest = Guest::new(
+        Wasi::builder()
+            .clock(SystemClock::new())
+            .stdin(stdin)
+            .max_sleep(second),
+    );
+    assert_eq!(guest.attempt(&[sleep(1, second)]), Err(Interrupt::Wait));
+    assert_eq!(
+        guest.attempt(&[sleep(1, second + Duration::from_nanos(1))]),
+        Err(Errno::Inval.into())
+    );
+    assert_eq!(
+        guest.attempt(&[sleep(1, HOUR), readable(2)]),
+        Err(Interrupt::Wait)
+    );
+    let mut guest = Guest::new(Wasi::builder().max_sleep(second));
+    assert_eq!(
+        guest.attempt(&[sleep(1, HOUR)]).unwrap().len(),
+        1,
+        "no time passes"
+    );
+}
+
+#[test]
+fn a_reader_of_the_host_is_read_where_the_guest_runs_if_it_may_block() {
+    let here = thread::current().id();
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    assert_eq!(guest.read(0, 4).unwrap(), b"here");
+}
+
+/// Says whether it is read on a certain thread.
+struct WhereAmI(thread::ThreadId);
+
+impl std::io::Read for WhereAmI {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let text: &[u8] = if thread::current().id() == self.0 {
+            b"here"
+        } else {
+            b"else"
+        };
+        let n_bytes = text.len().min(buf.len());
+        buf[..n_bytes].copy_from_slice(&text[..n_bytes]);
+        Ok(n_bytes)
+    }
+}
+
+#[test]
+fn a_reader_of_the_host_has_a_thread_of_its_own_if_its_guest_is_awaited() {
+    let here = thread::current().id();
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    guest.put_iovecs(0, &[(500, 4)]);
+    for _ in 0..3 {
+        while preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600)
+            == Err(Interrupt::Wait)
+        {
+            block_on_ready(&mut guest.ctx);
+        }
+        assert_eq!(guest.bytes(500, guest.u32(600)), b"else");
+    }
+}
+
+/// What an executor of one task does.
+fn block_on_ready(ctx: &mut Wasi) {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    while ctx
+        .poll_ready(&mut Context::from_waker(&waker))
+        .is_pending()
+    {
+        thread::park();
+    }
+}
+
+#[test]
+fn a_thousand_sleepers_and_no_thread_but_the_timer_s() {
+    // They take turns in one memory, which is only read and written during an attempt.
+    let mut guest = Guest::new(Wasi::builder());
+    let mut contexts: Vec<Wasi> = (0..1_000)
+        .map(|_| Wasi::builder().clock(SystemClock::new()).build().unwrap())
+        .collect();
+    let subscriptions = [sleep(1, Duration::from_millis(200))];
+    let began = Instant::now();
+    for ctx in &mut contexts {
+        swap(&mut guest.ctx, ctx);
+        assert_eq!(guest.attempt(&subscriptions), Err(Interrupt::Wait));
+        assert!(!guest.is_ready(Waker::noop()));
+        swap(&mut guest.ctx, ctx);
+    }
+    for ctx in &mut contexts {
+        swap(&mut guest.ctx, ctx);
+        block_on_ready(&mut guest.ctx);
+        assert_eq!(guest.attempt(&subscriptions).unwrap().len(), 1);
+    }
+    let elapsed = began.elapsed();
+    assert!(
+        elapsed >= Duration::from_millis(200) && elapsed < Duration::from_secs(60),
+        "{elapsed:?}"
+    );
+}
+
+#[test]
+fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
+    let (feed, stdin) = pipe(10);
+    let (counter, waker) = counter();
+    let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()).stdin(stdin));
+    assert_eq!(
+        guest.attempt(&[readable(1), sleep(2, Duration::from_secs(600))]),
+        Err(Interrupt::Wait)
+    );
+    assert!(!guest.is_ready(&waker));
+    drop(waker);
+    assert!(Arc::strong_count(&counter) > 1);
+    drop(guest);
+    // The timer's thread may hold the waker for the moment in which it takes the sleep out of its list.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Arc::strong_count(&counter) > 1 {
+        assert!(Instant::now() < deadline, "a waker was left behind");
+        thread::yield_now();
+    }
+    assert!(feed.is_closed());
+}
