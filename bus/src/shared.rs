@@ -407,4 +407,34 @@ mod tests {
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
     }
+
+    #[test]
+    fn g16_stalled_subscriptions_that_an_emit_does_not_match_cost_it_nothing() {
+        let comparisons = |n_stalled| {
+            let history = crate::History::events(100);
+            let bus = RangeWatchBus::builder().history(history).build().unwrap();
+            let stalled: Vec<_> = (0..n_stalled)
+                .map(|i| {
+                    let overflow = [crate::Overflow::Lagged, crate::Overflow::Park][i % 2];
+                    let builder = bus.subscribe("stalled".."stalled~").overflow(overflow);
+                    builder.events(1).unwrap()
+                })
+                .collect();
+            let mut healthy = bus.subscribe("a".."b").events(1).unwrap();
+            for _ in 0..3 {
+                bus.emit_next(["stalled!"]).unwrap();
+            }
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            assert_eq!(bus.emit_next(["a"]).unwrap().matched(), 1);
+            assert!(healthy.try_recv().is_ok() && stalled.len() == n_stalled);
+            index() - before
+        };
+        // The one range that holds the key lies below all others in the tree, whose depth is that of a random one.
+        let (few, many) = (comparisons(1), comparisons(1_000));
+        assert!(
+            many <= few + 60,
+            "{few} comparisons with one, {many} with a thousand"
+        );
+    }
 }

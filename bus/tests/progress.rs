@@ -157,6 +157,24 @@ fn g09_a_mark_below_what_a_subscription_was_started_after_does_not_come() {
 }
 
 #[test]
+fn g09_a_mark_between_events_goes_with_those_that_a_start_leaves_out() {
+    for (after, expected) in [
+        (0, vec![Got::Event(1), Got::Mark(1), Got::Event(2), Got::Mark(2)]),
+        (1, vec![Got::Event(2), Got::Mark(2)]),
+        (2, vec![]),
+    ] {
+        let bus = with_history(100);
+        let mut sub = bus.subscribe(..).hold().events(9).unwrap();
+        for value in 1..=2 {
+            emit(&bus, [value]);
+            sub.request_progress().unwrap();
+        }
+        sub.start_after(after).unwrap();
+        assert_eq!(items(&mut sub), expected);
+    }
+}
+
+#[test]
 fn g09_a_closed_bus_gives_the_marks_that_were_asked_for_and_no_others() {
     let bus = with_history(100);
     let mut sub = bus.subscribe(..).events(5).unwrap();
