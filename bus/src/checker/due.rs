@@ -31,22 +31,23 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// Whether `key` was watched after so many edits.
-    fn holds(&self, n_edits: usize, key: &[u8]) -> bool {
-        let edits = self.edits[..n_edits].iter();
-        edits.fold(
-            self.first.matches(key),
-            |held, (_, change, selectors)| match change {
+    /// Whether `key` was watched: at first, and after each edit.
+    fn versions(&self, key: &[u8]) -> impl Iterator<Item = bool> {
+        let mut held = self.first.matches(key);
+        let edits = self.edits.iter().map(move |(_, change, selectors)| {
+            held = match change {
                 Change::Add => held || selectors.matches(key),
                 Change::Remove => held && !selectors.matches(key),
                 Change::Set => selectors.matches(key),
-            },
-        )
+            };
+            held
+        });
+        std::iter::once(self.first.matches(key)).chain(edits)
     }
 
     /// Whether `key` was watched at any time.
     pub(super) fn ever_holds(&self, key: &[u8]) -> bool {
-        (0..=self.edits.len()).any(|n_edits| self.holds(n_edits, key))
+        self.versions(key).any(|held| held)
     }
 }
 
@@ -54,17 +55,21 @@ impl<'a> Due<'a> {
     /// The emit as it is due where `watched` is watched; `None` if it does not match.
     pub(super) fn of(emit: &'a Emit, watched: &Watched<'_>) -> Option<Self> {
         let n_edits = watched.edits.partition_point(|(seq, ..)| *seq <= emit.seq);
-        let keys = emit.keys.iter().map(AsRef::as_ref);
-        let keys: Vec<&[u8]> = keys.filter(|key| watched.holds(n_edits, key)).collect();
-        if keys.is_empty() {
-            return None;
+        let mut keys = Vec::new();
+        let mut matched = vec![false; watched.edits.len() + 1];
+        for key in emit.keys.iter().map(AsRef::as_ref) {
+            for (version, held) in watched.versions(key).enumerate() {
+                matched[version] |= held;
+                if held && version == n_edits {
+                    keys.push(key);
+                }
+            }
         }
-        let matches = |n_edits| emit.keys.iter().any(|key| watched.holds(n_edits, key));
-        Some(Self {
+        (!keys.is_empty()).then_some(Self {
             seq: emit.seq,
             value: emit.value,
             keys,
-            by_edit: !(0..=watched.edits.len()).all(matches),
+            by_edit: matched.contains(&false),
         })
     }
 }
