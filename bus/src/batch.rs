@@ -12,6 +12,8 @@ use crate::{EmitError, EmittedMany, RangeWatchBus};
 ///
 /// Consecutive keys of the same value become one emit, so that an emit may be put together from pieces.
 ///
+/// A batch is a handle of its bus: the bus does not close while there is one.
+///
 /// # Examples
 ///
 /// ```
@@ -75,36 +77,36 @@ impl Batch {
         value: u64,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), BatchFullError> {
-        let before = self.staged.mark();
-        if self.staged.last_value() != Some(value) {
-            self.staged.begin(value);
+        let max_bytes = self.max_bytes;
+        let mut stage = Stage::new(&mut self.staged);
+        if stage.staged.last_value() != Some(value) {
+            stage.staged.begin(value);
         }
-        for key in keys {
-            self.staged.push(key.as_ref());
-            if self.n_bytes() > self.max_bytes {
-                self.staged.go_back(before);
-                return Err(BatchFullError {
-                    max_bytes: self.max_bytes,
-                });
+        let mut keys = keys.into_iter();
+        loop {
+            if stage.staged.n_bytes() > max_bytes {
+                return Err(BatchFullError { max_bytes });
+            }
+            match keys.next() {
+                Some(key) => stage.staged.push(key.as_ref()),
+                None => break,
             }
         }
-        if self.n_bytes() > self.max_bytes {
-            self.staged.go_back(before);
-            return Err(BatchFullError {
-                max_bytes: self.max_bytes,
-            });
-        }
+        stage.is_complete = true;
         Ok(())
     }
 
     /// Emits what is staged, all of it or nothing: each emit with a [`Seq`](crate::Seq) of its own, in order, with no
-    /// other emit in between, and one wake-up per waiting consumer.
+    /// other emit in between, and one wake-up per waiting consumer. The batch is empty then and may be used again.
     ///
     /// # Errors
     ///
-    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then.
-    pub fn commit(self) -> Result<EmittedMany, EmitError> {
-        self.staged.emit(&self.bus)
+    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then, and what is staged
+    /// stays so.
+    pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
+        let emitted = self.staged.emit(&self.bus)?;
+        self.staged.go_back((0, 0, 0));
+        Ok(emitted)
     }
 
     /// The number of emits that are staged.
@@ -127,6 +129,33 @@ impl fmt::Debug for Batch {
             .field("n_bytes", &self.n_bytes())
             .field("max_bytes", &self.max_bytes)
             .finish_non_exhaustive()
+    }
+}
+
+/// A piece that is being staged. Unless it is complete when this is dropped, by an error or by a panic of the
+/// keys, nothing of it stays.
+struct Stage<'a> {
+    staged: &'a mut Staged,
+    before: (usize, usize, usize),
+    is_complete: bool,
+}
+
+impl<'a> Stage<'a> {
+    fn new(staged: &'a mut Staged) -> Self {
+        let before = staged.mark();
+        Self {
+            staged,
+            before,
+            is_complete: false,
+        }
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.staged.go_back(self.before);
+        }
     }
 }
 

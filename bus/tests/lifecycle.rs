@@ -97,7 +97,7 @@ fn g26_misuse_is_an_error_value_that_says_what_to_do() {
 
     let error = bus.subscribe(..).events(0).unwrap_err();
     assert_eq!(error, SubscribeError::ZeroCapacity);
-    assert!(error.to_string().contains("capacity above 0"), "{error}");
+    assert!(error.to_string().contains("more than 0"), "{error}");
     assert_eq!(bus.n_subscriptions(), 0);
 
     bus.close();
