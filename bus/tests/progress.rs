@@ -159,7 +159,10 @@ fn g09_a_mark_below_what_a_subscription_was_started_after_does_not_come() {
 #[test]
 fn g09_a_mark_between_events_goes_with_those_that_a_start_leaves_out() {
     for (after, expected) in [
-        (0, vec![Got::Event(1), Got::Mark(1), Got::Event(2), Got::Mark(2)]),
+        (
+            0,
+            vec![Got::Event(1), Got::Mark(1), Got::Event(2), Got::Mark(2)],
+        ),
         (1, vec![Got::Event(2), Got::Mark(2)]),
         (2, vec![]),
     ] {
