@@ -138,11 +138,20 @@ impl EventQueue {
 
     /// Adds an emit, which must be later than those before. What has to go for it is handed to `evicted`,
     /// to be freed outside of locks.
+    #[inline]
     pub(crate) fn push(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
         if self.has_place(queued.keys.n_bytes()) {
             self.store(queued);
-            return Pushed::Queued;
+            Pushed::Queued
+        } else {
+            self.overflow(queued, evicted)
         }
+    }
+
+    /// What becomes of an emit for which there is no place. Apart from `push`, of which every delivery pays for
+    /// what it is inlined with.
+    #[inline(never)]
+    fn overflow(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
         let first = !std::mem::replace(&mut self.is_slow, true);
         match self.on_full {
             OnFull::DropOldest => {
@@ -185,6 +194,7 @@ impl EventQueue {
         n_bytes > self.max_bytes || self.has_place(n_bytes)
     }
 
+    #[inline]
     fn store(&mut self, queued: Queued) {
         if let Some(mark) = self.tail_mark.take() {
             self.push_mark(mark);

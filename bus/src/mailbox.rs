@@ -72,6 +72,7 @@ impl<B: Buffer> Mailbox<B> {
 
     /// Fills the buffer. The caller wakes the waker, that of a consumer which may receive now, once it
     /// holds no lock.
+    #[inline]
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);

@@ -16,6 +16,7 @@ impl WakeList {
         Self(SmallVec::new())
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         self.0.push(waker);
     }
