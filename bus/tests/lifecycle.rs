@@ -324,3 +324,38 @@ fn g23_a_subscription_that_is_dropped_in_any_state_gives_up_its_waker() {
     assert_eq!((bus.n_subscriptions(), bus.stats().n_parked()), (0, 0));
     assert_eq!(bus.emit(3, ["k"]).unwrap().matched(), 0);
 }
+
+#[test]
+fn g27_closing_at_once_may_meet_a_receive_that_reads_the_history() {
+    deadline::ends(|| {
+        let keys: Vec<_> = (0..20).map(|i| format!("{i}")).collect();
+        for round in 0..60 {
+            let history = History::events(1_000);
+            let bus = RangeWatchBus::builder().history(history).build().unwrap();
+            let mut sub = bus.subscribe(Selector::key("19")).events(1).unwrap();
+            for value in 1..=500 {
+                bus.emit(value, &keys).unwrap();
+            }
+            std::thread::scope(|scope| {
+                let consumer = scope.spawn(|| {
+                    let mut n_received = 0;
+                    while block_on(sub.recv()).is_ok() {
+                        n_received += 1;
+                    }
+                    n_received
+                });
+                while bus.stats().deliveries().delivered() < 5 * round {
+                    std::thread::yield_now();
+                }
+                bus.close_now();
+                let n_received = consumer.join().unwrap();
+                let stats = bus.stats();
+                let (matched, delivered) =
+                    (stats.deliveries().matched(), stats.deliveries().delivered());
+                assert!(stats.deliveries().is_conserved(), "{stats:?}");
+                assert_eq!((matched, delivered), (500, n_received));
+                assert_eq!(stats.deliveries().discarded(), 500 - n_received);
+            });
+        }
+    });
+}
