@@ -412,11 +412,19 @@ impl<'a> Course<'a> {
         let fewest = match self.begin {
             // What was not read from the history is not counted, nor what came after the end.
             Begin::History { .. } => 0,
-            Begin::Live { .. } if self.end.is_some() || self.cut.is_some() => 0,
+            Begin::Live { .. } if self.cut.is_some() || self.has_ended_early() => 0,
             Begin::Live { .. } => n_due.saturating_sub(n_open),
         };
         let is_expected = (fewest..=n_due).contains(&stats.matched());
         (!is_expected).then(|| format!("{fewest} to {n_due}"))
+    }
+
+    /// Whether the subscription ended before its bus.
+    const fn has_ended_early(&self) -> bool {
+        matches!(
+            self.end,
+            Some(RecvError::Disconnected { .. } | RecvError::Compacted { .. })
+        )
     }
 
     /// Checks, at the end of the trace, that what was reported as missed last can have been missed.
