@@ -327,3 +327,17 @@ fn an_emit_of_many_bytes_holds_no_memory_when_it_has_been_received() {
     });
     assert!(bytes < 100 << 10, "{bytes} bytes");
 }
+
+#[test]
+fn g28_edits_without_an_emit_in_between_take_no_memory() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(4).unwrap();
+    bus.emit(1, ["k"]).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 0..10_000_u32 {
+            sub.set_selectors(Selector::key(i.to_be_bytes())).unwrap();
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+    assert!(sub.try_recv().unwrap().keys().eq([b"k"]));
+}
