@@ -341,3 +341,17 @@ fn g28_edits_without_an_emit_in_between_take_no_memory() {
     assert!(bytes < 4096, "{bytes} bytes");
     assert!(sub.try_recv().unwrap().keys().eq([b"k"]));
 }
+
+#[test]
+fn g28_edits_of_a_subscription_that_is_caught_up_take_no_memory() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(Selector::key("a")).events(4).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 0..10_000 {
+            bus.emit(i, ["k"]).unwrap();
+            sub.set_selectors(Selector::key(["a", "b"][i as usize % 2]))
+                .unwrap();
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+}
