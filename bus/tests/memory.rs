@@ -355,3 +355,20 @@ fn g28_edits_of_a_subscription_that_is_caught_up_take_no_memory() {
     });
     assert!(bytes < 4096, "{bytes} bytes");
 }
+
+#[test]
+fn g28_what_was_watched_is_forgotten_with_the_last_event_of_its_time() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(4).unwrap();
+    bus.emit(0, ["a"]).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 1..10_000 {
+            sub.set_selectors(["a".."b", "a".."c"][i as usize % 2].clone())
+                .unwrap();
+            bus.emit(i, ["a"]).unwrap();
+            // One is always left.
+            assert_eq!(sub.try_recv().unwrap().value(), i - 1);
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+}
