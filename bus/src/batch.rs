@@ -72,27 +72,32 @@ impl Batch {
     ///
     /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of the batch; none
     /// of them is staged.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself. A panic of `keys` passes through, and none of them is staged.
     pub fn stage<K: AsRef<[u8]>>(
         &mut self,
         value: u64,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), BatchFullError> {
-        let max_bytes = self.max_bytes;
-        let mut stage = Stage::new(&mut self.staged);
-        if stage.staged.last_value() != Some(value) {
-            stage.staged.begin(value);
+        let full = BatchFullError {
+            max_bytes: self.max_bytes,
+        };
+        let attempt = Attempt::new(&mut self.staged);
+        if attempt.staged.last_value() != Some(value) {
+            attempt.staged.begin(value);
         }
-        let mut keys = keys.into_iter();
-        loop {
-            if stage.staged.n_bytes() > max_bytes {
-                return Err(BatchFullError { max_bytes });
-            }
-            match keys.next() {
-                Some(key) => stage.staged.push(key.as_ref()),
-                None => break,
+        for key in keys {
+            attempt.staged.push(key.as_ref());
+            if attempt.staged.n_bytes() > full.max_bytes {
+                return Err(full);
             }
         }
-        stage.is_complete = true;
+        if attempt.staged.n_bytes() > full.max_bytes {
+            return Err(full);
+        }
+        attempt.keep();
         Ok(())
     }
 
@@ -132,32 +137,33 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A piece that is being staged. Unless it is complete when this is dropped, by an error or by a panic of the
-/// keys, nothing of it stays.
-struct Stage<'a> {
+/// What is added to `staged`, and is taken back when this is dropped before it is kept.
+struct Attempt<'a> {
     staged: &'a mut Staged,
-    before: (usize, usize, usize),
-    is_complete: bool,
+    before: Option<Mark>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Attempt<'a> {
     fn new(staged: &'a mut Staged) -> Self {
-        let before = staged.mark();
-        Self {
-            staged,
-            before,
-            is_complete: false,
+        let before = Some(staged.mark());
+        Self { staged, before }
+    }
+
+    fn keep(mut self) {
+        self.before = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            self.staged.go_back(before);
         }
     }
 }
 
-impl Drop for Stage<'_> {
-    fn drop(&mut self) {
-        if !self.is_complete {
-            self.staged.go_back(self.before);
-        }
-    }
-}
+/// The numbers of emits, keys and bytes that are staged.
+type Mark = (usize, usize, usize);
 
 /// Emits one after the other, their keys in one buffer.
 #[derive(Default)]
@@ -205,11 +211,11 @@ impl Staged {
         self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
     }
 
-    fn mark(&self) -> (usize, usize, usize) {
+    fn mark(&self) -> Mark {
         (self.emits.len(), self.ends.len(), self.bytes.len())
     }
 
-    fn go_back(&mut self, (n_emits, n_keys, n_bytes): (usize, usize, usize)) {
+    fn go_back(&mut self, (n_emits, n_keys, n_bytes): Mark) {
         self.emits.truncate(n_emits);
         self.ends.truncate(n_keys);
         self.bytes.truncate(n_bytes);

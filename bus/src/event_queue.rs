@@ -192,10 +192,9 @@ impl EventQueue {
             && self.gap.is_empty()
     }
 
-    /// Whether an emitter that would wait for room need not: there is room, or there never will be, or
-    /// the consumer reads from the history.
+    /// Whether an emitter that would wait for room need not: there is room, or there never will be.
     pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
-        self.replay.is_some() || n_bytes > self.max_bytes || self.has_place(n_bytes)
+        n_bytes > self.max_bytes || self.has_place(n_bytes)
     }
 
     #[inline]

@@ -271,7 +271,6 @@ fn absorb<'a>(
             queue.examined(emit.value);
             return (first, false);
         }
-        queue.examined(emit.value.saturating_add(1));
     }
     (first, true)
 }

@@ -304,3 +304,14 @@ fn g26_a_timer_that_is_always_ready_keeps_neither_events_nor_the_end_from_coming
         assert!(ended, "marks kept the end from coming");
     }
 }
+
+#[test]
+fn a_sleep_of_a_manual_timer_is_over_when_its_time_has_passed_exactly() {
+    let timer = ManualTimer::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut sleep = timer.sleep(MINUTE);
+    assert!(sleep.as_mut().poll(&mut cx).is_pending());
+    timer.advance(MINUTE);
+    assert_eq!(timer.n_sleepers(), 0);
+    assert!(sleep.as_mut().poll(&mut cx).is_ready());
+}
