@@ -121,8 +121,8 @@ pub use rangewatch_runtime::{
 #[doc(inline)]
 pub use rangewatch_wasi::{
     Clock, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, SeededRandom,
-    SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
-    SystemRandom, Timer, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
+    SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind, SystemClock, SystemRandom,
+    VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]

@@ -9,6 +9,7 @@ use crate::descriptor::Descriptors;
 use crate::devices::Devices;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::string_table::StringTable;
+use crate::wasi::StreamWaits;
 use crate::{
     Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random, RightsMode,
     SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
@@ -307,6 +308,10 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let streams = StreamWaits {
+            reads: self.stdin.may_wait(),
+            writes: self.stdout.may_wait() || self.stderr.may_wait(),
+        };
         Ok(Wasi {
             args: self.args,
             env: self.env,
@@ -325,6 +330,7 @@ impl WasiBuilder {
             timer: self.timer,
             max_sleep: self.max_sleep,
             raise: self.raise,
+            streams,
             wait: None,
         })
     }

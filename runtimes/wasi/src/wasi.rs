@@ -24,10 +24,18 @@ pub struct Wasi {
     pub(crate) timer: Box<dyn Timer>,
     pub(crate) max_sleep: Duration,
     pub(crate) raise: Raise,
+    pub(crate) streams: StreamWaits,
     /// What the call waits for that has to be made again.
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) devices: Devices,
     pub(crate) dots: Dots,
+}
+
+/// Which streams can have to be waited for. They are given once, whatever descriptor they have later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamWaits {
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
 }
 
 impl Wasi {
