@@ -117,7 +117,7 @@ fn g26_a_subscription_that_is_refused_says_why() {
     for builder in [
         plain.subscribe(..).since(0),
         plain.subscribe(..).overflow(Overflow::Park),
-        plain.subscribe(..).progress_every(Duration::ZERO),
+        plain.subscribe(..).progress_every(Duration::MAX),
     ] {
         let refused = builder.events(1).unwrap_err();
         says(refused, SubscribeError::NoHistory, "history");

@@ -210,7 +210,7 @@ fn g25_what_is_emitted_between_open_and_start_arrives_after_start() {
     let mut cx = Context::from_waker(&waker);
     [1500, 1600, 1700, 1800].into_iter().for_each(emit);
     assert!(wake.poll_recv(&mut cx).is_pending() && events.poll_recv(&mut cx).is_pending());
-    assert_eq!(wake.try_recv(), Err(TryWakeError::Empty));
+    assert_eq!(wake.try_recv(), Err(TryWakeError::NotStarted));
     wake.start().unwrap();
     events.start().unwrap();
     wake.start().unwrap();
