@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::{
-    BytesFile, Dir, DirEntry, FileType, HostDir, MemoryFs, Metadata, Node, ReadDir, ReadOnly,
+    BytesFile, Dir, DirEntry, FileType, HostDir, IntoDir, MemoryFs, Metadata, Node, Overlay,
+    ReadDir, ReadOnly,
 };
 use tempfile::TempDir;
 
@@ -34,6 +35,89 @@ mod host {
     rangewatch_wasi::filesystem_tests!(host_dir());
     rangewatch_wasi::hard_link_tests!(host_dir());
     rangewatch_wasi::symlink_tests!(host_dir());
+}
+
+/// All names that the suite uses, as files and as directories with something in them.
+fn busy_memory() -> MemoryFs {
+    let files = MemoryFs::new();
+    for dir in [
+        "a", "b", "c", "dir", "empty", "full", "link", "moved", "new", "sub", "x",
+    ] {
+        files.write(format!("{dir}/file"), "below").expect("room");
+        files
+            .write(format!("{dir}/b/c/file"), "far below")
+            .expect("room");
+    }
+    for file in [
+        "file", "one", "two", "other", "to-file", "to-dir", "chain", "self",
+    ] {
+        files.write(file, "below").expect("room");
+    }
+    files
+}
+
+fn remove_all(dir: &dyn Dir) {
+    let names: Vec<DirEntry> = dir
+        .read_dir()
+        .expect("a listing")
+        .map(|entry| entry.expect("an entry"))
+        .collect();
+    for entry in names {
+        if entry.file_type == FileType::Directory {
+            let Ok(Node::Dir(below)) = dir.lookup(&entry.name) else {
+                panic!("{} is no directory", entry.name);
+            };
+            remove_all(&*below);
+            dir.remove_dir(&entry.name).expect("it is empty");
+        } else {
+            dir.remove_file(&entry.name).expect("it is there");
+        }
+    }
+}
+
+mod overlay {
+    use super::{MemoryFs, Overlay};
+    rangewatch_wasi::filesystem_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+    rangewatch_wasi::hard_link_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+    rangewatch_wasi::symlink_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+}
+
+mod overlay_of_hosts {
+    use super::{Overlay, host_dir};
+    rangewatch_wasi::filesystem_tests!(Overlay::new(host_dir(), host_dir()));
+    rangewatch_wasi::hard_link_tests!(Overlay::new(host_dir(), host_dir()));
+    rangewatch_wasi::symlink_tests!(Overlay::new(host_dir(), host_dir()));
+}
+
+/// As empty as the others, but only because all that is below has been removed.
+mod emptied_overlay {
+    use super::{Arc, Dir, IntoDir, MemoryFs, Overlay, busy_memory, remove_all};
+
+    fn emptied() -> Arc<dyn Dir> {
+        let dir = Overlay::new(busy_memory(), MemoryFs::new()).into_dir();
+        remove_all(&*dir);
+        dir
+    }
+
+    rangewatch_wasi::filesystem_tests!(emptied());
+    rangewatch_wasi::hard_link_tests!(emptied());
+    rangewatch_wasi::symlink_tests!(emptied());
+}
+
+mod read_only_overlay {
+    use super::{MemoryFs, Overlay, ReadOnly, busy_memory};
+
+    fn some_files() -> ReadOnly {
+        let upper = MemoryFs::from([
+            ("a", "instead of a directory"),
+            ("b/file", "instead"),
+            ("d/e", ""),
+        ]);
+        upper.symlink("b/file", "file").expect("a new link");
+        ReadOnly::new(Overlay::new(busy_memory(), upper))
+    }
+
+    rangewatch_wasi::read_only_filesystem_tests!(some_files());
 }
 
 mod read_only_memory {

@@ -2,7 +2,7 @@
 //!
 //! A filesystem is anything that implements [`Dir`]: a directory in which names are looked up one at a time, and which
 //! answers with [`Node`]s, among them more directories and [`File`]s. Shipped are [`MemoryFs`], the host's directories
-//! (`HostDir`, behind the feature `host-dir`), and [`ReadOnly`] around any of them. A guest gets them with
+//! (`HostDir`, behind the feature `host-dir`), [`ReadOnly`] around any of them, and an [`Overlay`] of two. A guest gets them with
 //! [`WasiBuilder::preopen`](crate::WasiBuilder::preopen).
 //!
 //! # What the context does, and what a filesystem need not
@@ -59,6 +59,7 @@ mod host;
 mod memory;
 mod metadata;
 mod open_options;
+mod overlay;
 mod read_dir;
 mod read_only;
 mod set_times;
@@ -71,6 +72,7 @@ pub use host::HostDir;
 pub use memory::{MemoryFs, MemoryFsBuilder, MemoryFsError};
 pub use metadata::{FileType, Metadata};
 pub use open_options::{Create, OpenOptions};
+pub use overlay::Overlay;
 pub use read_dir::{DirEntry, ReadDir};
 pub use read_only::{Access, ReadOnly};
 pub use set_times::{SetTime, SetTimes};
