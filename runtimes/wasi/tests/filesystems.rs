@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::{
-    BytesFile, Dir, DirEntry, FileType, HostDir, IntoDir, MemoryFs, Metadata, Node, Overlay,
-    ReadDir, ReadOnly,
+    BytesFile, Devices, Dir, DirEntry, FileType, HostDir, IntoDir, MemoryFs, Metadata, Mounts,
+    Node, Overlay, Quota, ReadDir, ReadOnly,
 };
 use tempfile::TempDir;
 
@@ -118,6 +118,37 @@ mod read_only_overlay {
     }
 
     rangewatch_wasi::read_only_filesystem_tests!(some_files());
+}
+
+mod quota {
+    use super::{MemoryFs, Quota};
+    rangewatch_wasi::filesystem_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+    rangewatch_wasi::hard_link_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+    rangewatch_wasi::symlink_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+}
+
+mod quota_of_a_host {
+    use super::{Quota, host_dir};
+    rangewatch_wasi::filesystem_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+    rangewatch_wasi::hard_link_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+    rangewatch_wasi::symlink_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+}
+
+mod mounts {
+    use super::{Devices, Mounts, ReadOnly, busy_memory};
+    use rangewatch_wasi::SeededRandom;
+
+    fn some_directories() -> Mounts {
+        let files = || ReadOnly::new(busy_memory());
+        let inner = Mounts::new().mount("nested", files()).expect("a free name");
+        let mounts = Mounts::new().mount("files", files()).expect("a free name");
+        let mounts = mounts.mount("inner", inner).expect("a free name");
+        mounts
+            .mount("dev", Devices::new(SeededRandom::new(1)))
+            .expect("a free name")
+    }
+
+    rangewatch_wasi::read_only_filesystem_tests!(some_directories());
 }
 
 mod read_only_memory {

@@ -25,7 +25,7 @@ use super::{Dir, IntoDir};
 ///
 /// A file keeps its number when it is copied, unless it has several names below: these become different files, as each is
 /// copied by itself. The lower directory must not change while it is used here. Copying takes as long as the file is large
-/// and keeps other guests waiting; a quota around the upper directory is a bound on it.
+/// and keeps other guests waiting; a [`Quota`](super::Quota) around the upper directory is a bound on it.
 ///
 /// DIFFERENCE: a directory that the lower filesystem has is not renamed, which is [`Errno::Xdev`](crate::Errno::Xdev): its
 /// contents would have to be copied. Linux does the same, and programs that move directories copy them then.
