@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rangewatch_wasi::fs::conformance::Faults;
 use rangewatch_wasi::fs::{Access, Dir, FileType, IntoDir, MemoryFs, Node, Overlay, Quota};
-use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
+use rangewatch_wasi::{Allocate, Errno, Interrupt, Wasi, preview1};
 
 const RESULT: i32 = 0;
 const IOVS: i32 = 128;
@@ -29,7 +29,10 @@ type Call = fn(&mut Guest) -> Result<(), Errno>;
 
 impl Guest {
     fn new(dir: Arc<dyn Dir>) -> Self {
-        let builder = Wasi::builder().preopen("/", dir, Access::ReadWrite);
+        let builder =
+            Wasi::builder()
+                .allocate(Allocate::Extend)
+                .preopen("/", dir, Access::ReadWrite);
         let mut guest = Self {
             ctx: builder.build().unwrap(),
             memory: vec![0; 65_536],

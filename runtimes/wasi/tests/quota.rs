@@ -98,3 +98,21 @@ fn what_was_there_before_is_neither_counted_nor_a_way_to_more() {
     assert_eq!(file.append(&[1; 100]), Ok(15));
     assert_eq!(files.used_bytes(), 20);
 }
+
+#[test]
+fn room_that_is_set_aside_counts() {
+    let quota = Quota::new(MemoryFs::new(), 100, 10);
+    let dir = quota.clone().into_dir();
+    let file = new(&dir, "file").unwrap();
+    file.allocate(10, 20).unwrap();
+    file.allocate(0, 5).unwrap();
+    assert_eq!(
+        (quota.used_bytes(), file.metadata().unwrap().size_bytes),
+        (30, 30)
+    );
+    assert_eq!(file.allocate(90, 11), Err(Errno::Fbig));
+    assert_eq!(file.allocate(u64::MAX, 1), Err(Errno::Fbig));
+    new(&dir, "other").unwrap().set_size(70).unwrap();
+    assert_eq!(file.allocate(0, 31), Err(Errno::Dquot));
+    assert_eq!(quota.used_bytes(), 100);
+}

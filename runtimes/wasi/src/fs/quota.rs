@@ -428,6 +428,18 @@ impl File for QuotaFile {
         Ok(())
     }
 
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        let used = &mut *self.account.lock();
+        let before = self.inner.metadata()?.size_bytes;
+        let after = before.max(offset.checked_add(len).ok_or(Errno::Fbig)?);
+        if after > before && after > self.account.room(used, before) {
+            return Err(self.account.excess(after));
+        }
+        self.inner.allocate(offset, len)?;
+        self.account.resized(used, before, after);
+        Ok(())
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.inner.set_times(times)
     }

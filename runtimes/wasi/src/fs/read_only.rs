@@ -164,6 +164,10 @@ impl File for ReadOnlyFile {
         Err(Errno::Rofs)
     }
 
+    fn allocate(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
     fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
         Err(Errno::Rofs)
     }

@@ -237,6 +237,11 @@ impl File for FaultyFile {
         self.inner.set_size(size_bytes)
     }
 
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.faults.step()?;
+        self.inner.allocate(offset, len)
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.faults.step()?;
         self.inner.set_times(times)

@@ -46,6 +46,10 @@ impl File for UpperFile {
         self.file.set_size(size_bytes)
     }
 
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.file.allocate(offset, len)
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.file.set_times(times)
     }
@@ -162,6 +166,10 @@ impl File for LowerFile {
 
     fn set_size(&self, size_bytes: u64) -> Result<(), Errno> {
         self.to_change()?.set_size(size_bytes)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.to_change()?.allocate(offset, len)
     }
 
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
