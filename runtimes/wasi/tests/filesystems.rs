@@ -1,5 +1,8 @@
 //! The filesystems of the crate pass the suite that those of its users do.
 
+#[cfg(target_os = "linux")]
+mod seccomp;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -149,6 +152,21 @@ mod mounts {
     }
 
     rangewatch_wasi::read_only_filesystem_tests!(some_directories());
+}
+
+/// The host as it is where paths cannot be resolved by the kernel.
+#[cfg(target_os = "linux")]
+mod host_without_openat2 {
+    use super::{HostDir, host_dir, seccomp};
+
+    fn restricted() -> HostDir {
+        seccomp::forbid_openat2();
+        host_dir()
+    }
+
+    rangewatch_wasi::filesystem_tests!(restricted());
+    rangewatch_wasi::hard_link_tests!(restricted());
+    rangewatch_wasi::symlink_tests!(restricted());
 }
 
 mod read_only_memory {
