@@ -338,6 +338,27 @@ impl OverlayDir {
         }
     }
 
+    /// Why nothing but a directory can take the place of the merged directory `to_name`: as on Linux, another reason if it
+    /// is one that `name` is in.
+    fn refuse_dir(&self, name: &str, to: &Self, to_name: &str) -> Errno {
+        match (&self.place, &to.place) {
+            (Place::Merged(from), Place::Merged(to)) => {
+                let dir = to.path_of(to_name) + "/";
+                match from.path_of(name).starts_with(&dir) {
+                    true => Errno::Notempty,
+                    false => Errno::Isdir,
+                }
+            }
+            // The directory is not empty then, so that nothing can be replaced.
+            (Place::Upper(from), _) => match to.upper().map(|to| from.rename(name, &**to, to_name))
+            {
+                Some(Err(errno)) if errno != Errno::Noent => errno,
+                _ => Errno::Isdir,
+            },
+            (Place::Merged(_), Place::Upper(_)) => Errno::Isdir,
+        }
+    }
+
     /// Whether the merged directory `name` is empty.
     fn is_empty_at(&self, state: &mut State, name: &str) -> Result<bool, Errno> {
         let merged = self.visible_lower(state, name).ok_or(Errno::Noent)?;
@@ -473,14 +494,19 @@ impl Dir for OverlayDir {
             if identity(&found) == identity(replaced) {
                 return Ok(());
             }
-            match (found.is_dir(), replaced.is_dir()) {
-                (true, false) => return Err(Errno::Notdir),
-                (false, true) if replaced.is_merged() => return Err(Errno::Isdir),
-                _ => {}
-            }
         }
         if found.is_merged() {
             return Err(Errno::Xdev);
+        }
+        if let Some(replaced) = &replaced {
+            match (found.is_dir(), replaced.is_dir()) {
+                // Where both are upper ones, the upper directory has the right words for what cannot be.
+                (true, false) if replaced.layer == Layer::Lower => return Err(Errno::Notdir),
+                (false, true) if replaced.is_merged() => {
+                    return Err(self.refuse_dir(name, to, to_name));
+                }
+                _ => {}
+            }
         }
         let over_merged = replaced.as_ref().is_some_and(Found::is_merged);
         if over_merged && !to.is_empty_at(state, to_name)? {
