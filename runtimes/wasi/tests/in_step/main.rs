@@ -82,8 +82,7 @@ fn beginning() -> impl Iterator<Item = Call> {
     dirs.into_iter().chain(files)
 }
 
-/// An overlay that begins as the others, with all of it in the lower directory. What it opened is closed, and the first
-/// descriptors are opened anew, so that they have the same numbers.
+/// An overlay that begins as the others, with all of it in the lower directory.
 fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
     let lower = MemoryFs::new();
     let mut guest = Guest::new(&lower);

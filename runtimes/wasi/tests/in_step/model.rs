@@ -83,7 +83,6 @@ impl Model {
                 };
                 let free = self.descriptors.iter().position(Option::is_none);
                 let fd = free.unwrap_or(self.descriptors.len());
-                self.descriptors.truncate(self.descriptors.len().max(fd));
                 if fd == self.descriptors.len() {
                     self.descriptors.push(None);
                 }
@@ -312,23 +311,10 @@ impl Model {
 
     /// Walks to what a path stands for.
     fn resolve(&self, base: usize, path: &str, follow: bool) -> Result<(End, usize), Errno> {
-        let (end, is_link) = self.walk(base, path, follow)?;
+        let (mut end, is_link) = self.walk(base, path, false)?;
         if is_link && (follow || end.slash) {
-            return self.resolve_through(base, path);
+            (end, _) = self.walk(base, path, true)?;
         }
-        let node = match &end.name {
-            None => end.dir,
-            Some(name) => self.get(end.dir, name)?,
-        };
-        if end.slash && end.name.is_some() && self.file_type(node) != 3 {
-            return Err(Errno::Notdir);
-        }
-        Ok((end, node))
-    }
-
-    /// As [`resolve`](Self::resolve), following a link at the end.
-    fn resolve_through(&self, base: usize, path: &str) -> Result<(End, usize), Errno> {
-        let (end, _) = self.walk(base, path, true)?;
         let node = match &end.name {
             None => end.dir,
             Some(name) => self.get(end.dir, name)?,
@@ -402,23 +388,14 @@ impl Model {
         let (creates, is_new) = (oflags & CREAT != 0, oflags & EXCL != 0);
         let changes = writes || creates || oflags & TRUNC != 0;
         let (mut end, mut is_link) = self.walk(base, path, false)?;
-        if end.slash && creates && end.name.is_some() {
-            // What is under the name decides, and not what a link there leads to.
-            let node = self.get(end.dir, end.name.as_deref().unwrap());
-            let is_file = node.is_ok_and(|node| self.file_type(node) == 4);
-            return Err(if is_file { Errno::Notdir } else { Errno::Isdir });
-        }
+        self.refuse_slash(&end, creates)?;
         if is_link && creates && is_new {
             return Err(Errno::Exist);
         }
         if is_link && (follow || end.slash) {
             (end, is_link) = self.walk(base, path, true)?;
             assert!(!is_link, "links are followed");
-            if end.slash && creates && end.name.is_some() {
-                let node = self.get(end.dir, end.name.as_deref().unwrap());
-                let is_file = node.is_ok_and(|node| self.file_type(node) == 4);
-                return Err(if is_file { Errno::Notdir } else { Errno::Isdir });
-            }
+            self.refuse_slash(&end, creates)?;
         }
         if is_link {
             return Err(Errno::Loop);
@@ -446,6 +423,18 @@ impl Model {
                 }
                 _ => Ok(node),
             },
+        }
+    }
+
+    /// No file is made under a name with a slash behind it; what is there decides how that is said.
+    fn refuse_slash(&self, end: &End, creates: bool) -> Result<(), Errno> {
+        match &end.name {
+            Some(name) if end.slash && creates => {
+                let node = self.get(end.dir, name);
+                let is_file = node.is_ok_and(|node| self.file_type(node) == 4);
+                Err(if is_file { Errno::Notdir } else { Errno::Isdir })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -484,7 +473,8 @@ impl Model {
     }
 
     fn rename(&mut self, fd: i32, old: &str, to: i32, new: &str) -> Result<(), Errno> {
-        (self.descriptor(fd)?, self.descriptor(to)?);
+        self.descriptor(fd)?;
+        self.descriptor(to)?;
         let (from, to) = (self.dir(fd)?, self.dir(to)?);
         check(old)?;
         check(new)?;
@@ -519,7 +509,8 @@ impl Model {
     }
 
     fn link(&mut self, fd: i32, old: &str, to: i32, new: &str) -> Result<(), Errno> {
-        (self.descriptor(fd)?, self.descriptor(to)?);
+        self.descriptor(fd)?;
+        self.descriptor(to)?;
         let (from, to) = (self.dir(fd)?, self.dir(to)?);
         let (old, node) = self.resolve(from, old, false)?;
         old.name.ok_or(Errno::Perm)?;
