@@ -256,6 +256,12 @@ impl Dir for QuotaDir {
         }
     }
 
+    fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        let account = Arc::clone(&self.account);
+        let dir = self.inner.descend(names)?;
+        Ok(dir.map(|inner| Arc::new(Self { account, inner }) as Arc<dyn Dir>))
+    }
+
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         let used = &mut *self.account.lock();
         // The contents go last, when nothing can fail any more and their size is known.
