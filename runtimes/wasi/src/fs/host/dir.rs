@@ -21,7 +21,7 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 ///
 /// The directory is held open: it may be renamed, and what takes its old path is not seen. Each step of a path is a call of
 /// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
-/// directory. So a guest stays inside whatever others do to the directory meanwhile.
+/// directory. Linux is asked for several steps at once, below the directory and without symbolic links. So a guest stays inside whatever others do to the directory meanwhile.
 ///
 /// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
 /// writing away.
@@ -110,6 +110,12 @@ impl Dir for HostDir {
             Err(refused @ (Errno::Notdir | Errno::Loop)) => self.symlink_or(name, refused),
             Err(errno) => Err(errno),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        let dir = super::descend::descend(&self.dir, names)?;
+        Ok(dir.map(|dir| Arc::new(Self { dir }) as Arc<dyn Dir>))
     }
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
