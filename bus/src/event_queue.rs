@@ -33,9 +33,6 @@ pub(crate) struct EventQueue {
     gap: SpanBuffer,
     /// The last emit before the subscription.
     start: Option<Seq>,
-    /// What was cut off while parked: emits after the first up to the value of the second were not counted when
-    /// they were emitted.
-    cuts: Vec<(Option<Seq>, u64)>,
     /// Matches that were counted when they were emitted, and are yet to be read from the history.
     n_left_in_history: u64,
     /// Set while the subscription is parked: the least value that it has not examined.
@@ -127,7 +124,6 @@ impl EventQueue {
             missed: 0,
             gap: SpanBuffer::new(),
             start,
-            cuts: Vec::new(),
             n_left_in_history: 0,
             replay,
             tail_mark: None,
@@ -262,7 +258,7 @@ impl EventQueue {
         let has_place = self.has_place(queued.keys.n_bytes());
         if has_place {
             self.store(queued.clone());
-            self.count_replayed(queued.seq, queued.value);
+            self.count_replayed(queued.seq);
         }
         has_place
     }
@@ -272,29 +268,14 @@ impl EventQueue {
         self.n_left_in_history += 1;
     }
 
-    /// Whether an emit of the history was counted as a match when it was emitted: not if it came before the
-    /// subscription, nor if it was not wanted then.
-    fn was_counted(&self, seq: Seq, value: u64) -> bool {
-        let cut_off = |&(after, through)| Some(seq) > after && value <= through;
-        Some(seq) > self.start && !self.cuts.iter().any(cut_off)
-    }
-
-    /// Takes note of a matching emit that was read from the history.
-    fn count_replayed(&mut self, seq: Seq, value: u64) {
-        if self.was_counted(seq, value) {
+    /// Takes note of a matching emit that was read from the history. Those before the start of the subscription
+    /// were not counted as matches when they were emitted.
+    fn count_replayed(&mut self, seq: Seq) {
+        if Some(seq) > self.start {
             self.n_left_in_history -= 1;
             self.counts.replayed += 1;
         } else {
             self.counts.rematched += 1;
-        }
-    }
-
-    /// Takes note of a matching emit in the history that the consumer does not want. One that was not
-    /// counted is none of its matches.
-    pub(crate) fn discard_replayed(&mut self, seq: Seq, value: u64) {
-        if self.was_counted(seq, value) {
-            self.n_left_in_history -= 1;
-            self.counts.discarded += 1;
         }
     }
 
@@ -306,7 +287,8 @@ impl EventQueue {
     /// Ends the reading from the history: `head` is the value up to which everything was examined.
     pub(crate) fn go_live(&mut self, head: Option<u64>) {
         self.replay = None;
-        self.cuts = Vec::new();
+        // Everything that was wanted has been read.
+        self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
         if std::mem::take(&mut self.wants_mark) {
             self.tail_mark = head;
         }
@@ -323,15 +305,19 @@ impl EventQueue {
         self.end = Some(End::Compacted { floor });
     }
 
-    /// Forgets what is queued with a value up to `value`, and what will be emitted after `last_seq` with one. What it
-    /// hands out is freed outside of locks.
-    pub(crate) fn discard_through(&mut self, value: u64, last_seq: Option<Seq>) -> Vec<KeyList> {
-        if self.replay.is_some() {
-            match self.cuts.last_mut() {
-                Some((after, through)) if *after == last_seq => *through = value.max(*through),
-                _ => self.cuts.push((last_seq, value)),
-            }
+    /// Forgets what is queued or to be read from the history with a value up to `value`. What it hands out is
+    /// freed outside of locks.
+    ///
+    /// What of the history is not wanted is not looked at, so that it may be gone from there; it counts as
+    /// discarded once the rest has been read.
+    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<KeyList> {
+        if let Some(next) = &mut self.replay {
+            *next = value.saturating_add(1).max(*next);
         }
+        if let Some(End::Disconnected { resume }) = &mut self.end {
+            *resume = value.saturating_add(1).max(*resume);
+        }
+        self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
         let mut discarded = Vec::new();
         let entries = std::mem::take(&mut self.entries);
         self.n_bytes = 0;
@@ -352,6 +338,7 @@ impl EventQueue {
                     self.n_bytes += queued.keys.n_bytes();
                     self.entries.push_back(Entry::Event(queued));
                 }
+                Entry::Progress(mark) if mark <= value => {}
                 Entry::Progress(mark) => {
                     self.n_marks += 1;
                     self.entries.push_back(Entry::Progress(mark));
@@ -456,7 +443,7 @@ impl EventQueue {
     /// Takes note of a matching emit that goes from the history to the consumer without a place in the
     /// queue.
     pub(crate) fn deliver_replayed(&mut self, queued: Queued) -> Taken {
-        self.count_replayed(queued.seq, queued.value);
+        self.count_replayed(queued.seq);
         self.take_event(queued)
     }
 

@@ -244,7 +244,7 @@ impl EventSubscription {
 
     /// Asks for a [progress mark](Item::Progress), which comes after everything that matched before this call.
     /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet, the
-    /// subscription begins above the head or has ended.
+    /// subscription begins above the head or has ended, or the bus is closed.
     ///
     /// Marks are received with [`recv_item`](Self::recv_item). While the subscription reads from the history, the
     /// mark comes once it has caught up. Of marks that are asked for and not received only a few are kept, the

@@ -43,7 +43,8 @@ pub enum RecvError {
     Coalesced(Span),
     /// The consumer was too slow, and its subscription ended. Every later receive says so too.
     #[error(
-        "the queue was full, and the subscription ended: subscribe again since {resume},          and receive faster or ask for a larger capacity"
+        "the queue was full, and the subscription ended: subscribe again since {resume}, \
+         and receive faster or ask for a larger capacity"
     )]
     Disconnected {
         /// The value of the first event that was not received. A subscription since this value misses

@@ -86,12 +86,13 @@ impl Shared {
             return Err(SubscribeError::NoHistory);
         }
         let replay = since.filter(|&next| ring.is_some_and(|ring| ring.n_since(next) > 0));
+        let after = since.and_then(|since| since.checked_sub(1));
         let position = match since {
-            Some(since) => since.checked_sub(1),
+            Some(_) => after,
             None => ring.and_then(Ring::head),
         };
         let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
-        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), since.unwrap_or(0));
+        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
         Ok((state.enter(slot, ranges), mailbox))
@@ -108,7 +109,7 @@ impl Shared {
         watched: &Watched,
         next: u64,
     ) -> CaughtUp {
-        let (chunk, not_before) = {
+        let chunk = {
             let state = &mut *self.state.lock();
             let State {
                 history,
@@ -132,20 +133,19 @@ impl Shared {
                 state.end(id);
                 return CaughtUp::Again;
             }
-            let not_before = slot.not_before;
             if let Some(tail) = ring.tail(next, TAIL_EVENTS, TAIL_KEYS) {
                 let matches = tail.filter(|emit| watched.matched(emit));
                 return mailbox.with(|queue| {
-                    let (event, complete) = absorb(queue, not_before, matches);
+                    let (event, complete) = absorb(queue, matches);
                     if complete {
                         slot.parked = false;
                         *n_parked -= 1;
-                        queue.go_live(ring.head().filter(|head| *head >= not_before));
+                        queue.go_live(ring.head().filter(|head| Some(*head) > slot.after));
                     }
                     event
                 });
             }
-            (copy_chunk(ring, next), not_before)
+            copy_chunk(ring, next)
         };
         let end = chunk.last().map(|emit| emit.value.saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
@@ -154,7 +154,7 @@ impl Shared {
                 // The bus was closed at once, in between.
                 return CaughtUp::Again;
             }
-            let (event, complete) = absorb(queue, not_before, matches.into_iter());
+            let (event, complete) = absorb(queue, matches.into_iter());
             if complete && let Some(end) = end {
                 queue.examined(end);
             }
@@ -168,7 +168,7 @@ impl Shared {
         let state = &*self.state.lock();
         let head = state.history.as_ref().and_then(Ring::head)?;
         let slot = state.slots[id].as_ref()?;
-        if head < slot.not_before {
+        if state.closed || Some(head) <= slot.after {
             return None;
         }
         mailbox.with(|queue| queue.mark(head)).then_some(head)
@@ -207,8 +207,9 @@ impl State {
         mut span: SpanBuffer,
         phase: Phase,
     ) -> (usize, Arc<Mailbox<WakeBuffer>>) {
+        let after = since.and_then(|since| since.checked_sub(1));
         let position = match (since, &self.history) {
-            (Some(since), _) => since.checked_sub(1),
+            (Some(_), _) => after,
             (None, Some(ring)) => ring.head(),
             (None, None) => None,
         };
@@ -223,7 +224,7 @@ impl State {
         let n_matched = span.as_ref().map_or(0, Span::count);
         let mailbox = Arc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
         let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
-        let mut slot = Slot::new(subscriber, since.unwrap_or(0));
+        let mut slot = Slot::new(subscriber, after);
         slot.n_matched = n_matched;
         (self.enter(slot, ranges), mailbox)
     }
@@ -258,16 +259,15 @@ fn summarize<'a>(
 /// as far as there is room. Returns also whether there was room for all.
 fn absorb<'a>(
     queue: &mut EventQueue,
-    not_before: u64,
     matches: impl Iterator<Item = &'a Queued>,
 ) -> (CaughtUp, bool) {
     let mut first = CaughtUp::Again;
     for emit in matches {
-        if emit.value < not_before {
-            queue.discard_replayed(emit.seq, emit.value);
-        } else if matches!(first, CaughtUp::Again) {
+        if matches!(first, CaughtUp::Again) {
             first = CaughtUp::Event(queue.deliver_replayed(emit.clone()));
         } else if !queue.push_replayed(emit) {
+            // What lies before it did not match and may leave the history.
+            queue.examined(emit.value);
             return (first, false);
         }
         queue.examined(emit.value.saturating_add(1));

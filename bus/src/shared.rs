@@ -237,9 +237,8 @@ impl Shared {
         let mut effects = Effects::new();
         let _discarded = {
             let state = &mut *self.state.lock();
-            let last_seq = state.last_seq;
             state.slots[id].as_mut().and_then(|slot| {
-                slot.not_before = slot.not_before.max(value.saturating_add(1));
+                slot.after = slot.after.max(Some(value));
                 // There may be room now.
                 slot.subscriber.release_emitters(&mut effects);
                 match &slot.subscriber {
@@ -248,7 +247,7 @@ impl Shared {
                         None
                     }
                     Subscriber::Events(mailbox) => {
-                        Some(mailbox.with(|queue| queue.discard_through(value, last_seq)))
+                        Some(mailbox.with(|queue| queue.discard_through(value)))
                     }
                 }
             })
@@ -371,7 +370,7 @@ impl State {
             let Some(slot) = &self.slots[id as usize] else {
                 return;
             };
-            if full.is_some() || !slot.backpressure || slot.parked || value < slot.not_before {
+            if full.is_some() || !slot.backpressure || slot.parked || Some(value) <= slot.after {
                 return;
             }
             if let Subscriber::Events(mailbox) = &slot.subscriber {
@@ -407,5 +406,35 @@ mod tests {
         let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
+    }
+
+    #[test]
+    fn g16_stalled_subscriptions_that_an_emit_does_not_match_cost_it_nothing() {
+        let comparisons = |n_stalled| {
+            let history = crate::History::events(100);
+            let bus = RangeWatchBus::builder().history(history).build().unwrap();
+            let stalled: Vec<_> = (0..n_stalled)
+                .map(|i| {
+                    let overflow = [crate::Overflow::Lagged, crate::Overflow::Park][i % 2];
+                    let builder = bus.subscribe("stalled".."stalled~").overflow(overflow);
+                    builder.events(1).unwrap()
+                })
+                .collect();
+            let mut healthy = bus.subscribe("a".."b").events(1).unwrap();
+            for _ in 0..3 {
+                bus.emit_next(["stalled!"]).unwrap();
+            }
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            assert_eq!(bus.emit_next(["a"]).unwrap().matched(), 1);
+            assert!(healthy.try_recv().is_ok() && stalled.len() == n_stalled);
+            index() - before
+        };
+        // The one range that holds the key lies below all others in the tree, whose depth is that of a random one.
+        let (few, many) = (comparisons(1), comparisons(1_000));
+        assert!(
+            many <= few + 60,
+            "{few} comparisons with one, {many} with a thousand"
+        );
     }
 }

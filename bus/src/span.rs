@@ -137,6 +137,11 @@ impl SpanBuffer {
         self.0.as_ref().map_or(0, Span::count)
     }
 
+    /// The number of emits to be received, which is not 0 as long as there is a span.
+    pub(crate) fn lag(&self) -> u64 {
+        self.0.as_ref().map_or(0, |span| span.count.max(1))
+    }
+
     pub(crate) const fn take(&mut self) -> Option<Span> {
         self.0.take()
     }

@@ -248,10 +248,11 @@ impl WakeSubscription {
         self.registration.stats()
     }
 
-    /// The number of emits that the next span will count; 0 if there is none to receive.
+    /// The number of emits that the next span will count, but 1 for a [conservative](Span::is_conservative) one that
+    /// counts none; 0 if there is no span to receive.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.mailbox.peek(|buffer| buffer.span.count())
+        self.mailbox.peek(|buffer| buffer.span.lag())
     }
 
     /// The value up to which everything that matches was received: the last of the last span, or what the

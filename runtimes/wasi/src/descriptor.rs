@@ -265,18 +265,16 @@ impl Descriptors {
         Err(errno)
     }
 
-    /// Refuses when there is no number for one more.
-    pub(crate) fn require_room(&mut self) -> Result<(), Errno> {
-        if self.next_free() < self.limit {
-            Ok(())
-        } else {
-            Err(Errno::Mfile)
-        }
+    /// Whether there is a number for one more.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.next_free() < self.limit
     }
 
     /// Gives `descriptor` the lowest number that is free, as POSIX does.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
-        self.require_room()?;
+        if !self.has_room() {
+            return Err(Errno::Mfile);
+        }
         let free = self.next_free();
         match self.slots.get_mut(free) {
             Some(slot) => *slot = Some(descriptor),

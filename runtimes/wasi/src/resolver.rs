@@ -196,11 +196,13 @@ impl<'p> Walk<'p> {
         if self.n_links > MAX_SYMLINKS {
             return Err(Errno::Loop);
         }
-        if target.len() > MAX_PATH_BYTES as usize {
+        check(&target)?;
+        let rest = &self.path[self.at..];
+        // As in BSD: links that each add to the path would otherwise make it forty times as long.
+        if target.len() + rest.len() > MAX_PATH_BYTES as usize {
             return Err(Errno::Nametoolong);
         }
-        check(&target)?;
-        target.push_str(&self.path[self.at..]);
+        target.push_str(rest);
         self.path = Cow::Owned(target);
         self.at = 0;
         Ok(())

@@ -189,7 +189,7 @@ impl RightsMode {
         let mut base = inheriting;
         if requested.base != 0 {
             if !requested.reads() {
-                base &= !READING;
+                base &= !FD_READ;
             }
             if !requested.writes() {
                 base &= !WRITING;

@@ -23,7 +23,7 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 /// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
 /// directory. So a guest stays inside whatever others do to the directory meanwhile.
 ///
-/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](super::Access) takes
+/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
 /// writing away.
 ///
 /// DIFFERENCE: names that are not UTF-8 are left out of listings, as WASI has no way to say them.
@@ -86,8 +86,10 @@ impl Dir for HostDir {
     }
 
     fn lookup(&self, name: &str) -> Result<Node, Errno> {
-        let mut options = OpenOptions::default();
-        options.read = true;
+        let options = OpenOptions {
+            read: true,
+            ..OpenOptions::default()
+        };
         self.open(name, options)
     }
 
