@@ -43,6 +43,8 @@ pub(crate) struct Walk<'p> {
     base: &'p Arc<dyn Dir>,
     /// The directories that were entered and not left, from the base on.
     entered: Vec<Arc<dyn Dir>>,
+    /// The names that led to the first of them, if it was entered in one step.
+    descended: Option<String>,
     path: Cow<'p, str>,
     /// How far `path` has been walked.
     at: usize,
@@ -56,13 +58,59 @@ impl<'p> Walk<'p> {
             return Err(Errno::Nametoolong);
         }
         check(path)?;
-        Ok(Self {
+        let mut walk = Self {
             base,
             entered: Vec::new(),
+            descended: None,
             path: Cow::Borrowed(path),
             at: 0,
             n_links: 0,
-        })
+        };
+        walk.descend(path);
+        Ok(walk)
+    }
+
+    /// Enters the directories of `path` in one step, if there are several and the filesystem can.
+    fn descend(&mut self, path: &str) {
+        let Some((names, _last)) = path.trim_end_matches('/').rsplit_once('/') else {
+            return;
+        };
+        let is_plain =
+            |name: &str| !matches!(name, "" | "." | "..") && name.len() <= MAX_NAME_BYTES as usize;
+        let n_names = names.split('/').count();
+        if n_names > 1 && n_names <= MAX_PATH_DEPTH as usize && names.split('/').all(is_plain) {
+            if let Some(dir) = self.base.descend(names) {
+                self.entered.push(dir);
+                self.at = names.len() + 1;
+                self.descended = Some(names.to_owned());
+            }
+        }
+    }
+
+    /// Goes to the directory above the one that the walk is in.
+    fn ascend(&mut self) -> Result<(), Errno> {
+        // The directory above the base is not the guest's.
+        self.entered.pop().ok_or(Errno::Perm)?;
+        if self.entered.is_empty() {
+            if let Some((above, _left)) = self
+                .descended
+                .take()
+                .as_deref()
+                .and_then(|names| names.rsplit_once('/'))
+            {
+                // What was stepped over is entered after all, name by name.
+                let rest = &self.path[self.at..];
+                self.path = Cow::Owned(format!("{above}/./{rest}"));
+                self.at = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many directories below the base the walk is.
+    fn depth(&self) -> usize {
+        let n_stepped_over = |names: &String| names.matches('/').count();
+        self.entered.len() + self.descended.as_ref().map_or(0, n_stepped_over)
     }
 
     /// Walks up to the last component, following links on the way.
@@ -84,9 +132,8 @@ impl<'p> Walk<'p> {
             match &self.path[name.clone()] {
                 "." => self.at += after,
                 ".." => {
-                    // The directory above the base is not the guest's.
-                    self.entered.pop().ok_or(Errno::Perm)?;
                     self.at += after;
+                    self.ascend()?;
                 }
                 long if long.len() > MAX_NAME_BYTES as usize => return Err(Errno::Nametoolong),
                 _ if is_last => {
@@ -101,7 +148,7 @@ impl<'p> Walk<'p> {
                     });
                 }
                 directory => match self.dir().lookup_dir(directory)? {
-                    Node::Dir(dir) if self.entered.len() < MAX_PATH_DEPTH as usize => {
+                    Node::Dir(dir) if self.depth() < MAX_PATH_DEPTH as usize => {
                         self.entered.push(dir);
                         self.at += after;
                     }

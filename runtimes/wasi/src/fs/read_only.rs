@@ -51,6 +51,10 @@ impl Dir for ReadOnly {
         self.inner.lookup_dir(name).map(read_only)
     }
 
+    fn descend(&self, path: &str) -> Option<Arc<dyn Dir>> {
+        Some(Arc::new(Self::new(self.inner.descend(path)?)))
+    }
+
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         if !options.is_mutating() {
             return self.inner.open(name, options).map(read_only);

@@ -112,6 +112,21 @@ impl Dir for HostDir {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn descend(&self, path: &str) -> Option<Arc<dyn Dir>> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+        // The kernel keeps to the directory, and refuses what the context has to look at.
+        let opened = openat2(
+            &self.dir,
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+        );
+        let dir = CapDir::from_std_file(opened.ok()?.into());
+        Some(Arc::new(Self { dir }))
+    }
+
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         if options.directory {
             return match self.lookup_dir(name)? {
