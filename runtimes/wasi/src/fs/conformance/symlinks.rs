@@ -216,6 +216,7 @@ pub fn dots_behind_a_link_lead_through_every_directory(dir: Arc<dyn Dir>) {
     }
     assert_eq!(guest.names("a/b/c/.."), ["2", "c"]);
     assert_eq!(guest.names("a/b/c/up/"), ["2", "c"]);
+    assert_eq!(guest.names("a/b/."), ["2", "c"]);
     assert_eq!(guest.get_file("a/b/c/out"), Err(Errno::Perm));
 }
 

@@ -115,11 +115,12 @@ impl Dir for HostDir {
     #[cfg(target_os = "linux")]
     fn descend(&self, path: &str) -> Option<Arc<dyn Dir>> {
         use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-        // The kernel keeps to the directory, and refuses what the context has to look at.
+        // The kernel keeps to the directory, and refuses what the context has to look at. To look names up no more than
+        // the path is needed, which costs less than to open a directory for reading.
         let opened = openat2(
             &self.dir,
             path,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
         );
@@ -235,7 +236,8 @@ impl Dir for HostDir {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        let dir = self.dir.try_clone().map_err(errno)?;
+        // What was opened to look names up cannot be synchronized itself.
+        let dir = self.dir.open_dir(".").map_err(errno)?;
         dir.into_std_file().sync_all().map_err(errno)
     }
 }
