@@ -29,6 +29,8 @@ pub(crate) struct EventQueue {
     /// Events dropped and not yet reported. They lie before everything retained, in one piece, so that
     /// a single number says it all.
     missed: u64,
+    /// The greatest value of those.
+    missed_through: u64,
     /// Events that found the queue full, merged. Open until there is room behind the entries.
     gap: SpanBuffer,
     /// The last emit before the subscription.
@@ -122,6 +124,7 @@ impl EventQueue {
             max_bytes,
             on_full,
             missed: 0,
+            missed_through: 0,
             gap: SpanBuffer::new(),
             start,
             n_left_in_history: 0,
@@ -189,10 +192,9 @@ impl EventQueue {
             && self.gap.is_empty()
     }
 
-    /// Whether an emitter that would wait for room need not: there is room, or there never will be, or
-    /// the consumer reads from the history.
+    /// Whether an emitter that would wait for room need not: there is room, or there never will be.
     pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
-        self.replay.is_some() || n_bytes > self.max_bytes || self.has_place(n_bytes)
+        n_bytes > self.max_bytes || self.has_place(n_bytes)
     }
 
     #[inline]
@@ -214,15 +216,23 @@ impl EventQueue {
                 .position(|entry| matches!(entry, Entry::Event(_)));
             let Some(Entry::Event(oldest)) = oldest.and_then(|i| self.entries.remove(i)) else {
                 // Nothing is left to drop: it never fits.
-                self.missed = self.missed.saturating_add(1);
+                self.miss(queued.value);
                 evicted.extend([queued.keys]);
                 return;
             };
             self.n_bytes -= oldest.keys.n_bytes();
-            self.missed = self.missed.saturating_add(1);
+            self.miss(oldest.value);
             evicted.extend([oldest.keys]);
         }
         self.store(queued);
+    }
+
+    fn miss(&mut self, value: u64) {
+        self.missed_through = match self.missed {
+            0 => value,
+            _ => value.max(self.missed_through),
+        };
+        self.missed = self.missed.saturating_add(1);
     }
 
     /// Puts a mark behind the events that are queued, of which there will be more.
@@ -284,6 +294,11 @@ impl EventQueue {
         self.replay = Some(next);
     }
 
+    /// Takes note that what was emitted up to `head` is not for the consumer, who begins only now.
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.position = self.position.max(head);
+    }
+
     /// Ends the reading from the history: `head` is the value up to which everything was examined.
     pub(crate) fn go_live(&mut self, head: Option<u64>) {
         self.replay = None;
@@ -318,6 +333,9 @@ impl EventQueue {
             *resume = value.saturating_add(1).max(*resume);
         }
         self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
+        if self.missed_through <= value {
+            self.counts.discarded += std::mem::take(&mut self.missed);
+        }
         let mut discarded = Vec::new();
         let entries = std::mem::take(&mut self.entries);
         self.n_bytes = 0;
@@ -394,6 +412,11 @@ impl EventQueue {
     /// The matches that the consumer has yet to receive or to hear of.
     pub(crate) fn n_pending(&self) -> u64 {
         self.n_queued() + self.n_left_in_history
+    }
+
+    /// The matches that the consumer has yet to read from the history, or that the history has lost.
+    pub(crate) const fn n_left_in_history(&self) -> u64 {
+        self.n_left_in_history
     }
 
     /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
@@ -501,6 +524,10 @@ impl Buffer for EventQueue {
             return Some(Taken::Progress(mark));
         }
         self.end.map(Taken::End)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end.is_some()
     }
 
     fn take_room_waiters(&mut self) -> RoomWaiters {

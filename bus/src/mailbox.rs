@@ -18,6 +18,11 @@ pub(crate) trait Buffer {
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;
 
+    /// Whether the subscription has ended by itself, so that nothing is gained by holding back what it has.
+    fn has_ended(&self) -> bool {
+        false
+    }
+
     /// Whether emitters wait for what a take has made room for.
     fn has_room_waiters(&self) -> bool {
         false
@@ -78,6 +83,7 @@ impl<B: Buffer> Mailbox<B> {
         let filled = fill(&mut state.buffer);
         let waker = match state.phase {
             Phase::Started => state.waker.take(),
+            Phase::Held | Phase::Reserved if state.buffer.has_ended() => state.waker.take(),
             Phase::Held | Phase::Reserved => None,
         };
         (filled, waker)
@@ -163,6 +169,12 @@ impl<B: Buffer> Mailbox<B> {
         taken
     }
 
+    /// Whether the bus is closed and nothing more can be taken, as far as `is_drained` says of the buffer.
+    pub(crate) fn has_closed(&self, is_drained: impl FnOnce(&B) -> bool) -> bool {
+        let state = self.state.lock();
+        state.closed && is_drained(&state.buffer)
+    }
+
     /// Looks at the buffer.
     pub(crate) fn peek<R>(&self, peek: impl FnOnce(&B) -> R) -> R {
         peek(&self.state.lock().buffer)
@@ -172,7 +184,7 @@ impl<B: Buffer> Mailbox<B> {
 impl<B: Buffer> State<B> {
     /// The second half are the emitters that a take has made room for.
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWaiters) {
-        if self.phase != Phase::Started && !self.closed {
+        if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {
             return (Poll::Pending, Vec::new());
         }
         match self.buffer.take() {

@@ -180,7 +180,8 @@ impl Shared {
         mailbox.peek(|queue| {
             let unread = queue.replay().map_or(0, |next| {
                 let n_unread = state.history.as_ref().map_or(0, |ring| ring.n_since(next));
-                u64::try_from(n_unread).unwrap_or(u64::MAX).max(1)
+                let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
+                n_unread.max(queue.n_left_in_history()).max(1)
             });
             queue.n_queued() + unread
         })
@@ -270,7 +271,6 @@ fn absorb<'a>(
             queue.examined(emit.value);
             return (first, false);
         }
-        queue.examined(emit.value.saturating_add(1));
     }
     (first, true)
 }

@@ -11,6 +11,7 @@ use crate::index::N_KEYS_INLINE;
 use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
 use crate::mailbox::Mailbox;
+use crate::ring::Ring;
 use crate::state::{Effects, State, Value};
 use crate::subscriber::Subscriber;
 use crate::sync::Mutex;
@@ -103,7 +104,7 @@ impl Shared {
     pub(crate) fn poll_emit(
         &self,
         cx: &Context<'_>,
-        value: u64,
+        value: Value,
         keys: &EmitKeys<'_>,
         waiting: &mut WaitForRoom,
     ) -> Poll<Result<Emitted, EmitError>> {
@@ -113,7 +114,7 @@ impl Shared {
         let mut effects = Effects::new();
         let (polled, full) = {
             let state = &mut *self.state.lock();
-            match state.accept(Value::Given(value)) {
+            match state.accept(value) {
                 Err(error) => (Poll::Ready(Err(error)), None),
                 Ok(value) => {
                     let waiter = state.waiter(waiting);
@@ -206,30 +207,38 @@ impl Shared {
             .collect()
     }
 
-    /// Lets the subscriber `id` watch `ranges` from the emit on that is returned.
+    /// Lets the subscriber `id` watch `ranges` from now on.
     pub(crate) fn replace_ranges(
         &self,
         id: usize,
         ranges: &KeyRanges,
-    ) -> Result<Seq, ControlError> {
+    ) -> Result<Edited, ControlError> {
         let mut effects = Effects::new();
-        let seq = {
+        let edited = {
             let state = &mut *self.state.lock();
             if state.closed {
                 return Err(ControlError::Closed);
             }
+            let mut edited = Edited {
+                seq: Seq::after(state.last_seq),
+                head: state.history.as_ref().and_then(Ring::head),
+                last_match: None,
+                parked: false,
+            };
             if let Some(slot) = &state.slots[id] {
                 if slot.ended {
                     return Err(ControlError::Ended);
                 }
+                edited.last_match = slot.last_match;
+                edited.parked = slot.parked;
                 // Emitters that wait for its room may not match it any more.
                 slot.subscriber.release_emitters(&mut effects);
             }
             state.replace_ranges(id, ranges);
-            Seq::after(state.last_seq)
+            edited
         };
         effects.apply();
-        Ok(seq)
+        Ok(edited)
     }
 
     /// Lets emits with a value up to `value` not reach the subscriber `id`, also those that it holds.
@@ -304,6 +313,24 @@ impl fmt::Debug for Shared {
             .field("n_subscriptions", &n_subscriptions)
             .field("closed", &closed)
             .finish()
+    }
+}
+
+/// When an edit took effect.
+#[derive(Clone, Copy)]
+pub(crate) struct Edited {
+    /// The first emit that is matched against what is watched now.
+    pub(crate) seq: Seq,
+    pub(crate) head: Option<u64>,
+    /// The last emit that matched before.
+    last_match: Option<Seq>,
+    parked: bool,
+}
+
+impl Edited {
+    /// Whether an emit at `seq` or later has matched before, or may be found in the history to have.
+    pub(crate) fn has_matched_since(&self, seq: Seq) -> bool {
+        self.parked || self.last_match >= Some(seq)
     }
 }
 

@@ -64,7 +64,8 @@ impl Span {
     /// The number of emits in the span, at least 1. Emits in between that did not match are not
     /// counted.
     ///
-    /// Of a conservative span only those emits are counted that are known to match; there may be none.
+    /// Of a conservative span those emits are counted that are known to have matched, there may be none; of one that
+    /// [`start_after`](crate::WakeSubscription::start_after) has cut, also those that are left out.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count

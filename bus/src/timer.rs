@@ -60,19 +60,26 @@ impl Timer for ThreadTimer {
     }
 }
 
-/// Time by tokio's timer: no thread beside those of the runtime. Sleeps must be made within a runtime whose time
-/// is enabled, or they panic, as tokio's do.
+/// Time by the timer of a tokio runtime, which receives may be polled outside of: no thread beside those of the
+/// runtime.
 #[cfg(feature = "tokio")]
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "there is nothing to configure, and a unit is written as a value"
-)]
-pub struct TokioTimer;
+#[derive(Clone, Debug)]
+pub struct TokioTimer(tokio::runtime::Handle);
+
+#[cfg(feature = "tokio")]
+impl TokioTimer {
+    /// Takes time from a runtime, which must have been built with its time enabled (`enable_time`, `enable_all`, the
+    /// macros of tokio): a sleep panics otherwise, as tokio's do.
+    #[must_use]
+    pub const fn new(runtime: tokio::runtime::Handle) -> Self {
+        Self(runtime)
+    }
+}
 
 #[cfg(feature = "tokio")]
 impl Timer for TokioTimer {
     fn sleep(&self, duration: Duration) -> Sleep {
+        let _runtime = self.0.enter();
         Box::pin(tokio::time::sleep(duration))
     }
 }

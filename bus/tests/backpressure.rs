@@ -239,6 +239,28 @@ fn g21_neither_who_reads_the_history_nor_what_never_fits_is_waited_for() {
 }
 
 #[test]
+fn g21_a_full_subscriber_is_not_waited_for_with_what_is_not_for_it() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe(&bus, "a".."m", 1);
+    sub.start_after(10).unwrap();
+    block_on(bus.emit_async(11, ["b"])).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(
+        emitting(&bus, 12, &["b"])
+            .as_mut()
+            .poll(&mut cx)
+            .is_pending()
+    );
+    for (value, keys) in [(10, ["b"]), (12, ["z"])] {
+        match emitting(&bus, value, &keys).as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(emitted)) => assert_eq!(emitted.matched(), 0),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sub.try_recv().unwrap().value(), 11);
+}
+
+#[test]
 fn g21_the_value_is_checked_again_after_the_wait() {
     let history = History::events(100);
     let bus = RangeWatchBus::builder().history(history).build().unwrap();

@@ -1,5 +1,6 @@
 //! Several emits that take effect at once, or not at all.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -105,6 +106,22 @@ fn g26_a_full_batch_keeps_what_it_has_and_says_its_bound() {
     assert!(sub.try_recv().unwrap().keys().eq([b"a"]));
     assert!(sub.try_recv().unwrap().keys().eq([b"d"]));
     assert!(bus.batch(0).stage(1, [""; 0]).is_err());
+}
+
+#[test]
+fn g26_a_panic_of_the_keys_stages_none_of_them() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(10).unwrap();
+    let mut batch = bus.batch(1 << 10);
+    batch.stage(1, ["a"]).unwrap();
+    for value in [1, 2] {
+        let keys = ["b", "c"].into_iter().inspect(|key| assert_ne!(*key, "c"));
+        let staging = AssertUnwindSafe(|| batch.stage(value, keys));
+        assert!(catch_unwind(staging).is_err());
+    }
+    assert_eq!((batch.n_emits(), batch.n_bytes()), (1, 17));
+    assert_eq!(batch.commit().unwrap().n_emits(), 1);
+    assert!(sub.try_recv().unwrap().keys().eq([b"a"]));
 }
 
 #[derive(Default)]

@@ -338,6 +338,14 @@ fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
             record([Delivery::Lagged(4), event(5)])(log);
         }),
     );
+    // After the next delivery a lag is exact again.
+    catches(
+        Guarantee::G18ExactLag,
+        verify_live(|log| {
+            log.started_after(35);
+            record([event(5), Delivery::Lagged(3), event(8)])(log);
+        }),
+    );
 }
 
 #[test]

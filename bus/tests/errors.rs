@@ -86,7 +86,28 @@ fn g26_a_subscription_that_is_refused_says_why() {
     let refused = bus.subscribe(Selector::range("b", "a")).events(1);
     says(refused.unwrap_err(), empty, "holds no key");
     let refused = bus.subscribe(..).events(0).unwrap_err();
-    says(refused, SubscribeError::ZeroCapacity, "capacity above 0");
+    says(refused, SubscribeError::ZeroCapacity, "more than 0");
+    let refused = bus.subscribe(..).queue_bytes(0).events(1).unwrap_err();
+    says(refused, SubscribeError::ZeroCapacity, "one byte");
+    let builder = bus.subscribe(..).progress_every(Duration::ZERO);
+    let refused = builder.events(1).unwrap_err();
+    says(refused, SubscribeError::ZeroInterval, "above zero");
+    for builder in [
+        bus.subscribe(..).overflow(Overflow::Lagged),
+        bus.subscribe(..).queue_bytes(1),
+        bus.subscribe(..).progress_every(Duration::MAX),
+    ] {
+        let refused = builder.wake().unwrap_err();
+        says(refused, SubscribeError::NoQueue, "subscribe for events");
+    }
+    let refused = bus.reserve().since(9).wake().unwrap_err();
+    says(refused, SubscribeError::SinceReserved, "subscribe and hold");
+    let refused = bus.reserve().since(9).events(1).unwrap_err();
+    says(refused, SubscribeError::SinceReserved, "subscribe and hold");
+    let held = bus.subscribe(..).hold().events(1).unwrap().try_recv();
+    says(held.unwrap_err(), TryRecvError::NotStarted, "start it");
+    let held = bus.reserve().wake().unwrap().try_recv();
+    says(held.unwrap_err(), TryWakeError::NotStarted, "start it");
     let refused = bus.subscribe(..).since(7).events(1).unwrap_err();
     says(
         refused,
@@ -96,7 +117,7 @@ fn g26_a_subscription_that_is_refused_says_why() {
     for builder in [
         plain.subscribe(..).since(0),
         plain.subscribe(..).overflow(Overflow::Park),
-        plain.subscribe(..).progress_every(Duration::ZERO),
+        plain.subscribe(..).progress_every(Duration::MAX),
     ] {
         let refused = builder.events(1).unwrap_err();
         says(refused, SubscribeError::NoHistory, "history");
@@ -301,7 +322,7 @@ fn g26_extreme_values_are_values() {
         let builder = bus.subscribe(..).queue_bytes(usize::MAX);
         let mut events = builder.events(usize::MAX).unwrap();
         let mut wake = bus.subscribe(..).since(u64::MAX).wake().unwrap();
-        let mut none = bus.subscribe(..).queue_bytes(0).events(1).unwrap();
+        let mut none = bus.subscribe(..).queue_bytes(1).events(1).unwrap();
         bus.emit(0, [""]).unwrap();
         bus.emit(u64::MAX - 1, [""]).unwrap();
         // Only without history it is a value to emit.

@@ -64,7 +64,7 @@ fn g17_no_policy_lets_a_queue_exceed_its_capacity_or_its_bytes() {
             // A key of one byte counts for 17.
             let by_bytes = subscribe(100, 40).unwrap();
             let exact = subscribe(100, 34).unwrap();
-            let nothing_fits = subscribe(usize::MAX, 0).unwrap();
+            let nothing_fits = subscribe(usize::MAX, 1).unwrap();
             for _ in 0..6 {
                 let value = bus.last_seq().map_or(1, |seq| seq.get() + 1);
                 emit(&bus, [value]);

@@ -159,7 +159,10 @@ fn g09_a_mark_below_what_a_subscription_was_started_after_does_not_come() {
 #[test]
 fn g09_a_mark_between_events_goes_with_those_that_a_start_leaves_out() {
     for (after, expected) in [
-        (0, vec![Got::Event(1), Got::Mark(1), Got::Event(2), Got::Mark(2)]),
+        (
+            0,
+            vec![Got::Event(1), Got::Mark(1), Got::Event(2), Got::Mark(2)],
+        ),
         (1, vec![Got::Event(2), Got::Mark(2)]),
         (2, vec![]),
     ] {
@@ -265,7 +268,7 @@ impl Timer for Impatient {
 
 #[test]
 fn g26_a_timer_that_is_always_ready_keeps_neither_events_nor_the_end_from_coming() {
-    for interval in [Duration::ZERO, MINUTE, Duration::MAX] {
+    for interval in [Duration::from_nanos(1), MINUTE, Duration::MAX] {
         let bus = RangeWatchBus::builder()
             .history(History::events(10))
             .timer(Impatient)
@@ -300,4 +303,15 @@ fn g26_a_timer_that_is_always_ready_keeps_neither_events_nor_the_end_from_coming
             (0..3).any(|_| sub.poll_recv_item(&mut cx) == Poll::Ready(Err(RecvError::Closed)));
         assert!(ended, "marks kept the end from coming");
     }
+}
+
+#[test]
+fn a_sleep_of_a_manual_timer_is_over_when_its_time_has_passed_exactly() {
+    let timer = ManualTimer::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut sleep = timer.sleep(MINUTE);
+    assert!(sleep.as_mut().poll(&mut cx).is_pending());
+    timer.advance(MINUTE);
+    assert_eq!(timer.n_sleepers(), 0);
+    assert!(sleep.as_mut().poll(&mut cx).is_ready());
 }

@@ -58,7 +58,7 @@ fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
         }
         time
     });
-    let name = format!("{n_keys} keys, {n_matches} matches");
+    let name = format!("keys: {n_keys}, matching: {n_matches}");
     report.row(effort, &name, &mut [wake, events]);
 }
 

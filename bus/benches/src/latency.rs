@@ -50,22 +50,25 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     }
 }
 
-/// Sends the time as the value, so that the receiver knows how long it took.
+/// Sends the time as the value, so that the receiver knows how long it took. The next is sent when this one
+/// was received, so that a machine which is busy elsewhere lets none be merged or lost.
 fn sample(n: usize, send: impl Fn(u64), mut recv: impl FnMut() -> u64 + Send) -> Vec<f64> {
     let base = Instant::now();
     let now = || base.elapsed().as_nanos() as u64;
+    let (received, times) = std::sync::mpsc::channel();
     thread::scope(|scope| {
-        let consumer = scope.spawn(move || {
-            let times = (0..n).map(|_| {
+        scope.spawn(move || {
+            for _ in 0..n {
                 let sent = recv();
-                now().saturating_sub(sent) as f64
-            });
-            times.collect()
+                let time = now().saturating_sub(sent) as f64;
+                received.send(time).expect("the sender waits for it");
+            }
         });
-        for _ in 0..n {
+        let round = || {
             thread::sleep(IDLE);
             send(now());
-        }
-        consumer.join().expect("the consumer does not panic")
+            times.recv().expect("the consumer does not panic")
+        };
+        (0..n).map(|_| round()).collect()
     })
 }

@@ -36,9 +36,10 @@ pub(super) struct Course<'a> {
     missed: u64,
     /// The value that it was started after.
     cut: Option<u64>,
-    /// How many emits were due and are not since the cut. Some of them may have been missed or summed up
-    /// before that.
+    /// How many emits were due and are not since the cut.
     n_cut: usize,
+    /// How many of them may have been missed or summed up before the cut: all, until the next delivery.
+    n_cut_unseen: usize,
     /// The position and the value of the last delivery.
     last: Option<(Seq, u64)>,
     /// The greatest progress mark.
@@ -79,6 +80,7 @@ impl<'a> Course<'a> {
             missed: 0,
             cut: None,
             n_cut: 0,
+            n_cut_unseen: 0,
             last: None,
             mark: None,
             delivered: HashSet::new(),
@@ -235,7 +237,7 @@ impl<'a> Course<'a> {
             let detail = "a span ends before what was received";
             return Err(Broken::at(Guarantee::G1Ordered, last_seq, detail));
         };
-        let n_most = covered.len() + self.n_cut;
+        let n_most = covered.len() + self.n_cut_unseen;
         if usize::try_from(span.count).map_or(true, |count| count > n_most) {
             let count = span.count;
             return inexact(format!(
@@ -332,6 +334,7 @@ impl<'a> Course<'a> {
             place <= next || due.value > value
         });
         self.n_cut += n_before - self.due.len();
+        self.n_cut_unseen += n_before - self.due.len();
     }
 
     fn ended(&mut self, end: &RecvError) -> Result<(), Broken> {
@@ -382,11 +385,16 @@ impl<'a> Course<'a> {
             coalesced,
             missed,
         } = self.counted;
+        // What ends a subscription counts as dropped from then on, and is reported with the end.
+        let most_dropped = match self.end {
+            None => missed.saturating_add(1),
+            Some(_) => u64::MAX,
+        };
         let detail = if !stats.is_conserved() {
             format!("the statistics do not add up: {stats:?}")
         } else if (stats.delivered(), stats.coalesced()) != (delivered, coalesced) {
             format!("{stats:?} is counted, {:?} was recorded", self.counted)
-        } else if stats.dropped() < missed || (self.end.is_none() && stats.dropped() > missed + 1) {
+        } else if stats.dropped() < missed || stats.dropped() > most_dropped {
             format!("{stats:?} is counted, and {missed} were reported as missed")
         } else if let Some(expected) = self.mismatch(through, stats) {
             format!("{stats:?} is counted, {expected} matched")
@@ -404,16 +412,24 @@ impl<'a> Course<'a> {
         let fewest = match self.begin {
             // What was not read from the history is not counted, nor what came after the end.
             Begin::History { .. } => 0,
-            Begin::Live { .. } if self.end.is_some() || self.cut.is_some() => 0,
+            Begin::Live { .. } if self.cut.is_some() || self.has_ended_early() => 0,
             Begin::Live { .. } => n_due.saturating_sub(n_open),
         };
         let is_expected = (fewest..=n_due).contains(&stats.matched());
         (!is_expected).then(|| format!("{fewest} to {n_due}"))
     }
 
+    /// Whether the subscription ended before its bus.
+    const fn has_ended_early(&self) -> bool {
+        matches!(
+            self.end,
+            Some(RecvError::Disconnected { .. } | RecvError::Compacted { .. })
+        )
+    }
+
     /// Checks, at the end of the trace, that what was reported as missed last can have been missed.
     pub(super) fn finish(&self) -> Result<(), Broken> {
-        let n_left = self.due.len() - self.next.unwrap_or(0) + self.n_cut;
+        let n_left = self.due.len() - self.next.unwrap_or(0) + self.n_cut_unseen;
         if usize::try_from(self.missed).map_or(true, |missed| missed > n_left) {
             return Err(self.miscounted(format!("{n_left} were left")));
         }
@@ -494,7 +510,11 @@ impl<'a> Course<'a> {
     /// Checks the reported lag against what was passed over before the emit at `seq`, or before nothing.
     fn check_missed(&self, fewest: usize, most: usize, seq: Option<Seq>) -> Result<(), Broken> {
         // What a start cut off may have been missed before.
-        let most = most.saturating_add(if self.missed > 0 { self.n_cut } else { 0 });
+        let most = most.saturating_add(if self.missed > 0 {
+            self.n_cut_unseen
+        } else {
+            0
+        });
         let is_exact =
             usize::try_from(self.missed).is_ok_and(|missed| (fewest..=most).contains(&missed));
         match (is_exact, self.missed, self.next) {
@@ -520,6 +540,7 @@ impl<'a> Course<'a> {
         self.last = Some(last);
         self.next = Some(next);
         self.missed = 0;
+        self.n_cut_unseen = 0;
         self.n_deliveries += 1;
     }
 

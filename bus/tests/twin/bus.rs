@@ -220,6 +220,16 @@ impl TwinBus {
         asked: &Asked,
         since: Option<u64>,
     ) -> Result<(), SubscribeError> {
+        if since.is_some() && matches!(asked.begin, Begin::Reserved) {
+            return Err(SubscribeError::SinceReserved);
+        }
+        if asked
+            .events
+            .as_ref()
+            .is_some_and(|queue| queue.max_bytes == 0)
+        {
+            return Err(SubscribeError::ZeroCapacity);
+        }
         let has_history = self.bounds.is_some();
         let needs_history = asked
             .events
@@ -290,8 +300,8 @@ impl TwinBus {
     /// The next item of a subscription, but for the marks if they are not wanted.
     pub(crate) fn receive(&mut self, sub: usize, marks: bool) -> Result<Got, TryRecvError> {
         let sub = &mut self.subs[sub];
-        if !matches!(sub.begin, Begin::Started) && !self.closed {
-            return Err(TryRecvError::Empty);
+        if !matches!(sub.begin, Begin::Started) && !self.closed && !sub.has_ended() {
+            return Err(TryRecvError::NotStarted);
         }
         let past = Past {
             emits: &self.emits,
@@ -336,6 +346,11 @@ impl TwinBus {
         sub.watched.edit(self.emits.len(), change, selectors);
         if opens {
             sub.begin = Begin::Held;
+            // Without history there is no head.
+            match &mut sub.kind {
+                Kind::Events(events) => events.begin_after(self.head),
+                Kind::Wake(wake) => wake.begin_after(self.head),
+            }
         }
         Ok(self.emits.len() as u64 + 1)
     }

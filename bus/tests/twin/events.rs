@@ -111,9 +111,9 @@ impl TwinEvents {
     }
 
     pub(crate) fn lag(&self, past: &Past<'_>) -> u64 {
-        let unread = self
-            .replay
-            .map_or(0, |next| (past.retained(next).count() as u64).max(1));
+        let unread = self.replay.map_or(0, |next| {
+            past.retained(next).count().max(self.left.len()).max(1) as u64
+        });
         self.n_queued() + unread
     }
 
@@ -210,6 +210,10 @@ impl TwinEvents {
         true
     }
 
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.position = self.position.max(head);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.totals = self.totals().departed();
         self.entries.clear();
@@ -246,6 +250,9 @@ impl TwinEvents {
             }
             Some(gap) => gap.cut(value),
             None => {}
+        }
+        if self.missed.iter().all(|i| emits[*i].value <= value) {
+            discarded += std::mem::take(&mut self.missed).len() as u64;
         }
         self.totals.discarded += discarded;
         self.tail_mark = self.tail_mark.filter(|mark| *mark > value);

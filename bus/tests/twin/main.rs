@@ -66,6 +66,7 @@ impl Sub {
             },
             Self::Wake(wake) => wake.try_recv().map(Got::from).map_err(|error| match error {
                 TryWakeError::Empty => TryRecvError::Empty,
+                TryWakeError::NotStarted => TryRecvError::NotStarted,
                 _ => TryRecvError::Closed,
             }),
         }
@@ -336,9 +337,11 @@ impl Pair {
             loop {
                 let got = self.subs[i].receive(true);
                 prop_assert_eq!(&got, &self.twin.receive(i, true));
-                if matches!(&got, Err(error) if *error != TryRecvError::Empty && is_end(*error))
-                    || got == Err(TryRecvError::Empty)
-                {
+                let is_over = |error: &TryRecvError| {
+                    matches!(error, TryRecvError::Empty | TryRecvError::NotStarted)
+                        || is_end(*error)
+                };
+                if got.as_ref().is_err_and(is_over) {
                     break;
                 }
             }

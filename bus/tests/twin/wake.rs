@@ -44,6 +44,10 @@ impl TwinWake {
         Some(Got::Span(span))
     }
 
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.position = self.position.max(head);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.totals = self.totals().departed();
         self.span = None;
