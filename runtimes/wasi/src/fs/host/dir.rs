@@ -237,8 +237,10 @@ impl Dir for HostDir {
 
     fn sync(&self) -> Result<(), Errno> {
         // What was opened to look names up cannot be synchronized itself.
-        let dir = self.dir.open_dir(".").map_err(errno)?;
-        dir.into_std_file().sync_all().map_err(errno)
+        let mut host = cap_std::fs::OpenOptions::new();
+        host.read(true).maybe_dir(true);
+        let dir = self.dir.open_with(".", &host).map_err(errno)?;
+        dir.into_std().sync_all().map_err(errno)
     }
 }
 
