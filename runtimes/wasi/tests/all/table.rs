@@ -182,7 +182,7 @@ fn every_function_does_on_files_and_directories_what_the_documentation_says() {
             assert_eq!((opened, memory[256]), (Ok(Ok(())), 4));
             (function.call)(&mut ctx, &mut memory, &sensible(function, fd))
         });
-        let works = outcomes.iter().any(|outcome| *outcome == Ok(Ok(())));
+        let works = outcomes.contains(&Ok(Ok(())));
         match state {
             "refuses" => {
                 let refused = Err(refusal);
