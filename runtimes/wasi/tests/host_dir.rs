@@ -292,3 +292,19 @@ fn a_file_that_may_only_be_read_is_opened_for_that_unless_more_is_asked_for() {
     assert_eq!(guest.open("new", 1), Err(Errno::Rofs));
     assert_eq!(fs::read(inside.join("file")).unwrap(), b"public");
 }
+
+#[test]
+fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+    let mut guest = Guest::new(dir.path());
+    for path in ["a/b/c/.", "a/b/c", "a/b/c/.."] {
+        let fd = guest.open(path, 0).unwrap();
+        let synced = preview1::fd_sync(&mut guest.ctx, &mut guest.memory, fd);
+        assert_eq!(synced, Ok(()), "{path}");
+        let listed = preview1::fd_readdir(&mut guest.ctx, &mut guest.memory, fd, 4096, 4096, 0, 0);
+        assert_eq!(listed, Ok(()), "{path}");
+        let set = preview1::fd_filestat_set_times(&mut guest.ctx, &mut guest.memory, fd, 1, 1, 5);
+        assert_eq!(set, Ok(()), "{path}");
+    }
+}

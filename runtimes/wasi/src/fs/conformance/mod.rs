@@ -138,6 +138,7 @@ groups! {
         a_dangling_link_is_created_through,
         a_slash_follows_a_link,
         dots_are_resolved_behind_the_link,
+        dots_behind_a_link_lead_through_every_directory,
         removing_and_renaming_mean_the_link,
         a_link_has_times_of_its_own,
     };

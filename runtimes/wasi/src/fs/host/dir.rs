@@ -226,8 +226,11 @@ impl Dir for HostDir {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        let dir = self.dir.try_clone().map_err(errno)?;
-        dir.into_std_file().sync_all().map_err(errno)
+        // What was opened to look names up cannot be synchronized itself.
+        let mut host = cap_std::fs::OpenOptions::new();
+        host.read(true).maybe_dir(true);
+        let dir = self.dir.open_with(".", &host).map_err(errno)?;
+        dir.into_std().sync_all().map_err(errno)
     }
 }
 
