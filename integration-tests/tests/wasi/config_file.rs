@@ -34,6 +34,7 @@ enum Operation {
         root: Option<String>,
     },
     Write {
+        id: String,
         payload: String,
     },
     Read {
@@ -101,7 +102,8 @@ fn add(expected: &mut Expectations, operation: Operation) -> Result<(), String> 
             expected.env = env.into_iter().collect();
             expected.root = root;
         }
-        Operation::Write { payload } => expected.stdin.push_str(&payload),
+        Operation::Write { id, payload } if id == "stdin" => expected.stdin.push_str(&payload),
+        Operation::Write { id, .. } => return Err(format!("nobody reads `{id}`")),
         Operation::Read { id, payload } => {
             let stream = match id.as_str() {
                 "stdout" => &mut expected.stdout,
