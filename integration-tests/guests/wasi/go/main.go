@@ -271,6 +271,8 @@ func renaming() error {
 		func() error { return os.MkdirAll("/d1/sub", 0o755) },
 		func() error { return os.Mkdir("/d2", 0o755) },
 		func() error { return os.Rename("/over", "/d1/sub/file") },
+		func() error { return fails(os.Rename("/d1", "/d2"), fs.ErrExist) }, // Go has no directory replaced.
+		func() error { return os.Remove("/d2") },
 		func() error { return os.Rename("/d1", "/d2") },
 		reads("/d2/sub/file", "new"),
 		func() error { return expect(os.Rename("/d2", "/d2/sub/in") != nil, "a directory went into itself") },
