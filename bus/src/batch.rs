@@ -89,10 +89,11 @@ impl Batch {
             attempt.staged.begin(value);
         }
         for key in keys {
-            attempt.staged.push(key.as_ref());
-            if attempt.staged.n_bytes() > full.max_bytes {
+            let key = key.as_ref();
+            if attempt.staged.n_bytes_with(key) > full.max_bytes {
                 return Err(full);
             }
+            attempt.staged.push(key);
         }
         if attempt.staged.n_bytes() > full.max_bytes {
             return Err(full);
@@ -205,6 +206,10 @@ impl Staged {
 
     fn last_value(&self) -> Option<u64> {
         self.emits.last().map(|(value, _)| *value)
+    }
+
+    fn n_bytes_with(&self, key: &[u8]) -> usize {
+        self.n_bytes() + size_of::<u64>() + key.len()
     }
 
     fn n_bytes(&self) -> usize {

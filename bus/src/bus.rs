@@ -406,7 +406,8 @@ impl RangeWatchBus {
     /// The state of the bus in numbers.
     ///
     /// Takes time linear in the number of subscriptions, in pieces between which emits go on; so while there are
-    /// any, sums over subscriptions are not of one moment.
+    /// any, sums over subscriptions are not of one moment, and may miss what a subscription counted that ends
+    /// meanwhile.
     #[must_use]
     pub fn stats(&self) -> BusStats {
         self.shared().stats()

@@ -232,7 +232,8 @@ impl EventSubscription {
             && interval.poll_due(cx).is_ready()
         {
             let registration = &self.registration;
-            registration.shared().mark(registration.id(), &self.mailbox);
+            // Who polls looks at once: nobody is to be woken.
+            drop(registration.shared().mark(registration.id(), &self.mailbox));
         }
     }
 
@@ -284,7 +285,13 @@ impl EventSubscription {
         if shared.bounds().is_none() {
             return Err(ProgressError::NoHistory);
         }
-        Ok(shared.mark(self.registration.id(), &self.mailbox))
+        let Some((head, waker)) = shared.mark(self.registration.id(), &self.mailbox) else {
+            return Ok(None);
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(Some(head))
     }
 
     /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). What waits in the
@@ -361,7 +368,10 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.mailbox.start()
+        if let Some(waker) = self.mailbox.start()? {
+            waker.wake();
+        }
+        Ok(())
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -374,10 +384,13 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.mailbox.start()?;
+        let waker = self.mailbox.start()?;
         self.registration
             .shared()
             .discard_through(self.registration.id(), value);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Ok(())
     }
 

@@ -155,9 +155,11 @@
 //! # Locks
 //!
 //! A bus has one lock, and each subscription a small one of its own for the time in which one item
-//! is put in or taken out. An emit holds the lock of its bus while it looks up its keys and hands
-//! over to the subscriptions that match, and not while it reads the keys or wakes. Reading from the history takes the
-//! lock of the bus for a bounded number of emits at a time. No code of a
+//! is put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them and hands
+//! over to the subscriptions that match, and not while it reads the keys from the caller or wakes. Reading from the
+//! history takes the lock of the bus for a bounded number of emits at a time. What takes it for longer is a subscription
+//! of very many selectors, when it begins, is edited and ends; a batch, for all of its emits; and a `compact`, for what it
+//! forgets. No code of a
 //! caller or consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close,
 //! from inside any call of the bus.
 //!

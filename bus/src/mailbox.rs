@@ -1,11 +1,11 @@
 //! What an emit fills and a subscription empties, and the waiting in between.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
 use crate::ControlError;
 use crate::sync::Mutex;
-use crate::wake_list::WakeList;
 
 /// Emitters that wait for room, each by a number of its own.
 pub(crate) type RoomWaiters = Vec<(u64, Waker)>;
@@ -103,9 +103,11 @@ impl<B: Buffer> Mailbox<B> {
         self.state.lock().phase = Phase::Held;
     }
 
-    /// Gives out what it holds from now on.
-    pub(crate) fn start(&self) -> Result<(), ControlError> {
-        self.move_to(Phase::Started)
+    /// Gives out what it holds from now on. The caller wakes the waker, of a consumer that waited for this, once what
+    /// it may receive is settled.
+    pub(crate) fn start(&self) -> Result<Option<Waker>, ControlError> {
+        self.move_to(Phase::Started)?;
+        Ok(self.state.lock().waker.take())
     }
 
     /// Gathers and does not give out, from now on.
@@ -202,8 +204,10 @@ impl<B: Buffer> State<B> {
     }
 }
 
+/// Lets emitters look again. A panic of one of their wakers is theirs: the consumer, in whose receive this runs, would
+/// lose what it took.
 fn wake_all(waiters: RoomWaiters) {
-    if !waiters.is_empty() {
-        WakeList::from_iter(waiters.into_iter().map(|(_, waker)| waker)).wake_all();
+    for (_, waker) in waiters {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }

@@ -19,8 +19,8 @@
 /// [`since`](crate::SubscribeBuilder::since) reads from the history until it has caught up, whatever its policy, and
 /// may lose the race against the history as a parked one does; from then on its policy holds.
 ///
-/// An event that is larger than the bound in bytes never fits: it is dropped, merged, ends the subscription or is left
-/// in the history like one that finds the queue full, and [`emit_async`] does not wait for it. From the history it is
+/// An event that is larger than the bound in bytes never fits: it is dropped after everything older, merged, ends the
+/// subscription or is left in the history like one that finds the queue full, and [`emit_async`] does not wait for it. From the history it is
 /// received all the same, without a place in the queue.
 ///
 /// [`RecvError::Lagged`]: crate::RecvError::Lagged

@@ -155,15 +155,17 @@ impl Shared {
     /// Forgets the subscriber `id`, whose `Registration` calls this once.
     pub(crate) fn unsubscribe(&self, id: usize) {
         let mut effects = Effects::new();
-        // Freed after the lock is released: a mailbox may hold a waker.
-        let _slot = {
+        // Freed after the lock is released: a mailbox may hold a waker. What it holds is freed also if an emitter
+        // that waits for its room still knows the mailbox.
+        let (_slot, _cleared) = {
             let state = &mut *self.state.lock();
             let slot = state.depart(id);
             if let Some(slot) = &slot {
                 state.add_departed(slot);
                 slot.subscriber.release_emitters(&mut effects);
             }
-            slot
+            let cleared = slot.as_ref().map(|slot| slot.subscriber.clear());
+            (slot, cleared)
         };
         effects.apply();
     }

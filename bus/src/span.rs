@@ -129,6 +129,19 @@ impl SpanBuffer {
         }
     }
 
+    /// Puts a span of earlier emits in front.
+    pub(crate) const fn put_in_front(&mut self, earlier: Option<Span>) {
+        let Some(mut span) = earlier else {
+            return;
+        };
+        if let Some(later) = self.0 {
+            span.last = later.last;
+            span.last_seq = later.last_seq;
+            span.count = span.count.saturating_add(later.count);
+        }
+        self.0 = Some(span);
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -79,9 +79,10 @@ impl Effects {
 
     /// To be called without locks.
     pub(crate) fn apply(self) {
+        // A subscriber of `tracing` may panic: nobody may lose a wake-up to that.
+        self.wakers.wake_all();
         #[cfg(feature = "tracing")]
         self.slow.iter().for_each(crate::slow::Slow::report);
-        self.wakers.wake_all();
     }
 }
 

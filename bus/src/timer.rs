@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::sync::Mutex;
+use crate::wake_list::WakeList;
 
 /// Waits for a time that is over: what a [`Timer`] gives.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -136,9 +137,9 @@ impl ManualTimer {
         time.now = time.now.saturating_add(duration);
         let now = time.now;
         let due = time.sleepers.iter_mut().filter(|(_, at, _)| *at <= now);
-        let wakers: Vec<_> = due.filter_map(|(_, _, waker)| waker.take()).collect();
+        let wakers: WakeList = due.filter_map(|(_, _, waker)| waker.take()).collect();
         drop(time);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake_all();
     }
 
     /// The number of sleeps that are not over.

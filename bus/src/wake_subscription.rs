@@ -160,7 +160,10 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.mailbox.start()
+        if let Some(waker) = self.mailbox.start()? {
+            waker.wake();
+        }
+        Ok(())
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -174,10 +177,13 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.mailbox.start()?;
+        let waker = self.mailbox.start()?;
         self.registration
             .shared()
             .discard_through(self.registration.id(), value);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Ok(())
     }
 

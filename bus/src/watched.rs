@@ -27,7 +27,8 @@ impl Watched {
 
     /// What was watched at `seq`.
     pub(crate) fn at(&self, seq: Seq) -> &Arc<KeyRanges> {
-        let earlier = self.earlier.iter().find(|(until, _)| seq < *until);
+        let i = self.earlier.partition_point(|(until, _)| *until <= seq);
+        let earlier = self.earlier.get(i);
         earlier.map_or(&self.current, |(_, ranges)| ranges)
     }
 

@@ -188,6 +188,25 @@ fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
 }
 
 #[test]
+fn g23_a_dropped_queue_is_free_also_while_an_emitter_waits_for_its_room() {
+    let bus = RangeWatchBus::new();
+    let key = vec![b'k'; 60_000];
+    let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
+    let sub = builder.events(100).unwrap();
+    let (_, held) = measure(|| {
+        (0..100).for_each(|value| {
+            bus.emit(value, [&key]).unwrap();
+        });
+    });
+    let mut emit = Box::pin(bus.emit_async(100, ["k"]));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(emit.as_mut().poll(&mut cx).is_pending());
+    let (_, freed) = measure(|| drop(sub));
+    assert!(-freed > held / 2, "{freed} of {held} bytes");
+    drop(emit);
+}
+
+#[test]
 fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
     const N: isize = 100_000;
     let key = |i| format!("/registry/pods/ns-{:03}/pod-{i:05}", i % 100);

@@ -263,7 +263,10 @@ impl TwinBus {
                     position,
                 ))
             }
-            None => Kind::Wake(TwinWake::new(self.first_span(since, &watched), position)),
+            None => Kind::Wake(TwinWake::new(
+                self.first_span(since, &watched, !asked.selectors.is_empty()),
+                position,
+            )),
         };
         self.subs.push(TwinSub {
             watched,
@@ -274,10 +277,18 @@ impl TwinBus {
         Ok(())
     }
 
-    fn first_span(&self, since: Option<u64>, watched: &Watched) -> Option<Summary> {
+    fn first_span(
+        &self,
+        since: Option<u64>,
+        watched: &Watched,
+        watches_anything: bool,
+    ) -> Option<Summary> {
         let since = since?;
         if self.bounds.is_none() {
             let last = self.emits.last().filter(|last| since <= last.value)?;
+            if !watches_anything {
+                return None;
+            }
             return Some(Summary {
                 first: since,
                 last: last.value,

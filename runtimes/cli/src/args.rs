@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use rangewatch::bus::KeyRange;
 use rangewatch::{ParseSelectorError, Selector};
 
@@ -51,7 +51,7 @@ pub(crate) enum Command {
 ///
 /// A guest with a `_start` is run from it; then the calls are made, in order. After each, the watches of the guest itself
 /// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, the
-/// variables that --env sets and the ARGS after MODULE, and nothing else.
+/// directories that --dir and --ro-dir name, the variables that --env sets and the ARGS after MODULE, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
 #[command(after_long_help = AFTER_HELP)]
@@ -83,9 +83,51 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
 
-    /// Stop the clocks of the guest at this time, in seconds since 1970
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
+    /// Give the guest a directory of the host; may be given several times
+    ///
+    /// GUEST is where the guest finds it, with everything below it and nothing above. HOST alone has the guest find it
+    /// under the path as it is written.
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = mapping)]
+    pub(crate) dir: Vec<Mapping>,
+
+    /// As --dir, for looking at and not for changing
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = mapping)]
+    pub(crate) ro_dir: Vec<Mapping>,
+
+    /// What the directories of the guest are: those of the host, or copies of them in memory
+    ///
+    /// Copies are made before the guest starts, and what it changes in them is gone when it ends.
+    #[arg(long, value_enum, default_value_t = Files::Host)]
+    pub(crate) fs: Files,
+
+    /// How rights of descriptors are treated: as specified, as programs expect them, or so that none can be dropped
+    #[arg(long, value_enum, default_value_t = Rights::Compat)]
+    pub(crate) rights: Rights,
+
+    /// Read the standard input of the guest from a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+
+    /// Keep what the guest prints in memory and print it when the run has ended
+    ///
+    /// The standard input is read to its end before the guest starts.
+    #[arg(long)]
+    pub(crate) capture: bool,
+
+    /// The most bytes that the guest may read from and write to each standard stream
+    ///
+    /// A write that goes beyond fails with DQUOT, as does a read. A copy of directories in memory (--fs mem) holds no
+    /// more bytes than that, either. What one call may make the host allocate is bounded without this option: 1 MiB.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hostcall_limit: Option<u64>,
+
+    /// Stop the clocks of the guest at this time, in nanoseconds since 1970; its sleeps are over at once
+    #[arg(long, value_name = "NS", value_parser = nanoseconds, allow_hyphen_values = true)]
     pub(crate) fixed_clock: Option<u64>,
+
+    /// Draw the random bytes of the guest from this seed, so that each run has the same
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 
     /// The guest, a wasm binary, and its own arguments, options included
     #[arg(value_name = "MODULE", required = true, trailing_var_arg = true)]
@@ -126,8 +168,43 @@ fn selector(text: &str) -> Result<Selector, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<u64, &'static str> {
-    text.parse().map_err(|_| "write whole seconds since 1970")
+fn nanoseconds(text: &str) -> Result<u64, &'static str> {
+    text.parse()
+        .map_err(|_| "write whole nanoseconds since 1970")
+}
+
+/// A directory of the host, and where the guest finds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mapping {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+}
+
+fn mapping(text: &str) -> Result<Mapping, &'static str> {
+    // The last separator counts, as guests have no use for one in a path.
+    let (host, guest) = text.rsplit_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("write HOST::GUEST, or HOST alone");
+    }
+    Ok(Mapping {
+        host: PathBuf::from(host),
+        guest: guest.to_owned(),
+    })
+}
+
+/// What the directories of a guest are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Files {
+    Host,
+    Mem,
+}
+
+/// How rights are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rights {
+    Strict,
+    Compat,
+    Off,
 }
 
 fn variable(text: &str) -> Result<(String, String), &'static str> {
@@ -148,10 +225,11 @@ const AFTER_HELP: &str = r#"Events:
 
 Exit code:
   The guest's own, of which systems keep the low 8 bits; a code that is not 0 never becomes 0 by that, but 1.
-  1  the module cannot be read or run, the guest trapped or failed in a callback, or events were lost
-  2  the command line is wrong
+  1    the module cannot be read or run, the guest failed in a callback, or events were lost
+  2    the command line is wrong
+  134  the guest trapped; the message says how and in which export, and in which functions if the engine knows
 
 Examples:
   rangewatch run --watch prefix:/registry/ --watch range:a..m guest.wasm < input.txt
   rangewatch run --watch all --call apply,7 --call n_applied --events events.jsonl reactor.wasm
-  rangewatch run --env MODE=test --fixed-clock 0 program.wasm --verbose file.txt"#;
+  rangewatch run --env MODE=test --fixed-clock 0 --dir ./data::/data program.wasm --verbose file.txt"#;

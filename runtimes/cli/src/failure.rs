@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use rangewatch::CallError;
 
+/// The exit code for a trap: what shells give a program that was aborted.
+const TRAPPED: u8 = 134;
+
 /// Why the guest's own exit code is not the answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -13,6 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The guest or its host failed.
     Run(String),
+    /// The guest trapped.
+    Trap(String),
     /// As `Run`, and every message is out already.
     Reported,
 }
@@ -39,6 +44,10 @@ impl Failure {
                 complain(message);
                 ExitCode::FAILURE
             }
+            Self::Trap(message) => {
+                complain(message);
+                ExitCode::from(TRAPPED)
+            }
             Self::Reported => ExitCode::FAILURE,
         }
     }
@@ -48,6 +57,15 @@ impl Failure {
 pub(crate) fn complain(message: impl fmt::Display) {
     // A closed stderr leaves nobody to tell; the exit code remains.
     let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// What a call that failed is for the run.
+pub(crate) fn call_failed(error: &CallError) -> Failure {
+    let message = describe(error);
+    match error {
+        CallError::Trap { .. } => Failure::Trap(message),
+        _ => Failure::Run(message),
+    }
 }
 
 /// An error of a call, and what the engine adds to a trap: where it happened, if it knows.

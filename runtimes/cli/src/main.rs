@@ -4,6 +4,8 @@
 mod args;
 mod call;
 mod callbacks;
+mod context;
+mod copy;
 mod engine;
 mod event_line;
 mod failure;

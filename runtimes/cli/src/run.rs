@@ -4,15 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use rangewatch::{
-    CallError, Exit, FixedClock, Guest, InstantiateError, Module, RangeWatchBus, SystemClock,
-    SystemRandom, Val, Wasi,
-};
+use rangewatch::{CallError, Exit, Guest, InstantiateError, Module, RangeWatchBus, Val, Wasi};
 
 use crate::args::RunArgs;
 use crate::call::{Call, Exports, Results, START};
 use crate::callbacks::Callbacks;
-use crate::failure::{Failure, describe};
+use crate::context;
+use crate::context::Captured;
+use crate::failure::{Failure, call_failed, describe};
 use crate::printer::Printer;
 
 /// Runs the guest. Its exit code, as the process may have it.
@@ -27,11 +26,16 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
         .map_err(|error| Failure::run(format_args!("cannot load `{path}`: {error}")))?;
     check_after_module(&module, args)?;
     let steps = steps(&module, &args.call)?;
-    let wasi = wasi(args)?;
+    let captured = args.capture.then(Captured::default);
+    let wasi = context::wasi(args, captured.as_ref())?;
 
     let bus = RangeWatchBus::new();
     let printer = Printer::start(&bus, &args.watch, events(args)?)?;
     let ended = run_steps(&module, &bus, wasi, &steps).await;
+    let ended = match captured.map_or(Ok(()), |captured| captured.print()) {
+        Ok(()) => ended,
+        Err(failure) => ended.and(Err(failure)),
+    };
     match (ended, printer.finish()) {
         (ended, Ok(())) => ended.map(process_code),
         (Ok(_), Err(lost)) => Err(lost),
@@ -90,19 +94,6 @@ fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failur
         )));
     }
     Ok(steps)
-}
-
-fn wasi(args: &RunArgs) -> Result<Wasi, Failure> {
-    let builder = Wasi::builder()
-        .args(args.guest_args())
-        .envs(args.env.iter().map(|(name, value)| (name, value)))
-        .inherit_stdio()
-        .random(SystemRandom::new());
-    let builder = match args.fixed_clock {
-        Some(seconds) => builder.clock(FixedClock::at(seconds, 0)),
-        None => builder.clock(SystemClock::new()),
-    };
-    builder.build().map_err(Failure::usage)
 }
 
 /// Where the events go.
@@ -173,7 +164,7 @@ async fn call_all(
 fn ended(error: CallError) -> Result<Exit, Failure> {
     match error {
         CallError::Exit { exit, .. } => Ok(exit),
-        error => Err(Failure::run(describe(&error))),
+        error => Err(call_failed(&error)),
     }
 }
 
@@ -193,6 +184,10 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
     match error {
         InstantiateError::Start(cause) => match *cause {
             CallError::Exit { exit, .. } => Ok(exit),
+            cause @ CallError::Trap { .. } => Err(Failure::Trap(format!(
+                "the guest failed while it started: {}",
+                describe(&cause)
+            ))),
             cause => Err(Failure::run(format_args!(
                 "the guest failed while it started: {}",
                 describe(&cause)

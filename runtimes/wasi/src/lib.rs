@@ -70,6 +70,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocate;
 #[cfg(feature = "futures-io")]
 mod async_io;
 mod blocking_reader;
@@ -109,6 +110,7 @@ mod wasi;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use allocate::Allocate;
 pub use budget::OverBudget;
 pub use builder::{WasiBuildError, WasiBuilder};
 pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock};

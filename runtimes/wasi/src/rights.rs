@@ -191,10 +191,32 @@ impl RightsMode {
             if !requested.reads() {
                 base &= !FD_READ;
             }
-            if !requested.writes() {
-                base &= !WRITING;
+            // Go requests to change the size of all that it opens, also of what it opens for reading: that alone must not
+            // make a file one that can be written.
+            if !requested.include(FD_WRITE) {
+                base &= !WRITING | requested.base;
             }
         }
         Ok(Rights { base, inheriting })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_change_sizes_is_none_to_write() {
+        let all = DIRECTORY | FILE;
+        for mode in [RightsMode::Strict, RightsMode::Compat, RightsMode::Off] {
+            let grant = |base| {
+                mode.grant(Rights { base, inheriting: 0 }, all)
+                    .expect("all is handed down")
+            };
+            let read = grant(FD_READ | FD_FILESTAT_SET_SIZE);
+            assert!(!read.include(FD_WRITE) && !read.include(FD_ALLOCATE), "{mode:?}");
+            assert!(read.include(FD_FILESTAT_SET_SIZE), "{mode:?}");
+            assert!(!grant(FD_READ).writes() && grant(FD_WRITE).include(FD_WRITE), "{mode:?}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What only a directory of the host has: others that change it, and files that no guest could have made.
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+mod seccomp;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rangewatch_wasi::fs::{Access, HostDir};
+use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Overlay, Quota};
 use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
 use tempfile::TempDir;
 
@@ -25,7 +28,21 @@ const READ: i64 = 1 << 1;
 
 impl Guest {
     fn new(dir: &Path) -> Self {
-        let dir = HostDir::open(dir).unwrap();
+        Self::of(HostDir::open(dir).unwrap())
+    }
+
+    /// Of the directory itself, and of all that it can be a part of.
+    fn all(dir: &Path) -> [Self; 4] {
+        let host = || HostDir::open(dir).unwrap();
+        [
+            Self::of(host()),
+            Self::of(Overlay::new(host(), MemoryFs::new())),
+            Self::of(Overlay::new(MemoryFs::new(), host())),
+            Self::of(Quota::new(host(), 1 << 30, 1 << 20)),
+        ]
+    }
+
+    fn of(dir: impl IntoDir) -> Self {
         let builder = Wasi::builder().preopen("/", dir, Access::ReadWrite);
         Self {
             ctx: builder.build().unwrap(),
@@ -94,15 +111,26 @@ fn g34_links_that_others_make_are_followed_no_further_than_those_of_a_guest() {
     symlink(outside.join("file"), inside.join("absolute-file")).unwrap();
     symlink("../outside", inside.join("relative")).unwrap();
     symlink("/proc/self/root", inside.join("magic")).unwrap();
-    let mut guest = Guest::new(&inside);
-    for link in ["absolute", "relative", "magic"] {
-        for path in [link.to_owned(), format!("{link}/"), format!("{link}/file")] {
-            assert_eq!(guest.open(&path, 0), Err(Errno::Perm), "{path}");
-            assert_eq!(guest.stat(&path), Err(Errno::Perm), "{path}");
+    fs::create_dir(inside.join("dir")).unwrap();
+    for mut guest in Guest::all(&inside) {
+        for link in ["absolute", "relative", "magic"] {
+            for path in [
+                link.to_owned(),
+                format!("{link}/"),
+                format!("{link}/file"),
+                format!("dir/../{link}/file"),
+            ] {
+                assert_eq!(guest.open(&path, 0), Err(Errno::Perm), "{path}");
+                if !path.ends_with('/') {
+                    assert_eq!(guest.open(&path, 1), Err(Errno::Perm), "{path}");
+                }
+                assert_eq!(guest.stat(&path), Err(Errno::Perm), "{path}");
+            }
+        }
+        for oflags in [0, 1, 8] {
+            assert_eq!(guest.open("absolute-file", oflags), Err(Errno::Perm));
         }
     }
-    assert_eq!(guest.open("absolute-file", 0), Err(Errno::Perm));
-    assert_eq!(guest.open("absolute-file", 8), Err(Errno::Perm));
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"secret");
 }
 
@@ -136,23 +164,64 @@ fn g34_no_race_leads_out() {
                 }
             }
         });
-        let mut guest = Guest::new(&inside);
-        let mut n_read = 0;
-        for _ in 0..4000 {
-            for path in ["dir/file", "dir/sub/../file"] {
-                if let Ok(fd) = guest.open(path, 0) {
-                    assert_eq!(guest.read(fd).unwrap(), b"public");
+        for mut guest in Guest::all(&inside) {
+            let mut n_read = 0;
+            for _ in 0..2000 {
+                for path in ["dir/file", "dir/sub/../file"] {
+                    if let Ok(fd) = guest.open(path, 0) {
+                        assert_eq!(guest.read(fd).unwrap(), b"public");
+                        guest.close(fd);
+                        n_read += 1;
+                    }
+                    let _ = guest.stat(path);
+                }
+                if let Ok(fd) = guest.open("dir/sub/new", 1) {
                     guest.close(fd);
-                    n_read += 1;
                 }
             }
-            if let Ok(fd) = guest.open("dir/sub/new", 1) {
-                guest.close(fd);
-            }
+            assert!(n_read > 0, "the directory was never there");
         }
-        assert!(n_read > 0, "the directory was never there");
     });
     assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
+}
+
+/// The same, where the host cannot ask its kernel to keep to a directory.
+#[test]
+#[cfg(target_os = "linux")]
+fn g34_all_of_this_holds_without_openat2() {
+    seccomp::forbid_openat2();
+    let tests = std::env::current_exe().unwrap();
+    let arguments = ["g34_", "--skip", "without_openat2"];
+    let output = std::process::Command::new(tests).args(arguments).output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("3 passed"), "{text}");
+}
+
+/// A host may make links in memory that a guest could not.
+#[test]
+fn g34_links_in_memory_are_followed_no_further() {
+    let files = MemoryFs::new();
+    files.symlink("/etc/passwd", "absolute").unwrap();
+    files.symlink("../file", "relative").unwrap();
+    files.write("file", "public").unwrap();
+    for mut guest in [
+        Guest::of(&files),
+        Guest::of(Overlay::new(&files, MemoryFs::new())),
+        Guest::of(Overlay::new(MemoryFs::new(), &files)),
+    ] {
+        for path in [
+            "absolute",
+            "absolute/",
+            "absolute/x",
+            "relative",
+            "./relative",
+        ] {
+            assert_eq!(guest.open(path, 0), Err(Errno::Perm), "{path}");
+            assert_eq!(guest.stat(path), Err(Errno::Perm), "{path}");
+        }
+    }
 }
 
 #[test]

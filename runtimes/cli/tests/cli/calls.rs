@@ -72,7 +72,12 @@ fn a_watching_guest_gets_its_callbacks_after_each_call(runtime: &str) {
 fn the_clock_can_be_fixed(runtime: &str) {
     let ended = run(
         runtime,
-        ["--fixed-clock", "1690674910", &guest("greet"), "--time"],
+        [
+            "--fixed-clock",
+            "1690674910239502000",
+            &guest("greet"),
+            "--time",
+        ],
     );
-    assert_eq!(ended.stdout, "time 1690674910.000000000\n", "{ended:?}");
+    assert_eq!(ended.stdout, "time 1690674910.239502000\n", "{ended:?}");
 }

@@ -8,7 +8,7 @@ on_each_runtime! {
     the_exit_code_is_the_one_of_the_guest
     a_failure_beyond_eight_bits_stays_a_failure
     an_exit_before_the_last_call_is_a_failure
-    a_trap_is_1_with_its_kind_and_export
+    a_trap_is_134_with_its_kind_and_export
     a_trap_in_a_callback_is_1_and_ends_the_run
     an_error_that_a_callback_reports_is_1_and_the_run_goes_on
     an_exit_in_a_callback_is_the_one_of_the_guest
@@ -58,7 +58,7 @@ fn exit_of(export: &str, code: u32) -> String {
     )
 }
 
-fn a_trap_is_1_with_its_kind_and_export(runtime: &str) {
+fn a_trap_is_134_with_its_kind_and_export(runtime: &str) {
     let divides = assembled(
         "divides",
         r#"(module (func (export "divide") (param i32 i32) (result i32)
@@ -74,7 +74,7 @@ fn a_trap_is_1_with_its_kind_and_export(runtime: &str) {
     ];
     for (call, kind) in traps {
         let ended = run(runtime, ["--call", call, "--call", "divide,8,2", &divides]);
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(134), ""));
         let first = format!("error: `divide` trapped: {kind}");
         assert_eq!(
             ended.stderr.lines().next(),

@@ -19,4 +19,5 @@ mod calls;
 mod command;
 mod events;
 mod exit_code;
+mod files;
 mod usage;

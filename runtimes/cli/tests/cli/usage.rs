@@ -111,11 +111,11 @@ fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
 }
 
 #[test]
-fn a_clock_that_is_not_fixed_at_whole_seconds_is_2() {
-    for seconds in ["1.5", "-5", "now"] {
-        let ended = bare(&["run", "--fixed-clock", seconds, &guest("greet")]);
+fn a_clock_that_is_not_fixed_at_whole_nanoseconds_is_2() {
+    for time in ["1.5", "-5", "now"] {
+        let ended = bare(&["run", "--fixed-clock", time, &guest("greet")]);
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        let message = "write whole seconds since 1970";
+        let message = "write whole nanoseconds since 1970";
         assert!(ended.stderr.contains(message), "{ended:?}");
         assert!(!ended.stderr.contains("tip:"), "{ended:?}");
     }

@@ -46,15 +46,17 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         self.lookup(name)
     }
 
-    /// Goes down several directories in one step, where that is quicker than one by one: `path` is names with a slash
-    /// between two of them.
+    /// The directory to which `names` lead, which are several names joined by `/`: what [`lookup_dir`](Self::lookup_dir) finds
+    /// for one after the other, if all of them are directories.
     ///
-    /// `None`, the default, is always right, and has to be the answer unless each name is that of a directory of this
-    /// filesystem: the context then looks them up one by one, and finds out what is in the way. No symbolic link may be
-    /// followed on the way, wherever it leads.
-    fn descend(&self, path: &str) -> Option<Arc<dyn Dir>> {
-        let _ = path;
-        None
+    /// A filesystem that can do so in one step is faster for it; the default cannot.
+    ///
+    /// # Errors
+    ///
+    /// What [`lookup_dir`](Self::lookup_dir) says of the first name that is not there or no directory. For a symbolic link,
+    /// and whatever else is in the way, the answer is `None`, and the context goes step by step.
+    fn descend(&self, _names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        Ok(None)
     }
 
     /// Opens `name` as `options` say. A symbolic link is answered, not followed, and not touched.

@@ -21,7 +21,7 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 ///
 /// The directory is held open: it may be renamed, and what takes its old path is not seen. Each step of a path is a call of
 /// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
-/// directory. So a guest stays inside whatever others do to the directory meanwhile.
+/// directory. Linux is asked for several steps at once, below the directory and without symbolic links. So a guest stays inside whatever others do to the directory meanwhile.
 ///
 /// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
 /// writing away.
@@ -113,19 +113,9 @@ impl Dir for HostDir {
     }
 
     #[cfg(target_os = "linux")]
-    fn descend(&self, path: &str) -> Option<Arc<dyn Dir>> {
-        use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-        // The kernel keeps to the directory, and refuses what the context has to look at. To look names up no more than
-        // the path is needed, which costs less than to open a directory for reading.
-        let opened = openat2(
-            &self.dir,
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-        );
-        let dir = CapDir::from_std_file(opened.ok()?.into());
-        Some(Arc::new(Self { dir }))
+    fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        let dir = super::descend::descend(&self.dir, names)?;
+        Ok(dir.map(|dir| Arc::new(Self { dir }) as Arc<dyn Dir>))
     }
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {

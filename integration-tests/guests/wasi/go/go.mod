@@ -1,0 +1,3 @@
+module harsh
+
+go 1.24

@@ -1,0 +1,118 @@
+//! The files that say what a program is given and has to answer.
+//!
+//! Source: wasi-testsuite, doc/specification.md.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::program::Expectations;
+
+/// The file beside a program, in either of its two forms.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ConfigFile {
+    Operations(Operations),
+    Legacy(Legacy),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operations {
+    operations: Vec<Operation>,
+}
+
+/// The steps that a command of preview1 can have. Others are for servers.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum Operation {
+    Run {
+        #[serde(default)]
+        args: Vec<String>,
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+        root: Option<String>,
+    },
+    Write {
+        id: String,
+        payload: String,
+    },
+    Read {
+        #[serde(default = "stdout")]
+        id: String,
+        payload: String,
+    },
+    Wait {
+        #[serde(default)]
+        exit_code: u32,
+    },
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Legacy {
+    args: Vec<String>,
+    env: BTreeMap<String, String>,
+    root: Option<String>,
+    exit_code: u32,
+    stdout: Option<String>,
+    stderr: Option<String>,
+}
+
+/// What says about a folder which WASI its programs are for.
+#[derive(Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) name: String,
+    /// Folders of sources have none.
+    pub(crate) version: Option<String>,
+}
+
+fn stdout() -> String {
+    "stdout".to_owned()
+}
+
+/// Reads the text of a file.
+pub(crate) fn parse(text: &str) -> Result<Expectations, String> {
+    match serde_json::from_str(text).map_err(|error| error.to_string())? {
+        ConfigFile::Legacy(legacy) => Ok(Expectations {
+            args: legacy.args,
+            env: legacy.env.into_iter().collect(),
+            root: legacy.root,
+            stdin: String::new(),
+            exit_code: legacy.exit_code,
+            stdout: legacy.stdout,
+            stderr: legacy.stderr,
+        }),
+        ConfigFile::Operations(file) => {
+            let mut expected = Expectations::default();
+            for operation in file.operations {
+                add(&mut expected, operation)?;
+            }
+            Ok(expected)
+        }
+    }
+}
+
+/// A program is fed all its input at once and its output is looked at when it has ended, in which the order of steps is
+/// lost, but nothing that they say.
+fn add(expected: &mut Expectations, operation: Operation) -> Result<(), String> {
+    match operation {
+        Operation::Run { args, env, root } => {
+            expected.args = args;
+            expected.env = env.into_iter().collect();
+            expected.root = root;
+        }
+        Operation::Write { id, payload } if id == "stdin" => expected.stdin.push_str(&payload),
+        Operation::Write { id, .. } => return Err(format!("nobody reads `{id}`")),
+        Operation::Read { id, payload } => {
+            let stream = match id.as_str() {
+                "stdout" => &mut expected.stdout,
+                "stderr" => &mut expected.stderr,
+                other => return Err(format!("no stream is called `{other}`")),
+            };
+            stream.get_or_insert_default().push_str(&payload);
+        }
+        Operation::Wait { exit_code } => expected.exit_code = exit_code,
+    }
+    Ok(())
+}

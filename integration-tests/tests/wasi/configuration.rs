@@ -1,0 +1,121 @@
+//! What a program is run with.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rangewatch::wasi::RightsMode;
+
+/// One way to run a program. It is written as in the names of the tests: `wasmtime/memory/captured/strict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Configuration {
+    pub(crate) engine: Engine,
+    pub(crate) files: Files,
+    pub(crate) stdio: Stdio,
+    pub(crate) rights: Rights,
+}
+
+/// Makes an enum of names, with a table of all of them.
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum $type { $($(#[$variant_doc])* $variant,)* }
+
+        impl $type {
+            const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
+        }
+    };
+}
+
+names!(
+    /// What runs the program.
+    Engine {
+        Wasmtime = "wasmtime",
+        Wasmi = "wasmi",
+    }
+);
+names!(
+    /// What the root of the program is.
+    Files {
+        /// A directory of the host.
+        Host = "host",
+        /// A copy of it in memory.
+        Memory = "memory",
+    }
+);
+names!(
+    /// What the streams of the program are.
+    Stdio {
+        /// Those of a process.
+        Inherited = "inherited",
+        /// Buffers.
+        Captured = "captured",
+    }
+);
+names!(
+    /// How rights are treated.
+    Rights {
+        Strict = "strict",
+        Compat = "compat",
+        Off = "off",
+    }
+);
+
+impl Configuration {
+    /// Every configuration that this build can run.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        crate::ENGINES.iter().flat_map(|engine| {
+            Files::ALL.iter().flat_map(move |files| {
+                Stdio::ALL.iter().flat_map(move |stdio| {
+                    Rights::ALL.iter().map(move |rights| Self {
+                        engine: *engine,
+                        files: *files,
+                        stdio: *stdio,
+                        rights: *rights,
+                    })
+                })
+            })
+        })
+    }
+}
+
+impl Rights {
+    pub(crate) const fn mode(self) -> RightsMode {
+        match self {
+            Self::Strict => RightsMode::Strict,
+            Self::Compat => RightsMode::Compat,
+            Self::Off => RightsMode::Off,
+        }
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (engine, files) = (self.engine.name(), self.files.name());
+        let (stdio, rights) = (self.stdio.name(), self.rights.name());
+        write!(f, "{engine}/{files}/{stdio}/{rights}")
+    }
+}
+
+impl FromStr for Configuration {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut names = text.split('/');
+        let mut next = || names.next().ok_or(());
+        Ok(Self {
+            engine: Engine::named(next()?).ok_or(())?,
+            files: Files::named(next()?).ok_or(())?,
+            stdio: Stdio::named(next()?).ok_or(())?,
+            rights: Rights::named(next()?).ok_or(())?,
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! Copies of directories, so that each run starts with a fresh one.
+
+use std::path::Path;
+use std::{fs, io};
+
+use rangewatch::SystemClock;
+use rangewatch::wasi::fs::MemoryFs;
+
+/// Copies the files and directories below `from`, but for what an earlier run left behind.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    walk(from, "", &mut |path, file| match file {
+        Some(contents) => fs::write(to.join(path), contents),
+        None => fs::create_dir(to.join(path)),
+    })
+}
+
+/// A copy of `from` in memory, whose files are as old as they would be on the host.
+pub(crate) fn in_memory(from: &Path) -> io::Result<MemoryFs> {
+    let files = MemoryFs::builder().clock(SystemClock::new()).build();
+    walk(from, "", &mut |path, file| {
+        let made = match file {
+            Some(contents) => files.write(path, contents),
+            None => files.create_dir_all(path),
+        };
+        made.map_err(io::Error::other)
+    })?;
+    Ok(files)
+}
+
+/// Calls `visit` with each path below `folder` and, if it is a file, its contents; a directory before what is in it.
+fn walk(
+    folder: &Path,
+    prefix: &str,
+    visit: &mut dyn FnMut(&str, Option<Vec<u8>>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+        // Source: wasi-testsuite, doc/specification.md, Execution Preparation.
+        if name.ends_with(".cleanup") {
+            continue;
+        }
+        let path = format!("{prefix}{name}");
+        if entry.file_type()?.is_dir() {
+            visit(&path, None)?;
+            walk(&entry.path(), &format!("{path}/"), visit)?;
+        } else {
+            visit(&path, Some(fs::read(entry.path())?))?;
+        }
+    }
+    Ok(())
+}

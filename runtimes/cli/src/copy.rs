@@ -1,0 +1,130 @@
+//! Copies of directories in memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rangewatch::wasi::Errno;
+use rangewatch::wasi::fs::{
+    Create, Dir, File, FileType, IntoDir, MemoryFs, Metadata, Node, OpenOptions, SetTime, SetTimes,
+};
+
+/// Why a copy could not be made, and of what.
+#[derive(Debug)]
+pub(crate) struct CopyError {
+    path: String,
+    errno: Errno,
+}
+
+impl fmt::Display for CopyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.path, self.errno)
+    }
+}
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Copies everything below `from`: contents, times, symbolic and hard links. What is neither a file nor a directory nor a
+/// link, such as a socket, is left out. Nothing outside of `from` is read, as no link is followed.
+pub(crate) fn tree(from: &dyn Dir, to: &MemoryFs) -> Result<(), CopyError> {
+    let mut linked = Linked::new();
+    copy_dir(from, &to.into_dir(), ".", &mut linked)
+}
+
+/// Where the copy is of a file that has several names, by the device and number of the file.
+type Linked = HashMap<(u64, u64), (Arc<dyn Dir>, String)>;
+
+fn copy_dir(
+    from: &dyn Dir,
+    to: &Arc<dyn Dir>,
+    path: &str,
+    linked: &mut Linked,
+) -> Result<(), CopyError> {
+    let at = |path: &str, errno| CopyError {
+        path: path.to_owned(),
+        errno,
+    };
+    for entry in from.read_dir().map_err(|errno| at(path, errno))? {
+        let name = entry.map_err(|errno| at(path, errno))?.name;
+        let path = format!("{path}/{name}");
+        let copied = copy_entry(from, to, &name, linked).map_err(|errno| at(&path, errno))?;
+        if let Some((from, to)) = copied {
+            copy_dir(&*from, &to, &path, linked)?;
+        }
+    }
+    // Last, as making the entries has changed the times.
+    let dated = from
+        .metadata()
+        .and_then(|known| to.set_times(times(&known)));
+    dated.map_err(|errno| at(path, errno))
+}
+
+/// Copies what a name stands for; of a directory only itself, and answers both for what is in it.
+fn copy_entry(
+    from: &dyn Dir,
+    to: &Arc<dyn Dir>,
+    name: &str,
+    linked: &mut Linked,
+) -> Result<Option<(Arc<dyn Dir>, Arc<dyn Dir>)>, Errno> {
+    let known = from.metadata_at(name)?;
+    match known.file_type {
+        FileType::RegularFile => {}
+        FileType::Directory | FileType::SymbolicLink => {}
+        // Opening a pipe would wait for whoever writes to it.
+        _ => return Ok(None),
+    }
+    let identity = (known.dev, known.ino);
+    if let Some((dir, first)) = linked.get(&identity) {
+        dir.link(first, &**to, name)?;
+        return Ok(None);
+    }
+    match from.lookup(name)? {
+        Node::Dir(inner) => {
+            to.create_dir(name)?;
+            let Node::Dir(copy) = to.lookup_dir(name)? else {
+                return Err(Errno::Notdir);
+            };
+            return Ok(Some((inner, copy)));
+        }
+        Node::Symlink(target) => to.symlink(name, &target)?,
+        Node::File(file) => copy_file(&*file, &**to, name)?,
+        // A kind of node that is younger than this program.
+        _ => return Ok(None),
+    }
+    to.set_times_at(name, times(&known))?;
+    if known.n_links > 1 {
+        linked.insert(identity, (Arc::clone(to), name.to_owned()));
+    }
+    Ok(None)
+}
+
+fn copy_file(from: &dyn File, to: &dyn Dir, name: &str) -> Result<(), Errno> {
+    let mut options = OpenOptions::default();
+    options.write = true;
+    options.create = Create::New;
+    let Node::File(copy) = to.open(name, options)? else {
+        return Err(Errno::Io);
+    };
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    loop {
+        let n_bytes = from.read_at(&mut piece, at)?;
+        let mut rest = piece.get(..n_bytes).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        at += n_bytes as u64;
+        while !rest.is_empty() {
+            let n_written = copy.append(rest)?;
+            rest = rest.get(n_written..).unwrap_or_default();
+        }
+    }
+}
+
+fn times(known: &Metadata) -> SetTimes {
+    let mut times = SetTimes::default();
+    times.accessed = Some(SetTime::At(known.accessed_ns));
+    times.modified = Some(SetTime::At(known.modified_ns));
+    times
+}
