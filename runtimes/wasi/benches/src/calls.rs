@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::guests::{BUFFER, RESULT, looping, poll, transfer};
 use crate::harness::Effort;
 use crate::report::Report;
-use crate::row::{COLUMNS, MANY, Row};
+use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row};
 use crate::tree::Tree;
 use crate::world::{MAX_INPUT, Place, World};
 
@@ -28,7 +28,7 @@ fn row(name: &'static str, call: &str, alike: Range<usize>, goals: [f64; 2]) -> 
         wat: looping(NOTHING, call),
         world: World::default(),
         max_calls: MANY,
-        alike: vec![alike],
+        alike: [alike, NOTHING_ELSE],
         goals: goals.map(Some),
     }
 }
@@ -57,7 +57,7 @@ fn memory_only(tree: &Tree) -> Vec<Row> {
         },
         Row {
             // Flags and rights of what is open differ, as each sees fit.
-            alike: vec![256..257],
+            alike: [256..257, NOTHING_ELSE],
             ..file(
                 "fd_fdstat_get of a file",
                 "(call $fd_fdstat_get (global.get $fd) (i32.const 256))",

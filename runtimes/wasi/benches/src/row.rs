@@ -20,10 +20,13 @@ pub(crate) struct Row {
     /// How many calls an instance may make: until its input ends, its output is full or its file is read.
     pub(crate) max_calls: u64,
     /// What of memory all implementations leave alike after one call.
-    pub(crate) alike: Vec<Range<usize>>,
+    pub(crate) alike: [Range<usize>; 2],
     /// How many times our time the peers should at least take, on wasmtime and on wasmi.
     pub(crate) goals: [Option<f64>; 2],
 }
+
+/// For a row that leaves one thing to be compared.
+pub(crate) const NOTHING_ELSE: Range<usize> = 0..0;
 
 /// As many calls as a row without a limit of its own makes of one instance.
 pub(crate) const MANY: u64 = 1 << 20;
