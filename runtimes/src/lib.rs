@@ -12,6 +12,8 @@
 //! |---|---|---|
 //! | `wasmtime` | yes | `Wasmtime`, and the module `wasmtime` for linkers that you already have |
 //! | `wasmi` | yes | `Wasmi`, and the module `wasmi` for linkers that you already have |
+//! | `futures-io` | no | standard streams of guests over the `AsyncRead` and `AsyncWrite` of the futures crates |
+//! | `host-dir` | no | `wasi::fs::HostDir`: directories of the host for guests |
 //!
 //! A feature decides what is compiled, a value decides what runs; enabling one changes nothing that is there already.
 //! A program without guests needs neither, and may as well depend on `rangewatch-bus` alone.

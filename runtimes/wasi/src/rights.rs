@@ -210,13 +210,25 @@ mod tests {
         let all = DIRECTORY | FILE;
         for mode in [RightsMode::Strict, RightsMode::Compat, RightsMode::Off] {
             let grant = |base| {
-                mode.grant(Rights { base, inheriting: 0 }, all)
-                    .expect("all is handed down")
+                mode.grant(
+                    Rights {
+                        base,
+                        inheriting: 0,
+                    },
+                    all,
+                )
+                .expect("all is handed down")
             };
             let read = grant(FD_READ | FD_FILESTAT_SET_SIZE);
-            assert!(!read.include(FD_WRITE) && !read.include(FD_ALLOCATE), "{mode:?}");
+            assert!(
+                !read.include(FD_WRITE) && !read.include(FD_ALLOCATE),
+                "{mode:?}"
+            );
             assert!(read.include(FD_FILESTAT_SET_SIZE), "{mode:?}");
-            assert!(!grant(FD_READ).writes() && grant(FD_WRITE).include(FD_WRITE), "{mode:?}");
+            assert!(
+                !grant(FD_READ).writes() && grant(FD_WRITE).include(FD_WRITE),
+                "{mode:?}"
+            );
         }
     }
 }
