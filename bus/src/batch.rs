@@ -12,6 +12,8 @@ use crate::{EmitError, EmittedMany, RangeWatchBus};
 ///
 /// Consecutive keys of the same value become one emit, so that an emit may be put together from pieces.
 ///
+/// A batch is a handle of its bus: the bus does not close while there is one.
+///
 /// # Examples
 ///
 /// ```
@@ -70,41 +72,47 @@ impl Batch {
     ///
     /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of the batch; none
     /// of them is staged.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself. A panic of `keys` passes through, and none of them is staged.
     pub fn stage<K: AsRef<[u8]>>(
         &mut self,
         value: u64,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), BatchFullError> {
-        let before = self.staged.mark();
-        if self.staged.last_value() != Some(value) {
-            self.staged.begin(value);
+        let full = BatchFullError {
+            max_bytes: self.max_bytes,
+        };
+        let attempt = Attempt::new(&mut self.staged);
+        if attempt.staged.last_value() != Some(value) {
+            attempt.staged.begin(value);
         }
         for key in keys {
-            self.staged.push(key.as_ref());
-            if self.n_bytes() > self.max_bytes {
-                self.staged.go_back(before);
-                return Err(BatchFullError {
-                    max_bytes: self.max_bytes,
-                });
+            let key = key.as_ref();
+            if attempt.staged.n_bytes_with(key) > full.max_bytes {
+                return Err(full);
             }
+            attempt.staged.push(key);
         }
-        if self.n_bytes() > self.max_bytes {
-            self.staged.go_back(before);
-            return Err(BatchFullError {
-                max_bytes: self.max_bytes,
-            });
+        if attempt.staged.n_bytes() > full.max_bytes {
+            return Err(full);
         }
+        attempt.keep();
         Ok(())
     }
 
     /// Emits what is staged, all of it or nothing: each emit with a [`Seq`](crate::Seq) of its own, in order, with no
-    /// other emit in between, and one wake-up per waiting consumer.
+    /// other emit in between, and one wake-up per waiting consumer. The batch is empty then and may be used again.
     ///
     /// # Errors
     ///
-    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then.
-    pub fn commit(self) -> Result<EmittedMany, EmitError> {
-        self.staged.emit(&self.bus)
+    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then, and what is staged
+    /// stays so.
+    pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
+        let emitted = self.staged.emit(&self.bus)?;
+        self.staged.go_back((0, 0, 0));
+        Ok(emitted)
     }
 
     /// The number of emits that are staged.
@@ -129,6 +137,34 @@ impl fmt::Debug for Batch {
             .finish_non_exhaustive()
     }
 }
+
+/// What is added to `staged`, and is taken back when this is dropped before it is kept.
+struct Attempt<'a> {
+    staged: &'a mut Staged,
+    before: Option<Mark>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(staged: &'a mut Staged) -> Self {
+        let before = Some(staged.mark());
+        Self { staged, before }
+    }
+
+    fn keep(mut self) {
+        self.before = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            self.staged.go_back(before);
+        }
+    }
+}
+
+/// The numbers of emits, keys and bytes that are staged.
+type Mark = (usize, usize, usize);
 
 /// Emits one after the other, their keys in one buffer.
 #[derive(Default)]
@@ -172,15 +208,19 @@ impl Staged {
         self.emits.last().map(|(value, _)| *value)
     }
 
+    fn n_bytes_with(&self, key: &[u8]) -> usize {
+        self.n_bytes() + size_of::<u64>() + key.len()
+    }
+
     fn n_bytes(&self) -> usize {
         self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
     }
 
-    fn mark(&self) -> (usize, usize, usize) {
+    fn mark(&self) -> Mark {
         (self.emits.len(), self.ends.len(), self.bytes.len())
     }
 
-    fn go_back(&mut self, (n_emits, n_keys, n_bytes): (usize, usize, usize)) {
+    fn go_back(&mut self, (n_emits, n_keys, n_bytes): Mark) {
         self.emits.truncate(n_emits);
         self.ends.truncate(n_keys);
         self.bytes.truncate(n_bytes);

@@ -21,7 +21,7 @@ use crate::{
 /// reaches every subscription that watches a range in which one of the keys lies.
 ///
 /// Clones are handles of the same bus. The bus closes when [`close`](Self::close) is called or when
-/// the last handle is dropped; subscriptions are not handles.
+/// the last handle is dropped; batches are handles, subscriptions are not.
 ///
 /// One bus is one key space and one order. Buses share nothing, and a bus is cheap: an `Arc` and a
 /// few empty vectors.
@@ -158,8 +158,17 @@ impl RangeWatchBus {
     ///
     /// It holds nothing while it waits, so that emitters with the same subscribers cannot wait for each other. It
     /// waits for one of those that have no room at a time, and takes effect for all at once; other emits may take
-    /// effect before it meanwhile. A subscription that reads from the history is not waited for, nor is one
-    /// that could never hold the emit.
+    /// effect before it meanwhile, and the room that it waits for. A subscription that is held or paused is waited
+    /// for, for as long as it takes.
+    ///
+    /// Not waited for is a subscription that reads from the history, because it began in the past or because a
+    /// synchronous emit has parked it: it has the emit as long as the history does, and ends with
+    /// [`RecvError::Compacted`](crate::RecvError::Compacted) if it is too slow for that. Nor is one that could
+    /// never hold the emit. So for backpressure without a loss, emit asynchronously only, into a history that is
+    /// larger than what a consumer begins with.
+    ///
+    /// Several emitters at a time on a bus with history take [`emit_next_async`](Self::emit_next_async): a value that is
+    /// given may be overtaken while it waits.
     ///
     /// # Errors
     ///
@@ -190,6 +199,32 @@ impl RangeWatchBus {
     pub async fn emit_async<K: AsRef<[u8]>>(
         &self,
         value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_value_async(Value::Given(value), keys).await
+    }
+
+    /// As [`emit_async`](Self::emit_async), with the value that follows on the head when the emit takes effect: for several
+    /// emitters with backpressure on a bus with history, whose values would otherwise overtake each other while they
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_next`](Self::emit_next), at once or after having waited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped before it is ready, nothing was emitted.
+    pub async fn emit_next_async<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_value_async(Value::Next, keys).await
+    }
+
+    async fn emit_value_async<K: AsRef<[u8]>>(
+        &self,
+        value: Value,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Emitted, EmitError> {
         let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
@@ -371,7 +406,8 @@ impl RangeWatchBus {
     /// The state of the bus in numbers.
     ///
     /// Takes time linear in the number of subscriptions, in pieces between which emits go on; so while there are
-    /// any, sums over subscriptions are not of one moment.
+    /// any, sums over subscriptions are not of one moment, and may miss what a subscription counted that ends
+    /// meanwhile.
     #[must_use]
     pub fn stats(&self) -> BusStats {
         self.shared().stats()

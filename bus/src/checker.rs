@@ -27,12 +27,20 @@
 //!     log.record(&event);
 //! }
 //! log.caught_up(head);
+//! log.at_rest(head, sub.stats());
 //!
 //! let verified = checker.verify()?;
 //! assert_eq!((verified.n_emits(), verified.n_deliveries()), (10, 10));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! What is not received but done to a subscription is told to its log, too, because it changes what is due: an
+//! edit of its [selectors](Log::selectors_added), a [start after](Log::started_after) a value, and a close that
+//! [discards](Log::discarded).
 
+mod course;
+mod delivery;
+mod due;
 mod verify;
 mod violation;
 
@@ -42,69 +50,36 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::{
-    EmitError, Emitted, Event, RangeWatchBus, RecvError, Selectors, Seq, Span, SubscribeBuilder,
+    BusStats, EmitError, Emitted, RangeWatchBus, Selectors, Seq, Stats, SubscribeBuilder,
     SubscribeError,
 };
 
+pub use delivery::Delivery;
 pub use violation::{Guarantee, Verified, Violation};
 
-/// Records emits and deliveries, and verifies the guarantees G1, G2, G3, G4, G5, G10, G11, G13 and
-/// G18 on them.
+/// Records emits and deliveries, and verifies the guarantees on them that [`Guarantee`] lists.
 ///
 /// Clones record into the same trace. Recording is a push under a lock of its own: a short one per
 /// emit, and one per delivery that only the consumer takes. A trace holds a copy of every key for
-/// as long as the checker lives.
+/// as long as the checker lives. One checker is for one bus.
 #[derive(Clone, Default)]
 pub struct Checker {
     trace: Arc<Mutex<Trace>>,
 }
 
-/// Records what one subscription receives, from [`Checker::subscribe`] or [`Checker::subscribed`].
+/// Records what one subscription receives and what is done to it, from [`Checker::subscribe`] and its siblings.
 pub struct Log {
-    deliveries: Arc<Mutex<Vec<Delivery>>>,
-}
-
-/// What a subscription received, as [`Log::record`] takes it.
-///
-/// Converted from what the subscriptions give; made by hand to test a consumer of something else,
-/// or the checker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// An event.
-    Event {
-        /// The position of the emit.
-        seq: Seq,
-        /// The value of the emit.
-        value: u64,
-        /// The keys that the event showed, in order.
-        keys: Vec<Box<[u8]>>,
-    },
-    /// A span.
-    Span {
-        /// The position of the first emit of the span.
-        first_seq: Seq,
-        /// The position of the last emit of the span.
-        last_seq: Seq,
-        /// The value of the first emit of the span.
-        first: u64,
-        /// The value of the last emit of the span.
-        last: u64,
-        /// The number of emits in the span.
-        count: u64,
-    },
-    /// A report that this many events were missed.
-    Lagged(u64),
-    /// The end.
-    Ended(RecvError),
-    /// There was nothing more to receive, although every emit up to this one had returned.
-    CaughtUp(Option<Seq>),
+    entries: Arc<Mutex<Vec<Entry>>>,
 }
 
 #[derive(Default)]
 struct Trace {
     emits: Vec<Emit>,
+    /// Whether the values must rise.
+    has_history: bool,
     subscriptions: Vec<Subscription>,
+    answers: Vec<Answer>,
+    stats: Vec<BusStats>,
 }
 
 struct Emit {
@@ -113,14 +88,53 @@ struct Emit {
     keys: Vec<Box<[u8]>>,
 }
 
+/// What a bus answered to a subscription that was to begin with a value of the past.
+struct Answer {
+    since: u64,
+    /// The floor before and after.
+    floors: (u64, u64),
+    /// The floor with which it was refused.
+    refused: Option<u64>,
+}
+
 struct Subscription {
     selectors: Selectors,
-    /// Emits up to this one came before the subscription.
-    before: Option<Seq>,
-    /// Emits after this one came after the subscription; those in between were concurrent with its
-    /// start.
-    after: Option<Seq>,
-    deliveries: Arc<Mutex<Vec<Delivery>>>,
+    begin: Begin,
+    entries: Arc<Mutex<Vec<Entry>>>,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// With an emit that is concurrent with it, or with the first that is not.
+    Live {
+        /// Emits up to this one came before the subscription.
+        before: Option<Seq>,
+        /// Emits after this one came after the subscription; those in between were concurrent with its
+        /// start.
+        after: Option<Seq>,
+        /// Emits of lower values are not for it. Those before the subscription lie in a conservative span.
+        since: Option<u64>,
+    },
+    /// With this value of the history.
+    History { since: u64 },
+}
+
+/// How an edit changes what is watched.
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Remove,
+    Set,
+}
+
+enum Entry {
+    Delivery(Delivery),
+    /// An edit, from this emit on.
+    Edited(Seq, Change, Selectors),
+    StartedAfter(u64),
+    Discarded,
+    AtRest(Option<Seq>, Stats),
 }
 
 impl Checker {
@@ -128,6 +142,15 @@ impl Checker {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes a checker for emits whose values must rise, as those of a bus with history. [`emit`](Self::emit) on such
+    /// a bus sees that by itself.
+    #[must_use]
+    pub fn with_history() -> Self {
+        let checker = Self::new();
+        checker.trace.lock().has_history = true;
+        checker
     }
 
     /// Emits on `bus` and records it, if it was accepted.
@@ -143,8 +166,52 @@ impl Checker {
     ) -> Result<Emitted, EmitError> {
         let keys: Vec<K> = keys.into_iter().collect();
         let emitted = bus.emit(value, &keys)?;
-        self.emitted(emitted.seq(), value, keys);
+        self.emitted_on(bus, &emitted, keys);
         Ok(emitted)
+    }
+
+    /// As [`emit`](Self::emit), with the value that follows on the head.
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit_next`].
+    pub fn emit_next<K: AsRef<[u8]>>(
+        &self,
+        bus: &RangeWatchBus,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        let keys: Vec<K> = keys.into_iter().collect();
+        let emitted = bus.emit_next(&keys)?;
+        self.emitted_on(bus, &emitted, keys);
+        Ok(emitted)
+    }
+
+    /// As [`emit`](Self::emit), once there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit_async`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped before it is ready, nothing was emitted and nothing is recorded.
+    pub async fn emit_async<K: AsRef<[u8]>>(
+        &self,
+        bus: &RangeWatchBus,
+        value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Emitted, EmitError> {
+        let keys: Vec<K> = keys.into_iter().collect();
+        let emitted = bus.emit_async(value, &keys).await?;
+        self.emitted_on(bus, &emitted, keys);
+        Ok(emitted)
+    }
+
+    fn emitted_on<K: AsRef<[u8]>>(&self, bus: &RangeWatchBus, emitted: &Emitted, keys: Vec<K>) {
+        if bus.floor().is_some() {
+            self.trace.lock().has_history = true;
+        }
+        self.emitted(emitted.seq(), emitted.value(), keys);
     }
 
     /// Records an accepted emit. Emits may be recorded in any order.
@@ -153,7 +220,8 @@ impl Checker {
         self.trace.lock().emits.push(Emit { seq, value, keys });
     }
 
-    /// Subscribes on `bus`, by `build`, and records that.
+    /// Subscribes on `bus`, by `build`, and records that. `build` is not to ask for
+    /// [`since`](SubscribeBuilder::since): that is [`subscribe_since`](Self::subscribe_since).
     ///
     /// # Errors
     ///
@@ -171,6 +239,46 @@ impl Checker {
         Ok((subscription, self.subscribed(selectors, before, after)))
     }
 
+    /// Subscribes on `bus` since the value `since`, by `build`, and records that, also if it was refused because the
+    /// history does not reach back that far.
+    ///
+    /// Every emit of that value or above must have been recorded when the trace is verified, also those
+    /// before the subscription.
+    ///
+    /// # Errors
+    ///
+    /// As `build`.
+    pub fn subscribe_since<S>(
+        &self,
+        bus: &RangeWatchBus,
+        selectors: impl Into<Selectors>,
+        since: u64,
+        build: impl FnOnce(SubscribeBuilder<'_>) -> Result<S, SubscribeError>,
+    ) -> Result<(S, Log), SubscribeError> {
+        let selectors = selectors.into();
+        let (floor, before) = (bus.floor(), bus.last_seq());
+        let built = build(bus.subscribe(&selectors).since(since));
+        let after = bus.last_seq();
+        let begin = match floor.zip(bus.floor()) {
+            Some((floor, floor_after)) => {
+                let refused = match &built {
+                    Err(SubscribeError::Compacted { floor }) => Some(*floor),
+                    _ => None,
+                };
+                if built.is_ok() || refused.is_some() {
+                    self.answered_since(since, (floor, floor_after), refused);
+                }
+                Begin::History { since }
+            }
+            None => Begin::Live {
+                before,
+                after,
+                since: Some(since),
+            },
+        };
+        Ok((built?, self.begun(selectors, begin)))
+    }
+
     /// Records that a subscription was made while the last emit moved from `before` to `after`.
     ///
     /// To be read from [`RangeWatchBus::last_seq`] directly before and after the subscription is
@@ -182,17 +290,35 @@ impl Checker {
         before: Option<Seq>,
         after: Option<Seq>,
     ) -> Log {
-        let deliveries = Arc::default();
-        let log = Log {
-            deliveries: Arc::clone(&deliveries),
-        };
-        self.trace.lock().subscriptions.push(Subscription {
-            selectors: selectors.into(),
+        let begin = Begin::Live {
             before,
             after,
-            deliveries,
+            since: None,
+        };
+        self.begun(selectors.into(), begin)
+    }
+
+    /// Records that a subscription was made that begins with the value `since` of the history.
+    #[must_use]
+    pub fn subscribed_since(&self, selectors: impl Into<Selectors>, since: u64) -> Log {
+        self.begun(selectors.into(), Begin::History { since })
+    }
+
+    /// Records what a bus with history answered to a subscription since the value `since`, while its floor moved
+    /// from the first of `floors` to the second: `None` if it was made, the floor of
+    /// [`SubscribeError::Compacted`] if it was refused.
+    pub fn answered_since(&self, since: u64, floors: (u64, u64), refused: Option<u64>) {
+        self.trace.lock().answers.push(Answer {
+            since,
+            floors,
+            refused,
         });
-        log
+    }
+
+    /// Records the statistics of the bus, to be read when nobody emits or receives and after everything else was
+    /// recorded: every emit and every subscription that the bus ever had.
+    pub fn at_rest(&self, stats: BusStats) {
+        self.trace.lock().stats.push(stats);
     }
 
     /// Verifies the trace so far, which must be at rest: every emit that was delivered must have
@@ -204,60 +330,78 @@ impl Checker {
     pub fn verify(&self) -> Result<Verified, Violation> {
         verify::verify(&self.trace.lock())
     }
+
+    fn begun(&self, selectors: Selectors, begin: Begin) -> Log {
+        let entries = Arc::default();
+        let log = Log {
+            entries: Arc::clone(&entries),
+        };
+        self.trace.lock().subscriptions.push(Subscription {
+            selectors,
+            begin,
+            entries,
+        });
+        log
+    }
 }
 
 impl Log {
-    /// Records what the subscription received: an `&Event`, a [`Span`] or a
-    /// [`Delivery`].
+    /// Records what the subscription received: an `&Event`, an `&Item`, a [`Span`](crate::Span), a
+    /// [`RecvError`](crate::RecvError) or a [`Delivery`].
     ///
-    /// Deliveries must be recorded in the order in which they were received.
+    /// Deliveries must be recorded in the order in which they were received, and in one order with what else is
+    /// recorded here.
     pub fn record(&self, delivery: impl Into<Delivery>) {
-        let delivery = delivery.into();
-        self.deliveries.lock().push(delivery);
+        self.push(Entry::Delivery(delivery.into()));
     }
 
     /// Records that there was nothing more to receive, although every emit up to `through` had
     /// returned: the position that [`RangeWatchBus::last_seq`] gave before the receive that
     /// found nothing.
     ///
-    /// Only this makes a missing delivery at the end of a trace a violation. Without it, a
-    /// subscription may have been dropped with deliveries unreceived.
+    /// Only this, a progress mark and the end make a missing delivery at the end of a trace a violation. Without
+    /// them, a subscription may have been dropped with deliveries unreceived.
     pub fn caught_up(&self, through: Option<Seq>) {
         self.record(Delivery::CaughtUp(through));
     }
-}
 
-impl From<&Event> for Delivery {
-    fn from(event: &Event) -> Self {
-        Self::Event {
-            seq: event.seq(),
-            value: event.value(),
-            keys: event.keys().map(Into::into).collect(),
-        }
+    /// Records that `selectors` were [added](crate::EventSubscription::add_selectors), from the emit `seq` on, the
+    /// position that this returned.
+    pub fn selectors_added(&self, seq: Seq, selectors: impl Into<Selectors>) {
+        self.push(Entry::Edited(seq, Change::Add, selectors.into()));
     }
-}
 
-impl From<Span> for Delivery {
-    fn from(span: Span) -> Self {
-        Self::Span {
-            first_seq: span.first_seq(),
-            last_seq: span.last_seq(),
-            first: span.first(),
-            last: span.last(),
-            count: span.count(),
-        }
+    /// Records that `selectors` were [removed](crate::EventSubscription::remove_selectors), as
+    /// [`selectors_added`](Self::selectors_added).
+    pub fn selectors_removed(&self, seq: Seq, selectors: impl Into<Selectors>) {
+        self.push(Entry::Edited(seq, Change::Remove, selectors.into()));
     }
-}
 
-impl From<RecvError> for Delivery {
-    fn from(error: RecvError) -> Self {
-        match error {
-            RecvError::Lagged(missed) => Self::Lagged(missed),
-            RecvError::Coalesced(gap) => gap.into(),
-            RecvError::Disconnected { .. } | RecvError::Compacted { .. } | RecvError::Closed => {
-                Self::Ended(error)
-            }
-        }
+    /// Records that `selectors` [took the place](crate::EventSubscription::set_selectors) of what was watched, or that
+    /// the subscription was [opened](crate::EventSubscription::open) with them, as
+    /// [`selectors_added`](Self::selectors_added).
+    pub fn selectors_set(&self, seq: Seq, selectors: impl Into<Selectors>) {
+        self.push(Entry::Edited(seq, Change::Set, selectors.into()));
+    }
+
+    /// Records that the subscription was [started after](crate::EventSubscription::start_after) `value`: what it has
+    /// not delivered yet of values up to this one is due no more. Meant for values that rise.
+    pub fn started_after(&self, value: u64) {
+        self.push(Entry::StartedAfter(value));
+    }
+
+    /// Records that the bus was [closed at once](RangeWatchBus::close_now): nothing is due any more.
+    pub fn discarded(&self) {
+        self.push(Entry::Discarded);
+    }
+
+    /// Records the statistics of the subscription, read when nobody emitted and `through` was the last emit.
+    pub fn at_rest(&self, through: Option<Seq>, stats: Stats) {
+        self.push(Entry::AtRest(through, stats));
+    }
+
+    fn push(&self, entry: Entry) {
+        self.entries.lock().push(entry);
     }
 }
 
@@ -276,9 +420,9 @@ impl fmt::Debug for Checker {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_deliveries = self.deliveries.lock().len();
+        let n_entries = self.entries.lock().len();
         f.debug_struct("Log")
-            .field("n_deliveries", &n_deliveries)
+            .field("n_entries", &n_entries)
             .finish()
     }
 }

@@ -129,7 +129,7 @@ pub enum EmitError {
     NotIncreasing {
         /// The value that was refused.
         value: u64,
-        /// The greatest value so far.
+        /// The greatest value so far, or the one before it among emits that take effect together.
         head: u64,
     },
     /// On a bus with history the value [`u64::MAX`] is refused, because none could follow it.

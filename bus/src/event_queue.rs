@@ -29,13 +29,12 @@ pub(crate) struct EventQueue {
     /// Events dropped and not yet reported. They lie before everything retained, in one piece, so that
     /// a single number says it all.
     missed: u64,
+    /// The greatest value of those.
+    missed_through: u64,
     /// Events that found the queue full, merged. Open until there is room behind the entries.
     gap: SpanBuffer,
     /// The last emit before the subscription.
     start: Option<Seq>,
-    /// What was cut off while parked: emits after the first up to the value of the second were not counted when
-    /// they were emitted.
-    cuts: Vec<(Option<Seq>, u64)>,
     /// Matches that were counted when they were emitted, and are yet to be read from the history.
     n_left_in_history: u64,
     /// Set while the subscription is parked: the least value that it has not examined.
@@ -125,9 +124,9 @@ impl EventQueue {
             max_bytes,
             on_full,
             missed: 0,
+            missed_through: 0,
             gap: SpanBuffer::new(),
             start,
-            cuts: Vec::new(),
             n_left_in_history: 0,
             replay,
             tail_mark: None,
@@ -142,11 +141,20 @@ impl EventQueue {
 
     /// Adds an emit, which must be later than those before. What has to go for it is handed to `evicted`,
     /// to be freed outside of locks.
+    #[inline]
     pub(crate) fn push(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
         if self.has_place(queued.keys.n_bytes()) {
             self.store(queued);
-            return Pushed::Queued;
+            Pushed::Queued
+        } else {
+            self.overflow(queued, evicted)
         }
+    }
+
+    /// What becomes of an emit for which there is no place. Apart from `push`, of which every delivery pays for
+    /// what it is inlined with.
+    #[inline(never)]
+    fn overflow(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
         let first = !std::mem::replace(&mut self.is_slow, true);
         match self.on_full {
             OnFull::DropOldest => {
@@ -184,12 +192,12 @@ impl EventQueue {
             && self.gap.is_empty()
     }
 
-    /// Whether an emitter that would wait for room need not: there is room, or there never will be, or
-    /// the consumer reads from the history.
+    /// Whether an emitter that would wait for room need not: there is room, or there never will be.
     pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
-        self.replay.is_some() || n_bytes > self.max_bytes || self.has_place(n_bytes)
+        n_bytes > self.max_bytes || self.has_place(n_bytes)
     }
 
+    #[inline]
     fn store(&mut self, queued: Queued) {
         if let Some(mark) = self.tail_mark.take() {
             self.push_mark(mark);
@@ -208,15 +216,23 @@ impl EventQueue {
                 .position(|entry| matches!(entry, Entry::Event(_)));
             let Some(Entry::Event(oldest)) = oldest.and_then(|i| self.entries.remove(i)) else {
                 // Nothing is left to drop: it never fits.
-                self.missed = self.missed.saturating_add(1);
+                self.miss(queued.value);
                 evicted.extend([queued.keys]);
                 return;
             };
             self.n_bytes -= oldest.keys.n_bytes();
-            self.missed = self.missed.saturating_add(1);
+            self.miss(oldest.value);
             evicted.extend([oldest.keys]);
         }
         self.store(queued);
+    }
+
+    fn miss(&mut self, value: u64) {
+        self.missed_through = match self.missed {
+            0 => value,
+            _ => value.max(self.missed_through),
+        };
+        self.missed = self.missed.saturating_add(1);
     }
 
     /// Puts a mark behind the events that are queued, of which there will be more.
@@ -252,7 +268,7 @@ impl EventQueue {
         let has_place = self.has_place(queued.keys.n_bytes());
         if has_place {
             self.store(queued.clone());
-            self.count_replayed(queued.seq, queued.value);
+            self.count_replayed(queued.seq);
         }
         has_place
     }
@@ -262,29 +278,14 @@ impl EventQueue {
         self.n_left_in_history += 1;
     }
 
-    /// Whether an emit of the history was counted as a match when it was emitted: not if it came before the
-    /// subscription, nor if it was not wanted then.
-    fn was_counted(&self, seq: Seq, value: u64) -> bool {
-        let cut_off = |&(after, through)| Some(seq) > after && value <= through;
-        Some(seq) > self.start && !self.cuts.iter().any(cut_off)
-    }
-
-    /// Takes note of a matching emit that was read from the history.
-    fn count_replayed(&mut self, seq: Seq, value: u64) {
-        if self.was_counted(seq, value) {
+    /// Takes note of a matching emit that was read from the history. Those before the start of the subscription
+    /// were not counted as matches when they were emitted.
+    fn count_replayed(&mut self, seq: Seq) {
+        if Some(seq) > self.start {
             self.n_left_in_history -= 1;
             self.counts.replayed += 1;
         } else {
             self.counts.rematched += 1;
-        }
-    }
-
-    /// Takes note of a matching emit in the history that the consumer does not want. One that was not
-    /// counted is none of its matches.
-    pub(crate) fn discard_replayed(&mut self, seq: Seq, value: u64) {
-        if self.was_counted(seq, value) {
-            self.n_left_in_history -= 1;
-            self.counts.discarded += 1;
         }
     }
 
@@ -293,10 +294,16 @@ impl EventQueue {
         self.replay = Some(next);
     }
 
+    /// Takes note that what was emitted up to `head` is not for the consumer, who begins only now.
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.position = self.position.max(head);
+    }
+
     /// Ends the reading from the history: `head` is the value up to which everything was examined.
     pub(crate) fn go_live(&mut self, head: Option<u64>) {
         self.replay = None;
-        self.cuts = Vec::new();
+        // Everything that was wanted has been read.
+        self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
         if std::mem::take(&mut self.wants_mark) {
             self.tail_mark = head;
         }
@@ -313,14 +320,21 @@ impl EventQueue {
         self.end = Some(End::Compacted { floor });
     }
 
-    /// Forgets what is queued with a value up to `value`, and what will be emitted after `last_seq` with one. What it
-    /// hands out is freed outside of locks.
-    pub(crate) fn discard_through(&mut self, value: u64, last_seq: Option<Seq>) -> Vec<KeyList> {
-        if self.replay.is_some() {
-            match self.cuts.last_mut() {
-                Some((after, through)) if *after == last_seq => *through = value.max(*through),
-                _ => self.cuts.push((last_seq, value)),
-            }
+    /// Forgets what is queued or to be read from the history with a value up to `value`. What it hands out is
+    /// freed outside of locks.
+    ///
+    /// What of the history is not wanted is not looked at, so that it may be gone from there; it counts as
+    /// discarded once the rest has been read.
+    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<KeyList> {
+        if let Some(next) = &mut self.replay {
+            *next = value.saturating_add(1).max(*next);
+        }
+        if let Some(End::Disconnected { resume }) = &mut self.end {
+            *resume = value.saturating_add(1).max(*resume);
+        }
+        self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
+        if self.missed_through <= value {
+            self.counts.discarded += std::mem::take(&mut self.missed);
         }
         let mut discarded = Vec::new();
         let entries = std::mem::take(&mut self.entries);
@@ -342,6 +356,7 @@ impl EventQueue {
                     self.n_bytes += queued.keys.n_bytes();
                     self.entries.push_back(Entry::Event(queued));
                 }
+                Entry::Progress(mark) if mark <= value => {}
                 Entry::Progress(mark) => {
                     self.n_marks += 1;
                     self.entries.push_back(Entry::Progress(mark));
@@ -399,6 +414,11 @@ impl EventQueue {
         self.n_queued() + self.n_left_in_history
     }
 
+    /// The matches that the consumer has yet to read from the history, or that the history has lost.
+    pub(crate) const fn n_left_in_history(&self) -> u64 {
+        self.n_left_in_history
+    }
+
     /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
     /// from the history.
     pub(crate) fn n_queued(&self) -> u64 {
@@ -446,7 +466,7 @@ impl EventQueue {
     /// Takes note of a matching emit that goes from the history to the consumer without a place in the
     /// queue.
     pub(crate) fn deliver_replayed(&mut self, queued: Queued) -> Taken {
-        self.count_replayed(queued.seq, queued.value);
+        self.count_replayed(queued.seq);
         self.take_event(queued)
     }
 
@@ -504,6 +524,10 @@ impl Buffer for EventQueue {
             return Some(Taken::Progress(mark));
         }
         self.end.map(Taken::End)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end.is_some()
     }
 
     fn take_room_waiters(&mut self) -> RoomWaiters {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 
 use crate::event_queue::{End, EventQueue, Taken};
 use crate::mailbox::{Mailbox, Phase};
@@ -14,6 +15,7 @@ use crate::progress::Interval;
 use crate::queued::Queued;
 use crate::registration::{Edit, Registration};
 use crate::replay::CaughtUp;
+use crate::shared::Edited;
 use crate::watched::Watched;
 use crate::{
     ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
@@ -98,7 +100,8 @@ impl EventSubscription {
         }
     }
 
-    /// Receives the next event, waiting for one if there is none. Progress marks are passed over.
+    /// Receives the next event, waiting for one if there is none. Progress marks are passed over. Of a subscription
+    /// that is not [started](Self::start) it waits for the start, which is the caller's own, or for the end.
     ///
     /// # Errors
     ///
@@ -148,11 +151,18 @@ impl EventSubscription {
         poll_fn(|cx| self.poll_recv_item(cx)).await
     }
 
+    /// The items as a stream: events, gaps and progress marks, and the error that is the end, unless it is the close
+    /// of the bus.
+    pub const fn items(&mut self) -> Items<'_> {
+        Items(self)
+    }
+
     /// Receives the next event without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none for now, the others as [`recv`](Self::recv).
+    /// [`TryRecvError::Empty`] if there is none for now, [`TryRecvError::NotStarted`] if there will be none before it is
+    /// [started](Self::start), the others as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
         loop {
             if let Some(event) = without_marks(self.try_recv_item()) {
@@ -165,7 +175,7 @@ impl EventSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none for now, the others as [`recv_item`](Self::recv_item).
+    /// As [`try_recv`](Self::try_recv), but a gap that was coalesced is an [`Item::Gap`].
     pub fn try_recv_item(&mut self) -> Result<Item, TryRecvError> {
         loop {
             let taken = match self.mailbox.try_take() {
@@ -174,7 +184,10 @@ impl EventSubscription {
                 Poll::Pending => {
                     #[cfg(feature = "tracing")]
                     crate::slow::report_recovery(self.registration.id(), &self.mailbox);
-                    return Err(TryRecvError::Empty);
+                    return Err(match self.mailbox.phase() {
+                        Phase::Started => TryRecvError::Empty,
+                        Phase::Reserved | Phase::Held => TryRecvError::NotStarted,
+                    });
                 }
             };
             if let Some(item) = self.item(taken) {
@@ -219,7 +232,8 @@ impl EventSubscription {
             && interval.poll_due(cx).is_ready()
         {
             let registration = &self.registration;
-            registration.shared().mark(registration.id(), &self.mailbox);
+            // Who polls looks at once: nobody is to be woken.
+            drop(registration.shared().mark(registration.id(), &self.mailbox));
         }
     }
 
@@ -244,7 +258,7 @@ impl EventSubscription {
 
     /// Asks for a [progress mark](Item::Progress), which comes after everything that matched before this call.
     /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet, the
-    /// subscription begins above the head or has ended.
+    /// subscription begins above the head or has ended, or the bus is closed.
     ///
     /// Marks are received with [`recv_item`](Self::recv_item). While the subscription reads from the history, the
     /// mark comes once it has caught up. Of marks that are asked for and not received only a few are kept, the
@@ -271,7 +285,13 @@ impl EventSubscription {
         if shared.bounds().is_none() {
             return Err(ProgressError::NoHistory);
         }
-        Ok(shared.mark(self.registration.id(), &self.mailbox))
+        let Some((head, waker)) = shared.mark(self.registration.id(), &self.mailbox) else {
+            return Ok(None);
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(Some(head))
     }
 
     /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). What waits in the
@@ -294,15 +314,16 @@ impl EventSubscription {
     }
 
     /// How many emits the subscription is behind: those that it has yet to receive or to hear of and, while it reads
-    /// from the history, those that it has yet to look at. It is 0 if and only if the subscription does not read from
-    /// the history and has nothing to receive.
+    /// from the history, those that it has yet to look at or that the history has lost. It is 0 if and only if the
+    /// subscription does not read from the history and holds no emit, whether it is started or not; marks and the end
+    /// do not count.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.registration.shared().lag(&self.mailbox)
     }
 
-    /// The value up to which everything that matches was received: the last that was received, a mark's
-    /// included, or what the subscription began after. A new subscription resumes with one more.
+    /// The value up to which everything that matches was received or reported as missed: the last that was received, a
+    /// mark's included, or what the subscription began after. A new subscription resumes with one more.
     ///
     /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus without
     /// history, or before its first emit.
@@ -335,9 +356,10 @@ impl EventSubscription {
         if self.mailbox.phase() != Phase::Reserved {
             return Err(ControlError::AlreadyOpen);
         }
-        let seq = self.edit(Edit::Replace, &selectors.into())?;
+        let edited = self.edit(Edit::Replace, &selectors.into())?;
+        self.mailbox.with(|queue| queue.begin_after(edited.head));
         self.mailbox.open();
-        Ok(seq)
+        Ok(edited.seq)
     }
 
     /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
@@ -346,10 +368,14 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.mailbox.start()
+        if let Some(waker) = self.mailbox.start()? {
+            waker.wake();
+        }
+        Ok(())
     }
 
-    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones.
+    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
+    /// report that such were missed. For good: a later call with a lower value does not bring them back.
     ///
     /// For a subscription that was held while a snapshot of revision `value` was read: what the snapshot has is
     /// not received.
@@ -358,17 +384,21 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.mailbox.start()?;
+        let waker = self.mailbox.start()?;
         self.registration
             .shared()
             .discard_through(self.registration.id(), value);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Ok(())
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits. The queue may
     /// overflow meanwhile, as that of a slow consumer.
     ///
-    /// The close of the bus ends a pause: what was gathered is received, then the end.
+    /// The close of the bus ends a pause, and so does an end by overflow: what was gathered is received, then the end. Of
+    /// a subscription that has ended this changes nothing.
     ///
     /// # Errors
     ///
@@ -455,16 +485,17 @@ impl EventSubscription {
         if self.mailbox.phase() == Phase::Reserved {
             return Err(ControlError::NotOpen);
         }
-        self.edit(edit, selectors)
+        self.edit(edit, selectors).map(|edited| edited.seq)
     }
 
-    fn edit(&mut self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        let (ranges, seq) = self.registration.edit(edit, selectors)?;
+    fn edit(&mut self, edit: Edit, selectors: &Selectors) -> Result<Edited, ControlError> {
+        let (ranges, edited) = self.registration.edit(edit, selectors)?;
         if self.mailbox.peek(EventQueue::is_caught_up) {
             self.watched.forget_before(None);
         }
-        self.watched.replace(ranges, seq);
-        Ok(seq)
+        let has_matched_since = |seq| edited.has_matched_since(seq);
+        self.watched.replace(ranges, edited.seq, has_matched_since);
+        Ok(edited)
     }
 
     /// What was taken, for the consumer; `None` if it was nothing to receive.
@@ -526,6 +557,40 @@ impl Stream for EventSubscription {
             Err(RecvError::Closed) => None,
             event => Some(event),
         })
+    }
+}
+
+impl FusedStream for EventSubscription {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
+    }
+}
+
+/// The items of an [`EventSubscription`] as a stream, progress marks included, from
+/// [`EventSubscription::items`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Items<'a>(&'a mut EventSubscription);
+
+impl Stream for Items<'_> {
+    type Item = Result<Item, RecvError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.0.has_ended {
+            return Poll::Ready(None);
+        }
+        let item = ready!(self.0.poll_recv_item(cx));
+        self.0.has_ended = item.as_ref().is_err_and(RecvError::is_end);
+        Poll::Ready(match item {
+            Err(RecvError::Closed) => None,
+            item => Some(item),
+        })
+    }
+}
+
+impl FusedStream for Items<'_> {
+    fn is_terminated(&self) -> bool {
+        self.0.has_ended
     }
 }
 

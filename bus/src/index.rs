@@ -213,39 +213,64 @@ impl<V> IntervalIndex<V> {
     /// nothing.
     pub(crate) fn visit_any_sorted(&self, keys: &[&[u8]], mut visit: impl FnMut(&V)) {
         debug_assert!(keys.is_sorted(), "the lookup relies on the order");
-        self.visit_under(self.root, keys, &mut visit);
+        if let (Some(root), false) = (self.root, keys.is_empty()) {
+            self.visit_under(root, keys, false, &mut visit);
+        }
     }
 
-    /// Visits the entries, in the subtree of `link`, whose range holds any of the sorted `keys`.
+    /// Visits the entries, in the subtree of `place`, whose range holds any of the sorted `keys`; all of those
+    /// have started if it is known that each range in the subtree starts at or below the least key.
     ///
     /// The least key alone decides: a lookup of nothing but it would enter the subtree as well. So
     /// the lookup of many keys passes no node that the lookups of each would not.
-    fn visit_under(&self, link: Link, keys: &[&[u8]], visit: &mut impl FnMut(&V)) {
-        let (Some(place), Some(least)) = (link, keys.first()) else {
+    fn visit_under(
+        &self,
+        place: Place,
+        keys: &[&[u8]],
+        have_started: bool,
+        visit: &mut impl FnMut(&V),
+    ) {
+        let Some(least) = keys.first() else {
             return;
         };
         let node = self.node(place);
-        if !self.ends_above(node.greatest, least) {
+        let greatest = if node.greatest == place {
+            node
+        } else {
+            self.node(node.greatest)
+        };
+        if !self.ends_above(&greatest.range, least) {
             return;
         }
-        self.visit_under(node.left, keys, visit);
         // The keys below the start lie in neither this range nor one further right.
-        let n_below = keys.partition_point(|key| {
-            self.count_comparison();
-            *key < node.range.start()
-        });
+        let n_below = if have_started {
+            0
+        } else {
+            keys.partition_point(|key| {
+                self.count_comparison();
+                *key < node.range.start()
+            })
+        };
+        if let Some(left) = node.left {
+            // What is further left starts no later than this.
+            self.visit_under(left, keys, n_below == 0, visit);
+        }
         let keys = &keys[n_below..];
         if let Some(least) = keys.first() {
-            if self.ends_above(place, least) {
+            // The greatest end was compared with the least of all keys above.
+            let is_known_to_end_above = n_below == 0 && node.greatest == place;
+            if is_known_to_end_above || self.ends_above(&node.range, least) {
                 visit(&node.value);
             }
-            self.visit_under(node.right, keys, visit);
+            if let Some(right) = node.right {
+                self.visit_under(right, keys, have_started, visit);
+            }
         }
     }
 
-    fn ends_above(&self, place: Place, key: &[u8]) -> bool {
+    fn ends_above(&self, range: &KeyRange, key: &[u8]) -> bool {
         self.count_comparison();
-        self.node(place).range.ends_above(key)
+        range.ends_above(key)
     }
 
     /// Counts a comparison of a key with a bound, for the tests of what a lookup costs.

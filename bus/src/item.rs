@@ -16,8 +16,8 @@ pub enum Item {
     /// Emits that matched while the queue was full, of a subscription that
     /// [coalesces](crate::Overflow::Coalesce): rescan the store from its first value to its last.
     Gap(Span),
-    /// A progress mark: every matching emit up to this value was received, and every later item is of a
-    /// greater value.
+    /// A progress mark: every matching emit up to this value was received or reported as missed, and every later event
+    /// and gap is of a greater value. Marks at an interval repeat while nothing is emitted.
     ///
     /// Asked for with [`request_progress`](crate::EventSubscription::request_progress) or
     /// [`progress_every`](crate::SubscribeBuilder::progress_every). Keep it as the checkpoint to resume

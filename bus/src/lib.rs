@@ -68,29 +68,46 @@
 //! - [`compact`](RangeWatchBus::compact) and [`advance`](RangeWatchBus::advance), for a store that compacts and whose
 //!   revisions rise without emits; a [restored head](RangeWatchBusBuilder::head) after a restart.
 //!
-//! On a bus without history values are not looked at, and asking for any of this is an error, not a surprise.
+//! On a bus without history values are not looked at, and asking for any of this is an error, not a surprise; only a
+//! wake subscription can begin in the past, with a [conservative](Span::is_conservative) span.
+//!
+//! After a restart, give the builder the head that the store has. To serve consumers that were behind it, give it an
+//! older one and emit again what the store knows since, before anybody subscribes.
+//!
+//! A consumer that goes on after a restart of its own, and rescans its store where the history does not reach:
 //!
 //! ```
-//! use rangewatch_bus::{EventSubscription, History, RangeWatchBus, RecvError, Selector, SubscribeError};
+//! use rangewatch_bus::{Event, History, RangeWatchBus, RecvError, Selector, SubscribeError};
 //!
-//! # fn rescan_from_store(_floor: u64) {}
-//! # fn apply(_event: rangewatch_bus::Event) {}
-//! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<(), SubscribeError> {
-//!     let since = |value| bus.subscribe(Selector::all()).since(value).events(256);
-//!     let mut sub = since(checkpoint + 1)?;
+//! # fn rescan_from_store() -> u64 { 900 }
+//! # fn apply(_event: Event) {}
+//! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<(), Box<dyn std::error::Error>> {
+//!     let all = || bus.subscribe(Selector::all());
+//!     let mut resumed = all().since(checkpoint + 1).events(256);
 //!     loop {
-//!         match sub.recv().await {
-//!             Ok(event) => apply(event),
-//!             Err(RecvError::Compacted { floor }) => {
-//!                 rescan_from_store(floor);
-//!                 sub = since(floor)?;
+//!         let mut sub = match resumed {
+//!             Err(SubscribeError::Compacted { .. }) => {
+//!                 let mut sub = all().hold().events(256)?;
+//!                 sub.start_after(rescan_from_store())?; // the revision that the scan has seen
+//!                 sub
 //!             }
-//!             Err(_) => return Ok(()),
+//!             resumed => resumed?,
+//!         };
+//!         loop {
+//!             match sub.recv().await {
+//!                 Ok(event) => apply(event),
+//!                 Err(RecvError::Compacted { floor }) => {
+//!                     resumed = Err(SubscribeError::Compacted { floor });
+//!                     break;
+//!                 }
+//!                 Err(RecvError::Closed) => return Ok(()),
+//!                 Err(unknown) => return Err(unknown.into()),
+//!             }
 //!         }
 //!     }
 //! }
 //!
-//! let bus = RangeWatchBus::builder().history(History::events(100_000).bytes(64 << 20)).build()?;
+//! let bus = RangeWatchBus::builder().history(History::events(100).bytes(64 << 20)).build()?;
 //! for value in 1..=1000 {
 //!     bus.emit(value, ["k"])?;
 //! }
@@ -138,9 +155,11 @@
 //! # Locks
 //!
 //! A bus has one lock, and each subscription a small one of its own for the time in which one item
-//! is put in or taken out. An emit holds the lock of its bus while it looks up its keys and hands
-//! over to the subscriptions that match, and not while it reads the keys or wakes. Reading from the history takes the
-//! lock of the bus for a bounded number of emits at a time. No code of a
+//! is put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them and hands
+//! over to the subscriptions that match, and not while it reads the keys from the caller or wakes. Reading from the
+//! history takes the lock of the bus for a bounded number of emits at a time. What takes it for longer is a subscription
+//! of very many selectors, when it begins, is edited and ends; a batch, for all of its emits; and a `compact`, for what it
+//! forgets. No code of a
 //! caller or consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close,
 //! from inside any call of the bus.
 //!
@@ -192,18 +211,19 @@
 //!   that is still in the history.
 //! - G20 Forward progress: each cycle of parking and reading delivers at least one event; a consumer that is faster
 //!   than the emitters becomes live.
-//! - G21 `emit_async` returns when every matching subscription with backpressure has the emit; two of them over the same
-//!   subscriptions never wait for each other; dropping its future emits nothing.
+//! - G21 `emit_async` returns when every matching subscription with backpressure has the emit, or has it in the history if
+//!   it reads from there; two of them over the same subscriptions never wait for each other; dropping its future emits
+//!   nothing.
 //! - G22 Isolation: nothing of one bus is observable on another.
 //! - G23 A cancelled or dropped subscription gets no delivery, and its memory is free, in every state.
 //! - G25 Emits between `open` and `start` arrive after `start`, at a wake subscription as one span.
 //! - G26 Misuse is an error value, never a panic.
-//! - G27 Closing drains: buffered items, and what a parked subscription has in the history, then the end; a later emit
+//! - G27\* Closing drains: buffered items, and what a parked subscription has in the history, then the end; a later emit
 //!   fails with `Closed`.
 //! - G28\* Adding or removing selectors takes effect at one `Seq`, which the call returns.
 //! - G35\* Conservation: at rest, the emits that matched are those delivered, coalesced, dropped, discarded and
 //!   pending, per subscription and per bus.
-//! - G36 `lag` is 0 if and only if a subscription is not reading from the history and has nothing to receive.
+//! - G36 `lag` is 0 if and only if a subscription is not reading from the history and holds no emit.
 //!
 //! Not promised: durability, any order between buses, exactly-once effects, bounds on latency.
 
@@ -261,7 +281,7 @@ pub use bus::RangeWatchBus;
 pub use control_error::ControlError;
 pub use emitted::{CompactError, EmitError, Emitted, EmittedMany};
 pub use event::{Event, Keys};
-pub use event_subscription::EventSubscription;
+pub use event_subscription::{EventSubscription, Items};
 pub use history::History;
 pub use item::{Item, ProgressError};
 pub use key_range::{EmptyRangeError, KeyRange};

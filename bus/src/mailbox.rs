@@ -1,11 +1,11 @@
 //! What an emit fills and a subscription empties, and the waiting in between.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
 use crate::ControlError;
 use crate::sync::Mutex;
-use crate::wake_list::WakeList;
 
 /// Emitters that wait for room, each by a number of its own.
 pub(crate) type RoomWaiters = Vec<(u64, Waker)>;
@@ -17,6 +17,11 @@ pub(crate) trait Buffer {
 
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;
+
+    /// Whether the subscription has ended by itself, so that nothing is gained by holding back what it has.
+    fn has_ended(&self) -> bool {
+        false
+    }
 
     /// Whether emitters wait for what a take has made room for.
     fn has_room_waiters(&self) -> bool {
@@ -72,11 +77,13 @@ impl<B: Buffer> Mailbox<B> {
 
     /// Fills the buffer. The caller wakes the waker, that of a consumer which may receive now, once it
     /// holds no lock.
+    #[inline]
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
         let waker = match state.phase {
             Phase::Started => state.waker.take(),
+            Phase::Held | Phase::Reserved if state.buffer.has_ended() => state.waker.take(),
             Phase::Held | Phase::Reserved => None,
         };
         (filled, waker)
@@ -96,9 +103,11 @@ impl<B: Buffer> Mailbox<B> {
         self.state.lock().phase = Phase::Held;
     }
 
-    /// Gives out what it holds from now on.
-    pub(crate) fn start(&self) -> Result<(), ControlError> {
-        self.move_to(Phase::Started)
+    /// Gives out what it holds from now on. The caller wakes the waker, of a consumer that waited for this, once what
+    /// it may receive is settled.
+    pub(crate) fn start(&self) -> Result<Option<Waker>, ControlError> {
+        self.move_to(Phase::Started)?;
+        Ok(self.state.lock().waker.take())
     }
 
     /// Gathers and does not give out, from now on.
@@ -162,6 +171,12 @@ impl<B: Buffer> Mailbox<B> {
         taken
     }
 
+    /// Whether the bus is closed and nothing more can be taken, as far as `is_drained` says of the buffer.
+    pub(crate) fn has_closed(&self, is_drained: impl FnOnce(&B) -> bool) -> bool {
+        let state = self.state.lock();
+        state.closed && is_drained(&state.buffer)
+    }
+
     /// Looks at the buffer.
     pub(crate) fn peek<R>(&self, peek: impl FnOnce(&B) -> R) -> R {
         peek(&self.state.lock().buffer)
@@ -171,7 +186,7 @@ impl<B: Buffer> Mailbox<B> {
 impl<B: Buffer> State<B> {
     /// The second half are the emitters that a take has made room for.
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWaiters) {
-        if self.phase != Phase::Started && !self.closed {
+        if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {
             return (Poll::Pending, Vec::new());
         }
         match self.buffer.take() {
@@ -189,8 +204,10 @@ impl<B: Buffer> State<B> {
     }
 }
 
+/// Lets emitters look again. A panic of one of their wakers is theirs: the consumer, in whose receive this runs, would
+/// lose what it took.
 fn wake_all(waiters: RoomWaiters) {
-    if !waiters.is_empty() {
-        WakeList::from_iter(waiters.into_iter().map(|(_, waker)| waker)).wake_all();
+    for (_, waker) in waiters {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }

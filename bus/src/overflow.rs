@@ -14,12 +14,13 @@
 /// | [`Park`](Self::Park) | leaves the rest in the history | refused when subscribing | every event; [`RecvError::Compacted`] if the history lost what was not received yet |
 /// | [`Backpressure`](Self::Backpressure) | as `Park`; [`emit_async`] waits instead | as `Coalesce`; [`emit_async`] waits instead | as there |
 ///
-/// An emitter is never slowed down, except by a choice of its own to await [`emit_async`]. A subscription with
+/// An emitter is never slowed down, except by a choice of its own to await [`emit_async`], which does not wait for a
+/// subscription that reads from the history. A subscription with
 /// [`since`](crate::SubscribeBuilder::since) reads from the history until it has caught up, whatever its policy, and
 /// may lose the race against the history as a parked one does; from then on its policy holds.
 ///
-/// An event that is larger than the bound in bytes never fits: it is dropped, merged, ends the subscription or is left
-/// in the history like one that finds the queue full, and [`emit_async`] does not wait for it. From the history it is
+/// An event that is larger than the bound in bytes never fits: it is dropped after everything older, merged, ends the
+/// subscription or is left in the history like one that finds the queue full, and [`emit_async`] does not wait for it. From the history it is
 /// received all the same, without a place in the queue.
 ///
 /// [`RecvError::Lagged`]: crate::RecvError::Lagged

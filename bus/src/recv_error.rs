@@ -43,7 +43,8 @@ pub enum RecvError {
     Coalesced(Span),
     /// The consumer was too slow, and its subscription ended. Every later receive says so too.
     #[error(
-        "the queue was full, and the subscription ended: subscribe again since {resume},          and receive faster or ask for a larger capacity"
+        "the queue was full, and the subscription ended: subscribe again since {resume} if there is a history, or rescan, \
+         and receive faster or ask for a larger capacity"
     )]
     Disconnected {
         /// The value of the first event that was not received. A subscription since this value misses
@@ -84,6 +85,9 @@ pub enum TryRecvError {
     /// There is nothing for now.
     #[error("no event for now: try again after an emit, or await one with recv")]
     Empty,
+    /// The subscription is reserved, held or paused.
+    #[error("the subscription is not started: start it to receive")]
+    NotStarted,
     /// As [`RecvError::Lagged`].
     #[error("{}", RecvError::Lagged(*.0))]
     Lagged(u64),
@@ -105,6 +109,21 @@ pub enum TryRecvError {
     /// As [`RecvError::Closed`].
     #[error("{}", RecvError::Closed)]
     Closed,
+}
+
+impl TryRecvError {
+    /// What [`recv`](crate::EventSubscription::recv) would return; `None` where it would wait.
+    #[must_use]
+    pub const fn recv_error(self) -> Option<RecvError> {
+        match self {
+            Self::Empty | Self::NotStarted => None,
+            Self::Lagged(missed) => Some(RecvError::Lagged(missed)),
+            Self::Coalesced(gap) => Some(RecvError::Coalesced(gap)),
+            Self::Disconnected { resume } => Some(RecvError::Disconnected { resume }),
+            Self::Compacted { floor } => Some(RecvError::Compacted { floor }),
+            Self::Closed => Some(RecvError::Closed),
+        }
+    }
 }
 
 impl From<RecvError> for TryRecvError {
@@ -140,6 +159,9 @@ pub enum TryWakeError {
         "nothing matched since the last receive: try again after an emit, or await one with recv"
     )]
     Empty,
+    /// The subscription is reserved, held or paused.
+    #[error("the subscription is not started: start it to receive")]
+    NotStarted,
     /// The bus is closed, and the last span has been received. Every later receive says so too.
     #[error("the bus is closed and everything has been received")]
     Closed,

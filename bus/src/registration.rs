@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::key_ranges::KeyRanges;
-use crate::shared::Shared;
-use crate::{ControlError, Selectors, Seq, Stats};
+use crate::shared::{Edited, Shared};
+use crate::{ControlError, Selectors, Stats};
 
 /// A place among the subscribers of a bus, given up when this is dropped.
 pub(crate) struct Registration {
@@ -45,13 +45,12 @@ impl Registration {
         self.shared.subscription_stats(self.id)
     }
 
-    /// Changes what is watched. Returns the ranges from now on, and the position of the first emit that is
-    /// matched against them.
+    /// Changes what is watched. Returns the ranges from now on, and when that is.
     pub(crate) fn edit(
         &self,
         edit: Edit,
         selectors: &Selectors,
-    ) -> Result<(KeyRanges, Seq), ControlError> {
+    ) -> Result<(KeyRanges, Edited), ControlError> {
         let given = KeyRanges::normalize(selectors)?;
         // Nobody else edits in between: it takes the subscription itself.
         let ranges = match edit {
@@ -59,8 +58,8 @@ impl Registration {
             Edit::Remove => self.shared.ranges(self.id).without(&given),
             Edit::Replace => given,
         };
-        let seq = self.shared.replace_ranges(self.id, &ranges)?;
-        Ok((ranges, seq))
+        let edited = self.shared.replace_ranges(self.id, &ranges)?;
+        Ok((ranges, edited))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a subscription begins in the past, and how it catches up.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::event_queue::{EventQueue, Taken};
 use crate::key_ranges::KeyRanges;
@@ -23,10 +24,6 @@ const CHUNK_KEYS: usize = 4096;
 const TAIL_EVENTS: usize = 32;
 /// How many keys those have at most.
 const TAIL_KEYS: usize = 512;
-/// How often a subscription copies another chunk before it reads what is left under the lock, however much
-/// that is: it was outrun by emitters.
-const MAX_CHUNKS: usize = 1000;
-
 /// What reading from the history came to.
 pub(crate) enum CaughtUp {
     /// The next event, which took no place in the queue.
@@ -43,31 +40,58 @@ impl Shared {
         since: Option<u64>,
         phase: Phase,
     ) -> Result<(usize, Arc<Mailbox<WakeBuffer>>), SubscribeError> {
+        let (id, mailbox, begin, end) = {
+            let state = &mut *self.state.lock();
+            let mut span = SpanBuffer::new();
+            let is_long = {
+                let ring = state.check_subscribe(since)?;
+                let unread = since.and_then(|since| Some((ring?, since)));
+                match unread.map(|(ring, since)| ring.tail(since, TAIL_EVENTS, TAIL_KEYS)) {
+                    Some(Some(tail)) => {
+                        summarize(&mut span, ranges, tail);
+                        false
+                    }
+                    Some(None) => true,
+                    None => false,
+                }
+            };
+            let end = state.last_seq;
+            let (id, mailbox) = state.enter_wake(ranges, since, span, phase);
+            match since {
+                Some(since) if is_long => (id, mailbox, since, end),
+                _ => return Ok((id, mailbox)),
+            }
+        };
+        // It is live, and nobody receives from it yet: what came before is read in pieces, and put in front.
         let mut span = SpanBuffer::new();
-        let mut next = since;
-        for n_chunks in 0.. {
+        let mut next = begin;
+        loop {
             let chunk = {
                 let state = &mut *self.state.lock();
-                let ring = state.check_subscribe(next)?;
-                let unread = next.and_then(|next| Some((ring?, next)));
-                let rest = unread.filter(|(ring, next)| {
-                    n_chunks < MAX_CHUNKS && ring.tail(*next, TAIL_EVENTS, TAIL_KEYS).is_none()
-                });
-                let Some((ring, next)) = rest else {
-                    if let Some((ring, next)) = unread {
-                        summarize(&mut span, ranges, ring.since(next));
+                let checked = state
+                    .check_subscribe(Some(next))
+                    .map(|ring| ring.map_or_else(Vec::new, |ring| copy_chunk(ring, next)));
+                match checked {
+                    Ok(chunk) => chunk,
+                    Err(error) => {
+                        state.depart(id);
+                        return Err(error);
                     }
-                    return Ok(state.enter_wake(ranges, since, span, phase));
-                };
-                copy_chunk(ring, next)
+                }
             };
-            summarize(&mut span, ranges, chunk.iter());
-            next = chunk
-                .last()
-                .map(|emit| emit.value.saturating_add(1))
-                .or(next);
+            let before = chunk.iter().take_while(|emit| Some(emit.seq) <= end);
+            summarize(&mut span, ranges, before);
+            match chunk.last() {
+                Some(last) if Some(last.seq) < end => next = last.value.saturating_add(1),
+                _ => break,
+            }
         }
-        unreachable!("the loop ends after some chunks")
+        let state = &mut *self.state.lock();
+        if let Some(slot) = &mut state.slots[id] {
+            slot.n_matched += span.count();
+        }
+        mailbox.with(|buffer| buffer.span.put_in_front(span.take()));
+        Ok((id, mailbox))
     }
 
     /// Subscribes for events, by the queue that `queue` makes, from the value `since` on if there is one. The
@@ -86,13 +110,18 @@ impl Shared {
             return Err(SubscribeError::NoHistory);
         }
         let replay = since.filter(|&next| ring.is_some_and(|ring| ring.n_since(next) > 0));
+        let after = since.and_then(|since| since.checked_sub(1));
         let position = match since {
-            Some(since) => since.checked_sub(1),
+            Some(_) => after,
             None => ring.and_then(Ring::head),
         };
         let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
-        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), since.unwrap_or(0));
+        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
+        if slot.parked {
+            // What it reads from the history counts as matched up to here, for edits before it was received.
+            slot.last_match = state.last_seq;
+        }
         slot.backpressure = backpressure;
         Ok((state.enter(slot, ranges), mailbox))
     }
@@ -108,7 +137,7 @@ impl Shared {
         watched: &Watched,
         next: u64,
     ) -> CaughtUp {
-        let (chunk, not_before) = {
+        let chunk = {
             let state = &mut *self.state.lock();
             let State {
                 history,
@@ -132,20 +161,19 @@ impl Shared {
                 state.end(id);
                 return CaughtUp::Again;
             }
-            let not_before = slot.not_before;
             if let Some(tail) = ring.tail(next, TAIL_EVENTS, TAIL_KEYS) {
                 let matches = tail.filter(|emit| watched.matched(emit));
                 return mailbox.with(|queue| {
-                    let (event, complete) = absorb(queue, not_before, matches);
+                    let (event, complete) = absorb(queue, matches);
                     if complete {
                         slot.parked = false;
                         *n_parked -= 1;
-                        queue.go_live(ring.head().filter(|head| *head >= not_before));
+                        queue.go_live(ring.head().filter(|head| Some(*head) > slot.after));
                     }
                     event
                 });
             }
-            (copy_chunk(ring, next), not_before)
+            copy_chunk(ring, next)
         };
         let end = chunk.last().map(|emit| emit.value.saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
@@ -154,7 +182,7 @@ impl Shared {
                 // The bus was closed at once, in between.
                 return CaughtUp::Again;
             }
-            let (event, complete) = absorb(queue, not_before, matches.into_iter());
+            let (event, complete) = absorb(queue, matches.into_iter());
             if complete && let Some(end) = end {
                 queue.examined(end);
             }
@@ -163,15 +191,20 @@ impl Shared {
     }
 
     /// Asks for a progress mark behind everything that the subscriber `id` has yet to receive. Returns the
-    /// value that it will have at least.
-    pub(crate) fn mark(&self, id: usize, mailbox: &Mailbox<EventQueue>) -> Option<u64> {
-        let state = &*self.state.lock();
+    /// value that it will have at least, and the waker of a consumer that waits.
+    pub(crate) fn mark(
+        &self,
+        id: usize,
+        mailbox: &Mailbox<EventQueue>,
+    ) -> Option<(u64, Option<Waker>)> {
+        let state = self.state.lock();
         let head = state.history.as_ref().and_then(Ring::head)?;
         let slot = state.slots[id].as_ref()?;
-        if head < slot.not_before {
+        if state.closed || Some(head) <= slot.after {
             return None;
         }
-        mailbox.with(|queue| queue.mark(head)).then_some(head)
+        let (is_accepted, waker) = mailbox.fill(|queue| queue.mark(head));
+        is_accepted.then_some((head, waker))
     }
 
     /// How far the subscriber `id` is behind, in emits: 0 if it is live and its queue is empty.
@@ -180,7 +213,8 @@ impl Shared {
         mailbox.peek(|queue| {
             let unread = queue.replay().map_or(0, |next| {
                 let n_unread = state.history.as_ref().map_or(0, |ring| ring.n_since(next));
-                u64::try_from(n_unread).unwrap_or(u64::MAX).max(1)
+                let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
+                n_unread.max(queue.n_left_in_history()).max(1)
             });
             queue.n_queued() + unread
         })
@@ -207,14 +241,15 @@ impl State {
         mut span: SpanBuffer,
         phase: Phase,
     ) -> (usize, Arc<Mailbox<WakeBuffer>>) {
+        let after = since.and_then(|since| since.checked_sub(1));
         let position = match (since, &self.history) {
-            (Some(since), _) => since.checked_sub(1),
+            (Some(_), _) => after,
             (None, Some(ring)) => ring.head(),
             (None, None) => None,
         };
         let span = match (since, self.last_value, self.last_seq) {
             (Some(since), Some(last), Some(last_seq))
-                if self.history.is_none() && since <= last =>
+                if self.history.is_none() && since <= last && ranges.len() > 0 =>
             {
                 Some(Span::conservative(since, last, last_seq))
             }
@@ -223,7 +258,7 @@ impl State {
         let n_matched = span.as_ref().map_or(0, Span::count);
         let mailbox = Arc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
         let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
-        let mut slot = Slot::new(subscriber, since.unwrap_or(0));
+        let mut slot = Slot::new(subscriber, after);
         slot.n_matched = n_matched;
         (self.enter(slot, ranges), mailbox)
     }
@@ -258,19 +293,17 @@ fn summarize<'a>(
 /// as far as there is room. Returns also whether there was room for all.
 fn absorb<'a>(
     queue: &mut EventQueue,
-    not_before: u64,
     matches: impl Iterator<Item = &'a Queued>,
 ) -> (CaughtUp, bool) {
     let mut first = CaughtUp::Again;
     for emit in matches {
-        if emit.value < not_before {
-            queue.discard_replayed(emit.seq, emit.value);
-        } else if matches!(first, CaughtUp::Again) {
+        if matches!(first, CaughtUp::Again) {
             first = CaughtUp::Event(queue.deliver_replayed(emit.clone()));
         } else if !queue.push_replayed(emit) {
+            // What lies before it did not match and may leave the history.
+            queue.examined(emit.value);
             return (first, false);
         }
-        queue.examined(emit.value.saturating_add(1));
     }
     (first, true)
 }

@@ -105,6 +105,9 @@ impl Ring {
             evicted.extend(self.pop());
         }
         self.floor = self.floor.max(value);
+        if self.emits.len() < self.emits.capacity() / 4 {
+            self.emits.shrink_to(2 * self.emits.len());
+        }
         Ok(self.floor)
     }
 

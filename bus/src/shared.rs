@@ -11,6 +11,7 @@ use crate::index::N_KEYS_INLINE;
 use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
 use crate::mailbox::Mailbox;
+use crate::ring::Ring;
 use crate::state::{Effects, State, Value};
 use crate::subscriber::Subscriber;
 use crate::sync::Mutex;
@@ -103,7 +104,7 @@ impl Shared {
     pub(crate) fn poll_emit(
         &self,
         cx: &Context<'_>,
-        value: u64,
+        value: Value,
         keys: &EmitKeys<'_>,
         waiting: &mut WaitForRoom,
     ) -> Poll<Result<Emitted, EmitError>> {
@@ -113,7 +114,7 @@ impl Shared {
         let mut effects = Effects::new();
         let (polled, full) = {
             let state = &mut *self.state.lock();
-            match state.accept(Value::Given(value)) {
+            match state.accept(value) {
                 Err(error) => (Poll::Ready(Err(error)), None),
                 Ok(value) => {
                     let waiter = state.waiter(waiting);
@@ -154,15 +155,17 @@ impl Shared {
     /// Forgets the subscriber `id`, whose `Registration` calls this once.
     pub(crate) fn unsubscribe(&self, id: usize) {
         let mut effects = Effects::new();
-        // Freed after the lock is released: a mailbox may hold a waker.
-        let _slot = {
+        // Freed after the lock is released: a mailbox may hold a waker. What it holds is freed also if an emitter
+        // that waits for its room still knows the mailbox.
+        let (_slot, _cleared) = {
             let state = &mut *self.state.lock();
             let slot = state.depart(id);
             if let Some(slot) = &slot {
                 state.add_departed(slot);
                 slot.subscriber.release_emitters(&mut effects);
             }
-            slot
+            let cleared = slot.as_ref().map(|slot| slot.subscriber.clear());
+            (slot, cleared)
         };
         effects.apply();
     }
@@ -206,30 +209,38 @@ impl Shared {
             .collect()
     }
 
-    /// Lets the subscriber `id` watch `ranges` from the emit on that is returned.
+    /// Lets the subscriber `id` watch `ranges` from now on.
     pub(crate) fn replace_ranges(
         &self,
         id: usize,
         ranges: &KeyRanges,
-    ) -> Result<Seq, ControlError> {
+    ) -> Result<Edited, ControlError> {
         let mut effects = Effects::new();
-        let seq = {
+        let edited = {
             let state = &mut *self.state.lock();
             if state.closed {
                 return Err(ControlError::Closed);
             }
+            let mut edited = Edited {
+                seq: Seq::after(state.last_seq),
+                head: state.history.as_ref().and_then(Ring::head),
+                last_match: None,
+                parked: false,
+            };
             if let Some(slot) = &state.slots[id] {
                 if slot.ended {
                     return Err(ControlError::Ended);
                 }
+                edited.last_match = slot.last_match;
+                edited.parked = slot.parked;
                 // Emitters that wait for its room may not match it any more.
                 slot.subscriber.release_emitters(&mut effects);
             }
             state.replace_ranges(id, ranges);
-            Seq::after(state.last_seq)
+            edited
         };
         effects.apply();
-        Ok(seq)
+        Ok(edited)
     }
 
     /// Lets emits with a value up to `value` not reach the subscriber `id`, also those that it holds.
@@ -237,9 +248,8 @@ impl Shared {
         let mut effects = Effects::new();
         let _discarded = {
             let state = &mut *self.state.lock();
-            let last_seq = state.last_seq;
             state.slots[id].as_mut().and_then(|slot| {
-                slot.not_before = slot.not_before.max(value.saturating_add(1));
+                slot.after = slot.after.max(Some(value));
                 // There may be room now.
                 slot.subscriber.release_emitters(&mut effects);
                 match &slot.subscriber {
@@ -248,7 +258,7 @@ impl Shared {
                         None
                     }
                     Subscriber::Events(mailbox) => {
-                        Some(mailbox.with(|queue| queue.discard_through(value, last_seq)))
+                        Some(mailbox.with(|queue| queue.discard_through(value)))
                     }
                 }
             })
@@ -305,6 +315,24 @@ impl fmt::Debug for Shared {
             .field("n_subscriptions", &n_subscriptions)
             .field("closed", &closed)
             .finish()
+    }
+}
+
+/// When an edit took effect.
+#[derive(Clone, Copy)]
+pub(crate) struct Edited {
+    /// The first emit that is matched against what is watched now.
+    pub(crate) seq: Seq,
+    pub(crate) head: Option<u64>,
+    /// The last emit that matched before.
+    last_match: Option<Seq>,
+    parked: bool,
+}
+
+impl Edited {
+    /// Whether an emit at `seq` or later has matched before, or may be found in the history to have.
+    pub(crate) fn has_matched_since(&self, seq: Seq) -> bool {
+        self.parked || self.last_match >= Some(seq)
     }
 }
 
@@ -371,7 +399,7 @@ impl State {
             let Some(slot) = &self.slots[id as usize] else {
                 return;
             };
-            if full.is_some() || !slot.backpressure || slot.parked || value < slot.not_before {
+            if full.is_some() || !slot.backpressure || slot.parked || Some(value) <= slot.after {
                 return;
             }
             if let Subscriber::Events(mailbox) = &slot.subscriber {
@@ -407,5 +435,35 @@ mod tests {
         let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
+    }
+
+    #[test]
+    fn g16_stalled_subscriptions_that_an_emit_does_not_match_cost_it_nothing() {
+        let comparisons = |n_stalled| {
+            let history = crate::History::events(100);
+            let bus = RangeWatchBus::builder().history(history).build().unwrap();
+            let stalled: Vec<_> = (0..n_stalled)
+                .map(|i| {
+                    let overflow = [crate::Overflow::Lagged, crate::Overflow::Park][i % 2];
+                    let builder = bus.subscribe("stalled".."stalled~").overflow(overflow);
+                    builder.events(1).unwrap()
+                })
+                .collect();
+            let mut healthy = bus.subscribe("a".."b").events(1).unwrap();
+            for _ in 0..3 {
+                bus.emit_next(["stalled!"]).unwrap();
+            }
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            assert_eq!(bus.emit_next(["a"]).unwrap().matched(), 1);
+            assert!(healthy.try_recv().is_ok() && stalled.len() == n_stalled);
+            index() - before
+        };
+        // The one range that holds the key lies below all others in the tree, whose depth is that of a random one.
+        let (few, many) = (comparisons(1), comparisons(1_000));
+        assert!(
+            many <= few + 60,
+            "{few} comparisons with one, {many} with a thousand"
+        );
     }
 }

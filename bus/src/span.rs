@@ -64,7 +64,8 @@ impl Span {
     /// The number of emits in the span, at least 1. Emits in between that did not match are not
     /// counted.
     ///
-    /// Of a conservative span only those emits are counted that are known to match; there may be none.
+    /// Of a conservative span those emits are counted that are known to have matched, there may be none; of one that
+    /// [`start_after`](crate::WakeSubscription::start_after) has cut, also those that are left out.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -128,6 +129,19 @@ impl SpanBuffer {
         }
     }
 
+    /// Puts a span of earlier emits in front.
+    pub(crate) const fn put_in_front(&mut self, earlier: Option<Span>) {
+        let Some(mut span) = earlier else {
+            return;
+        };
+        if let Some(later) = self.0 {
+            span.last = later.last;
+            span.last_seq = later.last_seq;
+            span.count = span.count.saturating_add(later.count);
+        }
+        self.0 = Some(span);
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -135,6 +149,11 @@ impl SpanBuffer {
     /// The number of emits that are known to have matched.
     pub(crate) fn count(&self) -> u64 {
         self.0.as_ref().map_or(0, Span::count)
+    }
+
+    /// The number of emits to be received, which is not 0 as long as there is a span.
+    pub(crate) fn lag(&self) -> u64 {
+        self.0.as_ref().map_or(0, |span| span.count.max(1))
     }
 
     pub(crate) const fn take(&mut self) -> Option<Span> {

@@ -48,8 +48,8 @@ pub(crate) struct Slot {
     pub(crate) entries: SmallVec<[Handle; 1]>,
     /// The last emit that matched, by which an emit that matches several entries is delivered once.
     pub(crate) last_match: Option<Seq>,
-    /// Emits with a lower value are not for it.
-    pub(crate) not_before: u64,
+    /// Emits with a value up to this one are not for it.
+    pub(crate) after: Option<u64>,
     pub(crate) n_matched: u64,
     /// Whether it reads from the history, so that emits are not queued for it.
     pub(crate) parked: bool,
@@ -79,9 +79,10 @@ impl Effects {
 
     /// To be called without locks.
     pub(crate) fn apply(self) {
+        // A subscriber of `tracing` may panic: nobody may lose a wake-up to that.
+        self.wakers.wake_all();
         #[cfg(feature = "tracing")]
         self.slow.iter().for_each(crate::slow::Slow::report);
-        self.wakers.wake_all();
     }
 }
 
@@ -158,7 +159,7 @@ impl State {
             let Some(slot) = &mut slots[id] else {
                 return;
             };
-            if slot.last_match == Some(seq) || value < slot.not_before {
+            if slot.last_match == Some(seq) || Some(value) <= slot.after {
                 return;
             }
             slot.last_match = Some(seq);
@@ -306,12 +307,12 @@ fn entry_of(id: usize) -> u32 {
 }
 
 impl Slot {
-    pub(crate) fn new(subscriber: Subscriber, not_before: u64) -> Self {
+    pub(crate) fn new(subscriber: Subscriber, after: Option<u64>) -> Self {
         Self {
             subscriber,
             entries: SmallVec::new(),
             last_match: None,
-            not_before,
+            after,
             n_matched: 0,
             parked: false,
             backpressure: false,

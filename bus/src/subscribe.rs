@@ -31,7 +31,7 @@ pub struct SubscribeBuilder<'a> {
     phase: Phase,
     since: Option<u64>,
     overflow: Option<Overflow>,
-    max_bytes: usize,
+    max_bytes: Option<usize>,
     progress_every: Option<Duration>,
 }
 
@@ -47,12 +47,26 @@ pub enum SubscribeError {
         /// The end of the range, which would be exclusive.
         to: Box<[u8]>,
     },
-    /// A queue of no events was asked for.
+    /// A queue of no events, or of no bytes, was asked for.
     #[error(
-        "an event queue needs room for at least one event: ask for a capacity above 0, \
+        "an event queue needs room for at least one event and one byte: ask for more than 0, \
          or for a wake subscription"
     )]
     ZeroCapacity,
+    /// Progress marks were asked for without a time in between.
+    #[error("progress marks need an interval above zero")]
+    ZeroInterval,
+    /// A setting of event queues was given to a wake subscription, which has no queue.
+    #[error(
+        "overflow, queue_bytes and progress_every belong to a queue of events: \
+         leave them out, or subscribe for events"
+    )]
+    NoQueue,
+    /// What is reserved watches nothing of the past.
+    #[error(
+        "a reserved subscription begins when it is opened: leave out since, or subscribe and hold"
+    )]
+    SinceReserved,
     /// The history does not reach back to the value that the subscription was to begin with.
     #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
     Compacted {
@@ -90,7 +104,7 @@ impl<'a> SubscribeBuilder<'a> {
             phase,
             since: None,
             overflow: None,
-            max_bytes: Self::DEFAULT_QUEUE_BYTES,
+            max_bytes: None,
             progress_every: None,
         }
     }
@@ -138,7 +152,7 @@ impl<'a> SubscribeBuilder<'a> {
     /// all keys of its emit, and 8 bytes for each of them and for the emit; what several queues hold of one
     /// emit they share, and each counts it.
     pub const fn queue_bytes(mut self, max_bytes: usize) -> Self {
-        self.max_bytes = max_bytes;
+        self.max_bytes = Some(max_bytes);
         self
     }
 
@@ -190,9 +204,14 @@ impl<'a> SubscribeBuilder<'a> {
     /// # Errors
     ///
     /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::Compacted`] if the
-    /// history does not reach back to `since`, [`SubscribeError::Closed`] if the bus is closed.
+    /// history does not reach back to `since`, [`SubscribeError::SinceReserved`], [`SubscribeError::NoQueue`] if a setting
+    /// of event queues was given, [`SubscribeError::Closed`] if the bus is closed.
     pub fn wake(self) -> Result<WakeSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
+        self.check_since()?;
+        if self.overflow.is_some() || self.max_bytes.is_some() || self.progress_every.is_some() {
+            return Err(SubscribeError::NoQueue);
+        }
         let (id, mailbox) = self
             .shared
             .subscribe_wake(&ranges, self.since, self.phase)?;
@@ -214,12 +233,20 @@ impl<'a> SubscribeBuilder<'a> {
     /// # Errors
     ///
     /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
-    /// [`SubscribeError::ZeroCapacity`] if `capacity` is 0, [`SubscribeError::Compacted`] if the history does
+    /// [`SubscribeError::ZeroCapacity`] if `capacity` or the bound in bytes is 0, [`SubscribeError::ZeroInterval`],
+    /// [`SubscribeError::SinceReserved`], [`SubscribeError::Compacted`] if the history does
     /// not reach back to `since`, [`SubscribeError::NoHistory`] if there is none and since, parking or marks
     /// need it, [`SubscribeError::Closed`] if the bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
-        let capacity = NonZeroUsize::new(capacity).ok_or(SubscribeError::ZeroCapacity)?;
+        self.check_since()?;
+        let max_bytes = self.max_bytes.unwrap_or(Self::DEFAULT_QUEUE_BYTES);
+        let capacity = NonZeroUsize::new(capacity)
+            .filter(|_| max_bytes > 0)
+            .ok_or(SubscribeError::ZeroCapacity)?;
+        if self.progress_every == Some(Duration::ZERO) {
+            return Err(SubscribeError::ZeroInterval);
+        }
         let has_history = self.shared.bounds().is_some();
         let on_full = match (self.overflow, has_history) {
             (Some(Overflow::Park), false) => return Err(SubscribeError::NoHistory),
@@ -237,7 +264,7 @@ impl<'a> SubscribeBuilder<'a> {
             self.overflow == Some(Overflow::Backpressure),
             self.phase,
             |start, replay, position| {
-                EventQueue::new(capacity, self.max_bytes, on_full, start, replay, position)
+                EventQueue::new(capacity, max_bytes, on_full, start, replay, position)
             },
         )?;
         let interval = self
@@ -249,5 +276,12 @@ impl<'a> SubscribeBuilder<'a> {
             Registration::new(self.shared, id),
             interval,
         ))
+    }
+
+    fn check_since(&self) -> Result<(), SubscribeError> {
+        match (self.phase, self.since) {
+            (Phase::Reserved, Some(_)) => Err(SubscribeError::SinceReserved),
+            _ => Ok(()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::sync::Mutex;
+use crate::wake_list::WakeList;
 
 /// Waits for a time that is over: what a [`Timer`] gives.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -60,19 +61,26 @@ impl Timer for ThreadTimer {
     }
 }
 
-/// Time by tokio's timer: no thread beside those of the runtime. Sleeps must be made within a runtime whose time
-/// is enabled, or they panic, as tokio's do.
+/// Time by the timer of a tokio runtime, which receives may be polled outside of: no thread beside those of the
+/// runtime.
 #[cfg(feature = "tokio")]
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "there is nothing to configure, and a unit is written as a value"
-)]
-pub struct TokioTimer;
+#[derive(Clone, Debug)]
+pub struct TokioTimer(tokio::runtime::Handle);
+
+#[cfg(feature = "tokio")]
+impl TokioTimer {
+    /// Takes time from a runtime, which must have been built with its time enabled (`enable_time`, `enable_all`, the
+    /// macros of tokio): a sleep panics otherwise, as tokio's do.
+    #[must_use]
+    pub const fn new(runtime: tokio::runtime::Handle) -> Self {
+        Self(runtime)
+    }
+}
 
 #[cfg(feature = "tokio")]
 impl Timer for TokioTimer {
     fn sleep(&self, duration: Duration) -> Sleep {
+        let _runtime = self.0.enter();
         Box::pin(tokio::time::sleep(duration))
     }
 }
@@ -129,9 +137,9 @@ impl ManualTimer {
         time.now = time.now.saturating_add(duration);
         let now = time.now;
         let due = time.sleepers.iter_mut().filter(|(_, at, _)| *at <= now);
-        let wakers: Vec<_> = due.filter_map(|(_, _, waker)| waker.take()).collect();
+        let wakers: WakeList = due.filter_map(|(_, _, waker)| waker.take()).collect();
         drop(time);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.wake_all();
     }
 
     /// The number of sleeps that are not over.

@@ -1,5 +1,6 @@
 //! The wakers that a critical section collects and that are woken after it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 use smallvec::SmallVec;
@@ -16,12 +17,13 @@ impl WakeList {
         Self(SmallVec::new())
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         self.0.push(waker);
     }
 
     /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
-    /// subscription must not lose its wake-up to another's faulty waker.
+    /// subscription must not lose its wake-up to another's faulty waker. Of several panics the first passes through.
     pub(crate) fn wake_all(self) {
         let mut rest = Rest(self.0.into_iter());
         rest.wake();
@@ -50,6 +52,9 @@ impl Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.wake();
+        // Reached with wakers left only while the panic of one unwinds; a second panic would abort the process.
+        for waker in self.0.by_ref() {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }

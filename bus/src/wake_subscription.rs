@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 
 use crate::mailbox::{Mailbox, Phase};
 use crate::registration::{Edit, Registration};
+use crate::shared::Edited;
 use crate::wake_buffer::WakeBuffer;
 use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 
@@ -107,13 +109,17 @@ impl WakeSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryWakeError::Empty`] if nothing matched since the last receive, [`TryWakeError::Closed`]
+    /// [`TryWakeError::Empty`] if nothing matched since the last receive, [`TryWakeError::NotStarted`] if there will be no
+    /// span before it is [started](Self::start), [`TryWakeError::Closed`]
     /// if nothing ever will.
     pub fn try_recv(&mut self) -> Result<Span, TryWakeError> {
         match self.mailbox.try_take() {
             Poll::Ready(Some(span)) => Ok(span),
             Poll::Ready(None) => Err(TryWakeError::Closed),
-            Poll::Pending => Err(TryWakeError::Empty),
+            Poll::Pending => Err(match self.mailbox.phase() {
+                Phase::Started => TryWakeError::Empty,
+                Phase::Reserved | Phase::Held => TryWakeError::NotStarted,
+            }),
         }
     }
 
@@ -141,9 +147,11 @@ impl WakeSubscription {
         if self.mailbox.phase() != Phase::Reserved {
             return Err(ControlError::AlreadyOpen);
         }
-        let seq = self.edit(Edit::Replace, &selectors.into())?;
+        let edited = self.edit(Edit::Replace, &selectors.into())?;
+        self.mailbox
+            .with(|buffer| buffer.position = buffer.position.max(edited.head));
         self.mailbox.open();
-        Ok(seq)
+        Ok(edited.seq)
     }
 
     /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
@@ -152,10 +160,14 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.mailbox.start()
+        if let Some(waker) = self.mailbox.start()? {
+            waker.wake();
+        }
+        Ok(())
     }
 
-    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones.
+    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
+    /// report that such were missed. For good: a later call with a lower value does not bring them back.
     ///
     /// For a subscription that was held while a snapshot of revision `value` was read. A span that begins below and
     /// ends above is cut and [conservative](Span::is_conservative): it cannot tell which of its emits were
@@ -165,16 +177,20 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.mailbox.start()?;
+        let waker = self.mailbox.start()?;
         self.registration
             .shared()
             .discard_through(self.registration.id(), value);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Ok(())
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits.
     ///
-    /// The close of the bus ends a pause: what was gathered is received, then the end.
+    /// The close of the bus ends a pause, and so does an end by overflow: what was gathered is received, then the end. Of
+    /// a subscription that has ended this changes nothing.
     ///
     /// # Errors
     ///
@@ -248,10 +264,11 @@ impl WakeSubscription {
         self.registration.stats()
     }
 
-    /// The number of emits that the next span will count; 0 if there is none to receive.
+    /// The number of emits that the next span will count, but 1 for a [conservative](Span::is_conservative) one that
+    /// counts none; 0 if there is no span to receive.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.mailbox.peek(|buffer| buffer.span.count())
+        self.mailbox.peek(|buffer| buffer.span.lag())
     }
 
     /// The value up to which everything that matches was received: the last of the last span, or what the
@@ -276,11 +293,12 @@ impl WakeSubscription {
         if self.mailbox.phase() == Phase::Reserved {
             return Err(ControlError::NotOpen);
         }
-        self.edit(edit, selectors)
+        self.edit(edit, selectors).map(|edited| edited.seq)
     }
 
-    fn edit(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        self.registration.edit(edit, selectors).map(|(_, seq)| seq)
+    fn edit(&self, edit: Edit, selectors: &Selectors) -> Result<Edited, ControlError> {
+        let (_, edited) = self.registration.edit(edit, selectors)?;
+        Ok(edited)
     }
 }
 
@@ -289,6 +307,12 @@ impl Stream for WakeSubscription {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Span>> {
         self.mailbox.poll_take(cx)
+    }
+}
+
+impl FusedStream for WakeSubscription {
+    fn is_terminated(&self) -> bool {
+        self.mailbox.has_closed(|buffer| buffer.span.is_empty())
     }
 }
 

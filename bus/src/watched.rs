@@ -27,7 +27,8 @@ impl Watched {
 
     /// What was watched at `seq`.
     pub(crate) fn at(&self, seq: Seq) -> &Arc<KeyRanges> {
-        let earlier = self.earlier.iter().find(|(until, _)| seq < *until);
+        let i = self.earlier.partition_point(|(until, _)| *until <= seq);
+        let earlier = self.earlier.get(i);
         earlier.map_or(&self.current, |(_, ranges)| ranges)
     }
 
@@ -36,11 +37,18 @@ impl Watched {
         self.at(emit.seq).match_any(&emit.keys)
     }
 
-    /// Watches `ranges` from the emit at `seq` on.
-    pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq) {
+    /// Watches `ranges` from the emit at `seq` on. `has_matched_since` says whether an emit at or after a position may have
+    /// matched and not have been received.
+    pub(crate) fn replace(
+        &mut self,
+        ranges: KeyRanges,
+        seq: Seq,
+        has_matched_since: impl Fn(Seq) -> bool,
+    ) {
         let old = std::mem::replace(&mut self.current, Arc::new(ranges));
-        // Without an emit in between, nothing was matched against the old ones.
-        if self.earlier.last().is_none_or(|(until, _)| *until < seq) {
+        let since = self.earlier.last().map_or(Seq::FIRST, |(until, _)| *until);
+        // Ranges that nothing was matched against need not be kept, or edits without events would take memory.
+        if since < seq && has_matched_since(since) {
             self.earlier.push((seq, old));
         }
     }
@@ -54,6 +62,9 @@ impl Watched {
         match seq {
             Some(seq) => self.earlier.retain(|(until, _)| seq < *until),
             None => self.earlier.clear(),
+        }
+        if self.earlier.is_empty() {
+            self.earlier = Vec::new();
         }
     }
 }

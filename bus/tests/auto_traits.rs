@@ -2,6 +2,7 @@
 
 use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
 use rangewatch_bus::index::{Handle, IntervalIndex};
+use rangewatch_bus::timer::{ManualTimer, ThreadTimer};
 use rangewatch_bus::*;
 
 fn all<T: Send + Sync + Unpin + 'static>() {}
@@ -10,7 +11,17 @@ fn send_sync<T: Send + Sync>(_: T) {}
 #[test]
 fn public_types_are_send_sync_and_unpin() {
     all::<RangeWatchBus>();
+    all::<RangeWatchBusBuilder>();
     all::<SubscribeBuilder<'static>>();
+    all::<Batch>();
+    all::<EmittedMany>();
+    all::<History>();
+    all::<Item>();
+    all::<Overflow>();
+    all::<Stats>();
+    all::<BusStats>();
+    all::<ThreadTimer>();
+    all::<ManualTimer>();
     all::<WakeSubscription>();
     all::<EventSubscription>();
     all::<Event>();
@@ -34,6 +45,11 @@ fn public_types_are_send_sync_and_unpin() {
 fn errors_are_errors_send_sync_and_unpin() {
     fn error<T: std::error::Error + Send + Sync + Unpin + 'static>() {}
     error::<EmitError>();
+    error::<BatchFullError>();
+    error::<BuildError>();
+    error::<CompactError>();
+    error::<ControlError>();
+    error::<ProgressError>();
     error::<SubscribeError>();
     error::<EmptyRangeError>();
     error::<ParseSelectorError>();
@@ -45,8 +61,10 @@ fn errors_are_errors_send_sync_and_unpin() {
 }
 
 #[test]
-fn the_futures_of_recv_are_send_and_sync() {
+fn the_futures_are_send_and_sync() {
     let bus = RangeWatchBus::new();
+    send_sync(bus.emit_async(1, ["k"]));
+    send_sync(bus.subscribe(..).events(1).unwrap().recv_item());
     send_sync(bus.subscribe(..).wake().unwrap().recv());
     send_sync(bus.subscribe(..).events(1).unwrap().recv());
 }

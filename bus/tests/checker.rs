@@ -47,6 +47,7 @@ fn span(first: u64, last: u64, count: u64) -> Delivery {
         first: first * 10,
         last: last * 10,
         count,
+        is_conservative: false,
     }
 }
 
@@ -142,6 +143,13 @@ fn the_checker_passes_what_is_right() {
     assert_passes(0, 0, [Delivery::Lagged(1), Delivery::Lagged(2), event(5)]);
     assert_passes(0, 3, [Delivery::Lagged(1), event(5)]);
     assert_passes(0, 0, [Delivery::Lagged(4)]);
+    // None retained: events that are larger than the queue never fit.
+    assert_passes(
+        0,
+        0,
+        [event(1), Delivery::Lagged(3), caught_up(5), event(6)],
+    );
+    assert_passes(0, 0, [event(1), Delivery::Lagged(8)]);
     // Spans.
     let verified = assert_passes(
         0,
@@ -301,6 +309,7 @@ fn the_checker_catches_a_broken_g13_span() {
         first,
         last,
         count: 3,
+        is_conservative: false,
     };
     assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(10, 31)]);
     assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(11, 30)]);
@@ -349,7 +358,13 @@ fn the_checker_catches_a_broken_g18_lag() {
         Guarantee::G18ExactLag,
         1,
         (0, 0),
-        [event(1), Delivery::Lagged(3), caught_up(5)],
+        [event(1), Delivery::Lagged(4), caught_up(5)],
+    );
+    assert_catches(
+        Guarantee::G18ExactLag,
+        1,
+        (0, 0),
+        [event(1), Delivery::Lagged(2), caught_up(5)],
     );
     assert_catches(
         Guarantee::G18ExactLag,

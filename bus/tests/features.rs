@@ -183,7 +183,7 @@ mod tokio_timer {
     async fn g09_marks_come_by_the_time_of_tokio() {
         let bus = RangeWatchBus::builder()
             .history(History::events(10))
-            .timer(TokioTimer)
+            .timer(TokioTimer::new(tokio::runtime::Handle::current()))
             .build()
             .unwrap();
         let minute = Duration::from_secs(60);

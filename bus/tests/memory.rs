@@ -7,8 +7,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::pin::pin;
+use std::task::{Context, Waker};
 
-use rangewatch_bus::{RangeWatchBus, Selector, Selectors, WakeSubscription};
+use rangewatch_bus::{History, Overflow, RangeWatchBus, Selector, Selectors, WakeSubscription};
 
 /// The system's allocator, counting per thread: tests on other threads do not disturb the count.
 struct Counting;
@@ -186,6 +188,25 @@ fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
 }
 
 #[test]
+fn g23_a_dropped_queue_is_free_also_while_an_emitter_waits_for_its_room() {
+    let bus = RangeWatchBus::new();
+    let key = vec![b'k'; 60_000];
+    let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
+    let sub = builder.events(100).unwrap();
+    let (_, held) = measure(|| {
+        (0..100).for_each(|value| {
+            bus.emit(value, [&key]).unwrap();
+        });
+    });
+    let mut emit = Box::pin(bus.emit_async(100, ["k"]));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(emit.as_mut().poll(&mut cx).is_pending());
+    let (_, freed) = measure(|| drop(sub));
+    assert!(-freed > held / 2, "{freed} of {held} bytes");
+    drop(emit);
+}
+
+#[test]
 fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
     const N: isize = 100_000;
     let key = |i| format!("/registry/pods/ns-{:03}/pod-{i:05}", i % 100);
@@ -204,4 +225,169 @@ fn a_hundred_thousand_wake_subscriptions_take_under_400_bytes_each() {
         let each = (bytes + handles) / N;
         assert!(each < 400, "{each} bytes for {:?}", selector(0));
     }
+}
+
+fn with_history(n_events: usize) -> RangeWatchBus {
+    let history = History::events(n_events);
+    RangeWatchBus::builder().history(history).build().unwrap()
+}
+
+#[test]
+fn an_emit_allocates_once_when_events_match_or_a_history_keeps_it_and_else_not_at_all() {
+    for bus in [with_history(16), RangeWatchBus::new()] {
+        let mut wake = bus.subscribe("w".."x").wake().unwrap();
+        let mut events = bus.subscribe("e".."f").events(4).unwrap();
+        let n_kept = usize::from(bus.floor().is_some());
+        let mut value = 0;
+        let mut emit = |key| {
+            value += 1;
+            measure(|| {
+                bus.emit(value, [key]).unwrap();
+            })
+            .0
+        };
+        for _ in 0..100 {
+            emit("e");
+            let _ = (events.try_recv(), wake.try_recv());
+        }
+        assert_eq!((emit("nothing"), emit("w"), emit("e")), (n_kept, n_kept, 1));
+        // Receiving allocates nothing.
+        let (n_allocations, _) = measure(|| {
+            events.try_recv().unwrap();
+            wake.try_recv().unwrap();
+        });
+        assert_eq!(n_allocations, 0);
+    }
+}
+
+#[test]
+fn g17_no_policy_takes_more_memory_for_what_a_full_queue_is_not_to_hold() {
+    for overflow in [
+        Overflow::Lagged,
+        Overflow::Coalesce,
+        Overflow::Disconnect,
+        Overflow::Park,
+        Overflow::Backpressure,
+    ] {
+        let bus = with_history(64);
+        let mut sub = bus.subscribe(..).overflow(overflow).events(8).unwrap();
+        let emit = |n: u64| {
+            for _ in 0..n {
+                bus.emit_next(["k"]).unwrap();
+            }
+        };
+        emit(200);
+        let (_, bytes) = measure(|| emit(10_000));
+        assert_eq!(bytes, 0, "{overflow:?}");
+        let (_, bytes) = measure(|| {
+            for _ in 0..1_000 {
+                let _ = sub.request_progress();
+                emit(1);
+            }
+        });
+        assert!(bytes < 1024, "{bytes} bytes of marks with {overflow:?}");
+    }
+}
+
+#[test]
+fn g21_emitters_that_give_up_waiting_leave_nothing() {
+    let bus = RangeWatchBus::new();
+    let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
+    let _sub = builder.events(1).unwrap();
+    bus.emit(1, ["k"]).unwrap();
+    let give_up = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pin!(bus.emit_async(2, ["k"])).poll(&mut cx).is_pending());
+    };
+    give_up();
+    let (_, bytes) = measure(|| (0..10_000).for_each(|_| give_up()));
+    assert_eq!(bytes, 0);
+}
+
+#[test]
+fn g23_a_hundred_thousand_cycles_in_every_state_leave_nothing() {
+    let bus = with_history(4);
+    let live = || bus.subscribe(Selector::prefix("p")).events(1).unwrap();
+    let cycle = || {
+        let reserved = bus.reserve().events(1).unwrap();
+        let mut open = bus.reserve().wake().unwrap();
+        open.open("p".."q").unwrap();
+        let held = bus.subscribe(..).hold().events(4).unwrap();
+        let (parked, ended) = (live(), bus.subscribe(..).overflow(Overflow::Disconnect));
+        let mut ended = ended.events(1).unwrap();
+        let behind = bus.subscribe(..).since(bus.floor().unwrap());
+        let mut behind = behind.events(1).unwrap();
+        for _ in 0..2 {
+            bus.emit_next(["p"]).unwrap();
+        }
+        // Those that have ended refuse it.
+        let _ = (ended.try_recv(), ended.add_selectors("x"..));
+        let _ = (behind.try_recv(), behind.add_selectors("x"..));
+        (reserved, open, held, parked, ended, behind)
+    };
+    (0..100).for_each(|_| drop(cycle()));
+    let (_, bytes) = measure(|| (0..100_000 / 6).for_each(|_| drop(cycle())));
+    assert!(
+        bytes < 4096,
+        "{bytes} bytes are left of 100,000 subscriptions"
+    );
+    let stats = bus.stats();
+    assert_eq!((stats.n_subscriptions(), stats.n_parked()), (0, 0));
+    assert_eq!(stats.deliveries().pending(), 0);
+}
+
+#[test]
+fn an_emit_of_many_bytes_holds_no_memory_when_it_has_been_received() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(1).unwrap();
+    let (_, bytes) = measure(|| {
+        bus.emit(1, [vec![b'k'; 1 << 20]]).unwrap();
+        drop(sub.try_recv().unwrap());
+    });
+    assert!(bytes < 100 << 10, "{bytes} bytes");
+}
+
+#[test]
+fn g28_edits_without_an_emit_in_between_take_no_memory() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(4).unwrap();
+    bus.emit(1, ["k"]).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 0..10_000_u32 {
+            sub.set_selectors(Selector::key(i.to_be_bytes())).unwrap();
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+    assert!(sub.try_recv().unwrap().keys().eq([b"k"]));
+}
+
+#[test]
+fn g28_edits_of_a_subscription_that_is_caught_up_take_no_memory() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(Selector::key("a")).events(4).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 0..10_000 {
+            bus.emit(i, ["k"]).unwrap();
+            sub.set_selectors(Selector::key(["a", "b"][i as usize % 2]))
+                .unwrap();
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+}
+
+#[test]
+fn g28_what_was_watched_is_forgotten_with_the_last_event_of_its_time() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).events(4).unwrap();
+    bus.emit(0, ["a"]).unwrap();
+    let (_, bytes) = measure(|| {
+        for i in 1..10_000 {
+            sub.set_selectors(["a".."b", "a".."c"][i as usize % 2].clone())
+                .unwrap();
+            bus.emit(i, ["a"]).unwrap();
+            // One is always left.
+            assert_eq!(sub.try_recv().unwrap().value(), i - 1);
+        }
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
 }

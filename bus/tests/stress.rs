@@ -1,50 +1,21 @@
 //! Several threads under the checker, with bounded steps and without sleeps.
 
 mod deadline;
+mod random;
 
 use std::sync::Barrier;
 use std::thread;
 
 use futures::executor::block_on;
 use rangewatch_bus::checker::{Checker, Delivery, Log};
-use rangewatch_bus::{
-    EventSubscription, RangeWatchBus, RecvError, Selector, Selectors, TryRecvError,
-    WakeSubscription,
-};
+use rangewatch_bus::{EventSubscription, RangeWatchBus, RecvError, TryRecvError, WakeSubscription};
+
+use random::Random;
 
 const N_EMITS: u64 = 3_000;
 
 /// The greatest number of subscriptions that come and go.
 const N_CHURNED: usize = 400;
-
-/// Numbers that look random and are the same in every run: xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn key(&mut self) -> String {
-        (0..self.below(3))
-            .map(|_| ["a", "b", "c", "d"][self.below(4)])
-            .collect()
-    }
-
-    fn selectors(&mut self) -> Selectors {
-        (0..1 + self.below(3))
-            .map(|_| match self.below(4) {
-                0 => Selector::key(self.key()),
-                1 => Selector::prefix(self.key()),
-                2 => Selector::from_key(self.key()),
-                _ => Selector::range("a", "c"),
-            })
-            .collect()
-    }
-}
 
 fn emit_many(bus: &RangeWatchBus, checker: &Checker, seed: u64) {
     let mut random = Random(seed);

@@ -12,8 +12,8 @@
 //! |---|---|---|
 //! | `wasmtime` | yes | `Wasmtime`, and the module `wasmtime` for linkers that you already have |
 //! | `wasmi` | yes | `Wasmi`, and the module `wasmi` for linkers that you already have |
-//! | `futures-io` | no | standard streams of guests over the `AsyncRead` and `AsyncWrite` of the futures crates |
-//! | `host-dir` | no | `wasi::fs::HostDir`: directories of the host for guests |
+//! | `host-dir` | yes | `HostDir`: directories of the host for guests; for hosts that have an operating system |
+//! | `futures-io` | no | standard streams over `AsyncRead` and `AsyncWrite` |
 //!
 //! A feature decides what is compiled, a value decides what runs; enabling one changes nothing that is there already.
 //! A program without guests needs neither, and may as well depend on `rangewatch-bus` alone.
@@ -70,13 +70,14 @@
 //! # let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/guests/prebuilt");
 //! # let wasm = &std::fs::read(format!("{guests}/greet.wasm"))?;
 //! # let runtime = rangewatch::Wasmi::new();
-//! use rangewatch::{FixedClock, SharedBuffer, Wasi};
+//! use rangewatch::{Access, FixedClock, MemoryFs, SharedBuffer, Wasi};
 //!
 //! let out = SharedBuffer::new();
 //! let wasi = Wasi::builder()
 //!     .args(["hello.wasm"])
 //!     .stdin("alice\nbob\n")
 //!     .stdout(out.clone())
+//!     .preopen("/data", MemoryFs::from([("greeting.txt", "hello")]), Access::ReadOnly)
 //!     .clock(FixedClock::at(1_690_674_910, 239_502_000))
 //!     .build()?;
 //! let exit = rangewatch::run_command(&runtime, wasm, wasi).await?;
@@ -86,6 +87,8 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Input that comes while the guest runs, filesystems and clocks: [`recipes`].
 //!
 //! # An engine that you already have
 //!
@@ -120,11 +123,17 @@ pub use rangewatch_runtime::{
     Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
     run_command,
 };
+#[cfg(feature = "host-dir")]
+#[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]
+#[doc(inline)]
+pub use rangewatch_wasi::fs::HostDir;
+#[doc(inline)]
+pub use rangewatch_wasi::fs::{Access, MemoryFs, MemoryFsBuilder, MemoryFsError};
 #[doc(inline)]
 pub use rangewatch_wasi::{
-    Clock, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, SeededRandom,
-    SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
-    SystemRandom, Timer, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
+    Clock, Dots, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, RightsMode,
+    SeededRandom, SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
+    SystemRandom, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]
@@ -134,6 +143,11 @@ pub use rangewatch_wasmi::Wasmi;
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmtime")))]
 #[doc(inline)]
 pub use rangewatch_wasmtime::Wasmtime;
+
+// One of them needs the feature; rustdoc compiles them all.
+#[cfg(feature = "host-dir")]
+#[doc = include_str!("../RECIPES.md")]
+pub mod recipes {}
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -11,7 +11,7 @@ use crate::Seq;
 #[non_exhaustive]
 pub enum Guarantee {
     /// A subscription receives emits in the order of their `Seq`, and every emit has a `Seq` of its
-    /// own.
+    /// own. With history, values rise with it.
     G1Ordered,
     /// No emit reaches a subscription twice.
     G2Unique,
@@ -23,14 +23,34 @@ pub enum Guarantee {
     /// An emit that begins after the subscription was made is seen; a concurrent one is seen
     /// wholly, and then so are all later ones, or not at all; one that came before is not seen.
     G5SeamlessStart,
+    /// A subscription that begins with a value, or was started after one, receives nothing below it: no emit and no
+    /// progress mark.
+    G6FutureStart,
+    /// A subscription since a value below the floor is refused with the floor, and one that the floor overtakes
+    /// ends so, not without cause.
+    G7NoSilentGap,
+    /// A subscription since the floor or above is not refused.
+    G8SinceFloor,
+    /// A progress mark comes after every matching value up to it, and what comes later lies above it.
+    G9Progress,
     /// A subscription gets an emit if and only if a key lies in a selector.
     G10ExactMatch,
     /// One delivery per emit, however many keys and selectors match.
     G11OneDelivery,
-    /// A span has the first and the last value and the count of exactly the emits that it covers.
+    /// A span has the first and the last value and the count of exactly the emits that it covers. One that says it
+    /// is conservative covers at least what matched, and has a reason.
     G13ExactSpan,
     /// A lag report gives the exact number of events missed, and the oldest event retained follows.
     G18ExactLag,
+    /// A subscription that ended because its queue was full says the value of the first event that was not
+    /// received.
+    G19Disconnect,
+    /// The end comes after everything that was buffered, and nothing comes after the end.
+    G27Draining,
+    /// An edit of the selectors takes effect at the `Seq` that it returned.
+    G28Edit,
+    /// The statistics add up, and count what was recorded.
+    G35Conservation,
 }
 
 /// A guarantee was broken, and where.
@@ -107,10 +127,18 @@ impl fmt::Display for Guarantee {
             Self::G3Reliable => "G3 (reliable)",
             Self::G4Atomic => "G4 (atomic)",
             Self::G5SeamlessStart => "G5 (seamless start)",
+            Self::G6FutureStart => "G6 (future start)",
+            Self::G7NoSilentGap => "G7 (no silent gap)",
+            Self::G8SinceFloor => "G8 (since the floor)",
+            Self::G9Progress => "G9 (progress)",
             Self::G10ExactMatch => "G10 (exact match)",
             Self::G11OneDelivery => "G11 (one delivery per emit)",
             Self::G13ExactSpan => "G13 (exact span)",
             Self::G18ExactLag => "G18 (exact lag)",
+            Self::G19Disconnect => "G19 (disconnect)",
+            Self::G27Draining => "G27 (draining)",
+            Self::G28Edit => "G28 (edit at one seq)",
+            Self::G35Conservation => "G35 (conservation)",
         })
     }
 }

@@ -20,6 +20,9 @@ pub(crate) fn config() -> ProptestConfig {
         .unwrap_or(DEFAULT_CASES);
     ProptestConfig {
         cases,
+        // A failing case is printed in full; what should stay becomes a test of its own.
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
         ..ProptestConfig::default()
     }
 }

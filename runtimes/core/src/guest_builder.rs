@@ -5,7 +5,7 @@ use std::fmt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
-use rangewatch_wasi::Wasi;
+use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
 use crate::callback_error::CallbackError;
 use crate::emits::Emits;
@@ -61,6 +61,17 @@ impl WasiSource {
                 .ok_or(InstantiateError::SharedWasi),
             Self::Each(make) => make().map_err(InstantiateError::Wasi),
         }
+    }
+
+    /// The functions that never have to wait, as far as the contexts are known beforehand.
+    fn at_once(&self) -> Vec<&'static str> {
+        let Self::Once(wasi) = self else {
+            return Vec::new();
+        };
+        wasi.lock().as_ref().map_or_else(Vec::new, |wasi| {
+            let names = FUNCTIONS.iter().map(FunctionSignature::name);
+            names.filter(|name| !wasi.may_wait(name)).collect()
+        })
     }
 }
 
@@ -233,7 +244,8 @@ impl<'a> GuestBuilder<'a> {
             }
         };
         let has_wasi = !matches!(self.wasi, WasiSource::None);
-        let imports = imports::resolve(&info, self.functions, has_wasi)?;
+        let mut imports = imports::resolve(&info, self.functions, has_wasi)?;
+        imports.wasi_at_once = self.wasi.at_once();
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         let group = Group::new(self.bus.clone(), self.limits, self.emits);
         let inner = Inner {

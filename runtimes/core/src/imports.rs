@@ -79,6 +79,7 @@ pub(crate) fn resolve(
     ));
     Ok(Imports {
         wasi: has_wasi,
+        wasi_at_once: Vec::new(),
         functions,
     })
 }

@@ -105,6 +105,7 @@ pub trait Compiled: Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Imports {
     pub(crate) wasi: bool,
+    pub(crate) wasi_at_once: Vec<&'static str>,
     pub(crate) functions: Vec<HostFunction>,
 }
 
@@ -113,6 +114,13 @@ impl Imports {
     #[must_use]
     pub fn wasi(&self) -> bool {
         self.wasi
+    }
+
+    /// Whether a function of WASI can have to wait, in the contexts that this guest's instances have. One that cannot
+    /// is best linked as those that return at once.
+    #[must_use]
+    pub fn wasi_may_wait(&self, function: &str) -> bool {
+        !self.wasi_at_once.contains(&function)
     }
 
     /// The functions that are called through their object: the embedder's own, and the ABI's

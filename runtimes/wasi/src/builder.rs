@@ -9,9 +9,10 @@ use crate::descriptor::Descriptors;
 use crate::devices::Devices;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::string_table::StringTable;
+use crate::wasi::StreamWaits;
 use crate::{
-    Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random, RightsMode,
-    SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
+    Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random,
+    RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
 /// Collects what a guest is given. The guest gets that and nothing else.
@@ -29,6 +30,7 @@ use crate::{
 /// | [signals](Self::raise) | refused |
 /// | [directories](Self::preopen) | none |
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
+/// | [room in files](Self::allocate) | refused |
 /// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
 /// | [`.` and `..`](Self::dots) | listed |
 ///
@@ -60,6 +62,7 @@ pub struct WasiBuilder {
     raise: Raise,
     preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
     rights: RightsMode,
+    allocate: Allocate,
     max_descriptors: u32,
     dots: Dots,
     /// The first mistake, kept for `build` so that setters can be chained.
@@ -285,6 +288,12 @@ impl WasiBuilder {
         self
     }
 
+    /// Sets what `fd_allocate` does.
+    pub fn allocate(mut self, allocate: Allocate) -> Self {
+        self.allocate = allocate;
+        self
+    }
+
     /// Sets how many descriptors the guest may have open at a time, streams and preopened directories included. Those are
     /// there in any case.
     pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
@@ -307,6 +316,10 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let streams = StreamWaits {
+            reads: self.stdin.may_wait(),
+            writes: self.stdout.may_wait() || self.stderr.may_wait(),
+        };
         Ok(Wasi {
             args: self.args,
             env: self.env,
@@ -325,6 +338,8 @@ impl WasiBuilder {
             timer: self.timer,
             max_sleep: self.max_sleep,
             raise: self.raise,
+            allocate: self.allocate,
+            streams,
             wait: None,
         })
     }
@@ -353,6 +368,7 @@ impl Default for WasiBuilder {
             raise: Raise::Refuse,
             preopens: Vec::new(),
             rights: RightsMode::default(),
+            allocate: Allocate::default(),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,
             dots: Dots::default(),
             error: None,

@@ -34,6 +34,8 @@ pub(crate) enum Object {
 pub(crate) struct OpenFile {
     pub(crate) file: Arc<dyn File>,
     pub(crate) position: u64,
+    /// What [`Descriptor::file_type`] has found out: a file that is open stays what it is.
+    file_type: Option<FileType>,
     /// Whether it was opened for reading, and for writing, whatever became of the rights since.
     reads: bool,
     writes: bool,
@@ -77,6 +79,7 @@ impl Descriptor {
             object: Object::File(OpenFile {
                 file,
                 position: 0,
+                file_type: None,
                 reads: rights.reads(),
                 writes: rights.writes(),
             }),
@@ -106,11 +109,16 @@ impl Descriptor {
 
     /// The type of what is open. An inherited terminal is a character device, from which a libc concludes `isatty`; any
     /// other stream is unknown.
-    pub(crate) fn file_type(&self) -> Result<FileType, Errno> {
-        let is_terminal = match &self.object {
+    pub(crate) fn file_type(&mut self) -> Result<FileType, Errno> {
+        let is_terminal = match &mut self.object {
             Object::Input(input) => input.is_terminal(),
             Object::Output(output) => output.is_terminal(),
-            Object::File(open) => return Ok(open.file.metadata()?.file_type),
+            Object::File(open) => {
+                return match open.file_type {
+                    Some(file_type) => Ok(file_type),
+                    None => Ok(*open.file_type.insert(open.file.metadata()?.file_type)),
+                };
+            }
             Object::Dir(_) => return Ok(FileType::Directory),
         };
         Ok(if is_terminal {
@@ -265,18 +273,16 @@ impl Descriptors {
         Err(errno)
     }
 
-    /// Refuses when there is no number for one more.
-    pub(crate) fn require_room(&mut self) -> Result<(), Errno> {
-        if self.next_free() < self.limit {
-            Ok(())
-        } else {
-            Err(Errno::Mfile)
-        }
+    /// Whether there is a number for one more.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.next_free() < self.limit
     }
 
     /// Gives `descriptor` the lowest number that is free, as POSIX does.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
-        self.require_room()?;
+        if !self.has_room() {
+            return Err(Errno::Mfile);
+        }
         let free = self.next_free();
         match self.slots.get_mut(free) {
             Some(slot) => *slot = Some(descriptor),

@@ -15,6 +15,11 @@ pub(crate) trait Input: Send {
     /// Ready when [`read`](Self::read) would be. A source that has to fetch its bytes fetches at most `n_bytes`.
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness>;
 
+    /// Whether [`read`](Self::read) can be pending at all.
+    fn may_wait(&self) -> bool {
+        true
+    }
+
     /// Allows the next read to hold the thread, if this is a source that can do no better.
     fn may_block(&mut self) -> bool {
         false

@@ -1,11 +1,12 @@
-//! WASI preview1 for any WebAssembly engine, over pluggable stdio, clocks and randomness.
+//! WASI preview1 for any WebAssembly engine, over pluggable stdio, filesystems, clocks and randomness.
 //!
 //! A WebAssembly program that is compiled for `wasm32-wasip1` imports 46 functions. This crate is the host's side of
 //! them: safe functions over the context of one guest and the bytes of its memory. It knows no engine and no runtime;
 //! what it knows is the specification, and how to survive a guest that lies.
 //!
-//! - [`Wasi`] is the context of one guest: its arguments, environment, streams, clocks and randomness. The host hands out
-//!   each of them; [`WasiBuilder`] lists the defaults, which hand out nothing.
+//! - [`Wasi`] is the context of one guest: its arguments, environment, streams, directories, clocks and randomness. The
+//!   host hands out each of them; [`WasiBuilder`] lists the defaults, which hand out nothing.
+//! - [`fs`] has the filesystems, in memory and of the host, and what it takes to make another one.
 //! - [`preview1`] has the functions, and says for each what works.
 //! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker. [`FUNCTIONS`] is the
 //!   same table as data, to check the imports of a module against.
@@ -42,9 +43,10 @@
 //! # What a guest costs
 //!
 //! A call runs on the host, where the engine's fuel does not count. So each has bounds of its own: [`MAX_IOVECS`],
-//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], and the limit of a [`SharedBuffer`]. No call makes this crate allocate
-//! more than 1 MiB. What a guest moves through a stream can be given a [budget](Stdout::budget), and its sleeps a
-//! [limit](WasiBuilder::max_sleep). A [`Stdout`] over a writer of the host takes as long as that does.
+//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], [`MAX_PATH_BYTES`], [`MAX_SYMLINKS`], and the
+//! limits of a [`SharedBuffer`] and a [`MemoryFs`](fs::MemoryFs). No call makes this crate allocate more than 1 MiB. What a guest moves through a stream can be given a [budget](Stdout::budget), and its sleeps a
+//! [limit](WasiBuilder::max_sleep). A [`Stdout`] over a writer of the host, and a filesystem of the
+//! host, take as long as they take.
 //!
 //! # Waiting
 //!
@@ -57,9 +59,18 @@
 //! [blocking reader](Stdin::reader) of an awaited guest has one; all sleeps of a process share one, unless there is a
 //! [`Timer`] of the host's runtime. On every clock of this crate but
 //! [`SystemClock`] no sleep is waited for.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `host-dir`: directories of the host, `fs::HostDir`.
+//! - `futures-io`: streams over asynchronous readers and writers.
+//! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for the tests of a filesystem of one's own.
 
 #![forbid(unsafe_code)]
 
+mod allocate;
 #[cfg(feature = "futures-io")]
 mod async_io;
 mod blocking_reader;
@@ -99,6 +110,7 @@ mod wasi;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use allocate::Allocate;
 pub use budget::OverBudget;
 pub use builder::{WasiBuildError, WasiBuilder};
 pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock};

@@ -31,7 +31,7 @@ pub const MAX_SUBSCRIPTIONS: u32 = 1024;
 /// Without it, a guest that opens one directory in a loop takes all descriptors of the host's process.
 pub const DEFAULT_MAX_DESCRIPTORS: u32 = 1024;
 
-/// The longest path that a guest may pass or a symbolic link may hold, in bytes; a longer one is
+/// The longest path that a guest may pass, or that a symbolic link and what is behind it may make, in bytes; a longer one is
 /// [`Errno::Nametoolong`](crate::Errno::Nametoolong). The number is that of Linux (`PATH_MAX`).
 ///
 /// Without it, one call walks through as many directories as the guest's memory has room to name.

@@ -57,7 +57,7 @@ impl Listing {
         index < self.first
     }
 
-    /// The entry with the number `index`, or `None` behind the last one.
+    /// The entry with the number `index`, or `None` behind the last one and for what is forgotten.
     pub(crate) fn entry(&mut self, index: u64) -> Result<Option<&DirEntry>, Errno> {
         while index >= self.first + self.kept.len() as u64 {
             let Some(rest) = &mut self.rest else {
@@ -68,7 +68,8 @@ impl Listing {
                 None => self.rest = None,
             }
         }
-        Ok(self.kept.get((index - self.first) as usize))
+        let kept = index.checked_sub(self.first);
+        Ok(kept.and_then(|at| self.kept.get(at as usize)))
     }
 
     fn keep(&mut self, entry: DirEntry) {

@@ -2,7 +2,8 @@
 //!
 //! It is what keeps a guest in the directories it was given, on every filesystem: names are looked up one at a time in
 //! directories that are held open, symbolic links are followed here and nowhere else, and `..` goes back to the directory
-//! through which the walk came, so that neither a link nor a directory that is moved meanwhile leads out.
+//! through which the walk came, so that neither a link nor a directory that is moved meanwhile leads out. A filesystem may
+//! offer to go down several names at once, none of which is a link; `..` then goes down again, to one less.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -38,11 +39,22 @@ pub(crate) enum Last<'w> {
     Dir(&'w Arc<dyn Dir>),
 }
 
+/// A directory on the way.
+struct Entered {
+    dir: Arc<dyn Dir>,
+    /// The names through which it was entered, if it was more than one at once.
+    jumped: Option<String>,
+}
+
 /// One path on its way through a filesystem.
 pub(crate) struct Walk<'p> {
     base: &'p Arc<dyn Dir>,
     /// The directories that were entered and not left, from the base on.
-    entered: Vec<Arc<dyn Dir>>,
+    entered: Vec<Entered>,
+    /// How many names they are below the base.
+    depth: usize,
+    /// Whether the filesystem may still be asked for several steps at once; after a refusal it is not.
+    may_jump: bool,
     path: Cow<'p, str>,
     /// How far `path` has been walked.
     at: usize,
@@ -59,6 +71,8 @@ impl<'p> Walk<'p> {
         Ok(Self {
             base,
             entered: Vec::new(),
+            depth: 0,
+            may_jump: true,
             path: Cow::Borrowed(path),
             at: 0,
             n_links: 0,
@@ -68,6 +82,9 @@ impl<'p> Walk<'p> {
     /// Walks up to the last component, following links on the way.
     pub(crate) fn last(&mut self) -> Result<Last<'_>, Errno> {
         loop {
+            if self.jump()? {
+                continue;
+            }
             let rest = &self.path[self.at..];
             if rest.is_empty() {
                 return Ok(Last::Dir(self.dir()));
@@ -84,9 +101,8 @@ impl<'p> Walk<'p> {
             match &self.path[name.clone()] {
                 "." => self.at += after,
                 ".." => {
-                    // The directory above the base is not the guest's.
-                    self.entered.pop().ok_or(Errno::Perm)?;
                     self.at += after;
+                    self.leave()?;
                 }
                 long if long.len() > MAX_NAME_BYTES as usize => return Err(Errno::Nametoolong),
                 _ if is_last => {
@@ -95,14 +111,18 @@ impl<'p> Walk<'p> {
                         false => Slash::Trailing,
                     };
                     return Ok(Last::Entry {
-                        dir: self.entered.last().unwrap_or(self.base),
+                        dir: self
+                            .entered
+                            .last()
+                            .map_or(self.base, |entered| &entered.dir),
                         name: &self.path[name],
                         slash,
                     });
                 }
                 directory => match self.dir().lookup_dir(directory)? {
-                    Node::Dir(dir) if self.entered.len() < MAX_PATH_DEPTH as usize => {
-                        self.entered.push(dir);
+                    Node::Dir(dir) if self.depth < MAX_PATH_DEPTH as usize => {
+                        self.entered.push(Entered { dir, jumped: None });
+                        self.depth += 1;
                         self.at += after;
                     }
                     Node::Dir(_) => return Err(Errno::Nametoolong),
@@ -114,6 +134,46 @@ impl<'p> Walk<'p> {
                 },
             }
         }
+    }
+
+    /// Goes down to the last component in one step, if the filesystem can.
+    fn jump(&mut self) -> Result<bool, Errno> {
+        if !self.may_jump {
+            return Ok(false);
+        }
+        self.may_jump = false;
+        let Some(names) = names_before_last(&self.path[self.at..]) else {
+            return Ok(false);
+        };
+        let n_names = names.split('/').count();
+        if n_names < 2 || self.depth + n_names > MAX_PATH_DEPTH as usize {
+            return Ok(false);
+        }
+        let Some(dir) = self.dir().descend(names)? else {
+            return Ok(false);
+        };
+        let jumped = Some(names.to_owned());
+        self.at += names.len() + 1;
+        self.entered.push(Entered { dir, jumped });
+        self.depth += n_names;
+        Ok(true)
+    }
+
+    /// Goes back to the directory above.
+    fn leave(&mut self) -> Result<(), Errno> {
+        // The directory above the base is not the guest's.
+        let left = self.entered.pop().ok_or(Errno::Perm)?;
+        let Some(names) = left.jumped else {
+            self.depth -= 1;
+            return Ok(());
+        };
+        self.depth -= names.split('/').count();
+        let above = names.rsplit_once('/').map_or("", |(above, _)| above);
+        // The dot keeps a path that ends here one that ends in no name.
+        let path = format!("{above}/./{}", &self.path[self.at..]);
+        self.path = Cow::Owned(path);
+        self.at = 0;
+        Ok(())
     }
 
     /// Opens what the path ends at.
@@ -180,7 +240,9 @@ impl<'p> Walk<'p> {
 
     /// The directory that the walk is in.
     fn dir(&self) -> &Arc<dyn Dir> {
-        self.entered.last().unwrap_or(self.base)
+        self.entered
+            .last()
+            .map_or(self.base, |entered| &entered.dir)
     }
 
     /// Goes on at `target`, in place of the last component.
@@ -196,15 +258,25 @@ impl<'p> Walk<'p> {
         if self.n_links > MAX_SYMLINKS {
             return Err(Errno::Loop);
         }
-        if target.len() > MAX_PATH_BYTES as usize {
+        check(&target)?;
+        let rest = &self.path[self.at..];
+        // As in BSD: links that each add to the path would otherwise make it forty times as long.
+        if target.len() + rest.len() > MAX_PATH_BYTES as usize {
             return Err(Errno::Nametoolong);
         }
-        check(&target)?;
-        target.push_str(&self.path[self.at..]);
+        target.push_str(rest);
         self.path = Cow::Owned(target);
         self.at = 0;
         Ok(())
     }
+}
+
+/// The names in front of the last component, if they are names and nothing else, with one slash behind each.
+fn names_before_last(path: &str) -> Option<&str> {
+    let (names, _) = path.trim_end_matches('/').rsplit_once('/')?;
+    let is_name =
+        |name: &str| !matches!(name, "" | "." | "..") && name.len() <= MAX_NAME_BYTES as usize;
+    names.split('/').all(is_name).then_some(names)
 }
 
 /// Refuses what cannot be a path below a directory.

@@ -189,7 +189,7 @@ impl RightsMode {
         let mut base = inheriting;
         if requested.base != 0 {
             if !requested.reads() {
-                base &= !READING;
+                base &= !FD_READ;
             }
             // Go requests to change the size of all that it opens, also of what it opens for reading: that alone must not
             // make a file one that can be written.

@@ -170,6 +170,14 @@ impl Stdin {
         }
     }
 
+    /// Whether a read can have to wait at all.
+    pub(crate) fn may_wait(&self) -> bool {
+        match &self.source {
+            Source::Bytes { .. } => false,
+            Source::Stream(input) => input.may_wait(),
+        }
+    }
+
     /// Allows the next read to hold the thread, if this is an input that can do no better.
     pub(crate) fn may_block(&mut self) -> bool {
         match &mut self.source {
@@ -281,6 +289,10 @@ impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
     fn poll_readable(&mut self, _cx: &mut Context<'_>, _n_bytes: u32) -> Poll<Readiness> {
         // As far as is known.
         Poll::Ready(Readiness::bytes(1))
+    }
+
+    fn may_wait(&self) -> bool {
+        false
     }
 }
 

@@ -253,6 +253,19 @@ impl Wasi {
         }
     }
 
+    /// Whether a call of `function` can answer [`Interrupt::Wait`](crate::Interrupt::Wait) in this context at all.
+    ///
+    /// A backend may save the cost of a function that can wait where none will. The answer never changes.
+    #[must_use]
+    pub fn may_wait(&self, function: &str) -> bool {
+        match function {
+            "fd_read" => self.streams.reads,
+            "fd_write" => self.streams.writes,
+            "poll_oneoff" | "sched_yield" => true,
+            _ => false,
+        }
+    }
+
     /// What the call that begins had to wait for, when it is the second attempt of one that waited.
     ///
     /// A wait that did not come to its end belongs to a call that the host has given up.

@@ -9,7 +9,7 @@ use crate::descriptor::Descriptors;
 use crate::devices::Devices;
 use crate::string_table::StringTable;
 use crate::wait::Wait;
-use crate::{Dots, Raise, Random, Timer, WasiBuilder};
+use crate::{Allocate, Dots, Raise, Random, Timer, WasiBuilder};
 
 /// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
 ///
@@ -24,10 +24,19 @@ pub struct Wasi {
     pub(crate) timer: Box<dyn Timer>,
     pub(crate) max_sleep: Duration,
     pub(crate) raise: Raise,
+    pub(crate) allocate: Allocate,
+    pub(crate) streams: StreamWaits,
     /// What the call waits for that has to be made again.
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) devices: Devices,
     pub(crate) dots: Dots,
+}
+
+/// Which streams can have to be waited for. They are given once, whatever descriptor they have later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamWaits {
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
 }
 
 impl Wasi {

@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read};
 
+use rangewatch_wasi::fs::{Access, MemoryFs};
 use rangewatch_wasi::{MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
 
 thread_local! {
@@ -108,6 +109,109 @@ fn what_needs_no_memory_takes_none() {
         preview1::fd_fdstat_get(&mut ctx, &mut memory, 1, 500).unwrap();
         preview1::fd_read(&mut ctx, &mut memory, 0, 0, 1, 16).unwrap();
         preview1::fd_write(&mut ctx, &mut memory, 1, 0, 1, 16).unwrap();
+    });
+    assert_eq!(bytes, 0);
+}
+
+/// A guest with one file in memory, open as descriptor 4, and the last bytes of its memory for results.
+fn with_file(fs: &MemoryFs) -> (Wasi, Vec<u8>, i32) {
+    let mut ctx = Wasi::builder()
+        .preopen("/", fs, Access::ReadWrite)
+        .build()
+        .unwrap();
+    let mut memory = greedy_memory();
+    let result = memory.len() as i32 - 8;
+    memory[100_000] = b'f';
+    preview1::path_open(&mut ctx, &mut memory, 3, 0, 100_000, 1, 1, 0, 0, 0, result).unwrap();
+    (ctx, memory, result)
+}
+
+#[test]
+fn one_transfer_to_or_from_a_file_in_memory_allocates_at_most_a_mebibyte() {
+    let fs = MemoryFs::new();
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    let n_iovecs = MAX_IOVECS as i32;
+    for _ in 0..40 {
+        let bytes = allocated_bytes(|| {
+            preview1::fd_write(&mut ctx, &mut memory, 4, 0, n_iovecs, result).unwrap();
+        });
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes to write");
+    }
+    let bytes = allocated_bytes(|| {
+        preview1::fd_pread(&mut ctx, &mut memory, 4, 0, n_iovecs, 0, result).unwrap();
+    });
+    assert!(bytes <= MOST_BYTES, "{bytes} bytes to read");
+}
+
+#[test]
+fn a_file_with_a_hole_costs_what_is_in_it() {
+    let fs = MemoryFs::new();
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    let end = MemoryFs::DEFAULT_LIMIT_BYTES as i64;
+    memory[0..8].copy_from_slice(&[64, 0, 0, 0, 1, 0, 0, 0]);
+    let bytes = allocated_bytes(|| {
+        preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, end).unwrap();
+        preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, end - 1, result).unwrap();
+        preview1::fd_seek(&mut ctx, &mut memory, 4, i64::MAX, 0, result).unwrap();
+        assert!(preview1::fd_write(&mut ctx, &mut memory, 4, 0, 1, result).is_err());
+        assert!(preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, i64::MAX).is_err());
+        preview1::fd_pread(&mut ctx, &mut memory, 4, 0, 1, end / 2, result).unwrap();
+    });
+    assert!(bytes <= 200 << 10, "{bytes} bytes");
+}
+
+#[test]
+fn one_piece_of_a_large_listing_allocates_at_most_a_mebibyte() {
+    let fs = MemoryFs::new();
+    for i in 0..30_000 {
+        fs.write(format!("a file with the number {i}"), "").unwrap();
+    }
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    let mut cookie = 0;
+    while cookie < 30_000 {
+        let bytes = allocated_bytes(|| {
+            preview1::fd_readdir(&mut ctx, &mut memory, 3, 0, 65_536, cookie, result).unwrap();
+        });
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes from {cookie} on");
+        cookie = i64::from_le_bytes(memory[..8].try_into().unwrap()) + 1000;
+    }
+}
+
+#[test]
+fn links_that_lengthen_a_path_do_not_do_so_for_long() {
+    let fs = MemoryFs::new();
+    fs.symlink(format!("{}f", "./".repeat(1000)), "f").unwrap();
+    let mut ctx = Wasi::builder()
+        .preopen("/", &fs, Access::ReadWrite)
+        .build()
+        .unwrap();
+    let mut memory = vec![0; 65_536];
+    let path = "f/".repeat(1500);
+    memory[1000..1000 + path.len()].copy_from_slice(path.as_bytes());
+    let len = path.len() as i32;
+    let bytes = allocated_bytes(|| {
+        let stat = preview1::path_filestat_get(&mut ctx, &mut memory, 3, 1, 1000, len, 0);
+        assert!(stat.is_err());
+    });
+    assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+}
+
+#[test]
+fn what_is_done_often_with_a_file_takes_no_memory() {
+    let fs = MemoryFs::new();
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    memory[0..8].copy_from_slice(&[64, 0, 0, 0, 4, 0, 0, 0]);
+    preview1::fd_write(&mut ctx, &mut memory, 4, 0, 1, result).unwrap();
+    let stat = result - 64;
+    // The number of the filesystem is given when it is asked for first.
+    preview1::fd_filestat_get(&mut ctx, &mut memory, 4, stat).unwrap();
+    let bytes = allocated_bytes(|| {
+        preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, 0, result).unwrap();
+        preview1::fd_pread(&mut ctx, &mut memory, 4, 0, 1, 0, result).unwrap();
+        preview1::fd_seek(&mut ctx, &mut memory, 4, 0, 0, result).unwrap();
+        preview1::fd_read(&mut ctx, &mut memory, 4, 0, 1, result).unwrap();
+        preview1::fd_filestat_get(&mut ctx, &mut memory, 4, stat).unwrap();
+        preview1::path_filestat_get(&mut ctx, &mut memory, 3, 0, 100_000, 1, stat).unwrap();
     });
     assert_eq!(bytes, 0);
 }

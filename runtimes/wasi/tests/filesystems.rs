@@ -1,11 +1,15 @@
 //! The filesystems of the crate pass the suite that those of its users do.
 
+#[cfg(target_os = "linux")]
+mod seccomp;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::{
-    BytesFile, Dir, DirEntry, FileType, HostDir, MemoryFs, Metadata, Node, ReadDir, ReadOnly,
+    BytesFile, Devices, Dir, DirEntry, FileType, HostDir, IntoDir, MemoryFs, Metadata, Mounts,
+    Node, Overlay, Quota, ReadDir, ReadOnly,
 };
 use tempfile::TempDir;
 
@@ -34,6 +38,135 @@ mod host {
     rangewatch_wasi::filesystem_tests!(host_dir());
     rangewatch_wasi::hard_link_tests!(host_dir());
     rangewatch_wasi::symlink_tests!(host_dir());
+}
+
+/// All names that the suite uses, as files and as directories with something in them.
+fn busy_memory() -> MemoryFs {
+    let files = MemoryFs::new();
+    for dir in [
+        "a", "b", "c", "dir", "empty", "full", "link", "moved", "new", "sub", "x",
+    ] {
+        files.write(format!("{dir}/file"), "below").expect("room");
+        files
+            .write(format!("{dir}/b/c/file"), "far below")
+            .expect("room");
+    }
+    for file in [
+        "file", "one", "two", "other", "to-file", "to-dir", "chain", "self",
+    ] {
+        files.write(file, "below").expect("room");
+    }
+    files
+}
+
+fn remove_all(dir: &dyn Dir) {
+    let names: Vec<DirEntry> = dir
+        .read_dir()
+        .expect("a listing")
+        .map(|entry| entry.expect("an entry"))
+        .collect();
+    for entry in names {
+        if entry.file_type == FileType::Directory {
+            let Ok(Node::Dir(below)) = dir.lookup(&entry.name) else {
+                panic!("{} is no directory", entry.name);
+            };
+            remove_all(&*below);
+            dir.remove_dir(&entry.name).expect("it is empty");
+        } else {
+            dir.remove_file(&entry.name).expect("it is there");
+        }
+    }
+}
+
+mod overlay {
+    use super::{MemoryFs, Overlay};
+    rangewatch_wasi::filesystem_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+    rangewatch_wasi::hard_link_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+    rangewatch_wasi::symlink_tests!(Overlay::new(MemoryFs::new(), MemoryFs::new()));
+}
+
+mod overlay_of_hosts {
+    use super::{Overlay, host_dir};
+    rangewatch_wasi::filesystem_tests!(Overlay::new(host_dir(), host_dir()));
+    rangewatch_wasi::hard_link_tests!(Overlay::new(host_dir(), host_dir()));
+    rangewatch_wasi::symlink_tests!(Overlay::new(host_dir(), host_dir()));
+}
+
+/// As empty as the others, but only because all that is below has been removed.
+mod emptied_overlay {
+    use super::{Arc, Dir, IntoDir, MemoryFs, Overlay, busy_memory, remove_all};
+
+    fn emptied() -> Arc<dyn Dir> {
+        let dir = Overlay::new(busy_memory(), MemoryFs::new()).into_dir();
+        remove_all(&*dir);
+        dir
+    }
+
+    rangewatch_wasi::filesystem_tests!(emptied());
+    rangewatch_wasi::hard_link_tests!(emptied());
+    rangewatch_wasi::symlink_tests!(emptied());
+}
+
+mod read_only_overlay {
+    use super::{MemoryFs, Overlay, ReadOnly, busy_memory};
+
+    fn some_files() -> ReadOnly {
+        let upper = MemoryFs::from([
+            ("a", "instead of a directory"),
+            ("b/file", "instead"),
+            ("d/e", ""),
+        ]);
+        upper.symlink("b/file", "file").expect("a new link");
+        ReadOnly::new(Overlay::new(busy_memory(), upper))
+    }
+
+    rangewatch_wasi::read_only_filesystem_tests!(some_files());
+}
+
+mod quota {
+    use super::{MemoryFs, Quota};
+    rangewatch_wasi::filesystem_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+    rangewatch_wasi::hard_link_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+    rangewatch_wasi::symlink_tests!(Quota::new(MemoryFs::new(), 1 << 30, 1 << 20));
+}
+
+mod quota_of_a_host {
+    use super::{Quota, host_dir};
+    rangewatch_wasi::filesystem_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+    rangewatch_wasi::hard_link_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+    rangewatch_wasi::symlink_tests!(Quota::new(host_dir(), 1 << 30, 1 << 20));
+}
+
+mod mounts {
+    use super::{Devices, Mounts, ReadOnly, busy_memory};
+    use rangewatch_wasi::SeededRandom;
+
+    fn some_directories() -> Mounts {
+        let files = || ReadOnly::new(busy_memory());
+        let inner = Mounts::new().mount("nested", files()).expect("a free name");
+        let mounts = Mounts::new().mount("files", files()).expect("a free name");
+        let mounts = mounts.mount("inner", inner).expect("a free name");
+        mounts
+            .mount("dev", Devices::new(SeededRandom::new(1)))
+            .expect("a free name")
+    }
+
+    rangewatch_wasi::read_only_filesystem_tests!(some_directories());
+}
+
+/// The host as it is where paths cannot be resolved by the kernel.
+#[cfg(target_os = "linux")]
+mod host_without_openat2 {
+    use super::{HostDir, host_dir, seccomp};
+
+    fn restricted() -> HostDir {
+        seccomp::forbid_openat2();
+        host_dir()
+    }
+
+    rangewatch_wasi::filesystem_tests!(restricted());
+    rangewatch_wasi::hard_link_tests!(restricted());
+    rangewatch_wasi::symlink_tests!(restricted());
 }
 
 mod read_only_memory {

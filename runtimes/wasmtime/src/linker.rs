@@ -66,27 +66,7 @@ pub fn add_wasi_to_linker<T: 'static>(
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
     link_wasi(linker, exported_memory, get)?;
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                    let (memory, wasi) = split(&mut caller, exported_memory, get);
-                    wasi_block(stringify!($name), wasi, memory, |wasi, memory| {
-                        preview1::$name(wasi, memory $(, $arg)*)
-                    })
-                    .map_err(wasmtime::Error::from)
-                },
-            )?;
-        };
-        (@ $other:ident $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
-    Ok(())
+    link_wasi_blocking(linker, exported_memory, get, |_| true)
 }
 
 /// As [`add_wasi_to_linker`], for a store that suspends: a guest that waits holds no thread.
@@ -102,7 +82,7 @@ pub fn add_wasi_to_linker_async<T: Send + 'static>(
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
     link_wasi(linker, exported_memory, get)?;
-    link_wasi_waits(linker, exported_memory, get)
+    link_wasi_waits(linker, exported_memory, get, |_| true)
 }
 
 /// Asks a fresh instance for its meta page. Call it once, after `_initialize` where the guest has
@@ -303,17 +283,48 @@ pub(crate) fn link_wasi<T: 'static>(
     Ok(())
 }
 
-/// The functions of WASI that may have to wait: they suspend the guest.
-pub(crate) fn link_wasi_waits<T: Send + 'static>(
+/// The functions of WASI that may have to wait, as far as `includes` their names: they hold the thread.
+pub(crate) fn link_wasi_blocking<T: 'static>(
     linker: &mut Linker<T>,
     memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+    includes: impl Fn(&str) -> bool,
 ) -> Result<()> {
     macro_rules! link {
         ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
             link!(@ $result $name($($arg: $ty),*));
         )*};
-        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
+            linker.func_wrap(
+                wasi::MODULE,
+                stringify!($name),
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
+                    let (memory, wasi) = split(&mut caller, memory, get);
+                    wasi_block(stringify!($name), wasi, memory, |wasi, memory| {
+                        preview1::$name(wasi, memory $(, $arg)*)
+                    })
+                    .map_err(wasmtime::Error::from)
+                },
+            )?;
+        }};
+        (@ $other:ident $($rest:tt)*) => {};
+    }
+    rangewatch_wasi::for_each_function!(link);
+    Ok(())
+}
+
+/// As [`link_wasi_blocking`], but they suspend the guest.
+pub(crate) fn link_wasi_waits<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+    includes: impl Fn(&str) -> bool,
+) -> Result<()> {
+    macro_rules! link {
+        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+            link!(@ $result $name($($arg: $ty),*));
+        )*};
+        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
             linker.func_wrap_async(
                 wasi::MODULE,
                 stringify!($name),
@@ -328,7 +339,7 @@ pub(crate) fn link_wasi_waits<T: Send + 'static>(
                     }
                 }),
             )?;
-        };
+        }};
         (@ $other:ident $($rest:tt)*) => {};
     }
     rangewatch_wasi::for_each_function!(link);

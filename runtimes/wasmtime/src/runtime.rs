@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBu
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::{link_abi, link_wasi, link_wasi_waits};
+use crate::linker::{link_abi, link_wasi, link_wasi_blocking, link_wasi_waits};
 
 /// wasmtime as a [`Runtime`].
 ///
@@ -120,6 +120,13 @@ impl Compiled for WasmtimeModule {
                 &mut linker,
                 |caller| caller.data().memory(),
                 |state| state.guest().wasi(),
+                |function| imports.wasi_may_wait(function),
+            )?;
+            link_wasi_blocking(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().wasi(),
+                |function| !imports.wasi_may_wait(function),
             )?;
         }
         for function in imports.functions() {

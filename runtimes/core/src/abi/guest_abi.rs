@@ -113,7 +113,7 @@ impl GuestAbi {
     /// [`AbiError::Emit`]: the bus refused; nothing was emitted, and what was staged is gone.
     pub fn commit(&mut self) -> Result<(), AbiError> {
         match self.staged.take() {
-            Some(batch) => batch.commit().map(drop).map_err(AbiError::Emit),
+            Some(mut batch) => batch.commit().map(drop).map_err(AbiError::Emit),
             None => Ok(()),
         }
     }

@@ -74,14 +74,19 @@ async fn waiter(runtime: &dyn Runtime, wasi: WasiBuilder) -> Guest {
 
 /// A timer by hand: who sleeps is on a list, with the duration.
 #[derive(Clone, Default)]
-struct Sleepers(Arc<Mutex<Vec<(Duration, oneshot::Sender<()>)>>>);
+struct Sleepers(Arc<Mutex<Vec<Sleeper>>>);
+
+struct Sleeper {
+    duration: Duration,
+    wake: oneshot::Sender<()>,
+}
 
 impl Sleepers {
     fn timer(&self) -> impl Timer + 'static {
         let sleepers = self.clone();
         move |duration| {
             let (wake, woken) = oneshot::channel();
-            sleepers.0.lock().push((duration, wake));
+            sleepers.0.lock().push(Sleeper { duration, wake });
             async move {
                 // Whoever drops the list lets everybody sleep on.
                 if woken.await.is_err() {
@@ -93,13 +98,13 @@ impl Sleepers {
 
     fn durations(&self) -> Vec<Duration> {
         let sleepers = self.0.lock();
-        sleepers.iter().map(|(duration, _)| *duration).collect()
+        sleepers.iter().map(|sleeper| sleeper.duration).collect()
     }
 
     fn wake_all(&self) {
-        for (_, wake) in self.0.lock().drain(..) {
+        for sleeper in self.0.lock().drain(..) {
             // Whoever gave up sleeping does not mind.
-            let _ = wake.send(());
+            let _ = sleeper.wake.send(());
         }
     }
 }
@@ -258,7 +263,7 @@ pub async fn a_guest_dropped_while_it_waits_leaves_nothing_behind(runtime: &dyn 
     }
     assert!(feed.is_closed(), "nobody reads");
     let sleeper = sleepers.0.lock().pop().expect("it slept");
-    assert!(sleeper.1.is_canceled(), "nobody sleeps");
+    assert!(sleeper.wake.is_canceled(), "nobody sleeps");
     match call_err(&guest, "yield").await {
         CallError::Gone { .. } => {}
         error => panic!("{error}"),

@@ -46,6 +46,19 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         self.lookup(name)
     }
 
+    /// The directory to which `names` lead, which are several names joined by `/`: what [`lookup_dir`](Self::lookup_dir) finds
+    /// for one after the other, if all of them are directories.
+    ///
+    /// A filesystem that can do so in one step is faster for it; the default cannot.
+    ///
+    /// # Errors
+    ///
+    /// What [`lookup_dir`](Self::lookup_dir) says of the first name that is not there or no directory. For a symbolic link,
+    /// and whatever else is in the way, the answer is `None`, and the context goes step by step.
+    fn descend(&self, _names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        Ok(None)
+    }
+
     /// Opens `name` as `options` say. A symbolic link is answered, not followed, and not touched.
     ///
     /// The default opens what is there for reading.

@@ -52,6 +52,16 @@ pub trait File: Send + Sync + 'static {
         Err(Errno::Notsup)
     }
 
+    /// Extends the file with zeros to at least `offset` and `len` more bytes, and never cuts it. Where the filesystem can, it
+    /// also sees to it that writing there finds room.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_size`](Self::set_size).
+    fn allocate(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
+        Err(Errno::Notsup)
+    }
+
     /// Changes the times.
     ///
     /// # Errors

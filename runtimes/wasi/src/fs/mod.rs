@@ -1,9 +1,19 @@
 //! Filesystems that a guest can be given.
 //!
 //! A filesystem is anything that implements [`Dir`]: a directory in which names are looked up one at a time, and which
-//! answers with [`Node`]s, among them more directories and [`File`]s. Shipped are [`MemoryFs`], the host's directories
-//! (`HostDir`, behind the feature `host-dir`), and [`ReadOnly`] around any of them. A guest gets them with
-//! [`WasiBuilder::preopen`](crate::WasiBuilder::preopen).
+//! answers with [`Node`]s, among them more directories and [`File`]s. A guest gets one with
+//! [`WasiBuilder::preopen`](crate::WasiBuilder::preopen). Shipped are
+//!
+//! - [`MemoryFs`], in the memory of the host;
+//! - `HostDir`, directories of the host, behind the feature `host-dir`;
+//! - [`Devices`], such as `null` and `random`;
+//!
+//! and what is made of others:
+//!
+//! - [`ReadOnly`], which nobody can change;
+//! - [`Quota`], which holds only so much;
+//! - [`Overlay`], which leaves what it changes as it is;
+//! - [`Mounts`], directories under one root.
 //!
 //! # What the context does, and what a filesystem need not
 //!
@@ -52,25 +62,34 @@
 mod bytes_file;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod dev;
+mod devices;
 mod dir;
 mod file;
 #[cfg(feature = "host-dir")]
 mod host;
 mod memory;
 mod metadata;
+mod mounts;
 mod open_options;
+mod overlay;
+mod quota;
 mod read_dir;
 mod read_only;
 mod set_times;
 
 pub use bytes_file::BytesFile;
+pub use devices::Devices;
 pub use dir::{AsAny, Dir, IntoDir, Node};
 pub use file::File;
 #[cfg(feature = "host-dir")]
 pub use host::HostDir;
 pub use memory::{MemoryFs, MemoryFsBuilder, MemoryFsError};
 pub use metadata::{FileType, Metadata};
+pub use mounts::{MountError, Mounts};
 pub use open_options::{Create, OpenOptions};
+pub use overlay::Overlay;
+pub use quota::Quota;
 pub use read_dir::{DirEntry, ReadDir};
 pub use read_only::{Access, ReadOnly};
 pub use set_times::{SetTime, SetTimes};

@@ -51,6 +51,11 @@ impl Dir for ReadOnly {
         self.inner.lookup_dir(name).map(read_only)
     }
 
+    fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        let dir = self.inner.descend(names)?;
+        Ok(dir.map(|inner| Arc::new(Self { inner }) as Arc<dyn Dir>))
+    }
+
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         if !options.is_mutating() {
             return self.inner.open(name, options).map(read_only);
@@ -161,6 +166,10 @@ impl File for ReadOnlyFile {
     }
 
     fn set_size(&self, _size_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn allocate(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
         Err(Errno::Rofs)
     }
 

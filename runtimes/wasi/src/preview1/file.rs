@@ -4,7 +4,7 @@ use super::filestat;
 use crate::descriptor::{Descriptor, Object, Otherwise, fdflags};
 use crate::fs::File;
 use crate::iovec::Iovecs;
-use crate::{Errno, Wasi, memory, rights};
+use crate::{Allocate, Errno, Wasi, memory, rights};
 
 /// Source: WASI preview1 witx, `whence`.
 const WHENCE_SET: i32 = 0;
@@ -53,29 +53,42 @@ pub fn fd_advise(
         .map(drop)
 }
 
-/// Not supported: few filesystems can promise space.
+/// Extends a file with zeros to at least `offset` and `len` more bytes, if the context is built with
+/// [`Allocate::Extend`].
 ///
-/// Source: WASI preview1 witx, `fd_allocate`.
+/// Source: WASI preview1 witx, `fd_allocate`; POSIX `posix_fallocate`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
+/// - [`Errno::Badf`]: the descriptor is not open, or is a directory; or, where it is supported, not open for writing.
 /// - [`Errno::Notcapable`]: the right `FD_ALLOCATE` is missing.
-/// - [`Errno::Notsup`]: the descriptor is a file or a stream.
+/// - [`Errno::Notsup`]: the context is built with [`Allocate::Refuse`], as by default; or the descriptor is a stream, or the
+///   filesystem cannot do it.
+/// - [`Errno::Inval`]: the length is 0, or it or the offset exceeds 2^63 - 1.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
 pub fn fd_allocate(
     ctx: &mut Wasi,
     _memory: &mut [u8],
     fd: i32,
-    _offset: i64,
-    _len: i64,
+    offset: i64,
+    len: i64,
 ) -> Result<(), Errno> {
     const OTHERWISE: Otherwise = Otherwise {
         directory: Errno::Badf,
         stream: Errno::Notsup,
     };
+    let allocate = ctx.allocate;
     let descriptor = ctx.descriptors.open(fd)?;
-    descriptor.regular(rights::FD_ALLOCATE, OTHERWISE)?;
-    Err(Errno::Notsup)
+    let open = descriptor.regular(rights::FD_ALLOCATE, OTHERWISE)?;
+    if allocate == Allocate::Refuse {
+        return Err(Errno::Notsup);
+    }
+    let (offset, len) = (self::offset(offset)?, self::offset(len)?);
+    match offset.checked_add(len) {
+        _ if len == 0 => Err(Errno::Inval),
+        Some(end) if end <= MAX_OFFSET => open.file.allocate(offset, len),
+        _ => Err(Errno::Fbig),
+    }
 }
 
 /// Cuts a file, or extends it with zeros.

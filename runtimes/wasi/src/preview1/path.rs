@@ -176,6 +176,10 @@ pub fn path_link(
 /// - [`Errno::Inval`]: it is not a symbolic link.
 /// - [`Errno::Notcapable`]: the right `PATH_READLINK` is missing.
 /// - Whatever else the filesystem fails with.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_readlink(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -256,6 +260,10 @@ pub fn path_remove_directory(
 /// - [`Errno::Xdev`]: the paths are in two filesystems.
 /// - [`Errno::Notcapable`]: the right `PATH_RENAME_SOURCE` or `PATH_RENAME_TARGET` is missing.
 /// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the signature is that of the specification"
+)]
 pub fn path_rename(
     ctx: &mut Wasi,
     memory: &mut [u8],

@@ -63,6 +63,7 @@ pub fn path_open(
     opened_fd_out: i32,
 ) -> Result<(), Errno> {
     let mode = ctx.descriptors.mode();
+    let has_room = ctx.descriptors.has_room();
     let descriptor = ctx.descriptors.look(fd)?;
     let dir = descriptor.directory(rights::PATH_OPEN)?;
     let path = self::path(memory, path, path_len)?;
@@ -76,6 +77,9 @@ pub fn path_open(
     descriptor.require(how.rights() & mode.known())?;
     let requested = Rights::requested(rights_base, rights_inheriting);
     let mut rights = mode.grant(requested, descriptor.rights.inheriting)?;
+    if !has_room {
+        return Err(Errno::Mfile);
+    }
     let options = how.options(rights);
 
     let opened = match Walk::new(dir, path)?.open(options, links) {

@@ -12,7 +12,8 @@ use crate::{Errno, Interrupt, Wasi, memory};
 /// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
 /// the number of bytes. 0 is the end of the input, unless the buffers are empty.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one wins.
+/// A file is read at the position of the descriptor, which moves along. At most
+/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one wins.
 ///
 /// Source: WASI preview1 witx, `fd_read`; POSIX `readv`.
 ///
@@ -23,10 +24,12 @@ use crate::{Errno, Interrupt, Wasi, memory};
 /// - [`Errno::Badf`]: the descriptor is not open for reading.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Isdir`]: the descriptor is a directory.
+/// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
 /// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
 /// - [`Interrupt::Wait`]: there is nothing yet.
 /// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdin::budget): it is used up.
-/// - Whatever the host's reader fails with.
+/// - Whatever the host's reader or the filesystem fails with.
 pub fn fd_read(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -65,7 +68,8 @@ pub fn fd_read(
 
 /// Writes the `iovs_len` buffers at `iovs`, in order, until one is not taken whole, and writes the number of bytes.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
+/// A file is written at the position of the descriptor, or at its end with `APPEND`, and the position moves behind what was
+/// written. At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
 /// with success and their number, so that nothing is written twice; the next call meets the error again.
 ///
 /// Source: WASI preview1 witx, `fd_write`; POSIX `writev`.
@@ -77,11 +81,13 @@ pub fn fd_read(
 /// - [`Errno::Badf`]: the descriptor is not open for writing.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Nospc`]: the host's buffer is full, or its writer takes no more.
+/// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
+/// - [`Errno::Fbig`]: the file would be longer than the filesystem allows.
+/// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or its writer takes no more.
 /// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
 /// - [`Interrupt::Wait`]: there is no room yet.
 /// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): it is used up.
-/// - [`Errno::Pipe`], or whatever else the host's writer fails with.
+/// - [`Errno::Pipe`], or whatever else the host's writer or the filesystem fails with.
 pub fn fd_write(
     ctx: &mut Wasi,
     memory: &mut [u8],

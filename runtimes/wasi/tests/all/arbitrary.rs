@@ -1,6 +1,7 @@
 //! G30: whatever a guest calls, with whatever arguments, over whatever memory: no panic, and the promises hold.
 
 use proptest::prelude::*;
+use rangewatch_wasi::fs::{Access, MemoryFs};
 use rangewatch_wasi::{Errno, SharedBuffer, Wasi, preview1};
 
 use crate::guest::TABLE;
@@ -43,6 +44,7 @@ fn call(memory_len: usize) -> impl Strategy<Value = Call> {
         "fd_fdstat_get",
         "random_get",
         "args_get",
+        "poll_oneoff",
     ];
     let busy: Vec<usize> = names
         .map(|name| {
@@ -176,4 +178,85 @@ proptest! {
             prop_assert_eq!([outputs[0].len(), outputs[1].len()], written_bytes);
         }
     }
+
+    #[test]
+    fn no_sequence_of_calls_on_files_breaks_a_promise(
+        calls in proptest::collection::vec(call_on_files(), 1..80),
+        buffers in proptest::array::uniform4((64..300_u32, 0..200_u32)),
+    ) {
+        let fs = MemoryFs::builder().limit_bytes(1000).limit_entries(20).build();
+        fs.write("a", "hello").unwrap();
+        fs.write("d/b", "world").unwrap();
+        fs.symlink("../a", "d/c").unwrap();
+        let mut ctx = Wasi::builder()
+            .max_descriptors(10)
+            .preopen("/", &fs, Access::ReadWrite)
+            .preopen("/ro", &fs, Access::ReadOnly)
+            .build()
+            .unwrap();
+        let mut memory = PATHS.repeat(8);
+        for (entry, (ptr, len)) in memory[..32].chunks_exact_mut(8).zip(buffers) {
+            entry[..4].copy_from_slice(&ptr.to_le_bytes());
+            entry[4..].copy_from_slice(&len.to_le_bytes());
+        }
+        for Call { function, args } in calls {
+            let function = &TABLE[function];
+            let before = memory.clone();
+            if let Ok(Err(errno)) = (function.call)(&mut ctx, &mut memory, &args) {
+                prop_assert!(memory == before, "{} failed with {errno} and has written to memory", function.name);
+            }
+            prop_assert!(fs.used_bytes() <= 1000);
+            prop_assert!(fs.n_entries() <= 20);
+            let open = (0..20).filter(|fd| preview1::fd_fdstat_get(&mut ctx, &mut memory.clone(), *fd, 0).is_ok());
+            prop_assert!(open.count() <= 10);
+            let wild = fs.list(".").unwrap().into_iter().find(|name| name.contains(['/', '\0']) || name == "..");
+            prop_assert_eq!(wild, None);
+        }
+    }
+}
+
+/// Names and paths wherever a pointer may point to.
+const PATHS: &[u8] = b"a d/b d/c ../d/../a/. d/ e/d/b//.. x\xff /a\0";
+
+/// A call of a function of descriptors or paths, with small arguments that mostly mean something.
+fn call_on_files() -> impl Strategy<Value = Call> {
+    let on_files: Vec<usize> = (0..TABLE.len())
+        .filter(|at| TABLE[*at].name.starts_with("fd_") || TABLE[*at].name.starts_with("path_"))
+        .collect();
+    let opening: Vec<usize> = on_files
+        .iter()
+        .copied()
+        .filter(|at| {
+            ["path_open", "path_create_directory", "path_rename"].contains(&TABLE[*at].name)
+        })
+        .collect();
+    let function = prop_oneof![
+        3 => proptest::sample::select(on_files),
+        1 => proptest::sample::select(opening),
+    ];
+    function.prop_flat_map(|function| {
+        let args: Vec<BoxedStrategy<i64>> = TABLE[function]
+            .param_names
+            .iter()
+            .map(|name| match *name {
+                "fd" | "to" | "old_fd" | "new_fd" => (3..10_i64).boxed(),
+                "path_len" | "old_path_len" | "new_path_len" => (1..5_i64).boxed(),
+                "iovs" => Just(0).boxed(),
+                "rights_base" | "rights_inheriting" => {
+                    prop_oneof![2 => Just(0), 1 => any::<i64>()].boxed()
+                }
+                "oflags" | "fdflags" | "flags" | "dirflags" | "old_flags" | "fst_flags"
+                | "iovs_len" | "whence" | "advice" => {
+                    prop_oneof![3 => 0..2_i64, 1 => 0..17_i64].boxed()
+                }
+                _ => prop_oneof![
+                    8 => 0..400_i64,
+                    1 => any::<i32>().prop_map(i64::from),
+                    1 => any::<i64>(),
+                ]
+                .boxed(),
+            })
+            .collect();
+        args.prop_map(move |args| Call { function, args })
+    })
 }

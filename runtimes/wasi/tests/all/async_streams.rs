@@ -189,3 +189,42 @@ fn the_ends_of_a_pipe_are_asynchronous_too() {
     assert!(matches!(read, Poll::Ready(Ok(3))));
     assert_eq!(&buf[..3], b"abc");
 }
+
+#[test]
+fn a_write_that_was_done_in_part_leaves_nothing_to_be_written_later() {
+    let writer = Writer {
+        writes: script([Some(Ok(3)), None, Some(Ok(2))]),
+        ..Writer::default()
+    };
+    let mut guest = Guest::new(Wasi::builder().stdout(Stdout::async_writer(writer.clone())));
+    guest.put(500, b"abcde");
+    assert_eq!(guest.writev(1, &[(500, 3), (503, 2)]), Ok(3));
+    // A subscription to the output: it is ready, and asking moves no byte.
+    guest.put(0x1000, &[0; 48]);
+    guest.put(0x1008, &[2]);
+    guest.put(0x1010, &[1]);
+    preview1::poll_oneoff(&mut guest.ctx, &mut guest.memory, 0x1000, 0x2000, 1, 0x3000).unwrap();
+    assert_eq!(guest.u32(0x3000), 1);
+    assert_eq!(guest.write(1, b"xy"), Ok(2));
+    assert_eq!(*writer.written.lock().unwrap(), b"abcxy");
+}
+
+#[test]
+fn a_write_waits_for_its_flush_and_is_not_repeated() {
+    let writer = Writer {
+        writes: script([Some(Ok(2))]),
+        flushes: script([None, None, Some(())]),
+        ..Writer::default()
+    };
+    let mut guest = Guest::new(Wasi::builder().stdout(Stdout::async_writer(writer.clone())));
+    guest.put(500, b"ab");
+    guest.put_iovecs(0, &[(500, 2)]);
+    let write =
+        |guest: &mut Guest| preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, 0, 1, 600);
+    assert_eq!(write(&mut guest), Err(Interrupt::Wait));
+    assert_eq!(poll_until_ready(&mut guest.ctx), 1);
+    assert_eq!(write(&mut guest), Ok(()));
+    assert_eq!(guest.u32(600), 2);
+    assert_eq!(*writer.written.lock().unwrap(), b"ab");
+    assert_eq!(*writer.flushed_bytes.lock().unwrap(), 2);
+}

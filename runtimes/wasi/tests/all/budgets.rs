@@ -1,5 +1,7 @@
 //! How much a guest may read and write, and what its streams look like.
 
+use std::io::BufWriter;
+
 use rangewatch_wasi::{
     Errno, Exit, Interrupt, OverBudget, SharedBuffer, Stdin, Stdout, StreamKind, Wasi, preview1,
 };
@@ -32,8 +34,11 @@ fn output_over_a_truncating_budget_is_dropped_and_the_guest_does_not_notice() {
 
 #[test]
 fn a_budget_can_end_the_guest_after_its_last_byte() {
-    let (out, mut guest) = writing(OverBudget::Exit(7));
+    let out = SharedBuffer::new();
+    let stdout = Stdout::writer(BufWriter::new(out.clone())).budget(5, OverBudget::Exit(7));
+    let mut guest = Guest::new(Wasi::builder().stdout(stdout));
     assert_eq!(guest.write(1, b"abcdefgh"), Ok(5));
+    assert!(out.is_empty(), "it is not flushed yet");
     guest.put_iovecs(0, &[(500, 1)]);
     assert_eq!(
         preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, 0, 1, 600),

@@ -98,6 +98,84 @@ impl Guest {
         })
     }
 
+    /// `path_open` below `fd`, without following a link at the end.
+    pub(crate) fn open_at(
+        &mut self,
+        fd: i32,
+        path: &str,
+        oflags: i32,
+        rights: (i64, i64),
+    ) -> Result<i32, Errno> {
+        self.put(BYTES, path.as_bytes());
+        let (at, len) = (BYTES as i32, path.len() as i32);
+        let (base, inheriting) = rights;
+        preview1::path_open(
+            &mut self.ctx,
+            &mut self.memory,
+            fd,
+            0,
+            at,
+            len,
+            oflags,
+            base,
+            inheriting,
+            0,
+            RESULT as i32,
+        )?;
+        Ok(self.u32(RESULT) as i32)
+    }
+
+    /// As [`open_at`](Self::open_at), below the first preopened directory and with all rights.
+    pub(crate) fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
+        self.open_at(3, path, oflags, (0, 0))
+    }
+
+    pub(crate) fn create_dir(&mut self, fd: i32, path: &str) -> Result<(), Errno> {
+        self.put(BYTES, path.as_bytes());
+        let (at, len) = (BYTES as i32, path.len() as i32);
+        preview1::path_create_directory(&mut self.ctx, &mut self.memory, fd, at, len)
+    }
+
+    pub(crate) fn unlink(&mut self, path: &str) -> Result<(), Errno> {
+        self.put(BYTES, path.as_bytes());
+        let (at, len) = (BYTES as i32, path.len() as i32);
+        preview1::path_unlink_file(&mut self.ctx, &mut self.memory, 3, at, len)
+    }
+
+    pub(crate) fn link(
+        &mut self,
+        (fd, old): (i32, &str),
+        (to, new): (i32, &str),
+    ) -> Result<(), Errno> {
+        let (at, at2) = (BYTES as i32, BYTES as i32 + 8192);
+        self.put(at as u32, old.as_bytes());
+        self.put(at2 as u32, new.as_bytes());
+        let (len, len2) = (old.len() as i32, new.len() as i32);
+        preview1::path_link(
+            &mut self.ctx,
+            &mut self.memory,
+            fd,
+            0,
+            at,
+            len,
+            to,
+            at2,
+            len2,
+        )
+    }
+
+    pub(crate) fn rename(
+        &mut self,
+        (fd, old): (i32, &str),
+        (to, new): (i32, &str),
+    ) -> Result<(), Errno> {
+        let (at, at2) = (BYTES as i32, BYTES as i32 + 8192);
+        self.put(at as u32, old.as_bytes());
+        self.put(at2 as u32, new.as_bytes());
+        let (len, len2) = (old.len() as i32, new.len() as i32);
+        preview1::path_rename(&mut self.ctx, &mut self.memory, fd, at, len, to, at2, len2)
+    }
+
     pub(crate) fn is_open(&mut self, fd: i32) -> bool {
         self.fdstat(fd).is_ok()
     }

@@ -1,7 +1,8 @@
 //! `poll_oneoff`, and what a guest that waits waits for.
 
+use std::io;
 use std::mem::swap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -503,8 +504,8 @@ fn a_reader_of_the_host_is_read_where_the_guest_runs_if_it_may_block() {
 /// Says whether it is read on a certain thread.
 struct WhereAmI(thread::ThreadId);
 
-impl std::io::Read for WhereAmI {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+impl io::Read for WhereAmI {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let text: &[u8] = if thread::current().id() == self.0 {
             b"here"
         } else {
@@ -520,14 +521,8 @@ impl std::io::Read for WhereAmI {
 fn a_reader_of_the_host_has_a_thread_of_its_own_if_its_guest_is_awaited() {
     let here = thread::current().id();
     let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
-    guest.put_iovecs(0, &[(500, 4)]);
     for _ in 0..3 {
-        while preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600)
-            == Err(Interrupt::Wait)
-        {
-            block_on_ready(&mut guest.ctx);
-        }
-        assert_eq!(guest.bytes(500, guest.u32(600)), b"else");
+        assert_eq!(read_awaited(&mut guest).unwrap(), b"else");
     }
 }
 
@@ -595,4 +590,85 @@ fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
         thread::yield_now();
     }
     assert!(feed.is_closed());
+}
+
+#[test]
+fn a_context_knows_which_functions_never_wait() {
+    let waiting = |ctx: &Wasi| {
+        let names = rangewatch_wasi::FUNCTIONS
+            .iter()
+            .map(|function| function.name());
+        names.filter(|name| ctx.may_wait(name)).collect::<Vec<_>>()
+    };
+    let ctx = Wasi::builder().stdin("abc").build().unwrap();
+    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
+    let ctx = Wasi::builder()
+        .stdin(Stdin::from_fn(|_| Ok(0)))
+        .build()
+        .unwrap();
+    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
+    let ctx = Wasi::builder().stdin(Stdin::inherit()).build().unwrap();
+    assert_eq!(waiting(&ctx), ["fd_read", "poll_oneoff", "sched_yield"]);
+    let (stderr, _drain) = pipe(1);
+    let mut ctx = Wasi::builder().stderr(stderr).build().unwrap();
+    preview1::fd_renumber(&mut ctx, &mut [], 2, 1).unwrap();
+    assert_eq!(waiting(&ctx), ["fd_write", "poll_oneoff", "sched_yield"]);
+}
+
+/// Awaits reads of up to four bytes until one is answered.
+fn read_awaited(guest: &mut Guest) -> Result<Vec<u8>, Interrupt> {
+    guest.put_iovecs(0, &[(500, 4)]);
+    loop {
+        match preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600) {
+            Err(Interrupt::Wait) => block_on_ready(&mut guest.ctx),
+            result => return result.map(|()| guest.bytes(500, guest.u32(600)).to_vec()),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_panics_on_its_thread_is_an_error_of_the_guest() {
+    struct Panicking;
+    impl io::Read for Panicking {
+        fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
+            panic!("as the test wants it")
+        }
+    }
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(Panicking)));
+    assert_eq!(read_awaited(&mut guest), Err(Errno::Io.into()));
+}
+
+#[test]
+fn the_thread_of_a_reader_ends_with_its_guest() {
+    /// Ends the channel when it is dropped.
+    struct Held(#[expect(dead_code, reason = "only dropped")] mpsc::Sender<()>);
+    impl io::Read for Held {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            buf.fill(b'x');
+            Ok(buf.len())
+        }
+    }
+    let (held, dropped) = mpsc::channel();
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(Held(held))));
+    assert_eq!(read_awaited(&mut guest).unwrap(), b"xxxx");
+    drop(guest);
+    assert_eq!(
+        dropped.recv_timeout(Duration::from_secs(60)),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
+}
+
+#[test]
+fn a_nonblocking_guest_finds_what_a_reader_has_read_meanwhile() {
+    let here = thread::current().id();
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], 0, 4).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match guest.read(0, 4) {
+            Err(Errno::Again) => assert!(Instant::now() < deadline, "nobody reads"),
+            result => break assert_eq!(result.unwrap(), b"else"),
+        }
+        thread::yield_now();
+    }
 }

@@ -1,10 +1,14 @@
 //! What every public type can be used for.
 
+use rangewatch_wasi::fs::{
+    Access, BytesFile, Create, DirEntry, FileType, HostDir, MemoryFs, MemoryFsBuilder,
+    MemoryFsError, Metadata, OpenOptions, ReadOnly, SetTime, SetTimes,
+};
 use rangewatch_wasi::{
-    Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader, PipeWriter,
-    Raise, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout, SteppingClock, StreamKind,
-    SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType, VirtualClock, Wasi,
-    WasiBuildError, WasiBuilder,
+    Dots, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
+    PipeWriter, Raise, RightsMode, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout,
+    SteppingClock, StreamKind, SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType,
+    VirtualClock, Wasi, WasiBuildError, WasiBuilder,
 };
 
 fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
@@ -17,7 +21,13 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     context::<WasiBuilder>();
     context::<Stdin>();
     context::<Stdout>();
+    context::<MemoryFsBuilder>();
 
+    value::<Access>();
+    value::<BytesFile>();
+    value::<Create>();
+    value::<DirEntry>();
+    value::<Dots>();
     value::<PipeReader>();
     value::<PipeWriter>();
     value::<Interrupt>();
@@ -32,9 +42,18 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
 
     value::<Errno>();
     value::<Exit>();
+    value::<FileType>();
     value::<FixedClock>();
     value::<FunctionSignature>();
+    value::<HostDir>();
+    value::<MemoryFs>();
+    value::<Metadata>();
+    value::<OpenOptions>();
+    value::<ReadOnly>();
+    value::<RightsMode>();
     value::<SeededRandom>();
+    value::<SetTime>();
+    value::<SetTimes>();
     value::<SharedBuffer>();
     value::<SteppingClock>();
     value::<SystemClock>();
@@ -44,6 +63,7 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
 
     error::<Errno>();
     error::<Exit>();
+    error::<MemoryFsError>();
     error::<Interrupt>();
     error::<Signal>();
     error::<TryRecvError>();

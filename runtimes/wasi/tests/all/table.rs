@@ -1,5 +1,6 @@
 //! The table that backends expand is the specification, and the documentation says what it does.
 
+use rangewatch_wasi::fs::{Access, MemoryFs};
 use rangewatch_wasi::{Errno, Exit, FUNCTIONS, MODULE, ValueType, Wasi};
 
 use crate::guest::{Function, TABLE};
@@ -131,6 +132,65 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
                 }
                 _ => panic!("the row of {name} has an unknown state: {state}, {refusal}"),
             }
+        }
+    }
+}
+
+/// What a call of `function` on `fd` is given, with the names of [`NAMES`] in memory: sensible arguments, and else 0.
+fn sensible(function: &Function, fd: i64) -> Vec<i64> {
+    let path = match function.name {
+        "path_create_directory" => "made",
+        "path_readlink" => "link",
+        "path_remove_directory" => "dir",
+        _ => "file",
+    };
+    let place = |name: &str| NAMES.iter().position(|known| *known == name).unwrap() as i64 * 8;
+    let params = function.param_names.iter().enumerate();
+    let args = params.map(|(index, param)| match *param {
+        _ if function.takes_fd(index) => fd,
+        "path" | "old_path" => place(path),
+        "path_len" | "old_path_len" => path.len() as i64,
+        "new_path" => place("new"),
+        "new_path_len" => 3,
+        "nsubscriptions" => 1,
+        "buf_len" => 64,
+        "subscriptions" | "iovs" => 512,
+        name if name.ends_with("_out") || matches!(name, "buf" | "events") => 256,
+        _ => 0,
+    });
+    args.collect()
+}
+
+const NAMES: [&str; 5] = ["file", "dir", "link", "made", "new"];
+
+#[test]
+fn every_function_does_on_files_and_directories_what_the_documentation_says() {
+    for (name, state, refusal) in documented() {
+        let function = Function::named(name);
+        let outcomes = [3, 4].map(|fd| {
+            let fs = MemoryFs::from([("file", "text")]);
+            fs.create_dir_all("dir").unwrap();
+            fs.symlink("file", "link").unwrap();
+            let wasi = Wasi::builder().preopen(".", fs, Access::ReadWrite);
+            let mut ctx = wasi.build().unwrap();
+            let mut memory = [0; 1024];
+            for (i, name) in NAMES.iter().enumerate() {
+                memory[i * 8..][..name.len()].copy_from_slice(name.as_bytes());
+            }
+            let open = sensible(Function::named("path_open"), 3);
+            let opened = (Function::named("path_open").call)(&mut ctx, &mut memory, &open);
+            assert_eq!((opened, memory[256]), (Ok(Ok(())), 4));
+            (function.call)(&mut ctx, &mut memory, &sensible(function, fd))
+        });
+        let works = outcomes.contains(&Ok(Ok(())));
+        match state {
+            "refuses" => {
+                let refused = Err(refusal);
+                let on_file = outcomes[1].map(|called| called.map_err(Errno::name));
+                assert_eq!(on_file, Ok(refused), "{name}");
+                assert!(!works, "{name} on a directory");
+            }
+            _ => assert!(works || name == "proc_exit", "{name}: {outcomes:?}"),
         }
     }
 }

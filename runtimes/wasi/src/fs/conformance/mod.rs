@@ -9,6 +9,8 @@
 //! - [`hard_link_tests!`](crate::hard_link_tests) and [`symlink_tests!`](crate::symlink_tests) for one that also has those,
 //!   in the same way.
 //!
+//! [`Faults`] let a filesystem fail, one operation at a time, to test what is above it.
+//!
 //! The argument of each is an expression for something that [`IntoDir`](super::IntoDir) takes.
 //!
 //! ```
@@ -25,6 +27,7 @@
 
 mod confinement;
 mod directories;
+mod faults;
 mod guest;
 mod hard_links;
 mod listing;
@@ -34,6 +37,8 @@ mod renaming;
 mod symlinks;
 mod times;
 mod transfer;
+
+pub use faults::Faults;
 
 /// Each macro gives one group of scenarios to `filesystem_test!`; a scenario that no group names is never used, which is an
 /// error in CI.
@@ -133,6 +138,7 @@ groups! {
         a_dangling_link_is_created_through,
         a_slash_follows_a_link,
         dots_are_resolved_behind_the_link,
+        dots_behind_a_link_lead_through_every_directory,
         removing_and_renaming_mean_the_link,
         a_link_has_times_of_its_own,
     };

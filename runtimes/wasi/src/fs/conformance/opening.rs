@@ -120,8 +120,10 @@ pub fn read_only_is_read_only(dir: Arc<dyn Dir>) {
     }
     assert_eq!(guest.open("new", CREAT), Err(Errno::Rofs));
     assert_eq!(guest.open("dir/new", CREAT), Err(Errno::Rofs));
-    let opened = guest.open_at(ROOT, KEEP, "file", 0, WRITE, 0);
-    assert_eq!(opened, Err(Errno::Rofs));
+    for (oflags, rights) in [(0, WRITE), (TRUNC, READ)] {
+        let opened = guest.open_at(ROOT, KEEP, "file", oflags, rights, 0);
+        assert_eq!(opened, Err(Errno::Rofs));
+    }
     assert_eq!(guest.open("file", CREAT | EXCL), Err(Errno::Exist));
     assert_eq!(guest.create_dir("new"), Err(Errno::Rofs));
     assert_eq!(guest.create_dir("dir"), Err(Errno::Exist));

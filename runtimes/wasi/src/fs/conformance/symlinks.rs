@@ -182,6 +182,44 @@ pub fn a_slash_follows_a_link(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names(".").len(), 5);
 }
 
+/// However many directories a path has stepped over at once.
+pub fn dots_behind_a_link_lead_through_every_directory(dir: Arc<dyn Dir>) {
+    let mut guest = Guest::new(dir);
+    for path in ["a", "a/b", "a/b/c"] {
+        guest.create_dir(path).expect("a new directory");
+    }
+    for path in ["0", "a/1", "a/b/2"] {
+        guest.put_file(path, path.as_bytes());
+    }
+    for (target, path) in [
+        ("../2", "a/b/c/two"),
+        ("../../1", "a/b/c/one"),
+        ("../.././../0", "a/b/c/zero"),
+        ("../c/two", "a/b/c/again"),
+        ("../../../../x", "a/b/c/out"),
+        ("..", "a/b/c/up"),
+    ] {
+        guest.symlink(target, path).expect("a new link");
+    }
+    for (path, contents) in [
+        ("a/b/c/two", "a/b/2"),
+        ("a/b/c/one", "a/1"),
+        ("a/b/c/zero", "0"),
+        ("a/b/c/again", "a/b/2"),
+        ("a/b/c/up/2", "a/b/2"),
+        ("a/b/c/up/../1", "a/1"),
+        ("a/b/c/../2", "a/b/2"),
+        ("a/b/c/../../../0", "0"),
+    ] {
+        let read = guest.get_file(path).expect("a file");
+        assert_eq!(read, contents.as_bytes(), "{path}");
+    }
+    assert_eq!(guest.names("a/b/c/.."), ["2", "c"]);
+    assert_eq!(guest.names("a/b/c/up/"), ["2", "c"]);
+    assert_eq!(guest.names("a/b/."), ["2", "c"]);
+    assert_eq!(guest.get_file("a/b/c/out"), Err(Errno::Perm));
+}
+
 /// The directory above is the one above the link's target.
 pub fn dots_are_resolved_behind_the_link(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);

@@ -21,9 +21,9 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 ///
 /// The directory is held open: it may be renamed, and what takes its old path is not seen. Each step of a path is a call of
 /// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
-/// directory. So a guest stays inside whatever others do to the directory meanwhile.
+/// directory. Linux is asked for several steps at once, below the directory and without symbolic links. So a guest stays inside whatever others do to the directory meanwhile.
 ///
-/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](super::Access) takes
+/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
 /// writing away.
 ///
 /// DIFFERENCE: names that are not UTF-8 are left out of listings, as WASI has no way to say them.
@@ -86,8 +86,10 @@ impl Dir for HostDir {
     }
 
     fn lookup(&self, name: &str) -> Result<Node, Errno> {
-        let mut options = OpenOptions::default();
-        options.read = true;
+        let options = OpenOptions {
+            read: true,
+            ..OpenOptions::default()
+        };
         self.open(name, options)
     }
 
@@ -108,6 +110,12 @@ impl Dir for HostDir {
             Err(refused @ (Errno::Notdir | Errno::Loop)) => self.symlink_or(name, refused),
             Err(errno) => Err(errno),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
+        let dir = super::descend::descend(&self.dir, names)?;
+        Ok(dir.map(|dir| Arc::new(Self { dir }) as Arc<dyn Dir>))
     }
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
@@ -218,8 +226,11 @@ impl Dir for HostDir {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        let dir = self.dir.try_clone().map_err(errno)?;
-        dir.into_std_file().sync_all().map_err(errno)
+        // What was opened to look names up cannot be synchronized itself.
+        let mut host = cap_std::fs::OpenOptions::new();
+        host.read(true).maybe_dir(true);
+        let dir = self.dir.open_with(".", &host).map_err(errno)?;
+        dir.into_std().sync_all().map_err(errno)
     }
 }
 

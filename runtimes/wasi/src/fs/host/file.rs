@@ -53,6 +53,13 @@ impl File for HostFile {
         self.file.set_len(size_bytes).map_err(errno)
     }
 
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let allocated = fallocate(&self.file, FallocateFlags::empty(), offset, len);
+        allocated.map_err(|host| errno(host.into()))
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         let mut host = FileTimes::new();
         if let Some(accessed) = times.accessed {

@@ -1,5 +1,7 @@
 //! A directory of the host.
 
+#[cfg(target_os = "linux")]
+mod descend;
 mod dir;
 mod errno;
 mod file;

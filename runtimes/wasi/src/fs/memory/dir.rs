@@ -13,7 +13,7 @@ use crate::fs::{
 
 pub(super) struct MemoryDir {
     shared: Arc<Shared>,
-    me: Weak<MemoryDir>,
+    me: Weak<Self>,
     ino: u64,
     state: Mutex<DirState>,
 }

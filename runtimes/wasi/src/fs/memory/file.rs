@@ -91,6 +91,17 @@ impl File for MemoryFile {
         Ok(())
     }
 
+    /// Holes are free, so that nothing is set aside.
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        let state = &mut *lock(&self.state);
+        let size_bytes = offset.checked_add(len).ok_or(Errno::Fbig)?;
+        if size_bytes > state.contents.size_bytes() {
+            state.contents.set_size(&self.shared, size_bytes)?;
+            state.times.modify(self.shared.now_ns());
+        }
+        Ok(())
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         state.times.set(times, self.shared.now_ns());

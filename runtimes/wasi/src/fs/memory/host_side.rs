@@ -33,7 +33,7 @@ impl MemoryFs {
     ) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
-            self.create_dir_all(parent)?;
+            explain(path, self.make_dirs(parent))?;
         }
         explain(path, self.write_file(path, contents.as_ref()))
     }
@@ -69,21 +69,8 @@ impl MemoryFs {
     /// What `path` cannot be, and [`Errno::Nospc`] at the limit.
     pub fn create_dir_all(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
-        let ends = path
-            .match_indices('/')
-            .map(|(at, _)| at)
-            .chain([path.len()]);
-        for end in ends {
-            let part = &path[..end];
-            // What is wrong with a path that begins with a slash, the walk of the whole path will say.
-            if !part.is_empty() {
-                match self.change(part, |dir, name| dir.create_dir(name)) {
-                    Ok(()) | Err(Errno::Exist) => {}
-                    Err(errno) => return explain(path, Err(errno)),
-                }
-            }
-        }
-        explain(path, self.dir(path).map(drop))
+        let made = self.make_dirs(path);
+        explain(path, made.and_then(|()| self.dir(path).map(drop)))
     }
 
     /// Makes a symbolic link at `path`. The target is relative to the directory of the link.
@@ -146,20 +133,37 @@ impl MemoryFs {
     }
 
     fn dir(&self, path: &str) -> Result<Arc<dyn Dir>, Errno> {
-        let mut options = OpenOptions::default();
-        options.read = true;
-        options.directory = true;
+        let options = OpenOptions {
+            read: true,
+            directory: true,
+            ..OpenOptions::default()
+        };
         match self.open(path, options)? {
             Node::Dir(dir) => Ok(dir),
             _ => Err(Errno::Notdir),
         }
     }
 
+    /// Makes every directory that `path` leads through, if it can be made. What is wrong with the path otherwise, its use
+    /// will say.
+    fn make_dirs(&self, path: &str) -> Result<(), Errno> {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]).filter(|end| *end > 0) {
+            match self.change(&path[..end], |dir, name| dir.create_dir(name)) {
+                Ok(()) | Err(Errno::Exist) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
     fn write_file(&self, path: &str, mut contents: &[u8]) -> Result<(), Errno> {
-        let mut options = OpenOptions::default();
-        options.write = true;
-        options.create = Create::IfMissing;
-        options.truncate = true;
+        let options = OpenOptions {
+            write: true,
+            create: Create::IfMissing,
+            truncate: true,
+            ..OpenOptions::default()
+        };
         let file = file(self.open(path, options)?)?;
         while !contents.is_empty() {
             let n_bytes = file.append(contents)?;
@@ -169,8 +173,10 @@ impl MemoryFs {
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, Errno> {
-        let mut options = OpenOptions::default();
-        options.read = true;
+        let options = OpenOptions {
+            read: true,
+            ..OpenOptions::default()
+        };
         let file = file(self.open(path, options)?)?;
         let size = usize::try_from(file.metadata()?.size_bytes).map_err(|_| Errno::Fbig)?;
         let mut contents = vec![0; size];

@@ -5,10 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Clock;
 use crate::Errno;
+use crate::fs::dev::next_dev;
 use crate::fs::{Metadata, SetTime, SetTimes};
-
-/// The number of the next filesystem. The high bit keeps them apart from the devices of the host.
-static NEXT_DEV: AtomicU64 = AtomicU64::new(1 << 63);
 
 pub(super) struct Shared {
     pub(super) dev: u64,
@@ -26,7 +24,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(limit_bytes: u64, limit_entries: u64, clock: Box<dyn Clock>) -> Self {
         Self {
-            dev: NEXT_DEV.fetch_add(1, Ordering::Relaxed),
+            dev: next_dev(),
             limit_bytes,
             limit_entries,
             used_bytes: AtomicU64::new(0),

@@ -1,0 +1,41 @@
+//! Very many subscriptions.
+
+use rangewatch_bus::{RangeWatchBus, WakeSubscription};
+
+use crate::harness::{Contender, Effort};
+use crate::report::Report;
+
+pub(crate) fn run(effort: Effort, report: &Report) {
+    report.note("An emit that matches one of the subscriptions; each time another. Memory: the program `memory`.\n");
+    report.table(&["", "of 1,000", "of 100,000"]);
+    let sizes = [1000, 100_000].map(|n| (n, subscribed(n)));
+    let mut contenders: Vec<_> = sizes
+        .iter()
+        .map(|(n, (bus, _subs))| {
+            let mut value = 0;
+            Contender::new(move || {
+                value += 1;
+                let emitted = bus
+                    .emit(value, [key(value.wrapping_mul(7919) as usize % n)])
+                    .unwrap();
+                assert_eq!(emitted.matched(), 1);
+            })
+        })
+        .collect();
+    report.row(effort, "one emit", &mut contenders);
+}
+
+fn key(i: usize) -> String {
+    format!("/registry/pods/ns-{:03}/pod-{:04}", i % 1000, i / 1000)
+}
+
+fn subscribed(n: usize) -> (RangeWatchBus, Vec<WakeSubscription>) {
+    let bus = RangeWatchBus::new();
+    let subs = (0..n).map(|i| {
+        bus.subscribe(key(i)..format!("{}\0", key(i)))
+            .wake()
+            .unwrap()
+    });
+    let subs = subs.collect();
+    (bus, subs)
+}

@@ -1,0 +1,570 @@
+//! The checker on traces with history, edits, ends and statistics: it passes what is right, and every guarantee
+//! is broken here in every way that it tells apart.
+
+use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Violation};
+use rangewatch_bus::{History, Overflow, RangeWatchBus, RecvError, Selector, Seq, TryRecvError};
+
+fn seq(seq: u64) -> Seq {
+    Seq::new(seq).unwrap()
+}
+
+/// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and
+/// "z", except 4, which has only "z".
+fn ten_emits() -> Checker {
+    let checker = Checker::with_history();
+    for i in 1..=10 {
+        let keys: &[&str] = if i == 4 { &["z"] } else { &["a", "z"] };
+        checker.emitted(seq(i), i * 10, keys);
+    }
+    checker
+}
+
+fn event(i: u64) -> Delivery {
+    event_with(i, &["a"])
+}
+
+fn event_with(i: u64, keys: &[&str]) -> Delivery {
+    Delivery::Event {
+        seq: seq(i),
+        value: i * 10,
+        keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
+    }
+}
+
+fn span(first: u64, last: u64, count: u64) -> Delivery {
+    Delivery::Span {
+        first_seq: seq(first),
+        last_seq: seq(last),
+        first: first * 10,
+        last: last * 10,
+        count,
+        is_conservative: false,
+    }
+}
+
+/// A conservative span from the value `first` to the emit `last`.
+fn conservative(first: u64, last: u64, count: u64) -> Delivery {
+    Delivery::Span {
+        first_seq: seq(1),
+        last_seq: seq(last),
+        first,
+        last: last * 10,
+        count,
+        is_conservative: true,
+    }
+}
+
+/// What a subscription to `.."m"` is told that began with the value `since` of the history.
+fn verify_since(since: u64, tell: impl FnOnce(&Log)) -> Result<(), Violation> {
+    let checker = ten_emits();
+    let log = checker.subscribed_since(.."m", since);
+    tell(&log);
+    checker.verify().map(drop)
+}
+
+/// What a subscription to `.."m"` is told that began before the first emit.
+fn verify_live(tell: impl FnOnce(&Log)) -> Result<(), Violation> {
+    let checker = ten_emits();
+    let log = checker.subscribed(.."m", None, None);
+    tell(&log);
+    checker.verify().map(drop)
+}
+
+fn record(deliveries: impl IntoIterator<Item = Delivery>) -> impl FnOnce(&Log) {
+    move |log| {
+        deliveries
+            .into_iter()
+            .for_each(|delivery| log.record(delivery))
+    }
+}
+
+#[track_caller]
+fn passes(verified: Result<(), Violation>) {
+    verified.unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[track_caller]
+fn catches(guarantee: Guarantee, verified: Result<(), Violation>) {
+    match verified {
+        Ok(()) => panic!("{guarantee} is broken and not caught"),
+        Err(violation) => assert_eq!(violation.guarantee(), guarantee, "{violation}"),
+    }
+}
+
+#[test]
+fn the_checker_catches_values_that_fall_with_history_g01() {
+    for value in [100, 99] {
+        let checker = ten_emits();
+        checker.emitted(seq(11), value, ["a"]);
+        catches(Guarantee::G1Ordered, checker.verify().map(drop));
+    }
+    let checker = Checker::new();
+    checker.emitted(seq(1), 2, ["a"]);
+    checker.emitted(seq(2), 1, ["a"]);
+    passes(checker.verify().map(drop));
+}
+
+#[test]
+fn the_checker_passes_a_start_in_the_past_and_in_the_future() {
+    let through = Seq::new(10);
+    let rest = |first: u64| (first..=10).filter(|i| *i != 4).map(event);
+    passes(verify_since(30, |log| {
+        record(rest(3))(log);
+        log.caught_up(through);
+    }));
+    passes(verify_since(25, record(rest(3))));
+    passes(verify_since(35, record([span(5, 10, 6)])));
+    passes(verify_since(101, |log| log.caught_up(through)));
+}
+
+#[test]
+fn the_checker_catches_a_broken_start_in_the_past_g03() {
+    catches(Guarantee::G3Reliable, verify_since(30, record([event(5)])));
+    catches(
+        Guarantee::G3Reliable,
+        verify_since(30, |log| log.caught_up(Seq::new(3))),
+    );
+    catches(
+        Guarantee::G2Unique,
+        verify_since(20, record([2, 3, 2].map(event))),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g06_future_start() {
+    catches(
+        Guarantee::G6FutureStart,
+        verify_since(55, record([event(5)])),
+    );
+    catches(
+        Guarantee::G6FutureStart,
+        verify_since(101, record([event(10)])),
+    );
+    catches(
+        Guarantee::G6FutureStart,
+        verify_since(101, record([Delivery::Progress(100)])),
+    );
+    catches(
+        Guarantee::G6FutureStart,
+        verify_live(|log| {
+            log.started_after(20);
+            log.record(event(2));
+        }),
+    );
+    catches(
+        Guarantee::G6FutureStart,
+        verify_live(|log| {
+            log.started_after(20);
+            log.record(Delivery::Progress(20));
+        }),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g07_gap_and_a_broken_g08_floor() {
+    let answered = |since, floors, refused| {
+        let checker = Checker::with_history();
+        checker.answered_since(since, floors, refused);
+        checker.verify().map(drop)
+    };
+    passes(answered(5, (5, 5), None));
+    passes(answered(4, (3, 5), None));
+    passes(answered(4, (3, 5), Some(5)));
+    passes(answered(4, (5, 5), Some(5)));
+    catches(Guarantee::G7NoSilentGap, answered(4, (5, 5), None));
+    // The wrong floor.
+    catches(Guarantee::G7NoSilentGap, answered(4, (5, 6), Some(7)));
+    catches(Guarantee::G7NoSilentGap, answered(2, (5, 6), Some(4)));
+    catches(Guarantee::G7NoSilentGap, answered(5, (4, 6), Some(5)));
+    catches(Guarantee::G8SinceFloor, answered(5, (4, 5), Some(5)));
+    catches(Guarantee::G8SinceFloor, answered(6, (4, 5), Some(7)));
+
+    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
+    passes(verify_since(10, record([event(1), compacted(50)])));
+    passes(verify_since(10, record([event(1), compacted(11)])));
+    catches(
+        Guarantee::G7NoSilentGap,
+        verify_since(10, record([event(1), compacted(10)])),
+    );
+    catches(
+        Guarantee::G7NoSilentGap,
+        verify_since(
+            10,
+            record([event(1), Delivery::Progress(15), compacted(15)]),
+        ),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g09_mark() {
+    let mark = Delivery::Progress;
+    passes(verify_since(
+        10,
+        record([
+            event(1),
+            mark(10),
+            event(2),
+            mark(29),
+            event(3),
+            mark(49),
+            mark(49),
+        ]),
+    ));
+    passes(verify_live(record([
+        event(1),
+        Delivery::Lagged(1),
+        mark(20),
+        event(3),
+    ])));
+    passes(verify_live(record([
+        event(1),
+        Delivery::Lagged(2),
+        mark(20),
+        event(5),
+    ])));
+    // Before an emit of its value, before one below, after one above, and falling.
+    catches(Guarantee::G9Progress, verify_since(10, record([mark(10)])));
+    catches(
+        Guarantee::G9Progress,
+        verify_since(10, record([event(1), mark(35)])),
+    );
+    catches(Guarantee::G9Progress, verify_live(record([mark(10)])));
+    catches(
+        Guarantee::G9Progress,
+        verify_live(record([event(1), Delivery::Lagged(1), mark(30)])),
+    );
+    catches(
+        Guarantee::G9Progress,
+        verify_since(30, record([event(3), mark(45), mark(44)])),
+    );
+    let checker = ten_emits();
+    let log = checker.subscribed(.."m", None, Seq::new(2));
+    record([mark(20), event(2)])(&log);
+    catches(Guarantee::G9Progress, checker.verify().map(drop));
+}
+
+#[test]
+fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
+    // Of a store without history, from the value on that was asked for.
+    let since = |value, tell: &dyn Fn(&Log)| {
+        let (bus, checker) = (RangeWatchBus::new(), Checker::new());
+        for i in 1..=5 {
+            checker.emit(&bus, i * 10, ["a"]).unwrap();
+        }
+        let (_sub, log) = checker
+            .subscribe_since(&bus, .."m", value, |builder| builder.wake())
+            .unwrap();
+        for i in 6..=10 {
+            checker.emit(&bus, i * 10, ["a"]).unwrap();
+        }
+        tell(&log);
+        checker.verify().map(drop)
+    };
+    passes(since(20, &|log| {
+        log.record(conservative(20, 7, 2));
+        log.record(span(8, 10, 3));
+        log.caught_up(Seq::new(10));
+    }));
+    catches(
+        Guarantee::G13ExactSpan,
+        since(20, &|log| log.record(conservative(10, 7, 2))),
+    );
+    catches(
+        Guarantee::G13ExactSpan,
+        since(20, &|log| log.record(conservative(20, 7, 3))),
+    );
+    catches(
+        Guarantee::G3Reliable,
+        since(20, &|log| {
+            log.record(conservative(20, 7, 2));
+            log.record(span(9, 10, 2));
+        }),
+    );
+    catches(
+        Guarantee::G13ExactSpan,
+        since(20, &|log| {
+            log.record(conservative(20, 7, 2));
+            log.record(conservative(20, 8, 1));
+        }),
+    );
+
+    // Cut by a start.
+    let started = |deliveries: Vec<Delivery>| {
+        verify_live(|log| {
+            log.started_after(20);
+            record(deliveries)(log);
+        })
+    };
+    passes(started(vec![conservative(21, 5, 4), event(6)]));
+    passes(started(vec![span(3, 5, 2), event(6)]));
+    catches(
+        Guarantee::G13ExactSpan,
+        started(vec![conservative(21, 5, 5)]),
+    );
+    catches(
+        Guarantee::G13ExactSpan,
+        started(vec![conservative(20, 5, 2)]),
+    );
+    catches(
+        Guarantee::G13ExactSpan,
+        verify_live(record([conservative(21, 5, 2)])),
+    );
+    catches(Guarantee::G6FutureStart, started(vec![span(2, 5, 3)]));
+}
+
+#[test]
+fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
+    passes(verify_live(|log| {
+        log.record(event(1));
+        log.started_after(35);
+        record([event(5), event(6)])(log);
+    }));
+    passes(verify_live(|log| {
+        log.started_after(35);
+        record([Delivery::Lagged(3), event(5)])(log);
+    }));
+    catches(
+        Guarantee::G3Reliable,
+        verify_live(|log| {
+            log.record(event(1));
+            log.started_after(35);
+            log.record(event(6));
+        }),
+    );
+    catches(
+        Guarantee::G18ExactLag,
+        verify_live(|log| {
+            log.started_after(35);
+            record([Delivery::Lagged(4), event(5)])(log);
+        }),
+    );
+    // After the next delivery a lag is exact again.
+    catches(
+        Guarantee::G18ExactLag,
+        verify_live(|log| {
+            log.started_after(35);
+            record([event(5), Delivery::Lagged(3), event(8)])(log);
+        }),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g19_disconnect() {
+    let end = |resume| Delivery::Ended(RecvError::Disconnected { resume });
+    passes(verify_live(record([event(1), end(20), end(20)])));
+    passes(verify_live(record([end(10)])));
+    passes(verify_live(|log| {
+        record([event(1), end(20)])(log);
+        log.caught_up(Seq::new(10));
+    }));
+    let started = |resume| {
+        verify_live(|log| {
+            log.record(event(1));
+            log.started_after(25);
+            log.record(end(resume));
+        })
+    };
+    passes(started(26));
+    passes(started(30));
+    catches(Guarantee::G19Disconnect, started(20));
+    catches(
+        Guarantee::G19Disconnect,
+        verify_live(record([event(1), end(30)])),
+    );
+    catches(
+        Guarantee::G19Disconnect,
+        verify_live(record([event(1), end(11)])),
+    );
+    catches(Guarantee::G19Disconnect, verify_live(record([end(20)])));
+    catches(
+        Guarantee::G19Disconnect,
+        verify_live(record([span(1, 10, 9), end(110)])),
+    );
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([event(1), end(20), event(2)])),
+    );
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([event(1), end(20), end(30)])),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g27_end() {
+    let closed = Delivery::Ended(RecvError::Closed);
+    passes(verify_live(record([
+        span(1, 10, 9),
+        closed.clone(),
+        closed.clone(),
+    ])));
+    passes(verify_live(record([
+        span(1, 9, 8),
+        Delivery::Lagged(1),
+        closed.clone(),
+    ])));
+    passes(verify_live(|log| {
+        log.record(event(1));
+        log.discarded();
+        log.record(closed.clone());
+    }));
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([span(1, 9, 8), closed.clone()])),
+    );
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([closed.clone()])),
+    );
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([
+            span(1, 10, 9),
+            closed.clone(),
+            Delivery::Progress(100),
+        ])),
+    );
+    catches(
+        Guarantee::G27Draining,
+        verify_live(record([span(1, 8, 7), Delivery::Lagged(1), closed])),
+    );
+}
+
+#[test]
+fn the_checker_catches_a_broken_g28_edit() {
+    let edited = |deliveries: Vec<Delivery>| {
+        verify_live(|log| {
+            log.selectors_set(seq(5), "y"..);
+            log.selectors_removed(seq(8), "x"..);
+            log.selectors_added(seq(8), Selector::key("a"));
+            record(deliveries)(log);
+        })
+    };
+    let z = |i| event_with(i, &["z"]);
+    passes(edited(vec![
+        event(1),
+        event(2),
+        event(3),
+        z(5),
+        z(6),
+        z(7),
+        event(8),
+    ]));
+    // Too late, too early, and with keys of the other time.
+    catches(
+        Guarantee::G28Edit,
+        edited(vec![event(1), event(2), event(3), event(5)]),
+    );
+    catches(
+        Guarantee::G28Edit,
+        edited(vec![event(1), event(2), event(3), z(4)]),
+    );
+    let both = event_with(2, &["a", "z"]);
+    catches(Guarantee::G28Edit, edited(vec![event(1), both]));
+
+    // A match that only the edit makes is missing.
+    let checker = ten_emits();
+    let log = checker.subscribed(Selector::key("z"), None, None);
+    log.selectors_removed(seq(5), Selector::key("z"));
+    record([z(1), z(2), z(3)])(&log);
+    log.caught_up(Seq::new(10));
+    catches(Guarantee::G28Edit, checker.verify().map(drop));
+}
+
+#[test]
+fn the_checker_catches_a_broken_g35_conservation() {
+    let (bus, checker) = (RangeWatchBus::new(), Checker::new());
+    let (mut sub, log) = checker
+        .subscribe(&bus, .."m", |builder| builder.events(2))
+        .unwrap();
+    let (mut other, _) = checker
+        .subscribe(&bus, .."m", |builder| builder.events(2))
+        .unwrap();
+    for value in 1..=5 {
+        checker.emit(&bus, value, ["a", "z"]).unwrap();
+    }
+    let head = bus.last_seq();
+    log.at_rest(head, sub.stats());
+    match sub.try_recv() {
+        Err(TryRecvError::Lagged(missed)) => log.record(RecvError::Lagged(missed)),
+        other => panic!("{other:?}"),
+    }
+    log.at_rest(head, sub.stats());
+    log.record(&sub.try_recv_item().unwrap());
+    log.at_rest(head, sub.stats());
+    checker.at_rest(bus.stats());
+    passes(checker.verify().map(drop));
+
+    // Another's statistics, those of a later time, and those of less than was emitted.
+    let broken = |tell: &dyn Fn(&Checker, &Log)| {
+        let checker = Checker::new();
+        for i in 1..=5 {
+            checker.emitted(seq(i), i, ["a", "z"]);
+        }
+        tell(&checker, &checker.subscribed(.."m", None, None));
+        catches(Guarantee::G35Conservation, checker.verify().map(drop));
+    };
+    let _ = other.try_recv();
+    let lagged = other.stats();
+    broken(&|_, log| log.at_rest(head, lagged));
+    broken(&|_, log| log.at_rest(head, sub.stats()));
+    broken(&|_, log| {
+        log.at_rest(
+            Seq::new(4),
+            RangeWatchBus::new().subscribe(..).wake().unwrap().stats(),
+        )
+    });
+    broken(&|checker, _| checker.at_rest(bus.stats()));
+    broken(&|checker, _| checker.at_rest(RangeWatchBus::new().stats()));
+}
+
+#[test]
+fn what_is_recorded_of_a_bus_with_history_is_what_it_did() {
+    let bus = RangeWatchBus::builder()
+        .history(History::events(4))
+        .build()
+        .unwrap();
+    let checker = Checker::new();
+    for _ in 0..8 {
+        checker.emit_next(&bus, ["a", "z"]).unwrap();
+    }
+    let since = |value| checker.subscribe_since(&bus, .."m", value, |builder| builder.events(2));
+    assert!(since(4).is_err());
+    let (mut sub, log) = since(5).unwrap();
+    let (mut coalescing, gap_log) = checker
+        .subscribe(&bus, .., |builder| {
+            builder.overflow(Overflow::Coalesce).events(1)
+        })
+        .unwrap();
+    futures::executor::block_on(async {
+        for value in 9..=11 {
+            checker.emit_async(&bus, value, ["a"]).await.unwrap();
+        }
+    });
+    sub.request_progress().unwrap();
+    let seq = sub.add_selectors("m".."n").unwrap();
+    log.selectors_added(seq, "m".."n");
+    checker.emit(&bus, 12, ["m", "a"]).unwrap();
+    let drain = |sub: &mut rangewatch_bus::EventSubscription, log: &Log| {
+        loop {
+            match sub.try_recv_item() {
+                Ok(item) => log.record(&item),
+                Err(TryRecvError::Empty) => break log.caught_up(bus.last_seq()),
+                Err(TryRecvError::Compacted { floor }) => {
+                    break log.record(RecvError::Compacted { floor });
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        log.at_rest(bus.last_seq(), sub.stats());
+    };
+    drain(&mut sub, &log);
+    drain(&mut coalescing, &gap_log);
+    checker.at_rest(bus.stats());
+    let verified = checker.verify().unwrap();
+    assert_eq!((verified.n_emits(), verified.n_subscriptions()), (12, 2));
+    assert!(verified.n_deliveries() >= 2, "{verified:?}");
+    // That the values rise was seen from the bus.
+    checker.emitted(Seq::new(13).unwrap(), 1, ["a"]);
+    catches(Guarantee::G1Ordered, checker.verify().map(drop));
+}

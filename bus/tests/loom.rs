@@ -1,0 +1,596 @@
+//! Models of every wait that the bus makes by hand: loom runs each with all interleavings of its threads, as far as
+//! they differ in a few preemptions.
+//!
+//! A wake-up that is lost is a deadlock, which ends the model. Run with
+//! `RUSTFLAGS="--cfg loom" cargo test --package rangewatch-bus --release --test loom`, with a target folder of its own;
+//! without the flag there is nothing here. `LOOM_MAX_PREEMPTIONS` sets another bound.
+#![cfg(loom)]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use loom::future::block_on;
+use loom::thread;
+use rangewatch_bus::{
+    ControlError, EmitError, EventSubscription, History, Item, Overflow, RangeWatchBus, RecvError,
+    Selector, SubscribeError, TryRecvError, WakeSubscription,
+};
+
+/// Preemptions that a model of two threads explores, unless the environment says otherwise.
+const TWO_THREADS: usize = 5;
+/// The same of a model of three threads, which branches more.
+const THREE_THREADS: usize = 3;
+/// Steps of one run; those that read a history in chunks have many.
+const MAX_BRANCHES: usize = 20_000;
+
+fn model(max_preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(max_preemptions);
+    builder.max_branches = MAX_BRANCHES;
+    builder.check(run);
+}
+
+fn with_history() -> RangeWatchBus {
+    let history = History::events(1_000);
+    RangeWatchBus::builder().history(history).build().unwrap()
+}
+
+fn all(bus: &RangeWatchBus) -> rangewatch_bus::SubscribeBuilder<'_> {
+    bus.subscribe(Selector::all())
+}
+
+/// A subscription with room for one event, for which `emit_async` waits.
+fn narrow(bus: &RangeWatchBus) -> EventSubscription {
+    all(bus).overflow(Overflow::Backpressure).events(1).unwrap()
+}
+
+type Thread<T = ()> = thread::JoinHandle<T>;
+
+/// Runs on a thread that has a handle of the bus of its own, so that the bus does not close with it.
+fn spawn<T: 'static>(
+    bus: &RangeWatchBus,
+    run: impl FnOnce(&RangeWatchBus) -> T + 'static,
+) -> Thread<T> {
+    let bus = bus.clone();
+    thread::spawn(move || run(&bus))
+}
+
+fn emitter(bus: &RangeWatchBus, values: impl IntoIterator<Item = u64> + 'static) -> Thread {
+    spawn(bus, |bus| {
+        for value in values {
+            bus.emit(value, ["k"]).unwrap();
+        }
+    })
+}
+
+/// Emits `value` as soon as there is room.
+fn patient_emitter(bus: &RangeWatchBus, value: u64) -> Thread {
+    spawn(bus, move |bus| {
+        block_on(bus.emit_async(value, ["k"])).unwrap();
+    })
+}
+
+fn recv_value(sub: &mut EventSubscription) -> u64 {
+    block_on(sub.recv()).unwrap().value()
+}
+
+/// Receives spans until they cover `n_emits`; returns the first and the last value.
+fn recv_spans(sub: &mut WakeSubscription, n_emits: u64) -> (u64, u64) {
+    let span = block_on(sub.recv()).unwrap();
+    let (first, mut last, mut n) = (span.first(), span.last(), span.count());
+    while n < n_emits {
+        let span = block_on(sub.recv()).unwrap();
+        assert_eq!(span.first(), last + 1, "a gap or a repeat");
+        last = span.last();
+        n += span.count();
+    }
+    assert_eq!(n, n_emits);
+    (first, last)
+}
+
+/// A waker of a task that nobody polls any more.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn poll_as_nobody<F: Future>(future: F) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::new(Nobody));
+    pin!(future).poll(&mut Context::from_waker(&waker))
+}
+
+#[test]
+fn g12_a_waiting_consumer_of_spans_is_woken_by_each_emit() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).wake().unwrap();
+        let emitter = emitter(&bus, 1..=3);
+        assert_eq!(recv_spans(&mut sub, 3), (1, 3));
+        emitter.join().unwrap();
+        assert!(sub.try_recv().is_err());
+    });
+}
+
+#[test]
+fn g12_a_waiting_consumer_of_events_is_woken_by_each_emit() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).events(4).unwrap();
+        let emitter = emitter(&bus, 1..=3);
+        assert_eq!([(); 3].map(|()| recv_value(&mut sub)), [1, 2, 3]);
+        emitter.join().unwrap();
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn g12_two_emitters_wake_one_consumer() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).events(4).unwrap();
+        let emitters = [emitter(&bus, [1]), emitter(&bus, [2])];
+        let mut received = [recv_value(&mut sub), recv_value(&mut sub)];
+        received.sort_unstable();
+        assert_eq!(received, [1, 2]);
+        for emitter in emitters {
+            emitter.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn g12_the_waker_of_the_last_poll_is_the_one_that_is_woken() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut events = all(&bus).events(4).unwrap();
+        let mut spans = all(&bus).wake().unwrap();
+        let emitter = emitter(&bus, [1]);
+        // A task that is gone polled before; its waker must not be the one that the emit takes.
+        let value = match poll_as_nobody(events.recv()) {
+            Poll::Ready(event) => event.unwrap().value(),
+            Poll::Pending => recv_value(&mut events),
+        };
+        assert_eq!(value, 1);
+        let span = match poll_as_nobody(spans.recv()) {
+            Poll::Ready(span) => span.unwrap(),
+            Poll::Pending => block_on(spans.recv()).unwrap(),
+        };
+        assert_eq!(span.count(), 1);
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
+fn g12_a_consumer_that_starts_misses_nothing_that_was_gathered() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).hold().wake().unwrap();
+        let emitter = emitter(&bus, 1..=2);
+        sub.start().unwrap();
+        assert_eq!(recv_spans(&mut sub, 2), (1, 2));
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
+fn g23_a_drop_beside_an_emit_leaves_nothing() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut events = all(&bus).events(1).unwrap();
+        let spans = all(&bus).wake().unwrap();
+        assert!(poll_as_nobody(events.recv()).is_pending());
+        let emitter = emitter(&bus, 1..=2);
+        drop(events);
+        drop(spans);
+        assert_eq!(bus.n_subscriptions(), 0);
+        emitter.join().unwrap();
+        assert_eq!(bus.emit(3, ["k"]).unwrap().matched(), 0);
+        let stats = bus.stats();
+        assert!(stats.deliveries().is_conserved(), "{stats:?}");
+    });
+}
+
+#[test]
+fn g27_a_close_wakes_a_waiting_consumer() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut events = all(&bus).events(1).unwrap();
+        let mut spans = all(&bus).wake().unwrap();
+        let consumer = thread::spawn(move || assert!(block_on(spans.recv()).is_err()));
+        let closer = thread::spawn(move || bus.close());
+        assert_eq!(block_on(events.recv()), Err(RecvError::Closed));
+        consumer.join().unwrap();
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn g27_what_was_accepted_before_a_close_is_received_before_it() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).events(4).unwrap();
+        let emitter = spawn(&bus, |bus| bus.emit(1, ["k"]).is_ok());
+        let closer = thread::spawn(move || bus.close());
+        let mut n_received = 0;
+        while block_on(sub.recv()).is_ok() {
+            n_received += 1;
+        }
+        closer.join().unwrap();
+        assert_eq!(n_received, usize::from(emitter.join().unwrap()));
+    });
+}
+
+#[test]
+fn g02_a_parked_subscription_catches_up_beside_an_emitter_and_is_live() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        let mut sub = all(&bus).events(1).unwrap();
+        let emitter = emitter(&bus, 1..=4);
+        for value in 1..=4 {
+            assert_eq!(recv_value(&mut sub), value, "a gap or a repeat");
+        }
+        emitter.join().unwrap();
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(sub.lag(), 0);
+        assert_eq!(bus.emit(5, ["k"]).unwrap().parked(), 0, "still parked");
+        assert_eq!(recv_value(&mut sub), 5);
+        assert!(sub.stats().is_conserved(), "{:?}", sub.stats());
+    });
+}
+
+/// More than are read under the lock, so that a catch-up begins outside of it.
+const N_OLD: u64 = 33;
+
+#[test]
+fn g02_the_seam_between_a_chunk_of_the_history_and_live_has_no_gap() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        for value in 1..=N_OLD {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        let mut sub = all(&bus).since(1).events(100).unwrap();
+        let emitter = emitter(&bus, N_OLD + 1..=N_OLD + 2);
+        for value in 1..=N_OLD + 2 {
+            assert_eq!(recv_value(&mut sub), value, "a gap or a repeat");
+        }
+        emitter.join().unwrap();
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(bus.emit(100, ["k"]).unwrap().parked(), 0, "still parked");
+        assert!(sub.stats().is_conserved(), "{:?}", sub.stats());
+    });
+}
+
+#[test]
+fn g02_a_span_that_begins_in_the_history_goes_on_without_a_gap() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        for value in 1..=N_OLD {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        let emitter = emitter(&bus, N_OLD + 1..=N_OLD + 2);
+        let mut sub = all(&bus).since(1).wake().unwrap();
+        assert_eq!(recv_spans(&mut sub, N_OLD + 2), (1, N_OLD + 2));
+        emitter.join().unwrap();
+        assert!(sub.try_recv().is_err());
+    });
+}
+
+#[test]
+fn g07_a_catch_up_beside_a_compaction_is_complete_or_says_what_it_missed() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        for value in 1..=N_OLD {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        let mut sub = all(&bus).since(1).events(8).unwrap();
+        let compactor = spawn(&bus, |bus| bus.compact(N_OLD).unwrap());
+        let mut last = 0;
+        let end = loop {
+            match block_on(sub.recv()) {
+                Ok(event) => {
+                    assert_eq!(event.value(), last + 1, "a silent gap");
+                    last = event.value();
+                    if last == N_OLD {
+                        break None;
+                    }
+                }
+                Err(end) => break Some(end),
+            }
+        };
+        let floor = compactor.join().unwrap();
+        if let Some(end) = end {
+            assert_eq!(end, RecvError::Compacted { floor });
+        }
+        assert!(sub.stats().is_conserved(), "{:?}", sub.stats());
+        let resumed = all(&bus).since(floor - 1).wake();
+        assert_eq!(resumed.err(), Some(SubscribeError::Compacted { floor }));
+    });
+}
+
+#[test]
+fn g27_close_now_beside_a_catch_up_ends_it() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        for value in 1..=N_OLD {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        let mut sub = all(&bus).since(1).events(8).unwrap();
+        let closer = spawn(&bus, |bus| bus.close_now());
+        let mut last = 0;
+        while let Ok(event) = block_on(sub.recv()) {
+            assert_eq!(event.value(), last + 1);
+            last = event.value();
+        }
+        closer.join().unwrap();
+        assert_eq!(bus.stats().n_parked(), 0);
+    });
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_by_a_receive() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 2);
+        assert_eq!(recv_value(&mut sub), 1);
+        assert_eq!(recv_value(&mut sub), 2);
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_by_the_end_of_the_subscription() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 2);
+        drop(sub);
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_by_a_close() {
+    for close in [RangeWatchBus::close, RangeWatchBus::close_now] {
+        model(TWO_THREADS, move || {
+            let bus = RangeWatchBus::new();
+            let _sub = narrow(&bus);
+            bus.emit(1, ["k"]).unwrap();
+            let emitter = spawn(&bus, |bus| {
+                assert_eq!(block_on(bus.emit_async(2, ["k"])), Err(EmitError::Closed))
+            });
+            close(&bus);
+            emitter.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_by_an_edit() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 2);
+        sub.set_selectors("other".."others").unwrap();
+        emitter.join().unwrap();
+        assert_eq!(recv_value(&mut sub), 1);
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_when_values_are_no_longer_wanted() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus)
+            .overflow(Overflow::Backpressure)
+            .hold()
+            .events(1)
+            .unwrap();
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 2);
+        sub.start_after(1).unwrap();
+        emitter.join().unwrap();
+        assert_eq!(recv_value(&mut sub), 2);
+    });
+}
+
+#[test]
+fn g21_an_emitter_that_waits_for_room_is_woken_when_the_subscription_parks() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        let mut sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 3);
+        bus.emit(2, ["k"]).unwrap();
+        emitter.join().unwrap();
+        assert_eq!([(); 3].map(|()| recv_value(&mut sub)), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn g21_dropping_the_future_of_a_waiting_emitter_emits_nothing_and_keeps_nobody_waiting() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let quitter = spawn(&bus, |bus| {
+            poll_as_nobody(bus.emit_async(2, ["k"])).is_pending()
+        });
+        let emitter = patient_emitter(&bus, 3);
+        let mut received = vec![recv_value(&mut sub), recv_value(&mut sub)];
+        let gave_up = quitter.join().unwrap();
+        if !gave_up {
+            received.push(recv_value(&mut sub));
+        }
+        emitter.join().unwrap();
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+        received.sort_unstable();
+        assert_eq!(received, if gave_up { vec![1, 3] } else { vec![1, 2, 3] });
+    });
+}
+
+#[test]
+fn g21_two_waiting_emitters_over_two_subscriptions_do_not_deadlock() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let (mut first, mut second) = (narrow(&bus), narrow(&bus));
+        let emitters = [patient_emitter(&bus, 1), patient_emitter(&bus, 2)];
+        // The second is drained after the first each time, so that an emitter waits for one and then the other.
+        let received = [(); 2].map(|()| (recv_value(&mut first), recv_value(&mut second)));
+        for emitter in emitters {
+            emitter.join().unwrap();
+        }
+        for (first, second) in received {
+            assert_eq!(first, second, "one order for both");
+        }
+        assert_ne!(received[0], received[1]);
+    });
+}
+
+#[test]
+fn g21_a_waiting_emitter_commits_only_when_there_is_room_everywhere() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let (mut first, mut second) = (narrow(&bus), narrow(&bus));
+        bus.emit(1, ["k"]).unwrap();
+        let emitter = patient_emitter(&bus, 2);
+        let consumer = thread::spawn(move || {
+            assert_eq!([(); 2].map(|()| recv_value(&mut second)), [1, 2]);
+        });
+        assert_eq!([(); 2].map(|()| recv_value(&mut first)), [1, 2]);
+        emitter.join().unwrap();
+        consumer.join().unwrap();
+    });
+}
+
+#[test]
+fn g09_a_mark_comes_after_what_it_covers_beside_an_emitter() {
+    // A queue that parks, and one that stays live.
+    for capacity in [1, 8] {
+        model(TWO_THREADS, move || {
+            let bus = with_history();
+            let mut sub = bus
+                .subscribe(["k", "other"].map(Selector::key))
+                .events(capacity)
+                .unwrap();
+            bus.emit(1, ["k"]).unwrap();
+            let emitter = emitter(&bus, 2..=3);
+            let least = sub.request_progress().unwrap().unwrap();
+            let (mut last, mut mark) = (0, None);
+            while last < 3 || mark.is_none() {
+                match block_on(sub.recv_item()).unwrap() {
+                    Item::Event(event) => {
+                        assert_eq!(event.value(), last + 1, "a gap or a repeat");
+                        assert!(mark.is_none_or(|mark| event.value() > mark));
+                        last = event.value();
+                    }
+                    Item::Progress(value) => {
+                        assert_eq!(value, last, "a mark before what it covers");
+                        assert!(value >= least);
+                        mark = Some(value);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            emitter.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn g09_a_mark_of_a_subscription_that_never_matched_is_not_lost() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        bus.advance(7).unwrap();
+        let mut sub = bus.subscribe("x".."y").events(1).unwrap();
+        let emitter = emitter(&bus, 8..=9);
+        let least = sub.request_progress().unwrap().unwrap();
+        let Item::Progress(mark) = block_on(sub.recv_item()).unwrap() else {
+            panic!("not a mark");
+        };
+        assert!((7..=9).contains(&least) && mark >= least);
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
+fn g28_an_edit_beside_an_emitter_takes_effect_at_the_position_that_it_returns() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
+        let emitter = spawn(&bus, |bus| {
+            [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
+        });
+        let from = sub.set_selectors(Selector::key("b")).unwrap();
+        let seqs = emitter.join().unwrap();
+        for seq in seqs {
+            let event = sub.try_recv().unwrap();
+            assert_eq!(event.seq(), seq);
+            let key: &[u8] = if seq < from { b"a" } else { b"b" };
+            assert!(event.keys().eq([key]), "{event:?} of an edit at {from:?}");
+        }
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn g28_the_position_of_an_edit_tells_what_is_matched() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
+        let emitter = spawn(&bus, |bus| {
+            ["a", "b", "a", "b"].map(|key| (bus.emit(1, [key]).unwrap().seq(), key))
+        });
+        let from = sub.set_selectors(Selector::key("b")).unwrap();
+        let wanted = emitter.join().unwrap().into_iter();
+        for (seq, key) in wanted.filter(|(seq, key)| (*seq < from) == (*key == "a")) {
+            let event = sub.try_recv().unwrap();
+            assert_eq!(event.seq(), seq, "an edit at {from:?}");
+            assert!(event.keys().eq([key.as_bytes()]));
+        }
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+#[test]
+fn g28_an_edit_while_parked_is_seen_at_its_position_when_the_history_is_read() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        let mut sub = bus.subscribe(Selector::key("a")).events(1).unwrap();
+        let emitter = spawn(&bus, |bus| {
+            [1, 2, 3].map(|value| bus.emit(value, ["a", "b"]).unwrap().seq())
+        });
+        let from = sub.set_selectors(Selector::key("b")).unwrap();
+        for value in 1..=3 {
+            let event = block_on(sub.recv()).unwrap();
+            assert_eq!(event.value(), value);
+            let key: &[u8] = if event.seq() < from { b"a" } else { b"b" };
+            assert!(event.keys().eq([key]), "{event:?} of an edit at {from:?}");
+        }
+        emitter.join().unwrap();
+        assert_eq!(sub.lag(), 0);
+    });
+}
+
+#[test]
+fn g26_an_edit_beside_a_close_takes_effect_or_says_that_it_is_late() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).events(1).unwrap();
+        let closer = thread::spawn(move || bus.close());
+        let edited = sub.set_selectors("a".."b");
+        assert!(
+            matches!(edited, Ok(_) | Err(ControlError::Closed)),
+            "{edited:?}"
+        );
+        assert_eq!(block_on(sub.recv()), Err(RecvError::Closed));
+        closer.join().unwrap();
+    });
+}

@@ -1,0 +1,472 @@
+//! The bus of the twin: a list of all emits, and a list of subscriptions that is gone through.
+
+use rangewatch_bus::{CompactError, ControlError, EmitError, SubscribeError, TryRecvError};
+
+use crate::events::TwinEvents;
+use crate::got::{Got, Summary};
+use crate::script::{Asked, Begin, Change, Keys, Past as Bounds};
+use crate::totals::Totals;
+use crate::wake::TwinWake;
+use crate::watched::Watched;
+
+#[derive(Debug)]
+pub(crate) struct Emit {
+    pub(crate) value: u64,
+    pub(crate) keys: Keys,
+}
+
+impl Emit {
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.keys.iter().map(|key| key.len() + 8).sum::<usize>() + 8
+    }
+}
+
+/// What a subscription reads of its bus.
+pub(crate) struct Past<'a> {
+    pub(crate) emits: &'a [Emit],
+    pub(crate) floor: u64,
+    pub(crate) head: Option<u64>,
+    /// Emits up to this value are not for it.
+    pub(crate) after: Option<u64>,
+    pub(crate) watched: &'a Watched,
+}
+
+impl Past<'_> {
+    /// The emits in the history from the value `next` on.
+    pub(crate) fn retained(&self, next: u64) -> impl Iterator<Item = usize> {
+        retained(self.emits, self.floor.max(next))
+    }
+}
+
+/// The emits of the value `floor` and above.
+fn retained(emits: &[Emit], floor: u64) -> impl Iterator<Item = usize> {
+    (0..emits.len()).filter(move |&i| emits[i].value >= floor)
+}
+
+#[derive(Debug)]
+enum Kind {
+    Events(TwinEvents),
+    Wake(TwinWake),
+}
+
+#[derive(Debug)]
+pub(crate) struct TwinSub {
+    watched: Watched,
+    begin: Begin,
+    after: Option<u64>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) struct TwinBus {
+    bounds: Bounds,
+    emits: Vec<Emit>,
+    head: Option<u64>,
+    /// Everything of this value and above is in the history.
+    floor: u64,
+    closed: bool,
+    pub(crate) subs: Vec<TwinSub>,
+    departed: Totals,
+}
+
+/// How many subscriptions an emit matched, and how many will read it from the history.
+pub(crate) type Matches = (usize, usize);
+
+impl TwinBus {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let head = bounds.and_then(|(_, _, head)| head);
+        Self {
+            bounds,
+            emits: Vec::new(),
+            head,
+            floor: head.map_or(0, |head| head + 1),
+            closed: false,
+            subs: Vec::new(),
+            departed: Totals::default(),
+        }
+    }
+
+    pub(crate) fn n_emits(&self) -> usize {
+        self.emits.len()
+    }
+
+    /// The head, or the last value of a bus without history.
+    pub(crate) fn last_value(&self) -> Option<u64> {
+        self.head
+            .or_else(|| self.emits.last().map(|emit| emit.value))
+    }
+
+    pub(crate) fn bounds(&self) -> (Option<u64>, Option<u64>) {
+        match self.bounds {
+            Some(_) => (self.head, Some(self.floor)),
+            None => (None, None),
+        }
+    }
+
+    pub(crate) fn next_value(&self) -> Result<u64, EmitError> {
+        match self.bounds {
+            _ if self.closed => Err(EmitError::Closed),
+            None => Err(EmitError::NoHistory),
+            Some(_) => Ok(self.head.map_or(1, |head| head.saturating_add(1))),
+        }
+    }
+
+    fn check(&self, value: u64, head: Option<u64>) -> Result<(), EmitError> {
+        match head {
+            _ if self.closed => Err(EmitError::Closed),
+            _ if self.bounds.is_none() => Ok(()),
+            Some(head) if value <= head => Err(EmitError::NotIncreasing { value, head }),
+            _ if value == u64::MAX => Err(EmitError::LastValue),
+            _ => Ok(()),
+        }
+    }
+
+    /// Emits all or nothing.
+    pub(crate) fn emit(&mut self, emits: Vec<(u64, Keys)>) -> Result<Vec<Matches>, EmitError> {
+        if self.closed {
+            return Err(EmitError::Closed);
+        }
+        let mut head = self.head;
+        for (value, _) in &emits {
+            self.check(*value, head)?;
+            head = Some(*value);
+        }
+        let emits = emits.into_iter();
+        Ok(emits
+            .map(|(value, keys)| self.commit(value, keys))
+            .collect())
+    }
+
+    /// As `emit`, or `None` if it would wait.
+    pub(crate) fn emit_async(
+        &mut self,
+        value: u64,
+        keys: Keys,
+    ) -> Option<Result<Matches, EmitError>> {
+        if let Err(error) = self.check(value, self.head) {
+            return Some(Err(error));
+        }
+        self.emits.push(Emit { value, keys });
+        let must_wait = self.subs.iter().any(|sub| match &sub.kind {
+            Kind::Events(events) => sub.wants(&self.emits) && events.must_wait(&self.emits),
+            Kind::Wake(_) => false,
+        });
+        let Emit { keys, .. } = self.emits.pop().unwrap();
+        (!must_wait).then(|| Ok(self.commit(value, keys)))
+    }
+
+    fn commit(&mut self, value: u64, keys: Keys) -> Matches {
+        self.emits.push(Emit { value, keys });
+        if let Some((max_events, max_bytes, _)) = self.bounds {
+            self.head = Some(value);
+            let exceeds = |floor| {
+                let n_bytes = retained(&self.emits, floor).map(|i| self.emits[i].n_bytes());
+                retained(&self.emits, floor).count() > max_events
+                    || n_bytes.sum::<usize>() > max_bytes
+            };
+            while exceeds(self.floor) {
+                let oldest = retained(&self.emits, self.floor).next().unwrap();
+                self.floor = self.emits[oldest].value + 1;
+            }
+        }
+        let mut matches = (0, 0);
+        for sub in &mut self.subs {
+            if sub.wants(&self.emits) {
+                matches.0 += 1;
+                match &mut sub.kind {
+                    Kind::Wake(wake) => wake.push(&self.emits),
+                    Kind::Events(events) => {
+                        let has_history = self.bounds.is_some();
+                        matches.1 += usize::from(events.push(&self.emits, has_history));
+                    }
+                }
+            }
+        }
+        matches
+    }
+
+    pub(crate) fn advance(&mut self, value: u64) -> Result<(), EmitError> {
+        self.check(value, self.head)?;
+        if self.bounds.is_none() {
+            return Err(EmitError::NoHistory);
+        }
+        self.head = Some(value);
+        Ok(())
+    }
+
+    pub(crate) fn compact(&mut self, value: u64) -> Option<Result<u64, (u64, Option<u64>)>> {
+        self.bounds?;
+        let greatest = self.head.map_or(0, |head| head + 1);
+        if value > greatest {
+            return Some(Err((value, self.head)));
+        }
+        self.floor = self.floor.max(value);
+        Some(Ok(self.floor))
+    }
+
+    pub(crate) fn close(&mut self, at_once: bool) {
+        self.closed = true;
+        for sub in &mut self.subs {
+            match &mut sub.kind {
+                Kind::Events(events) if at_once => events.clear(),
+                Kind::Wake(wake) if at_once => wake.clear(),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        asked: &Asked,
+        since: Option<u64>,
+    ) -> Result<(), SubscribeError> {
+        if since.is_some() && matches!(asked.begin, Begin::Reserved) {
+            return Err(SubscribeError::SinceReserved);
+        }
+        if asked
+            .events
+            .as_ref()
+            .is_some_and(|queue| queue.max_bytes == 0)
+        {
+            return Err(SubscribeError::ZeroCapacity);
+        }
+        let has_history = self.bounds.is_some();
+        let needs_history = asked
+            .events
+            .as_ref()
+            .is_some_and(|queue| queue.overflow == Some(rangewatch_bus::Overflow::Park));
+        if needs_history && !has_history {
+            return Err(SubscribeError::NoHistory);
+        }
+        if self.closed {
+            return Err(SubscribeError::Closed);
+        }
+        if has_history && since.is_some_and(|since| since < self.floor) {
+            return Err(SubscribeError::Compacted { floor: self.floor });
+        }
+        if since.is_some() && !has_history && asked.events.is_some() {
+            return Err(SubscribeError::NoHistory);
+        }
+        let mut watched = Watched::default();
+        if !matches!(asked.begin, Begin::Reserved) {
+            watched.edit(0, Change::Set, &asked.selectors);
+        }
+        let after = since.and_then(|since| since.checked_sub(1));
+        let position = since.map_or(self.head, |_| after);
+        let kind = match &asked.events {
+            Some(queue) => {
+                let replay = since.filter(|since| retained(&self.emits, *since).next().is_some());
+                Kind::Events(TwinEvents::new(
+                    queue.clone(),
+                    has_history,
+                    replay,
+                    position,
+                ))
+            }
+            None => Kind::Wake(TwinWake::new(
+                self.first_span(since, &watched, !asked.selectors.is_empty()),
+                position,
+            )),
+        };
+        self.subs.push(TwinSub {
+            watched,
+            begin: asked.begin,
+            after,
+            kind,
+        });
+        Ok(())
+    }
+
+    fn first_span(
+        &self,
+        since: Option<u64>,
+        watched: &Watched,
+        watches_anything: bool,
+    ) -> Option<Summary> {
+        let since = since?;
+        if self.bounds.is_none() {
+            let last = self.emits.last().filter(|last| since <= last.value)?;
+            if !watches_anything {
+                return None;
+            }
+            return Some(Summary {
+                first: since,
+                last: last.value,
+                first_seq: 1,
+                last_seq: self.emits.len() as u64,
+                count: 0,
+                is_conservative: true,
+            });
+        }
+        let matching = retained(&self.emits, since).filter(|&i| watched.matches(i, &self.emits[i]));
+        matching.fold(None, |span: Option<Summary>, i| match span {
+            Some(mut span) => {
+                span.push(i, self.emits[i].value);
+                Some(span)
+            }
+            None => Some(Summary::of(i, self.emits[i].value)),
+        })
+    }
+
+    /// The next item of a subscription, but for the marks if they are not wanted.
+    pub(crate) fn receive(&mut self, sub: usize, marks: bool) -> Result<Got, TryRecvError> {
+        let sub = &mut self.subs[sub];
+        if !matches!(sub.begin, Begin::Started) && !self.closed && !sub.has_ended() {
+            return Err(TryRecvError::NotStarted);
+        }
+        let past = Past {
+            emits: &self.emits,
+            floor: self.floor,
+            head: self.head,
+            after: sub.after,
+            watched: &sub.watched,
+        };
+        loop {
+            let got = match &mut sub.kind {
+                Kind::Events(events) => events.take(&past),
+                Kind::Wake(wake) => wake.take().map(Ok),
+            };
+            match got {
+                Some(Ok(Got::Progress(_))) if !marks => {}
+                Some(got) => return got,
+                None if self.closed => return Err(TryRecvError::Closed),
+                None => return Err(TryRecvError::Empty),
+            }
+        }
+    }
+
+    pub(crate) fn edit(
+        &mut self,
+        sub: usize,
+        change: Change,
+        selectors: &[rangewatch_bus::Selector],
+        opens: bool,
+    ) -> Result<u64, ControlError> {
+        let sub = &mut self.subs[sub];
+        match (opens, matches!(sub.begin, Begin::Reserved)) {
+            (true, false) => return Err(ControlError::AlreadyOpen),
+            (false, true) => return Err(ControlError::NotOpen),
+            _ => {}
+        }
+        if self.closed {
+            return Err(ControlError::Closed);
+        }
+        if sub.has_ended() {
+            return Err(ControlError::Ended);
+        }
+        sub.watched.edit(self.emits.len(), change, selectors);
+        if opens {
+            sub.begin = Begin::Held;
+            // Without history there is no head.
+            match &mut sub.kind {
+                Kind::Events(events) => events.begin_after(self.head),
+                Kind::Wake(wake) => wake.begin_after(self.head),
+            }
+        }
+        Ok(self.emits.len() as u64 + 1)
+    }
+
+    pub(crate) fn turn(&mut self, sub: usize, begin: Begin) -> Result<(), ControlError> {
+        let sub = &mut self.subs[sub];
+        if matches!(sub.begin, Begin::Reserved) {
+            return Err(ControlError::NotOpen);
+        }
+        sub.begin = begin;
+        Ok(())
+    }
+
+    pub(crate) fn start_after(&mut self, i: usize, value: u64) -> Result<(), ControlError> {
+        self.turn(i, Begin::Started)?;
+        let sub = &mut self.subs[i];
+        sub.after = sub.after.max(Some(value));
+        match &mut sub.kind {
+            Kind::Events(events) => events.discard_through(value, &self.emits),
+            Kind::Wake(wake) => wake.discard_through(value),
+        }
+        Ok(())
+    }
+
+    /// `None` where a progress mark is refused.
+    pub(crate) fn request_progress(&mut self, sub: usize) -> Option<Option<u64>> {
+        self.bounds?;
+        let sub = &mut self.subs[sub];
+        let head = self.head.filter(|_| !self.closed && self.head > sub.after);
+        let Kind::Events(events) = &mut sub.kind else {
+            return Some(None);
+        };
+        Some(head.filter(|head| events.request_progress(*head)))
+    }
+
+    pub(crate) fn drop_sub(&mut self, sub: usize) {
+        let totals = self.subs.remove(sub).totals().departed();
+        self.departed = self.departed.plus(totals);
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let subs = self.subs.iter().map(TwinSub::totals);
+        subs.fold(self.departed, Totals::plus)
+    }
+
+    pub(crate) fn n_parked(&self) -> usize {
+        let parked =
+            |sub: &&TwinSub| matches!(&sub.kind, Kind::Events(events) if events.is_parked());
+        self.subs.iter().filter(parked).count()
+    }
+
+    /// The number of events and of bytes in the history.
+    pub(crate) fn history(&self) -> (usize, usize) {
+        if self.bounds.is_none() {
+            return (0, 0);
+        }
+        let bytes = retained(&self.emits, self.floor).map(|i| self.emits[i].n_bytes());
+        (retained(&self.emits, self.floor).count(), bytes.sum())
+    }
+
+    /// The position, the lag, the length and the bytes of a subscription.
+    pub(crate) fn state(&self, sub: usize) -> (Option<u64>, u64, usize, usize) {
+        let sub = &self.subs[sub];
+        let past = Past {
+            emits: &self.emits,
+            floor: self.floor,
+            head: self.head,
+            after: sub.after,
+            watched: &sub.watched,
+        };
+        match &sub.kind {
+            Kind::Events(events) => (
+                events.position(),
+                events.lag(&past),
+                events.len(),
+                events.n_bytes(&self.emits),
+            ),
+            Kind::Wake(wake) => (wake.position(), wake.lag(), 0, 0),
+        }
+    }
+}
+
+impl TwinSub {
+    pub(crate) fn totals(&self) -> Totals {
+        match &self.kind {
+            Kind::Events(events) => events.totals(),
+            Kind::Wake(wake) => wake.totals(),
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(&self.kind, Kind::Events(events) if events.has_ended())
+    }
+
+    /// Whether the last of the emits is for it.
+    fn wants(&self, emits: &[Emit]) -> bool {
+        let i = emits.len() - 1;
+        !self.has_ended() && Some(emits[i].value) > self.after && self.watched.matches(i, &emits[i])
+    }
+}
+
+/// What the bus says where the twin refuses to compact.
+pub(crate) fn above_head(error: CompactError) -> Option<(u64, Option<u64>)> {
+    match error {
+        CompactError::AboveHead { value, head, .. } => Some((value, head)),
+        _ => None,
+    }
+}

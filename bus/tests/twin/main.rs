@@ -1,0 +1,374 @@
+//! The bus and a twin that is slow and plain run the same scripts: all results, and after every step all that
+//! can be read of them, are the same.
+
+#[path = "../cases/mod.rs"]
+mod cases;
+
+mod bus;
+mod events;
+mod got;
+mod script;
+mod totals;
+mod wake;
+mod watched;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rangewatch_bus::{
+    CompactError, EventSubscription, History, ProgressError, RangeWatchBus, Selectors, Stats,
+    SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError, WakeSubscription,
+};
+
+use bus::{TwinBus, above_head};
+use got::Got;
+use script::{Asked, Begin, Change, Choice, How, Keys, Past, Step, past, step};
+use totals::Totals;
+
+/// A subscription of the bus.
+enum Sub {
+    Events(EventSubscription),
+    Wake(WakeSubscription),
+}
+
+/// Calls the same method of either kind of subscription.
+macro_rules! either {
+    ($sub:expr, $inner:ident => $call:expr) => {
+        match $sub {
+            Sub::Events($inner) => $call,
+            Sub::Wake($inner) => $call,
+        }
+    };
+}
+
+impl Sub {
+    fn subscribe(builder: SubscribeBuilder<'_>, asked: &Asked) -> Result<Self, SubscribeError> {
+        let Some(queue) = &asked.events else {
+            return builder.wake().map(Self::Wake);
+        };
+        let builder = match queue.overflow {
+            Some(overflow) => builder.overflow(overflow),
+            None => builder,
+        };
+        let builder = builder.queue_bytes(queue.max_bytes);
+        builder.events(queue.capacity).map(Self::Events)
+    }
+
+    fn receive(&mut self, marks: bool) -> Result<Got, TryRecvError> {
+        match self {
+            Self::Events(events) if marks => events.try_recv_item().map(Got::from),
+            Self::Events(events) => match events.try_recv() {
+                Ok(event) => Ok(event.into()),
+                Err(TryRecvError::Coalesced(gap)) => Ok(gap.into()),
+                Err(error) => Err(error),
+            },
+            Self::Wake(wake) => wake.try_recv().map(Got::from).map_err(|error| match error {
+                TryWakeError::Empty => TryRecvError::Empty,
+                TryWakeError::NotStarted => TryRecvError::NotStarted,
+                _ => TryRecvError::Closed,
+            }),
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        either!(self, sub => sub.stats())
+    }
+
+    /// The position, the lag, the length and the bytes.
+    fn state(&self) -> (Option<u64>, u64, usize, usize) {
+        match self {
+            Self::Events(sub) => (sub.position(), sub.lag(), sub.len(), sub.n_bytes()),
+            Self::Wake(sub) => (sub.position(), sub.lag(), 0, 0),
+        }
+    }
+}
+
+/// The bus beside its twin.
+struct Pair {
+    bus: RangeWatchBus,
+    twin: TwinBus,
+    subs: Vec<Sub>,
+}
+
+impl Pair {
+    fn new(past: Past) -> Self {
+        let mut builder = RangeWatchBus::builder();
+        if let Some((events, bytes, head)) = past {
+            builder = builder.history(History::events(events).bytes(bytes));
+            if let Some(head) = head {
+                builder = builder.head(head);
+            }
+        }
+        Self {
+            bus: builder.build().unwrap(),
+            twin: TwinBus::new(past),
+            subs: Vec::new(),
+        }
+    }
+
+    fn emit(&mut self, how: How, choice: Choice, keys: Keys) -> Result<(), TestCaseError> {
+        let value = choice.of(self.twin.last_value());
+        let seq = self.twin.n_emits() as u64 + 1;
+        let one = |matches: Vec<_>| matches[0];
+        let (emitted, expected) = match how {
+            How::Emit => (
+                self.bus.emit(value, &keys),
+                self.twin.emit(vec![(value, keys)]).map(one),
+            ),
+            How::EmitNext => {
+                let emitted = self.bus.emit_next(&keys);
+                let next = self.twin.next_value();
+                let expected = next.and_then(|next| self.twin.emit(vec![(next, keys)]).map(one));
+                if let (Ok(emitted), Ok(next)) = (&emitted, next) {
+                    prop_assert_eq!(emitted.value(), next);
+                }
+                (emitted, expected)
+            }
+            How::EmitAsync => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let emitted = pin!(self.bus.emit_async(value, &keys)).poll(&mut cx);
+                match (emitted, self.twin.emit_async(value, keys)) {
+                    (Poll::Ready(emitted), Some(expected)) => (emitted, expected),
+                    (Poll::Pending, None) => return Ok(()),
+                    (emitted, expected) => {
+                        let detail = format!("{emitted:?} and {expected:?}");
+                        return Err(TestCaseError::fail(detail));
+                    }
+                }
+            }
+        };
+        let emitted = emitted.map(|emitted| {
+            assert_eq!((emitted.seq().get(), emitted.woken()), (seq, 0));
+            (emitted.matched(), emitted.parked())
+        });
+        prop_assert_eq!(emitted, expected);
+        Ok(())
+    }
+
+    fn emit_many(&mut self, emits: Vec<(Choice, Keys)>, staged: bool) -> Result<(), TestCaseError> {
+        let mut value = self.twin.last_value();
+        let mut given: Vec<(u64, Keys)> = Vec::new();
+        for (choice, keys) in emits {
+            value = Some(choice.of(value));
+            given.push((choice.of(value), keys));
+            value = given.last().map(|(value, _)| *value);
+        }
+        let emitted = if staged {
+            let mut batch = self.bus.batch(usize::MAX);
+            for (value, keys) in &given {
+                batch.stage(*value, keys).unwrap();
+            }
+            // Consecutive keys of one value are one emit.
+            given = given
+                .into_iter()
+                .fold(Vec::new(), |mut merged, (value, keys)| {
+                    match merged.last_mut() {
+                        Some((last, earlier)) if *last == value => earlier.extend(keys),
+                        _ => merged.push((value, keys)),
+                    }
+                    merged
+                });
+            batch.commit()
+        } else {
+            self.bus
+                .emit_many(given.iter().map(|(value, keys)| (*value, keys)))
+        };
+        let n_before = self.twin.n_emits() as u64;
+        let expected = self.twin.emit(given).map(|matches| {
+            let n_emits = matches.len() as u64;
+            let sums = matches
+                .iter()
+                .fold((0, 0), |sums, one| (sums.0 + one.0, sums.1 + one.1));
+            let seqs = (n_emits > 0).then_some((n_before + 1, n_before + n_emits));
+            (n_emits, sums.0, sums.1, seqs)
+        });
+        let emitted = emitted.map(|many| {
+            let seqs = many.first_seq().zip(many.last_seq());
+            (
+                many.n_emits() as u64,
+                many.matched(),
+                many.parked(),
+                seqs.map(|(first, last)| (first.get(), last.get())),
+            )
+        });
+        prop_assert_eq!(emitted, expected);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, asked: &Asked) -> Result<(), TestCaseError> {
+        let since = asked.since.map(|since| since.of(self.twin.last_value()));
+        let mut builder = match asked.begin {
+            Begin::Started => self.bus.subscribe(&asked.selectors),
+            Begin::Held => self.bus.subscribe(&asked.selectors).hold(),
+            Begin::Reserved => self.bus.reserve(),
+        };
+        if let Some(since) = since {
+            builder = builder.since(since);
+        }
+        let subscribed = Sub::subscribe(builder, asked).map(|sub| self.subs.push(sub));
+        prop_assert_eq!(subscribed, self.twin.subscribe(asked, since));
+        Ok(())
+    }
+
+    fn change(&mut self, i: usize, step: Step) -> Result<(), TestCaseError> {
+        let sub = &mut self.subs[i];
+        match step {
+            Step::Receive(_) => {
+                prop_assert_eq!(sub.receive(false), self.twin.receive(i, false));
+            }
+            Step::ReceiveItem(_) => {
+                prop_assert_eq!(sub.receive(true), self.twin.receive(i, true));
+            }
+            Step::Change(_, change, given) => {
+                let selectors = Selectors::from(&given);
+                let seq = either!(sub, sub => match change {
+                    Change::Add => sub.add_selectors(selectors),
+                    Change::Remove => sub.remove_selectors(selectors),
+                    Change::Set => sub.set_selectors(selectors),
+                });
+                let expected = self.twin.edit(i, change, &given, false);
+                prop_assert_eq!(seq.map(u64::from), expected);
+            }
+            Step::Open(_, given) => {
+                let selectors = Selectors::from(&given);
+                let seq = either!(sub, sub => sub.open(selectors));
+                let expected = self.twin.edit(i, Change::Set, &given, true);
+                prop_assert_eq!(seq.map(u64::from), expected);
+            }
+            Step::Pause(_) => {
+                let paused = either!(sub, sub => sub.pause());
+                prop_assert_eq!(paused, self.twin.turn(i, Begin::Held));
+            }
+            Step::Start(_) => {
+                let started = either!(sub, sub => sub.start());
+                prop_assert_eq!(started, self.twin.turn(i, Begin::Started));
+            }
+            Step::StartAfter(_, choice) => {
+                let value = choice.of(self.twin.last_value());
+                let started = either!(sub, sub => sub.start_after(value));
+                prop_assert_eq!(started, self.twin.start_after(i, value));
+            }
+            Step::RequestProgress(_) => {
+                if let Sub::Events(sub) = sub {
+                    let expected = self.twin.request_progress(i);
+                    let expected = expected.ok_or(ProgressError::NoHistory);
+                    prop_assert_eq!(sub.request_progress(), expected);
+                }
+            }
+            Step::Drop(_) => {
+                drop(self.subs.remove(i));
+                self.twin.drop_sub(i);
+            }
+            _ => unreachable!("the others are steps of the bus"),
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Emit(how, choice, keys) => self.emit(how, choice, keys)?,
+            Step::Many(emits) => self.emit_many(emits, false)?,
+            Step::Batch(emits) => self.emit_many(emits, true)?,
+            Step::Subscribe(asked) => self.subscribe(&asked)?,
+            Step::Compact(choice) => {
+                let value = choice.of(self.twin.last_value());
+                let compacted = match self.bus.compact(value) {
+                    Ok(floor) => Some(Ok(floor)),
+                    Err(CompactError::NoHistory) => None,
+                    Err(error) => above_head(error).map(Err),
+                };
+                prop_assert_eq!(compacted, self.twin.compact(value));
+            }
+            Step::Advance(choice) => {
+                let value = choice.of(self.twin.last_value());
+                prop_assert_eq!(self.bus.advance(value), self.twin.advance(value));
+            }
+            Step::Close => {
+                self.bus.close();
+                self.twin.close(false);
+            }
+            Step::CloseNow => {
+                self.bus.close_now();
+                self.twin.close(true);
+            }
+            Step::Receive(i)
+            | Step::ReceiveItem(i)
+            | Step::Change(i, ..)
+            | Step::Open(i, _)
+            | Step::Pause(i)
+            | Step::Start(i)
+            | Step::StartAfter(i, _)
+            | Step::RequestProgress(i)
+            | Step::Drop(i) => {
+                if let Some(i) = i.checked_rem(self.subs.len()) {
+                    self.change(i, step)?;
+                }
+            }
+        }
+        self.compare()
+    }
+
+    fn compare(&self) -> Result<(), TestCaseError> {
+        let (bus, twin) = (&self.bus, &self.twin);
+        prop_assert_eq!((bus.head(), bus.floor()), twin.bounds());
+        prop_assert_eq!(bus.last_seq().map_or(0, u64::from), twin.n_emits() as u64);
+        prop_assert_eq!(bus.n_subscriptions(), twin.subs.len());
+        for (i, (sub, twin_sub)) in self.subs.iter().zip(&twin.subs).enumerate() {
+            let stats = sub.stats();
+            prop_assert!(stats.is_conserved(), "{:?}", stats);
+            prop_assert_eq!(Totals::of(&stats), twin_sub.totals());
+            prop_assert_eq!(sub.state(), twin.state(i));
+        }
+        let stats = bus.stats();
+        prop_assert_eq!(Totals::of(stats.deliveries()), twin.totals());
+        prop_assert_eq!(stats.n_emits(), twin.n_emits() as u64);
+        prop_assert_eq!(stats.n_subscriptions(), twin.subs.len());
+        prop_assert_eq!(stats.n_parked(), twin.n_parked());
+        let history = (stats.n_history_events(), stats.history_bytes());
+        prop_assert_eq!(history, twin.history());
+        Ok(())
+    }
+
+    /// Receives what is left, to the end.
+    fn drain(&mut self) -> Result<(), TestCaseError> {
+        for i in 0..self.subs.len() {
+            loop {
+                let got = self.subs[i].receive(true);
+                prop_assert_eq!(&got, &self.twin.receive(i, true));
+                let is_over = |error: &TryRecvError| {
+                    matches!(error, TryRecvError::Empty | TryRecvError::NotStarted)
+                        || is_end(*error)
+                };
+                if got.as_ref().is_err_and(is_over) {
+                    break;
+                }
+            }
+        }
+        self.compare()
+    }
+}
+
+const fn is_end(error: TryRecvError) -> bool {
+    matches!(
+        error,
+        TryRecvError::Disconnected { .. } | TryRecvError::Compacted { .. } | TryRecvError::Closed
+    )
+}
+
+proptest! {
+    #![proptest_config(cases::config())]
+
+    #[test]
+    fn g01_to_g36_the_bus_answers_like_its_twin(past in past(), steps in vec(step(), 1..70)) {
+        let mut pair = Pair::new(past);
+        for step in steps {
+            pair.run(step)?;
+        }
+        pair.drain()?;
+        pair.bus.close();
+        pair.twin.close(false);
+        pair.drain()?;
+    }
+}

@@ -1,0 +1,37 @@
+//! What a subscription of the twin watches: every edit that it ever saw, gone through for each key.
+
+use rangewatch_bus::{Selector, Selectors};
+
+use crate::bus::Emit;
+use crate::script::Change;
+
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// Each edit with the number of emits before it.
+    edits: Vec<(usize, Change, Selectors)>,
+}
+
+impl Watched {
+    pub(crate) fn edit(&mut self, n_emits: usize, change: Change, selectors: &[Selector]) {
+        self.edits.push((n_emits, change, selectors.into()));
+    }
+
+    fn holds(&self, i: usize, key: &[u8]) -> bool {
+        let edits = self.edits.iter().filter(|(n_emits, ..)| *n_emits <= i);
+        edits.fold(false, |held, (_, change, selectors)| match change {
+            Change::Add => held || selectors.matches(key),
+            Change::Remove => held && !selectors.matches(key),
+            Change::Set => selectors.matches(key),
+        })
+    }
+
+    /// The keys of the emit `i` that were watched when it was emitted.
+    pub(crate) fn keys(&self, i: usize, emit: &Emit) -> Vec<Vec<u8>> {
+        let keys = emit.keys.iter().filter(|key| self.holds(i, key));
+        keys.cloned().collect()
+    }
+
+    pub(crate) fn matches(&self, i: usize, emit: &Emit) -> bool {
+        emit.keys.iter().any(|key| self.holds(i, key))
+    }
+}

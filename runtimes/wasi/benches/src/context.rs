@@ -1,0 +1,45 @@
+//! Our context for a world, the same on both engines.
+
+use std::path::Path;
+
+use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
+use rangewatch::wasi::{SharedBuffer, Stdin, SystemClock, SystemRandom, Wasi, WasiBuilder};
+
+use crate::world::{ARGS, Place, World, input};
+
+pub(crate) fn ours(world: &World) -> Wasi {
+    let builder = Wasi::builder()
+        .args(ARGS)
+        .clock(SystemClock::new())
+        .random(SystemRandom::new())
+        .stdin(Stdin::bytes(input(world.stdin_bytes)))
+        .stdout(SharedBuffer::new());
+    match &world.dir {
+        Place::Nowhere => builder.build(),
+        Place::Host(path) => with_host_dir(builder, path),
+        Place::Memory(fs) => with_memory_fs(builder, fs),
+    }
+    .unwrap()
+}
+
+/// What a context with one directory costs to make.
+pub(crate) fn build_with_host_dir(path: &Path) -> Wasi {
+    with_host_dir(Wasi::builder().args(ARGS), path).unwrap()
+}
+
+/// What a context with one directory costs to make that is there already.
+pub(crate) fn build_with_memory_fs(fs: &MemoryFs) -> Wasi {
+    with_memory_fs(Wasi::builder().args(ARGS), fs).unwrap()
+}
+
+type Built = Result<Wasi, rangewatch::wasi::WasiBuildError>;
+
+fn with_host_dir(builder: WasiBuilder, path: &Path) -> Built {
+    let dir = HostDir::open(path).unwrap();
+    builder.preopen("/", dir, Access::ReadWrite).build()
+}
+
+fn with_memory_fs(builder: WasiBuilder, fs: &MemoryFs) -> Built {
+    let dir = fs.clone();
+    builder.preopen("/", dir, Access::ReadWrite).build()
+}

@@ -1,0 +1,68 @@
+//! The files that guests work on.
+
+use std::path::Path;
+
+use rangewatch::wasi::fs::MemoryFs;
+use tempfile::TempDir;
+
+use crate::guests::{DEEP_FILE, FILE, LISTED};
+use crate::world::{Place, World};
+
+/// How much there is to read before a file ends.
+pub(crate) const FILE_BYTES: usize = 16 << 20;
+
+/// A directory of the host with a file, the same five components down, and a directory to list. Removed when dropped.
+pub(crate) struct Tree {
+    dir: TempDir,
+}
+
+impl Tree {
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let deep = dir.path().join(DEEP_FILE);
+        std::fs::create_dir_all(deep.parent().unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join(LISTED)).unwrap();
+        for path in [dir.path().join(FILE), deep] {
+            std::fs::write(path, vec![b'f'; FILE_BYTES]).unwrap();
+        }
+        Self { dir }
+    }
+
+    /// The same, with so many entries to list.
+    pub(crate) fn with_entries(n_entries: usize) -> Self {
+        let tree = Self::new();
+        for i in 0..n_entries {
+            std::fs::write(tree.path().join(LISTED).join(entry(i)), "").unwrap();
+        }
+        tree
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn world(&self) -> World {
+        World {
+            stdin_bytes: 0,
+            dir: Place::Host(self.path().to_owned()),
+        }
+    }
+}
+
+/// The same in memory.
+pub(crate) fn in_memory(n_entries: usize) -> MemoryFs {
+    let fs = MemoryFs::new();
+    for path in [FILE, DEEP_FILE] {
+        fs.write(path, vec![b'f'; FILE_BYTES]).unwrap();
+    }
+    fs.create_dir_all(LISTED).unwrap();
+    for i in 0..n_entries {
+        fs.write(format!("{LISTED}/{}", entry(i)), "").unwrap();
+    }
+    fs
+}
+
+/// Names as long as those of the photographs, logs and objects that fill directories.
+fn entry(i: usize) -> String {
+    format!("entry-{i:06}.txt")
+}

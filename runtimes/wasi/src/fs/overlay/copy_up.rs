@@ -1,0 +1,141 @@
+//! Copying what is to be changed from the lower directory to the upper one.
+
+use std::sync::Arc;
+
+use super::merged::Merged;
+use super::state::State;
+use crate::Errno;
+use crate::fs::{Create, Dir, File, FileType, Metadata, Node, OpenOptions, SetTime, SetTimes};
+
+/// How much is copied at a time.
+const BUF_BYTES: usize = 64 << 10;
+
+/// What has been copied.
+pub(super) enum Copied {
+    File(Arc<dyn File>),
+    Symlink,
+}
+
+/// Copies the file or symbolic link `name`, which is in the lower directory only. Who has it open goes on with the copy. If
+/// it fails, everything is seen as before.
+pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Copied, Errno> {
+    let upper = dir.make_upper()?;
+    match dir.lower.lookup(name)? {
+        Node::Dir(_) => Err(Errno::Isdir),
+        Node::Symlink(target) => {
+            let original = dir.lower.metadata_at(name)?;
+            upper.symlink(name, &target)?;
+            let done = keep_times(&original, |times| upper.set_times_at(name, times))
+                .and_then(|()| upper.metadata_at(name));
+            let copy = done.inspect_err(|_| discard(&**upper, name))?;
+            remember(state, &copy, &original);
+            Ok(Copied::Symlink)
+        }
+        Node::File(lower) => {
+            let original = lower.metadata()?;
+            if original.file_type != FileType::RegularFile {
+                // What is read from a device is not what it is.
+                return Err(Errno::Notsup);
+            }
+            let file = create(&**upper, name)?;
+            let done = fill(&*lower, &*file, &original)
+                .and_then(|()| keep_times(&original, |times| file.set_times(times)))
+                .and_then(|()| file.metadata());
+            let copy = done.inspect_err(|_| discard(&**upper, name))?;
+            remember(state, &copy, &original);
+            hand_over(state, dir, name, &file);
+            Ok(Copied::File(file))
+        }
+    }
+}
+
+/// Puts an empty file where the lower directory has `original`, whose contents are not wanted any more.
+pub(super) fn replace_by_empty(
+    state: &mut State,
+    dir: &Merged,
+    name: &str,
+    original: &Metadata,
+) -> Result<Arc<dyn File>, Errno> {
+    let upper = dir.make_upper()?;
+    let file = create(&**upper, name)?;
+    let copy = file.metadata();
+    let copy = copy.inspect_err(|_| discard(&**upper, name))?;
+    remember(state, &copy, original);
+    hand_over(state, dir, name, &file);
+    Ok(file)
+}
+
+/// Sets the times to those of the original, if the filesystem has any.
+pub(super) fn keep_times(
+    original: &Metadata,
+    set: impl FnOnce(SetTimes) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let times = SetTimes {
+        accessed: Some(SetTime::At(original.accessed_ns)),
+        modified: Some(SetTime::At(original.modified_ns)),
+    };
+    match set(times) {
+        Err(Errno::Notsup) => Ok(()),
+        set => set,
+    }
+}
+
+fn create(upper: &dyn Dir, name: &str) -> Result<Arc<dyn File>, Errno> {
+    let options = OpenOptions {
+        read: true,
+        write: true,
+        create: Create::New,
+        ..OpenOptions::default()
+    };
+    match upper.open(name, options)? {
+        Node::File(file) => Ok(file),
+        Node::Dir(_) | Node::Symlink(_) => Err(Errno::Io),
+    }
+}
+
+/// Holes stay holes, and a file that is too large is refused before anything is copied.
+fn fill(lower: &dyn File, upper: &dyn File, original: &Metadata) -> Result<(), Errno> {
+    upper.set_size(original.size_bytes)?;
+    let mut buf = vec![0; BUF_BYTES];
+    let mut offset = 0;
+    loop {
+        let n_bytes = lower.read_at(&mut buf, offset)?.min(BUF_BYTES);
+        if n_bytes == 0 {
+            return Ok(());
+        }
+        if buf[..n_bytes].iter().any(|byte| *byte != 0) {
+            write_all(upper, &buf[..n_bytes], offset)?;
+        }
+        offset += n_bytes as u64;
+    }
+}
+
+fn write_all(file: &dyn File, mut buf: &[u8], mut offset: u64) -> Result<(), Errno> {
+    while !buf.is_empty() {
+        let n_bytes = file.write_at(buf, offset)?.min(buf.len());
+        if n_bytes == 0 {
+            return Err(Errno::Nospc);
+        }
+        buf = &buf[n_bytes..];
+        offset += n_bytes as u64;
+    }
+    Ok(())
+}
+
+/// Takes back a copy that is not complete. The error that led here is the one to be told.
+fn discard(upper: &dyn Dir, name: &str) {
+    let _ = upper.remove_file(name);
+}
+
+/// The names of one lower file become different files, which must not have the same number.
+fn remember(state: &mut State, copy: &Metadata, original: &Metadata) {
+    if original.n_links <= 1 {
+        state.remember_origin(copy, original);
+    }
+}
+
+fn hand_over(state: &mut State, dir: &Merged, name: &str, file: &Arc<dyn File>) {
+    if let Some(open) = state.files.take(&dir.path_of(name)) {
+        open.set_upper(Arc::clone(file));
+    }
+}

@@ -1,0 +1,583 @@
+//! Directories of an overlay.
+
+use std::sync::Arc;
+
+use super::copy_up;
+use super::entries::Entries;
+use super::file::{LowerFile, UpperFile};
+use super::merged::Merged;
+use super::state::{Shared, State};
+use crate::Errno;
+use crate::fs::{Create, Dir, File, FileType, Metadata, Node, OpenOptions, ReadDir, SetTimes};
+
+#[derive(Clone)]
+pub(super) struct OverlayDir {
+    pub(super) shared: Arc<Shared>,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    /// In the upper directory only; nothing of the lower one is to be seen in it.
+    Upper(Arc<dyn Dir>),
+    Merged(Arc<Merged>),
+}
+
+/// What is under a name.
+struct Found {
+    metadata: Metadata,
+    layer: Layer,
+    /// Whether the lower directory has something under the name, which would show when the upper one has not.
+    in_lower: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Upper,
+    Lower,
+    /// A directory in each.
+    Both,
+}
+
+impl Found {
+    fn is_dir(&self) -> bool {
+        self.metadata.file_type == FileType::Directory
+    }
+
+    /// Whether it is a directory with a part in the lower one.
+    fn is_merged(&self) -> bool {
+        self.is_dir() && self.layer != Layer::Upper
+    }
+}
+
+/// No such name is an answer, and not an error.
+fn if_any<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match result {
+        Err(Errno::Noent) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+impl OverlayDir {
+    pub(super) fn root(lower: Arc<dyn Dir>, upper: Arc<dyn Dir>) -> Self {
+        Self {
+            shared: Shared::new(),
+            place: Place::Merged(Arc::new(Merged::root(lower, upper))),
+        }
+    }
+
+    fn at(&self, place: Place) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            place,
+        }
+    }
+
+    fn is_removed(&self) -> bool {
+        matches!(&self.place, Place::Merged(merged) if merged.is_removed())
+    }
+
+    pub(super) fn upper(&self) -> Option<&Arc<dyn Dir>> {
+        match &self.place {
+            Place::Upper(upper) => Some(upper),
+            Place::Merged(merged) if merged.is_removed() => None,
+            Place::Merged(merged) => merged.upper(),
+        }
+    }
+
+    /// The upper directory, to put something there.
+    fn make_upper(&self) -> Result<&Arc<dyn Dir>, Errno> {
+        match &self.place {
+            Place::Upper(upper) => Ok(upper),
+            Place::Merged(merged) if merged.is_removed() => Err(Errno::Noent),
+            Place::Merged(merged) => merged.make_upper(),
+        }
+    }
+
+    pub(super) fn lower(&self) -> Option<&Arc<dyn Dir>> {
+        match &self.place {
+            Place::Merged(merged) if !merged.is_removed() => Some(&merged.lower),
+            Place::Merged(_) | Place::Upper(_) => None,
+        }
+    }
+
+    /// The directory that is merged here, if what the lower one has under `name` is to be seen.
+    pub(super) fn visible_lower(&self, state: &State, name: &str) -> Option<&Arc<Merged>> {
+        match &self.place {
+            Place::Merged(merged)
+                if !merged.is_removed() && !state.is_removed(&merged.path_of(name)) =>
+            {
+                Some(merged)
+            }
+            Place::Merged(_) | Place::Upper(_) => None,
+        }
+    }
+
+    /// The lower directory, if what it has under `name` was to be seen after the first `n_removals`.
+    pub(super) fn lower_beside(
+        &self,
+        state: &State,
+        name: &str,
+        n_removals: u64,
+    ) -> Option<&Arc<dyn Dir>> {
+        match &self.place {
+            Place::Merged(merged) if !state.was_removed(&merged.path_of(name), n_removals) => {
+                Some(&merged.lower)
+            }
+            Place::Merged(_) | Place::Upper(_) => None,
+        }
+    }
+
+    fn find(&self, state: &State, name: &str) -> Result<Option<Found>, Errno> {
+        let upper = match self.upper() {
+            Some(upper) => if_any(upper.metadata_at(name))?,
+            None => None,
+        };
+        let lower = match self.visible_lower(state, name) {
+            Some(merged) => if_any(merged.lower.metadata_at(name))?,
+            None => None,
+        };
+        let in_lower = lower.is_some();
+        let is_dir = |found: Metadata| found.file_type == FileType::Directory;
+        let (metadata, layer) = match (upper, lower) {
+            (None, None) => return Ok(None),
+            (None, Some(lower)) => (lower, Layer::Lower),
+            (Some(upper), Some(lower)) if is_dir(upper) && is_dir(lower) => {
+                (merge(upper, &lower), Layer::Both)
+            }
+            (Some(upper), _) => (state.identify(upper), Layer::Upper),
+        };
+        Ok(Some(Found {
+            metadata,
+            layer,
+            in_lower,
+        }))
+    }
+
+    fn find_some(&self, state: &State, name: &str) -> Result<Found, Errno> {
+        self.find(state, name)?.ok_or(Errno::Noent)
+    }
+
+    /// Refuses a name that is taken, and one in a directory that is gone.
+    fn require_free(&self, state: &State, name: &str) -> Result<(), Errno> {
+        if self.is_removed() {
+            return Err(Errno::Noent);
+        }
+        match self.find(state, name)? {
+            Some(_) => Err(Errno::Exist),
+            None => Ok(()),
+        }
+    }
+
+    fn upper_node(&self, state: &mut State, name: &str, node: Node) -> Result<Node, Errno> {
+        let upper = match node {
+            Node::File(file) => return Ok(Node::File(UpperFile::open(&self.shared, file))),
+            Node::Symlink(target) => return Ok(Node::Symlink(target)),
+            Node::Dir(upper) => upper,
+        };
+        let below = match self.visible_lower(state, name) {
+            Some(merged) => match if_any(merged.lower.lookup_dir(name)) {
+                Ok(Some(Node::Dir(lower))) => Some((merged, lower)),
+                Ok(_) | Err(Errno::Notdir) => None,
+                Err(errno) => return Err(errno),
+            },
+            None => None,
+        };
+        let place = match below {
+            Some((merged, lower)) => {
+                Place::Merged(merged.child(state, name, lower, Some(upper))?)
+            }
+            None => Place::Upper(upper),
+        };
+        Ok(Node::Dir(Arc::new(self.at(place))))
+    }
+
+    fn lower_node(
+        &self,
+        state: &mut State,
+        merged: &Arc<Merged>,
+        name: &str,
+        node: Node,
+    ) -> Result<Node, Errno> {
+        match node {
+            Node::Symlink(target) => Ok(Node::Symlink(target)),
+            Node::Dir(lower) => {
+                let child = merged.child(state, name, lower, None)?;
+                Ok(Node::Dir(Arc::new(self.at(Place::Merged(child)))))
+            }
+            Node::File(file) => {
+                let file = self.lower_file(state, merged, name, file);
+                Ok(Node::File(file))
+            }
+        }
+    }
+
+    /// The open file that all share.
+    fn lower_file(
+        &self,
+        state: &mut State,
+        merged: &Arc<Merged>,
+        name: &str,
+        file: Arc<dyn File>,
+    ) -> Arc<LowerFile> {
+        let path = merged.path_of(name);
+        state.files.get(&path).unwrap_or_else(|| {
+            let file = Arc::new(LowerFile::new(&self.shared, merged, name, file));
+            state.files.insert(&path, &file);
+            file
+        })
+    }
+
+    fn look(
+        &self,
+        name: &str,
+        look: impl Fn(&dyn Dir) -> Result<Node, Errno>,
+    ) -> Result<Node, Errno> {
+        let state = &mut *self.shared.lock();
+        if let Some(upper) = self.upper() {
+            if let Some(node) = if_any(look(&**upper))? {
+                return self.upper_node(state, name, node);
+            }
+        }
+        let merged = self.visible_lower(state, name).ok_or(Errno::Noent)?;
+        let node = look(&*merged.lower)?;
+        self.lower_node(state, merged, name, node)
+    }
+
+    fn open_lower(
+        &self,
+        state: &mut State,
+        name: &str,
+        found: &Found,
+        options: OpenOptions,
+    ) -> Result<Node, Errno> {
+        let merged = self.visible_lower(state, name).ok_or(Errno::Noent)?;
+        match found.metadata.file_type {
+            FileType::Directory if options.is_mutating() => Err(Errno::Isdir),
+            FileType::Directory | FileType::SymbolicLink => {
+                let node = merged.lower.lookup(name)?;
+                self.lower_node(state, merged, name, node)
+            }
+            _ if options.directory => Err(Errno::Notdir),
+            FileType::RegularFile if options.truncate => {
+                let file = copy_up::replace_by_empty(state, merged, name, &found.metadata)?;
+                Ok(Node::File(UpperFile::open(&self.shared, file)))
+            }
+            FileType::RegularFile => {
+                let Node::File(file) = merged.lower.lookup(name)? else {
+                    return Err(Errno::Io);
+                };
+                let file = self.lower_file(state, merged, name, file);
+                if options.write {
+                    file.set_writable();
+                }
+                Ok(Node::File(file))
+            }
+            // Writing to a device changes no filesystem.
+            _ => {
+                let options = OpenOptions {
+                    create: Create::Never,
+                    ..options
+                };
+                merged.lower.open(name, options)
+            }
+        }
+    }
+
+    /// Copies `name` if it is only in the lower directory.
+    fn copy_up(&self, state: &mut State, name: &str, found: &Found) -> Result<(), Errno> {
+        match self.visible_lower(state, name) {
+            Some(merged) if found.layer == Layer::Lower && found.is_dir() => {
+                let Node::Dir(lower) = merged.lower.lookup_dir(name)? else {
+                    return Err(Errno::Notdir);
+                };
+                let child = merged.child(state, name, lower, None)?;
+                child.make_upper().map(drop)
+            }
+            Some(merged) if found.layer == Layer::Lower => {
+                copy_up::copy_up(state, merged, name).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Before a name goes: who may write the lower file gets a copy that lives on. Answers whether the upper directory has
+    /// the name then.
+    fn let_go(&self, state: &mut State, name: &str, found: &Found) -> Result<bool, Errno> {
+        if found.layer != Layer::Lower {
+            return Ok(true);
+        }
+        let Some(merged) = self.visible_lower(state, name) else {
+            return Ok(false);
+        };
+        let open = state.files.get(&merged.path_of(name));
+        let awaits_copy = open.is_some_and(|open| open.awaits_copy());
+        if awaits_copy {
+            copy_up::copy_up(state, merged, name)?;
+        }
+        Ok(awaits_copy)
+    }
+
+    /// After the upper directory has lost the name or got another file for it.
+    fn close_lower(&self, state: &mut State, name: &str) {
+        if let Place::Merged(merged) = &self.place {
+            if let Some(open) = state.files.take(&merged.path_of(name)) {
+                open.set_removed();
+            }
+        }
+    }
+
+    /// Hides what the lower directory has under `name`, for ever.
+    fn hide(&self, state: &mut State, name: &str) {
+        if let Place::Merged(merged) = &self.place {
+            let path = merged.path_of(name);
+            if let Some(dir) = state.dirs.take(&path) {
+                dir.set_removed();
+            }
+            state.remove(path);
+        }
+    }
+
+    /// Why nothing but a directory can take the place of the merged directory `to_name`: as on Linux, another reason if it
+    /// is one that `name` is in.
+    fn refuse_dir(&self, name: &str, to: &Self, to_name: &str) -> Errno {
+        match (&self.place, &to.place) {
+            (Place::Merged(from), Place::Merged(to)) => {
+                let dir = to.path_of(to_name) + "/";
+                match from.path_of(name).starts_with(&dir) {
+                    true => Errno::Notempty,
+                    false => Errno::Isdir,
+                }
+            }
+            // The directory is not empty then, so that nothing can be replaced.
+            (Place::Upper(from), _) => match to.upper().map(|to| from.rename(name, &**to, to_name))
+            {
+                Some(Err(errno)) if errno != Errno::Noent => errno,
+                _ => Errno::Isdir,
+            },
+            (Place::Merged(_), Place::Upper(_)) => Errno::Isdir,
+        }
+    }
+
+    /// Whether the merged directory `name` is empty.
+    fn is_empty_at(&self, state: &mut State, name: &str) -> Result<bool, Errno> {
+        let merged = self.visible_lower(state, name).ok_or(Errno::Noent)?;
+        let Node::Dir(lower) = merged.lower.lookup_dir(name)? else {
+            return Err(Errno::Notdir);
+        };
+        let upper = match self.upper().map(|upper| upper.lookup_dir(name)) {
+            Some(node) => match if_any(node)? {
+                Some(Node::Dir(upper)) => Some(upper),
+                _ => None,
+            },
+            None => None,
+        };
+        merged.child(state, name, lower, upper)?.is_empty(state)
+    }
+
+    fn same_fs<'a>(&self, dir: &'a dyn Dir) -> Result<&'a Self, Errno> {
+        match dir.as_any().downcast_ref::<Self>() {
+            Some(dir) if Arc::ptr_eq(&dir.shared, &self.shared) => Ok(dir),
+            _ => Err(Errno::Xdev),
+        }
+    }
+}
+
+/// A directory has the number of the lower one, which it has before there is an upper one.
+fn merge(upper: Metadata, lower: &Metadata) -> Metadata {
+    Metadata {
+        dev: lower.dev,
+        ino: lower.ino,
+        ..upper
+    }
+}
+
+impl Dir for OverlayDir {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let merged = match &self.place {
+            Place::Upper(upper) => return upper.metadata(),
+            Place::Merged(merged) => merged,
+        };
+        let lower = merged.lower.metadata()?;
+        let mut metadata = match merged.upper() {
+            Some(upper) => merge(upper.metadata()?, &lower),
+            None => lower,
+        };
+        if merged.is_removed() {
+            metadata.n_links = 0;
+        }
+        Ok(metadata)
+    }
+
+    fn lookup(&self, name: &str) -> Result<Node, Errno> {
+        self.look(name, |dir| dir.lookup(name))
+    }
+
+    fn lookup_dir(&self, name: &str) -> Result<Node, Errno> {
+        self.look(name, |dir| dir.lookup_dir(name))
+    }
+
+    fn read_dir(&self) -> Result<ReadDir, Errno> {
+        Ok(Box::new(Entries::new(self.clone())?))
+    }
+
+    fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
+        let state = &mut *self.shared.lock();
+        let Some(found) = self.find(state, name)? else {
+            if options.create == Create::Never {
+                return Err(Errno::Noent);
+            }
+            let node = self.make_upper()?.open(name, options)?;
+            return self.upper_node(state, name, node);
+        };
+        match found.layer {
+            _ if options.create == Create::New => Err(Errno::Exist),
+            Layer::Lower => self.open_lower(state, name, &found, options),
+            Layer::Upper | Layer::Both => {
+                let node = self.make_upper()?.open(name, options)?;
+                self.upper_node(state, name, node)
+            }
+        }
+    }
+
+    fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
+        let state = self.shared.lock();
+        self.find_some(&state, name).map(|found| found.metadata)
+    }
+
+    fn read_link(&self, name: &str) -> Result<String, Errno> {
+        let state = self.shared.lock();
+        if let Some(upper) = self.upper() {
+            if let Some(target) = if_any(upper.read_link(name))? {
+                return Ok(target);
+            }
+        }
+        let merged = self.visible_lower(&state, name).ok_or(Errno::Noent)?;
+        merged.lower.read_link(name)
+    }
+
+    fn create_dir(&self, name: &str) -> Result<(), Errno> {
+        let state = self.shared.lock();
+        self.require_free(&state, name)?;
+        self.make_upper()?.create_dir(name)
+    }
+
+    fn symlink(&self, name: &str, target: &str) -> Result<(), Errno> {
+        let state = self.shared.lock();
+        self.require_free(&state, name)?;
+        self.make_upper()?.symlink(name, target)
+    }
+
+    fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
+        let to = self.same_fs(to)?;
+        let state = &mut *self.shared.lock();
+        let found = self.find_some(state, name)?;
+        if found.is_dir() {
+            return Err(Errno::Perm);
+        }
+        to.require_free(state, to_name)?;
+        self.copy_up(state, name, &found)?;
+        let to = to.make_upper()?;
+        self.make_upper()?.link(name, &**to, to_name)
+    }
+
+    fn rename(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
+        let to = self.same_fs(to)?;
+        let state = &mut *self.shared.lock();
+        let found = self.find_some(state, name)?;
+        if to.is_removed() {
+            return Err(Errno::Noent);
+        }
+        let replaced = to.find(state, to_name)?;
+        if let Some(replaced) = &replaced {
+            let identity = |of: &Found| (of.metadata.dev, of.metadata.ino);
+            if identity(&found) == identity(replaced) {
+                return Ok(());
+            }
+        }
+        if found.is_merged() {
+            return Err(Errno::Xdev);
+        }
+        if let Some(replaced) = &replaced {
+            match (found.is_dir(), replaced.is_dir()) {
+                // Where both are upper ones, the upper directory has the right words for what cannot be.
+                (true, false) if replaced.layer == Layer::Lower => return Err(Errno::Notdir),
+                (false, true) if replaced.is_merged() => {
+                    return Err(self.refuse_dir(name, to, to_name));
+                }
+                _ => {}
+            }
+        }
+        let over_merged = replaced.as_ref().is_some_and(Found::is_merged);
+        if over_merged && !to.is_empty_at(state, to_name)? {
+            return Err(Errno::Notempty);
+        }
+        state.reserve_removals(2)?;
+        let to_upper = to.make_upper()?;
+        self.copy_up(state, name, &found)?;
+        if let Some(replaced) = replaced.as_ref().filter(|replaced| !replaced.is_dir()) {
+            to.let_go(state, to_name, replaced)?;
+        }
+        self.make_upper()?.rename(name, &**to_upper, to_name)?;
+        to.close_lower(state, to_name);
+        if over_merged {
+            to.hide(state, to_name);
+        }
+        if found.in_lower {
+            self.hide(state, name);
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), Errno> {
+        let state = &mut *self.shared.lock();
+        let found = self.find_some(state, name)?;
+        if found.is_dir() {
+            return Err(Errno::Isdir);
+        }
+        state.reserve_removals(1)?;
+        if self.let_go(state, name, &found)? {
+            self.make_upper()?.remove_file(name)?;
+        }
+        self.close_lower(state, name);
+        if found.in_lower {
+            self.hide(state, name);
+        }
+        Ok(())
+    }
+
+    fn remove_dir(&self, name: &str) -> Result<(), Errno> {
+        let state = &mut *self.shared.lock();
+        let found = self.find_some(state, name)?;
+        if !found.is_dir() {
+            return Err(Errno::Notdir);
+        }
+        if found.is_merged() && !self.is_empty_at(state, name)? {
+            return Err(Errno::Notempty);
+        }
+        state.reserve_removals(1)?;
+        if found.layer != Layer::Lower {
+            self.make_upper()?.remove_dir(name)?;
+        }
+        if found.in_lower {
+            self.hide(state, name);
+        }
+        Ok(())
+    }
+
+    fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
+        let _state = self.shared.lock();
+        self.make_upper()?.set_times(times)
+    }
+
+    fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
+        let state = &mut *self.shared.lock();
+        let found = self.find_some(state, name)?;
+        self.copy_up(state, name, &found)?;
+        self.make_upper()?.set_times_at(name, times)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.upper().map_or(Ok(()), |upper| upper.sync())
+    }
+}

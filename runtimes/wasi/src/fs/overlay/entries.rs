@@ -1,0 +1,97 @@
+//! Listing the two directories as one.
+
+use super::dir::OverlayDir;
+use crate::Errno;
+use crate::fs::{DirEntry, FileType, ReadDir};
+
+/// First the entries of the lower directory, and then those of the upper one that had nothing below them when the listing
+/// began. So an entry that is copied meanwhile comes once, and nothing has to be remembered but when that was.
+pub(super) struct Entries {
+    dir: OverlayDir,
+    n_removals: u64,
+    lower: Option<ReadDir>,
+    upper: Option<ReadDir>,
+    upper_dev: u64,
+}
+
+impl Entries {
+    pub(super) fn new(dir: OverlayDir) -> Result<Self, Errno> {
+        let n_removals = dir.shared.lock().n_removals();
+        let lower = dir.lower().map(|lower| lower.read_dir()).transpose()?;
+        let upper = dir.upper().map(|upper| upper.read_dir()).transpose()?;
+        let upper_dev = match dir.upper() {
+            Some(upper) => upper.metadata()?.dev,
+            None => 0,
+        };
+        Ok(Self {
+            dir,
+            n_removals,
+            lower,
+            upper,
+            upper_dev,
+        })
+    }
+
+    /// The entry as it is to be seen, if it is.
+    fn lower_entry(&self, entry: DirEntry) -> Result<Option<DirEntry>, Errno> {
+        let state = self.dir.shared.lock();
+        if self.dir.visible_lower(&state, &entry.name).is_none() {
+            return Ok(None);
+        }
+        let Some(upper) = self.dir.upper() else {
+            return Ok(Some(entry));
+        };
+        match upper.metadata_at(&entry.name) {
+            Err(Errno::Noent) => Ok(Some(entry)),
+            Err(errno) => Err(errno),
+            Ok(found)
+                if found.file_type == FileType::Directory
+                    && entry.file_type == FileType::Directory =>
+            {
+                Ok(Some(entry))
+            }
+            Ok(found) => {
+                let ino = state.identify(found).ino;
+                Ok(Some(DirEntry::new(entry.name, found.file_type, ino)))
+            }
+        }
+    }
+
+    fn upper_entry(&self, mut entry: DirEntry) -> Result<Option<DirEntry>, Errno> {
+        let state = self.dir.shared.lock();
+        if let Some(lower) = self.dir.lower_beside(&state, &entry.name, self.n_removals) {
+            match lower.metadata_at(&entry.name) {
+                Err(Errno::Noent) => {}
+                Err(errno) => return Err(errno),
+                Ok(_) => return Ok(None),
+            }
+        }
+        (_, entry.ino) = state.identity(self.upper_dev, entry.ino);
+        Ok(Some(entry))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<DirEntry, Errno>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(lower) = &mut self.lower {
+            match lower.next() {
+                None => self.lower = None,
+                Some(entry) => {
+                    let seen = entry.and_then(|entry| self.lower_entry(entry));
+                    if let Some(seen) = seen.transpose() {
+                        return Some(seen);
+                    }
+                }
+            }
+        }
+        loop {
+            let entry = self.upper.as_mut()?.next()?;
+            let seen = entry.and_then(|entry| self.upper_entry(entry));
+            if let Some(seen) = seen.transpose() {
+                return Some(seen);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Open files of an overlay.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::copy_up::{self, Copied};
+use super::merged::Merged;
+use super::state::{Shared, State};
+use crate::Errno;
+use crate::fs::{File, Metadata, SetTimes};
+
+/// A file of the upper directory, under the number that it has here.
+pub(super) struct UpperFile {
+    shared: Arc<Shared>,
+    file: Arc<dyn File>,
+}
+
+impl UpperFile {
+    pub(super) fn open(shared: &Arc<Shared>, file: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            file,
+        })
+    }
+}
+
+impl File for UpperFile {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let metadata = self.file.metadata()?;
+        Ok(self.shared.lock().identify(metadata))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.file.write_at(buf, offset)
+    }
+
+    fn append(&self, buf: &[u8]) -> Result<usize, Errno> {
+        self.file.append(buf)
+    }
+
+    fn set_size(&self, size_bytes: u64) -> Result<(), Errno> {
+        self.file.set_size(size_bytes)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.file.allocate(offset, len)
+    }
+
+    fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
+        self.file.set_times(times)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.file.sync()
+    }
+
+    fn sync_data(&self) -> Result<(), Errno> {
+        self.file.sync_data()
+    }
+}
+
+/// A file of the lower directory, until it is copied; and then the copy. All who have it open share this.
+pub(super) struct LowerFile {
+    shared: Arc<Shared>,
+    dir: Arc<Merged>,
+    name: Box<str>,
+    lower: Arc<dyn File>,
+    upper: OnceLock<Arc<dyn File>>,
+    /// Whether somebody may write it.
+    writable: AtomicBool,
+    /// Whether the name is gone, and with it the place for a copy.
+    removed: AtomicBool,
+}
+
+impl LowerFile {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        dir: &Arc<Merged>,
+        name: &str,
+        lower: Arc<dyn File>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            dir: Arc::clone(dir),
+            name: name.into(),
+            lower,
+            upper: OnceLock::new(),
+            writable: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn set_writable(&self) {
+        self.writable.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_upper(&self, file: Arc<dyn File>) {
+        let _ = self.upper.set(file);
+    }
+
+    pub(super) fn set_removed(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has to be copied before its name goes.
+    pub(super) fn awaits_copy(&self) -> bool {
+        self.writable.load(Ordering::Relaxed) && self.upper.get().is_none()
+    }
+
+    fn now(&self) -> &dyn File {
+        &**self.upper.get().unwrap_or(&self.lower)
+    }
+
+    /// The file to be changed.
+    fn to_change(&self) -> Result<&dyn File, Errno> {
+        if self.upper.get().is_none() {
+            self.copy(&mut self.shared.lock())?;
+        }
+        Ok(self.now())
+    }
+
+    fn copy(&self, state: &mut State) -> Result<(), Errno> {
+        if self.upper.get().is_some() {
+            return Ok(());
+        }
+        if self.removed.load(Ordering::Relaxed) {
+            // Who could write it had it copied before the name went; what is left is to set the times of a file that was
+            // opened for reading.
+            return Err(Errno::Rofs);
+        }
+        if let Copied::File(file) = copy_up::copy_up(state, &self.dir, &self.name)? {
+            self.set_upper(file);
+        }
+        Ok(())
+    }
+}
+
+impl File for LowerFile {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let mut metadata = self.now().metadata()?;
+        let state = self.shared.lock();
+        if self.upper.get().is_some() {
+            return Ok(state.identify(metadata));
+        }
+        if self.removed.load(Ordering::Relaxed) {
+            metadata.n_links = metadata.n_links.saturating_sub(1);
+        }
+        Ok(metadata)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.now().read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.to_change()?.write_at(buf, offset)
+    }
+
+    fn append(&self, buf: &[u8]) -> Result<usize, Errno> {
+        self.to_change()?.append(buf)
+    }
+
+    fn set_size(&self, size_bytes: u64) -> Result<(), Errno> {
+        self.to_change()?.set_size(size_bytes)
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        self.to_change()?.allocate(offset, len)
+    }
+
+    fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
+        self.to_change()?.set_times(times)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.upper.get().map_or(Ok(()), |file| file.sync())
+    }
+
+    fn sync_data(&self) -> Result<(), Errno> {
+        self.upper.get().map_or(Ok(()), |file| file.sync_data())
+    }
+}

@@ -1,0 +1,172 @@
+//! The filesystem in memory: what it may hold, what its host does with it, and that it is the same in each run.
+
+use rangewatch_wasi::fs::{Access, MemoryFs};
+use rangewatch_wasi::{Errno, Wasi, preview1};
+
+use crate::guest::Guest;
+
+const CREAT: i32 = 1;
+
+fn guest(fs: &MemoryFs) -> Guest {
+    Guest::new(Wasi::builder().preopen("/", fs, Access::ReadWrite))
+}
+
+#[test]
+fn the_host_and_the_guest_see_each_other_s_files() {
+    let fs = MemoryFs::from([("greeting.txt", "hello"), ("a/b/c", "deep")]);
+    let mut guest = guest(&fs);
+    let fd = guest.open("a/b/c", 0).unwrap();
+    assert_eq!(guest.read(fd, 9).unwrap(), b"deep");
+    assert_eq!(guest.write(fd, b"er"), Ok(2));
+    assert_eq!(fs.read("a/b/c").unwrap(), b"deeper");
+    fs.write("a/b/c", "new").unwrap();
+    preview1::fd_seek(&mut guest.ctx, &mut guest.memory, fd, 0, 0, 0).unwrap();
+    assert_eq!(guest.read(fd, 9).unwrap(), b"new");
+
+    assert_eq!(fs.list(".").unwrap(), ["greeting.txt", "a"]);
+    assert_eq!(fs.list("a/b/").unwrap(), ["c"]);
+    assert_eq!(fs.metadata("a/b/c").unwrap().size_bytes, 3);
+    fs.symlink("a/b", "link").unwrap();
+    assert_eq!(fs.read("link/c").unwrap(), b"new");
+    fs.remove("link").unwrap();
+    fs.remove("greeting.txt").unwrap();
+    assert_eq!(fs.list(".").unwrap(), ["a"]);
+    assert_eq!((fs.n_entries(), fs.used_bytes()), (3, 3));
+}
+
+#[test]
+fn a_mistake_of_the_host_is_an_error_that_names_the_path() {
+    let fs = MemoryFs::from([("dir/file", "")]);
+    let errno = |result: Result<(), rangewatch_wasi::fs::MemoryFsError>| {
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains(&error.path), "{error}");
+        error.errno
+    };
+    assert_eq!(errno(fs.read("no").map(drop)), Errno::Noent);
+    assert_eq!(errno(fs.read("dir").map(drop)), Errno::Isdir);
+    assert_eq!(errno(fs.read("/dir/file").map(drop)), Errno::Perm);
+    assert_eq!(errno(fs.read("../x").map(drop)), Errno::Perm);
+    assert_eq!(errno(fs.write("dir", "x")), Errno::Isdir);
+    assert_eq!(errno(fs.write("dir/file/x", "x")), Errno::Notdir);
+    assert_eq!(errno(fs.write("", "x")), Errno::Noent);
+    assert_eq!(errno(fs.remove("dir")), Errno::Notempty);
+    assert_eq!(errno(fs.list("dir/file").map(drop)), Errno::Notdir);
+    assert_eq!(errno(fs.symlink("", "link")), Errno::Noent);
+    assert_eq!(errno(fs.create_dir_all("dir/file")), Errno::Notdir);
+    assert_eq!(fs.list("dir").unwrap(), ["file"]);
+}
+
+#[test]
+#[should_panic(expected = "cannot make a file: `/absolute`: operation not permitted (PERM)")]
+fn a_literal_with_a_bad_path_panics() {
+    let _ = MemoryFs::from([("/absolute", "")]);
+}
+
+#[test]
+fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
+    let fs = MemoryFs::builder().limit_bytes(10).build();
+    let mut guest = guest(&fs);
+    let (a, b) = (
+        guest.open("a", CREAT).unwrap(),
+        guest.open("b", CREAT).unwrap(),
+    );
+    assert_eq!(guest.write(a, b"1234567"), Ok(7));
+    assert_eq!(guest.write(b, b"1234567"), Err(Errno::Nospc));
+    assert_eq!(guest.write(b, b"123"), Ok(3));
+    assert_eq!(guest.write(b, b"4"), Err(Errno::Nospc));
+    assert_eq!(fs.used_bytes(), 10);
+
+    // What has no name counts for as long as it is open.
+    guest.unlink("a").unwrap();
+    assert_eq!(guest.write(b, b"4"), Err(Errno::Nospc));
+    preview1::fd_close(&mut guest.ctx, &mut [], a).unwrap();
+    assert_eq!(fs.used_bytes(), 3);
+    assert_eq!(guest.write(b, b"4567890"), Ok(7));
+    assert_eq!(guest.write(b, b"x"), Err(Errno::Fbig));
+    let set_size =
+        |guest: &mut Guest, size| preview1::fd_filestat_set_size(&mut guest.ctx, &mut [], b, size);
+    set_size(&mut guest, 2).unwrap();
+    assert_eq!(fs.used_bytes(), 2);
+    assert_eq!(set_size(&mut guest, 11), Err(Errno::Fbig));
+    set_size(&mut guest, 10).unwrap();
+    assert_eq!(fs.used_bytes(), 2);
+    assert_eq!(fs.read("b").unwrap(), b"12\0\0\0\0\0\0\0\0");
+    assert_eq!(
+        fs.symlink("123456789", "c").unwrap_err().errno,
+        Errno::Nospc
+    );
+    drop(guest);
+    fs.remove("b").unwrap();
+    assert_eq!((fs.n_entries(), fs.used_bytes()), (0, 0));
+}
+
+#[test]
+fn every_name_counts_those_of_links_and_directories_included() {
+    let fs = MemoryFs::builder().limit_entries(3).build();
+    let mut guest = guest(&fs);
+    guest.open("a", CREAT).unwrap();
+    guest.link((3, "a"), (3, "b")).unwrap();
+    guest.create_dir(3, "c").unwrap();
+    assert_eq!(guest.open("d", CREAT), Err(Errno::Nospc));
+    assert_eq!(guest.link((3, "a"), (3, "d")), Err(Errno::Nospc));
+    assert_eq!(guest.create_dir(3, "d"), Err(Errno::Nospc));
+    assert_eq!(fs.symlink("a", "d").unwrap_err().errno, Errno::Nospc);
+    assert_eq!(fs.metadata("a").unwrap().n_links, 2);
+    guest.rename((3, "a"), (3, "c/a")).unwrap();
+    assert_eq!(guest.open("d", CREAT), Err(Errno::Nospc));
+    guest.rename((3, "c/a"), (3, "e")).unwrap();
+    guest.unlink("e").unwrap();
+    guest.open("d", CREAT).unwrap();
+    assert_eq!(fs.n_entries(), 3);
+}
+
+#[test]
+fn two_runs_are_the_same_run() {
+    let run = || {
+        let fs = MemoryFs::from([("a", "hello"), ("b/c", "world")]);
+        let mut guest = guest(&fs);
+        let fd = guest.open("b/d", CREAT).unwrap();
+        guest.write(fd, b"x").unwrap();
+        guest.rename((3, "a"), (3, "b/a")).unwrap();
+        let mut seen = Vec::new();
+        for path in [".", "b", "b/a", "b/c", "b/d"] {
+            let fd = guest.open(path, 0).unwrap();
+            preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, fd, 0).unwrap();
+            seen.push(guest.bytes(0, 64).to_vec());
+        }
+        (seen, fs.list("b").unwrap())
+    };
+    assert_eq!(run(), run());
+}
+
+/// A guest nests as deep as it has names for; each level must not cost the host a frame of its stack.
+#[test]
+fn g30_a_tree_of_any_depth_is_dropped() {
+    const DEPTH: usize = 100_000;
+    let fs = MemoryFs::new();
+    let mut guest = guest(&fs);
+    for _ in 0..DEPTH {
+        guest.create_dir(3, "d").unwrap();
+        let fd = guest.open_at(3, "d", 0, (0, 0)).unwrap();
+        preview1::fd_renumber(&mut guest.ctx, &mut [], fd, 3).unwrap();
+    }
+    assert_eq!(fs.n_entries(), DEPTH as u64);
+    // What is open keeps what is below it, and the rest goes.
+    drop(fs);
+    guest.create_dir(3, "e").unwrap();
+    drop(guest);
+}
+
+#[test]
+fn paths_go_only_so_deep_at_once() {
+    let fs = MemoryFs::new();
+    fs.create_dir_all(["d"; 256].join("/")).unwrap();
+    let deeper = ["d"; 258].join("/");
+    assert_eq!(
+        fs.create_dir_all(&deeper).unwrap_err().errno,
+        Errno::Nametoolong
+    );
+    let mut guest = guest(&fs);
+    let fd = guest.open(&["d"; 256].join("/"), 0).unwrap();
+    guest.create_dir(fd, "e").unwrap();
+}

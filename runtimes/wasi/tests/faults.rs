@@ -1,0 +1,258 @@
+//! Every function of files and paths fails cleanly at every step: with the errno of the filesystem, with the descriptors
+//! and the tree that were there before, and so that the same call succeeds afterwards.
+
+use std::sync::Arc;
+
+use rangewatch_wasi::fs::conformance::Faults;
+use rangewatch_wasi::fs::{Access, Dir, FileType, IntoDir, MemoryFs, Node, Overlay, Quota};
+use rangewatch_wasi::{Allocate, Errno, Interrupt, Wasi, preview1};
+
+const RESULT: i32 = 0;
+const IOVS: i32 = 128;
+const PATHS: [i32; 2] = [1024, 2048];
+const BYTES: i32 = 4096;
+
+/// An errno that no filesystem here has a reason to give.
+const FAULT: Errno = Errno::Txtbsy;
+
+struct Guest {
+    ctx: Wasi,
+    memory: Vec<u8>,
+}
+
+/// Descriptors of the guest: the directory, a file that is open, a directory that is open.
+const ROOT: i32 = 3;
+const FILE: i32 = 4;
+const DIR: i32 = 5;
+
+type Call = fn(&mut Guest) -> Result<(), Errno>;
+
+impl Guest {
+    fn new(dir: Arc<dyn Dir>) -> Self {
+        let builder =
+            Wasi::builder()
+                .allocate(Allocate::Extend)
+                .preopen("/", dir, Access::ReadWrite);
+        let mut guest = Self {
+            ctx: builder.build().unwrap(),
+            memory: vec![0; 65_536],
+        };
+        guest.open("dir/file", 0).unwrap();
+        guest.open("dir", 0).unwrap();
+        guest
+    }
+
+    fn put(&mut self, which: usize, path: &str) -> (i32, i32) {
+        let at = PATHS[which];
+        self.memory[at as usize..][..path.len()].copy_from_slice(path.as_bytes());
+        (at, path.len() as i32)
+    }
+
+    fn open(&mut self, path: &str, oflags: i32) -> Result<(), Errno> {
+        let (at, len) = self.put(0, path);
+        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
+        preview1::path_open(ctx, memory, ROOT, 1, at, len, oflags, 0, 0, 0, RESULT)
+    }
+
+    fn iovec(&mut self) {
+        self.memory[IOVS as usize..][..4].copy_from_slice(&BYTES.to_le_bytes());
+        self.memory[IOVS as usize + 4..][..4].copy_from_slice(&10_i32.to_le_bytes());
+    }
+
+    /// Which descriptors are open.
+    fn descriptors(&mut self) -> Vec<bool> {
+        let is_open = |fd| {
+            let at = (RESULT, RESULT);
+            preview1::fd_fdstat_get(&mut self.ctx, &mut self.memory, fd, at.0).is_ok()
+        };
+        (0..12).map(is_open).collect()
+    }
+}
+
+/// With one path.
+macro_rules! on {
+    ($function:ident($($fd:expr)?; $path:literal $(, $more:expr)*)) => {
+        |guest| {
+            let (at, len) = guest.put(0, $path);
+            preview1::$function(&mut guest.ctx, &mut guest.memory, $($fd,)? at, len $(, $more)*)
+        }
+    };
+}
+
+/// With none.
+macro_rules! with {
+    ($function:ident($($argument:expr),*)) => {
+        |guest| {
+            guest.iovec();
+            let done = preview1::$function(&mut guest.ctx, &mut guest.memory, $($argument),*);
+            at_once(done.map_err(Into::into))
+        }
+    };
+}
+
+const CALLS: &[(&str, Call)] = &[
+    ("open", |guest| guest.open("dir/sub/file", 0)),
+    ("open a link", |guest| guest.open("link", 0)),
+    ("open, making", |guest| guest.open("dir/new", 1)),
+    ("open, truncating", |guest| guest.open("dir/sub/file", 8)),
+    ("open a directory", |guest| guest.open("dir/sub", 2)),
+    (
+        "create_directory",
+        on!(path_create_directory(ROOT; "dir/sub/new")),
+    ),
+    (
+        "remove_directory",
+        on!(path_remove_directory(ROOT; "dir/empty")),
+    ),
+    ("unlink_file", on!(path_unlink_file(ROOT; "dir/file"))),
+    ("filestat_get", |guest| {
+        let (at, len) = guest.put(0, "link");
+        preview1::path_filestat_get(&mut guest.ctx, &mut guest.memory, ROOT, 1, at, len, RESULT)
+    }),
+    ("filestat_set_times", |guest| {
+        let (at, len) = guest.put(0, "dir/file");
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::path_filestat_set_times(ctx, memory, ROOT, 0, at, len, 1, 1, 5)
+    }),
+    (
+        "readlink",
+        on!(path_readlink(ROOT; "link", BYTES, 100, RESULT)),
+    ),
+    ("symlink", |guest| {
+        let ((old, old_len), (at, len)) = (guest.put(0, "file"), guest.put(1, "dir/new"));
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::path_symlink(ctx, memory, old, old_len, ROOT, at, len)
+    }),
+    ("link", |guest| {
+        let ((old, old_len), (at, len)) = (guest.put(0, "dir/file"), guest.put(1, "dir/new"));
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::path_link(ctx, memory, ROOT, 0, old, old_len, ROOT, at, len)
+    }),
+    ("rename", |guest| {
+        let ((old, old_len), (at, len)) = (guest.put(0, "dir/file"), guest.put(1, "dir/sub/file"));
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::path_rename(ctx, memory, ROOT, old, old_len, ROOT, at, len)
+    }),
+    ("read", with!(fd_read(FILE, IOVS, 1, RESULT))),
+    ("pread", with!(fd_pread(FILE, IOVS, 1, 1, RESULT))),
+    ("write", with!(fd_write(FILE, IOVS, 1, RESULT))),
+    ("pwrite", with!(fd_pwrite(FILE, IOVS, 1, 1, RESULT))),
+    ("seek", with!(fd_seek(FILE, 0, 2, RESULT))),
+    ("filestat of a file", with!(fd_filestat_get(FILE, RESULT))),
+    (
+        "filestat of a directory",
+        with!(fd_filestat_get(DIR, RESULT)),
+    ),
+    ("set_size", with!(fd_filestat_set_size(FILE, 3))),
+    (
+        "set_times of a file",
+        with!(fd_filestat_set_times(FILE, 1, 1, 5)),
+    ),
+    (
+        "set_times of a directory",
+        with!(fd_filestat_set_times(DIR, 1, 1, 5)),
+    ),
+    ("readdir", with!(fd_readdir(DIR, BYTES, 1000, 0, RESULT))),
+    ("sync", with!(fd_sync(FILE))),
+    ("datasync", with!(fd_datasync(FILE))),
+    ("sync of a directory", with!(fd_sync(DIR))),
+];
+
+fn files() -> MemoryFs {
+    let files = MemoryFs::from([("dir/file", "contents of a file"), ("dir/sub/file", "more")]);
+    files.create_dir_all("dir/empty").unwrap();
+    files.symlink("dir/file", "link").unwrap();
+    files
+}
+
+/// Every path with what it stands for, the directories with nothing else, as they may have been copied.
+fn tree(dir: &Arc<dyn Dir>, path: &str, found: &mut Vec<String>) {
+    let mut entries: Vec<_> = dir.read_dir().unwrap().map(Result::unwrap).collect();
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    for entry in entries {
+        let path = format!("{path}/{}", entry.name);
+        let metadata = dir.metadata_at(&entry.name).unwrap();
+        assert_eq!(metadata.file_type, entry.file_type, "{path}");
+        match dir.lookup(&entry.name).unwrap() {
+            Node::Dir(below) => {
+                found.push(path.clone());
+                tree(&below, &path, found);
+            }
+            Node::File(file) => {
+                let mut buf = [0; 100];
+                let n_bytes = file.read_at(&mut buf, 0).unwrap();
+                let times = (metadata.accessed_ns, metadata.modified_ns);
+                found.push(format!("{path}: {:?} {times:?}", &buf[..n_bytes]));
+            }
+            Node::Symlink(target) => found.push(format!("{path} -> {target}")),
+            other => panic!("{path} is {other:?}"),
+        }
+        assert_ne!(entry.file_type, FileType::Unknown);
+    }
+}
+
+fn whole_tree(dir: &Arc<dyn Dir>) -> Vec<String> {
+    let mut found = Vec::new();
+    tree(dir, "", &mut found);
+    found
+}
+
+/// Makes each call on what `make` makes with failures at each step, and answers how many calls could fail.
+fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
+    let mut n_failing = 0;
+    for (name, call) in CALLS {
+        let mut step = 0;
+        loop {
+            let faults = Faults::new();
+            let dir = make(&faults);
+            let mut guest = Guest::new(Arc::clone(&dir));
+            let (descriptors, before) = (guest.descriptors(), whole_tree(&dir));
+            faults.fail_at(step, FAULT);
+            let outcome = call(&mut guest);
+            let has_failed = faults.has_failed();
+            faults.stop();
+            if !has_failed {
+                assert_eq!(outcome, Ok(()), "{name}, no failure up to {step}");
+                n_failing += usize::from(step > 0);
+                break;
+            }
+            if let Err(errno) = outcome {
+                assert_eq!(errno, FAULT, "{name}, step {step}");
+                assert_eq!(guest.descriptors(), descriptors, "{name}, step {step}");
+                assert_eq!(whole_tree(&dir), before, "{name}, step {step}");
+                assert_eq!(call(&mut guest), Ok(()), "{name}, after step {step}");
+            }
+            step += 1;
+            assert!(step < 100, "{name} has no end");
+        }
+    }
+    n_failing
+}
+
+#[test]
+fn on_a_filesystem_itself() {
+    assert_eq!(survives_faults(|faults| faults.wrap(files())), CALLS.len());
+}
+
+#[test]
+fn on_the_lower_directory_of_an_overlay() {
+    survives_faults(|faults| Overlay::new(faults.wrap(files()), MemoryFs::new()).into_dir());
+}
+
+#[test]
+fn on_the_upper_directory_of_an_overlay() {
+    survives_faults(|faults| Overlay::new(files(), faults.wrap(MemoryFs::new())).into_dir());
+}
+
+#[test]
+fn on_a_directory_with_a_quota() {
+    survives_faults(|faults| Quota::new(faults.wrap(files()), 1 << 20, 100).into_dir());
+}
+
+/// What a function that may wait answers for a file, which never does.
+fn at_once(answer: Result<(), Interrupt>) -> Result<(), Errno> {
+    answer.map_err(|interrupt| match interrupt {
+        Interrupt::Errno(errno) => errno,
+        other => panic!("a file has no reason to: {other}"),
+    })
+}

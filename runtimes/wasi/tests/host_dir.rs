@@ -1,0 +1,310 @@
+//! What only a directory of the host has: others that change it, and files that no guest could have made.
+#![cfg(unix)]
+
+#[cfg(target_os = "linux")]
+mod seccomp;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Overlay, Quota};
+use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
+use tempfile::TempDir;
+
+struct Guest {
+    ctx: Wasi,
+    memory: Vec<u8>,
+}
+
+const FOLLOW: i32 = 1;
+
+/// The right `FD_READ`.
+const READ: i64 = 1 << 1;
+
+impl Guest {
+    fn new(dir: &Path) -> Self {
+        Self::of(HostDir::open(dir).unwrap())
+    }
+
+    /// Of the directory itself, and of all that it can be a part of.
+    fn all(dir: &Path) -> [Self; 4] {
+        let host = || HostDir::open(dir).unwrap();
+        [
+            Self::of(host()),
+            Self::of(Overlay::new(host(), MemoryFs::new())),
+            Self::of(Overlay::new(MemoryFs::new(), host())),
+            Self::of(Quota::new(host(), 1 << 30, 1 << 20)),
+        ]
+    }
+
+    fn of(dir: impl IntoDir) -> Self {
+        let builder = Wasi::builder().preopen("/", dir, Access::ReadWrite);
+        Self {
+            ctx: builder.build().unwrap(),
+            memory: vec![0; 65_536],
+        }
+    }
+
+    fn put(&mut self, path: &str) -> i32 {
+        self.memory[1024..1024 + path.len()].copy_from_slice(path.as_bytes());
+        path.len() as i32
+    }
+
+    fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
+        self.open_for(0, path, oflags)
+    }
+
+    fn open_for(&mut self, rights: i64, path: &str, oflags: i32) -> Result<i32, Errno> {
+        let len = self.put(path);
+        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
+        preview1::path_open(ctx, memory, 3, FOLLOW, 1024, len, oflags, rights, 0, 0, 0)?;
+        Ok(i32::from_le_bytes(self.memory[..4].try_into().unwrap()))
+    }
+
+    fn read(&mut self, fd: i32) -> Result<Vec<u8>, Errno> {
+        self.memory[64..72].copy_from_slice(&[0, 32, 0, 0, 100, 0, 0, 0]);
+        let read = preview1::fd_read(&mut self.ctx, &mut self.memory, fd, 64, 1, 0);
+        read.map_err(|interrupt| match interrupt {
+            Interrupt::Errno(errno) => errno,
+            other => panic!("a file is read at once, but: {other:?}"),
+        })?;
+        let len = u32::from_le_bytes(self.memory[..4].try_into().unwrap());
+        Ok(self.memory[8192..8192 + len as usize].to_vec())
+    }
+
+    fn close(&mut self, fd: i32) {
+        preview1::fd_close(&mut self.ctx, &mut [], fd).unwrap();
+    }
+
+    /// Size, and the time of the last change of the contents.
+    fn stat(&mut self, path: &str) -> Result<(u64, u64), Errno> {
+        let len = self.put(path);
+        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
+        preview1::path_filestat_get(ctx, memory, 3, FOLLOW, 1024, len, 0)?;
+        let number = |at: usize| u64::from_le_bytes(self.memory[at..at + 8].try_into().unwrap());
+        Ok((number(32), number(48)))
+    }
+}
+
+/// A directory for the guest, and one beside it with a secret.
+fn inside_and_outside() -> (TempDir, std::path::PathBuf, std::path::PathBuf) {
+    let temporary = tempfile::tempdir().unwrap();
+    let (inside, outside) = (
+        temporary.path().join("inside"),
+        temporary.path().join("outside"),
+    );
+    fs::create_dir(&inside).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "secret").unwrap();
+    (temporary, inside, outside)
+}
+
+#[test]
+fn g34_links_that_others_make_are_followed_no_further_than_those_of_a_guest() {
+    let (_temporary, inside, outside) = inside_and_outside();
+    symlink(&outside, inside.join("absolute")).unwrap();
+    symlink(outside.join("file"), inside.join("absolute-file")).unwrap();
+    symlink("../outside", inside.join("relative")).unwrap();
+    symlink("/proc/self/root", inside.join("magic")).unwrap();
+    fs::create_dir(inside.join("dir")).unwrap();
+    for mut guest in Guest::all(&inside) {
+        for link in ["absolute", "relative", "magic"] {
+            for path in [
+                link.to_owned(),
+                format!("{link}/"),
+                format!("{link}/file"),
+                format!("dir/../{link}/file"),
+            ] {
+                assert_eq!(guest.open(&path, 0), Err(Errno::Perm), "{path}");
+                if !path.ends_with('/') {
+                    assert_eq!(guest.open(&path, 1), Err(Errno::Perm), "{path}");
+                }
+                assert_eq!(guest.stat(&path), Err(Errno::Perm), "{path}");
+            }
+        }
+        for oflags in [0, 1, 8] {
+            assert_eq!(guest.open("absolute-file", oflags), Err(Errno::Perm));
+        }
+    }
+    assert_eq!(fs::read(outside.join("file")).unwrap(), b"secret");
+}
+
+/// Ends the other thread, also when this one panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A name is a directory at one moment and a link to the outside at the next.
+#[test]
+fn g34_no_race_leads_out() {
+    let (_temporary, inside, outside) = inside_and_outside();
+    let (dir, link) = (inside.join("dir"), inside.join("link"));
+    fs::create_dir(&dir).unwrap();
+    fs::create_dir(dir.join("sub")).unwrap();
+    fs::write(dir.join("file"), "public").unwrap();
+    fs::create_dir(outside.join("sub")).unwrap();
+    symlink(&outside, &link).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&done);
+        scope.spawn(|| {
+            let spare = inside.join("spare");
+            while !done.load(Ordering::Relaxed) {
+                for (from, to) in [(&dir, &spare), (&link, &dir), (&dir, &link), (&spare, &dir)] {
+                    fs::rename(from, to).unwrap();
+                }
+            }
+        });
+        for mut guest in Guest::all(&inside) {
+            let mut n_read = 0;
+            for _ in 0..2000 {
+                for path in ["dir/file", "dir/sub/../file"] {
+                    if let Ok(fd) = guest.open(path, 0) {
+                        assert_eq!(guest.read(fd).unwrap(), b"public");
+                        guest.close(fd);
+                        n_read += 1;
+                    }
+                    let _ = guest.stat(path);
+                }
+                if let Ok(fd) = guest.open("dir/sub/new", 1) {
+                    guest.close(fd);
+                }
+            }
+            assert!(n_read > 0, "the directory was never there");
+        }
+    });
+    assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
+}
+
+/// The same, where the host cannot ask its kernel to keep to a directory.
+#[test]
+#[cfg(target_os = "linux")]
+fn g34_all_of_this_holds_without_openat2() {
+    seccomp::forbid_openat2();
+    let tests = std::env::current_exe().unwrap();
+    let arguments = ["g34_", "--skip", "without_openat2"];
+    let output = std::process::Command::new(tests).args(arguments).output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("3 passed"), "{text}");
+}
+
+/// A host may make links in memory that a guest could not.
+#[test]
+fn g34_links_in_memory_are_followed_no_further() {
+    let files = MemoryFs::new();
+    files.symlink("/etc/passwd", "absolute").unwrap();
+    files.symlink("../file", "relative").unwrap();
+    files.write("file", "public").unwrap();
+    for mut guest in [
+        Guest::of(&files),
+        Guest::of(Overlay::new(&files, MemoryFs::new())),
+        Guest::of(Overlay::new(MemoryFs::new(), &files)),
+    ] {
+        for path in [
+            "absolute",
+            "absolute/",
+            "absolute/x",
+            "relative",
+            "./relative",
+        ] {
+            assert_eq!(guest.open(path, 0), Err(Errno::Perm), "{path}");
+            assert_eq!(guest.stat(path), Err(Errno::Perm), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_is_moved_away_stays_the_guest_s() {
+    let (temporary, inside, outside) = inside_and_outside();
+    fs::write(inside.join("file"), "public").unwrap();
+    let mut guest = Guest::new(&inside);
+    fs::rename(&inside, temporary.path().join("elsewhere")).unwrap();
+    fs::rename(&outside, &inside).unwrap();
+    let fd = guest.open("file", 0).unwrap();
+    assert_eq!(guest.read(fd).unwrap(), b"public");
+}
+
+#[test]
+fn times_that_a_guest_has_no_numbers_for_saturate() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    let file = fs::File::create(inside.join("file")).unwrap();
+    let mut guest = Guest::new(&inside);
+    file.set_modified(UNIX_EPOCH - Duration::from_secs(1_000_000_000))
+        .unwrap();
+    assert_eq!(guest.stat("file"), Ok((0, 0)));
+    file.set_modified(UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789))
+        .unwrap();
+    assert_eq!(guest.stat("file"), Ok((0, 1_234_567_890_123_456_789)));
+}
+
+#[test]
+fn names_that_wasi_cannot_say_are_left_out() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    fs::write(inside.join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
+    fs::write(inside.join("file"), "").unwrap();
+    let mut guest = Guest::new(&inside);
+    let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+    preview1::fd_readdir(ctx, memory, 3, 1024, 1000, 0, 0).unwrap();
+    let len = u32::from_le_bytes(guest.memory[..4].try_into().unwrap());
+    assert_eq!(len, 3 * 24 + 1 + 2 + 4);
+}
+
+#[test]
+fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        inside.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let mut guest = Guest::new(&inside);
+    let fd = guest.open_for(READ, "pipe", 0).unwrap();
+    assert_eq!(guest.read(fd), Err(Errno::Spipe));
+}
+
+#[test]
+fn a_file_that_may_only_be_read_is_opened_for_that_unless_more_is_asked_for() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    fs::write(inside.join("file"), "public").unwrap();
+    let builder = Wasi::builder();
+    let dir = HostDir::open(&inside).unwrap();
+    let mut guest = Guest {
+        ctx: builder.preopen("/", dir, Access::ReadOnly).build().unwrap(),
+        memory: vec![0; 65_536],
+    };
+    let fd = guest.open("file", 0).unwrap();
+    assert_eq!(guest.read(fd).unwrap(), b"public");
+    assert_eq!(guest.open("file", 8), Err(Errno::Rofs));
+    assert_eq!(guest.open("new", 1), Err(Errno::Rofs));
+    assert_eq!(fs::read(inside.join("file")).unwrap(), b"public");
+}
+
+#[test]
+fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+    let mut guest = Guest::new(dir.path());
+    for path in ["a/b/c/.", "a/b/c", "a/b/c/.."] {
+        let fd = guest.open(path, 0).unwrap();
+        let synced = preview1::fd_sync(&mut guest.ctx, &mut guest.memory, fd);
+        assert_eq!(synced, Ok(()), "{path}");
+        let listed = preview1::fd_readdir(&mut guest.ctx, &mut guest.memory, fd, 4096, 4096, 0, 0);
+        assert_eq!(listed, Ok(()), "{path}");
+        let set = preview1::fd_filestat_set_times(&mut guest.ctx, &mut guest.memory, fd, 1, 1, 5);
+        assert_eq!(set, Ok(()), "{path}");
+    }
+}

@@ -1,0 +1,197 @@
+//! G34 and parity: the same random calls have the same outcomes in memory, on a directory of the host, on an overlay and in
+//! a model that is as simple as it gets, leave the same tree behind, and change nothing outside of the directory.
+
+mod call;
+mod guest;
+mod model;
+#[cfg(target_os = "linux")]
+#[path = "../seccomp/mod.rs"]
+mod seccomp;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rangewatch_wasi::Errno;
+use rangewatch_wasi::fs::{Dir, HostDir, IntoDir, MemoryFs, Node, Overlay};
+
+use self::call::{Call, Rng};
+use self::guest::Guest;
+use self::model::Model;
+
+/// How many calls to make; more for a longer search.
+fn n_calls() -> u64 {
+    std::env::var("RANGEWATCH_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(20_000)
+}
+
+/// How many calls are made on one tree.
+const CALLS: usize = 120;
+
+/// Everything below a directory of the host, the contents of files included.
+fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        let contents = match metadata.is_dir() {
+            true => Vec::new(),
+            false => fs::read(&path).unwrap(),
+        };
+        found.push((path.display().to_string(), contents));
+        if metadata.is_dir() {
+            found.extend(snapshot(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every path below a directory, with what is there.
+fn tree(dir: &dyn Dir) -> Vec<String> {
+    let mut found = Vec::new();
+    tree_below(dir, "", &mut found);
+    found.sort();
+    found
+}
+
+fn tree_below(dir: &dyn Dir, path: &str, found: &mut Vec<String>) {
+    for entry in dir.read_dir().unwrap() {
+        let name = entry.unwrap().name;
+        let path = format!("{path}/{name}");
+        match dir.lookup(&name).unwrap() {
+            Node::Dir(below) => tree_below(&*below, &path, found),
+            Node::Symlink(target) => found.push(format!("{path} -> {target}")),
+            Node::File(file) => {
+                let mut bytes = vec![0; file.metadata().unwrap().size_bytes as usize];
+                assert_eq!(file.read_at(&mut bytes, 0), Ok(bytes.len()));
+                found.push(format!("{path} {bytes:?}"));
+            }
+            other => panic!("{path} is {other:?}"),
+        }
+        found.push(path);
+    }
+}
+
+/// What every tree begins with.
+fn beginning() -> impl Iterator<Item = Call> {
+    let dirs = ["a", "b", "a/b", "b/c"].map(|path| Call::CreateDir(3, path.to_owned()));
+    let files = ["c", "a/a"].map(|path| Call::Open(3, 0, path.to_owned(), 1, 0, 0));
+    dirs.into_iter().chain(files)
+}
+
+/// An overlay that begins as the others, with all of it in the lower directory.
+fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
+    let lower = MemoryFs::new();
+    let mut guest = Guest::new(&lower);
+    for call in beginning() {
+        guest.call(&call).unwrap();
+    }
+    Overlay::new(&lower, upper).into_dir()
+}
+
+/// One of those that are compared.
+struct Contender {
+    name: &'static str,
+    dir: Arc<dyn Dir>,
+    guest: Guest,
+}
+
+impl Contender {
+    fn new(name: &'static str, dir: impl IntoDir) -> Self {
+        let dir = dir.into_dir();
+        let guest = Guest::new(Arc::clone(&dir));
+        Self { name, dir, guest }
+    }
+}
+
+/// Makes `n_calls` random calls in all, and answers how many succeeded.
+fn in_step(n_calls: u64) -> usize {
+    let temporary = tempfile::tempdir().unwrap();
+    let outside = temporary.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "secret").unwrap();
+    let before = snapshot(&outside);
+    let mut agreed = 0;
+    for seed in 0..n_calls / CALLS as u64 {
+        let inside = temporary.path().join("inside");
+        fs::create_dir(&inside).unwrap();
+        let mut model = Model::new();
+        let mut contenders = vec![
+            Contender::new("memory", MemoryFs::new()),
+            Contender::new("host", HostDir::open(&inside).unwrap()),
+        ];
+        for call in beginning() {
+            model.call(&call).unwrap();
+            for contender in &mut contenders {
+                contender.guest.call(&call).unwrap();
+            }
+        }
+        if seed % 2 == 0 {
+            let mut overlay = Contender::new("overlay", overlay(MemoryFs::new()));
+            for path in ["c", "a/a"] {
+                let open = Call::Open(3, 0, path.to_owned(), 0, 0, 0);
+                overlay.guest.call(&open).unwrap();
+            }
+            contenders.insert(0, overlay);
+        }
+        let mut rng = Rng(seed);
+        let mut trace = Vec::new();
+        for call in std::iter::repeat_with(|| Call::random(&mut rng)).take(CALLS) {
+            let outcomes: Vec<_> = contenders
+                .iter_mut()
+                .map_while(|contender| match contender.guest.call(&call) {
+                    // An overlay does not rename directories of the lower filesystem, and the others then do not either.
+                    Err(Errno::Xdev) if contender.name == "overlay" => None,
+                    outcome => Some((contender.name, outcome)),
+                })
+                .collect();
+            if outcomes.is_empty() {
+                continue;
+            }
+            let expected = model.call(&call);
+            agreed += usize::from(expected.is_ok());
+            trace.push(format!("{call:?} -> {expected:?}"));
+            for (name, outcome) in outcomes {
+                assert_eq!(
+                    outcome,
+                    expected,
+                    "{name} on the left, seed {seed}: {:#?}",
+                    &trace[trace.len().saturating_sub(60)..]
+                );
+            }
+        }
+        for contender in &mut contenders {
+            let name = contender.name;
+            for fd in 3..12 {
+                let names = contender.guest.names(fd);
+                assert_eq!(
+                    names,
+                    model.names(fd),
+                    "{fd}, {name}, seed {seed}: {trace:#?}"
+                );
+            }
+            let tree = tree(&*contender.dir);
+            assert_eq!(tree, model.tree(), "{name}, seed {seed}: {trace:#?}");
+        }
+        drop(contenders);
+        fs::remove_dir_all(&inside).unwrap();
+        assert_eq!(snapshot(&outside), before, "seed {seed}: {trace:#?}");
+    }
+    agreed
+}
+
+#[test]
+fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes() {
+    let agreed = in_step(n_calls()) as u64;
+    assert!(agreed * 6 > n_calls(), "only {agreed} calls succeeded");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn g34_they_agree_without_openat2() {
+    seccomp::forbid_openat2();
+    in_step(n_calls() / 10);
+}

@@ -1,0 +1,118 @@
+//! A quota is never exceeded, and what is removed is given back.
+
+use std::sync::Arc;
+
+use rangewatch_wasi::Errno;
+use rangewatch_wasi::fs::{Create, Dir, File, IntoDir, MemoryFs, Node, OpenOptions, Quota};
+
+fn options(create: Create, truncate: bool) -> OpenOptions {
+    let mut options = OpenOptions::default();
+    (options.read, options.write) = (true, true);
+    (options.create, options.truncate) = (create, truncate);
+    options
+}
+
+fn open(dir: &Arc<dyn Dir>, name: &str, options: OpenOptions) -> Result<Arc<dyn File>, Errno> {
+    match dir.open(name, options)? {
+        Node::File(file) => Ok(file),
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn new(dir: &Arc<dyn Dir>, name: &str) -> Result<Arc<dyn File>, Errno> {
+    open(dir, name, options(Create::New, false))
+}
+
+#[test]
+fn bytes_are_written_up_to_the_limit_and_no_further() {
+    let quota = Quota::new(MemoryFs::new(), 100, 10);
+    let dir = quota.clone().into_dir();
+    let (one, other) = (new(&dir, "one").unwrap(), new(&dir, "other").unwrap());
+    assert_eq!(one.write_at(&[1; 60], 0), Ok(60));
+    assert_eq!(one.write_at(&[1; 60], 0), Ok(60));
+    assert_eq!(other.append(&[1; 60]), Ok(40));
+    assert_eq!(other.append(b"x"), Err(Errno::Dquot));
+    assert_eq!(other.write_at(b"xy", 39), Ok(1));
+    assert_eq!(other.set_size(41), Err(Errno::Dquot));
+    assert_eq!(other.set_size(101), Err(Errno::Fbig));
+    assert_eq!(other.write_at(b"x", 100), Err(Errno::Fbig));
+    assert_eq!(other.write_at(b"x", u64::MAX), Err(Errno::Fbig));
+    assert_eq!(dir.symlink("link", "x"), Err(Errno::Dquot));
+    assert_eq!((quota.used_bytes(), quota.n_names()), (100, 2));
+    one.set_size(10).unwrap();
+    assert_eq!(quota.used_bytes(), 50);
+    open(&dir, "other", options(Create::IfMissing, true)).unwrap();
+    assert_eq!(quota.used_bytes(), 10);
+    other.write_at(b"x", 89).unwrap();
+    assert_eq!(quota.used_bytes(), 100);
+}
+
+#[test]
+fn a_removed_file_counts_until_it_is_closed_and_has_no_other_name() {
+    let quota = Quota::new(MemoryFs::new(), 100, 10);
+    let dir = quota.clone().into_dir();
+    let file = new(&dir, "file").unwrap();
+    file.append(&[1; 40]).unwrap();
+    dir.link("file", &*dir, "again").unwrap();
+    dir.remove_file("file").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_names()), (40, 1));
+    let again = open(&dir, "again", options(Create::Never, false)).unwrap();
+    dir.remove_file("again").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_names()), (40, 0));
+    file.append(&[1; 60]).unwrap();
+    drop(file);
+    assert_eq!(quota.used_bytes(), 100);
+    drop(again);
+    assert_eq!(quota.used_bytes(), 0);
+}
+
+#[test]
+fn names_are_made_up_to_the_limit_and_no_further() {
+    let quota = Quota::new(MemoryFs::new(), 100, 3);
+    let dir = quota.clone().into_dir();
+    dir.create_dir("dir").unwrap();
+    new(&dir, "file").unwrap();
+    dir.symlink("link", "target").unwrap();
+    assert_eq!(new(&dir, "more").err(), Some(Errno::Dquot));
+    assert_eq!(dir.create_dir("more"), Err(Errno::Dquot));
+    assert_eq!(dir.create_dir("dir"), Err(Errno::Exist));
+    assert_eq!(dir.link("file", &*dir, "more"), Err(Errno::Dquot));
+    assert_eq!(dir.symlink("more", ""), Err(Errno::Dquot));
+    open(&dir, "file", options(Create::IfMissing, true)).unwrap();
+    dir.rename("file", &*dir, "link").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 2));
+    dir.remove_dir("dir").unwrap();
+    dir.remove_file("link").unwrap();
+    assert_eq!(quota.n_names(), 0);
+}
+
+#[test]
+fn what_was_there_before_is_neither_counted_nor_a_way_to_more() {
+    let files = MemoryFs::from([("old", "0123456789")]);
+    let quota = Quota::new(&files, 15, 2);
+    let dir = quota.clone().into_dir();
+    let file = new(&dir, "new").unwrap();
+    file.append(&[1; 5]).unwrap();
+    dir.remove_file("old").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 0));
+    assert_eq!(file.append(&[1; 100]), Ok(15));
+    assert_eq!(files.used_bytes(), 20);
+}
+
+#[test]
+fn room_that_is_set_aside_counts() {
+    let quota = Quota::new(MemoryFs::new(), 100, 10);
+    let dir = quota.clone().into_dir();
+    let file = new(&dir, "file").unwrap();
+    file.allocate(10, 20).unwrap();
+    file.allocate(0, 5).unwrap();
+    assert_eq!(
+        (quota.used_bytes(), file.metadata().unwrap().size_bytes),
+        (30, 30)
+    );
+    assert_eq!(file.allocate(90, 11), Err(Errno::Fbig));
+    assert_eq!(file.allocate(u64::MAX, 1), Err(Errno::Fbig));
+    new(&dir, "other").unwrap().set_size(70).unwrap();
+    assert_eq!(file.allocate(0, 31), Err(Errno::Dquot));
+    assert_eq!(quota.used_bytes(), 100);
+}
