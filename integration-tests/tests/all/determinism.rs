@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use integration_tests::{Trace, run_program};
+use rangewatch::wasi::Sleep;
 use rangewatch::wasi::fs::{Access, FileType, MemoryFs};
-use rangewatch::{Clock, Random, Runtime, SeededRandom, Sleep};
+use rangewatch::{Clock, Random, Runtime, SeededRandom};
 
 /// Once on each engine: the programs are long.
 #[test]
