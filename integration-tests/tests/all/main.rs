@@ -2,6 +2,8 @@
 #![deny(dead_code, reason = "a scenario that no test names fails the build")]
 
 mod abi_c;
+#[cfg(all(feature = "wasmi", feature = "wasmtime"))]
+mod determinism;
 mod emitter;
 mod greet;
 mod greet_c;

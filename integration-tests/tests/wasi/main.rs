@@ -10,6 +10,7 @@ mod run;
 mod table;
 mod tree;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +44,9 @@ fn main() -> ExitCode {
         })
         .collect();
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
-    print!("{}", table.lock().unwrap_or_else(PoisonError::into_inner));
+    let table = table.lock().unwrap_or_else(PoisonError::into_inner);
+    // Nobody may be reading any more; the exit code remains.
+    let _ = write!(io::stdout(), "{table}");
     conclusion.exit_code()
 }
 
@@ -83,7 +86,7 @@ fn trial(program: &Arc<Program>, configuration: Configuration, table: Arc<Mutex<
 }
 
 fn fail(error: impl fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
+    let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::FAILURE
 }
 

@@ -64,10 +64,7 @@ pub(crate) fn child() -> Option<ExitCode> {
     });
     Some(match ended {
         Ok(End::Exit(code)) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
-        Ok(End::Failed(error)) | Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Ok(End::Failed(error)) | Err(error) => crate::fail(error),
     })
 }
 

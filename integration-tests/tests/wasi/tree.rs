@@ -27,17 +27,16 @@ pub(crate) fn in_memory(from: &Path) -> io::Result<MemoryFs> {
     Ok(files)
 }
 
+/// What is done with a path and, if it is a file, its contents.
+type Visit<'a> = dyn FnMut(&str, Option<Vec<u8>>) -> io::Result<()> + 'a;
+
 /// Calls `visit` with each path below `folder` and, if it is a file, its contents; a directory before what is in it.
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    visit: &mut dyn FnMut(&str, Option<Vec<u8>>) -> io::Result<()>,
-) -> io::Result<()> {
+fn walk(folder: &Path, prefix: &str, visit: &mut Visit<'_>) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let name = entry.file_name();
-        let name = name.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
+        let name = name.to_str().ok_or(io::ErrorKind::InvalidData)?;
         // Source: wasi-testsuite, doc/specification.md, Execution Preparation.
         if name.ends_with(".cleanup") {
             continue;

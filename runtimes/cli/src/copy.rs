@@ -60,17 +60,19 @@ fn copy_dir(
     dated.map_err(|errno| at(path, errno))
 }
 
+/// A directory and its copy.
+type Pair = (Arc<dyn Dir>, Arc<dyn Dir>);
+
 /// Copies what a name stands for; of a directory only itself, and answers both for what is in it.
 fn copy_entry(
     from: &dyn Dir,
     to: &Arc<dyn Dir>,
     name: &str,
     linked: &mut Linked,
-) -> Result<Option<(Arc<dyn Dir>, Arc<dyn Dir>)>, Errno> {
+) -> Result<Option<Pair>, Errno> {
     let known = from.metadata_at(name)?;
     match known.file_type {
-        FileType::RegularFile => {}
-        FileType::Directory | FileType::SymbolicLink => {}
+        FileType::RegularFile | FileType::Directory | FileType::SymbolicLink => {}
         // Opening a pipe would wait for whoever writes to it.
         _ => return Ok(None),
     }

@@ -109,7 +109,7 @@ func fileSystemOfTheStandardLibrary() error {
 	if err := os.MkdirAll("/tested/a/b", 0o755); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"one": "1", "a/two": "22", "a/b/three": strings.Repeat("3", 100_000), "empty": ""} {
+	for name, text := range map[string]string{"one": "1", "a/two": "22", "a/b/three": strings.Repeat("3", 3_000), "empty": ""} {
 		if err := os.WriteFile(filepath.Join("/tested", name), []byte(text), 0o644); err != nil {
 			return err
 		}
