@@ -368,10 +368,7 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        if let Some(waker) = self.mailbox.start()? {
-            waker.wake();
-        }
-        Ok(())
+        self.registration.start(&self.mailbox, None)
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -384,14 +381,7 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        let waker = self.mailbox.start()?;
-        self.registration
-            .shared()
-            .discard_through(self.registration.id(), value);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
+        self.registration.start(&self.mailbox, Some(value))
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits. The queue may
@@ -482,9 +472,7 @@ impl EventSubscription {
     }
 
     fn edit_open(&mut self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        if self.mailbox.phase() == Phase::Reserved {
-            return Err(ControlError::NotOpen);
-        }
+        self.mailbox.require_open()?;
         self.edit(edit, selectors).map(|edited| edited.seq)
     }
 

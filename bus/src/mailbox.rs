@@ -106,22 +106,19 @@ impl<B: Buffer> Mailbox<B> {
     /// Gives out what it holds from now on. The caller wakes the waker, of a consumer that waited for this, once what
     /// it may receive is settled.
     pub(crate) fn start(&self) -> Result<Option<Waker>, ControlError> {
-        self.move_to(Phase::Started)?;
-        Ok(self.state.lock().waker.take())
+        let mut state = self.state.lock();
+        state.move_to(Phase::Started)?;
+        Ok(state.waker.take())
     }
 
     /// Gathers and does not give out, from now on.
     pub(crate) fn pause(&self) -> Result<(), ControlError> {
-        self.move_to(Phase::Held)
+        self.state.lock().move_to(Phase::Held)
     }
 
-    fn move_to(&self, phase: Phase) -> Result<(), ControlError> {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Reserved {
-            return Err(ControlError::NotOpen);
-        }
-        state.phase = phase;
-        Ok(())
+    /// Refuses what is only reserved.
+    pub(crate) fn require_open(&self) -> Result<(), ControlError> {
+        self.state.lock().require_open()
     }
 
     /// Ends the mailbox: what is buffered can still be taken, also if it was held. The caller wakes the
@@ -184,6 +181,19 @@ impl<B: Buffer> Mailbox<B> {
 }
 
 impl<B: Buffer> State<B> {
+    fn require_open(&self) -> Result<(), ControlError> {
+        match self.phase {
+            Phase::Reserved => Err(ControlError::NotOpen),
+            Phase::Held | Phase::Started => Ok(()),
+        }
+    }
+
+    fn move_to(&mut self, phase: Phase) -> Result<(), ControlError> {
+        self.require_open()?;
+        self.phase = phase;
+        Ok(())
+    }
+
     /// The second half are the emitters that a take has made room for.
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWaiters) {
         if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {

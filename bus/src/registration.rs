@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::key_ranges::KeyRanges;
+use crate::mailbox::{Buffer, Mailbox};
 use crate::shared::{Edited, Shared};
 use crate::{ControlError, Selectors, Stats};
 
@@ -43,6 +44,23 @@ impl Registration {
 
     pub(crate) fn stats(&self) -> Stats {
         self.shared.subscription_stats(self.id)
+    }
+
+    /// Lets the subscription deliver, without what has a value up to `after`, and wakes a consumer that waited for
+    /// that.
+    pub(crate) fn start<B: Buffer>(
+        &self,
+        mailbox: &Mailbox<B>,
+        after: Option<u64>,
+    ) -> Result<(), ControlError> {
+        let waker = mailbox.start()?;
+        if let Some(value) = after {
+            self.shared.discard_through(self.id, value);
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
     }
 
     /// Changes what is watched. Returns the ranges from now on, and when that is.

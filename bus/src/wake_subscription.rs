@@ -160,10 +160,7 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        if let Some(waker) = self.mailbox.start()? {
-            waker.wake();
-        }
-        Ok(())
+        self.registration.start(&self.mailbox, None)
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -177,14 +174,7 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        let waker = self.mailbox.start()?;
-        self.registration
-            .shared()
-            .discard_through(self.registration.id(), value);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
+        self.registration.start(&self.mailbox, Some(value))
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits.
@@ -290,9 +280,7 @@ impl WakeSubscription {
     }
 
     fn edit_open(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        if self.mailbox.phase() == Phase::Reserved {
-            return Err(ControlError::NotOpen);
-        }
+        self.mailbox.require_open()?;
         self.edit(edit, selectors).map(|edited| edited.seq)
     }
 
