@@ -81,10 +81,11 @@ impl<B: Buffer> Mailbox<B> {
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
-        let waker = match state.phase {
-            Phase::Started => state.waker.take(),
-            Phase::Held | Phase::Reserved if state.buffer.has_ended() => state.waker.take(),
-            Phase::Held | Phase::Reserved => None,
+        let may_receive = state.phase == Phase::Started || state.buffer.has_ended();
+        let waker = if may_receive {
+            state.waker.take()
+        } else {
+            None
         };
         (filled, waker)
     }
