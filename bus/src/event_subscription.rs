@@ -477,11 +477,7 @@ impl EventSubscription {
 
     fn edit(&mut self, edit: Edit, selectors: &Selectors) -> Result<Edited, ControlError> {
         let (ranges, edited) = self.registration.edit(edit, selectors)?;
-        if self.mailbox.peek(EventQueue::is_caught_up) {
-            self.watched.forget_before(None);
-        }
-        let has_matched_since = |seq| edited.has_matched_since(seq);
-        self.watched.replace(ranges, edited.seq, has_matched_since);
+        self.watched.replace(ranges, edited.seq, edited.unread);
         Ok(edited)
     }
 

@@ -224,15 +224,13 @@ impl Shared {
             let mut edited = Edited {
                 seq: Seq::after(state.last_seq),
                 head: state.history.as_ref().and_then(Ring::head),
-                last_match: None,
-                parked: false,
+                unread: None,
             };
             if let Some(slot) = &state.slots[id] {
                 if slot.ended {
                     return Err(ControlError::Ended);
                 }
-                edited.last_match = slot.last_match;
-                edited.parked = slot.parked;
+                edited.unread = slot.unread(state.history.as_ref());
                 // Emitters that wait for its room may not match it any more.
                 slot.subscriber.release_emitters(&mut effects);
             }
@@ -324,16 +322,8 @@ pub(crate) struct Edited {
     /// The first emit that is matched against what is watched now.
     pub(crate) seq: Seq,
     pub(crate) head: Option<u64>,
-    /// The last emit that matched before.
-    last_match: Option<Seq>,
-    parked: bool,
-}
-
-impl Edited {
-    /// Whether an emit at `seq` or later has matched before, or may be found in the history to have.
-    pub(crate) fn has_matched_since(&self, seq: Seq) -> bool {
-        self.parked || self.last_match >= Some(seq)
-    }
+    /// The first and the last emit before that which may yet be received as an event.
+    pub(crate) unread: Option<(Seq, Seq)>,
 }
 
 /// An emitter that waits for room with at most one subscriber, until this is dropped.

@@ -331,4 +331,22 @@ impl Slot {
             ended: false,
         }
     }
+
+    /// The first and the last emit that may yet be received as an event: what is queued, and what of the history is
+    /// to be looked at.
+    pub(crate) fn unread(&self, history: Option<&Ring>) -> Option<(Seq, Seq)> {
+        let Subscriber::Events(mailbox) = &self.subscriber else {
+            return None;
+        };
+        let (queued, replay) = mailbox.peek(|queue| (queue.entries().ends(), queue.replay()));
+        // What the history has lost a part of is not looked at any more.
+        let in_history = history
+            .zip(replay)
+            .filter(|(ring, next)| ring.floor() <= *next)
+            .and_then(|(ring, next)| ring.ends_since(next));
+        match (queued, in_history) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (queued, in_history) => queued.or(in_history),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a subscription for events watches, now and at the emits that it has yet to receive.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::Seq;
@@ -14,14 +15,14 @@ pub(crate) struct Watched {
     current: Arc<KeyRanges>,
     /// Earlier ranges in ascending order, each with the position of the first emit that is not matched
     /// against it.
-    earlier: Vec<(Seq, Arc<KeyRanges>)>,
+    earlier: VecDeque<(Seq, Arc<KeyRanges>)>,
 }
 
 impl Watched {
     pub(crate) fn new(ranges: KeyRanges) -> Self {
         Self {
             current: Arc::new(ranges),
-            earlier: Vec::new(),
+            earlier: VecDeque::new(),
         }
     }
 
@@ -37,19 +38,17 @@ impl Watched {
         self.at(emit.seq()).match_any(emit)
     }
 
-    /// Watches `ranges` from the emit at `seq` on. `has_matched_since` says whether an emit at or after a position may have
-    /// matched and not have been received.
-    pub(crate) fn replace(
-        &mut self,
-        ranges: KeyRanges,
-        seq: Seq,
-        has_matched_since: impl Fn(Seq) -> bool,
-    ) {
+    /// Watches `ranges` from the emit at `seq` on. `unread` are the first and the last emit before that which may yet
+    /// be received or looked at.
+    ///
+    /// No more is kept than there are emits of that kind, however often a consumer that does not receive edits.
+    pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq, unread: Option<(Seq, Seq)>) {
+        self.forget_before(unread.map(|(first, _)| first));
         let old = std::mem::replace(&mut self.current, Arc::new(ranges));
-        let since = self.earlier.last().map_or(Seq::FIRST, |(until, _)| *until);
-        // Ranges that nothing was matched against need not be kept, or edits without events would take memory.
-        if since < seq && has_matched_since(since) {
-            self.earlier.push((seq, old));
+        let since = self.earlier.back().map_or(Seq::FIRST, |(until, _)| *until);
+        // Ranges that nothing will be seen with need not be kept, or edits without events would take memory.
+        if since < seq && unread.is_some_and(|(_, last)| since <= last) {
+            self.earlier.push_back((seq, old));
         }
     }
 
@@ -59,12 +58,13 @@ impl Watched {
         if self.earlier.is_empty() {
             return;
         }
-        match seq {
-            Some(seq) => self.earlier.retain(|(until, _)| seq < *until),
-            None => self.earlier.clear(),
+        while let Some((until, _)) = self.earlier.front()
+            && seq.is_none_or(|seq| *until <= seq)
+        {
+            self.earlier.pop_front();
         }
         if self.earlier.is_empty() {
-            self.earlier = Vec::new();
+            self.earlier = VecDeque::new();
         }
     }
 }

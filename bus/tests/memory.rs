@@ -422,3 +422,22 @@ fn g28_what_was_watched_is_forgotten_with_the_last_event_of_its_time() {
     });
     assert!(bytes < 4096, "{bytes} bytes");
 }
+
+#[test]
+fn g28_edits_of_a_consumer_that_does_not_receive_take_no_memory() {
+    // By events that are dropped, merged, or left in a history that forgets them.
+    for overflow in [Overflow::Lagged, Overflow::Coalesce, Overflow::Park] {
+        let bus = with_history(16);
+        let mut sub = bus.subscribe(..).overflow(overflow).events(4).unwrap();
+        let mut edit = |n: usize| {
+            for i in 0..n {
+                bus.emit_next(["a"]).unwrap();
+                let selectors = ["a".."b", "a".."c"][i % 2].clone();
+                sub.set_selectors(selectors).unwrap();
+            }
+        };
+        edit(100);
+        let (_, bytes) = measure(|| edit(10_000));
+        assert!(bytes < 4096, "{bytes} bytes with {overflow:?}");
+    }
+}
