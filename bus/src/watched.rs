@@ -55,10 +55,15 @@ impl Watched {
 
     /// Takes note that everything before `seq` was received, and everything up to the last emit if it
     /// is `None`.
+    #[inline]
     pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
-        if self.earlier.is_empty() {
-            return;
+        // Mostly nothing was edited.
+        if !self.earlier.is_empty() {
+            self.forget_earlier(seq);
         }
+    }
+
+    fn forget_earlier(&mut self, seq: Option<Seq>) {
         match seq {
             Some(seq) => self.earlier.retain(|(until, _)| seq < *until),
             None => self.earlier.clear(),
