@@ -110,7 +110,7 @@ fn g09_marks_that_were_received_make_place_for_others() {
     let mut sub = bus.subscribe(..).events(100).unwrap();
     for round in 0..10 {
         let mut expected = Vec::new();
-        for value in round * 2 + 1..=round * 2 + 2 {
+        for value in round * 3 + 1..=round * 3 + 3 {
             emit(&bus, [value]);
             sub.request_progress().unwrap();
             expected.extend([Got::Event(value), Got::Mark(value)]);
