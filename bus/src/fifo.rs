@@ -27,11 +27,16 @@ impl<T> Fifo<T> {
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<T> {
-        if self.outgoing.is_empty() {
-            // The buffer that is empty takes what comes next.
-            let empty = Vec::from(mem::take(&mut self.outgoing));
-            self.outgoing = mem::replace(&mut self.incoming, empty).into();
+        let item = self.outgoing.pop_front();
+        if item.is_some() {
+            return item;
         }
+        if self.incoming.len() <= 1 {
+            return self.incoming.pop();
+        }
+        // The buffer that is empty takes what comes next.
+        let empty = Vec::from(mem::take(&mut self.outgoing));
+        self.outgoing = mem::replace(&mut self.incoming, empty).into();
         self.outgoing.pop_front()
     }
 

@@ -215,9 +215,18 @@ impl<B: Buffer> State<B> {
     }
 }
 
-/// Lets emitters look again. A panic of one of their wakers is theirs: the consumer, in whose receive this runs, would
-/// lose what it took.
+/// Lets emitters look again.
+#[inline]
 fn wake_all(waiters: RoomWaiters) {
+    // Mostly there are none.
+    if !waiters.is_empty() {
+        wake_each(waiters);
+    }
+}
+
+/// A panic of one of the wakers is theirs: the consumer, in whose receive this runs, would lose what it took.
+#[cold]
+fn wake_each(waiters: RoomWaiters) {
     for (_, waker) in waiters {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }

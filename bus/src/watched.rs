@@ -54,12 +54,20 @@ impl Watched {
 
     /// Takes note that everything before `seq` was received, and everything up to the last emit if it
     /// is `None`.
+    #[inline]
     pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
-        if self.earlier.is_empty() {
-            return;
+        // Mostly nothing was edited.
+        if !self.earlier.is_empty() {
+            self.forget_earlier(seq);
         }
-        while let Some((until, _)) = self.earlier.front()
-            && seq.is_none_or(|seq| *until <= seq)
+    }
+
+    fn forget_earlier(&mut self, seq: Option<Seq>) {
+        let is_over = |until| seq.is_none_or(|seq| until <= seq);
+        while self
+            .earlier
+            .front()
+            .is_some_and(|(until, _)| is_over(*until))
         {
             self.earlier.pop_front();
         }
