@@ -258,9 +258,8 @@ impl EventQueue {
         self.replay = None;
         // Everything that was wanted has been read.
         self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
-        if std::mem::take(&mut self.wants_mark)
-            && let Some(head) = head
-        {
+        let wants_mark = std::mem::take(&mut self.wants_mark);
+        if let Some(head) = head.filter(|_| wants_mark) {
             self.tail.set_mark(head);
         }
     }

@@ -227,9 +227,8 @@ impl EventSubscription {
     /// Asks for a mark if one is due. Once per poll: a timer that is always ready must not keep the poll
     /// from ending.
     fn poll_interval(&mut self, cx: &mut Context<'_>) {
-        if let Some(interval) = &mut self.interval
-            && interval.poll_due(cx).is_ready()
-        {
+        let is_due = |interval: &mut Box<Interval>| interval.poll_due(cx).is_ready();
+        if self.interval.as_mut().is_some_and(is_due) {
             let registration = &self.registration;
             // Who polls looks at once: nobody is to be woken.
             drop(registration.shared().mark(registration.id(), &self.mailbox));

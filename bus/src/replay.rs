@@ -179,7 +179,7 @@ impl Shared {
                 return CaughtUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());
-            if complete && let Some(end) = end {
+            if let Some(end) = end.filter(|_| complete) {
                 queue.examined(end);
             }
             event

@@ -396,8 +396,9 @@ impl State {
                 // One lock for the look and the registration: a receive in between would not wake.
                 let must_wait = mailbox.with(|queue| {
                     let must_wait = !queue.has_room(n_bytes);
-                    if must_wait && let Some(new) = waker.take() {
-                        *waker = queue.wait_for_room(waiter, new);
+                    if must_wait {
+                        let new = waker.take();
+                        *waker = new.and_then(|new| queue.wait_for_room(waiter, new));
                     }
                     must_wait
                 });
