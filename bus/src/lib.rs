@@ -241,6 +241,7 @@ mod escape;
 mod event;
 mod event_queue;
 mod event_subscription;
+mod evicted;
 mod fifo;
 mod history;
 pub mod index;

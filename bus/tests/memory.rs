@@ -441,3 +441,22 @@ fn g28_edits_of_a_consumer_that_does_not_receive_take_no_memory() {
         assert!(bytes < 4096, "{bytes} bytes with {overflow:?}");
     }
 }
+
+#[test]
+fn an_emit_allocates_once_whatever_its_size_and_however_many_full_queues_it_meets() {
+    let bus = RangeWatchBus::new();
+    // Of different capacities, so that each drops another event.
+    let subs: Vec<_> = (1..100)
+        .map(|capacity| bus.subscribe(..).events(capacity).unwrap())
+        .collect();
+    for key in [vec![b'k'; 10], vec![b'k'; 1 << 20]] {
+        for value in 0..300 {
+            bus.emit(value, [b"k"]).unwrap();
+        }
+        let (n_allocations, _) = measure(|| {
+            bus.emit(300, [&key]).unwrap();
+        });
+        assert_eq!(n_allocations, 1, "of {} bytes", key.len());
+    }
+    assert!(subs.iter().all(|sub| sub.len() == sub.capacity()));
+}
