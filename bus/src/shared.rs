@@ -429,6 +429,28 @@ mod tests {
     }
 
     #[test]
+    fn an_emit_that_matches_one_of_very_many_subscriptions_costs_what_the_index_grows_by() {
+        const N_EMITS: usize = 100;
+        let comparisons = |n: usize| {
+            let bus = RangeWatchBus::new();
+            let key = |i| format!("{i:06}");
+            let _subs: Vec<_> = (0..n)
+                .map(|i| bus.subscribe(crate::Selector::key(key(i))).wake().unwrap())
+                .collect();
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            for i in 0..N_EMITS {
+                let emitted = bus.emit(0, [key(i * n / N_EMITS)]).unwrap();
+                assert_eq!(emitted.matched(), 1);
+            }
+            index() - before
+        };
+        let (few, many) = (comparisons(1_000), comparisons(100_000));
+        // The depth grows as the logarithm of the number, from 10 to 17.
+        assert!(many <= 5 * few / 2, "{few} among a thousand, {many}");
+    }
+
+    #[test]
     fn g16_stalled_subscriptions_that_an_emit_does_not_match_cost_it_nothing() {
         let comparisons = |n_stalled| {
             let history = crate::History::events(100);

@@ -213,7 +213,11 @@ fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
         let subs: Vec<_> = (0..10_000)
             .map(|i| bus.subscribe(Selector::key(format!("{i}"))).wake().unwrap())
             .collect();
-        drop(subs);
+        let all: Vec<_> = (0..10_000)
+            .map(|_| bus.subscribe(Selector::key("all")).wake().unwrap())
+            .collect();
+        assert_eq!(bus.emit(2, ["all"]).unwrap().matched(), 10_000);
+        drop((subs, all));
     });
     assert_eq!(bytes, 0);
 }
@@ -459,4 +463,26 @@ fn an_emit_allocates_once_whatever_its_size_and_however_many_full_queues_it_meet
         assert_eq!(n_allocations, 1, "of {} bytes", key.len());
     }
     assert!(subs.iter().all(|sub| sub.len() == sub.capacity()));
+}
+
+#[test]
+fn g17_a_key_that_does_not_fit_into_a_batch_is_not_copied() {
+    let bus = RangeWatchBus::new();
+    let mut batch = bus.batch(100);
+    let key = vec![b'k'; 1 << 20];
+    let (_, bytes) = measure(|| assert!(batch.stage(1, [&key]).is_err()));
+    assert!(bytes < 1024, "{bytes} bytes");
+}
+
+#[test]
+fn g08_what_a_history_forgets_is_free() {
+    let bus = with_history(100_000);
+    let (_, bytes) = measure(|| {
+        for _ in 0..10_000 {
+            bus.emit_next(["k"]).unwrap();
+        }
+        assert_eq!(bus.compact(10_000), Ok(10_000));
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+    assert_eq!(bus.stats().n_history_events(), 1);
 }

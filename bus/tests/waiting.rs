@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
+use rangewatch_bus::timer::{ManualTimer, Timer};
 use rangewatch_bus::{
     EventSubscription, History, Item, Overflow, RangeWatchBus, Selector, Span, WakeSubscription,
 };
@@ -133,6 +135,22 @@ fn g12_several_wakers_that_panic_in_one_emit_cost_nobody_a_wake_up() {
         assert_eq!(count.n_wakes(), 1);
         assert_eq!(sub.try_recv().unwrap().value(), 1);
     }
+}
+
+#[test]
+fn g12_a_panic_of_who_wakes_one_sleeper_leaves_no_other_asleep() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let timer = ManualTimer::new();
+    let wakers = [true, false].map(Count::new);
+    let _sleeps = wakers.each_ref().map(|(_, waker)| {
+        let mut sleep = timer.sleep(SECOND);
+        let mut cx = Context::from_waker(waker);
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        sleep
+    });
+    let advanced = catch_unwind(AssertUnwindSafe(|| timer.advance(SECOND)));
+    assert!(advanced.is_err(), "the panic passes through");
+    assert!(wakers.iter().all(|(count, _)| count.n_wakes() == 1));
 }
 
 #[test]
