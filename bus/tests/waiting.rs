@@ -138,6 +138,29 @@ fn g12_several_wakers_that_panic_in_one_emit_cost_nobody_a_wake_up() {
 }
 
 #[test]
+fn g12_who_reads_much_history_of_others_lets_them_run_and_is_polled_again() {
+    let history = History::events(20_000);
+    let bus = RangeWatchBus::builder().history(history).build().unwrap();
+    for _ in 0..10_000 {
+        bus.emit_next(["other"]).unwrap();
+    }
+    let last = bus.emit_next(["k"]).unwrap().value();
+    let builder = bus.subscribe(Selector::key("k")).since(0);
+    let mut sub = builder.events(1).unwrap();
+    let (count, waker) = Count::new(false);
+    let mut n_pending = 0;
+    let event = loop {
+        match sub.poll_recv(&mut Context::from_waker(&waker)) {
+            Poll::Ready(event) => break event.unwrap(),
+            Poll::Pending => n_pending += 1,
+        }
+        assert_eq!(count.n_wakes(), n_pending, "it is not polled again");
+    };
+    assert_eq!(event.value(), last);
+    assert!((1..10).contains(&n_pending), "{n_pending}");
+}
+
+#[test]
 fn g12_a_panic_of_who_wakes_one_sleeper_leaves_no_other_asleep() {
     const SECOND: Duration = Duration::from_secs(1);
     let timer = ManualTimer::new();
