@@ -16,6 +16,7 @@ use crate::state::{Effects, State, Value};
 use crate::subscriber::Subscriber;
 use crate::sync::Mutex;
 use crate::timer::Timer;
+use crate::watched::Unread;
 use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, Seq, Stats};
 
 /// The state of a bus behind its one lock.
@@ -224,7 +225,7 @@ impl Shared {
             let mut edited = Edited {
                 seq: Seq::after(state.last_seq),
                 head: state.history.as_ref().and_then(Ring::head),
-                unread: None,
+                unread: Unread::default(),
             };
             if let Some(slot) = &state.slots[id] {
                 if slot.ended {
@@ -322,8 +323,8 @@ pub(crate) struct Edited {
     /// The first emit that is matched against what is watched now.
     pub(crate) seq: Seq,
     pub(crate) head: Option<u64>,
-    /// The first and the last emit before that which may yet be received as an event.
-    pub(crate) unread: Option<(Seq, Seq)>,
+    /// The emits before that which may yet be received as events.
+    pub(crate) unread: Unread,
 }
 
 /// An emitter that waits for room with at most one subscriber, until this is dropped.

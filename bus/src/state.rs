@@ -11,6 +11,7 @@ use crate::ring::Ring;
 use crate::stats::Totals;
 use crate::subscriber::Subscriber;
 use crate::wake_list::WakeList;
+use crate::watched::Unread;
 use crate::{EmitError, Emitted, Seq};
 
 /// Everything that has a place in the order.
@@ -322,21 +323,15 @@ impl Slot {
         }
     }
 
-    /// The first and the last emit that may yet be received as an event: what is queued, and what of the history is
-    /// to be looked at.
-    pub(crate) fn unread(&self, history: Option<&Ring>) -> Option<(Seq, Seq)> {
+    /// The emits that may yet be received as events or looked at.
+    pub(crate) fn unread(&self, history: Option<&Ring>) -> Unread {
         let Subscriber::Events(mailbox) = &self.subscriber else {
-            return None;
+            return Unread::default();
         };
         let (queued, replay) = mailbox.peek(|queue| (queue.entries().ends(), queue.replay()));
-        // What the history has lost a part of is not looked at any more.
         let in_history = history
             .zip(replay)
-            .filter(|(ring, next)| ring.floor() <= *next)
             .and_then(|(ring, next)| ring.ends_since(next));
-        match (queued, in_history) {
-            (Some((first, _)), Some((_, last))) => Some((first, last)),
-            (queued, in_history) => queued.or(in_history),
-        }
+        Unread { queued, in_history }
     }
 }

@@ -18,6 +18,14 @@ pub(crate) struct Watched {
     earlier: VecDeque<(Seq, Arc<KeyRanges>)>,
 }
 
+/// The emits that a subscription may yet receive as events or look at, by the first and the last of each kind. Those in
+/// the history come after those queued.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Unread {
+    pub(crate) queued: Option<(Seq, Seq)>,
+    pub(crate) in_history: Option<(Seq, Seq)>,
+}
+
 impl Watched {
     pub(crate) fn new(ranges: KeyRanges) -> Self {
         Self {
@@ -38,17 +46,34 @@ impl Watched {
         self.at(emit.seq()).match_any(emit)
     }
 
-    /// Watches `ranges` from the emit at `seq` on. `unread` are the first and the last emit before that which may yet
-    /// be received or looked at.
+    /// Watches `ranges` from the emit at `seq` on.
     ///
-    /// No more is kept than there are emits of that kind, however often a consumer that does not receive edits.
-    pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq, unread: Option<(Seq, Seq)>) {
-        self.forget_before(unread.map(|(first, _)| first));
+    /// No more is kept than there are emits that are unread, however often a consumer that does not receive edits.
+    pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq, unread: Unread) {
+        self.forget_all_but(unread);
         let old = std::mem::replace(&mut self.current, Arc::new(ranges));
         let since = self.earlier.back().map_or(Seq::FIRST, |(until, _)| *until);
+        let last = unread.queued.max(unread.in_history).map(|(_, last)| last);
         // Ranges that nothing will be seen with need not be kept, or edits without events would take memory.
-        if since < seq && unread.is_some_and(|(_, last)| since <= last) {
+        if since < seq && Some(since) <= last {
             self.earlier.push_back((seq, old));
+        }
+    }
+
+    /// Forgets what no unread emit needs: what is before them all, and between those queued and those in the history,
+    /// which may have lost the ones between.
+    fn forget_all_but(&mut self, unread: Unread) {
+        let first = unread.queued.or(unread.in_history).map(|(first, _)| first);
+        self.forget_before(first);
+        let n_before = |seq| self.earlier.partition_point(|(until, _)| *until <= seq);
+        if let Some((_, last)) = unread.queued {
+            let begin = n_before(last) + 1;
+            let end = unread
+                .in_history
+                .map_or(self.earlier.len(), |(first, _)| n_before(first));
+            if begin < end {
+                self.earlier.drain(begin..end);
+            }
         }
     }
 
