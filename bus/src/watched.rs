@@ -50,14 +50,12 @@ impl Watched {
     ///
     /// No more is kept than there are emits that are unread, however often a consumer that does not receive edits.
     pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq, unread: Unread) {
-        self.forget_all_but(unread);
         let old = std::mem::replace(&mut self.current, Arc::new(ranges));
         let since = self.earlier.back().map_or(Seq::FIRST, |(until, _)| *until);
-        let last = unread.queued.max(unread.in_history).map(|(_, last)| last);
-        // Ranges that nothing will be seen with need not be kept, or edits without events would take memory.
-        if since < seq && Some(since) <= last {
+        if since < seq {
             self.earlier.push_back((seq, old));
         }
+        self.forget_all_but(unread);
     }
 
     /// Forgets what no unread emit needs: what is before them all, and between those queued and those in the history,
