@@ -24,8 +24,8 @@ use crate::Errno;
 /// use std::net::{Shutdown, TcpListener};
 /// use std::thread;
 ///
-/// use rangewatch_wasi::Wasi;
 /// use rangewatch_wasi::net::loopback;
+/// use rangewatch_wasi::{Errno, Wasi};
 ///
 /// let (listener, connector) = loopback(128, 64 << 10);
 /// let ctx = Wasi::builder().listener(listener).build()?;
@@ -38,7 +38,11 @@ use crate::Errno;
 ///         let Ok(connection) = connector.try_connect() else { continue };
 ///         let (mut from_guest, mut to_guest) = connection.split();
 ///         let mut to_peer = from_peer.try_clone()?;
-///         thread::spawn(move || io::copy(&mut from_peer, &mut to_guest));
+///         thread::spawn(move || {
+///             if io::copy(&mut from_peer, &mut to_guest).is_err() {
+///                 to_guest.fail(Errno::Connreset); // not the end of what the peer sends
+///             }
+///         });
 ///         thread::spawn(move || {
 ///             io::copy(&mut from_guest, &mut to_peer)?;
 ///             to_peer.shutdown(Shutdown::Write)

@@ -123,7 +123,8 @@ pub fn sock_recv(
         which,
         ro_datalen_out,
     )?;
-    Ok(memory::slice_mut(memory, ro_flags_out, 2)?.fill(0))
+    memory::slice_mut(memory, ro_flags_out, 2)?.fill(0);
+    Ok(())
 }
 
 /// Receives from a connected socket, whose rights have been looked at.
