@@ -225,8 +225,8 @@ impl Descriptor {
         }
     }
 
-    /// Refuses to poll a socket without the right to, or to what it would be polled for. Streams do not
-    /// even show such a right.
+    /// Refuses to poll a socket without the right to, or to what it would be polled for. Streams have no such right to show,
+    /// and files are always ready.
     pub(crate) fn require_to_poll(&self, right: u64) -> Result<(), Errno> {
         if self.is_socket() {
             self.require(right | rights::POLL_FD_READWRITE)

@@ -221,8 +221,8 @@ impl Wasi {
     /// Ready when the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again; at once when
     /// there was none.
     ///
-    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream of the host, or the
-    /// [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
+    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream or a socket of the host,
+    /// or the [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
     /// the host has given the guest up, has read nothing; drop its context, whose streams may be in the middle of
     /// something.
     ///

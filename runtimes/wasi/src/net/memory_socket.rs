@@ -60,6 +60,7 @@ impl MemorySocket {
     /// The end from which is received and the end on which is sent, each of which is closed by itself.
     #[must_use]
     pub fn split(self) -> (PipeReader, PipeWriter) {
+        // A new pipe whose other end is dropped at once is closed, as the direction is.
         (
             self.incoming.unwrap_or_else(|| pipe(1).1),
             self.outgoing.unwrap_or_else(|| pipe(1).0),

@@ -18,6 +18,8 @@ use super::Readiness;
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) and [`Interrupted`](io::ErrorKind::Interrupted) are no way to say that there
 /// is nothing yet: that is [`Poll::Pending`].
 ///
+/// Who says to be ready must be: a guest whose attempt is pending all the same tries again at once.
+///
 /// Dropping the socket closes it. A socket in memory is a [`MemorySocket`](super::MemorySocket).
 pub trait Socket: Send {
     /// Receives what is there into the start of `buf`, which is not empty, and answers how many bytes those are; 0 when the
