@@ -1,4 +1,4 @@
-//! Whether a program makes the same calls on every engine, on a virtual clock and a seed.
+//! G29: whether a program makes the same calls on every engine, on a virtual clock and a seed.
 //!
 //! A program is rewritten so that it reports each call: the name, the arguments, the answer, and a hash of its memory
 //! afterwards. So the linkers of the backends are what is looked at, as they are. Between two calls a program computes, of
