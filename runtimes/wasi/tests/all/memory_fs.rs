@@ -140,6 +140,25 @@ fn two_runs_are_the_same_run() {
 }
 
 #[test]
+fn a_guest_numbers_filesystems_by_itself_whatever_the_host_made_before() {
+    let numbers = || {
+        let (one, other) = (MemoryFs::new(), MemoryFs::new());
+        let builder = Wasi::builder()
+            .preopen("/other", &other, Access::ReadWrite)
+            .preopen("/one", &one, Access::ReadOnly)
+            .preopen("/one again", &one, Access::ReadWrite);
+        let mut guest = Guest::new(builder);
+        [3, 4, 5].map(|fd| {
+            preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, fd, 0).unwrap();
+            (guest.u64(0), guest.u64(8))
+        })
+    };
+    // Root directories have one number; what tells them apart is that of the filesystem.
+    assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
+    assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
+}
+
+#[test]
 fn files_that_outlive_their_filesystem_are_dated_alike_in_two_runs() {
     let run = || {
         let mut guest =
