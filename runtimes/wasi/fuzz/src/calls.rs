@@ -1,5 +1,6 @@
 //! Any sequence of calls, with any arguments, over any memory: no panic, and the promises hold.
 
+use std::mem;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
@@ -29,6 +30,35 @@ const BUDGET_BYTES: u64 = 300;
 /// Names and paths wherever a small number points to.
 const PATHS: &[u8] = b"a d/b d/c ../d/../a/. d/ e/d/b//.. loop/x \xff/a\0";
 
+/// The descriptor of `/ro`.
+const READ_ONLY_FD: i32 = 4;
+
+/// None, all, those that are of use for a file, and those for a directory.
+const RIGHTS: [i64; 4] = [0, -1, 1 << 1 | 1 << 6, 1 << 13 | 1 << 14];
+
+/// Where the paths are, and how long; some end in the middle.
+const PATHS_AT: [(i64, i64); 16] = [
+    (0, 1),
+    (2, 3),
+    (2, 1),
+    (4, 1),
+    (6, 3),
+    (10, 4),
+    (10, 9),
+    (13, 8),
+    (22, 2),
+    (25, 8),
+    (25, 1),
+    (34, 6),
+    (34, 4),
+    (40, 2),
+    (42, 3),
+    (0, 0),
+];
+
+/// Where the memory has subscriptions to a clock that is due, to a file, and to input.
+const SUBSCRIPTIONS: usize = 4_096;
+
 /// Where the memory has a table of buffers.
 const IOVS: usize = 1024;
 
@@ -40,10 +70,16 @@ struct Guest {
     err: SharedBuffer,
     files: MemoryFs,
     quota: Quota,
+    /// The descriptors after the last call.
+    table: descriptors::Table,
     last_monotonic_ns: u64,
 }
 
 /// Makes the calls that the input describes, until it ends.
+///
+/// # Panics
+///
+/// When a promise does not hold.
 pub fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
     // An input that ends early has described fewer calls.
@@ -53,11 +89,8 @@ pub fn run(input: &[u8]) {
 fn calls(input: &mut Unstructured<'_>) -> Result<()> {
     let mut guest = Guest::new(input)?;
     while !input.is_empty() {
-        let function = &TABLE[input.int_in_range(0..=TABLE.len() - 1)?];
-        let mut args = Vec::new();
-        for param in function.params {
-            args.push(argument(input, param, guest.memory.len())?);
-        }
+        let function = function(input)?;
+        let args = arguments(input, function, guest.memory.len())?;
         if !guest.call(function, &args) {
             break;
         }
@@ -65,28 +98,81 @@ fn calls(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Mostly what fits a parameter of this name.
-fn argument(input: &mut Unstructured<'_>, param: &str, memory_len: usize) -> Result<i64> {
+/// Functions that are called more often than others, as they bring a guest further.
+const BUSY: [&str; 8] = [
+    "path_open",
+    "path_open",
+    "path_open",
+    "fd_write",
+    "fd_read",
+    "fd_readdir",
+    "path_rename",
+    "path_create_directory",
+];
+
+fn function(input: &mut Unstructured<'_>) -> Result<&'static Function> {
+    let index = input.int_in_range(0..=TABLE.len() + BUSY.len() - 1)?;
+    Ok(match TABLE.get(index) {
+        Some(function) => function,
+        None => TABLE
+            .iter()
+            .find(|function| function.name == BUSY[index - TABLE.len()])
+            .expect("it is there"),
+    })
+}
+
+/// Arguments that fit the parameters, but for one of them now and then.
+fn arguments(
+    input: &mut Unstructured<'_>,
+    function: &Function,
+    memory_len: usize,
+) -> Result<Vec<i64>> {
+    let unfit = input.int_in_range(0..=4 * function.params.len())?;
+    let mut path_len = 0;
+    let mut args = Vec::new();
+    for (index, param) in function.params.iter().enumerate() {
+        args.push(if index == unfit {
+            anything(input, memory_len)?
+        } else if param.ends_with("path") && function.name != "fd_prestat_dir_name" {
+            let (at, len) = PATHS_AT[input.choose_index(PATHS_AT.len())?];
+            path_len = len;
+            at
+        } else if param.ends_with("path_len") {
+            path_len
+        } else {
+            fitting(input, function.name, param)?
+        });
+    }
+    Ok(args)
+}
+
+fn anything(input: &mut Unstructured<'_>, memory_len: usize) -> Result<i64> {
     let end = memory_len as i64;
-    Ok(match input.arbitrary::<u8>()? {
-        0..=9 => input.arbitrary()?,
-        10..=19 => i64::from(input.arbitrary::<i32>()?),
-        20..=29 => input.int_in_range(end - 70..=end + 70)?,
-        30..=39 => input.int_in_range(0..=end)?,
-        _ => match param {
-            "fd" | "to" | "old_fd" | "new_fd" => input.int_in_range(0..=14)?,
-            "path_len" | "old_path_len" | "new_path_len" => input.int_in_range(1..=6)?,
-            "iovs" | "ri_data" | "si_data" => IOVS as i64 + 8 * input.int_in_range(0..=4)?,
-            "rights_base" | "rights_inheriting" => {
-                [0, -1, 1 << 1 | 1 << 6][input.choose_index(3)?]
-            }
-            "offset" | "len" | "size" | "cookie" => input.int_in_range(0..=4_000)?,
-            "path" | "old_path" | "new_path" => input.int_in_range(0..=PATHS.len() as i64)?,
-            _ if param.ends_with("_out") || param.contains("buf") => {
-                input.int_in_range(2_048..=4_000)?
-            }
-            _ => input.int_in_range(0..=17)?,
-        },
+    Ok(match input.choose_index(4)? {
+        0 => input.arbitrary()?,
+        1 => i64::from(input.arbitrary::<i32>()?),
+        2 => input.int_in_range(end - 70..=end + 70)?,
+        _ => input.int_in_range(0..=end)?,
+    })
+}
+
+fn fitting(input: &mut Unstructured<'_>, function: &str, param: &str) -> Result<i64> {
+    Ok(match param {
+        "fd" if function.starts_with("path_") => input.int_in_range(3..=9)?,
+        "fd" | "to" | "old_fd" | "new_fd" => input.int_in_range(0..=13)?,
+        "iovs" | "ri_data" | "si_data" => IOVS as i64 + 8 * input.int_in_range(0..=4)?,
+        "iovs_len" | "ri_data_len" | "si_data_len" => input.int_in_range(0..=4)?,
+        "rights_base" | "rights_inheriting" => RIGHTS[input.choose_index(RIGHTS.len())?],
+        "offset" | "len" | "size" | "cookie" => input.int_in_range(0..=4_000)?,
+        "oflags" | "fst_flags" => input.int_in_range(0..=15)?,
+        "dirflags" | "old_flags" | "flags" => input.int_in_range(0..=1)?,
+        "nsubscriptions" => input.int_in_range(1..=3)?,
+        "subscriptions" => SUBSCRIPTIONS as i64,
+        "buf_len" => input.int_in_range(0..=600)?,
+        _ if param.ends_with("_out") || param.contains("buf") => {
+            input.int_in_range(2_048..=4_000)?
+        }
+        _ => input.int_in_range(0..=7)?,
     })
 }
 
@@ -138,18 +224,30 @@ impl Guest {
                 .raise(Raise::Default);
         }
         let mut memory = PATHS.repeat(8_192 / PATHS.len());
-        for entry in memory[IOVS..][..64].chunks_exact_mut(8) {
-            let (at, len) = (
-                input.int_in_range(0..=8_300_u32)?,
-                input.int_in_range(0..=700_u32)?,
-            );
-            entry[..4].copy_from_slice(&at.to_le_bytes());
-            entry[4..].copy_from_slice(&len.to_le_bytes());
+        for (i, entry) in (0..).zip(memory[IOVS..][..64].chunks_exact_mut(8)) {
+            let (at, len) = (4_500 + 300 * i, 100 * i);
+            entry[..4].copy_from_slice(&u32::to_le_bytes(at));
+            entry[4..].copy_from_slice(&u32::to_le_bytes(len));
         }
-        let at = input.int_in_range(0..=memory.len() - 64)?;
-        input.fill_buffer(&mut memory[at..][..64])?;
+        // Source: WASI preview1 witx, `subscription`: the type is the ninth of 48 bytes, the descriptor follows at 16.
+        let subscriptions = &mut memory[SUBSCRIPTIONS..][..3 * 48];
+        subscriptions.fill(0);
+        for (i, subscription) in (0..).zip(subscriptions.chunks_exact_mut(48)) {
+            subscription[8] = i;
+            subscription[16] = 7 * u8::from(i == 1);
+        }
+        if input.arbitrary()? {
+            let at = input.int_in_range(0..=memory.len() - 64)?;
+            input.fill_buffer(&mut memory[at..][..64])?;
+        }
+        let mut ctx = builder.build().expect("valid");
+        // One of the directories hands down no more than reading.
+        let fewer =
+            preview1::fd_fdstat_set_rights(&mut ctx, &mut memory, READ_ONLY_FD, RIGHTS[3], 1 << 1);
+        assert_eq!(fewer.is_ok(), rights != RightsMode::Off);
         Ok(Self {
-            ctx: builder.build().expect("valid"),
+            table: descriptors::table(&mut ctx, END_OF_DESCRIPTORS),
+            ctx,
             memory,
             rights,
             out,
@@ -164,7 +262,6 @@ impl Guest {
     fn call(&mut self, function: &Function, args: &[i64]) -> bool {
         let name = function.name;
         let before = self.memory.clone();
-        let table = descriptors::table(&mut self.ctx, END_OF_DESCRIPTORS);
         let (outcome, n_bytes) = allocated_bytes(|| {
             let outcome = (function.call)(&mut self.ctx, &mut self.memory, args);
             if outcome != Err(Interrupt::Wait) || name != "sched_yield" {
@@ -179,6 +276,7 @@ impl Guest {
             "{name} {args:x?} allocates {n_bytes} bytes"
         );
         let after = descriptors::table(&mut self.ctx, END_OF_DESCRIPTORS);
+        let table = mem::replace(&mut self.table, after.clone());
         assert!(after.len() <= MAX_DESCRIPTORS as usize, "{name} {args:x?}");
         match outcome {
             Ok(()) => {
