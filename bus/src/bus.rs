@@ -83,8 +83,9 @@ impl RangeWatchBus {
     /// any order, also repeated; the consumer of events sees them as they were emitted. An emit
     /// without keys is an emit like any other: it takes a `Seq` and matches nothing.
     ///
-    /// Without history, an emit of few keys that matches nothing allocates nothing. One that matches subscriptions
-    /// for events, or is kept in the history, copies its keys once, whatever the number of subscriptions.
+    /// An emit of few keys that matches no subscription for events, and is kept in no history, allocates nothing; any other
+    /// copies its keys once, in one allocation, whatever the number of subscriptions. The bus keeps room to note whom an emit
+    /// finds, four bytes for each that was ever found at once, and the thread keeps room for up to 16,384 wakers.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::Seq;
 use crate::escape::Escaped;
-use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
+use crate::record::Record;
 
 /// One emit, as an [`EventSubscription`](crate::EventSubscription) sees it: its value and those of
 /// its keys that the subscription watches.
@@ -16,32 +16,25 @@ use crate::key_ranges::KeyRanges;
 /// of its whole emit in memory.
 #[derive(Clone)]
 pub struct Event {
-    seq: Seq,
-    value: u64,
-    keys: KeyList,
+    emit: Record,
     watched: Arc<KeyRanges>,
 }
 
 impl Event {
-    pub(crate) const fn new(seq: Seq, value: u64, keys: KeyList, watched: Arc<KeyRanges>) -> Self {
-        Self {
-            seq,
-            value,
-            keys,
-            watched,
-        }
+    pub(crate) const fn new(emit: Record, watched: Arc<KeyRanges>) -> Self {
+        Self { emit, watched }
     }
 
     /// The position of the emit in the order of its bus.
     #[must_use]
-    pub const fn seq(&self) -> Seq {
-        self.seq
+    pub fn seq(&self) -> Seq {
+        self.emit.seq()
     }
 
     /// The value of the emit.
     #[must_use]
-    pub const fn value(&self) -> u64 {
-        self.value
+    pub fn value(&self) -> u64 {
+        self.emit.value()
     }
 
     /// The keys of the emit that the subscription watches: at least one, in the order of the emit.
@@ -52,7 +45,7 @@ impl Event {
     #[must_use]
     pub fn keys(&self) -> Keys<'_> {
         Keys {
-            keys: &self.keys,
+            emit: &self.emit,
             next: 0,
             watched: &self.watched,
         }
@@ -62,8 +55,8 @@ impl Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
-            .field("seq", &self.seq)
-            .field("value", &self.value)
+            .field("seq", &self.seq())
+            .field("value", &self.value())
             .field("keys", &self.keys())
             .finish()
     }
@@ -72,7 +65,7 @@ impl fmt::Debug for Event {
 impl PartialEq for Event {
     /// Whether the events are of the same position and value and show the same keys.
     fn eq(&self, other: &Self) -> bool {
-        self.seq == other.seq && self.value == other.value && self.keys().eq(other.keys())
+        self.seq() == other.seq() && self.value() == other.value() && self.keys().eq(other.keys())
     }
 }
 
@@ -81,7 +74,7 @@ impl Eq for Event {}
 /// The keys of an [`Event`], from [`Event::keys`].
 #[derive(Clone)]
 pub struct Keys<'a> {
-    keys: &'a KeyList,
+    emit: &'a Record,
     next: usize,
     watched: &'a KeyRanges,
 }
@@ -91,7 +84,7 @@ impl<'a> Iterator for Keys<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            let key = self.keys.get(self.next)?;
+            let key = self.emit.key(self.next)?;
             self.next += 1;
             if self.watched.contains(key) {
                 return Some(key);
@@ -100,7 +93,7 @@ impl<'a> Iterator for Keys<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.keys.len() - self.next))
+        (0, Some(self.emit.n_keys() - self.next))
     }
 }
 

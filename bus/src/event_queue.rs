@@ -1,46 +1,35 @@
 //! The queue of an event subscription.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::task::Waker;
 
 use crate::Seq;
 use crate::counts::Counts;
-use crate::key_list::KeyList;
+use crate::entries::{Aside, Entries, Entry};
 use crate::mailbox::{Buffer, RoomWaiters};
-use crate::queued::Queued;
-use crate::span::{Span, SpanBuffer};
+use crate::record::Record;
+use crate::span::Span;
+use crate::tail::Tail;
 
 /// A queue that is bounded in events and in bytes, and what happens beyond the bounds.
 ///
 /// What is received comes in the order of the emits: the report of what was missed, the entries, the
 /// open gap, what is read from the history, the mark at the tail, the end.
 pub(crate) struct EventQueue {
-    entries: VecDeque<Entry>,
-    /// The bytes of the events in `entries`.
-    n_bytes: usize,
-    /// How many of `entries` are marks, which take no room.
-    n_marks: usize,
-    /// How many emits the gaps in `entries` have beside the first of each.
-    n_coalesced: u64,
-    capacity: NonZeroUsize,
-    max_bytes: usize,
+    entries: Entries,
     on_full: OnFull,
     /// Events dropped and not yet reported. They lie before everything retained, in one piece, so that
     /// a single number says it all.
     missed: u64,
     /// The greatest value of those.
     missed_through: u64,
-    /// Events that found the queue full, merged. Open until there is room behind the entries.
-    gap: SpanBuffer,
+    tail: Tail,
     /// The last emit before the subscription.
     start: Option<Seq>,
     /// Matches that were counted when they were emitted, and are yet to be read from the history.
     n_left_in_history: u64,
     /// Set while the subscription is parked: the least value that it has not examined.
     replay: Option<u64>,
-    /// The progress mark behind everything that is queued.
-    tail_mark: Option<u64>,
     /// Whether a mark was asked for while parked.
     wants_mark: bool,
     end: Option<End>,
@@ -50,12 +39,6 @@ pub(crate) struct EventQueue {
     /// The value up to which everything was received.
     position: Option<u64>,
     counts: Counts,
-}
-
-enum Entry {
-    Event(Queued),
-    Gap(Box<Span>),
-    Progress(u64),
 }
 
 /// What an event for which there is no room leads to.
@@ -92,7 +75,7 @@ pub(crate) enum Pushed {
 
 /// What a subscription receives next.
 pub(crate) enum Taken {
-    Event(Queued),
+    Event(Record),
     Gap(Span),
     Progress(u64),
     Lagged(u64),
@@ -100,10 +83,6 @@ pub(crate) enum Taken {
     Replay(u64),
     End(End),
 }
-
-/// Marks that wait for the consumer. One more takes the place of the latest, so that a consumer which
-/// asks and does not receive takes no memory.
-const MAX_MARKS: usize = 4;
 
 impl EventQueue {
     /// Allocates nothing yet: a capacity is a bound, not a reservation.
@@ -116,20 +95,14 @@ impl EventQueue {
         position: Option<u64>,
     ) -> Self {
         Self {
-            entries: VecDeque::new(),
-            n_bytes: 0,
-            n_marks: 0,
-            n_coalesced: 0,
-            capacity,
-            max_bytes,
+            entries: Entries::new(capacity, max_bytes),
             on_full,
             missed: 0,
             missed_through: 0,
-            gap: SpanBuffer::new(),
+            tail: Tail::new(),
             start,
             n_left_in_history: 0,
             replay,
-            tail_mark: None,
             wants_mark: false,
             end: None,
             is_slow: false,
@@ -142,44 +115,48 @@ impl EventQueue {
     /// Adds an emit, which must be later than those before. What has to go for it is handed to `evicted`,
     /// to be freed outside of locks.
     #[inline]
-    pub(crate) fn push(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
-        if self.has_place(queued.keys.n_bytes()) {
-            self.store(queued);
+    pub(crate) fn push(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+        if self.tail.is_empty() && self.entries.push_event(emit) {
             Pushed::Queued
         } else {
-            self.overflow(queued, evicted)
+            self.push_slowly(emit, evicted)
         }
     }
 
-    /// What becomes of an emit for which there is no place. Apart from `push`, of which every delivery pays for
-    /// what it is inlined with.
+    /// `push` where something stands at the tail or there is no place. Apart, because every delivery pays for what it
+    /// is inlined with.
     #[inline(never)]
-    fn overflow(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) -> Pushed {
+    fn push_slowly(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+        if self.store(emit) {
+            Pushed::Queued
+        } else {
+            self.overflow(emit, evicted)
+        }
+    }
+
+    /// What becomes of an emit for which there is no place.
+    fn overflow(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
         let first = !std::mem::replace(&mut self.is_slow, true);
         match self.on_full {
             OnFull::DropOldest => {
-                self.drop_oldest(queued, evicted);
+                self.drop_oldest(emit, evicted);
                 Pushed::Lost { first }
             }
             OnFull::Merge => {
-                self.gap.push(queued.seq, queued.value);
-                // The mark comes behind the gap, so it may say more.
-                if let Some(mark) = &mut self.tail_mark {
-                    *mark = queued.value;
-                }
+                self.tail.merge(emit.seq(), emit.value());
                 Pushed::Lost { first }
             }
             OnFull::Disconnect => {
                 self.end = Some(End::Disconnected {
-                    resume: queued.value,
+                    resume: emit.value(),
                 });
                 self.counts.dropped += 1;
                 Pushed::Disconnected
             }
             OnFull::Park => {
-                self.replay = Some(queued.value);
+                self.replay = Some(emit.value());
                 self.n_left_in_history = 1;
-                self.wants_mark |= self.tail_mark.take().is_some();
+                self.wants_mark |= self.tail.take_mark().is_some();
                 Pushed::Parked { first }
             }
         }
@@ -187,44 +164,36 @@ impl EventQueue {
 
     /// Whether an event of `n_bytes` can be queued behind everything else.
     fn has_place(&self, n_bytes: usize) -> bool {
-        self.len() < self.capacity.get()
-            && n_bytes <= self.max_bytes - self.n_bytes
-            && self.gap.is_empty()
+        self.entries.has_place(n_bytes) && !self.tail.has_gap()
     }
 
     /// Whether an emitter that would wait for room need not: there is room, or there never will be.
     pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
-        n_bytes > self.max_bytes || self.has_place(n_bytes)
+        n_bytes > self.entries.max_bytes() || self.has_place(n_bytes)
     }
 
-    #[inline]
-    fn store(&mut self, queued: Queued) {
-        if let Some(mark) = self.tail_mark.take() {
-            self.push_mark(mark);
+    /// Queues an emit, if there is a place. Returns whether there was. A mark at the tail comes to lie before it.
+    fn store(&mut self, emit: &Record) -> bool {
+        let has_place = self.has_place(emit.n_bytes());
+        if has_place {
+            if let Some(mark) = self.tail.take_mark() {
+                self.entries.push_mark(mark);
+            }
+            self.entries.push_event(emit);
         }
-        self.n_bytes += queued.keys.n_bytes();
-        self.entries.push_back(Entry::Event(queued));
+        has_place
     }
 
-    fn drop_oldest(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) {
-        let n_bytes = queued.keys.n_bytes();
-        while !self.has_place(n_bytes) {
-            // Marks at the front stay: they say nothing that a drop makes untrue.
-            let oldest = self
-                .entries
-                .iter()
-                .position(|entry| matches!(entry, Entry::Event(_)));
-            let Some(Entry::Event(oldest)) = oldest.and_then(|i| self.entries.remove(i)) else {
+    fn drop_oldest(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) {
+        while !self.store(emit) {
+            let Some(oldest) = self.entries.remove_oldest_event() else {
                 // Nothing is left to drop: it never fits.
-                self.miss(queued.value);
-                evicted.extend([queued.keys]);
+                self.miss(emit.value());
                 return;
             };
-            self.n_bytes -= oldest.keys.n_bytes();
-            self.miss(oldest.value);
-            evicted.extend([oldest.keys]);
+            self.miss(oldest.value());
+            evicted.extend([oldest]);
         }
-        self.store(queued);
     }
 
     fn miss(&mut self, value: u64) {
@@ -235,40 +204,25 @@ impl EventQueue {
         self.missed = self.missed.saturating_add(1);
     }
 
-    /// Puts a mark behind the events that are queued, of which there will be more.
-    fn push_mark(&mut self, mark: u64) {
-        if self.n_marks == MAX_MARKS {
-            let last = self
-                .entries
-                .iter()
-                .rposition(|entry| matches!(entry, Entry::Progress(_)));
-            last.and_then(|i| self.entries.remove(i));
-            self.n_marks -= 1;
-        }
-        self.entries.push_back(Entry::Progress(mark));
-        self.n_marks += 1;
-    }
-
     /// Asks for a mark: at the value `head` behind everything that is queued, or, while parked, once the
     /// history has been read. Returns whether it will come: behind the end none does.
-    pub(crate) const fn mark(&mut self, head: u64) -> bool {
+    pub(crate) fn mark(&mut self, head: u64) -> bool {
         if self.end.is_some() {
             return false;
         }
         if self.replay.is_some() {
             self.wants_mark = true;
         } else {
-            self.tail_mark = Some(head);
+            self.tail.set_mark(head);
         }
         true
     }
 
     /// Adds a matching emit that was read from the history, unless there is no room for it.
-    pub(crate) fn push_replayed(&mut self, queued: &Queued) -> bool {
-        let has_place = self.has_place(queued.keys.n_bytes());
+    pub(crate) fn push_replayed(&mut self, emit: &Record) -> bool {
+        let has_place = self.store(emit);
         if has_place {
-            self.store(queued.clone());
-            self.count_replayed(queued.seq);
+            self.count_replayed(emit.seq());
         }
         has_place
     }
@@ -304,8 +258,10 @@ impl EventQueue {
         self.replay = None;
         // Everything that was wanted has been read.
         self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
-        if std::mem::take(&mut self.wants_mark) {
-            self.tail_mark = head;
+        if std::mem::take(&mut self.wants_mark)
+            && let Some(head) = head
+        {
+            self.tail.set_mark(head);
         }
     }
 
@@ -325,45 +281,19 @@ impl EventQueue {
     ///
     /// What of the history is not wanted is not looked at, so that it may be gone from there; it counts as
     /// discarded once the rest has been read.
-    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<KeyList> {
+    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<Record> {
         if let Some(next) = &mut self.replay {
             *next = value.saturating_add(1).max(*next);
         }
         if let Some(End::Disconnected { resume }) = &mut self.end {
             *resume = value.saturating_add(1).max(*resume);
         }
-        self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
         if self.missed_through <= value {
             self.counts.discarded += std::mem::take(&mut self.missed);
         }
-        let mut discarded = Vec::new();
-        let entries = std::mem::take(&mut self.entries);
-        self.n_bytes = 0;
-        self.n_marks = 0;
-        self.n_coalesced = 0;
-        for entry in entries {
-            match entry {
-                Entry::Event(queued) if queued.value <= value => {
-                    self.counts.discarded += 1;
-                    discarded.push(queued.keys);
-                }
-                Entry::Gap(gap) if gap.last() <= value => self.counts.discarded += gap.count(),
-                Entry::Gap(mut gap) => {
-                    gap.clip(value);
-                    self.push_gap(*gap);
-                }
-                Entry::Event(queued) => {
-                    self.n_bytes += queued.keys.n_bytes();
-                    self.entries.push_back(Entry::Event(queued));
-                }
-                Entry::Progress(mark) if mark <= value => {}
-                Entry::Progress(mark) => {
-                    self.n_marks += 1;
-                    self.entries.push_back(Entry::Progress(mark));
-                }
-            }
-        }
-        self.counts.discarded += self.gap.discard_through(value);
+        let (discarded, n_in_gaps) = self.entries.discard_through(value);
+        self.counts.discarded += discarded.len() as u64 + n_in_gaps;
+        self.counts.discarded += self.tail.discard_through(value);
         self.position = self.position.max(Some(value));
         discarded
     }
@@ -374,31 +304,14 @@ impl EventQueue {
         self.counts.discarded += self.n_pending();
         self.n_left_in_history = 0;
         self.missed = 0;
-        self.gap = SpanBuffer::new();
+        self.tail = Tail::new();
         self.replay = None;
-        self.tail_mark = None;
         self.wants_mark = false;
-        self.n_bytes = 0;
-        self.n_marks = 0;
-        self.n_coalesced = 0;
-        std::mem::take(&mut self.entries)
+        self.entries.clear()
     }
 
-    /// The number of events and gaps that are queued.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.n_marks
-    }
-
-    pub(crate) const fn n_bytes(&self) -> usize {
-        self.n_bytes
-    }
-
-    pub(crate) const fn capacity(&self) -> NonZeroUsize {
-        self.capacity
-    }
-
-    pub(crate) const fn max_bytes(&self) -> usize {
-        self.max_bytes
+    pub(crate) const fn entries(&self) -> &Entries {
+        &self.entries
     }
 
     pub(crate) const fn position(&self) -> Option<u64> {
@@ -422,12 +335,12 @@ impl EventQueue {
     /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
     /// from the history.
     pub(crate) fn n_queued(&self) -> u64 {
-        self.len() as u64 + self.n_coalesced + self.gap.count() + self.missed
+        self.entries.len() as u64 + self.entries.n_coalesced() + self.tail.n_in_gap() + self.missed
     }
 
     /// Whether there is nothing for the consumer to receive or to read.
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.len() == 0 && self.gap.is_empty() && self.missed == 0 && self.replay.is_none()
+        self.entries.len() == 0 && !self.tail.has_gap() && self.missed == 0 && self.replay.is_none()
     }
 
     /// If the consumer was slow and has nothing to receive now, it is slow no longer: returns what it came to.
@@ -457,22 +370,17 @@ impl EventQueue {
         Some(self.room_waiters.swap_remove(i).1)
     }
 
-    fn take_event(&mut self, queued: Queued) -> Taken {
+    fn take_event(&mut self, emit: Record) -> Taken {
         self.counts.delivered += 1;
-        self.position = Some(queued.value);
-        Taken::Event(queued)
+        self.position = Some(emit.value());
+        Taken::Event(emit)
     }
 
     /// Takes note of a matching emit that goes from the history to the consumer without a place in the
     /// queue.
-    pub(crate) fn deliver_replayed(&mut self, queued: Queued) -> Taken {
-        self.count_replayed(queued.seq);
-        self.take_event(queued)
-    }
-
-    fn push_gap(&mut self, gap: Span) {
-        self.n_coalesced += gap.count() - 1;
-        self.entries.push_back(Entry::Gap(Box::new(gap)));
+    pub(crate) fn deliver_replayed(&mut self, emit: Record) -> Taken {
+        self.count_replayed(emit.seq());
+        self.take_event(emit)
     }
 
     fn take_gap(&mut self, gap: Span) -> Taken {
@@ -493,33 +401,28 @@ impl Buffer for EventQueue {
         }
         if let Some(entry) = self.entries.pop_front() {
             let taken = match entry {
-                Entry::Event(queued) => {
-                    self.n_bytes -= queued.keys.n_bytes();
-                    self.take_event(queued)
-                }
-                Entry::Gap(gap) => {
-                    self.n_coalesced -= gap.count() - 1;
-                    self.take_gap(*gap)
-                }
-                Entry::Progress(mark) => {
-                    self.n_marks -= 1;
-                    self.position = Some(mark);
-                    return Some(Taken::Progress(mark));
-                }
+                Entry::Event(emit) => self.take_event(emit),
+                Entry::Aside(aside) => match *aside {
+                    Aside::Gap(gap) => self.take_gap(gap),
+                    Aside::Progress(mark) => {
+                        self.position = Some(mark);
+                        return Some(Taken::Progress(mark));
+                    }
+                },
             };
             // The place that is free closes the gap: what comes now is queued behind it.
-            if let Some(gap) = self.gap.take() {
-                self.push_gap(gap);
+            if let Some(gap) = self.tail.take_gap() {
+                self.entries.push_gap(gap);
             }
             return Some(taken);
         }
-        if let Some(gap) = self.gap.take() {
+        if let Some(gap) = self.tail.take_gap() {
             return Some(self.take_gap(gap));
         }
         if let Some(next) = self.replay {
             return Some(Taken::Replay(next));
         }
-        if let Some(mark) = self.tail_mark.take() {
+        if let Some(mark) = self.tail.take_mark() {
             self.position = Some(mark);
             return Some(Taken::Progress(mark));
         }

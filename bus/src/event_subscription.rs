@@ -12,7 +12,6 @@ use futures_core::stream::FusedStream;
 use crate::event_queue::{End, EventQueue, Taken};
 use crate::mailbox::{Mailbox, Phase};
 use crate::progress::Interval;
-use crate::queued::Queued;
 use crate::registration::{Edit, Registration};
 use crate::replay::CaughtUp;
 use crate::shared::Edited;
@@ -298,7 +297,7 @@ impl EventSubscription {
     /// history is not counted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.mailbox.peek(EventQueue::len)
+        self.mailbox.peek(|queue| queue.entries().len())
     }
 
     /// Whether the queue is empty.
@@ -310,7 +309,7 @@ impl EventSubscription {
     /// What the events in the queue count for in bytes, at most [`max_bytes`](Self::max_bytes).
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        self.mailbox.peek(EventQueue::n_bytes)
+        self.mailbox.peek(|queue| queue.entries().n_bytes())
     }
 
     /// How many emits the subscription is behind: those that it has yet to receive or to hear of and, while it reads
@@ -335,14 +334,14 @@ impl EventSubscription {
     /// The greatest number of events that the queue holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.mailbox.peek(EventQueue::capacity).get()
+        self.mailbox.peek(|queue| queue.entries().capacity().get())
     }
 
     /// The greatest number of bytes that the events in the queue count for, as
     /// [`queue_bytes`](crate::SubscribeBuilder::queue_bytes) set it.
     #[must_use]
     pub fn max_bytes(&self) -> usize {
-        self.mailbox.peek(EventQueue::max_bytes)
+        self.mailbox.peek(|queue| queue.entries().max_bytes())
     }
 
     /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
@@ -505,10 +504,11 @@ impl EventSubscription {
             taken => taken,
         };
         Some(match taken {
-            Taken::Event(Queued { seq, value, keys }) => {
+            Taken::Event(emit) => {
+                let seq = emit.seq();
                 self.watched.forget_before(Some(seq));
                 let watched = Arc::clone(self.watched.at(seq));
-                Ok(Item::Event(Event::new(seq, value, keys, watched)))
+                Ok(Item::Event(Event::new(emit, watched)))
             }
             Taken::Gap(gap) => Ok(Item::Gap(gap)),
             Taken::Progress(mark) => Ok(Item::Progress(mark)),

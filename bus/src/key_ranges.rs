@@ -3,8 +3,8 @@
 use rangemap::RangeSet;
 use smallvec::SmallVec;
 
-use crate::key_list::KeyList;
 use crate::key_range::Bound;
+use crate::record::Record;
 use crate::{EmptyRangeError, KeyRange, Selectors};
 
 /// Disjoint ranges in ascending order that neither overlap nor touch: what a subscription watches.
@@ -61,9 +61,9 @@ impl KeyRanges {
             .is_some_and(|range| range.ends_above(key))
     }
 
-    /// Whether one of the ranges holds one of the keys.
-    pub(crate) fn match_any(&self, keys: &KeyList) -> bool {
-        keys.iter().any(|key| self.contains(key))
+    /// Whether one of the ranges holds one of the keys of `emit`.
+    pub(crate) fn match_any(&self, emit: &Record) -> bool {
+        emit.keys().any(|key| self.contains(key))
     }
 
     fn to_set(&self) -> RangeSet<Bound> {

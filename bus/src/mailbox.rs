@@ -81,10 +81,11 @@ impl<B: Buffer> Mailbox<B> {
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
-        let waker = match state.phase {
-            Phase::Started => state.waker.take(),
-            Phase::Held | Phase::Reserved if state.buffer.has_ended() => state.waker.take(),
-            Phase::Held | Phase::Reserved => None,
+        let may_receive = state.phase == Phase::Started || state.buffer.has_ended();
+        let waker = if may_receive {
+            state.waker.take()
+        } else {
+            None
         };
         (filled, waker)
     }
@@ -214,9 +215,18 @@ impl<B: Buffer> State<B> {
     }
 }
 
-/// Lets emitters look again. A panic of one of their wakers is theirs: the consumer, in whose receive this runs, would
-/// lose what it took.
+/// Lets emitters look again.
+#[inline]
 fn wake_all(waiters: RoomWaiters) {
+    // Mostly there are none.
+    if !waiters.is_empty() {
+        wake_each(waiters);
+    }
+}
+
+/// A panic of one of the wakers is theirs: the consumer, in whose receive this runs, would lose what it took.
+#[cold]
+fn wake_each(waiters: RoomWaiters) {
     for (_, waker) in waiters {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }

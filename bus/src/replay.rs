@@ -6,7 +6,7 @@ use std::task::Waker;
 use crate::event_queue::{EventQueue, Taken};
 use crate::key_ranges::KeyRanges;
 use crate::mailbox::{Mailbox, Phase};
-use crate::queued::Queued;
+use crate::record::Record;
 use crate::ring::Ring;
 use crate::shared::Shared;
 use crate::span::{Span, SpanBuffer};
@@ -79,10 +79,10 @@ impl Shared {
                     }
                 }
             };
-            let before = chunk.iter().take_while(|emit| Some(emit.seq) <= end);
+            let before = chunk.iter().take_while(|emit| Some(emit.seq()) <= end);
             summarize(&mut span, ranges, before);
             match chunk.last() {
-                Some(last) if Some(last.seq) < end => next = last.value.saturating_add(1),
+                Some(last) if Some(last.seq()) < end => next = last.value().saturating_add(1),
                 _ => break,
             }
         }
@@ -175,7 +175,7 @@ impl Shared {
             }
             copy_chunk(ring, next)
         };
-        let end = chunk.last().map(|emit| emit.value.saturating_add(1));
+        let end = chunk.last().map(|emit| emit.value().saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
         mailbox.with(|queue| {
             if queue.replay().is_none() {
@@ -265,11 +265,11 @@ impl State {
 }
 
 /// Copies some emits from the value `next` on, at least one if there is one.
-fn copy_chunk(ring: &Ring, next: u64) -> Vec<Queued> {
+fn copy_chunk(ring: &Ring, next: u64) -> Vec<Record> {
     let mut n_keys = 0;
-    let begins = |emit: &&Queued| {
+    let begins = |emit: &&Record| {
         let begins = n_keys < CHUNK_KEYS;
-        n_keys += 1 + emit.keys.len();
+        n_keys += 1 + emit.n_keys();
         begins
     };
     ring.since(next)
@@ -282,10 +282,10 @@ fn copy_chunk(ring: &Ring, next: u64) -> Vec<Queued> {
 fn summarize<'a>(
     span: &mut SpanBuffer,
     ranges: &KeyRanges,
-    emits: impl Iterator<Item = &'a Queued>,
+    emits: impl Iterator<Item = &'a Record>,
 ) {
-    for emit in emits.filter(|emit| ranges.match_any(&emit.keys)) {
-        span.push(emit.seq, emit.value);
+    for emit in emits.filter(|emit| ranges.match_any(emit)) {
+        span.push(emit.seq(), emit.value());
     }
 }
 
@@ -293,7 +293,7 @@ fn summarize<'a>(
 /// as far as there is room. Returns also whether there was room for all.
 fn absorb<'a>(
     queue: &mut EventQueue,
-    matches: impl Iterator<Item = &'a Queued>,
+    matches: impl Iterator<Item = &'a Record>,
 ) -> (CaughtUp, bool) {
     let mut first = CaughtUp::Again;
     for emit in matches {
@@ -301,7 +301,7 @@ fn absorb<'a>(
             first = CaughtUp::Event(queue.deliver_replayed(emit.clone()));
         } else if !queue.push_replayed(emit) {
             // What lies before it did not match and may leave the history.
-            queue.examined(emit.value);
+            queue.examined(emit.value());
             return (first, false);
         }
     }

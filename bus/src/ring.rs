@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::history::History;
-use crate::key_list::KeyList;
-use crate::queued::Queued;
+use crate::record::Record;
 use crate::{CompactError, EmitError};
 
 /// The latest emits, bounded in events and in bytes, and what is known of values before and after
@@ -12,7 +11,8 @@ use crate::{CompactError, EmitError};
 ///
 /// The values rise strictly, so a value finds its place by binary search.
 pub(crate) struct Ring {
-    emits: VecDeque<Queued>,
+    /// Each with its value, so that the search for one need not look into the others.
+    emits: VecDeque<(u64, Record)>,
     n_bytes: usize,
     bounds: History,
     /// The greatest value that was emitted, advanced to or restored.
@@ -61,25 +61,26 @@ impl Ring {
 
     /// Adds an emit whose value was checked. What has to leave goes to `evicted`, to be freed outside
     /// of locks.
-    pub(crate) fn push(&mut self, queued: Queued, evicted: &mut impl Extend<KeyList>) {
-        self.head = Some(queued.value);
-        let n_bytes = queued.keys.n_bytes();
+    pub(crate) fn push(&mut self, emit: Record, evicted: &mut impl Extend<Record>) {
+        let value = emit.value();
+        self.head = Some(value);
+        let n_bytes = emit.n_bytes();
         let fits = n_bytes <= self.bounds.max_bytes;
-        while let Some(oldest) = self.emits.front() {
+        while let Some((oldest, _)) = self.emits.front() {
             let has_room = self.emits.len() < self.bounds.max_events
                 && n_bytes <= self.bounds.max_bytes.saturating_sub(self.n_bytes);
             if fits && has_room {
                 break;
             }
-            self.floor = oldest.value.saturating_add(1);
+            self.floor = oldest.saturating_add(1);
             evicted.extend(self.pop());
         }
         if fits {
             self.n_bytes += n_bytes;
-            self.emits.push_back(queued);
+            self.emits.push_back((value, emit));
         } else {
-            self.floor = queued.value.saturating_add(1);
-            evicted.extend([queued.keys]);
+            self.floor = value.saturating_add(1);
+            evicted.extend([emit]);
         }
     }
 
@@ -92,7 +93,7 @@ impl Ring {
     pub(crate) fn compact(
         &mut self,
         value: u64,
-        evicted: &mut impl Extend<KeyList>,
+        evicted: &mut impl Extend<Record>,
     ) -> Result<u64, CompactError> {
         let greatest = self.head.map_or(0, |head| head.saturating_add(1));
         if value > greatest {
@@ -101,7 +102,11 @@ impl Ring {
                 head: self.head,
             });
         }
-        while self.emits.front().is_some_and(|emit| emit.value < value) {
+        while self
+            .emits
+            .front()
+            .is_some_and(|(oldest, _)| *oldest < value)
+        {
             evicted.extend(self.pop());
         }
         self.floor = self.floor.max(value);
@@ -113,13 +118,13 @@ impl Ring {
 
     /// How many of the emits have a value of `next` or more.
     pub(crate) fn n_since(&self, next: u64) -> usize {
-        self.len() - self.emits.partition_point(|emit| emit.value < next)
+        self.len() - self.place_of(next)
     }
 
     /// The emits from the value `next` on.
-    pub(crate) fn since(&self, next: u64) -> impl Iterator<Item = &Queued> {
-        let start = self.emits.partition_point(|emit| emit.value < next);
-        self.emits.range(start..)
+    pub(crate) fn since(&self, next: u64) -> impl Iterator<Item = &Record> {
+        let start = self.place_of(next);
+        self.emits.range(start..).map(|(_, emit)| emit)
     }
 
     /// The emits from the value `next` on, if they are few and have few keys.
@@ -128,18 +133,23 @@ impl Ring {
         next: u64,
         max_events: usize,
         max_keys: usize,
-    ) -> Option<impl Iterator<Item = &Queued>> {
+    ) -> Option<impl Iterator<Item = &Record>> {
         if self.n_since(next) > max_events {
             return None;
         }
-        let n_keys: usize = self.since(next).map(|emit| emit.keys.len()).sum();
+        let n_keys: usize = self.since(next).map(|emit| emit.n_keys()).sum();
         (n_keys <= max_keys).then(|| self.since(next))
     }
 
-    fn pop(&mut self) -> Option<KeyList> {
-        let oldest = self.emits.pop_front()?;
-        self.n_bytes -= oldest.keys.n_bytes();
-        Some(oldest.keys)
+    fn pop(&mut self) -> Option<Record> {
+        let (_, oldest) = self.emits.pop_front()?;
+        self.n_bytes -= oldest.n_bytes();
+        Some(oldest)
+    }
+
+    /// How many of the emits have a value below `value`.
+    fn place_of(&self, value: u64) -> usize {
+        self.emits.partition_point(|(emitted, _)| *emitted < value)
     }
 }
 

@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 
 use crate::event_queue::EventQueue;
 use crate::index::N_KEYS_INLINE;
-use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
 use crate::mailbox::Mailbox;
+use crate::record::Record;
 use crate::ring::Ring;
 use crate::state::{Effects, State, Value};
 use crate::subscriber::Subscriber;
@@ -108,7 +108,7 @@ impl Shared {
         keys: &EmitKeys<'_>,
         waiting: &mut WaitForRoom,
     ) -> Poll<Result<Emitted, EmitError>> {
-        let n_bytes = KeyList::n_bytes_of(keys.keys);
+        let n_bytes = Record::n_bytes_of(keys.keys);
         // Cloned before the lock is taken; what is not needed is dropped after it is released.
         let mut waker = Some(cx.waker().clone());
         let mut effects = Effects::new();

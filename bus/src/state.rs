@@ -4,9 +4,8 @@ use smallvec::SmallVec;
 
 use crate::event_queue::Pushed;
 use crate::index::{Handle, IntervalIndex, push_tightly};
-use crate::key_list::KeyList;
 use crate::key_ranges::KeyRanges;
-use crate::queued::Queued;
+use crate::record::Record;
 use crate::ring::Ring;
 use crate::stats::Totals;
 use crate::subscriber::Subscriber;
@@ -33,8 +32,10 @@ pub(crate) struct State {
     pub(crate) last_waiter: u64,
     /// What became of the emits that subscribers matched which have left.
     pub(crate) departed: Totals,
-    /// Where key lists are put together, so that an emit allocates once.
+    /// Where records are put together, so that an emit allocates once.
     scratch: Vec<u8>,
+    /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
+    found: Vec<u32>,
 }
 
 /// What is kept of `scratch` between emits, in bytes: a single huge emit must not hold its memory for
@@ -62,7 +63,7 @@ pub(crate) struct Slot {
 /// What a critical section leaves to be done after it: nothing of this runs or is freed under a lock.
 pub(crate) struct Effects {
     pub(crate) wakers: WakeList,
-    pub(crate) evicted: SmallVec<[KeyList; 4]>,
+    pub(crate) evicted: SmallVec<[Record; 4]>,
     #[cfg(feature = "tracing")]
     pub(crate) slow: Vec<crate::slow::Slow>,
 }
@@ -109,6 +110,7 @@ impl State {
             last_waiter: 0,
             departed: Totals::default(),
             scratch: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -136,84 +138,93 @@ impl State {
         let seq = Seq::after(self.last_seq);
         self.last_seq = Some(seq);
         self.last_value = Some(value);
-        let mut emitted = Emitted {
-            seq,
-            value,
-            matched: 0,
-            parked: 0,
-            woken: 0,
-        };
-        let mut disconnected = SmallVec::<[usize; 2]>::new();
-
-        let scratch = &mut self.scratch;
-        let mut shared_keys = None;
+        let (mut matched, mut parked, mut woken) = (0, 0, 0);
+        let mut record = None;
         if let Some(ring) = &mut self.history {
-            let keys = KeyList::new(keys.iter().copied(), scratch);
-            shared_keys = Some(keys.clone());
-            ring.push(Queued { seq, value, keys }, &mut effects.evicted);
+            let emit = record.insert(Record::new(seq, value, keys, &mut self.scratch));
+            ring.push(emit.clone(), &mut effects.evicted);
         }
-        let slots = &mut self.slots;
-        let n_parked = &mut self.n_parked;
-        self.index.visit_any_sorted(lookup, |&id| {
+        // The search comes first: each of the two loops has the registers to itself.
+        let mut found = std::mem::take(&mut self.found);
+        self.index.visit_any_sorted(lookup, |&id| found.push(id));
+        if !found.is_empty() {
+            effects.wakers.prepare();
+        }
+        for &id in &found {
             let id = id as usize;
-            let Some(slot) = &mut slots[id] else {
-                return;
+            let Some(slot) = &mut self.slots[id] else {
+                continue;
             };
-            if slot.last_match == Some(seq) || Some(value) <= slot.after {
-                return;
+            if slot.last_match >= Some(seq) || Some(value) <= slot.after {
+                continue;
             }
             slot.last_match = Some(seq);
             slot.n_matched += 1;
-            emitted.matched += 1;
+            matched += 1;
             if slot.parked {
                 slot.subscriber.leave_in_history();
-                emitted.parked += 1;
-                return;
+                parked += 1;
+                continue;
             }
             let waker = match &slot.subscriber {
                 Subscriber::Wake(mailbox) => mailbox.fill(|buffer| buffer.span.push(seq, value)).1,
                 Subscriber::Events(mailbox) => {
-                    let keys = shared_keys
-                        .get_or_insert_with(|| KeyList::new(keys.iter().copied(), scratch));
-                    let queued = Queued {
-                        seq,
-                        value,
-                        keys: keys.clone(),
-                    };
+                    let emit = record
+                        .get_or_insert_with(|| Record::new(seq, value, keys, &mut self.scratch));
                     let evicted = &mut effects.evicted;
-                    let (pushed, waker) = mailbox.fill(|queue| queue.push(queued, evicted));
+                    let (pushed, waker) = mailbox.fill(|queue| queue.push(emit, evicted));
                     if pushed != Pushed::Queued {
-                        #[cfg(feature = "tracing")]
-                        effects
-                            .slow
-                            .extend(crate::slow::Slow::began(id, seq, pushed));
-                        match pushed {
-                            Pushed::Parked { .. } => {
-                                slot.parked = true;
-                                emitted.parked += 1;
-                                *n_parked += 1;
-                                // A parked subscriber is not waited for.
-                                slot.subscriber.release_emitters(effects);
-                            }
-                            Pushed::Disconnected => disconnected.push(id),
-                            Pushed::Queued | Pushed::Lost { .. } => {}
-                        }
+                        parked += usize::from(self.overflowed(id, pushed, effects));
                     }
                     waker
                 }
             };
             if let Some(waker) = waker {
-                emitted.woken += 1;
+                woken += 1;
                 effects.wakers.push(waker);
             }
-        });
-        for id in disconnected {
-            self.end(id);
         }
         if self.scratch.capacity() > MAX_SCRATCH_BYTES {
             self.scratch = Vec::new();
         }
-        emitted
+        found.clear();
+        self.found = found;
+        Emitted {
+            seq,
+            value,
+            matched,
+            parked,
+            woken,
+        }
+    }
+
+    /// What follows from a queue that was full. Returns whether its subscriber was parked. Apart from `commit`, of which
+    /// every delivery pays for what it is inlined with.
+    #[cold]
+    #[inline(never)]
+    fn overflowed(&mut self, id: usize, pushed: Pushed, effects: &mut Effects) -> bool {
+        #[cfg(feature = "tracing")]
+        if let Some(seq) = self.last_seq {
+            effects
+                .slow
+                .extend(crate::slow::Slow::began(id, seq, pushed));
+        }
+        match pushed {
+            Pushed::Parked { .. } => {
+                if let Some(slot) = &mut self.slots[id] {
+                    slot.parked = true;
+                    self.n_parked += 1;
+                    // A parked subscriber is not waited for.
+                    slot.subscriber.release_emitters(effects);
+                }
+                true
+            }
+            Pushed::Disconnected => {
+                self.end(id);
+                false
+            }
+            Pushed::Queued | Pushed::Lost { .. } => false,
+        }
     }
 
     /// Gives a subscriber a place.
@@ -240,6 +251,7 @@ impl State {
             // Nobody holds a number any more, so that the numbers may begin anew.
             self.slots = Vec::new();
             self.free = Vec::new();
+            self.found = Vec::new();
         }
         Some(slot)
     }

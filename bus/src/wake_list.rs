@@ -1,20 +1,34 @@
 //! The wakers that a critical section collects and that are woken after it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+use std::vec;
 
-use smallvec::SmallVec;
+/// The room that a thread keeps for the next list, in wakers: a single huge emit must not hold its memory for ever.
+const MAX_KEPT: usize = 16 << 10;
 
-/// How many wakers an emit collects without allocating; 32 wakers are half a KiB of stack.
-const N_INLINE: usize = 32;
+thread_local! {
+    /// Room that is filled by one emit after the other, so that none allocates however many it wakes. A waker that
+    /// emits finds none, and makes its own.
+    static KEPT: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+}
 
 /// Wakers collected under a lock, to be woken after the lock is released, in the order in which
 /// they were collected.
-pub(crate) struct WakeList(SmallVec<[Waker; N_INLINE]>);
+pub(crate) struct WakeList(Vec<Waker>);
 
 impl WakeList {
-    pub(crate) fn new() -> Self {
-        Self(SmallVec::new())
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Takes the room that the thread keeps, before the first of many pushes.
+    pub(crate) fn prepare(&mut self) {
+        if self.0.capacity() == 0 {
+            // A thread that is ending keeps nothing any more.
+            self.0 = KEPT.try_with(Cell::take).unwrap_or_default();
+        }
     }
 
     #[inline]
@@ -24,9 +38,15 @@ impl WakeList {
 
     /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
     /// subscription must not lose its wake-up to another's faulty waker. Of several panics the first passes through.
-    pub(crate) fn wake_all(self) {
-        let mut rest = Rest(self.0.into_iter());
+    pub(crate) fn wake_all(mut self) {
+        let mut rest = Rest(self.0.drain(..));
         rest.wake();
+        drop(rest);
+        let capacity = self.0.capacity();
+        if capacity > 0 && capacity <= MAX_KEPT {
+            // A list of a waker that emitted is given up for this.
+            let _ = KEPT.try_with(|kept| kept.replace(self.0));
+        }
     }
 }
 
@@ -42,15 +62,15 @@ impl FromIterator<Waker> for WakeList {
     }
 }
 
-struct Rest(smallvec::IntoIter<[Waker; N_INLINE]>);
+struct Rest<'a>(vec::Drain<'a, Waker>);
 
-impl Rest {
+impl Rest<'_> {
     fn wake(&mut self) {
         self.0.by_ref().for_each(Waker::wake);
     }
 }
 
-impl Drop for Rest {
+impl Drop for Rest<'_> {
     fn drop(&mut self) {
         // Reached with wakers left only while the panic of one unwinds; a second panic would abort the process.
         for waker in self.0.by_ref() {

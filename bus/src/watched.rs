@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Seq;
 use crate::key_ranges::KeyRanges;
-use crate::queued::Queued;
+use crate::record::Record;
 
 /// The ranges of a subscription in the course of its edits.
 ///
@@ -33,8 +33,8 @@ impl Watched {
     }
 
     /// Whether an emit matched at its time.
-    pub(crate) fn matched(&self, emit: &Queued) -> bool {
-        self.at(emit.seq).match_any(&emit.keys)
+    pub(crate) fn matched(&self, emit: &Record) -> bool {
+        self.at(emit.seq()).match_any(emit)
     }
 
     /// Watches `ranges` from the emit at `seq` on. `has_matched_since` says whether an emit at or after a position may have
@@ -55,10 +55,15 @@ impl Watched {
 
     /// Takes note that everything before `seq` was received, and everything up to the last emit if it
     /// is `None`.
+    #[inline]
     pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
-        if self.earlier.is_empty() {
-            return;
+        // Mostly nothing was edited.
+        if !self.earlier.is_empty() {
+            self.forget_earlier(seq);
         }
+    }
+
+    fn forget_earlier(&mut self, seq: Option<Seq>) {
         match seq {
             Some(seq) => self.earlier.retain(|(until, _)| seq < *until),
             None => self.earlier.clear(),

@@ -105,6 +105,21 @@ fn g09_marks_that_are_not_received_are_few_and_the_latest_is_among_them() {
 }
 
 #[test]
+fn g09_marks_that_were_received_make_place_for_others() {
+    let bus = with_history(100);
+    let mut sub = bus.subscribe(..).events(100).unwrap();
+    for round in 0..10 {
+        let mut expected = Vec::new();
+        for value in round * 3 + 1..=round * 3 + 3 {
+            emit(&bus, [value]);
+            sub.request_progress().unwrap();
+            expected.extend([Got::Event(value), Got::Mark(value)]);
+        }
+        assert_eq!(items(&mut sub), expected);
+    }
+}
+
+#[test]
 fn g09_a_mark_survives_every_overflow() {
     let asked = |overflow| {
         let bus = with_history(100);

@@ -13,7 +13,7 @@
 //! | `wasmtime` | yes | `Wasmtime`, and the module `wasmtime` for linkers that you already have |
 //! | `wasmi` | yes | `Wasmi`, and the module `wasmi` for linkers that you already have |
 //! | `host-dir` | yes | `HostDir`: directories of the host for guests; for hosts that have an operating system |
-//! | `futures-io` | no | standard streams over `AsyncRead` and `AsyncWrite` |
+//! | `futures-io` | no | standard streams and sockets over `AsyncRead` and `AsyncWrite` |
 //!
 //! A feature decides what is compiled, a value decides what runs; enabling one changes nothing that is there already.
 //! A program without guests needs neither, and may as well depend on `rangewatch-bus` alone.

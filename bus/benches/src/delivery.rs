@@ -171,32 +171,35 @@ impl Channel for Spans {
 
 /// What of an emit is the search for who matches: nobody is told.
 struct Search {
-    index: IntervalIndex<usize>,
-    n_found: usize,
+    index: IntervalIndex<u32>,
+    found: Vec<u32>,
 }
 
 impl Search {
     fn new(n_consumers: usize) -> Self {
         let mut index = IntervalIndex::new();
-        for i in 0..n_consumers {
+        for i in 0..u32::try_from(n_consumers).unwrap() {
             let range = KeyRange::new("/registry/pods/", "/registry/pods0").unwrap();
             index.insert(range, i);
         }
-        Self { index, n_found: 0 }
+        Self {
+            index,
+            found: Vec::new(),
+        }
     }
 }
 
 impl Channel for Search {
     fn wait(&mut self) {
-        self.n_found = 0;
+        self.found.clear();
     }
 
     fn push(&mut self) {
-        self.index.visit(KEY.as_bytes(), |_| self.n_found += 1);
+        self.index.find(KEY.as_bytes(), &mut self.found);
     }
 
     fn receive(&mut self) {
-        assert_eq!(self.n_found, self.index.len());
+        assert_eq!(self.found.len(), self.index.len());
     }
 }
 

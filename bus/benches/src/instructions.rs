@@ -42,6 +42,8 @@ pub(crate) fn run(report: &Report) -> ExitCode {
         "one message to one consumer",
         "each further consumer",
         "to mpsc",
+        "without the search: one delivery",
+        "to mpsc",
     ]);
     let counts = NAMES.map(|name| {
         Some((
@@ -54,17 +56,24 @@ pub(crate) fn run(report: &Report) -> ExitCode {
         .iter()
         .map(|counts| counts.map(|(one, many)| (one, (many - one) / further as f64)))
         .collect();
-    let Some(Some((_, mpsc))) = each.last().copied() else {
+    let [_, _, Some((_, search)), Some((_, mpsc))] = each[..] else {
         report.note("nothing was counted: is valgrind there, and does this program have its symbols (profile `bench`)?");
         return ExitCode::FAILURE;
     };
     for (name, counts) in NAMES.iter().zip(&each) {
         if let Some((one, further)) = counts {
+            let delivery = match *name {
+                "events" | "wake" => Some(further - search),
+                "mpsc" => Some(*further),
+                _ => None,
+            };
             report.cells(&[
                 (*name).to_owned(),
                 format!("{one:.0}"),
                 format!("{further:.1}"),
                 format!("{:.2}x", further / mpsc),
+                delivery.map_or_else(String::new, |delivery| format!("{delivery:.1}")),
+                delivery.map_or_else(String::new, |delivery| format!("{:.2}x", delivery / mpsc)),
             ]);
         }
     }

@@ -1,6 +1,7 @@
 //! Very many subscriptions.
 
-use rangewatch_bus::{RangeWatchBus, WakeSubscription};
+use rangewatch_bus::index::IntervalIndex;
+use rangewatch_bus::{KeyRange, RangeWatchBus, WakeSubscription};
 
 use crate::harness::{Contender, Effort};
 use crate::report::Report;
@@ -23,6 +24,22 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         })
         .collect();
     report.row(effort, "one emit", &mut contenders);
+    let mut searches = [1000, 100_000].map(|n| {
+        let mut index = IntervalIndex::new();
+        for i in 0..n {
+            let range = KeyRange::new(key(i), format!("{}\0", key(i))).unwrap();
+            index.insert(range, i);
+        }
+        let mut i = 0;
+        let mut found = Vec::new();
+        Contender::new(move || {
+            i = (i + 7919) % n;
+            found.clear();
+            index.find(key(i).as_bytes(), &mut found);
+            assert_eq!(found, [i]);
+        })
+    });
+    report.row(effort, "of that, the search in the index", &mut searches);
 }
 
 fn key(i: usize) -> String {

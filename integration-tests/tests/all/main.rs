@@ -4,6 +4,7 @@
 mod abi_c;
 #[cfg(all(feature = "wasmi", feature = "wasmtime"))]
 mod determinism;
+mod echo_c;
 mod emitter;
 mod greet;
 mod greet_c;

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::input::{Input, Readiness};
+use crate::input::Input;
+use crate::net::Readiness;
 use crate::output::{Output, Patience};
 use crate::{MAX_TRANSFER_BYTES, PipeReader, PipeWriter, Stdin, Stdout};
 
@@ -193,7 +194,9 @@ impl Output for AsyncOutput {
 }
 
 /// As [`retry_interrupted`](crate::input::retry_interrupted), of what may be pending.
-fn poll_interrupted<R>(mut poll: impl FnMut() -> Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+pub(crate) fn poll_interrupted<R>(
+    mut poll: impl FnMut() -> Poll<io::Result<R>>,
+) -> Poll<io::Result<R>> {
     loop {
         match poll() {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::GuestClock;
-use crate::descriptor::Descriptors;
+use crate::descriptor::{Descriptors, HostSocket};
 use crate::devices::Devices;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
+use crate::net::{Listener, Socket};
 use crate::string_table::StringTable;
 use crate::wasi::StreamWaits;
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 /// | [longest sleep](Self::max_sleep) | any |
 /// | [signals](Self::raise) | refused |
 /// | [directories](Self::preopen) | none |
+/// | [sockets](Self::socket), [listeners](Self::listener) | none |
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
 /// | [room in files](Self::allocate) | refused |
 /// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
@@ -61,6 +63,7 @@ pub struct WasiBuilder {
     max_sleep: Duration,
     raise: Raise,
     preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
+    sockets: Vec<HostSocket>,
     rights: RightsMode,
     allocate: Allocate,
     max_descriptors: u32,
@@ -282,6 +285,38 @@ impl WasiBuilder {
         self
     }
 
+    /// Gives the guest a socket that accepts connections; `sock_accept` needs no more.
+    ///
+    /// Sockets, those that are [connected](Self::socket) included, get the descriptors behind the directories, in the order in
+    /// which they are given: the first of a guest without directories is 3. A libc looks for its directories from 3 on and
+    /// stops at the first descriptor that is none, so sockets in front would hide them. A guest that expects the variables
+    /// `LISTEN_FDS` and the like is given them with [`env`](Self::env).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Wasi;
+    /// use rangewatch_wasi::net::loopback;
+    ///
+    /// let (listener, connector) = loopback(16, 64 << 10);
+    /// let ctx = Wasi::builder().listener(listener).env("LISTEN_FDS", "1").build()?;
+    ///
+    /// let (answers, mut questions) = connector.try_connect()?.split(); // or connector.connect().await?
+    /// questions.try_send(b"GET / HTTP/1.0\r\n\r\n")?; // the guest finds it when it accepts
+    /// # drop((ctx, answers));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
+        self.sockets.push(HostSocket::Listening(Box::new(listener)));
+        self
+    }
+
+    /// Gives the guest a socket that is connected. Its descriptor is as with a [`listener`](Self::listener).
+    pub fn socket(mut self, socket: impl Socket + 'static) -> Self {
+        self.sockets.push(HostSocket::Connected(Box::new(socket)));
+        self
+    }
+
     /// Sets how the rights of descriptors are treated.
     pub fn rights(mut self, mode: RightsMode) -> Self {
         self.rights = mode;
@@ -294,8 +329,8 @@ impl WasiBuilder {
         self
     }
 
-    /// Sets how many descriptors the guest may have open at a time, streams and preopened directories included. Those are
-    /// there in any case.
+    /// Sets how many descriptors the guest may have open at a time, streams, preopened directories and sockets of the host
+    /// included. Those are there in any case.
     pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
         self.max_descriptors = max_descriptors;
         self
@@ -316,9 +351,13 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let has_sockets = !self.sockets.is_empty();
+        let is_listener = |socket| matches!(socket, &HostSocket::Listening(_));
         let streams = StreamWaits {
-            reads: self.stdin.may_wait(),
-            writes: self.stdout.may_wait() || self.stderr.may_wait(),
+            reads: has_sockets || self.stdin.may_wait(),
+            writes: has_sockets || self.stdout.may_wait() || self.stderr.may_wait(),
+            accepts: self.sockets.iter().any(is_listener),
+            receives_and_sends: has_sockets,
         };
         Ok(Wasi {
             args: self.args,
@@ -328,6 +367,7 @@ impl WasiBuilder {
                 self.stdout,
                 self.stderr,
                 self.preopens,
+                self.sockets,
                 self.max_descriptors,
                 self.rights,
             ),
@@ -367,6 +407,7 @@ impl Default for WasiBuilder {
             max_sleep: Duration::MAX,
             raise: Raise::Refuse,
             preopens: Vec::new(),
+            sockets: Vec::new(),
             rights: RightsMode::default(),
             allocate: Allocate::default(),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,
@@ -386,6 +427,7 @@ impl fmt::Debug for WasiBuilder {
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
             .field("n_preopens", &self.preopens.len())
+            .field("n_sockets", &self.sockets.len())
             .field("error", &self.error)
             .finish_non_exhaustive()
     }

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::fs::{Dir, File, FileType};
 use crate::listing::Listing;
+use crate::net::{Listener, Readiness, Socket};
+use crate::open_socket::OpenSocket;
 use crate::rights::{self, Rights, RightsMode};
 use crate::{Errno, Stdin, Stdout};
 
@@ -28,7 +31,12 @@ pub(crate) enum Object {
     Output(Stdout),
     File(OpenFile),
     Dir(OpenDir),
+    Socket(OpenSocket),
+    Listener(OpenListener),
 }
+
+/// A socket that accepts connections.
+pub(crate) struct OpenListener(pub(crate) Box<dyn Listener>);
 
 /// A file, and how this descriptor stands to it.
 pub(crate) struct OpenFile {
@@ -107,6 +115,34 @@ impl Descriptor {
         }
     }
 
+    /// A connected socket that the host has opened.
+    fn connected(socket: Box<dyn Socket>, mode: RightsMode) -> Self {
+        Self {
+            object: Object::Socket(OpenSocket::new(socket)),
+            flags: 0,
+            rights: Rights::CONNECTED,
+            mode,
+        }
+    }
+
+    fn listening(listener: Box<dyn Listener>, mode: RightsMode) -> Self {
+        Self {
+            object: Object::Listener(OpenListener(listener)),
+            flags: 0,
+            rights: Rights::LISTENING,
+            mode,
+        }
+    }
+
+    /// A socket that this listener has accepted.
+    pub(crate) fn accepted(&self, socket: Box<dyn Socket>, flags: u16) -> Self {
+        Self {
+            flags,
+            rights: self.rights.accepted(),
+            ..Self::connected(socket, self.mode)
+        }
+    }
+
     /// The type of what is open. An inherited terminal is a character device, from which a libc concludes `isatty`; any
     /// other stream is unknown.
     pub(crate) fn file_type(&mut self) -> Result<FileType, Errno> {
@@ -120,6 +156,7 @@ impl Descriptor {
                 };
             }
             Object::Dir(_) => return Ok(FileType::Directory),
+            Object::Socket(_) | Object::Listener(_) => return Ok(FileType::SocketStream),
         };
         Ok(if is_terminal {
             FileType::CharacterDevice
@@ -128,9 +165,17 @@ impl Descriptor {
         })
     }
 
-    /// Whether it is a file or directory, and not a standard stream.
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.flags & fdflags::NONBLOCK != 0
+    }
+
+    /// Whether it is a file or directory, and neither a standard stream nor a socket.
     pub(crate) fn is_in_filesystem(&self) -> bool {
         matches!(self.object, Object::File(_) | Object::Dir(_))
+    }
+
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.object, Object::Socket(_) | Object::Listener(_))
     }
 
     /// Refuses what the descriptor has no right to.
@@ -160,6 +205,65 @@ impl Descriptor {
         }
     }
 
+    /// The connected socket, if all of `rights` are there; `stream` is what a standard stream answers.
+    pub(crate) fn socket(&mut self, rights: u64, stream: Errno) -> Result<&mut OpenSocket, Errno> {
+        let allowed = self.require(rights);
+        match &mut self.object {
+            Object::Socket(socket) => allowed.map(|()| socket),
+            Object::Listener(_) => Err(Errno::Notconn),
+            _ => Err(stream),
+        }
+    }
+
+    /// The listener.
+    pub(crate) fn listener(&mut self) -> Result<&mut (dyn Listener + 'static), Errno> {
+        let allowed = self.require(rights::SOCK_ACCEPT);
+        match &mut self.object {
+            Object::Listener(listener) => allowed.map(|()| &mut *listener.0),
+            Object::Socket(_) => Err(Errno::Inval),
+            _ => Err(Errno::Notsock),
+        }
+    }
+
+    /// Refuses to poll a socket without the right to, or to what it would be polled for. Streams have no such right to show,
+    /// and files are always ready.
+    pub(crate) fn require_to_poll(&self, right: u64) -> Result<(), Errno> {
+        if self.is_socket() {
+            self.require(right | rights::POLL_FD_READWRITE)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ready when reading, receiving or accepting would not have to wait. An input that has to fetch its bytes fetches at
+    /// most `n_bytes`.
+    pub(crate) fn poll_readable(
+        &mut self,
+        cx: &mut Context<'_>,
+        n_bytes: u32,
+    ) -> Result<Poll<Readiness>, Errno> {
+        match &mut self.object {
+            Object::Input(input) => Ok(input.poll_readable(cx, n_bytes)),
+            Object::File(open) => open.readiness(),
+            Object::Socket(socket) => Ok(socket.poll_readable(cx)),
+            Object::Listener(listener) => {
+                let polled = listener.0.poll_acceptable(cx);
+                Ok(polled.map(|()| Readiness::bytes(0)))
+            }
+            Object::Output(_) | Object::Dir(_) => Err(Errno::Badf),
+        }
+    }
+
+    /// Ready when writing or sending would not have to wait.
+    pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Result<Poll<Readiness>, Errno> {
+        match &mut self.object {
+            Object::Output(output) => Ok(output.poll_writable(cx)),
+            Object::File(open) => open.readiness(),
+            Object::Socket(socket) => Ok(socket.poll_writable(cx)),
+            Object::Input(_) | Object::Dir(_) | Object::Listener(_) => Err(Errno::Badf),
+        }
+    }
+
     /// The directory, if all of `rights` are there.
     pub(crate) fn directory(&self, rights: u64) -> Result<&Arc<dyn Dir>, Errno> {
         match &self.object {
@@ -186,7 +290,9 @@ impl Descriptor {
                 allowed.map(|()| open)
             }
             Object::Dir(_) => Err(otherwise.directory),
-            Object::Input(_) | Object::Output(_) => Err(otherwise.stream),
+            Object::Input(_) | Object::Output(_) | Object::Socket(_) | Object::Listener(_) => {
+                Err(otherwise.stream)
+            }
         }
     }
 
@@ -194,16 +300,31 @@ impl Descriptor {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match &mut self.object {
             Object::Output(output) => output.flush(),
-            Object::Input(_) | Object::File(_) | Object::Dir(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 }
 
-/// What a function of files answers for other things.
+impl OpenFile {
+    /// A file never has to be waited for.
+    fn readiness(&self) -> Result<Poll<Readiness>, Errno> {
+        let size_bytes = self.file.metadata()?.size_bytes;
+        let n_bytes = size_bytes.saturating_sub(self.position);
+        Ok(Poll::Ready(Readiness::bytes(n_bytes)))
+    }
+}
+
+/// What a function of files answers for other things; sockets are streams to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Otherwise {
     pub(crate) directory: Errno,
     pub(crate) stream: Errno,
+}
+
+/// A socket that the guest finds open.
+pub(crate) enum HostSocket {
+    Connected(Box<dyn Socket>),
+    Listening(Box<dyn Listener>),
 }
 
 /// The table from descriptor numbers to what is open.
@@ -217,16 +338,18 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// The standard streams, and then the preopened directories in their order. They are there whatever the limit.
+    /// The standard streams, then the preopened directories, and then the sockets, in their order. They are there whatever the
+    /// limit.
     pub(crate) fn new(
         stdin: Stdin,
         stdout: Stdout,
         stderr: Stdout,
         preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
+        sockets: Vec<HostSocket>,
         limit: u32,
         mode: RightsMode,
     ) -> Self {
-        let mut slots = Vec::with_capacity(3 + preopens.len());
+        let mut slots = Vec::with_capacity(3 + preopens.len() + sockets.len());
         slots.push(Descriptor::stream(
             Object::Input(stdin),
             rights::FD_READ,
@@ -243,6 +366,12 @@ impl Descriptors {
                 Rights::preopened(mode),
                 mode,
             ));
+        }
+        for socket in sockets {
+            slots.push(match socket {
+                HostSocket::Connected(socket) => Descriptor::connected(socket, mode),
+                HostSocket::Listening(listener) => Descriptor::listening(listener, mode),
+            });
         }
         Self {
             lowest_free: slots.len(),
@@ -265,12 +394,6 @@ impl Descriptors {
     pub(crate) fn look(&self, fd: i32) -> Result<&Descriptor, Errno> {
         let slot = self.slots.get(index(fd)?).ok_or(Errno::Badf)?;
         slot.as_ref().ok_or(Errno::Badf)
-    }
-
-    /// Answers what `errno` says about every descriptor that is open.
-    pub(crate) fn refuse(&mut self, fd: i32, errno: Errno) -> Result<(), Errno> {
-        self.open(fd)?;
-        Err(errno)
     }
 
     /// Whether there is a number for one more.
@@ -341,5 +464,11 @@ impl fmt::Debug for OpenDir {
         f.debug_struct("OpenDir")
             .field("preopened_as", &self.preopened_as)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OpenListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenListener").finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use crate::net::Readiness;
+
 /// How much of an input is fetched to learn whether there is any.
 pub(crate) const READ_AHEAD_BYTES: u32 = 4 << 10;
 
@@ -23,29 +25,6 @@ pub(crate) trait Input: Send {
     /// Allows the next read to hold the thread, if this is a source that can do no better.
     fn may_block(&mut self) -> bool {
         false
-    }
-}
-
-/// What `poll_oneoff` says of a stream that is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Readiness {
-    /// How many bytes can be read or written at once, as far as is known.
-    pub(crate) n_bytes: u64,
-    /// Whether the other end is gone: there will be no more to read, or nobody reads what is written.
-    pub(crate) is_hung_up: bool,
-}
-
-impl Readiness {
-    pub(crate) const END: Self = Self {
-        n_bytes: 0,
-        is_hung_up: true,
-    };
-
-    pub(crate) const fn bytes(n_bytes: u64) -> Self {
-        Self {
-            n_bytes,
-            is_hung_up: false,
-        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! Tables of buffers in the memory of a guest.
 
-use crate::{Errno, MAX_IOVECS, MAX_TRANSFER_BYTES, memory};
+use std::io;
+use std::task::Poll;
+
+use crate::{Errno, Interrupt, MAX_IOVECS, MAX_TRANSFER_BYTES, memory};
 
 /// The size in bytes of one entry: a pointer and a length.
 const ENTRY_BYTES: u32 = 8;
 
 /// Tables of up to this many entries, which are nearly all, are read without allocating.
 const INLINE: usize = 8;
+
+/// The most bytes that are read at once for a request that is scattered over several buffers.
+const SCATTER_BYTES: usize = 64 << 10;
 
 /// One buffer, known to lie within the memory that it was read from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +79,43 @@ impl Iovecs {
         first
     }
 
+    /// Copies the start of `bytes` into the buffers, in order. Answers the number of bytes.
+    pub(crate) fn scatter(&self, memory: &mut [u8], bytes: &[u8]) -> Result<u32, Errno> {
+        let mut rest = bytes;
+        let mut n_bytes = 0;
+        for iovec in self.as_slice() {
+            let buf = memory::slice_mut(memory, iovec.ptr, iovec.len)?;
+            let len = buf.len().min(rest.len());
+            let (now, later) = rest.split_at(len);
+            buf[..len].copy_from_slice(now);
+            rest = later;
+            n_bytes += len as u32;
+        }
+        Ok(n_bytes)
+    }
+
+    /// Fills the buffers with what one call of `read` gives: a second one, for the buffers that are left, might have to
+    /// wait. Answers the number of bytes.
+    pub(crate) fn read_once(
+        &self,
+        memory: &mut [u8],
+        read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Result<u32, Interrupt> {
+        match self.as_slice() {
+            [] => Ok(0),
+            [only] => {
+                let buf = memory::slice_mut(memory, only.ptr, only.len)?;
+                let n_bytes = read_into(buf, read)?;
+                Ok(u32::try_from(n_bytes).map_err(|_| Errno::Overflow)?)
+            }
+            _ => {
+                let mut buf = vec![0; SCATTER_BYTES.min(self.total_bytes as usize)];
+                let n_bytes = read_into(&mut buf, read)?;
+                Ok(self.scatter(memory, &buf[..n_bytes])?)
+            }
+        }
+    }
+
     fn empty() -> Self {
         Self {
             inline: Default::default(),
@@ -96,6 +139,18 @@ impl Iovecs {
             self.spilled.push(iovec);
         }
         self.n_iovecs += 1;
+    }
+}
+
+/// A reader that claims more than it was given room for is wrong and must not be believed.
+fn read_into(
+    buf: &mut [u8],
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Result<usize, Interrupt> {
+    match read(buf) {
+        Poll::Ready(Ok(n_bytes)) => Ok(n_bytes.min(buf.len())),
+        Poll::Ready(Err(error)) => Err(Errno::from(error).into()),
+        Poll::Pending => Err(Interrupt::Wait),
     }
 }
 

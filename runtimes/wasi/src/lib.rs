@@ -7,6 +7,7 @@
 //! - [`Wasi`] is the context of one guest: its arguments, environment, streams, directories, clocks and randomness. The
 //!   host hands out each of them; [`WasiBuilder`] lists the defaults, which hand out nothing.
 //! - [`fs`] has the filesystems, in memory and of the host, and what it takes to make another one.
+//! - [`net`] has the sockets, and what it takes to make another one.
 //! - [`preview1`] has the functions, and says for each what works.
 //! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker. [`FUNCTIONS`] is the
 //!   same table as data, to check the imports of a module against.
@@ -43,15 +44,15 @@
 //! # What a guest costs
 //!
 //! A call runs on the host, where the engine's fuel does not count. So each has bounds of its own: [`MAX_IOVECS`],
-//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], [`MAX_PATH_BYTES`], [`MAX_SYMLINKS`], and the
+//! [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`], [`MAX_PEEK_BYTES`], [`MAX_PATH_BYTES`], [`MAX_SYMLINKS`], and the
 //! limits of a [`SharedBuffer`] and a [`MemoryFs`](fs::MemoryFs). No call makes this crate allocate more than 1 MiB. What a guest moves through a stream can be given a [budget](Stdout::budget), and its sleeps a
 //! [limit](WasiBuilder::max_sleep). A [`Stdout`] over a writer of the host, and a filesystem of the
 //! host, take as long as they take.
 //!
 //! # Waiting
 //!
-//! A function that has to wait answers [`Interrupt::Wait`], and what it waits for stays in the context: a stream, a time, or
-//! both. An asynchronous host awaits [`Wasi::poll_ready`], a synchronous one calls [`Wasi::block`]; either then makes the
+//! A function that has to wait answers [`Interrupt::Wait`], and what it waits for stays in the context: a stream, a socket,
+//! a time, or several of them. An asynchronous host awaits [`Wasi::poll_ready`], a synchronous one calls [`Wasi::block`]; either then makes the
 //! same call again. In between nothing is held of the guest's memory, which may grow or move, and a guest that is dropped
 //! takes along what it waited for.
 //!
@@ -65,7 +66,7 @@
 //! None is on by default.
 //!
 //! - `host-dir`: directories of the host, `fs::HostDir`.
-//! - `futures-io`: streams over asynchronous readers and writers.
+//! - `futures-io`: streams and sockets over asynchronous readers and writers.
 //! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for the tests of a filesystem of one's own.
 
 #![forbid(unsafe_code)]
@@ -88,6 +89,8 @@ mod iovec;
 mod limits;
 mod listing;
 mod memory;
+pub mod net;
+mod open_socket;
 mod output;
 mod park;
 mod pipe;
@@ -119,7 +122,7 @@ pub use exit::Exit;
 pub use interrupt::{Interrupt, Signal};
 pub use limits::{
     DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
-    MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
+    MAX_PEEK_BYTES, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
 };
 pub use listing::Dots;
 pub use pipe::{PipeReader, PipeWriter, TryRecvError, pipe};

@@ -25,6 +25,13 @@ pub const MAX_RANDOM_BYTES: u32 = 16 << 20;
 /// Without it, one call makes the host look at 89 million subscriptions, and allocate as many events. The number is that
 /// of descriptors that a process usually may have open.
 pub const MAX_SUBSCRIPTIONS: u32 = 1024;
+
+/// The most bytes that one `sock_recv` looks at without taking them; a longer request is answered in part.
+///
+/// Without it, a guest that looks at what each of its sockets has received, and takes none of it, makes its host keep
+/// [`MAX_TRANSFER_BYTES`] for each.
+pub const MAX_PEEK_BYTES: u32 = 64 << 10;
+
 /// How many descriptors a guest may have open unless the host says otherwise, preopens and streams included; one more is
 /// [`Errno::Mfile`](crate::Errno::Mfile).
 ///

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::input::Readiness;
+use crate::net::Readiness;
 
 /// Where bytes go, without waiting for room.
 pub(crate) trait Output: Send {

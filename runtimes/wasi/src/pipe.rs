@@ -8,7 +8,9 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::input::{Input, Readiness};
+use crate::Errno;
+use crate::input::Input;
+use crate::net::Readiness;
 use crate::output::{Output, Patience};
 use crate::park::block_on;
 
@@ -87,6 +89,8 @@ struct State {
     writer: Option<Waker>,
     is_reader_gone: bool,
     is_writer_gone: bool,
+    /// What the reader is told behind the bytes, once, before it is at the end.
+    failure: Option<Errno>,
 }
 
 impl PipeWriter {
@@ -119,6 +123,25 @@ impl PipeWriter {
             Poll::Ready(result) => result,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    /// Closes the pipe with an error, which a guest that reads is told behind the bytes that are in the pipe, once. For a
+    /// host whose source has broken off, so that the guest does not take what there was for all.
+    pub fn fail(self, errno: Errno) {
+        self.shared.lock().failure = Some(errno);
+    }
+
+    /// Ready when the other end is gone.
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.is_reader_gone {
+            return Poll::Ready(());
+        }
+        let former = state.writer.replace(cx.waker().clone());
+        drop(state);
+        drop(former);
+        Poll::Pending
     }
 
     #[cfg(feature = "futures-io")]
@@ -289,6 +312,11 @@ impl Shared {
         let mut state = self.lock();
         if state.bytes.is_empty() && !state.is_writer_gone && !buf.is_empty() {
             return Poll::Pending;
+        }
+        if state.bytes.is_empty() && !buf.is_empty() {
+            if let Some(errno) = state.failure.take() {
+                return Poll::Ready(Err(errno.into()));
+            }
         }
         let result = state.bytes.read(buf);
         state.wake_writer_unlocked();

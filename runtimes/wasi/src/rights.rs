@@ -54,6 +54,8 @@ pub(crate) const PATH_SYMLINK: u64 = 1 << 24;
 pub(crate) const PATH_REMOVE_DIRECTORY: u64 = 1 << 25;
 pub(crate) const PATH_UNLINK_FILE: u64 = 1 << 26;
 pub(crate) const POLL_FD_READWRITE: u64 = 1 << 27;
+pub(crate) const SOCK_SHUTDOWN: u64 = 1 << 28;
+pub(crate) const SOCK_ACCEPT: u64 = 1 << 29;
 
 /// What works on streams of either direction.
 pub(crate) const STREAM: u64 = FD_DATASYNC | FD_SYNC | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET;
@@ -95,6 +97,14 @@ const DIRECTORY: u64 = FD_DATASYNC
     | PATH_REMOVE_DIRECTORY
     | PATH_UNLINK_FILE;
 
+/// What works on connected sockets.
+const SOCKET: u64 =
+    FD_READ | FD_WRITE | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | SOCK_SHUTDOWN;
+
+/// What works on sockets that accept connections. To be polled for one, a listener has to have `FD_READ`.
+const LISTENER: u64 =
+    FD_READ | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | SOCK_ACCEPT;
+
 /// What only a descriptor that is open for reading, or for writing, has any use for.
 const READING: u64 = FD_READ | FD_READDIR;
 pub(crate) const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
@@ -115,7 +125,36 @@ impl Rights {
         }
     }
 
-    /// What a guest asks for; bits that WASI does not know mean nothing.
+    /// Those of a connected socket that the host has opened. Nothing can be opened through it.
+    pub(crate) const CONNECTED: Self = Self {
+        base: SOCKET,
+        inheriting: 0,
+    };
+
+    /// Those of a listener that the host has opened, which hands down what works on connected sockets.
+    pub(crate) const LISTENING: Self = Self {
+        base: LISTENER,
+        inheriting: SOCKET,
+    };
+
+    /// Those of a socket that was accepted by a listener with these.
+    pub(crate) fn accepted(self) -> Self {
+        Self {
+            base: self.inheriting & SOCKET,
+            inheriting: 0,
+        }
+    }
+
+    /// What a guest wants to be left with; bits that WASI does not know mean nothing.
+    pub(crate) fn wanted(base: i64, inheriting: i64) -> Self {
+        const ALL: u64 = DIRECTORY | FILE | SOCKET | LISTENER;
+        Self {
+            base: base as u64 & ALL,
+            inheriting: inheriting as u64 & ALL,
+        }
+    }
+
+    /// What a guest asks for of a file or directory; bits that mean nothing there are left out.
     pub(crate) fn requested(base: i64, inheriting: i64) -> Self {
         Self {
             base: base as u64 & (DIRECTORY | FILE),

@@ -6,12 +6,10 @@ use std::task::{Context, Poll};
 
 use crate::blocking_reader::BlockingReader;
 use crate::budget::Budget;
-use crate::input::{Input, Readiness, retry_interrupted};
+use crate::input::{Input, retry_interrupted};
 use crate::iovec::Iovecs;
-use crate::{Errno, Interrupt, OverBudget, PipeReader, StreamKind, memory};
-
-/// The most bytes that are read at once for a request that is scattered over several buffers.
-const SCATTER_BYTES: usize = 64 << 10;
+use crate::net::Readiness;
+use crate::{Interrupt, OverBudget, PipeReader, StreamKind};
 
 /// The standard input of a guest.
 ///
@@ -65,7 +63,7 @@ impl Stdin {
     ///
     /// Each `fd_read` of the guest is one successful [`Read::read`], for no more bytes than the guest asked for: nothing is
     /// read ahead, and a guest is never kept waiting for more when it could be given a part. A reader that answers
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`];
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`](crate::Errno::Again);
     /// [`Interrupted`](io::ErrorKind::Interrupted) is retried.
     ///
     /// As nobody knows whether the next read will block, a host that [awaits](crate::Wasi::poll_ready) its guests has the
@@ -90,7 +88,7 @@ impl Stdin {
     /// What `read` makes, which is called where the guest runs and must not block.
     ///
     /// It fills the start of the slice, which is not empty, and answers how many bytes those are; 0 is the end of the
-    /// input. [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`]. To `poll_oneoff` such an input is
+    /// input. [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`](crate::Errno::Again). To `poll_oneoff` such an input is
     /// always ready; for one that is not, there is [`pipe`](crate::pipe).
     ///
     /// # Examples
@@ -192,20 +190,11 @@ impl Source {
         match self {
             Self::Bytes { bytes, position } => {
                 let rest = (**bytes).as_ref().get(*position..).unwrap_or_default();
-                let n_bytes = scatter(memory, iovecs, rest)?;
+                let n_bytes = iovecs.scatter(memory, rest)?;
                 *position += n_bytes as usize;
                 Ok(n_bytes)
             }
-            Self::Stream(input) => match iovecs.as_slice() {
-                [] => Ok(0),
-                [only] => read_into(&mut **input, memory::slice_mut(memory, only.ptr, only.len)?),
-                _ => {
-                    // One read for all buffers: a second one, for the buffers that are left, might block.
-                    let mut buf = vec![0; SCATTER_BYTES.min(iovecs.total_bytes() as usize)];
-                    let n_bytes = read_into(&mut **input, &mut buf)?;
-                    Ok(scatter(memory, iovecs, &buf[..n_bytes as usize])?)
-                }
-            },
+            Self::Stream(input) => iovecs.read_once(memory, |buf| input.read(buf)),
         }
     }
 
@@ -294,29 +283,4 @@ impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
     fn may_wait(&self) -> bool {
         false
     }
-}
-
-fn read_into(input: &mut dyn Input, buf: &mut [u8]) -> Result<u32, Interrupt> {
-    match input.read(buf) {
-        Poll::Ready(Ok(n_bytes)) => {
-            Ok(u32::try_from(n_bytes.min(buf.len())).map_err(|_| Errno::Overflow)?)
-        }
-        Poll::Ready(Err(error)) => Err(Errno::from(error).into()),
-        Poll::Pending => Err(Interrupt::Wait),
-    }
-}
-
-/// Copies the start of `bytes` into the buffers, in order. Answers the number of bytes.
-fn scatter(memory: &mut [u8], iovecs: &Iovecs, bytes: &[u8]) -> Result<u32, Errno> {
-    let mut rest = bytes;
-    let mut n_bytes = 0;
-    for iovec in iovecs.as_slice() {
-        let buf = memory::slice_mut(memory, iovec.ptr, iovec.len)?;
-        let len = buf.len().min(rest.len());
-        let (now, later) = rest.split_at(len);
-        buf[..len].copy_from_slice(now);
-        rest = later;
-        n_bytes += len as u32;
-    }
-    Ok(n_bytes)
 }

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::task::{Context, Poll};
 
 use crate::budget::Budget;
-use crate::input::Readiness;
 use crate::iovec::{Iovec, Iovecs};
+use crate::net::Readiness;
 use crate::output::{Output, Patience};
 use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,

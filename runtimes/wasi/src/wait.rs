@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Wasi;
-use crate::descriptor::Descriptors;
+use crate::descriptor::{Descriptors, Object};
 use crate::input::READ_AHEAD_BYTES;
 use crate::park::thread_waker;
 use crate::timer::{MAX_DELAY, Timer};
@@ -30,7 +30,9 @@ pub(crate) struct Wait {
 pub(crate) enum Awaited {
     /// Reading up to so many bytes, which will be done as soon as it is possible.
     Read { fd: i32, n_bytes: u32 },
-    /// To know whether there is something to read.
+    /// Receiving so many bytes from a socket, and no less unless there are no more.
+    ReceiveAll { fd: i32, n_bytes: u32 },
+    /// To know whether there is something to read, or a connection to accept.
     Readable { fd: i32 },
     /// Writing at least one byte.
     Writable { fd: i32 },
@@ -160,20 +162,27 @@ impl Wait {
 impl Awaited {
     /// Ready also when the stream will never be: the call then learns why.
     fn poll(self, descriptors: &mut Descriptors, cx: &mut Context<'_>) -> Poll<()> {
-        let (Self::Read { fd, .. } | Self::Readable { fd } | Self::Writable { fd }) = self;
+        let (Self::Read { fd, .. }
+        | Self::ReceiveAll { fd, .. }
+        | Self::Readable { fd }
+        | Self::Writable { fd }) = self;
         let Ok(descriptor) = descriptors.open(fd) else {
             return Poll::Ready(());
         };
-        match self {
-            Self::Read { n_bytes, .. } => descriptor.input().map_or(Poll::Ready(()), |input| {
-                input.poll_readable(cx, n_bytes).map(drop)
-            }),
-            Self::Readable { .. } => descriptor.input().map_or(Poll::Ready(()), |input| {
-                input.poll_readable(cx, READ_AHEAD_BYTES).map(drop)
-            }),
-            Self::Writable { .. } => descriptor
-                .output()
-                .map_or(Poll::Ready(()), |output| output.poll_writable(cx).map(drop)),
+        let polled = match self {
+            Self::Read { n_bytes, .. } => descriptor.poll_readable(cx, n_bytes),
+            Self::ReceiveAll { n_bytes, .. } => {
+                return match &mut descriptor.object {
+                    Object::Socket(socket) => socket.poll_all(cx, n_bytes),
+                    _ => Poll::Ready(()),
+                };
+            }
+            Self::Readable { .. } => descriptor.poll_readable(cx, READ_AHEAD_BYTES),
+            Self::Writable { .. } => descriptor.poll_writable(cx),
+        };
+        match polled {
+            Ok(polled) => polled.map(drop),
+            Err(_) => Poll::Ready(()),
         }
     }
 }
@@ -212,8 +221,8 @@ impl Wasi {
     /// Ready when the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again; at once when
     /// there was none.
     ///
-    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream of the host, or the
-    /// [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
+    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream or a socket of the host,
+    /// or the [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
     /// the host has given the guest up, has read nothing; drop its context, whose streams may be in the middle of
     /// something.
     ///
@@ -261,6 +270,8 @@ impl Wasi {
         match function {
             "fd_read" => self.streams.reads,
             "fd_write" => self.streams.writes,
+            "sock_accept" => self.streams.accepts,
+            "sock_recv" | "sock_send" => self.streams.receives_and_sends,
             "poll_oneoff" | "sched_yield" => true,
             _ => false,
         }

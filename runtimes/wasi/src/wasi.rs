@@ -32,11 +32,14 @@ pub struct Wasi {
     pub(crate) dots: Dots,
 }
 
-/// Which streams can have to be waited for. They are given once, whatever descriptor they have later.
+/// Which streams and sockets can have to be waited for. They are given once, whatever descriptor they have later; what is
+/// accepted comes from a listener that was given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamWaits {
     pub(crate) reads: bool,
     pub(crate) writes: bool,
+    pub(crate) accepts: bool,
+    pub(crate) receives_and_sends: bool,
 }
 
 impl Wasi {

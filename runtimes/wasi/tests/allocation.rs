@@ -3,15 +3,19 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
 
 use rangewatch_wasi::fs::{Access, MemoryFs};
+use rangewatch_wasi::net::{Readiness, Socket, socket_pair};
 use rangewatch_wasi::{MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
 
 thread_local! {
     static ALLOCATED_BYTES: Cell<usize> = const { Cell::new(0) };
+    static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts what each thread asks for; what is freed is not subtracted.
+/// Counts what each thread asks for, without and with subtracting what it frees.
 struct Counting;
 
 #[expect(unsafe_code, reason = "an allocator cannot be counted in without one")]
@@ -19,11 +23,13 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED_BYTES.set(ALLOCATED_BYTES.get() + layout.size());
+        LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add(layout.size()));
         // SAFETY: the caller's promises are those that the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE_BYTES.set(LIVE_BYTES.get().wrapping_sub(layout.size()));
         // SAFETY: as above.
         unsafe { System.dealloc(ptr, layout) }
     }
@@ -212,6 +218,96 @@ fn what_is_done_often_with_a_file_takes_no_memory() {
         preview1::fd_read(&mut ctx, &mut memory, 4, 0, 1, result).unwrap();
         preview1::fd_filestat_get(&mut ctx, &mut memory, 4, stat).unwrap();
         preview1::path_filestat_get(&mut ctx, &mut memory, 3, 0, 100_000, 1, stat).unwrap();
+    });
+    assert_eq!(bytes, 0);
+}
+
+/// Has always something to receive and room to send, in pieces of at most so many bytes.
+struct Endless(usize);
+
+impl Socket for Endless {
+    fn receive(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len().min(self.0)))
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len().min(self.0)))
+    }
+
+    fn shutdown(&mut self, _how: Shutdown) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
+        Poll::Ready(Readiness::bytes(1))
+    }
+
+    fn poll_writable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
+        Poll::Ready(Readiness::bytes(1))
+    }
+}
+
+#[test]
+fn one_transfer_over_a_socket_allocates_at_most_a_mebibyte() {
+    let n_iovecs = MAX_IOVECS as i32;
+    for piece in [usize::MAX, 1000] {
+        // To receive what is there, to look at it, to receive all; and what is kept when one of them has been done before.
+        for flags in [[0, 0], [1, 2], [2, 1]].concat() {
+            let mut ctx = Wasi::builder().socket(Endless(piece)).build().unwrap();
+            let mut memory = greedy_memory();
+            let result = memory.len() as i32 - 8;
+            for _ in 0..3 {
+                let bytes = allocated_bytes(|| {
+                    preview1::sock_recv(
+                        &mut ctx,
+                        &mut memory,
+                        3,
+                        0,
+                        n_iovecs,
+                        flags,
+                        result,
+                        result + 4,
+                    )
+                    .unwrap();
+                });
+                assert!(bytes <= MOST_BYTES, "{bytes} bytes to receive with {flags}");
+                let bytes = allocated_bytes(|| {
+                    preview1::sock_send(&mut ctx, &mut memory, 3, 0, n_iovecs, 0, result).unwrap();
+                });
+                assert!(bytes <= MOST_BYTES, "{bytes} bytes to send");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_guest_does_not_wait_for_is_not_kept_room_for() {
+    let (of_guest, _of_host) = socket_pair(64);
+    let mut ctx = Wasi::builder().socket(of_guest).build().unwrap();
+    let mut memory = greedy_memory();
+    let result = memory.len() as i32 - 8;
+    preview1::fd_fdstat_set_flags(&mut ctx, &mut memory, 3, 4).unwrap();
+    for flags in [0, 1, 2, 3] {
+        let n_iovecs = MAX_IOVECS as i32;
+        let (memory, flags_out) = (&mut memory, result + 4);
+        let live_before = LIVE_BYTES.get();
+        let received =
+            preview1::sock_recv(&mut ctx, memory, 3, 0, n_iovecs, flags, result, flags_out);
+        assert!(received.is_err());
+        assert_eq!(LIVE_BYTES.get(), live_before, "with {flags}");
+    }
+}
+
+#[test]
+fn what_is_done_often_with_a_socket_takes_no_memory() {
+    let mut ctx = Wasi::builder().socket(Endless(64)).build().unwrap();
+    let mut memory = vec![0; 65_536];
+    memory[0..8].copy_from_slice(&[64, 0, 0, 0, 4, 0, 0, 0]);
+    let bytes = allocated_bytes(|| {
+        preview1::sock_recv(&mut ctx, &mut memory, 3, 0, 1, 0, 16, 20).unwrap();
+        preview1::sock_send(&mut ctx, &mut memory, 3, 0, 1, 0, 16).unwrap();
+        preview1::fd_read(&mut ctx, &mut memory, 3, 0, 1, 16).unwrap();
+        preview1::fd_write(&mut ctx, &mut memory, 3, 0, 1, 16).unwrap();
     });
     assert_eq!(bytes, 0);
 }

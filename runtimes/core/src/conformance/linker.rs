@@ -13,6 +13,30 @@ pub const COUNTER: &str = r#"(module
             (br_if 0 (i32.load (i32.const 8))))
         (local.get $n)))"#;
 
+/// A guest whose export `serve` accepts a connection on descriptor 3, sends back what it receives until there is no more, and
+/// returns how many bytes that were.
+pub const ECHO: &str = r#"(module
+    (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "sock_recv" (func $recv (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "sock_send" (func $send (param i32 i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "sock_shutdown" (func $shutdown (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func $ok (param $errno i32) (if (local.get $errno) (then unreachable)))
+    (func (export "serve") (result i32) (local $fd i32) (local $n i32)
+        (i32.store (i32.const 0) (i32.const 64))
+        (call $ok (call $accept (i32.const 3) (i32.const 0) (i32.const 8)))
+        (local.set $fd (i32.load (i32.const 8)))
+        (block (loop
+            ;; Byte after byte, so that each is waited for.
+            (i32.store (i32.const 4) (i32.const 1))
+            (call $ok (call $recv (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 8) (i32.const 12)))
+            (br_if 1 (i32.eqz (i32.load (i32.const 8))))
+            (call $ok (call $send (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 8)))
+            (local.set $n (i32.add (local.get $n) (i32.load (i32.const 8))))
+            (br 0)))
+        (call $ok (call $shutdown (local.get $fd) (i32.const 2)))
+        (local.get $n)))"#;
+
 /// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in the
 /// crate that has them: they are the same words for every engine.
 ///
@@ -24,8 +48,9 @@ macro_rules! linker_tests {
         mod linker_way {
             use futures::FutureExt;
             use rangewatch_bus::{RangeWatchBus, Selector};
-            use std::io::Write;
+            use std::io::{Read, Write};
 
+            use rangewatch_wasi::net::loopback;
             use rangewatch_wasi::{SharedBuffer, Wasi, pipe};
             use $crate::HostTrap;
             use $crate::abi::{AbiError, GuestAbi};
@@ -200,6 +225,35 @@ macro_rules! linker_tests {
                     .expect("exported");
                 assert_eq!(count.call(&mut store, ()).expect("no trap"), 1_000);
                 feeding.join().expect("no panic").expect("the guest reads");
+            }
+
+            #[test]
+            fn a_guest_that_serves_connections_holds_its_thread() {
+                let engine = Engine::default();
+                let mut linker = Linker::<Wasi>::new(&engine);
+                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
+                let wasm = wat::parse_str($crate::conformance::ECHO).expect("well formed");
+                let module = Module::new(&engine, wasm).expect("valid");
+                let (listener, connector) = loopback(1, 1);
+                let wasi = Wasi::builder().listener(listener).build().expect("valid");
+                let mut store = Store::new(&engine, wasi);
+                let instance = linker
+                    .$instantiate(&mut store, &module)
+                    .expect("all is provided");
+                let talking = std::thread::spawn(move || {
+                    let connection = connector.try_connect().expect("there is room");
+                    let (mut echo, mut feed) = connection.split();
+                    let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
+                    let mut echoed = Vec::new();
+                    echo.read_to_end(&mut echoed).expect("it ends");
+                    feeding.join().expect("no panic").expect("the guest receives");
+                    echoed
+                });
+                let serve = instance
+                    .get_typed_func::<(), i32>(&mut store, "serve")
+                    .expect("exported");
+                assert_eq!(serve.call(&mut store, ()).expect("no trap"), 1_000);
+                assert_eq!(talking.join().expect("no panic"), [7; 1_000]);
             }
 
             #[test]

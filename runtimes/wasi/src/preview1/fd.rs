@@ -9,7 +9,7 @@ use crate::{Errno, RightsMode, Wasi, memory};
 /// Source: WASI preview1 witx, `fdstat`: 24 bytes.
 const FDSTAT_BYTES: u32 = 24;
 
-/// Closes `fd`. Output is flushed first.
+/// Closes `fd`. Output is flushed first; a socket is shut down in both directions.
 ///
 /// Source: WASI preview1 witx, `fd_close`.
 ///
@@ -28,15 +28,20 @@ pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Inval`]: the descriptor is a socket.
 /// - [`Errno::Notcapable`]: the right `FD_DATASYNC` is missing.
 /// - Whatever the filesystem or the host's writer fails with.
 pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.open(fd)?;
-    descriptor.require(rights::FD_DATASYNC)?;
+    let allowed = descriptor.require(rights::FD_DATASYNC);
     match &descriptor.object {
-        Object::File(open) => open.file.sync_data(),
-        Object::Dir(open) => open.dir.sync(),
-        Object::Input(_) | Object::Output(_) => Ok(descriptor.flush()?),
+        Object::File(open) => allowed.and_then(|()| open.file.sync_data()),
+        Object::Dir(open) => allowed.and_then(|()| open.dir.sync()),
+        Object::Input(_) | Object::Output(_) => {
+            allowed?;
+            Ok(descriptor.flush()?)
+        }
+        Object::Socket(_) | Object::Listener(_) => Err(Errno::Inval),
     }
 }
 
@@ -48,23 +53,29 @@ pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Er
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
+/// - [`Errno::Inval`]: the descriptor is a socket.
 /// - [`Errno::Notcapable`]: the right `FD_SYNC` is missing.
 /// - Whatever the filesystem or the host's writer fails with.
 pub fn fd_sync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.open(fd)?;
-    descriptor.require(rights::FD_SYNC)?;
+    let allowed = descriptor.require(rights::FD_SYNC);
     match &descriptor.object {
-        Object::File(open) => open.file.sync(),
-        Object::Dir(open) => open.dir.sync(),
-        Object::Input(_) | Object::Output(_) => Ok(descriptor.flush()?),
+        Object::File(open) => allowed.and_then(|()| open.file.sync()),
+        Object::Dir(open) => allowed.and_then(|()| open.dir.sync()),
+        Object::Input(_) | Object::Output(_) => {
+            allowed?;
+            Ok(descriptor.flush()?)
+        }
+        Object::Socket(_) | Object::Listener(_) => Err(Errno::Inval),
     }
 }
 
 /// Writes the attributes of `fd`: its type, its flags and its rights.
 ///
 /// The type of a standard stream is `CHARACTER_DEVICE` when it is an inherited terminal, from which a libc concludes
-/// `isatty`, and `UNKNOWN` otherwise. The rights are what works. Nothing is inherited from a stream, as nothing can be
-/// opened through it.
+/// `isatty`, and `UNKNOWN` otherwise; that of a socket is `SOCKET_STREAM`. The rights are what works. Nothing is inherited
+/// from a stream or a connected socket, as nothing can be opened through it; a listener hands down the rights of the sockets
+/// that it accepts.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_get`.
 ///
@@ -92,8 +103,8 @@ pub fn fd_fdstat_get(
 
 /// Sets the flags of `fd`: any of `APPEND` and `NONBLOCK`, and for files also `DSYNC`, `RSYNC` and `SYNC`.
 ///
-/// They are kept and shown by [`fd_fdstat_get`]. A standard stream appends with or without the flag; for `NONBLOCK`, see
-/// [`fd_read`](super::fd_read). With `DSYNC` or `SYNC`, each write waits until it is stored.
+/// They are kept and shown by [`fd_fdstat_get`]. A standard stream appends with or without the flag, and so does a socket; for
+/// `NONBLOCK`, see [`fd_read`](super::fd_read). With `DSYNC` or `SYNC`, each write waits until it is stored.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_set_flags`.
 ///
@@ -104,7 +115,7 @@ pub fn fd_fdstat_get(
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Inval`]: a flag that WASI does not know.
 /// - [`Errno::Notcapable`]: the right `FD_FDSTAT_SET_FLAGS` is missing.
-/// - [`Errno::Notsup`]: `DSYNC`, `RSYNC` or `SYNC` for a stream or a directory.
+/// - [`Errno::Notsup`]: `DSYNC`, `RSYNC` or `SYNC` for a stream, a socket or a directory.
 pub fn fd_fdstat_set_flags(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -149,12 +160,12 @@ pub fn fd_fdstat_set_rights(
     if mode == RightsMode::Off {
         return Err(Errno::Notsup);
     }
-    let wanted = Rights::requested(rights_base, rights_inheriting);
+    let wanted = Rights::wanted(rights_base, rights_inheriting);
     descriptor.rights = descriptor.rights.dropped_to(wanted)?;
     Ok(())
 }
 
-/// Writes the attributes of the file behind `fd`. For a stream, all but the type are 0.
+/// Writes the attributes of the file behind `fd`. For a stream or a socket, all but the type are 0.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_get`.
 ///
@@ -176,7 +187,7 @@ pub fn fd_filestat_get(
     let metadata = match &descriptor.object {
         Object::File(open) => open.file.metadata()?,
         Object::Dir(open) => open.dir.metadata()?,
-        Object::Input(_) | Object::Output(_) => {
+        Object::Input(_) | Object::Output(_) | Object::Socket(_) | Object::Listener(_) => {
             let mut metadata = Metadata::new(descriptor.file_type()?, 0);
             metadata.n_links = 0;
             filestat::write(stat, 0, &metadata);

@@ -140,7 +140,9 @@ pub fn fd_filestat_set_times(
     let times = filestat::set_times(atim, mtim, fst_flags);
     let allowed = descriptor.require(rights::FD_FILESTAT_SET_TIMES);
     match &descriptor.object {
-        Object::Input(_) | Object::Output(_) => Err(Errno::Notsup),
+        Object::Input(_) | Object::Output(_) | Object::Socket(_) | Object::Listener(_) => {
+            Err(Errno::Notsup)
+        }
         Object::File(open) => allowed.and_then(|()| open.file.set_times(times?)),
         Object::Dir(open) => allowed.and_then(|()| open.dir.set_times(times?)),
     }

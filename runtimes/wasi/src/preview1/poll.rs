@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::clock::{MONOTONIC, REALTIME};
 use crate::clock::{GuestClock, Sleep};
-use crate::descriptor::{Descriptors, Object};
-use crate::input::{READ_AHEAD_BYTES, Readiness};
+use crate::descriptor::Descriptors;
+use crate::input::READ_AHEAD_BYTES;
+use crate::net::Readiness;
+use crate::rights;
 use crate::wait::{Awaited, Began, Wait};
 use crate::{Errno, Interrupt, MAX_SUBSCRIPTIONS, Wasi, memory};
 
@@ -30,7 +32,9 @@ const HANGUP: u16 = 1;
 ///
 /// A descriptor that is ready is reported at once and wins over timers that are still running; a subscription that cannot
 /// come true is reported as an event with an error. Streams that the host reads or writes without waiting are always
-/// ready, and so are files; an input at its end is ready, with 0 bytes and `HANGUP`. A timer counts from the first
+/// ready, and so are files; an input at its end is ready, with 0 bytes and `HANGUP`. A socket that accepts connections is
+/// ready for reading, with 0 bytes, when one waits; a connected one has `HANGUP` for reading when its peer sends no more, and for
+/// writing when it receives no more. A timer counts from the first
 /// attempt of the call. One without a time, or with an absolute time that has passed, is due at once. Times that reach
 /// behind the end of a clock saturate. The `precision` is not used: no sleep is stretched.
 ///
@@ -49,6 +53,8 @@ const HANGUP: u16 = 1;
 /// An event has the error:
 ///
 /// - [`Errno::Badf`]: the descriptor is not open, or not for this.
+/// - [`Errno::Notcapable`]: the descriptor is a socket, and the right `POLL_FD_READWRITE` is missing, or `FD_READ` or
+///   `FD_WRITE`.
 /// - [`Errno::Inval`]: the clock is neither realtime (0) nor monotonic (1), or has flags that WASI does not know.
 pub fn poll_oneoff(
     ctx: &mut Wasi,
@@ -261,19 +267,12 @@ fn readiness(
     // Asked only once here: who has to wait registers a waker.
     let mut cx = Context::from_waker(Waker::noop());
     let descriptor = descriptors.open(fd)?;
-    match &mut descriptor.object {
-        Object::Input(input) if !is_for_writing => {
-            Ok(input.poll_readable(&mut cx, READ_AHEAD_BYTES))
-        }
-        Object::Output(output) if is_for_writing => Ok(output.poll_writable(&mut cx)),
-        Object::File(open) => Ok(Poll::Ready(Readiness {
-            n_bytes: open
-                .file
-                .metadata()?
-                .size_bytes
-                .saturating_sub(open.position),
-            is_hung_up: false,
-        })),
-        _ => Err(Errno::Badf),
-    }
+    let (polled, right) = if is_for_writing {
+        (descriptor.poll_writable(&mut cx)?, rights::FD_WRITE)
+    } else {
+        let polled = descriptor.poll_readable(&mut cx, READ_AHEAD_BYTES)?;
+        (polled, rights::FD_READ)
+    };
+    descriptor.require_to_poll(right)?;
+    Ok(polled)
 }

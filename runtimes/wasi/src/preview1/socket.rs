@@ -1,78 +1,253 @@
-//! Sockets. Streams refuse them.
+//! Sockets.
 
-use crate::{Errno, Interrupt, Wasi};
+use std::net::Shutdown;
+use std::task::Poll;
 
-/// Accepts a connection.
+use crate::descriptor::fdflags;
+use crate::iovec::Iovecs;
+use crate::open_socket::Receive;
+use crate::rights;
+use crate::wait::{Awaited, Wait};
+use crate::{Errno, Interrupt, Wasi, memory};
+
+/// Source: WASI preview1 witx, `riflags`.
+const RECV_PEEK: i32 = 1;
+const RECV_WAITALL: i32 = 2;
+
+/// Source: WASI preview1 witx, `sdflags`.
+const SHUT_READ: i32 = 1;
+const SHUT_WRITE: i32 = 2;
+
+/// Accepts the connection that has waited longest, and writes its descriptor: the lowest number that is free.
 ///
-/// Source: WASI preview1 witx, `sock_accept`.
+/// Of `flags`, which are those that the new descriptor is to have, `NONBLOCK` is allowed. It has the rights that the
+/// listener hands down.
+///
+/// Source: WASI preview1 witx, `sock_accept`; POSIX `accept`.
 ///
 /// # Errors
 ///
+/// No connection has been accepted then.
+///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsock`]: the descriptor is a stream, not a socket.
+/// - [`Errno::Notsock`]: the descriptor is not a socket.
+/// - [`Errno::Inval`]: the descriptor is a connected socket, another flag is set, or the listener has been closed by its host.
+/// - [`Errno::Notcapable`]: the right `SOCK_ACCEPT` is missing.
+/// - [`Errno::Fault`]: the result does not lie in memory.
+/// - [`Errno::Mfile`]: as many descriptors are open as the host [allows](crate::WasiBuilder::max_descriptors).
+/// - [`Errno::Again`]: there is no connection yet, and the listener is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is no connection yet.
+/// - Whatever else the host's listener fails with.
 pub fn sock_accept(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _flags: i32,
-    _fd_out: i32,
+    flags: i32,
+    fd_out: i32,
 ) -> Result<(), Interrupt> {
-    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
+    drop(ctx.take_wait());
+    ctx.descriptors.open(fd)?.listener()?;
+    let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
+    if flags & !fdflags::NONBLOCK != 0 {
+        return Err(Errno::Inval.into());
+    }
+    let fd_out = fd_out as u32;
+    memory::slice(memory, fd_out, 4)?;
+    if !ctx.descriptors.has_room() {
+        return Err(Errno::Mfile.into());
+    }
+    let descriptor = ctx.descriptors.open(fd)?;
+    let accepted = match descriptor.listener()?.accept() {
+        Poll::Ready(Ok(socket)) => descriptor.accepted(socket, flags),
+        Poll::Ready(Err(error)) => return Err(Errno::from(error).into()),
+        Poll::Pending if descriptor.is_nonblocking() => return Err(Errno::Again.into()),
+        Poll::Pending => return Err(ctx.wait_for(Wait::for_one(Awaited::Readable { fd }))),
+    };
+    let accepted = ctx.descriptors.insert(accepted)?;
+    Ok(memory::write_u32(memory, fd_out, accepted)?)
 }
 
-/// Receives from a socket.
+/// Receives into the `ri_data_len` buffers at `ri_data`, in order, what is there, and writes the number of bytes. 0 is the end:
+/// the peer sends no more, or the direction is shut down; unless the buffers are empty.
 ///
-/// Source: WASI preview1 witx, `sock_recv`.
+/// Of `ri_flags`, `PEEK` leaves the bytes to be received again, and looks at no more than
+/// [`MAX_PEEK_BYTES`](crate::MAX_PEEK_BYTES). `WAITALL` waits until the buffers are full, up to
+/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES), unless the peer sends no more; as POSIX allows, it means nothing together
+/// with `PEEK`, or on a `NONBLOCK` descriptor. The flags that are written are 0: sockets are streams, of which nothing is cut off.
+///
+/// Source: WASI preview1 witx, `sock_recv`; POSIX `recvmsg`.
 ///
 /// # Errors
 ///
+/// Nothing has been received then.
+///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsock`]: the descriptor is a stream, not a socket.
+/// - [`Errno::Notsock`]: the descriptor is not a socket.
+/// - [`Errno::Notconn`]: the descriptor is a listener.
+/// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
+/// - [`Errno::Inval`]: an unknown flag, or more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
+/// - [`Errno::Fault`]: the table, a buffer or a result does not lie in memory.
+/// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is nothing yet, or not all that is waited for.
+/// - [`Errno::Connreset`], or whatever else the host's socket fails with.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
 )]
 pub fn sock_recv(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _ri_data: i32,
-    _ri_data_len: i32,
-    _ri_flags: i32,
-    _ro_datalen_out: i32,
-    _ro_flags_out: i32,
+    ri_data: i32,
+    ri_data_len: i32,
+    ri_flags: i32,
+    ro_datalen_out: i32,
+    ro_flags_out: i32,
 ) -> Result<(), Interrupt> {
-    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
+    drop(ctx.take_wait());
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.socket(rights::FD_READ, Errno::Notsock)?;
+    let which = match ri_flags {
+        0 => Receive::Some,
+        RECV_WAITALL => Receive::All,
+        flags if flags & !(RECV_PEEK | RECV_WAITALL) == 0 => Receive::Peek,
+        _ => return Err(Errno::Inval.into()),
+    };
+    let ro_flags_out = ro_flags_out as u32;
+    memory::slice(memory, ro_flags_out, 2)?;
+    receive(
+        ctx,
+        memory,
+        fd,
+        (ri_data, ri_data_len),
+        which,
+        ro_datalen_out,
+    )?;
+    memory::slice_mut(memory, ro_flags_out, 2)?.fill(0);
+    Ok(())
 }
 
-/// Sends on a socket.
+/// Receives from a connected socket, whose rights have been looked at.
+pub(super) fn receive(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    (iovs, iovs_len): (i32, i32),
+    which: Receive,
+    nread_out: i32,
+) -> Result<(), Interrupt> {
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let nread_out = nread_out as u32;
+    memory::slice(memory, nread_out, 4)?;
+    let descriptor = ctx.descriptors.open(fd)?;
+    let is_nonblocking = descriptor.is_nonblocking();
+    let which = match which {
+        Receive::All if is_nonblocking => Receive::Some,
+        which => which,
+    };
+    let socket = descriptor.socket(rights::FD_READ, Errno::Badf)?;
+    let nread = match socket.receive(memory, &iovecs, which) {
+        Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
+        Err(Interrupt::Wait) => {
+            let n_bytes = iovecs.total_bytes();
+            let awaited = match which {
+                Receive::All => Awaited::ReceiveAll { fd, n_bytes },
+                Receive::Some | Receive::Peek => Awaited::Readable { fd },
+            };
+            return Err(ctx.wait_for(Wait::for_one(awaited)));
+        }
+        result => result?,
+    };
+    Ok(memory::write_u32(memory, nread_out, nread)?)
+}
+
+/// Sends the `si_data_len` buffers at `si_data`, in order, as far as there is room, and writes the number of bytes.
 ///
-/// Source: WASI preview1 witx, `sock_send`.
+/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are sent. An error after the first bytes ends the call with success and
+/// their number; the next call meets the error again. There is no signal: a guest learns from the errno that nobody receives.
+///
+/// Source: WASI preview1 witx, `sock_send`; POSIX `sendmsg`.
 ///
 /// # Errors
 ///
+/// Nothing has been sent then.
+///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsock`]: the descriptor is a stream, not a socket.
+/// - [`Errno::Notsock`]: the descriptor is not a socket.
+/// - [`Errno::Notconn`]: the descriptor is a listener.
+/// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
+/// - [`Errno::Inval`]: `si_flags` are not 0, or more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
+/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is no room yet.
+/// - [`Errno::Pipe`]: the direction is shut down, or the peer receives no more.
+/// - Whatever else the host's socket fails with.
 pub fn sock_send(
     ctx: &mut Wasi,
-    _memory: &mut [u8],
+    memory: &mut [u8],
     fd: i32,
-    _si_data: i32,
-    _si_data_len: i32,
-    _si_flags: i32,
-    _so_datalen_out: i32,
+    si_data: i32,
+    si_data_len: i32,
+    si_flags: i32,
+    so_datalen_out: i32,
 ) -> Result<(), Interrupt> {
-    Ok(ctx.descriptors.refuse(fd, Errno::Notsock)?)
+    drop(ctx.take_wait());
+    let descriptor = ctx.descriptors.open(fd)?;
+    descriptor.socket(rights::FD_WRITE, Errno::Notsock)?;
+    if si_flags != 0 {
+        return Err(Errno::Inval.into());
+    }
+    send(ctx, memory, fd, (si_data, si_data_len), so_datalen_out)
 }
 
-/// Shuts a socket down.
+/// Sends to a connected socket, whose rights have been looked at.
+pub(super) fn send(
+    ctx: &mut Wasi,
+    memory: &mut [u8],
+    fd: i32,
+    (iovs, iovs_len): (i32, i32),
+    nwritten_out: i32,
+) -> Result<(), Interrupt> {
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let nwritten_out = nwritten_out as u32;
+    memory::slice(memory, nwritten_out, 4)?;
+    let descriptor = ctx.descriptors.open(fd)?;
+    let is_nonblocking = descriptor.is_nonblocking();
+    let socket = descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
+    let nwritten = match socket.send(memory, &iovecs) {
+        Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
+        Err(Interrupt::Wait) => {
+            return Err(ctx.wait_for(Wait::for_one(Awaited::Writable { fd })));
+        }
+        result => result?,
+    };
+    Ok(memory::write_u32(memory, nwritten_out, nwritten)?)
+}
+
+/// Shuts down the directions of `how`: `RD`, `WR` or both. A direction that is shut down already stays so.
 ///
-/// Source: WASI preview1 witx, `sock_shutdown`.
+/// After `RD`, the guest receives nothing, not even what has arrived. After `WR`, the peer receives what was sent and is then at
+/// the end.
+///
+/// Source: WASI preview1 witx, `sock_shutdown`; POSIX `shutdown`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsock`]: the descriptor is a stream, not a socket.
-pub fn sock_shutdown(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, _how: i32) -> Result<(), Errno> {
-    ctx.descriptors.refuse(fd, Errno::Notsock)
+/// - [`Errno::Notsock`]: the descriptor is not a socket.
+/// - [`Errno::Notconn`]: the descriptor is a listener.
+/// - [`Errno::Notcapable`]: the right `SOCK_SHUTDOWN` is missing.
+/// - [`Errno::Inval`]: no direction, or an unknown one.
+/// - Whatever else the host's socket fails with; the direction is open then.
+pub fn sock_shutdown(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, how: i32) -> Result<(), Errno> {
+    const SHUT_BOTH: i32 = SHUT_READ | SHUT_WRITE;
+    let descriptor = ctx.descriptors.open(fd)?;
+    let socket = descriptor.socket(rights::SOCK_SHUTDOWN, Errno::Notsock)?;
+    let how = match how {
+        SHUT_READ => Shutdown::Read,
+        SHUT_WRITE => Shutdown::Write,
+        SHUT_BOTH => Shutdown::Both,
+        _ => return Err(Errno::Inval),
+    };
+    Ok(socket.shutdown(how)?)
 }

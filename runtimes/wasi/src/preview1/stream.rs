@@ -2,17 +2,18 @@
 
 use std::task::{Context, Waker};
 
-use super::file;
-use crate::descriptor::fdflags;
+use super::{file, socket};
 use crate::iovec::Iovecs;
+use crate::open_socket::Receive;
 use crate::output::Patience;
 use crate::wait::{Awaited, Wait};
-use crate::{Errno, Interrupt, Wasi, memory};
+use crate::{Errno, Interrupt, Wasi, memory, rights};
 
 /// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
 /// the number of bytes. 0 is the end of the input, unless the buffers are empty.
 ///
-/// A file is read at the position of the descriptor, which moves along. At most
+/// A file is read at the position of the descriptor, which moves along; from a socket it is
+/// [`sock_recv`](super::sock_recv) without flags. At most
 /// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one wins.
 ///
 /// Source: WASI preview1 witx, `fd_read`; POSIX `readv`.
@@ -25,6 +26,7 @@ use crate::{Errno, Interrupt, Wasi, memory};
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
 /// - [`Errno::Isdir`]: the descriptor is a directory.
+/// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
 /// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
 /// - [`Interrupt::Wait`]: there is nothing yet.
@@ -45,7 +47,11 @@ pub fn fd_read(
             descriptor, memory, iovs, iovs_len, nread_out,
         )?);
     }
-    let is_nonblocking = descriptor.flags & fdflags::NONBLOCK != 0;
+    if descriptor.is_socket() {
+        descriptor.socket(rights::FD_READ, Errno::Badf)?;
+        return socket::receive(ctx, memory, fd, (iovs, iovs_len), Receive::Some, nread_out);
+    }
+    let is_nonblocking = descriptor.is_nonblocking();
     let input = descriptor.input()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nread_out = nread_out as u32;
@@ -69,7 +75,7 @@ pub fn fd_read(
 /// Writes the `iovs_len` buffers at `iovs`, in order, until one is not taken whole, and writes the number of bytes.
 ///
 /// A file is written at the position of the descriptor, or at its end with `APPEND`, and the position moves behind what was
-/// written. At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
+/// written; to a socket it is [`sock_send`](super::sock_send). At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
 /// with success and their number, so that nothing is written twice; the next call meets the error again.
 ///
 /// Source: WASI preview1 witx, `fd_write`; POSIX `writev`.
@@ -81,6 +87,7 @@ pub fn fd_read(
 /// - [`Errno::Badf`]: the descriptor is not open for writing.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
 /// - [`Errno::Fbig`]: the file would be longer than the filesystem allows.
 /// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or its writer takes no more.
@@ -107,7 +114,11 @@ pub fn fd_write(
             nwritten_out,
         )?);
     }
-    let patience = if descriptor.flags & fdflags::NONBLOCK != 0 {
+    if descriptor.is_socket() {
+        descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
+        return socket::send(ctx, memory, fd, (iovs, iovs_len), nwritten_out);
+    }
+    let patience = if descriptor.is_nonblocking() {
         Patience::None
     } else {
         Patience::Wait

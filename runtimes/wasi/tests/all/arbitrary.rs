@@ -9,7 +9,7 @@ use crate::guest::TABLE;
 const STDIN: &str = "what the guest may read";
 
 /// How many cases to run; more for a longer search.
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     std::env::var("RANGEWATCH_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
@@ -17,9 +17,9 @@ fn cases() -> u32 {
 }
 
 #[derive(Clone, Debug)]
-struct Call {
-    function: usize,
-    args: Vec<i64>,
+pub(crate) struct Call {
+    pub(crate) function: usize,
+    pub(crate) args: Vec<i64>,
 }
 
 fn arg(memory_len: usize) -> impl Strategy<Value = i64> {
@@ -62,7 +62,7 @@ fn call(memory_len: usize) -> impl Strategy<Value = Call> {
 }
 
 /// A table of four buffers, most of which lie in memory, and small numbers, which are often a table too.
-fn memory() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn memory() -> impl Strategy<Value = Vec<u8>> {
     let iovec = prop_oneof![8 => (0..400_u32, 0..12_u32), 1 => (any::<u32>(), any::<u32>())];
     let table = proptest::array::uniform4(iovec);
     let byte = prop_oneof![8 => Just(0_u8), 4 => 0..8_u8, 1 => any::<u8>()];

@@ -1,6 +1,7 @@
 //! The functions of WASI preview1, called as an engine would call them.
 
 mod arbitrary;
+mod arbitrary_sockets;
 #[cfg(feature = "futures-io")]
 mod async_streams;
 mod budgets;
@@ -8,6 +9,7 @@ mod builder;
 mod clocks;
 mod descriptors;
 mod guest;
+mod listeners;
 mod memory_fs;
 mod pipes;
 mod polling;
@@ -16,5 +18,8 @@ mod process;
 mod public_types;
 mod randomness;
 mod reading;
+#[cfg(feature = "futures-io")]
+mod relays;
+mod sockets;
 mod table;
 mod writing;

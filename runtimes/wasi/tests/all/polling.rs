@@ -24,7 +24,7 @@ const N_EVENTS: u32 = 0x40000;
 
 /// One subscription as it stands in memory.
 #[derive(Clone, Copy)]
-struct Subscription([u8; 48]);
+pub(crate) struct Subscription([u8; 48]);
 
 fn clock(userdata: u64, id: u32, timeout_ns: u64, flags: u16) -> Subscription {
     let mut record = [0; 48];
@@ -35,11 +35,11 @@ fn clock(userdata: u64, id: u32, timeout_ns: u64, flags: u16) -> Subscription {
     Subscription(record)
 }
 
-fn sleep(userdata: u64, duration: Duration) -> Subscription {
+pub(crate) fn sleep(userdata: u64, duration: Duration) -> Subscription {
     clock(userdata, MONOTONIC, duration.as_nanos() as u64, 0)
 }
 
-fn fd(userdata: u64, kind: u8, fd: u32) -> Subscription {
+pub(crate) fn fd(userdata: u64, kind: u8, fd: u32) -> Subscription {
     let mut record = [0; 48];
     record[..8].copy_from_slice(&userdata.to_le_bytes());
     record[8] = kind;
@@ -56,10 +56,13 @@ fn writable(userdata: u64) -> Subscription {
 }
 
 /// Userdata, errno, type, bytes, flags.
-type Event = (u64, u16, u8, u64, u16);
+pub(crate) type Event = (u64, u16, u8, u64, u16);
 
 impl Guest {
-    fn attempt(&mut self, subscriptions: &[Subscription]) -> Result<Vec<Event>, Interrupt> {
+    pub(crate) fn attempt(
+        &mut self,
+        subscriptions: &[Subscription],
+    ) -> Result<Vec<Event>, Interrupt> {
         for (index, subscription) in subscriptions.iter().enumerate() {
             self.put(SUBSCRIPTIONS + 48 * index as u32, &subscription.0);
         }
@@ -82,7 +85,7 @@ impl Guest {
             .collect())
     }
 
-    fn poll(&mut self, subscriptions: &[Subscription]) -> Result<Vec<Event>, Interrupt> {
+    pub(crate) fn poll(&mut self, subscriptions: &[Subscription]) -> Result<Vec<Event>, Interrupt> {
         loop {
             match self.attempt(subscriptions) {
                 Err(Interrupt::Wait) => self.ctx.block(),
@@ -91,7 +94,7 @@ impl Guest {
         }
     }
 
-    fn is_ready(&mut self, waker: &Waker) -> bool {
+    pub(crate) fn is_ready(&mut self, waker: &Waker) -> bool {
         self.ctx
             .poll_ready(&mut Context::from_waker(waker))
             .is_ready()
@@ -100,7 +103,7 @@ impl Guest {
 
 /// Counts its wake-ups.
 #[derive(Default)]
-struct Counter(Mutex<usize>);
+pub(crate) struct Counter(Mutex<usize>);
 
 impl Wake for Counter {
     fn wake(self: Arc<Self>) {
@@ -109,17 +112,17 @@ impl Wake for Counter {
 }
 
 impl Counter {
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         *self.0.lock().unwrap()
     }
 }
 
-fn counter() -> (Arc<Counter>, Waker) {
+pub(crate) fn counter() -> (Arc<Counter>, Waker) {
     let counter = Arc::new(Counter::default());
     (counter.clone(), counter.into())
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn a_call_without_subscriptions_or_with_too_many_is_invalid() {

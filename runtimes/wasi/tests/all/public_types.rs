@@ -4,6 +4,7 @@ use rangewatch_wasi::fs::{
     Access, BytesFile, Create, DirEntry, FileType, HostDir, MemoryFs, MemoryFsBuilder,
     MemoryFsError, Metadata, OpenOptions, ReadOnly, SetTime, SetTimes,
 };
+use rangewatch_wasi::net::{Connector, Listener, MemoryListener, MemorySocket, Readiness, Socket};
 use rangewatch_wasi::{
     Dots, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
     PipeWriter, Raise, RightsMode, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout,
@@ -13,6 +14,7 @@ use rangewatch_wasi::{
 
 fn context<T: Send + Unpin + std::fmt::Debug + 'static>() {}
 fn value<T: Send + Sync + Unpin + std::fmt::Debug + 'static>() {}
+fn object<T: Send + ?Sized + 'static>() {}
 fn error<T: std::error::Error + Send + Sync + 'static>() {}
 
 #[test]
@@ -22,6 +24,13 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     context::<Stdin>();
     context::<Stdout>();
     context::<MemoryFsBuilder>();
+
+    value::<Connector>();
+    value::<MemoryListener>();
+    value::<MemorySocket>();
+    value::<Readiness>();
+    object::<dyn Listener>();
+    object::<dyn Socket>();
 
     value::<Access>();
     value::<BytesFile>();

@@ -1,6 +1,9 @@
 //! The table that backends expand is the specification, and the documentation says what it does.
 
+use std::io::Write;
+
 use rangewatch_wasi::fs::{Access, MemoryFs};
+use rangewatch_wasi::net::{Connector, MemorySocket, loopback, socket_pair};
 use rangewatch_wasi::{Errno, Exit, FUNCTIONS, MODULE, ValueType, Wasi};
 
 use crate::guest::{Function, TABLE};
@@ -118,12 +121,12 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
                     matches!(outcome, Ok(Ok(())) | Err(_)),
                     "{name}: {outcome:?}"
                 ),
-                ("works on streams", "") => {
+                ("works on streams", _) => {
                     let wrong_way = matches!((name, fd), ("fd_read", 1 | 2) | ("fd_write", 0));
                     let expected = if wrong_way { Err(Errno::Badf) } else { Ok(()) };
                     assert_eq!(outcome, Ok(expected), "{name} on {fd}");
                 }
-                ("refuses" | "refuses streams", _) => {
+                ("refuses" | "refuses streams" | "works on sockets", _) => {
                     assert_eq!(
                         outcome.unwrap().unwrap_err().name(),
                         refusal,
@@ -184,7 +187,7 @@ fn every_function_does_on_files_and_directories_what_the_documentation_says() {
         });
         let works = outcomes.contains(&Ok(Ok(())));
         match state {
-            "refuses" => {
+            "refuses" | "works on sockets" => {
                 let refused = Err(refusal);
                 let on_file = outcomes[1].map(|called| called.map_err(Errno::name));
                 assert_eq!(on_file, Ok(refused), "{name}");
@@ -192,6 +195,54 @@ fn every_function_does_on_files_and_directories_what_the_documentation_says() {
             }
             _ => assert!(works || name == "proc_exit", "{name}: {outcomes:?}"),
         }
+    }
+}
+
+/// A guest whose descriptor 3 is a socket with a byte to receive, and whose descriptor 4 is a listener with a connection.
+fn with_sockets() -> (Wasi, (Connector, MemorySocket)) {
+    let (of_guest, mut of_host) = socket_pair(64);
+    let (listener, connector) = loopback(1, 64);
+    let wasi = Wasi::builder().socket(of_guest).listener(listener);
+    drop(connector.try_connect().unwrap());
+    of_host.write_all(b"x").unwrap();
+    (wasi.build().unwrap(), (connector, of_host))
+}
+
+#[test]
+fn every_function_does_on_sockets_what_the_documentation_says() {
+    for (name, state, refusal) in documented() {
+        let function = Function::named(name);
+        if !(0..function.param_names.len()).any(|index| function.takes_fd(index)) {
+            continue;
+        }
+        let [on_socket, on_listener] = [3, 4].map(|fd| {
+            let (mut ctx, _hosts) = with_sockets();
+            let args = sensible(function, fd);
+            let args: Vec<i64> = args
+                .iter()
+                .zip(function.param_names)
+                .map(|(arg, param)| if *param == "how" { 3 } else { *arg })
+                .collect();
+            let outcome = (function.call)(&mut ctx, &mut [0; 1024], &args).unwrap();
+            outcome.map_err(Errno::name)
+        });
+        let of_connected = [
+            "fd_read",
+            "fd_write",
+            "sock_recv",
+            "sock_send",
+            "sock_shutdown",
+        ];
+        let expected = match (state, refusal.strip_prefix("sockets: `")) {
+            ("works on streams", Some(refusal)) => [Err(refusal); 2],
+            ("works on streams" | "works on sockets", None) => match name {
+                "sock_accept" => [Err("INVAL"), Ok(())],
+                _ if of_connected.contains(&name) => [Ok(()), Err("NOTCONN")],
+                _ => [Ok(()); 2],
+            },
+            _ => [Err(refusal); 2],
+        };
+        assert_eq!([on_socket, on_listener], expected, "{name}");
     }
 }
 

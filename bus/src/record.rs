@@ -1,0 +1,112 @@
+//! An emit as queues, histories and events hold it.
+
+use std::sync::Arc;
+
+use crate::Seq;
+
+/// The bytes of a number in the layout.
+const NUMBER: usize = size_of::<u64>();
+
+/// The place of each number in the layout, before where the keys end.
+const SEQ: usize = 0;
+const VALUE: usize = 1;
+const N_KEYS: usize = 2;
+const ENDS: usize = 3;
+
+/// One emit, put down once and shared by everything that holds it: the history, the queues of all subscribers that it
+/// matched, and the events that they receive. So a place in a queue is two words.
+///
+/// One allocation: the position of the emit, its value, the number of its keys, where each of them ends, and the bytes
+/// of all. A key begins where the one before it ends.
+#[derive(Clone)]
+pub(crate) struct Record(Arc<[u8]>);
+
+impl Record {
+    /// Copies `keys`. The layout is put together in `scratch`, which whoever emits often keeps.
+    pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]], scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        push_number(scratch, seq.get());
+        push_number(scratch, value);
+        push_number(scratch, keys.len() as u64);
+        let mut end = NUMBER * (ENDS + keys.len());
+        for key in keys {
+            end += key.len();
+            push_number(scratch, end as u64);
+        }
+        for key in keys {
+            scratch.extend_from_slice(key);
+        }
+        Self(scratch.as_slice().into())
+    }
+
+    /// The position of the emit.
+    pub(crate) fn seq(&self) -> Seq {
+        Seq::new(self.number(SEQ)).unwrap_or(Seq::FIRST)
+    }
+
+    /// The value of the emit.
+    pub(crate) fn value(&self) -> u64 {
+        self.number(VALUE)
+    }
+
+    /// The number of keys.
+    pub(crate) fn n_keys(&self) -> usize {
+        self.number(N_KEYS) as usize
+    }
+
+    /// What the emit counts for where queues and histories are bounded in bytes: its keys, and 8 bytes for each of
+    /// them and for all of them together.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.0.len() - NUMBER * N_KEYS
+    }
+
+    /// What an emit of `keys` will count for.
+    pub(crate) fn n_bytes_of(keys: &[&[u8]]) -> usize {
+        NUMBER * (1 + keys.len()) + keys.iter().map(|key| key.len()).sum::<usize>()
+    }
+
+    pub(crate) fn key(&self, i: usize) -> Option<&[u8]> {
+        let n_keys = self.n_keys();
+        if i >= n_keys {
+            return None;
+        }
+        let start = if i == 0 {
+            NUMBER * (ENDS + n_keys)
+        } else {
+            self.number(ENDS + i - 1) as usize
+        };
+        self.0.get(start..self.number(ENDS + i) as usize)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.n_keys()).filter_map(|i| self.key(i))
+    }
+
+    fn number(&self, i: usize) -> u64 {
+        let mut bytes = [0; NUMBER];
+        bytes.copy_from_slice(&self.0[NUMBER * i..NUMBER * (i + 1)]);
+        u64::from_ne_bytes(bytes)
+    }
+}
+
+fn push_number(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_ne_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emit_comes_out_as_it_went_in() {
+        for keys in [&[][..], &[b"" as &[u8]], &[b"a", b"", b"long key", b"a"]] {
+            let seq = Seq::FIRST;
+            let record = Record::new(seq, 7, keys, &mut Vec::new());
+            assert_eq!((record.seq(), record.value()), (seq, 7));
+            assert_eq!(record.n_keys(), keys.len());
+            assert!(record.keys().eq(keys.iter().copied()));
+            assert_eq!(record.n_bytes(), Record::n_bytes_of(keys));
+            assert_eq!(record.key(keys.len()), None);
+        }
+    }
+}

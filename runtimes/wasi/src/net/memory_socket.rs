@@ -1,0 +1,181 @@
+//! Sockets in the memory of the host.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+#[cfg(feature = "futures-io")]
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+#[cfg(feature = "futures-io")]
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::{Readiness, Socket};
+use crate::input::Input;
+use crate::output::{Output, Patience};
+use crate::{PipeReader, PipeWriter, pipe};
+
+/// Two sockets that are connected with each other. In either direction there is room for `capacity_bytes`, at least 1.
+///
+/// Either may be a guest's, given with [`WasiBuilder::socket`](crate::WasiBuilder::socket), and either the host's.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+///
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::net::socket_pair;
+///
+/// let (of_guest, mut of_host) = socket_pair(64 << 10);
+/// let ctx = Wasi::builder().socket(of_guest).build()?; // as descriptor 3
+/// of_host.write_all(b"one question\n")?;
+/// # drop(ctx);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn socket_pair(capacity_bytes: usize) -> (MemorySocket, MemorySocket) {
+    let (to_second, from_first) = pipe(capacity_bytes);
+    let (to_first, from_second) = pipe(capacity_bytes);
+    let first = MemorySocket::from((from_second, to_second));
+    (first, MemorySocket::from((from_first, to_first)))
+}
+
+/// One end of a connection in memory: a pipe in each direction.
+///
+/// It is made by [`socket_pair`], by a [`Connector`](super::Connector), or of two pipes. The host awaits, asks or blocks on
+/// the ends of the pipes, into which it [splits](Self::split), or uses the socket as it is: as a [`Read`] and [`Write`] that
+/// block, with the feature `futures-io` as an `AsyncRead` and `AsyncWrite`, or relayed to a stream of the network.
+///
+/// A direction is closed when the end that sends is dropped: the other end receives what is on its way and is then at the
+/// end. It is also closed when the end that receives is dropped: the other end gets
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe). A [shutdown](Socket::shutdown) does the same with one direction, or with both.
+#[derive(Debug)]
+pub struct MemorySocket {
+    /// `None` after a shutdown.
+    incoming: Option<PipeReader>,
+    outgoing: Option<PipeWriter>,
+}
+
+impl MemorySocket {
+    /// The end from which is received and the end on which is sent, each of which is closed by itself.
+    #[must_use]
+    pub fn split(self) -> (PipeReader, PipeWriter) {
+        // A new pipe whose other end is dropped at once is closed, as the direction is.
+        (
+            self.incoming.unwrap_or_else(|| pipe(1).1),
+            self.outgoing.unwrap_or_else(|| pipe(1).0),
+        )
+    }
+}
+
+impl From<(PipeReader, PipeWriter)> for MemorySocket {
+    fn from((incoming, outgoing): (PipeReader, PipeWriter)) -> Self {
+        Self {
+            incoming: Some(incoming),
+            outgoing: Some(outgoing),
+        }
+    }
+}
+
+impl Socket for MemorySocket {
+    fn receive(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &mut self.incoming {
+            Some(incoming) => Input::read(incoming, buf),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.outgoing {
+            Some(outgoing) => Output::write(outgoing, bytes, Patience::None),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Write {
+            self.incoming = None;
+        }
+        if how != Shutdown::Read {
+            self.outgoing = None;
+        }
+        Ok(())
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
+        match &mut self.incoming {
+            Some(incoming) => incoming.poll_readable(cx, u32::MAX),
+            None => Poll::Ready(Readiness::END),
+        }
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.poll_writable(cx),
+            None => Poll::Ready(Readiness::END),
+        }
+    }
+}
+
+/// Blocks the thread while there is nothing to receive.
+impl Read for MemorySocket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.incoming {
+            Some(incoming) => Read::read(incoming, buf),
+            None => Ok(0),
+        }
+    }
+}
+
+/// Blocks the thread while there is no room.
+impl Write for MemorySocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.outgoing {
+            Some(outgoing) => Write::write(outgoing, bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl AsyncRead for MemorySocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_read(cx, buf),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+}
+
+#[cfg(feature = "futures-io")]
+impl AsyncWrite for MemorySocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.outgoing {
+            Some(outgoing) => Pin::new(outgoing).poll_write(cx, bytes),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// What is written is where the other end finds it.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Shuts down the direction in which is sent.
+    fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing = None;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,198 @@
+//! Between a socket in memory and an asynchronous stream of the host.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::MemorySocket;
+use crate::async_io::poll_interrupted;
+use crate::{Errno, PipeReader, PipeWriter};
+
+/// How many bytes are on their way at once, besides those in the pipes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+impl MemorySocket {
+    /// Moves bytes between this end and `stream`, in both directions, until both have ended: what the guest at the other end
+    /// sends goes to the stream, what comes from the stream is what the guest receives.
+    ///
+    /// Spawn it beside the guest, one for each connection; what a guest has sent before it ends still goes out. The end of a
+    /// direction is passed on. When nobody is at the other end any more, the stream is closed, and dropped with the future.
+    /// Streams of tokio come with `tokio_util::compat`: `socket.relay(tcp.compat())`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future closes the connection, and bytes that are on their way are lost.
+    ///
+    /// # Errors
+    ///
+    /// The first error of the stream, which ends the connection. The guest is told it as well, behind what has arrived.
+    ///
+    /// # Examples
+    ///
+    /// What a host does with each connection that it accepts, in a task of its own:
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use futures_io::{AsyncRead, AsyncWrite};
+    /// use rangewatch_wasi::net::Connector;
+    ///
+    /// async fn forward(connector: &Connector, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+    ///     connector.connect().await?.relay(stream).await
+    /// }
+    /// ```
+    pub async fn relay(self, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+        let (from_guest, to_guest) = self.split();
+        let mut stream = pin!(stream);
+        let mut incoming = Incoming {
+            to_guest: Some(to_guest),
+            chunk: Chunk::default(),
+        };
+        let mut outgoing = Outgoing {
+            from_guest,
+            chunk: Chunk::default(),
+            step: Step::Relay,
+        };
+        let moved = poll_fn(|cx| {
+            // Each has to be polled: the wakers are registered by it.
+            let received = incoming.poll(stream.as_mut(), cx)?;
+            let sent = outgoing.poll(stream.as_mut(), cx)?;
+            match (received, sent) {
+                (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            }
+        });
+        let result: io::Result<()> = moved.await;
+        if let (Err(error), Some(to_guest)) = (&result, incoming.to_guest) {
+            to_guest.fail(Errno::from(io::Error::from(error.kind())));
+        }
+        result
+    }
+}
+
+/// Bytes that have been read and are still to be written.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    n_written: usize,
+}
+
+impl Chunk {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.n_written..]
+    }
+
+    /// Replaces what has been written by what `read` gives. Answers the number of bytes.
+    fn poll_fill(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.n_written = 0;
+        self.bytes.resize(CHUNK_BYTES, 0);
+        let read = read(&mut self.bytes);
+        let n_bytes = match read {
+            Poll::Ready(Ok(n_bytes)) => n_bytes,
+            _ => 0,
+        };
+        self.bytes.truncate(n_bytes);
+        read
+    }
+}
+
+/// From the stream to the guest.
+struct Incoming {
+    /// `None` at the end.
+    to_guest: Option<PipeWriter>,
+    chunk: Chunk,
+}
+
+impl Incoming {
+    fn poll<S: AsyncRead>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while let Some(to_guest) = &self.to_guest {
+            if self.chunk.rest().is_empty() {
+                let is_abandoned = to_guest.poll_closed(cx).is_ready();
+                let is_over = is_abandoned || {
+                    let read = self
+                        .chunk
+                        .poll_fill(|buf| poll_interrupted(|| stream.as_mut().poll_read(cx, buf)));
+                    ready!(read)? == 0
+                };
+                if is_over {
+                    self.to_guest = None;
+                }
+            } else {
+                match ready!(to_guest.poll_write_pipe(cx, self.chunk.rest())) {
+                    Ok(n_bytes) => self.chunk.n_written += n_bytes,
+                    // The guest receives no more.
+                    Err(_) => self.to_guest = None,
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// From the guest to the stream.
+struct Outgoing {
+    from_guest: PipeReader,
+    chunk: Chunk,
+    step: Step,
+}
+
+enum Step {
+    Relay,
+    /// Something has been written since the last flush.
+    Flush,
+    Close,
+    Done,
+}
+
+impl Outgoing {
+    fn poll<S: AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.step {
+                Step::Done => return Poll::Ready(Ok(())),
+                Step::Close => {
+                    ready!(poll_interrupted(|| stream.as_mut().poll_close(cx)))?;
+                    self.step = Step::Done;
+                }
+                Step::Relay | Step::Flush if !self.chunk.rest().is_empty() => {
+                    let rest = self.chunk.rest();
+                    let written = poll_interrupted(|| stream.as_mut().poll_write(cx, rest));
+                    let n_bytes = ready!(written)?.min(rest.len());
+                    if n_bytes == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    self.chunk.n_written += n_bytes;
+                    self.step = Step::Flush;
+                }
+                Step::Relay | Step::Flush => {
+                    let from_guest = &self.from_guest;
+                    let read = self
+                        .chunk
+                        .poll_fill(|buf| from_guest.poll_read_pipe(cx, buf));
+                    match read {
+                        Poll::Ready(Ok(0) | Err(_)) => self.step = Step::Close,
+                        Poll::Ready(Ok(_)) => {}
+                        Poll::Pending if matches!(self.step, Step::Flush) => {
+                            ready!(poll_interrupted(|| stream.as_mut().poll_flush(cx)))?;
+                            self.step = Step::Relay;
+                        }
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            }
+        }
+    }
+}
