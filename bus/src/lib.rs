@@ -246,6 +246,7 @@ mod fifo;
 mod history;
 pub mod index;
 mod item;
+mod kept;
 mod key_range;
 mod key_ranges;
 mod mailbox;

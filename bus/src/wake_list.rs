@@ -5,12 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::vec;
 
-/// The room that a thread keeps for the next list, in wakers: a single huge emit must not hold its memory for ever.
-const MAX_KEPT: usize = 16 << 10;
+use crate::kept;
 
 thread_local! {
-    /// Room that is filled by one emit after the other, so that none allocates however many it wakes. A waker that
-    /// emits finds none, and makes its own.
     static KEPT: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
@@ -26,8 +23,7 @@ impl WakeList {
     /// Takes the room that the thread keeps, before the first of many pushes.
     pub(crate) fn prepare(&mut self) {
         if self.0.capacity() == 0 {
-            // A thread that is ending keeps nothing any more.
-            self.0 = KEPT.try_with(Cell::take).unwrap_or_default();
+            self.0 = kept::take(&KEPT);
         }
     }
 
@@ -42,11 +38,7 @@ impl WakeList {
         let mut rest = Rest(self.0.drain(..));
         rest.wake();
         drop(rest);
-        let capacity = self.0.capacity();
-        if capacity > 0 && capacity <= MAX_KEPT {
-            // A list of a waker that emitted is given up for this.
-            let _ = KEPT.try_with(|kept| kept.replace(self.0));
-        }
+        kept::keep(&KEPT, self.0);
     }
 }
 
