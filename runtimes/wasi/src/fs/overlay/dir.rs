@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::copy_up;
 use super::entries::Entries;
-use super::file::{LowerFile, UpperFile};
+use super::file::{LowerDevice, LowerFile, UpperFile};
 use super::merged::Merged;
 use super::state::{Shared, State};
 use crate::Errno;
@@ -277,9 +277,14 @@ impl OverlayDir {
             _ => {
                 let options = OpenOptions {
                     create: Create::Never,
+                    write: options.write || options.truncate,
+                    truncate: false,
                     ..options
                 };
-                merged.lower.open(name, options)
+                match merged.lower.open(name, options)? {
+                    Node::File(file) => Ok(Node::File(LowerDevice::open(file))),
+                    node => Ok(node),
+                }
             }
         }
     }
