@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use rangewatch_wasi::fs::{Access, MemoryFs};
+use rangewatch_wasi::fs::{Access, IntoDir, MemoryFs};
 use rangewatch_wasi::net::{Readiness, Socket, socket_pair};
 use rangewatch_wasi::{MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
 
@@ -181,6 +181,23 @@ fn one_piece_of_a_large_listing_allocates_at_most_a_mebibyte() {
         assert!(bytes <= MOST_BYTES, "{bytes} bytes from {cookie} on");
         cookie = i64::from_le_bytes(memory[..8].try_into().unwrap()) + 1000;
     }
+}
+
+#[test]
+fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when_it_is_emptied() {
+    const NAMES: std::ops::Range<i32> = 0..40_000;
+    let fs = MemoryFs::new();
+    let dir = fs.into_dir();
+    let before = LIVE_BYTES.get();
+    for i in NAMES {
+        let bytes = allocated_bytes(|| dir.create_dir(&i.to_string()).unwrap());
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes for entry {i}");
+    }
+    for i in NAMES {
+        dir.remove_dir(&i.to_string()).unwrap();
+    }
+    let kept = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(kept <= 4096, "{kept} bytes");
 }
 
 #[test]

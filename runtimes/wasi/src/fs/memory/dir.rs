@@ -1,6 +1,7 @@
 //! Directories in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::mem;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -19,7 +20,9 @@ pub(super) struct MemoryDir {
 }
 
 struct DirState {
-    by_name: HashMap<Arc<str>, Entry>,
+    /// A tree, as a table would be moved as a whole when it grows, within one call, and keep its room when the guest has
+    /// emptied it, which nothing counts.
+    by_name: BTreeMap<Arc<str>, Entry>,
     /// The names in the order in which they were made. A listing goes on behind the number of its last entry, whatever has
     /// been made or removed since.
     by_age: BTreeMap<u64, Arc<str>>,
@@ -117,7 +120,7 @@ impl MemoryDir {
 
     fn new(shared: &Arc<Shared>, parent: Weak<Self>) -> Arc<Self> {
         let state = DirState {
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             by_age: BTreeMap::new(),
             next_age: 0,
             parent,
@@ -371,8 +374,9 @@ impl MemoryDir {
         let mut state = lock(&self.state);
         self.shared.release_entries(state.by_name.len() as u64);
         state.by_age.clear();
-        let nodes = state.by_name.drain().map(|(_, entry)| entry.node);
-        nodes
+        mem::take(&mut state.by_name)
+            .into_values()
+            .map(|entry| entry.node)
             .filter_map(|node| match node {
                 MemoryNode::Dir(dir) => Some(dir),
                 other => {
