@@ -184,6 +184,40 @@ fn one_piece_of_a_large_listing_allocates_at_most_a_mebibyte() {
 }
 
 #[test]
+fn what_is_scattered_over_files_in_memory_takes_little_more_than_it_counts() {
+    let fs = MemoryFs::new();
+    let before = LIVE_BYTES.get();
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    let with_guest = LIVE_BYTES.get();
+    memory[0..8].copy_from_slice(&[64, 0, 0, 0, 1, 0, 0, 0]);
+    for page in 0..4096_i64 {
+        let at = page << 16;
+        preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, at, result).unwrap();
+        // Cutting what is there already must not be a way to have it for less.
+        preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, at + 1).unwrap();
+    }
+    let taken = LIVE_BYTES.get().wrapping_sub(with_guest) as u64;
+    let counted = fs.used_bytes();
+    assert!(taken <= 2 * counted, "{taken} bytes for {counted}");
+    let size = 10 << 16;
+    preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, size).unwrap();
+    assert!(fs.used_bytes() <= 10 * 128);
+    drop((ctx, memory));
+    fs.remove("f").unwrap();
+    assert_eq!(fs.used_bytes(), 0);
+    assert!(LIVE_BYTES.get().wrapping_sub(before) <= 4096);
+}
+
+#[test]
+fn a_file_without_holes_counts_its_size() {
+    for size in [65_536, 65_537, 200_000] {
+        let fs = MemoryFs::builder().limit_bytes(size).build();
+        fs.write("file", vec![1; size as usize]).unwrap();
+        assert_eq!(fs.used_bytes(), size);
+    }
+}
+
+#[test]
 fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when_it_is_emptied() {
     const NAMES: std::ops::Range<i32> = 0..40_000;
     let fs = MemoryFs::new();
