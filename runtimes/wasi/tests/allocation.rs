@@ -4,11 +4,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rangewatch_wasi::fs::{Access, IntoDir, MemoryFs};
+use rangewatch_wasi::fs::{Access, Dir, IntoDir, MemoryFs, Node, Overlay};
 use rangewatch_wasi::net::{Readiness, Socket, socket_pair};
-use rangewatch_wasi::{MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
+use rangewatch_wasi::{Errno, MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
 
 thread_local! {
     static ALLOCATED_BYTES: Cell<usize> = const { Cell::new(0) };
@@ -232,6 +233,35 @@ fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when
     }
     let kept = LIVE_BYTES.get().wrapping_sub(before);
     assert!(kept <= 4096, "{kept} bytes");
+}
+
+#[test]
+fn what_is_removed_from_an_overlay_is_remembered_in_a_bounded_space() {
+    const DEPTH: usize = 60;
+    let name = "d".repeat(255);
+    let lower = MemoryFs::new();
+    let sub = |dir: Arc<dyn Dir>| match dir.lookup(&name) {
+        Ok(Node::Dir(dir)) => dir,
+        other => panic!("{other:?}"),
+    };
+    let mut dir = lower.clone().into_dir();
+    for _ in 0..DEPTH {
+        dir.create_dir(&name).unwrap();
+        dir = sub(dir);
+    }
+    for i in 0..5000 {
+        dir.create_dir(&i.to_string()).unwrap();
+    }
+    let overlay = Overlay::new(&lower, MemoryFs::new()).into_dir();
+    let dir = (0..DEPTH).fold(overlay, |dir, _| sub(dir));
+    let before = LIVE_BYTES.get();
+    let removed = (0..5000).map(|i| dir.remove_dir(&i.to_string()));
+    let n_removed = removed.take_while(|removed| *removed == Ok(())).count();
+    assert!((4000..5000).contains(&n_removed), "{n_removed}");
+    assert_eq!(dir.remove_dir("4999"), Err(Errno::Nospc));
+    assert!(dir.metadata_at("4999").is_ok());
+    let taken = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(taken <= 2 * Overlay::MAX_REMOVED_BYTES, "{taken} bytes");
 }
 
 #[test]

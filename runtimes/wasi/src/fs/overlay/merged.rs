@@ -12,7 +12,7 @@ use crate::fs::{Dir, Node};
 /// after the other get there, when the lower filesystem is that deep.
 ///
 /// Without it, each step down a filesystem without end would make the host keep a longer path.
-const MAX_MERGED_PATH_BYTES: usize = 16 << 10;
+pub(super) const MAX_MERGED_PATH_BYTES: usize = 16 << 10;
 
 /// A lower directory, and the upper one of the same path once there is one.
 pub(super) struct Merged {
