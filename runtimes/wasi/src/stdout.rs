@@ -12,6 +12,9 @@ use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
 };
 
+/// The most bytes that are copied together for one write.
+const GATHERED_BYTES: usize = 64 << 10;
+
 /// One output stream of a guest: its standard output or its standard error.
 ///
 /// A [`SharedBuffer`] and a [`PipeWriter`] convert: `.stdout(buffer.clone())`. The default discards what the guest
@@ -184,6 +187,11 @@ impl Sink {
         iovecs: &[Iovec],
         mut patience: Patience,
     ) -> Result<u32, Interrupt> {
+        if let (Self::Stream(stream), [_, _, ..]) = (&*self, iovecs) {
+            if stream.gathers() {
+                return self.write_once(&gather(memory, iovecs)?, patience);
+            }
+        }
         let mut n_bytes = 0;
         for iovec in iovecs {
             let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
@@ -232,6 +240,17 @@ impl Sink {
             }
         }
     }
+}
+
+/// The start of what the buffers hold. A guest that is told how much was written writes the rest.
+fn gather(memory: &[u8], iovecs: &[Iovec]) -> Result<Vec<u8>, Errno> {
+    let mut gathered = Vec::new();
+    for iovec in iovecs {
+        let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
+        let room = GATHERED_BYTES - gathered.len();
+        gathered.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+    Ok(gathered)
 }
 
 fn length(n_bytes: usize) -> Result<u32, Errno> {
