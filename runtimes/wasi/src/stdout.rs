@@ -211,7 +211,12 @@ impl Sink {
         if let Self::Inherited(stream) = self {
             // The host's stream keeps back what does not end a line, such as a prompt; a guest's write is a system call to
             // the guest, done when it returns.
-            stream.flush().map_err(Errno::from)?;
+            match stream.flush() {
+                // The host's stream has the bytes and hands them on with what follows. A guest that is told to come again
+                // would write them twice.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                flushed => flushed.map_err(Errno::from)?,
+            }
         }
         Ok(n_bytes)
     }
@@ -296,5 +301,31 @@ impl<F: FnMut(&[u8])> Write for Consumer<F> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The host's standard output, when another process has made it nonblocking and nobody reads from it.
+    struct Blocked;
+
+    impl Write for Blocked {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn what_the_host_s_stream_has_taken_is_not_written_again() {
+        let mut stdout = Stdout::to(Sink::Inherited(Box::new(Blocked)));
+        let memory = [8, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c'];
+        let iovecs = Iovecs::read(&memory, 0, 1).unwrap();
+        assert_eq!(stdout.write(&memory, &iovecs, Patience::Wait), Ok(3));
     }
 }
