@@ -101,6 +101,17 @@ fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
 }
 
 #[test]
+fn a_file_that_is_too_large_for_the_memory_of_the_host_is_an_error_to_it() {
+    let fs = MemoryFs::builder().limit_bytes(u64::MAX).build();
+    let mut guest = guest(&fs);
+    let fd = guest.open("hole", CREAT).unwrap();
+    for size in [i64::MAX, 1 << 60] {
+        preview1::fd_filestat_set_size(&mut guest.ctx, &mut [], fd, size).unwrap();
+        assert_eq!(fs.read("hole").unwrap_err().errno, Errno::Nomem);
+    }
+}
+
+#[test]
 fn every_name_counts_those_of_links_and_directories_included() {
     let fs = MemoryFs::builder().limit_entries(3).build();
     let mut guest = guest(&fs);
