@@ -265,6 +265,36 @@ fn what_is_removed_from_an_overlay_is_remembered_in_a_bounded_space() {
 }
 
 #[test]
+fn a_chain_of_directories_that_an_overlay_has_open_is_bounded() {
+    const MOST_PATH_BYTES: usize = 64 << 20;
+    let lower = MemoryFs::new();
+    let sub = |dir: &Arc<dyn Dir>, name: &str| match dir.lookup(name) {
+        Ok(Node::Dir(dir)) => Ok(dir),
+        Ok(other) => panic!("{other:?}"),
+        Err(errno) => Err(errno),
+    };
+    for chain in ["a", "b"] {
+        let mut dir = lower.clone().into_dir();
+        for _ in 0..8000 {
+            dir.create_dir(chain).unwrap();
+            dir = sub(&dir, chain).unwrap();
+        }
+    }
+    let overlay = Overlay::new(&lower, MemoryFs::new()).into_dir();
+    let descend = |chain: &str| {
+        let root = Ok(Arc::clone(&overlay));
+        (0..8000).fold(root, |dir, _| dir.and_then(|dir| sub(&dir, chain)))
+    };
+    let before = LIVE_BYTES.get();
+    let deep = descend("a").map(drop).and_then(|()| descend("b"));
+    assert_eq!(descend("a").err(), Some(Errno::Nfile));
+    let taken = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(taken <= 3 * MOST_PATH_BYTES, "{taken} bytes");
+    drop(deep.unwrap());
+    descend("a").unwrap();
+}
+
+#[test]
 fn links_that_lengthen_a_path_do_not_do_so_for_long() {
     let fs = MemoryFs::new();
     fs.symlink(format!("{}f", "./".repeat(1000)), "f").unwrap();
