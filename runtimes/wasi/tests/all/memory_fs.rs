@@ -181,3 +181,16 @@ fn paths_go_only_so_deep_at_once() {
     let fd = guest.open(&["d"; 256].join("/"), 0).unwrap();
     guest.create_dir(fd, "e").unwrap();
 }
+
+#[test]
+fn links_lead_through_only_so_many_directories() {
+    let fs = MemoryFs::from([("l0", "")]);
+    fs.create_dir_all("a").unwrap();
+    let detour = "a/../".repeat(800);
+    for i in 1..=6 {
+        fs.symlink(format!("{detour}l{}", i - 1), format!("l{i}"))
+            .unwrap();
+    }
+    assert_eq!(fs.read("l5").unwrap(), b"");
+    assert_eq!(fs.read("l6").unwrap_err().errno, Errno::Loop);
+}
