@@ -159,8 +159,12 @@ impl Stdout {
         Ok(written)
     }
 
-    /// Ready when a write would take at least one byte.
+    /// Ready when a write would not have to wait.
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
+        if self.budget.is_some_and(|budget| budget.is_used_up()) {
+            // Nothing goes to the sink any more, so that its room is not to be waited for.
+            return Poll::Ready(Readiness::bytes(1));
+        }
         match &mut self.sink {
             Sink::Stream(stream) => stream.poll_writable(cx),
             _ => Poll::Ready(Readiness::bytes(MAX_TRANSFER_BYTES.into())),
