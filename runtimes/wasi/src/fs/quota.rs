@@ -184,14 +184,13 @@ impl Used {
     /// Takes note that a name of what `gone` describes is gone.
     fn removed(&mut self, gone: &Metadata) {
         self.n_names = self.n_names.saturating_sub(1);
+        let has_bytes = matches!(
+            gone.file_type,
+            FileType::RegularFile | FileType::SymbolicLink
+        );
         let is_last = gone.n_links <= 1;
-        match gone.file_type {
-            FileType::RegularFile | FileType::SymbolicLink if is_last => {
-                if !self.keep_while_open(key(gone)) {
-                    self.give_back(gone.size_bytes);
-                }
-            }
-            _ => {}
+        if has_bytes && is_last && !self.keep_while_open(key(gone)) {
+            self.give_back(gone.size_bytes);
         }
     }
 
