@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Overlay, Quota};
+use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Node, Overlay, Quota, SetTimes};
 use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
 use tempfile::TempDir;
 
@@ -286,6 +286,28 @@ fn a_pipe_below_an_overlay_keeps_its_times() {
     }
     let after = fs::metadata(inside.join("pipe")).unwrap().modified();
     assert_eq!(before.unwrap(), after.unwrap());
+}
+
+/// Most filesystems of a host give the number of a file that is gone to the next one that is made.
+#[test]
+fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
+    let upper = TempDir::new().unwrap();
+    let lower = MemoryFs::from([("file", "")]);
+    let host = HostDir::open(upper.path()).unwrap();
+    let dir = Overlay::new(&lower, host).into_dir();
+    let number = dir.metadata_at("file").unwrap().ino;
+    dir.set_times_at("file", SetTimes::default()).unwrap();
+    assert!(upper.path().join("file").exists());
+    assert_eq!(dir.metadata_at("file").unwrap().ino, number);
+    dir.remove_file("file").unwrap();
+    for name in ["a", "b", "c"] {
+        dir.create_dir(name).unwrap();
+        let Ok(Node::Dir(made)) = dir.lookup(name) else {
+            panic!("it was made");
+        };
+        let (seen, own) = (dir.metadata_at(name).unwrap(), made.metadata().unwrap());
+        assert_eq!((seen.dev, seen.ino), (own.dev, own.ino), "{name}");
+    }
 }
 
 #[test]

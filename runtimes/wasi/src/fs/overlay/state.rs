@@ -84,14 +84,26 @@ impl State {
         self.origins.insert(copy, original);
     }
 
-    /// The attributes of an upper file as they are to be seen.
-    pub(super) fn identify(&self, mut metadata: Metadata) -> Metadata {
-        (metadata.dev, metadata.ino) = self.identity(metadata.dev, metadata.ino);
-        metadata
+    /// Takes note that `made` is new, and no copy: a filesystem gives the number of what is gone to what is made.
+    pub(super) fn forget_origin(&mut self, made: &Metadata) {
+        self.origins.remove(&(made.dev, made.ino));
     }
 
-    pub(super) fn identity(&self, dev: u64, ino: u64) -> (u64, u64) {
-        *self.origins.get(&(dev, ino)).unwrap_or(&(dev, ino))
+    /// Whether anything has another number here than in its directory.
+    pub(super) fn has_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// The attributes of an upper file as they are to be seen.
+    pub(super) fn identify(&self, metadata: Metadata) -> Metadata {
+        match self.origins.get(&(metadata.dev, metadata.ino)) {
+            Some(&(dev, ino)) => Metadata {
+                dev,
+                ino,
+                ..metadata
+            },
+            None => metadata,
+        }
     }
 }
 
