@@ -5,6 +5,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::CallError;
 use crate::guest::Inner;
+use crate::host_function::no_unwind;
 use crate::runtime::Instance;
 use crate::val::Val;
 
@@ -165,7 +166,14 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if self.instance.take().is_some() && !self.pool.renewable {
+        let Some(mut instance) = self.instance.take() else {
+            return;
+        };
+        // The call may have been dropped midway, and nobody else can reach the writers of its guest.
+        let wasi = instance.memory_and_state().1.wasi();
+        let _ = no_unwind("flush", || wasi.flush());
+        drop(instance);
+        if !self.pool.renewable {
             *self.pool.gone.lock() = Some(std::mem::take(&mut self.reason));
         }
     }

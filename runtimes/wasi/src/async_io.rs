@@ -36,8 +36,8 @@ impl Stdout {
     /// Hands what the guest writes to `writer`. The guest waits for it, and nobody holds a thread.
     ///
     /// An `fd_write` is done when the writer has taken the bytes and has been flushed, so that nothing is on its way when
-    /// the guest ends; the writer is dropped with the guest, not closed. To `poll_oneoff` it is always ready. For the rest,
-    /// see [`Stdin::async_reader`].
+    /// the guest ends, unless the guest has made the stream `NONBLOCK`: the flush then goes on with the next write. The writer
+    /// is dropped with the guest, not closed. To `poll_oneoff` it is always ready. For the rest, see [`Stdin::async_reader`].
     #[must_use]
     pub fn async_writer(writer: impl AsyncWrite + Send + 'static) -> Self {
         Self::stream(AsyncOutput {
@@ -162,6 +162,10 @@ impl Output for AsyncOutput {
                 Poll::Pending
             }
         }
+    }
+
+    fn gathers(&self) -> bool {
+        true
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {

@@ -13,6 +13,12 @@ pub(crate) trait Output: Send {
     /// may then answer for what it has done meanwhile.
     fn write(&mut self, bytes: &[u8], patience: Patience) -> Poll<io::Result<usize>>;
 
+    /// Whether the buffers of one call are to come together, because a write is done only when it has been waited for: of
+    /// two in one call, the second could not be.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// Ready when [`write`](Self::write) would be.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness>;
 }

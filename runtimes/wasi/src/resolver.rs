@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::fs::{Create, Dir, FileType, Metadata, Node, OpenOptions};
+use crate::limits::MAX_ENTERED;
 use crate::{Errno, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_SYMLINKS};
 
 /// Whether a symbolic link at the end of a path is followed.
@@ -59,6 +60,8 @@ pub(crate) struct Walk<'p> {
     /// How far `path` has been walked.
     at: usize,
     n_links: u32,
+    /// How many directories were entered one by one.
+    n_entered: u32,
 }
 
 impl<'p> Walk<'p> {
@@ -76,6 +79,7 @@ impl<'p> Walk<'p> {
             path: Cow::Borrowed(path),
             at: 0,
             n_links: 0,
+            n_entered: 0,
         })
     }
 
@@ -124,6 +128,10 @@ impl<'p> Walk<'p> {
                         self.entered.push(Entered { dir, jumped: None });
                         self.depth += 1;
                         self.at += after;
+                        self.n_entered += 1;
+                        if self.n_entered > MAX_ENTERED {
+                            return Err(Errno::Loop);
+                        }
                     }
                     Node::Dir(_) => return Err(Errno::Nametoolong),
                     Node::File(_) => return Err(Errno::Notdir),

@@ -12,6 +12,9 @@ use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
 };
 
+/// The most bytes that are copied together for one write.
+const GATHERED_BYTES: usize = 64 << 10;
+
 /// One output stream of a guest: its standard output or its standard error.
 ///
 /// A [`SharedBuffer`] and a [`PipeWriter`] convert: `.stdout(buffer.clone())`. The default discards what the guest
@@ -156,8 +159,12 @@ impl Stdout {
         Ok(written)
     }
 
-    /// Ready when a write would take at least one byte.
+    /// Ready when a write would not have to wait.
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
+        if self.budget.is_some_and(|budget| budget.is_used_up()) {
+            // Nothing goes to the sink any more, so that its room is not to be waited for.
+            return Poll::Ready(Readiness::bytes(1));
+        }
         match &mut self.sink {
             Sink::Stream(stream) => stream.poll_writable(cx),
             _ => Poll::Ready(Readiness::bytes(MAX_TRANSFER_BYTES.into())),
@@ -184,6 +191,11 @@ impl Sink {
         iovecs: &[Iovec],
         mut patience: Patience,
     ) -> Result<u32, Interrupt> {
+        if let (Self::Stream(stream), [_, _, ..]) = (&*self, iovecs) {
+            if stream.gathers() {
+                return self.write_once(&gather(memory, iovecs)?, patience);
+            }
+        }
         let mut n_bytes = 0;
         for iovec in iovecs {
             let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
@@ -203,7 +215,12 @@ impl Sink {
         if let Self::Inherited(stream) = self {
             // The host's stream keeps back what does not end a line, such as a prompt; a guest's write is a system call to
             // the guest, done when it returns.
-            stream.flush().map_err(Errno::from)?;
+            match stream.flush() {
+                // The host's stream has the bytes and hands them on with what follows. A guest that is told to come again
+                // would write them twice.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                flushed => flushed.map_err(Errno::from)?,
+            }
         }
         Ok(n_bytes)
     }
@@ -232,6 +249,17 @@ impl Sink {
             }
         }
     }
+}
+
+/// The start of what the buffers hold. A guest that is told how much was written writes the rest.
+fn gather(memory: &[u8], iovecs: &[Iovec]) -> Result<Vec<u8>, Errno> {
+    let mut gathered = Vec::new();
+    for iovec in iovecs {
+        let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
+        let room = GATHERED_BYTES - gathered.len();
+        gathered.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+    Ok(gathered)
 }
 
 fn length(n_bytes: usize) -> Result<u32, Errno> {
@@ -277,5 +305,31 @@ impl<F: FnMut(&[u8])> Write for Consumer<F> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The host's standard output, when another process has made it nonblocking and nobody reads from it.
+    struct Blocked;
+
+    impl Write for Blocked {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn what_the_host_s_stream_has_taken_is_not_written_again() {
+        let mut stdout = Stdout::to(Sink::Inherited(Box::new(Blocked)));
+        let memory = [8, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c'];
+        let iovecs = Iovecs::read(&memory, 0, 1).unwrap();
+        assert_eq!(stdout.write(&memory, &iovecs, Patience::Wait), Ok(3));
     }
 }

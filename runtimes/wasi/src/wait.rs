@@ -50,6 +50,8 @@ struct Alarm {
     duration: Duration,
     /// Made when it is first awaited: a thread that is parked needs none.
     sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// When a thread was first parked until then.
+    parked_since: Option<Instant>,
     has_rung: bool,
 }
 
@@ -60,6 +62,7 @@ impl Wait {
             alarm: duration.map(|duration| Alarm {
                 duration,
                 sleep: None,
+                parked_since: None,
                 has_rung: false,
             }),
             began,
@@ -139,21 +142,13 @@ impl Wait {
         }
         let waker = thread_waker();
         let mut cx = Context::from_waker(&waker);
-        let began = Instant::now();
         while !self.is_over {
             self.is_over = self.poll_streams(descriptors, &mut cx);
-            if self.is_over {
-                return;
-            }
-            match &mut self.alarm {
+            match self.alarm.as_mut().map(Alarm::rest) {
+                Some(Duration::ZERO) => self.is_over = true,
+                _ if self.is_over => {}
+                Some(rest) => thread::park_timeout(rest),
                 None => thread::park(),
-                Some(alarm) => match alarm.duration.checked_sub(began.elapsed()) {
-                    None | Some(Duration::ZERO) => {
-                        alarm.has_rung = true;
-                        self.is_over = true;
-                    }
-                    Some(rest) => thread::park_timeout(rest),
-                },
             }
         }
     }
@@ -205,6 +200,14 @@ impl Alarm {
             self.has_rung = true;
         }
         polled
+    }
+
+    /// How long a thread is still to be parked, however often it was woken for nothing. At zero, the alarm has rung.
+    fn rest(&mut self) -> Duration {
+        let since = self.parked_since.get_or_insert_with(Instant::now);
+        let rest = self.duration.saturating_sub(since.elapsed());
+        self.has_rung |= rest.is_zero();
+        rest
     }
 }
 

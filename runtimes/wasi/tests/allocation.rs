@@ -4,11 +4,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rangewatch_wasi::fs::{Access, MemoryFs};
+use rangewatch_wasi::fs::{Access, Dir, IntoDir, MemoryFs, Node, Overlay};
 use rangewatch_wasi::net::{Readiness, Socket, socket_pair};
-use rangewatch_wasi::{MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
+use rangewatch_wasi::{Errno, MAX_IOVECS, SharedBuffer, Stdin, Wasi, preview1};
 
 thread_local! {
     static ALLOCATED_BYTES: Cell<usize> = const { Cell::new(0) };
@@ -181,6 +182,116 @@ fn one_piece_of_a_large_listing_allocates_at_most_a_mebibyte() {
         assert!(bytes <= MOST_BYTES, "{bytes} bytes from {cookie} on");
         cookie = i64::from_le_bytes(memory[..8].try_into().unwrap()) + 1000;
     }
+}
+
+#[test]
+fn what_is_scattered_over_files_in_memory_takes_little_more_than_it_counts() {
+    let fs = MemoryFs::new();
+    let before = LIVE_BYTES.get();
+    let (mut ctx, mut memory, result) = with_file(&fs);
+    let with_guest = LIVE_BYTES.get();
+    memory[0..8].copy_from_slice(&[64, 0, 0, 0, 1, 0, 0, 0]);
+    for page in 0..4096_i64 {
+        let at = page << 16;
+        preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, at, result).unwrap();
+        // Cutting what is there already must not be a way to have it for less.
+        preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, at + 1).unwrap();
+    }
+    let taken = LIVE_BYTES.get().wrapping_sub(with_guest) as u64;
+    let counted = fs.used_bytes();
+    assert!(taken <= 2 * counted, "{taken} bytes for {counted}");
+    let size = 10 << 16;
+    preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, size).unwrap();
+    assert!(fs.used_bytes() <= 10 * 128);
+    drop((ctx, memory));
+    fs.remove("f").unwrap();
+    assert_eq!(fs.used_bytes(), 0);
+    assert!(LIVE_BYTES.get().wrapping_sub(before) <= 4096);
+}
+
+#[test]
+fn a_file_without_holes_counts_its_size() {
+    for size in [65_536, 65_537, 200_000] {
+        let fs = MemoryFs::builder().limit_bytes(size).build();
+        fs.write("file", vec![1; size as usize]).unwrap();
+        assert_eq!(fs.used_bytes(), size);
+    }
+}
+
+#[test]
+fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when_it_is_emptied() {
+    const NAMES: std::ops::Range<i32> = 0..40_000;
+    let fs = MemoryFs::new();
+    let dir = fs.into_dir();
+    let before = LIVE_BYTES.get();
+    for i in NAMES {
+        let bytes = allocated_bytes(|| dir.create_dir(&i.to_string()).unwrap());
+        assert!(bytes <= MOST_BYTES, "{bytes} bytes for entry {i}");
+    }
+    for i in NAMES {
+        dir.remove_dir(&i.to_string()).unwrap();
+    }
+    let kept = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(kept <= 4096, "{kept} bytes");
+}
+
+#[test]
+fn what_is_removed_from_an_overlay_is_remembered_in_a_bounded_space() {
+    const DEPTH: usize = 60;
+    let name = "d".repeat(255);
+    let lower = MemoryFs::new();
+    let sub = |dir: Arc<dyn Dir>| match dir.lookup(&name) {
+        Ok(Node::Dir(dir)) => dir,
+        other => panic!("{other:?}"),
+    };
+    let mut dir = lower.clone().into_dir();
+    for _ in 0..DEPTH {
+        dir.create_dir(&name).unwrap();
+        dir = sub(dir);
+    }
+    for i in 0..5000 {
+        dir.create_dir(&i.to_string()).unwrap();
+    }
+    let overlay = Overlay::new(&lower, MemoryFs::new()).into_dir();
+    let dir = (0..DEPTH).fold(overlay, |dir, _| sub(dir));
+    let before = LIVE_BYTES.get();
+    let removed = (0..5000).map(|i| dir.remove_dir(&i.to_string()));
+    let n_removed = removed.take_while(|removed| *removed == Ok(())).count();
+    assert!((4000..5000).contains(&n_removed), "{n_removed}");
+    assert_eq!(dir.remove_dir("4999"), Err(Errno::Nospc));
+    assert!(dir.metadata_at("4999").is_ok());
+    let taken = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(taken <= 2 * Overlay::MAX_REMOVED_BYTES, "{taken} bytes");
+}
+
+#[test]
+fn a_chain_of_directories_that_an_overlay_has_open_is_bounded() {
+    const MOST_PATH_BYTES: usize = 64 << 20;
+    let lower = MemoryFs::new();
+    let sub = |dir: &Arc<dyn Dir>, name: &str| match dir.lookup(name) {
+        Ok(Node::Dir(dir)) => Ok(dir),
+        Ok(other) => panic!("{other:?}"),
+        Err(errno) => Err(errno),
+    };
+    for chain in ["a", "b"] {
+        let mut dir = lower.clone().into_dir();
+        for _ in 0..8000 {
+            dir.create_dir(chain).unwrap();
+            dir = sub(&dir, chain).unwrap();
+        }
+    }
+    let overlay = Overlay::new(&lower, MemoryFs::new()).into_dir();
+    let descend = |chain: &str| {
+        let root = Ok(Arc::clone(&overlay));
+        (0..8000).fold(root, |dir, _| dir.and_then(|dir| sub(&dir, chain)))
+    };
+    let before = LIVE_BYTES.get();
+    let deep = descend("a").map(drop).and_then(|()| descend("b"));
+    assert_eq!(descend("a").err(), Some(Errno::Nfile));
+    let taken = LIVE_BYTES.get().wrapping_sub(before);
+    assert!(taken <= 3 * MOST_PATH_BYTES, "{taken} bytes");
+    drop(deep.unwrap());
+    descend("a").unwrap();
 }
 
 #[test]

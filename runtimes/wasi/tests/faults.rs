@@ -249,3 +249,18 @@ fn on_the_upper_directory_of_an_overlay() {
 fn on_a_directory_with_a_quota() {
     survives_faults(|faults| Quota::new(faults.wrap(files()), 1 << 20, 100).into_dir());
 }
+
+#[test]
+fn what_was_appended_is_not_appended_again() {
+    const APPEND: i32 = 1;
+    let files = MemoryFs::from([("dir/file", "")]);
+    let faults = Faults::new();
+    let mut guest = Guest::new(faults.wrap(&files));
+    guest.iovec();
+    let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+    preview1::fd_fdstat_set_flags(ctx, memory, FILE, APPEND).unwrap();
+    faults.fail_at(1, FAULT);
+    while preview1::fd_write(ctx, memory, FILE, IOVS, 1, RESULT).is_err() {}
+    assert!(faults.has_failed());
+    assert_eq!(files.read("dir/file").unwrap().len(), 10);
+}

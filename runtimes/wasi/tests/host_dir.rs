@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Overlay, Quota};
+use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Node, Overlay, Quota, SetTimes};
 use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
 use tempfile::TempDir;
 
@@ -260,17 +260,60 @@ fn names_that_wasi_cannot_say_are_left_out() {
     assert_eq!(len, 3 * 24 + 1 + 2 + 4);
 }
 
-#[test]
-fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
-    let (_temporary, inside, _outside) = inside_and_outside();
+fn make_pipe(path: &Path) {
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        inside.join("pipe"),
+        path,
         rustix::fs::FileType::Fifo,
         rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
         0,
     )
     .unwrap();
+}
+
+#[test]
+fn a_pipe_below_an_overlay_keeps_its_times() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    make_pipe(&inside.join("pipe"));
+    let before = fs::metadata(inside.join("pipe")).unwrap().modified();
+    let lower = HostDir::open(&inside).unwrap();
+    let mut guest = Guest::of(Overlay::new(lower, MemoryFs::new()));
+    for rights in [0, READ] {
+        let fd = guest.open_for(rights, "pipe", 0).unwrap();
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        let set = preview1::fd_filestat_set_times(ctx, memory, fd, 1, 1, 5);
+        assert_eq!(set, Err(Errno::Rofs));
+    }
+    let after = fs::metadata(inside.join("pipe")).unwrap().modified();
+    assert_eq!(before.unwrap(), after.unwrap());
+}
+
+/// Most filesystems of a host give the number of a file that is gone to the next one that is made.
+#[test]
+fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
+    let upper = TempDir::new().unwrap();
+    let lower = MemoryFs::from([("file", "")]);
+    let host = HostDir::open(upper.path()).unwrap();
+    let dir = Overlay::new(&lower, host).into_dir();
+    let number = dir.metadata_at("file").unwrap().ino;
+    dir.set_times_at("file", SetTimes::default()).unwrap();
+    assert!(upper.path().join("file").exists());
+    assert_eq!(dir.metadata_at("file").unwrap().ino, number);
+    dir.remove_file("file").unwrap();
+    for name in ["a", "b", "c"] {
+        dir.create_dir(name).unwrap();
+        let Ok(Node::Dir(made)) = dir.lookup(name) else {
+            panic!("it was made");
+        };
+        let (seen, own) = (dir.metadata_at(name).unwrap(), made.metadata().unwrap());
+        assert_eq!((seen.dev, seen.ino), (own.dev, own.ino), "{name}");
+    }
+}
+
+#[test]
+fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    make_pipe(&inside.join("pipe"));
     let mut guest = Guest::new(&inside);
     let fd = guest.open_for(READ, "pipe", 0).unwrap();
     assert_eq!(guest.read(fd), Err(Errno::Spipe));

@@ -35,6 +35,8 @@ fn mounted_directories_are_used_and_stay_where_they_are() {
         .mount("one", &one)
         .unwrap()
         .mount("other", &other)
+        .unwrap()
+        .mount("again", &one)
         .unwrap();
     let below = |name: &str| match mounts.lookup(name).unwrap() {
         Node::Dir(dir) => dir,
@@ -50,6 +52,15 @@ fn mounted_directories_are_used_and_stay_where_they_are() {
         below("one").rename("moved", &mounts, "moved"),
         Err(Errno::Xdev)
     );
+    // One filesystem under two names is still one.
+    one.create_dir_all("dir").unwrap();
+    let below_itself = match below("again").lookup("dir").unwrap() {
+        Node::Dir(dir) => below("one").rename("dir", &*dir, "dir"),
+        node => panic!("dir is {node:?}"),
+    };
+    assert_eq!(below_itself, Err(Errno::Inval));
+    below("one").rename("dir", &*below("again"), "a").unwrap();
+    one.remove("a").unwrap();
     assert_eq!(mounts.rename("one", &mounts, "two"), Err(Errno::Busy));
     assert_eq!(mounts.remove_dir("one"), Err(Errno::Busy));
     assert_eq!(mounts.remove_dir("no"), Err(Errno::Noent));

@@ -307,3 +307,21 @@ fn a_copy_that_finds_no_room_leaves_everything_as_it_was() {
     assert_eq!(dir.metadata_at("large").unwrap().size_bytes, 1 << 20);
     assert_eq!((upper.used_bytes(), upper.n_entries()), (0, 0));
 }
+
+#[test]
+fn a_listing_has_the_numbers_that_the_attributes_have() {
+    let layers = layers();
+    // The directories of an overlay are of other devices than their files.
+    let middle = Overlay::new(MemoryFs::new(), MemoryFs::new()).into_dir();
+    for upper in [layers.upper.clone().into_dir(), middle] {
+        let dir = Overlay::new(&layers.lower, Arc::clone(&upper)).into_dir();
+        dir.create_dir("new").unwrap();
+        dir.rename("file", &*dir, "moved").unwrap();
+        for entry in dir.read_dir().unwrap() {
+            let entry = entry.unwrap();
+            let found = dir.metadata_at(&entry.name).unwrap();
+            assert_eq!(entry.ino, found.ino, "{}", entry.name);
+        }
+    }
+    layers.assert_lower_unchanged();
+}

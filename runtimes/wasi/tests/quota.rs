@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use rangewatch_wasi::Errno;
-use rangewatch_wasi::fs::{Create, Dir, File, IntoDir, MemoryFs, Node, OpenOptions, Quota};
+use rangewatch_wasi::fs::{
+    Create, Dir, File, IntoDir, MemoryFs, Node, OpenOptions, Overlay, Quota,
+};
 
 fn options(create: Create, truncate: bool) -> OpenOptions {
     let mut options = OpenOptions::default();
@@ -115,4 +117,48 @@ fn room_that_is_set_aside_counts() {
     new(&dir, "other").unwrap().set_size(70).unwrap();
     assert_eq!(file.allocate(0, 31), Err(Errno::Dquot));
     assert_eq!(quota.used_bytes(), 100);
+}
+
+/// An overlay gives a file with several names another number when it is copied.
+#[test]
+fn a_file_that_gets_another_number_while_it_is_open_is_given_back_once() {
+    let lower = MemoryFs::from([("file", "")]);
+    let below = lower.clone().into_dir();
+    below.link("file", &*below, "again").unwrap();
+    let upper = MemoryFs::new();
+    let quota = Quota::new(Overlay::new(&lower, &upper), 1000, 10);
+    let dir = quota.clone().into_dir();
+    new(&dir, "other").unwrap().append(&[1; 500]).unwrap();
+    let existing = || open(&dir, "file", options(Create::Never, false)).unwrap();
+    let (writer, second, third) = (existing(), existing(), existing());
+    writer.append(&[1; 400]).unwrap();
+    drop(writer);
+    assert_eq!(quota.used_bytes(), 900);
+    dir.remove_file("file").unwrap();
+    assert_eq!(quota.used_bytes(), upper.used_bytes());
+    second.set_size(300).unwrap();
+    assert_eq!(quota.used_bytes(), 800);
+    drop(second);
+    third.set_size(200).unwrap();
+    assert_eq!(quota.used_bytes(), 700);
+    drop(third);
+    assert_eq!((quota.used_bytes(), upper.used_bytes()), (500, 500));
+}
+
+#[test]
+fn a_file_with_several_names_is_given_back_with_the_last_of_them() {
+    let quota = Quota::new(MemoryFs::new(), 1000, 10);
+    let dir = quota.clone().into_dir();
+    let first = new(&dir, "one").unwrap();
+    first.append(&[1; 100]).unwrap();
+    dir.link("one", &*dir, "two").unwrap();
+    let second = open(&dir, "two", options(Create::Never, false)).unwrap();
+    dir.remove_file("one").unwrap();
+    drop(open(&dir, "two", options(Create::Never, false)).unwrap());
+    assert_eq!((quota.used_bytes(), quota.n_names()), (100, 1));
+    dir.remove_file("two").unwrap();
+    drop(first);
+    assert_eq!(quota.used_bytes(), 100);
+    drop(second);
+    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 0));
 }

@@ -98,6 +98,7 @@ groups! {
         a_guest_on_a_virtual_clock_does_not_wait,
         a_guest_that_yields_gives_others_a_turn,
         a_guest_dropped_while_it_waits_leaves_nothing_behind,
+        a_guest_dropped_while_it_waits_is_flushed,
         a_signal_is_the_source_of_the_call_error,
         a_budget_can_exit_the_guest,
         g30_a_panic_of_a_clock_or_a_timer_is_an_error,

@@ -1,6 +1,7 @@
 //! Guests that wait in functions of WASI.
 
 use std::future::{Future, poll_fn};
+use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -57,6 +58,10 @@ const WAITER: &str = r#"(module
         (i32.store8 (i32.const 568) (i32.const 1))
         (call $ok (call $poll (i32.const 512) (i32.const 1024) (i32.const 2) (i32.const 8)))
         (i32.load8_u (i32.const 1034)))
+    (func (export "write_and_sleep") (param $ns i64) (result i32)
+        (call $iovec (i32.const 4))
+        (call $ok (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (call $sleep (local.get $ns)))
     (func (export "raise") (param $signal i32) (result i32) (call $raise (local.get $signal)))
     (func (export "yield") (call $ok (call $yield)))
     (func $start (call $ok (call $yield)))
@@ -268,6 +273,37 @@ pub async fn a_guest_dropped_while_it_waits_leaves_nothing_behind(runtime: &dyn 
         CallError::Gone { .. } => {}
         error => panic!("{error}"),
     }
+}
+
+/// What the guest wrote before its call was dropped reaches its writer all the same.
+pub async fn a_guest_dropped_while_it_waits_is_flushed(runtime: &dyn Runtime) {
+    /// Keeps what is written until it is flushed, and drops what never is.
+    #[derive(Default)]
+    struct Kept {
+        bytes: Vec<u8>,
+        flushed: SharedBuffer,
+    }
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.bytes.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.flushed.write_all(&std::mem::take(&mut self.bytes))
+        }
+    }
+    let writer = Kept::default();
+    let out = writer.flushed.clone();
+    let wasi = Wasi::builder()
+        .clock(SystemClock::new())
+        .timer(Sleepers::default().timer());
+    let guest = waiter(runtime, wasi.stdout(Stdout::writer(writer))).await;
+    {
+        let args = [Val::I64(1_000)];
+        let mut call = pin!(guest.call("write_and_sleep", &args));
+        assert!(is_pending(call.as_mut()));
+        assert!(out.is_empty());
+    }
+    assert_eq!(out.len(), 4);
 }
 
 /// A signal ends the call and is its source, where the host has said what signals do.

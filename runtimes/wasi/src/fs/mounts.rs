@@ -15,7 +15,9 @@ use crate::{Errno, MAX_NAME_BYTES};
 ///
 /// What is mounted is used as if it were given by itself. The directory above stays as it is: nothing is made beside the
 /// mounted directories, which is [`Errno::Rofs`], and they are neither renamed nor removed, which is [`Errno::Busy`]. Names
-/// do not move from one to another, which is [`Errno::Xdev`]; programs copy files then.
+/// do not move from one filesystem to another, which is [`Errno::Xdev`]; programs copy files then. Between two directories of
+/// one filesystem they do, as between two preopened directories: two directories of the host on one disk, or one filesystem
+/// in memory under two names.
 ///
 /// # Examples
 ///

@@ -1,6 +1,6 @@
 //! A filesystem that holds only so much.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -100,7 +100,18 @@ struct Used {
     used_bytes: u64,
     n_names: u64,
     /// The files that are open, by device and number.
-    open: HashMap<(u64, u64), Open>,
+    open: HashMap<Key, Open>,
+    /// Those that had several names when they were opened. An overlay gives such a file another number when it is copied, so
+    /// that each of them has to be asked.
+    open_by_several: BTreeMap<u64, OpenBySeveral>,
+    n_opened: u64,
+}
+
+/// The device and number of a file.
+type Key = (u64, u64);
+
+fn key(of: &Metadata) -> Key {
+    (of.dev, of.ino)
 }
 
 #[derive(Default)]
@@ -108,6 +119,18 @@ struct Open {
     n_opened: u64,
     /// Whether the last name is gone, so that the bytes are given back with the last descriptor.
     nameless: bool,
+}
+
+struct OpenBySeveral {
+    file: Arc<dyn File>,
+    nameless: bool,
+}
+
+impl OpenBySeveral {
+    fn is(&self, gone: Key) -> bool {
+        let metadata = self.file.metadata();
+        metadata.is_ok_and(|metadata| key(&metadata) == gone)
+    }
 }
 
 impl Account {
@@ -161,16 +184,53 @@ impl Used {
     /// Takes note that a name of what `gone` describes is gone.
     fn removed(&mut self, gone: &Metadata) {
         self.n_names = self.n_names.saturating_sub(1);
+        let has_bytes = matches!(
+            gone.file_type,
+            FileType::RegularFile | FileType::SymbolicLink
+        );
         let is_last = gone.n_links <= 1;
-        match gone.file_type {
-            FileType::RegularFile | FileType::SymbolicLink if is_last => {
-                match self.open.get_mut(&(gone.dev, gone.ino)) {
-                    Some(open) => open.nameless = true,
-                    None => self.give_back(gone.size_bytes),
-                }
-            }
-            _ => {}
+        if has_bytes && is_last && !self.keep_while_open(key(gone)) {
+            self.give_back(gone.size_bytes);
         }
+    }
+
+    /// Whether a file whose last name is gone is open. Its bytes are then given back later.
+    fn keep_while_open(&mut self, gone: Key) -> bool {
+        let by_several = self.open_by_several.values_mut();
+        let mut is_open = false;
+        for open in by_several.filter(|open| open.is(gone)) {
+            open.nameless = true;
+            is_open = true;
+        }
+        if let Some(open) = self.open.get_mut(&gone) {
+            open.nameless = true;
+            is_open = true;
+        }
+        is_open
+    }
+
+    /// Takes note that one who had a file open has closed it. Answers whether it was the last one, and the file has no name.
+    fn closed(&mut self, file: &dyn File, handle: Handle) -> bool {
+        let nameless = match handle {
+            Handle::OfOne(key) => {
+                let Some(open) = self.open.get_mut(&key) else {
+                    return false;
+                };
+                open.n_opened -= 1;
+                if open.n_opened > 0 {
+                    return false;
+                }
+                self.open.remove(&key).is_some_and(|open| open.nameless)
+            }
+            Handle::OfSeveral(number) => {
+                let open = self.open_by_several.remove(&number);
+                open.is_some_and(|open| open.nameless)
+            }
+        };
+        nameless
+            && file
+                .metadata()
+                .is_ok_and(|metadata| !self.keep_while_open(key(&metadata)))
     }
 }
 
@@ -198,12 +258,22 @@ impl QuotaDir {
         if metadata.file_type != FileType::RegularFile {
             return Node::File(inner);
         }
-        let key = (metadata.dev, metadata.ino);
-        used.open.entry(key).or_default().n_opened += 1;
+        let handle = if metadata.n_links > 1 {
+            used.n_opened += 1;
+            let open = OpenBySeveral {
+                file: Arc::clone(&inner),
+                nameless: false,
+            };
+            used.open_by_several.insert(used.n_opened, open);
+            Handle::OfSeveral(used.n_opened)
+        } else {
+            used.open.entry(key(metadata)).or_default().n_opened += 1;
+            Handle::OfOne(key(metadata))
+        };
         Node::File(Arc::new(QuotaFile {
             account: Arc::clone(&self.account),
             inner,
-            key,
+            handle,
         }))
     }
 
@@ -329,7 +399,7 @@ impl Dir for QuotaDir {
         self.inner.rename(name, &*to.inner, to_name)?;
         if let Some(replaced) = replaced {
             // Two names of one file both stay.
-            if (moved.dev, moved.ino) != (replaced.dev, replaced.ino) {
+            if key(&moved) != key(&replaced) {
                 used.removed(&replaced);
             }
         }
@@ -379,7 +449,14 @@ impl QuotaDir {
 struct QuotaFile {
     account: Arc<Account>,
     inner: Arc<dyn File>,
-    key: (u64, u64),
+    handle: Handle,
+}
+
+/// Under which an open file is known, by the number of its names when it was opened.
+#[derive(Clone, Copy)]
+enum Handle {
+    OfOne(Key),
+    OfSeveral(u64),
 }
 
 impl QuotaFile {
@@ -463,16 +540,7 @@ impl File for QuotaFile {
 impl Drop for QuotaFile {
     fn drop(&mut self) {
         let used = &mut *self.account.lock();
-        let Some(open) = used.open.get_mut(&self.key) else {
-            return;
-        };
-        open.n_opened -= 1;
-        if open.n_opened > 0 {
-            return;
-        }
-        let nameless = open.nameless;
-        used.open.remove(&self.key);
-        if nameless {
+        if used.closed(&*self.inner, self.handle) {
             if let Ok(metadata) = self.inner.metadata() {
                 used.give_back(metadata.size_bytes);
             }

@@ -1,6 +1,6 @@
 //! Connections that are made in the memory of the host.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -93,7 +93,9 @@ struct State {
     waiting: VecDeque<MemorySocket>,
     acceptor: Option<Waker>,
     /// Those that wait for a place among the waiting, or to hear that there is none.
-    connecting: Vec<Waker>,
+    connecting: BTreeMap<u64, Waker>,
+    /// How many have waited so far, which numbers them.
+    n_connects: u64,
     n_connectors: usize,
     is_listener_gone: bool,
 }
@@ -110,7 +112,11 @@ impl Connector {
     ///
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the listener, or has ended.
     pub async fn connect(&self) -> io::Result<MemorySocket> {
-        poll_fn(|cx| self.shared.poll_connect(Some(cx.waker()))).await
+        let mut connecting = Connecting {
+            shared: &self.shared,
+            number: None,
+        };
+        poll_fn(|cx| connecting.poll(cx.waker())).await
     }
 
     /// Connects, if there is a place among the connections that are not accepted yet.
@@ -120,26 +126,58 @@ impl Connector {
     /// - [`WouldBlock`](io::ErrorKind::WouldBlock): there is none.
     /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the listener, or has ended.
     pub fn try_connect(&self) -> io::Result<MemorySocket> {
-        match self.shared.poll_connect(None) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        match self.shared.connect(self.shared.lock()) {
+            Ok(result) => result,
+            Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// One that waits for a place. Dropping it takes it off the list: a guest that never accepts must not make its host keep the
+/// wakers of all who have given up.
+struct Connecting<'c> {
+    shared: &'c Shared,
+    /// Under which its waker is on the list, if it has been.
+    number: Option<u64>,
+}
+
+impl Connecting<'_> {
+    fn poll(&mut self, waker: &Waker) -> Poll<io::Result<MemorySocket>> {
+        let mut state = match self.shared.connect(self.shared.lock()) {
+            Ok(result) => return Poll::Ready(result),
+            Err(state) => state,
+        };
+        let number = *self.number.get_or_insert_with(|| {
+            state.n_connects += 1;
+            state.n_connects
+        });
+        let former = state.connecting.insert(number, waker.clone());
+        drop(state);
+        drop(former);
+        Poll::Pending
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let own = self.shared.lock().connecting.remove(&number);
+            drop(own);
         }
     }
 }
 
 impl Shared {
-    fn poll_connect(&self, waker: Option<&Waker>) -> Poll<io::Result<MemorySocket>> {
-        let mut state = self.lock();
+    /// Connects, or answers the lock if there is no place.
+    fn connect<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+    ) -> Result<io::Result<MemorySocket>, MutexGuard<'s, State>> {
         if state.is_listener_gone {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into()));
+            return Ok(Err(io::ErrorKind::ConnectionRefused.into()));
         }
         if state.waiting.len() >= self.backlog {
-            if let Some(waker) = waker {
-                if !state.connecting.iter().any(|other| other.will_wake(waker)) {
-                    state.connecting.push(waker.clone());
-                }
-            }
-            return Poll::Pending;
+            return Err(state);
         }
         let (of_guest, of_host) = socket_pair(self.capacity_bytes);
         state.waiting.push_back(of_guest);
@@ -149,7 +187,7 @@ impl Shared {
         if let Some(waker) = acceptor {
             waker.wake();
         }
-        Poll::Ready(Ok(of_host))
+        Ok(Ok(of_host))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -169,7 +207,7 @@ impl Listener for MemoryListener {
         };
         let connecting = mem::take(&mut state.connecting);
         drop(state);
-        connecting.into_iter().for_each(Waker::wake);
+        connecting.into_values().for_each(Waker::wake);
         Poll::Ready(Ok(Box::new(socket)))
     }
 
@@ -193,7 +231,7 @@ impl Drop for MemoryListener {
         let waiting = mem::take(&mut state.waiting);
         let connecting = mem::take(&mut state.connecting);
         drop(state);
-        connecting.into_iter().for_each(Waker::wake);
+        connecting.into_values().for_each(Waker::wake);
         drop((own, waiting));
     }
 }

@@ -319,7 +319,11 @@ pub(super) fn fd_write(
     let file = &*open.file;
     let nwritten = if flags & fdflags::APPEND != 0 {
         let nwritten = write_all(memory, &iovecs, |buf, _| file.append(buf))?;
-        open.position = file.metadata()?.size_bytes;
+        if nwritten > 0 {
+            let behind = open.position.saturating_add(u64::from(nwritten));
+            // The bytes are there: a guest that is told of an error here would append them twice.
+            open.position = file.metadata().map_or(behind, |found| found.size_bytes);
+        }
         nwritten
     } else {
         let start = open.position;

@@ -37,7 +37,7 @@ const TRUNC: u16 = 1 << 3;
 /// - [`Errno::Perm`]: the path is absolute or leads out of the directory.
 /// - [`Errno::Noent`]: the path is empty, or there is nothing.
 /// - [`Errno::Loop`]: the last component is a symbolic link that is not to be followed, or there are more than
-///   [`MAX_SYMLINKS`](crate::MAX_SYMLINKS).
+///   [`MAX_SYMLINKS`](crate::MAX_SYMLINKS), or they lead in and out of thousands of directories.
 /// - [`Errno::Exist`]: `CREAT` with `EXCL`, and there is something.
 /// - [`Errno::Isdir`]: a directory is to be written, truncated or created.
 /// - [`Errno::Mfile`]: the guest has as many descriptors as it may have.

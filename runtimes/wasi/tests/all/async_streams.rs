@@ -228,3 +228,24 @@ fn a_write_waits_for_its_flush_and_is_not_repeated() {
     assert_eq!(*writer.written.lock().unwrap(), b"ab");
     assert_eq!(*writer.flushed_bytes.lock().unwrap(), 2);
 }
+
+/// A libc writes what it has kept and what is new as two buffers.
+#[test]
+fn a_write_of_several_buffers_waits_for_the_flush_of_the_last() {
+    let writer = Writer {
+        writes: script([Some(Ok(5))]),
+        flushes: script([None, Some(())]),
+        ..Writer::default()
+    };
+    let mut guest = Guest::new(Wasi::builder().stdout(Stdout::async_writer(writer.clone())));
+    guest.put(500, b"abcde");
+    guest.put_iovecs(0, &[(500, 3), (503, 2)]);
+    let write =
+        |guest: &mut Guest| preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, 0, 2, 600);
+    assert_eq!(write(&mut guest), Err(Interrupt::Wait));
+    poll_until_ready(&mut guest.ctx);
+    assert_eq!(write(&mut guest), Ok(()));
+    assert_eq!(guest.u32(600), 5);
+    assert_eq!(*writer.written.lock().unwrap(), b"abcde");
+    assert_eq!(*writer.flushed_bytes.lock().unwrap(), 5);
+}

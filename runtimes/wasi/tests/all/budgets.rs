@@ -3,10 +3,12 @@
 use std::io::BufWriter;
 
 use rangewatch_wasi::{
-    Errno, Exit, Interrupt, OverBudget, SharedBuffer, Stdin, Stdout, StreamKind, Wasi, preview1,
+    Errno, Exit, Interrupt, OverBudget, SharedBuffer, Stdin, Stdout, StreamKind, Wasi, pipe,
+    preview1,
 };
 
 use crate::guest::Guest;
+use crate::polling;
 
 fn writing(over: OverBudget) -> (SharedBuffer, Guest) {
     let out = SharedBuffer::new();
@@ -30,6 +32,18 @@ fn output_over_a_truncating_budget_is_dropped_and_the_guest_does_not_notice() {
     assert_eq!(guest.write(1, b"abcdefgh"), Ok(8));
     assert_eq!(guest.write(1, b"ij"), Ok(2));
     assert_eq!(out.to_string_lossy(), "abcde");
+}
+
+#[test]
+fn who_may_write_no_more_does_not_wait_for_room() {
+    const FD_WRITE: u8 = 2;
+    let (stdout, _full) = pipe(5);
+    let stdout = Stdout::from(stdout).budget(5, OverBudget::Fail(Errno::Dquot));
+    let mut guest = Guest::new(Wasi::builder().stdout(stdout));
+    assert_eq!(guest.write(1, b"abcde"), Ok(5));
+    let ready = guest.attempt(&[polling::fd(7, FD_WRITE, 1)]);
+    assert_eq!(ready, Ok(vec![(7, 0, FD_WRITE, 1, 0)]));
+    assert_eq!(guest.write(1, b"x"), Err(Errno::Dquot));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rangewatch_wasi::net::{Listener, MemorySocket, Socket, loopback, socket_pair};
@@ -110,6 +111,23 @@ fn a_listener_that_is_closed_refuses_who_waits_and_who_comes() {
         waiting.write(b"x").unwrap_err().kind(),
         io::ErrorKind::BrokenPipe
     );
+}
+
+#[test]
+fn who_gives_up_connecting_is_not_remembered() {
+    let (_guest, connector) = listening(1);
+    let _waiting = connector.try_connect().unwrap();
+    let (counter, waker) = counter();
+    let n_wakers = Arc::strong_count(&counter);
+    for _ in 0..3 {
+        let mut connect = pin!(connector.connect());
+        for _ in 0..2 {
+            let mut cx = Context::from_waker(&waker);
+            assert!(connect.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&counter), n_wakers + 1);
+    }
+    assert_eq!(Arc::strong_count(&counter), n_wakers);
 }
 
 #[test]

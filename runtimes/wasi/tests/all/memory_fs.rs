@@ -101,6 +101,17 @@ fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
 }
 
 #[test]
+fn a_file_that_is_too_large_for_the_memory_of_the_host_is_an_error_to_it() {
+    let fs = MemoryFs::builder().limit_bytes(u64::MAX).build();
+    let mut guest = guest(&fs);
+    let fd = guest.open("hole", CREAT).unwrap();
+    for size in [i64::MAX, 1 << 60] {
+        preview1::fd_filestat_set_size(&mut guest.ctx, &mut [], fd, size).unwrap();
+        assert_eq!(fs.read("hole").unwrap_err().errno, Errno::Nomem);
+    }
+}
+
+#[test]
 fn every_name_counts_those_of_links_and_directories_included() {
     let fs = MemoryFs::builder().limit_entries(3).build();
     let mut guest = guest(&fs);
@@ -207,4 +218,17 @@ fn paths_go_only_so_deep_at_once() {
     let mut guest = guest(&fs);
     let fd = guest.open(&["d"; 256].join("/"), 0).unwrap();
     guest.create_dir(fd, "e").unwrap();
+}
+
+#[test]
+fn links_lead_through_only_so_many_directories() {
+    let fs = MemoryFs::from([("l0", "")]);
+    fs.create_dir_all("a").unwrap();
+    let detour = "a/../".repeat(800);
+    for i in 1..=6 {
+        fs.symlink(format!("{detour}l{}", i - 1), format!("l{i}"))
+            .unwrap();
+    }
+    assert_eq!(fs.read("l5").unwrap(), b"");
+    assert_eq!(fs.read("l6").unwrap_err().errno, Errno::Loop);
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rangewatch_wasi::fs::{Access, MemoryFs};
 use rangewatch_wasi::net::{Connector, MemorySocket, Readiness, Socket, loopback, socket_pair};
@@ -696,4 +696,49 @@ fn a_socket_of_the_host_that_lies_is_not_believed() {
     for how in [RD, RD | WR, RD | WR] {
         assert_eq!(guest.shutdown(3, how), Ok(()));
     }
+}
+
+/// Ready whenever a thread waits for it, and never when the guest asks.
+struct Fickle {
+    is_ready: bool,
+    since: Instant,
+}
+
+impl Socket for Fickle {
+    fn receive(&mut self, _buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn send(&mut self, _bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn shutdown(&mut self, _how: Shutdown) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
+        assert!(self.since.elapsed() < Duration::from_secs(10));
+        let answer = match self.is_ready {
+            true => Poll::Ready(Readiness::bytes(1)),
+            false => Poll::Pending,
+        };
+        self.is_ready = !self.is_ready;
+        answer
+    }
+
+    fn poll_writable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_sleep_ends_however_often_a_socket_wakes_the_guest_for_nothing() {
+    let socket = Fickle {
+        is_ready: false,
+        since: Instant::now(),
+    };
+    let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()).socket(socket));
+    let events = guest.poll(&[polling::fd(1, 1, 3), sleep(2, Duration::from_millis(5))]);
+    assert_eq!(events.unwrap().len(), 1);
 }

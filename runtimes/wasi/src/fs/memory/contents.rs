@@ -10,12 +10,24 @@ use crate::Errno;
 /// of a guest allocates little more than it writes.
 const PAGE_BYTES: usize = 64 << 10;
 
+/// What a page behind a hole counts at least, which is what it takes the host to keep one.
+///
+/// Without it, a guest that writes one byte to each page of many files takes seventy times the memory that is counted.
+const MIN_COUNTED_BYTES: usize = 128;
+
 /// Bytes by page, and the size of the file. A page that is missing, and what a page is too short for, reads as zeros; no
 /// page reaches past the size.
 #[derive(Default)]
 pub(super) struct Contents {
-    pages: BTreeMap<u64, Vec<u8>>,
+    pages: BTreeMap<u64, Page>,
     size_bytes: u64,
+}
+
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    /// For how many bytes it counts.
+    counted: usize,
 }
 
 impl Contents {
@@ -28,7 +40,8 @@ impl Contents {
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buf.len());
         for piece in pieces(offset, len) {
             let buf = &mut buf[piece.at..][..piece.range.len()];
-            let page = self.pages.get(&piece.page).map_or(&[][..], Vec::as_slice);
+            let page = self.pages.get(&piece.page);
+            let page = page.map_or(&[][..], |page| &page.bytes);
             let start = piece.range.start.min(page.len());
             let stored = &page[start..piece.range.end.min(page.len())];
             buf[..stored.len()].copy_from_slice(stored);
@@ -69,17 +82,19 @@ impl Contents {
         if size_bytes < self.size_bytes {
             let (last, len) = position(size_bytes);
             let mut released = 0;
-            for (page, bytes) in self.pages.split_off(&last) {
-                released += bytes.len() as u64;
-                if page == last && len > 0 {
-                    let mut bytes = bytes;
-                    bytes.truncate(len);
-                    bytes.shrink_to_fit();
-                    released -= bytes.len() as u64;
-                    self.pages.insert(page, bytes);
+            for (number, mut page) in self.pages.split_off(&last) {
+                released += page.counted;
+                if number == last && len > 0 {
+                    page.bytes.truncate(len);
+                    page.bytes.shrink_to_fit();
+                    // It may have been behind a hole, and the next one that is written will be.
+                    let least = if number == 0 { 0 } else { MIN_COUNTED_BYTES };
+                    page.counted = page.counted.min(page.bytes.len().max(least));
+                    released -= page.counted;
+                    self.pages.insert(number, page);
                 }
             }
-            shared.release_bytes(released);
+            shared.release_bytes(released as u64);
         }
         self.size_bytes = size_bytes;
         Ok(())
@@ -87,18 +102,27 @@ impl Contents {
 
     /// Gives back all that was counted. The file is gone afterwards.
     pub(super) fn release(&mut self, shared: &Shared) {
-        let stored: usize = self.pages.values().map(Vec::len).sum();
-        shared.release_bytes(stored as u64);
+        let counted: usize = self.pages.values().map(|page| page.counted).sum();
+        shared.release_bytes(counted as u64);
         self.pages.clear();
     }
 
     fn write_piece(&mut self, shared: &Shared, piece: &Piece, buf: &[u8]) -> Result<(), Errno> {
-        let stored = self.pages.get(&piece.page).map_or(0, Vec::len);
+        let (stored, before) = match self.pages.get(&piece.page) {
+            Some(page) => (page.bytes.len(), page.counted),
+            None => (0, 0),
+        };
         let more = piece.range.end.saturating_sub(stored);
-        if more > 0 {
-            shared.reserve_bytes(more as u64)?;
+        let mut counted = before.max(piece.range.end);
+        if stored == 0 && self.is_behind_a_hole(piece.page) {
+            counted = counted.max(MIN_COUNTED_BYTES);
+        }
+        if counted > before {
+            shared.reserve_bytes((counted - before) as u64)?;
         }
         let page = self.pages.entry(piece.page).or_default();
+        page.counted = counted;
+        let page = &mut page.bytes;
         if more > 0 {
             if piece.range.end > PAGE_BYTES / 2 {
                 // Doubling would go past the end of the page.
@@ -108,6 +132,15 @@ impl Contents {
         }
         page[piece.range.clone()].copy_from_slice(buf);
         Ok(())
+    }
+
+    /// Whether a page is not the first one, and the one before it is not full.
+    fn is_behind_a_hole(&self, page: u64) -> bool {
+        let before = page.checked_sub(1);
+        before.is_some_and(|before| {
+            let before = self.pages.get(&before);
+            before.is_none_or(|before| before.bytes.len() < PAGE_BYTES)
+        })
     }
 }
 

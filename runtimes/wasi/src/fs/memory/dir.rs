@@ -1,6 +1,7 @@
 //! Directories in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::mem;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -19,7 +20,9 @@ pub(super) struct MemoryDir {
 }
 
 struct DirState {
-    by_name: HashMap<Arc<str>, Entry>,
+    /// A tree, as a table would be moved as a whole when it grows, within one call, and keep its room when the guest has
+    /// emptied it, which nothing counts.
+    by_name: BTreeMap<Arc<str>, Entry>,
     /// The names in the order in which they were made. A listing goes on behind the number of its last entry, whatever has
     /// been made or removed since.
     by_age: BTreeMap<u64, Arc<str>>,
@@ -117,7 +120,7 @@ impl MemoryDir {
 
     fn new(shared: &Arc<Shared>, parent: Weak<Self>) -> Arc<Self> {
         let state = DirState {
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             by_age: BTreeMap::new(),
             next_age: 0,
             parent,
@@ -368,14 +371,13 @@ impl MemoryDir {
 
     /// Takes all names out, and answers the directories among what they stood for.
     ///
-    /// In the order in which they were made: what is open elsewhere is dated by a clock that may move with each reading.
+    /// In the order of the names, the same in each run: what is open elsewhere is dated by a clock that may move with each reading.
     fn take_dirs(&self) -> Vec<Arc<Self>> {
         let mut state = lock(&self.state);
         self.shared.release_entries(state.by_name.len() as u64);
-        let names = std::mem::take(&mut state.by_age).into_values();
-        let mut by_name = std::mem::take(&mut state.by_name);
-        let entries = names.filter_map(|name| by_name.remove(&name));
-        entries
+        state.by_age.clear();
+        mem::take(&mut state.by_name)
+            .into_values()
             .map(|entry| entry.node)
             .filter_map(|node| match node {
                 MemoryNode::Dir(dir) => Some(dir),

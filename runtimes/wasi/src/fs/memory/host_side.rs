@@ -42,7 +42,8 @@ impl MemoryFs {
     ///
     /// # Errors
     ///
-    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Isdir`] and others.
+    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Isdir`] and others; [`Errno::Nomem`] when the file is larger than
+    /// the memory that can be had.
     pub fn read(&self, path: impl AsRef<str>) -> Result<Vec<u8>, MemoryFsError> {
         let path = path.as_ref();
         explain(path, self.read_file(path))
@@ -179,7 +180,10 @@ impl MemoryFs {
         };
         let file = file(self.open(path, options)?)?;
         let size = usize::try_from(file.metadata()?.size_bytes).map_err(|_| Errno::Fbig)?;
-        let mut contents = vec![0; size];
+        let mut contents = Vec::new();
+        // A guest can make a file with a hole that is larger than the memory of its host, if its limit is.
+        contents.try_reserve_exact(size).map_err(|_| Errno::Nomem)?;
+        contents.resize(size, 0);
         let n_bytes = file.read_at(&mut contents, 0)?;
         contents.truncate(n_bytes);
         Ok(contents)

@@ -43,8 +43,8 @@ use super::{Dir, IntoDir};
 /// A guest cannot use up the memory of its host: the contents of all files and the targets of all links count against
 /// [`DEFAULT_LIMIT_BYTES`](Self::DEFAULT_LIMIT_BYTES), the names against
 /// [`DEFAULT_LIMIT_ENTRIES`](Self::DEFAULT_LIMIT_ENTRIES). What is more is [`Errno::Nospc`](crate::Errno::Nospc). Holes
-/// are free, but no file is longer than all may be together: [`Errno::Fbig`](crate::Errno::Fbig). A file that has no name
-/// any more counts until it is closed.
+/// are free, but what is behind one counts at least 128 bytes, and no file is longer than all may be together:
+/// [`Errno::Fbig`](crate::Errno::Fbig). A file that has no name any more counts until it is closed.
 #[derive(Clone)]
 pub struct MemoryFs {
     root: Arc<MemoryDir>,

@@ -131,6 +131,8 @@ fn discard(upper: &dyn Dir, name: &str) {
 fn remember(state: &mut State, copy: &Metadata, original: &Metadata) {
     if original.n_links <= 1 {
         state.remember_origin(copy, original);
+    } else {
+        state.forget_origin(copy);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::copy_up;
 use super::entries::Entries;
-use super::file::{LowerFile, UpperFile};
+use super::file::{LowerDevice, LowerFile, UpperFile};
 use super::merged::Merged;
 use super::state::{Shared, State};
 use crate::Errno;
@@ -277,9 +277,14 @@ impl OverlayDir {
             _ => {
                 let options = OpenOptions {
                     create: Create::Never,
+                    write: options.write || options.truncate,
+                    truncate: false,
                     ..options
                 };
-                merged.lower.open(name, options)
+                match merged.lower.open(name, options)? {
+                    Node::File(file) => Ok(Node::File(LowerDevice::open(file))),
+                    node => Ok(node),
+                }
             }
         }
     }
@@ -392,6 +397,15 @@ fn merge(upper: Metadata, lower: &Metadata) -> Metadata {
     }
 }
 
+/// After something was made in the upper directory, which has no number but its own.
+fn made(state: &mut State, upper: &Arc<dyn Dir>, name: &str) {
+    if state.has_origins() {
+        if let Ok(made) = upper.metadata_at(name) {
+            state.forget_origin(&made);
+        }
+    }
+}
+
 impl Dir for OverlayDir {
     fn metadata(&self) -> Result<Metadata, Errno> {
         let merged = match &self.place {
@@ -427,7 +441,9 @@ impl Dir for OverlayDir {
             if options.create == Create::Never {
                 return Err(Errno::Noent);
             }
-            let node = self.make_upper()?.open(name, options)?;
+            let upper = self.make_upper()?;
+            let node = upper.open(name, options)?;
+            made(state, upper, name);
             return self.upper_node(state, name, node);
         };
         match found.layer {
@@ -457,15 +473,21 @@ impl Dir for OverlayDir {
     }
 
     fn create_dir(&self, name: &str) -> Result<(), Errno> {
-        let state = self.shared.lock();
-        self.require_free(&state, name)?;
-        self.make_upper()?.create_dir(name)
+        let state = &mut *self.shared.lock();
+        self.require_free(state, name)?;
+        let upper = self.make_upper()?;
+        upper.create_dir(name)?;
+        made(state, upper, name);
+        Ok(())
     }
 
     fn symlink(&self, name: &str, target: &str) -> Result<(), Errno> {
-        let state = self.shared.lock();
-        self.require_free(&state, name)?;
-        self.make_upper()?.symlink(name, target)
+        let state = &mut *self.shared.lock();
+        self.require_free(state, name)?;
+        let upper = self.make_upper()?;
+        upper.symlink(name, target)?;
+        made(state, upper, name);
+        Ok(())
     }
 
     fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {

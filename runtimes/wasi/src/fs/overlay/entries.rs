@@ -11,7 +11,6 @@ pub(super) struct Entries {
     n_removals: u64,
     lower: Option<ReadDir>,
     upper: Option<ReadDir>,
-    upper_dev: u64,
 }
 
 impl Entries {
@@ -19,16 +18,11 @@ impl Entries {
         let n_removals = dir.shared.lock().n_removals();
         let lower = dir.lower().map(|lower| lower.read_dir()).transpose()?;
         let upper = dir.upper().map(|upper| upper.read_dir()).transpose()?;
-        let upper_dev = match dir.upper() {
-            Some(upper) => upper.metadata()?.dev,
-            None => 0,
-        };
         Ok(Self {
             dir,
             n_removals,
             lower,
             upper,
-            upper_dev,
         })
     }
 
@@ -66,7 +60,13 @@ impl Entries {
                 Ok(_) => return Ok(None),
             }
         }
-        (_, entry.ino) = state.identity(self.upper_dev, entry.ino);
+        if let (true, Some(upper)) = (state.has_origins(), self.dir.upper()) {
+            match upper.metadata_at(&entry.name) {
+                // Gone since it was listed.
+                Err(Errno::Noent) => return Ok(None),
+                found => entry.ino = state.identify(found?).ino,
+            }
+        }
         Ok(Some(entry))
     }
 }

@@ -184,3 +184,48 @@ impl File for LowerFile {
         self.upper.get().map_or(Ok(()), |file| file.sync_data())
     }
 }
+
+/// A device of the lower directory, or a pipe. What is read and written is no part of the filesystem, unlike its times.
+pub(super) struct LowerDevice {
+    lower: Arc<dyn File>,
+}
+
+impl LowerDevice {
+    pub(super) fn open(lower: Arc<dyn File>) -> Arc<dyn File> {
+        Arc::new(Self { lower })
+    }
+}
+
+impl File for LowerDevice {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.lower.metadata()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.lower.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.lower.write_at(buf, offset)
+    }
+
+    fn append(&self, buf: &[u8]) -> Result<usize, Errno> {
+        self.lower.append(buf)
+    }
+
+    fn set_size(&self, _size_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::Inval)
+    }
+
+    fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.lower.sync()
+    }
+
+    fn sync_data(&self) -> Result<(), Errno> {
+        self.lower.sync_data()
+    }
+}

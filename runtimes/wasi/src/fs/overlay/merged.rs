@@ -1,6 +1,6 @@
 //! A directory that the lower filesystem has.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::copy_up::keep_times;
@@ -12,7 +12,13 @@ use crate::fs::{Dir, Node};
 /// after the other get there, when the lower filesystem is that deep.
 ///
 /// Without it, each step down a filesystem without end would make the host keep a longer path.
-const MAX_MERGED_PATH_BYTES: usize = 16 << 10;
+pub(super) const MAX_MERGED_PATH_BYTES: usize = 16 << 10;
+
+/// How many bytes the paths of all lower directories may have together that are open, or have an open one below them; one
+/// more is [`Errno::Nfile`].
+///
+/// Without it, a chain of directories costs the host the square of its length.
+const MAX_OPEN_PATH_BYTES: usize = 64 << 20;
 
 /// A lower directory, and the upper one of the same path once there is one.
 pub(super) struct Merged {
@@ -22,6 +28,8 @@ pub(super) struct Merged {
     pub(super) lower: Arc<dyn Dir>,
     upper: OnceLock<Arc<dyn Dir>>,
     removed: AtomicBool,
+    /// Of all paths of the filesystem.
+    n_open_path_bytes: Arc<AtomicUsize>,
 }
 
 struct Above {
@@ -37,6 +45,7 @@ impl Merged {
             lower,
             upper: OnceLock::from(upper),
             removed: AtomicBool::new(false),
+            n_open_path_bytes: Arc::default(),
         }
     }
 
@@ -55,6 +64,13 @@ impl Merged {
         let child = match state.dirs.get(&path) {
             Some(child) => child,
             None => {
+                // Directories are only opened one at a time, under the lock that `state` stands for.
+                let n_bytes = self.n_open_path_bytes.load(Ordering::Relaxed);
+                if n_bytes + path.len() > MAX_OPEN_PATH_BYTES {
+                    return Err(Errno::Nfile);
+                }
+                let of_all = Arc::clone(&self.n_open_path_bytes);
+                of_all.fetch_add(path.len(), Ordering::Relaxed);
                 let child = Arc::new(Self {
                     path: path.as_str().into(),
                     above: Some(Above {
@@ -64,6 +80,7 @@ impl Merged {
                     lower,
                     upper: OnceLock::new(),
                     removed: AtomicBool::new(false),
+                    n_open_path_bytes: of_all,
                 });
                 state.dirs.insert(&path, &child);
                 child
@@ -143,6 +160,8 @@ impl Merged {
 /// Directories above go one by one: each from within the drop of the next would overflow the stack, if they are deep enough.
 impl Drop for Merged {
     fn drop(&mut self) {
+        self.n_open_path_bytes
+            .fetch_sub(self.path.len(), Ordering::Relaxed);
         let mut above = self.above.take();
         while let Some(mut dir) = above.and_then(|above| Arc::into_inner(above.dir)) {
             above = dir.above.take();

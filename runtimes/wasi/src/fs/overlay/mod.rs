@@ -56,6 +56,12 @@ impl Overlay {
     /// Without a limit, a guest could take all memory of its host by removing the entries of a directory without end.
     pub const MAX_REMOVED: usize = 1 << 18;
 
+    /// How many bytes the paths of the removed names may have together: 64 MiB. More is also
+    /// [`Errno::Nospc`](crate::Errno::Nospc).
+    ///
+    /// Without it, the names in a directory that is nested deeply enough are remembered as gigabytes.
+    pub const MAX_REMOVED_BYTES: usize = 64 << 20;
+
     /// `upper` over `lower`. What is in either is seen at once.
     #[must_use]
     pub fn new(lower: impl IntoDir, upper: impl IntoDir) -> Self {

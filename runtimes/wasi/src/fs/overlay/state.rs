@@ -1,13 +1,13 @@
 //! What an overlay knows beside its two directories.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Overlay;
 use super::file::LowerFile;
-use super::merged::Merged;
-use crate::Errno;
+use super::merged::{MAX_MERGED_PATH_BYTES, Merged};
 use crate::fs::Metadata;
+use crate::{Errno, MAX_NAME_BYTES};
 
 /// The state of one overlay. Its lock is held by whatever looks at both directories or changes one of them, so that they
 /// are only ever seen together; transfers of open files do not take it.
@@ -19,13 +19,17 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// The lower names that are gone, by path, and when they went. A name that went never comes back, so that a path under
     /// a removed directory need not be looked for. Directories of the lower filesystem are not renamed: paths are stable.
-    removed: HashMap<Box<str>, u64>,
+    ///
+    /// A tree, as a table of that many would be moved as a whole when it grows, within one call.
+    removed: BTreeMap<Box<str>, u64>,
+    /// Of the paths that are gone.
+    removed_bytes: usize,
     n_removals: u64,
     /// The directories and the lower files that are open, so that all who have one open have the same.
     pub(super) dirs: Registry<Merged>,
     pub(super) files: Registry<LowerFile>,
     /// The device and number that a copied file had below, by those of the copy.
-    origins: HashMap<(u64, u64), (u64, u64)>,
+    origins: BTreeMap<(u64, u64), (u64, u64)>,
 }
 
 impl Shared {
@@ -57,7 +61,10 @@ impl State {
 
     /// Makes sure that the next `n_paths` removals find room.
     pub(super) fn reserve_removals(&self, n_paths: usize) -> Result<(), Errno> {
-        match self.removed.len() + n_paths <= Overlay::MAX_REMOVED {
+        const LONGEST: usize = MAX_MERGED_PATH_BYTES + 1 + MAX_NAME_BYTES as usize;
+        let has_room = self.removed.len() + n_paths <= Overlay::MAX_REMOVED
+            && self.removed_bytes + n_paths * LONGEST <= Overlay::MAX_REMOVED_BYTES;
+        match has_room {
             true => Ok(()),
             false => Err(Errno::Nospc),
         }
@@ -65,7 +72,10 @@ impl State {
 
     pub(super) fn remove(&mut self, path: String) {
         self.n_removals += 1;
-        self.removed.insert(path.into(), self.n_removals);
+        let len = path.len();
+        if self.removed.insert(path.into(), self.n_removals).is_none() {
+            self.removed_bytes += len;
+        }
     }
 
     /// Lets a copy have the number of what it was copied from.
@@ -74,14 +84,26 @@ impl State {
         self.origins.insert(copy, original);
     }
 
-    /// The attributes of an upper file as they are to be seen.
-    pub(super) fn identify(&self, mut metadata: Metadata) -> Metadata {
-        (metadata.dev, metadata.ino) = self.identity(metadata.dev, metadata.ino);
-        metadata
+    /// Takes note that `made` is new, and no copy: a filesystem gives the number of what is gone to what is made.
+    pub(super) fn forget_origin(&mut self, made: &Metadata) {
+        self.origins.remove(&(made.dev, made.ino));
     }
 
-    pub(super) fn identity(&self, dev: u64, ino: u64) -> (u64, u64) {
-        *self.origins.get(&(dev, ino)).unwrap_or(&(dev, ino))
+    /// Whether anything has another number here than in its directory.
+    pub(super) fn has_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// The attributes of an upper file as they are to be seen.
+    pub(super) fn identify(&self, metadata: Metadata) -> Metadata {
+        match self.origins.get(&(metadata.dev, metadata.ino)) {
+            Some(&(dev, ino)) => Metadata {
+                dev,
+                ino,
+                ..metadata
+            },
+            None => metadata,
+        }
     }
 }
 
