@@ -85,7 +85,8 @@ impl RangeWatchBus {
     ///
     /// An emit of few keys that matches no subscription for events, and is kept in no history, allocates nothing; any other
     /// copies its keys once, in one allocation, whatever the number of subscriptions. The bus keeps room to note whom an emit
-    /// finds, four bytes for each that was ever found at once, and the thread keeps room for up to 16,384 wakers.
+    /// finds, four bytes for each that was ever found at once, and the thread keeps room for up to 16,384 wakers
+    /// and as many emits that leave full queues and the history.
     ///
     /// # Errors
     ///

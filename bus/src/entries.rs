@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::Seq;
 use crate::fifo::Fifo;
 use crate::record::Record;
 use crate::span::Span;
@@ -154,6 +155,14 @@ impl Entries {
         std::mem::replace(self, empty).fifo
     }
 
+    /// The first and the last emit that the entries stand for.
+    pub(crate) fn ends(&self) -> Option<(Seq, Seq)> {
+        // Fast, because marks are few.
+        let (first, _) = self.fifo.iter().find_map(Entry::ends)?;
+        let (_, last) = self.fifo.iter().rev().find_map(Entry::ends)?;
+        Some((first, last))
+    }
+
     /// The number of events and gaps.
     pub(crate) const fn len(&self) -> usize {
         self.capacity.get() - self.n_free_places
@@ -177,6 +186,17 @@ impl Entries {
 }
 
 impl Entry {
+    /// The first and the last emit that the entry stands for; a mark stands for none.
+    fn ends(&self) -> Option<(Seq, Seq)> {
+        match self {
+            Self::Event(emit) => Some((emit.seq(), emit.seq())),
+            Self::Aside(aside) => match **aside {
+                Aside::Gap(gap) => Some((gap.first_seq(), gap.last_seq())),
+                Aside::Progress(_) => None,
+            },
+        }
+    }
+
     fn is_mark(&self) -> bool {
         matches!(self, Self::Aside(aside) if matches!(**aside, Aside::Progress(_)))
     }

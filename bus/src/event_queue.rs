@@ -258,9 +258,8 @@ impl EventQueue {
         self.replay = None;
         // Everything that was wanted has been read.
         self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
-        if std::mem::take(&mut self.wants_mark)
-            && let Some(head) = head
-        {
+        let wants_mark = std::mem::take(&mut self.wants_mark);
+        if let Some(head) = head.filter(|_| wants_mark) {
             self.tail.set_mark(head);
         }
     }
@@ -338,15 +337,11 @@ impl EventQueue {
         self.entries.len() as u64 + self.entries.n_coalesced() + self.tail.n_in_gap() + self.missed
     }
 
-    /// Whether there is nothing for the consumer to receive or to read.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        self.entries.len() == 0 && !self.tail.has_gap() && self.missed == 0 && self.replay.is_none()
-    }
-
     /// If the consumer was slow and has nothing to receive now, it is slow no longer: returns what it came to.
     #[cfg(feature = "tracing")]
     pub(crate) fn recover(&mut self) -> Option<Counts> {
-        let recovers = self.is_slow && self.is_caught_up() && self.end.is_none();
+        let is_caught_up = self.n_queued() == 0 && self.replay.is_none();
+        let recovers = self.is_slow && is_caught_up && self.end.is_none();
         recovers.then(|| {
             self.is_slow = false;
             self.counts

@@ -227,9 +227,8 @@ impl EventSubscription {
     /// Asks for a mark if one is due. Once per poll: a timer that is always ready must not keep the poll
     /// from ending.
     fn poll_interval(&mut self, cx: &mut Context<'_>) {
-        if let Some(interval) = &mut self.interval
-            && interval.poll_due(cx).is_ready()
-        {
+        let is_due = |interval: &mut Box<Interval>| interval.poll_due(cx).is_ready();
+        if self.interval.as_mut().is_some_and(is_due) {
             let registration = &self.registration;
             // Who polls looks at once: nobody is to be woken.
             drop(registration.shared().mark(registration.id(), &self.mailbox));
@@ -477,11 +476,7 @@ impl EventSubscription {
 
     fn edit(&mut self, edit: Edit, selectors: &Selectors) -> Result<Edited, ControlError> {
         let (ranges, edited) = self.registration.edit(edit, selectors)?;
-        if self.mailbox.peek(EventQueue::is_caught_up) {
-            self.watched.forget_before(None);
-        }
-        let has_matched_since = |seq| edited.has_matched_since(seq);
-        self.watched.replace(ranges, edited.seq, has_matched_since);
+        self.watched.replace(ranges, edited.seq, edited.unread);
         Ok(edited)
     }
 

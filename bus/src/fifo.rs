@@ -40,6 +40,10 @@ impl<T> Fifo<T> {
         self.outgoing.pop_front()
     }
 
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.outgoing.iter().chain(&self.incoming)
+    }
+
     /// Takes the first item out that `is_sought` is true of. Fast where that is among the first.
     pub(crate) fn remove_first(&mut self, is_sought: impl Fn(&T) -> bool) -> Option<T> {
         let mut i = self.outgoing.iter().position(&is_sought);

@@ -44,7 +44,7 @@ impl History {
     }
 
     /// Keeps at most `max_bytes`. An emit counts for the bytes of its keys, and 8 for each of them and
-    /// for the emit; the ring itself takes about 32 bytes an emit beside that.
+    /// for the emit; the ring itself takes 60 to 90 bytes an emit beside that.
     #[must_use]
     pub const fn bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;

@@ -158,8 +158,8 @@
 //! is put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them and hands
 //! over to the subscriptions that match, and not while it reads the keys from the caller or wakes. Reading from the
 //! history takes the lock of the bus for a bounded number of emits at a time. What takes it for longer is a subscription
-//! of very many selectors, when it begins, is edited and ends; a batch, for all of its emits; and a `compact`, for what it
-//! forgets. No code of a
+//! of very many selectors, when it begins, is edited and ends; a batch, for all of its emits; a `compact`, for what it
+//! forgets; and an emit so large that much of the history leaves for it. No code of a
 //! caller or consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close,
 //! from inside any call of the bus.
 //!
@@ -241,6 +241,7 @@ mod escape;
 mod event;
 mod event_queue;
 mod event_subscription;
+mod evicted;
 mod fifo;
 mod history;
 pub mod index;

@@ -1,5 +1,6 @@
 //! An emit as queues, histories and events hold it.
 
+use std::iter;
 use std::sync::Arc;
 
 use crate::Seq;
@@ -22,21 +23,29 @@ const ENDS: usize = 3;
 pub(crate) struct Record(Arc<[u8]>);
 
 impl Record {
-    /// Copies `keys`. The layout is put together in `scratch`, which whoever emits often keeps.
-    pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]], scratch: &mut Vec<u8>) -> Self {
-        scratch.clear();
-        push_number(scratch, seq.get());
-        push_number(scratch, value);
-        push_number(scratch, keys.len() as u64);
-        let mut end = NUMBER * (ENDS + keys.len());
+    /// Copies `keys`, in one allocation.
+    pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]]) -> Self {
+        let start = NUMBER * (ENDS + keys.len());
+        let n_bytes = start + keys.iter().map(|key| key.len()).sum::<usize>();
+        let mut bytes: Arc<[u8]> = iter::repeat_n(0, n_bytes).collect();
+        let unshared = Arc::get_mut(&mut bytes).expect("nobody shares it yet");
+        let (numbers, mut rest) = unshared.split_at_mut(start);
+        let (first, ends) = numbers.split_at_mut(NUMBER * ENDS);
+        put(first, [seq.get(), value, keys.len() as u64]);
+        let mut end = start;
+        put(
+            ends,
+            keys.iter().map(|key| {
+                end += key.len();
+                end as u64
+            }),
+        );
         for key in keys {
-            end += key.len();
-            push_number(scratch, end as u64);
+            let place;
+            (place, rest) = rest.split_at_mut(key.len());
+            place.copy_from_slice(key);
         }
-        for key in keys {
-            scratch.extend_from_slice(key);
-        }
-        Self(scratch.as_slice().into())
+        Self(bytes)
     }
 
     /// The position of the emit.
@@ -89,8 +98,10 @@ impl Record {
     }
 }
 
-fn push_number(bytes: &mut Vec<u8>, number: u64) {
-    bytes.extend_from_slice(&number.to_ne_bytes());
+fn put(places: &mut [u8], numbers: impl IntoIterator<Item = u64>) {
+    for (place, number) in places.chunks_exact_mut(NUMBER).zip(numbers) {
+        place.copy_from_slice(&number.to_ne_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
     fn an_emit_comes_out_as_it_went_in() {
         for keys in [&[][..], &[b"" as &[u8]], &[b"a", b"", b"long key", b"a"]] {
             let seq = Seq::FIRST;
-            let record = Record::new(seq, 7, keys, &mut Vec::new());
+            let record = Record::new(seq, 7, keys);
             assert_eq!((record.seq(), record.value()), (seq, 7));
             assert_eq!(record.n_keys(), keys.len());
             assert!(record.keys().eq(keys.iter().copied()));

@@ -30,6 +30,10 @@ use crate::Span;
 pub enum RecvError {
     /// The consumer was too slow and missed exactly this many events, those directly before the
     /// next one received. Not the end: the oldest event retained is next.
+    ///
+    /// On a bus with history what was missed may still be there: until the next receive, the
+    /// [`position`](crate::EventSubscription::position) is that before the gap, and a subscription since one more
+    /// receives all of it.
     #[error(
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]

@@ -118,10 +118,6 @@ impl Shared {
         let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
         let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
-        if slot.parked {
-            // What it reads from the history counts as matched up to here, for edits before it was received.
-            slot.last_match = state.last_seq;
-        }
         slot.backpressure = backpressure;
         Ok((state.enter(slot, ranges), mailbox))
     }
@@ -183,7 +179,7 @@ impl Shared {
                 return CaughtUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());
-            if complete && let Some(end) = end {
+            if let Some(end) = end.filter(|_| complete) {
                 queue.examined(end);
             }
             event

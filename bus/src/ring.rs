@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::history::History;
 use crate::record::Record;
-use crate::{CompactError, EmitError};
+use crate::{CompactError, EmitError, Seq};
 
 /// The latest emits, bounded in events and in bytes, and what is known of values before and after
 /// them.
@@ -122,9 +122,16 @@ impl Ring {
     }
 
     /// The emits from the value `next` on.
-    pub(crate) fn since(&self, next: u64) -> impl Iterator<Item = &Record> {
+    pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record> {
         let start = self.place_of(next);
         self.emits.range(start..).map(|(_, emit)| emit)
+    }
+
+    /// The positions of the first and the last emit from the value `next` on.
+    pub(crate) fn ends_since(&self, next: u64) -> Option<(Seq, Seq)> {
+        let mut emits = self.since(next).map(Record::seq);
+        let first = emits.next()?;
+        Some((first, emits.next_back().unwrap_or(first)))
     }
 
     /// The emits from the value `next` on, if they are few and have few keys.

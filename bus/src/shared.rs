@@ -16,6 +16,7 @@ use crate::state::{Effects, State, Value};
 use crate::subscriber::Subscriber;
 use crate::sync::Mutex;
 use crate::timer::Timer;
+use crate::watched::Unread;
 use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, Seq, Stats};
 
 /// The state of a bus behind its one lock.
@@ -224,15 +225,13 @@ impl Shared {
             let mut edited = Edited {
                 seq: Seq::after(state.last_seq),
                 head: state.history.as_ref().and_then(Ring::head),
-                last_match: None,
-                parked: false,
+                unread: Unread::default(),
             };
             if let Some(slot) = &state.slots[id] {
                 if slot.ended {
                     return Err(ControlError::Ended);
                 }
-                edited.last_match = slot.last_match;
-                edited.parked = slot.parked;
+                edited.unread = slot.unread(state.history.as_ref());
                 // Emitters that wait for its room may not match it any more.
                 slot.subscriber.release_emitters(&mut effects);
             }
@@ -324,16 +323,8 @@ pub(crate) struct Edited {
     /// The first emit that is matched against what is watched now.
     pub(crate) seq: Seq,
     pub(crate) head: Option<u64>,
-    /// The last emit that matched before.
-    last_match: Option<Seq>,
-    parked: bool,
-}
-
-impl Edited {
-    /// Whether an emit at `seq` or later has matched before, or may be found in the history to have.
-    pub(crate) fn has_matched_since(&self, seq: Seq) -> bool {
-        self.parked || self.last_match >= Some(seq)
-    }
+    /// The emits before that which may yet be received as events.
+    pub(crate) unread: Unread,
 }
 
 /// An emitter that waits for room with at most one subscriber, until this is dropped.
@@ -406,8 +397,9 @@ impl State {
                 // One lock for the look and the registration: a receive in between would not wake.
                 let must_wait = mailbox.with(|queue| {
                     let must_wait = !queue.has_room(n_bytes);
-                    if must_wait && let Some(new) = waker.take() {
-                        *waker = queue.wait_for_room(waiter, new);
+                    if must_wait {
+                        let new = waker.take();
+                        *waker = new.and_then(|new| queue.wait_for_room(waiter, new));
                     }
                     must_wait
                 });
@@ -435,6 +427,28 @@ mod tests {
         let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
+    }
+
+    #[test]
+    fn an_emit_that_matches_one_of_very_many_subscriptions_costs_what_the_index_grows_by() {
+        const N_EMITS: usize = 100;
+        let comparisons = |n: usize| {
+            let bus = RangeWatchBus::new();
+            let key = |i| format!("{i:06}");
+            let _subs: Vec<_> = (0..n)
+                .map(|i| bus.subscribe(crate::Selector::key(key(i))).wake().unwrap())
+                .collect();
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            for i in 0..N_EMITS {
+                let emitted = bus.emit(0, [key(i * n / N_EMITS)]).unwrap();
+                assert_eq!(emitted.matched(), 1);
+            }
+            index() - before
+        };
+        let (few, many) = (comparisons(1_000), comparisons(100_000));
+        // The depth grows as the logarithm of the number, from 10 to 17.
+        assert!(many <= 5 * few / 2, "{few} among a thousand, {many}");
     }
 
     #[test]

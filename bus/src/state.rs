@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::event_queue::Pushed;
+use crate::evicted::Evicted;
 use crate::index::{Handle, IntervalIndex, push_tightly};
 use crate::key_ranges::KeyRanges;
 use crate::record::Record;
@@ -10,6 +11,7 @@ use crate::ring::Ring;
 use crate::stats::Totals;
 use crate::subscriber::Subscriber;
 use crate::wake_list::WakeList;
+use crate::watched::Unread;
 use crate::{EmitError, Emitted, Seq};
 
 /// Everything that has a place in the order.
@@ -32,15 +34,9 @@ pub(crate) struct State {
     pub(crate) last_waiter: u64,
     /// What became of the emits that subscribers matched which have left.
     pub(crate) departed: Totals,
-    /// Where records are put together, so that an emit allocates once.
-    scratch: Vec<u8>,
     /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
     found: Vec<u32>,
 }
-
-/// What is kept of `scratch` between emits, in bytes: a single huge emit must not hold its memory for
-/// ever.
-const MAX_SCRATCH_BYTES: usize = 64 << 10;
 
 /// A subscriber and what the bus knows of it.
 pub(crate) struct Slot {
@@ -63,7 +59,7 @@ pub(crate) struct Slot {
 /// What a critical section leaves to be done after it: nothing of this runs or is freed under a lock.
 pub(crate) struct Effects {
     pub(crate) wakers: WakeList,
-    pub(crate) evicted: SmallVec<[Record; 4]>,
+    pub(crate) evicted: Evicted,
     #[cfg(feature = "tracing")]
     pub(crate) slow: Vec<crate::slow::Slow>,
 }
@@ -72,7 +68,7 @@ impl Effects {
     pub(crate) fn new() -> Self {
         Self {
             wakers: WakeList::new(),
-            evicted: SmallVec::new(),
+            evicted: Evicted::new(),
             #[cfg(feature = "tracing")]
             slow: Vec::new(),
         }
@@ -109,7 +105,6 @@ impl State {
             n_parked: 0,
             last_waiter: 0,
             departed: Totals::default(),
-            scratch: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -141,7 +136,7 @@ impl State {
         let (mut matched, mut parked, mut woken) = (0, 0, 0);
         let mut record = None;
         if let Some(ring) = &mut self.history {
-            let emit = record.insert(Record::new(seq, value, keys, &mut self.scratch));
+            let emit = record.insert(Record::new(seq, value, keys));
             ring.push(emit.clone(), &mut effects.evicted);
         }
         // The search comes first: each of the two loops has the registers to itself.
@@ -169,8 +164,7 @@ impl State {
             let waker = match &slot.subscriber {
                 Subscriber::Wake(mailbox) => mailbox.fill(|buffer| buffer.span.push(seq, value)).1,
                 Subscriber::Events(mailbox) => {
-                    let emit = record
-                        .get_or_insert_with(|| Record::new(seq, value, keys, &mut self.scratch));
+                    let emit = record.get_or_insert_with(|| Record::new(seq, value, keys));
                     let evicted = &mut effects.evicted;
                     let (pushed, waker) = mailbox.fill(|queue| queue.push(emit, evicted));
                     if pushed != Pushed::Queued {
@@ -183,9 +177,6 @@ impl State {
                 woken += 1;
                 effects.wakers.push(waker);
             }
-        }
-        if self.scratch.capacity() > MAX_SCRATCH_BYTES {
-            self.scratch = Vec::new();
         }
         found.clear();
         self.found = found;
@@ -330,5 +321,17 @@ impl Slot {
             backpressure: false,
             ended: false,
         }
+    }
+
+    /// The emits that may yet be received as events or looked at.
+    pub(crate) fn unread(&self, history: Option<&Ring>) -> Unread {
+        let Subscriber::Events(mailbox) = &self.subscriber else {
+            return Unread::default();
+        };
+        let (queued, replay) = mailbox.peek(|queue| (queue.entries().ends(), queue.replay()));
+        let in_history = history
+            .zip(replay)
+            .and_then(|(ring, next)| ring.ends_since(next));
+        Unread { queued, in_history }
     }
 }

@@ -70,7 +70,8 @@ pub struct TokioTimer(tokio::runtime::Handle);
 #[cfg(feature = "tokio")]
 impl TokioTimer {
     /// Takes time from a runtime, which must have been built with its time enabled (`enable_time`, `enable_all`, the
-    /// macros of tokio): a sleep panics otherwise, as tokio's do.
+    /// macros of tokio), and must not have been shut down when a receive is polled: a sleep panics otherwise, as
+    /// tokio's do.
     #[must_use]
     pub const fn new(runtime: tokio::runtime::Handle) -> Self {
         Self(runtime)

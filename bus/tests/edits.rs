@@ -69,6 +69,25 @@ fn g28_what_a_parked_subscription_reads_matches_as_it_did_at_its_time() {
 }
 
 #[test]
+fn g28_an_edit_behind_the_history_holds_also_if_a_start_brings_the_subscription_back() {
+    let history = History::events(5);
+    let bus = RangeWatchBus::builder().history(history).build().unwrap();
+    let emit = |values: std::ops::RangeInclusive<u64>| {
+        for value in values {
+            bus.emit(value, ["k"]).unwrap();
+        }
+    };
+    emit(1..=1);
+    let mut sub = bus.subscribe("x"..).since(1).events(1).unwrap();
+    emit(2..=9);
+    // The history begins at 5, so that it would end, did it not leave out what is lost.
+    sub.set_selectors(..).unwrap();
+    sub.start_after(6).unwrap();
+    emit(10..=10);
+    assert_eq!(sub.try_recv().unwrap().value(), 10);
+}
+
+#[test]
 fn g28_edits_between_concurrent_emits_take_effect_at_one_position_each() {
     deadline::ends(|| {
         let (bus, checker) = (RangeWatchBus::new(), Checker::new());

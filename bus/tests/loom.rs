@@ -311,6 +311,26 @@ fn g07_a_catch_up_beside_a_compaction_is_complete_or_says_what_it_missed() {
 }
 
 #[test]
+fn g07_a_span_whose_history_is_forgotten_while_it_is_read_is_refused_and_leaves_nothing() {
+    model(TWO_THREADS, || {
+        let bus = with_history();
+        for value in 1..=N_OLD {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        let compactor = spawn(&bus, |bus| bus.compact(N_OLD).unwrap());
+        let sub = all(&bus).since(1).wake();
+        let floor = compactor.join().unwrap();
+        match sub {
+            Ok(mut sub) => assert_eq!(sub.try_recv().unwrap().count(), N_OLD),
+            Err(error) => {
+                assert_eq!(error, SubscribeError::Compacted { floor });
+                assert_eq!(bus.n_subscriptions(), 0);
+            }
+        }
+    });
+}
+
+#[test]
 fn g27_close_now_beside_a_catch_up_ends_it() {
     model(TWO_THREADS, || {
         let bus = with_history();

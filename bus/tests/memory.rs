@@ -213,7 +213,11 @@ fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
         let subs: Vec<_> = (0..10_000)
             .map(|i| bus.subscribe(Selector::key(format!("{i}"))).wake().unwrap())
             .collect();
-        drop(subs);
+        let all: Vec<_> = (0..10_000)
+            .map(|_| bus.subscribe(Selector::key("all")).wake().unwrap())
+            .collect();
+        assert_eq!(bus.emit(2, ["all"]).unwrap().matched(), 10_000);
+        drop((subs, all));
     });
     assert_eq!(bytes, 0);
 }
@@ -421,4 +425,64 @@ fn g28_what_was_watched_is_forgotten_with_the_last_event_of_its_time() {
         }
     });
     assert!(bytes < 4096, "{bytes} bytes");
+}
+
+#[test]
+fn g28_edits_of_a_consumer_that_does_not_receive_take_no_memory() {
+    // By events that are dropped, merged, or left in a history that forgets them.
+    for overflow in [Overflow::Lagged, Overflow::Coalesce, Overflow::Park] {
+        let bus = with_history(16);
+        let mut sub = bus.subscribe(..).overflow(overflow).events(4).unwrap();
+        let mut edit = |n: usize| {
+            for i in 0..n {
+                bus.emit_next(["a"]).unwrap();
+                let selectors = ["a".."b", "a".."c"][i % 2].clone();
+                sub.set_selectors(selectors).unwrap();
+            }
+        };
+        edit(100);
+        let (_, bytes) = measure(|| edit(10_000));
+        assert!(bytes < 4096, "{bytes} bytes with {overflow:?}");
+    }
+}
+
+#[test]
+fn an_emit_allocates_once_whatever_its_size_and_however_many_full_queues_it_meets() {
+    let bus = RangeWatchBus::new();
+    // Of different capacities, so that each drops another event.
+    let subs: Vec<_> = (1..100)
+        .map(|capacity| bus.subscribe(..).events(capacity).unwrap())
+        .collect();
+    for key in [vec![b'k'; 10], vec![b'k'; 1 << 20]] {
+        for value in 0..300 {
+            bus.emit(value, [b"k"]).unwrap();
+        }
+        let (n_allocations, _) = measure(|| {
+            bus.emit(300, [&key]).unwrap();
+        });
+        assert_eq!(n_allocations, 1, "of {} bytes", key.len());
+    }
+    assert!(subs.iter().all(|sub| sub.len() == sub.capacity()));
+}
+
+#[test]
+fn g17_a_key_that_does_not_fit_into_a_batch_is_not_copied() {
+    let bus = RangeWatchBus::new();
+    let mut batch = bus.batch(100);
+    let key = vec![b'k'; 1 << 20];
+    let (_, bytes) = measure(|| assert!(batch.stage(1, [&key]).is_err()));
+    assert!(bytes < 1024, "{bytes} bytes");
+}
+
+#[test]
+fn g08_what_a_history_forgets_is_free() {
+    let bus = with_history(100_000);
+    let (_, bytes) = measure(|| {
+        for _ in 0..10_000 {
+            bus.emit_next(["k"]).unwrap();
+        }
+        assert_eq!(bus.compact(10_000), Ok(10_000));
+    });
+    assert!(bytes < 4096, "{bytes} bytes");
+    assert_eq!(bus.stats().n_history_events(), 1);
 }

@@ -102,6 +102,20 @@ fn g18_an_event_that_never_fits_is_reported_as_missed_with_those_that_it_drops()
 }
 
 #[test]
+fn g18_what_was_missed_can_be_had_from_the_history_by_the_position_at_the_report() {
+    let bus = with_history(100);
+    let lagged = || bus.subscribe(..).overflow(Overflow::Lagged);
+    let mut sub = lagged().events(2).unwrap();
+    emit(&bus, [1]);
+    assert_eq!(values(&mut sub), [1]);
+    emit(&bus, 2..=7);
+    assert_eq!(sub.try_recv(), Err(TryRecvError::Lagged(4)));
+    let next = sub.position().map_or(0, |position| position + 1);
+    let mut sub = lagged().since(next).events(2).unwrap();
+    assert_eq!(values(&mut sub), [2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
 fn g03_coalesce_merges_the_newest_into_a_gap_that_a_freed_place_closes() {
     let bus = RangeWatchBus::new();
     let mut sub = bus
@@ -168,6 +182,28 @@ fn g03_coalesce_merges_an_event_that_never_fits_although_the_queue_is_empty() {
     assert_eq!(gap(&mut sub), (1, 2, 2));
     emit(&bus, [3]);
     assert_eq!(values(&mut sub), [3]);
+}
+
+#[test]
+fn g03_a_start_within_a_gap_leaves_what_lies_above_and_says_that_it_is_cut() {
+    // The gap stands at the end of the queue, or has been closed by a receive.
+    for is_closed in [false, true] {
+        let bus = RangeWatchBus::new();
+        let builder = bus.subscribe(..).overflow(Overflow::Coalesce);
+        let mut sub = builder.events(2).unwrap();
+        emit(&bus, 1..=6);
+        if is_closed {
+            assert_eq!(sub.try_recv().unwrap().value(), 1);
+        }
+        sub.start_after(4).unwrap();
+        let Ok(Item::Gap(gap)) = sub.try_recv_item() else {
+            panic!("the gap is gone");
+        };
+        assert!(gap.is_conservative());
+        assert_eq!((gap.first(), gap.last(), gap.count()), (5, 6, 4));
+        assert_eq!(sub.try_recv_item(), Err(TryRecvError::Empty));
+        assert!(sub.stats().is_conserved());
+    }
 }
 
 #[test]

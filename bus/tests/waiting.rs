@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
+use rangewatch_bus::timer::{ManualTimer, Timer};
 use rangewatch_bus::{
     EventSubscription, History, Item, Overflow, RangeWatchBus, Selector, Span, WakeSubscription,
 };
@@ -133,6 +135,45 @@ fn g12_several_wakers_that_panic_in_one_emit_cost_nobody_a_wake_up() {
         assert_eq!(count.n_wakes(), 1);
         assert_eq!(sub.try_recv().unwrap().value(), 1);
     }
+}
+
+#[test]
+fn g12_who_reads_much_history_of_others_lets_them_run_and_is_polled_again() {
+    let history = History::events(20_000);
+    let bus = RangeWatchBus::builder().history(history).build().unwrap();
+    for _ in 0..10_000 {
+        bus.emit_next(["other"]).unwrap();
+    }
+    let last = bus.emit_next(["k"]).unwrap().value();
+    let builder = bus.subscribe(Selector::key("k")).since(0);
+    let mut sub = builder.events(1).unwrap();
+    let (count, waker) = Count::new(false);
+    let mut n_pending = 0;
+    let event = loop {
+        match sub.poll_recv(&mut Context::from_waker(&waker)) {
+            Poll::Ready(event) => break event.unwrap(),
+            Poll::Pending => n_pending += 1,
+        }
+        assert_eq!(count.n_wakes(), n_pending, "it is not polled again");
+    };
+    assert_eq!(event.value(), last);
+    assert!((1..10).contains(&n_pending), "{n_pending}");
+}
+
+#[test]
+fn g12_a_panic_of_who_wakes_one_sleeper_leaves_no_other_asleep() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let timer = ManualTimer::new();
+    let wakers = [true, false].map(Count::new);
+    let _sleeps = wakers.each_ref().map(|(_, waker)| {
+        let mut sleep = timer.sleep(SECOND);
+        let mut cx = Context::from_waker(waker);
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        sleep
+    });
+    let advanced = catch_unwind(AssertUnwindSafe(|| timer.advance(SECOND)));
+    assert!(advanced.is_err(), "the panic passes through");
+    assert!(wakers.iter().all(|(count, _)| count.n_wakes() == 1));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Programs on a virtual clock and a seed: whatever they do is the same on every engine.
 //!
-//! Seen from outside, as the engines have no hook for single calls: how a program ends, all bytes that it writes, the
-//! number of bytes that it draws and how often it asks for the time, the time when it ends, and the tree that it leaves
-//! behind with the numbers and times of all files. The clock moves with each reading of it, and files are dated by it, so
-//! that one call more or less of a clock or a file shows in what follows.
+//! Seen from outside and in the managed way; `tests/wasi/traces` looks at each call, in linkers of one's own. What is
+//! compared: how a program ends, all bytes that it writes, the number of bytes that it draws and how often it asks for the
+//! time, the time when it ends, and the tree that it leaves behind with the numbers and times of all files. The clock moves
+//! with each reading of it, and files are dated by it, so that one call more or less of a clock or a file shows in what
+//! follows.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};

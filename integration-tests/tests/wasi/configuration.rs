@@ -24,7 +24,7 @@ macro_rules! names {
         impl $type {
             const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 

@@ -1,17 +1,18 @@
 //! Runs programs in the format of the official wasi-testsuite, each in every configuration.
 //!
 //! A test is `suite/program/engine/files/stdio/rights`, so that a filter picks what it says; a table of the passes follows
-//! the tests. The programs of this project always run. `RANGEWATCH_WASI_TESTSUITE` adds folders, separated as in `PATH`.
+//! the tests. The tests `suite/program/traces/files` compare the calls that the engines see. The programs of this project always run. `RANGEWATCH_WASI_TESTSUITE` adds folders, separated as in `PATH`.
 
 mod config_file;
 mod configuration;
 mod program;
 mod run;
 mod table;
+mod traces;
 mod tree;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fmt};
@@ -29,20 +30,22 @@ fn main() -> ExitCode {
     if let Some(code) = run::child() {
         return code;
     }
-    let programs = match programs() {
-        Ok(programs) => programs,
+    let guests = match env::var_os("RANGEWATCH_GUESTS") {
+        Some(guests) => PathBuf::from(guests),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("guests/prebuilt"),
+    };
+    let programs = programs(&guests);
+    let traces = programs.and_then(|programs| Ok((traces::trials(&programs, &guests)?, programs)));
+    let (mut trials, programs) = match traces {
+        Ok(found) => found,
         Err(error) => return fail(error),
     };
     let table = Arc::new(Mutex::new(Table::default()));
-    let trials = programs
-        .into_iter()
-        .flat_map(|program| {
-            let program = Arc::new(program);
-            let table = &table;
-            Configuration::all()
-                .map(move |configuration| trial(&program, configuration, Arc::clone(table)))
-        })
-        .collect();
+    trials.extend(programs.iter().flat_map(|program| {
+        let table = &table;
+        Configuration::all()
+            .map(move |configuration| trial(program, configuration, Arc::clone(table)))
+    }));
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
     let table = table.lock().unwrap_or_else(PoisonError::into_inner);
     // Nobody may be reading any more; the exit code remains.
@@ -51,11 +54,7 @@ fn main() -> ExitCode {
 }
 
 /// Our own programs, and those of the folders that the environment names.
-fn programs() -> Result<Vec<Program>, String> {
-    let guests = match env::var_os("RANGEWATCH_GUESTS") {
-        Some(guests) => PathBuf::from(guests),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("guests/prebuilt"),
-    };
+fn programs(guests: &Path) -> Result<Vec<Arc<Program>>, String> {
     let folders = env::var_os(FOLDERS).unwrap_or_default();
     let mut programs = Vec::new();
     for folder in std::iter::once(guests.join("wasi")).chain(env::split_paths(&folders)) {
@@ -66,7 +65,7 @@ fn programs() -> Result<Vec<Program>, String> {
         if found.is_empty() {
             return Err(format!("no program for preview1 in `{}`", folder.display()));
         }
-        programs.extend(found);
+        programs.extend(found.into_iter().map(Arc::new));
     }
     Ok(programs)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use rangewatch::wasi::fs::{Access, HostDir};
+use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
 use rangewatch::{
     CallError, Guest, Module, RangeWatchBus, Runtime, SharedBuffer, SystemClock, SystemRandom,
     Wasi, WasiBuilder,
@@ -157,7 +157,7 @@ fn overdue() -> String {
 }
 
 /// A copy of the program's root directory.
-fn fresh_root(program: &Program) -> Result<Option<tempfile::TempDir>, String> {
+pub(crate) fn fresh_root(program: &Program) -> Result<Option<tempfile::TempDir>, String> {
     let Some(root) = program.root() else {
         return Ok(None);
     };
@@ -192,11 +192,12 @@ fn wasi(
             HostDir::open(root).map_err(explain)?,
             Access::ReadWrite,
         ),
-        Files::Memory => wasi.preopen(
-            "/",
-            tree::in_memory(root).map_err(explain)?,
-            Access::ReadWrite,
-        ),
+        Files::Memory => {
+            // Files are as old as they would be on the host.
+            let empty = MemoryFs::builder().clock(SystemClock::new()).build();
+            let copy = tree::in_memory(root, empty).map_err(explain)?;
+            wasi.preopen("/", copy, Access::ReadWrite)
+        }
     })
 }
 

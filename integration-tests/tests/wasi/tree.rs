@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::{fs, io};
 
-use rangewatch::SystemClock;
 use rangewatch::wasi::fs::MemoryFs;
 
 /// Copies the files and directories below `from`, but for what an earlier run left behind.
@@ -14,9 +13,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// A copy of `from` in memory, whose files are as old as they would be on the host.
-pub(crate) fn in_memory(from: &Path) -> io::Result<MemoryFs> {
-    let files = MemoryFs::builder().clock(SystemClock::new()).build();
+/// Copies what is below `from` into `files`, which are empty.
+pub(crate) fn in_memory(from: &Path, files: MemoryFs) -> io::Result<MemoryFs> {
     walk(from, "", &mut |path, file| {
         let made = match file {
             Some(contents) => files.write(path, contents),

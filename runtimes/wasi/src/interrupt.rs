@@ -26,6 +26,18 @@ pub enum Interrupt {
     Raise(Signal),
 }
 
+impl Interrupt {
+    /// What the function failed with, if it has failed and nothing else happened. Never `None` for a regular file, which has
+    /// no reason to wait or to end a guest.
+    #[must_use]
+    pub const fn errno(self) -> Option<Errno> {
+        match self {
+            Self::Errno(errno) => Some(errno),
+            Self::Wait | Self::Exit(_) | Self::Raise(_) => None,
+        }
+    }
+}
+
 /// The signal that a guest ended itself with.
 ///
 /// Source: WASI preview1 witx, `signal`.

@@ -85,7 +85,8 @@ macro_rules! with {
         |guest| {
             guest.iovec();
             let done = preview1::$function(&mut guest.ctx, &mut guest.memory, $($argument),*);
-            at_once(done.map_err(Into::into))
+            done.map_err(Interrupt::from)
+                .map_err(|interrupt| interrupt.errno().expect("a file never waits"))
         }
     };
 }
@@ -247,12 +248,4 @@ fn on_the_upper_directory_of_an_overlay() {
 #[test]
 fn on_a_directory_with_a_quota() {
     survives_faults(|faults| Quota::new(faults.wrap(files()), 1 << 20, 100).into_dir());
-}
-
-/// What a function that may wait answers for a file, which never does.
-fn at_once(answer: Result<(), Interrupt>) -> Result<(), Errno> {
-    answer.map_err(|interrupt| match interrupt {
-        Interrupt::Errno(errno) => errno,
-        other => panic!("a file has no reason to: {other}"),
-    })
 }

@@ -298,8 +298,11 @@ fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
     let mut guest = Guest::new(dir.path());
-    for path in ["a/b/c/.", "a/b/c", "a/b/c/.."] {
-        let fd = guest.open(path, 0).unwrap();
+    for path in ["a/b/c/.", "a/b/c", "a/b/c/..", "."] {
+        let fd = match path {
+            "." => 3,
+            _ => guest.open(path, 0).unwrap(),
+        };
         let synced = preview1::fd_sync(&mut guest.ctx, &mut guest.memory, fd);
         assert_eq!(synced, Ok(()), "{path}");
         let listed = preview1::fd_readdir(&mut guest.ctx, &mut guest.memory, fd, 4096, 4096, 0, 0);

@@ -139,6 +139,44 @@ fn two_runs_are_the_same_run() {
     assert_eq!(run(), run());
 }
 
+#[test]
+fn a_guest_numbers_filesystems_by_itself_whatever_the_host_made_before() {
+    let numbers = || {
+        let (one, other) = (MemoryFs::new(), MemoryFs::new());
+        let builder = Wasi::builder()
+            .preopen("/other", &other, Access::ReadWrite)
+            .preopen("/one", &one, Access::ReadOnly)
+            .preopen("/one again", &one, Access::ReadWrite);
+        let mut guest = Guest::new(builder);
+        [3, 4, 5].map(|fd| {
+            preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, fd, 0).unwrap();
+            (guest.u64(0), guest.u64(8))
+        })
+    };
+    // Root directories have one number; what tells them apart is that of the filesystem.
+    assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
+    assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
+}
+
+#[test]
+fn files_that_outlive_their_filesystem_are_dated_alike_in_two_runs() {
+    let run = || {
+        let mut guest =
+            Guest::new(Wasi::builder().preopen("/", MemoryFs::new(), Access::ReadWrite));
+        let fds: Vec<_> = (0..20)
+            .map(|i| guest.open(&i.to_string(), CREAT).unwrap())
+            .collect();
+        // Nobody else has the root, so that this takes the tree apart.
+        preview1::fd_close(&mut guest.ctx, &mut [], 3).unwrap();
+        let stat = |fd| {
+            preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, fd, 0).unwrap();
+            guest.bytes(0, 64).to_vec()
+        };
+        fds.into_iter().map(stat).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
 /// A guest nests as deep as it has names for; each level must not cost the host a frame of its stack.
 #[test]
 fn g30_a_tree_of_any_depth_is_dropped() {

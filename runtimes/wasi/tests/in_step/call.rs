@@ -1,20 +1,9 @@
 //! Random calls.
 
-/// SplitMix64: small, and the same everywhere.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % below as u64) as usize
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.next(from.len())]
-    }
+/// Where the choices come from that make a call.
+pub(crate) trait Choices {
+    /// A number below `end`, which is not 0.
+    fn next(&mut self, end: usize) -> usize;
 
     /// A path of a few components over a few names, so that calls meet each other; often a bad one.
     fn path(&mut self) -> String {
@@ -34,12 +23,18 @@ impl Rng {
         path
     }
 
+    /// What a symbolic link says.
     fn target(&mut self) -> String {
         match self.next(8) {
             0 => "../outside".to_owned(),
             1 => "../../outside/secret".to_owned(),
             _ => self.path(),
         }
+    }
+
+    /// One of several texts.
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.next(from.len())]
     }
 }
 
@@ -63,7 +58,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(crate) fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut impl Choices) -> Self {
         let fd = match rng.next(4) {
             0 => 3 + rng.next(3) as i32,
             _ => 3,

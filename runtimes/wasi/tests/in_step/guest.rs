@@ -1,7 +1,7 @@
 //! A guest that makes calls on a filesystem.
 
 use rangewatch_wasi::fs::{Access, IntoDir};
-use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
+use rangewatch_wasi::{Errno, Wasi, preview1};
 
 use crate::call::Call;
 
@@ -67,26 +67,14 @@ impl Guest {
             Call::Write(fd, n) => {
                 self.memory[BYTES as usize..][..n].fill(n as u8);
                 self.iovec(n as i32);
-                at_once(preview1::fd_write(
-                    &mut self.ctx,
-                    &mut self.memory,
-                    fd,
-                    IOVS,
-                    1,
-                    RESULT,
-                ))?;
+                preview1::fd_write(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
+                    .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
                 Ok(self.memory[..4].to_vec())
             }
             Call::Read(fd, n) => {
                 self.iovec(n);
-                at_once(preview1::fd_read(
-                    &mut self.ctx,
-                    &mut self.memory,
-                    fd,
-                    IOVS,
-                    1,
-                    RESULT,
-                ))?;
+                preview1::fd_read(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
+                    .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
                 Ok(self.memory[BYTES as usize..][..self.number() as usize].to_vec())
             }
             Call::SetSize(fd, size) => {
@@ -158,12 +146,4 @@ impl Guest {
         names.sort();
         names
     }
-}
-
-/// What a function that may wait answers for a file, which never does.
-fn at_once(answer: Result<(), Interrupt>) -> Result<(), Errno> {
-    answer.map_err(|interrupt| match interrupt {
-        Interrupt::Errno(errno) => errno,
-        other => panic!("a file has no reason to: {other}"),
-    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fs::{Access, Dir};
-use crate::{Errno, Interrupt, RightsMode, Wasi, preview1};
+use crate::{Errno, RightsMode, Wasi, preview1};
 
 pub(super) const ROOT: i32 = 3;
 
@@ -119,14 +119,8 @@ impl Guest {
 
     pub(super) fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<u32, Errno> {
         self.put_iovec(bytes);
-        at_once(preview1::fd_write(
-            &mut self.ctx,
-            &mut self.memory,
-            fd,
-            IOVS,
-            1,
-            RESULT,
-        ))?;
+        preview1::fd_write(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
+            .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
         Ok(self.u32(RESULT))
     }
 
@@ -138,14 +132,8 @@ impl Guest {
 
     pub(super) fn read(&mut self, fd: i32, len: u32) -> Result<Vec<u8>, Errno> {
         self.put_iovec_of(len);
-        at_once(preview1::fd_read(
-            &mut self.ctx,
-            &mut self.memory,
-            fd,
-            IOVS,
-            1,
-            RESULT,
-        ))?;
+        preview1::fd_read(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
+            .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
         Ok(self.taken())
     }
 
@@ -397,12 +385,4 @@ impl Guest {
         self.close(fd)?;
         Ok(contents)
     }
-}
-
-/// What a function that may wait answers for a file, which never does.
-fn at_once(answer: Result<(), Interrupt>) -> Result<(), Errno> {
-    answer.map_err(|interrupt| match interrupt {
-        Interrupt::Errno(errno) => errno,
-        other => panic!("a file has no reason to: {other}"),
-    })
 }

@@ -226,7 +226,7 @@ impl Dir for HostDir {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        // What was opened to look names up cannot be synchronized itself.
+        // The root, and what a step led to, are open to look names up in, and Linux synchronizes no such descriptor.
         let mut host = cap_std::fs::OpenOptions::new();
         host.read(true).maybe_dir(true);
         let dir = self.dir.open_with(".", &host).map_err(errno)?;

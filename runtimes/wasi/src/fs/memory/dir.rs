@@ -367,12 +367,16 @@ impl MemoryDir {
     }
 
     /// Takes all names out, and answers the directories among what they stood for.
+    ///
+    /// In the order in which they were made: what is open elsewhere is dated by a clock that may move with each reading.
     fn take_dirs(&self) -> Vec<Arc<Self>> {
         let mut state = lock(&self.state);
         self.shared.release_entries(state.by_name.len() as u64);
-        state.by_age.clear();
-        let nodes = state.by_name.drain().map(|(_, entry)| entry.node);
-        nodes
+        let names = std::mem::take(&mut state.by_age).into_values();
+        let mut by_name = std::mem::take(&mut state.by_name);
+        let entries = names.filter_map(|name| by_name.remove(&name));
+        entries
+            .map(|entry| entry.node)
             .filter_map(|node| match node {
                 MemoryNode::Dir(dir) => Some(dir),
                 other => {

@@ -1,0 +1,16 @@
+//! Choices that only look random.
+
+use crate::call::Choices;
+
+/// SplitMix64: small, and the same everywhere.
+pub(crate) struct Rng(pub(crate) u64);
+
+impl Choices for Rng {
+    fn next(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end as u64) as usize
+    }
+}
