@@ -37,7 +37,7 @@ pub const ECHO: &str = r#"(module
         (call $ok (call $shutdown (local.get $fd) (i32.const 2)))
         (local.get $n)))"#;
 
-/// A guest whose export `say` prints the first byte of its first argument.
+/// A guest whose export `say` prints the first byte of its first argument, and traps where that is not in its memory.
 pub const SAY_WHO: &str = r#"(module
     (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -46,6 +46,7 @@ pub const SAY_WHO: &str = r#"(module
         (i32.store (i32.const 0) (i32.const 64))
         (i32.store (i32.const 4) (i32.const 1))
         (if (call $args (i32.const 32) (i32.const 64)) (then unreachable))
+        (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))
         (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))))"#;
 
 /// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in the
