@@ -5,17 +5,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::program::Expectations;
 
-/// The file beside a program, in either of its two forms.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ConfigFile {
-    Operations(Operations),
-    Legacy(Legacy),
-}
-
+/// The newer form of the file beside a program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Operations {
@@ -48,6 +42,7 @@ enum Operation {
     },
 }
 
+/// The older form.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Legacy {
@@ -71,26 +66,32 @@ fn stdout() -> String {
     "stdout".to_owned()
 }
 
-/// Reads the text of a file.
+/// Reads the text of a file, in either of its two forms.
 pub(crate) fn parse(text: &str) -> Result<Expectations, String> {
-    match serde_json::from_str(text).map_err(|error| error.to_string())? {
-        ConfigFile::Legacy(legacy) => Ok(Expectations {
-            args: legacy.args,
-            env: legacy.env.into_iter().collect(),
-            root: legacy.root,
-            stdin: String::new(),
-            exit_code: legacy.exit_code,
-            stdout: legacy.stdout,
-            stderr: legacy.stderr,
-        }),
-        ConfigFile::Operations(file) => {
-            let mut expected = Expectations::default();
-            for operation in file.operations {
-                add(&mut expected, operation)?;
-            }
-            Ok(expected)
+    let file: Value = from_json(serde_json::from_str(text))?;
+    // The form is chosen beforehand, so that an error names the key that is wrong.
+    if file.get("operations").is_some() {
+        let file: Operations = from_json(serde_json::from_value(file))?;
+        let mut expected = Expectations::default();
+        for operation in file.operations {
+            add(&mut expected, operation)?;
         }
+        return Ok(expected);
     }
+    let legacy: Legacy = from_json(serde_json::from_value(file))?;
+    Ok(Expectations {
+        args: legacy.args,
+        env: legacy.env.into_iter().collect(),
+        root: legacy.root,
+        stdin: String::new(),
+        exit_code: legacy.exit_code,
+        stdout: legacy.stdout,
+        stderr: legacy.stderr,
+    })
+}
+
+fn from_json<T>(parsed: serde_json::Result<T>) -> Result<T, String> {
+    parsed.map_err(|error| error.to_string())
 }
 
 /// A program is fed all its input at once and its output is looked at when it has ended, in which the order of steps is

@@ -96,7 +96,8 @@ pub(crate) struct RunArgs {
 
     /// What the directories of the guest are: those of the host, or copies of them in memory
     ///
-    /// Copies are made before the guest starts, and what it changes in them is gone when it ends.
+    /// Copies are made before the guest starts, and what it changes in them is gone when it ends. Each holds at most 256
+    /// MiB, or what --hostcall-limit says.
     #[arg(long, value_enum, default_value_t = Files::Host)]
     pub(crate) fs: Files,
 
@@ -110,7 +111,8 @@ pub(crate) struct RunArgs {
 
     /// Keep what the guest prints in memory and print it when the run has ended
     ///
-    /// The standard input is read to its end before the guest starts.
+    /// The standard input is read to its end before the guest starts. Of each output 64 MiB are kept; what the guest writes
+    /// beyond that fails.
     #[arg(long)]
     pub(crate) capture: bool,
 
@@ -118,7 +120,7 @@ pub(crate) struct RunArgs {
     ///
     /// A write that goes beyond fails with DQUOT, as does a read. A copy of directories in memory (--fs mem) holds no
     /// more bytes than that, either. What one call may make the host allocate is bounded without this option: 1 MiB.
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_hyphen_values = true)]
     pub(crate) hostcall_limit: Option<u64>,
 
     /// Stop the clocks of the guest at this time, in nanoseconds since 1970; its sleeps are over at once
@@ -126,7 +128,7 @@ pub(crate) struct RunArgs {
     pub(crate) fixed_clock: Option<u64>,
 
     /// Draw the random bytes of the guest from this seed, so that each run has the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
 
     /// The guest, a wasm binary, and its own arguments, options included
@@ -168,9 +170,21 @@ fn selector(text: &str) -> Result<Selector, String> {
     }
 }
 
-fn nanoseconds(text: &str) -> Result<u64, &'static str> {
+fn nanoseconds(text: &str) -> Result<u64, String> {
+    whole(text, "whole nanoseconds since 1970")
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    whole(text, "a whole number of bytes")
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    whole(text, "a whole number")
+}
+
+fn whole(text: &str, what: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| "write whole nanoseconds since 1970")
+        .map_err(|_| format!("write {what}, from 0 to {}", u64::MAX))
 }
 
 /// A directory of the host, and where the guest finds it.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
 use rangewatch::wasi::{Errno, RightsMode};
@@ -74,7 +75,7 @@ fn streams(
             Stdin::bytes(input)
         }
         None => Stdin::inherit(),
-        Some(path) => Stdin::reader(File::open(path).map_err(|error| {
+        Some(path) => Stdin::reader(open(path).map_err(|error| {
             let path = path.display();
             Failure::run(format_args!("cannot read `{path}` for --stdin: {error}"))
         })?),
@@ -94,27 +95,41 @@ fn streams(
     Ok(builder.stdin(stdin).stdout(stdout).stderr(stderr))
 }
 
+/// Opens a file for reading. A directory could be opened as well, and would fail when the guest reads.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(file)
+}
+
 fn directories(mut builder: WasiBuilder, args: &RunArgs) -> Result<WasiBuilder, Failure> {
-    let writable = args.dir.iter().map(|dir| (dir, Access::ReadWrite));
-    let read_only = args.ro_dir.iter().map(|dir| (dir, Access::ReadOnly));
-    for (Mapping { host, guest }, access) in writable.chain(read_only) {
+    let writable = (args.dir.iter()).map(|dir| (dir, "--dir", Access::ReadWrite));
+    let read_only = (args.ro_dir.iter()).map(|dir| (dir, "--ro-dir", Access::ReadOnly));
+    for (Mapping { host, guest }, option, access) in writable.chain(read_only) {
         let path = host.display();
-        let dir = HostDir::open(host)
-            .map_err(|error| Failure::run(format_args!("cannot open `{path}`: {error}")))?;
+        let dir = HostDir::open(host).map_err(|error| {
+            Failure::run(format_args!("cannot open `{path}` for {option}: {error}"))
+        })?;
         builder = match args.fs {
             Files::Host => builder.preopen(guest, dir, access),
             Files::Mem => {
-                let mut files = MemoryFs::builder();
-                files = match args.fixed_clock {
-                    Some(ns) => files.clock(fixed(ns)),
-                    None => files.clock(SystemClock::new()),
+                let files = match args.fixed_clock {
+                    Some(ns) => MemoryFs::builder().clock(fixed(ns)),
+                    None => MemoryFs::builder().clock(SystemClock::new()),
                 };
-                if let Some(bytes) = args.hostcall_limit {
-                    files = files.limit_bytes(bytes);
-                }
-                let files = files.build();
+                let limit_bytes = args.hostcall_limit.unwrap_or(MemoryFs::DEFAULT_LIMIT_BYTES);
+                let files = files.limit_bytes(limit_bytes).build();
                 copy::tree(&dir, &files).map_err(|error| {
-                    Failure::run(format_args!("cannot copy `{path}` into memory: {error}"))
+                    let what = format_args!("cannot copy `{path}` into memory: {error}");
+                    match error.is_for_want_of_room() {
+                        false => Failure::run(what),
+                        true => Failure::run(format_args!(
+                            "{what}; a copy holds {limit_bytes} bytes, which --hostcall-limit sets, and {} names",
+                            MemoryFs::DEFAULT_LIMIT_ENTRIES
+                        )),
+                    }
                 })?;
                 builder.preopen(guest, files, access)
             }

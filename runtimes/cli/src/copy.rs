@@ -16,6 +16,13 @@ pub(crate) struct CopyError {
     errno: Errno,
 }
 
+impl CopyError {
+    /// Whether the copy would be larger than it may be.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        matches!(self.errno, Errno::Fbig | Errno::Nospc)
+    }
+}
+
 impl fmt::Display for CopyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`: {}", self.path, self.errno)

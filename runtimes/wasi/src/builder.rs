@@ -125,7 +125,7 @@ pub enum WasiBuildError {
         path: String,
     },
 
-    /// Two directories have the same guest path, of which a guest would find only one.
+    /// Two directories have the same guest path, slashes at its end aside. A guest would find only one of them.
     #[error("the guest path {path:?} is used twice; give each directory a path of its own")]
     DuplicateGuestPath {
         /// The path.
@@ -273,7 +273,8 @@ impl WasiBuilder {
             let path = path.to_owned();
             return self.fail(WasiBuildError::InvalidGuestPath { path });
         }
-        if self.preopens.iter().any(|(other, _)| **other == *path) {
+        let named = path.trim_end_matches('/');
+        if (self.preopens.iter()).any(|(other, _)| other.trim_end_matches('/') == named) {
             let path = path.to_owned();
             return self.fail(WasiBuildError::DuplicateGuestPath { path });
         }

@@ -58,9 +58,49 @@ pub fn add_to_linker<T: 'static>(
 /// A guest that waits, for input or in a sleep, [holds its thread](Wasi::block). Where that must not
 /// be, [`add_wasi_to_linker_async`].
 ///
+/// The memory of a call is the one of the instance that calls. The context is the one that `get`
+/// finds: a store with several guests has a linker for each, whose `get` finds the context of its
+/// guest.
+///
 /// # Errors
 ///
 /// When the linker has functions of these names already.
+///
+/// # Examples
+///
+/// A command ends by an exit, which [`host_trap`](crate::host_trap) finds in the error of the call,
+/// or by returning.
+///
+/// ```
+/// # let exits = r#"(module
+/// #     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+/// #     (memory (export "memory") 1)
+/// #     (func (export "_start") (call $exit (i32.const 3))))"#;
+/// # let wasm = wat::parse_str(exits)?;
+/// use rangewatch_runtime::HostTrap;
+/// use rangewatch_wasi::{SharedBuffer, Wasi};
+/// use wasmtime::{Engine, Linker, Module, Store};
+///
+/// let engine = Engine::default();
+/// let mut linker = Linker::<Wasi>::new(&engine);
+/// rangewatch_wasmtime::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi)?;
+///
+/// let out = SharedBuffer::new();
+/// let wasi = Wasi::builder().args(["guest.wasm"]).stdout(out.clone()).build()?;
+/// let mut store = Store::new(&engine, wasi);
+/// let instance = linker.instantiate(&mut store, &Module::new(&engine, &wasm)?)?;
+/// let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+/// let code = match start.call(&mut store, ()) {
+///     Ok(()) => 0,
+///     Err(error) => match rangewatch_wasmtime::host_trap(&error) {
+///         Some(HostTrap::Exit(exit)) => exit.code(),
+///         _ => return Err(error.into()), // a trap
+///     },
+/// };
+/// store.data_mut().flush()?; // an exit has done so; nobody else does
+/// # assert_eq!(code, 3);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 pub fn add_wasi_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,

@@ -111,13 +111,25 @@ fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
 }
 
 #[test]
-fn a_clock_that_is_not_fixed_at_whole_nanoseconds_is_2() {
-    for time in ["1.5", "-5", "now"] {
-        let ended = bare(&["run", "--fixed-clock", time, &guest("greet")]);
-        assert_eq!(ended.code, Some(2), "{ended:?}");
-        let message = "write whole nanoseconds since 1970";
-        assert!(ended.stderr.contains(message), "{ended:?}");
-        assert!(!ended.stderr.contains("tip:"), "{ended:?}");
+fn a_number_that_is_not_whole_or_too_large_is_2_and_what_to_write_is_said() {
+    let options = [
+        (
+            "--fixed-clock",
+            "write whole nanoseconds since 1970, from 0 to",
+        ),
+        (
+            "--hostcall-limit",
+            "write a whole number of bytes, from 0 to",
+        ),
+        ("--seed", "write a whole number, from 0 to"),
+    ];
+    for (option, message) in options {
+        for number in ["1.5", "-5", "now", "18446744073709551616"] {
+            let ended = bare(&["run", option, number, &guest("greet")]);
+            assert_eq!(ended.code, Some(2), "{ended:?}");
+            assert!(ended.stderr.contains(message), "{ended:?}");
+            assert!(!ended.stderr.contains("tip:"), "{ended:?}");
+        }
     }
 }
 

@@ -37,6 +37,18 @@ pub const ECHO: &str = r#"(module
         (call $ok (call $shutdown (local.get $fd) (i32.const 2)))
         (local.get $n)))"#;
 
+/// A guest whose export `say` prints the first byte of its first argument, and traps where that is not in its memory.
+pub const SAY_WHO: &str = r#"(module
+    (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "say")
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (i32.const 1))
+        (if (call $args (i32.const 32) (i32.const 64)) (then unreachable))
+        (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))
+        (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))))"#;
+
 /// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in the
 /// crate that has them: they are the same words for every engine.
 ///
@@ -254,6 +266,35 @@ macro_rules! linker_tests {
                     .expect("exported");
                 assert_eq!(serve.call(&mut store, ()).expect("no trap"), 1_000);
                 assert_eq!(talking.join().expect("no panic"), [7; 1_000]);
+            }
+
+            #[test]
+            fn guests_of_one_store_have_a_memory_and_a_context_each() {
+                let engine = Engine::default();
+                let wasm = wat::parse_str($crate::conformance::SAY_WHO).expect("well formed");
+                let module = Module::new(&engine, wasm).expect("valid");
+                let outs = [SharedBuffer::new(), SharedBuffer::new()];
+                let contexts = [("a", &outs[0]), ("b", &outs[1])].map(|(name, out)| {
+                    let wasi = Wasi::builder().arg(name).stdout(out.clone());
+                    wasi.build().expect("valid")
+                });
+                let mut store = Store::new(&engine, contexts);
+                let says = [0, 1].map(|index| {
+                    let mut linker = Linker::<[Wasi; 2]>::new(&engine);
+                    $backend::add_wasi_to_linker(&mut linker, move |wasi: &mut [Wasi; 2]| {
+                        &mut wasi[index]
+                    })
+                    .expect("fresh names");
+                    let instance = linker.$instantiate(&mut store, &module);
+                    let say = instance
+                        .expect("all is provided")
+                        .get_typed_func::<(), ()>(&mut store, "say");
+                    say.expect("exported")
+                });
+                for index in [1, 0, 0] {
+                    says[index].call(&mut store, ()).expect("no trap");
+                }
+                assert_eq!(outs.map(|out| out.to_string_lossy()), ["aa", "b"]);
             }
 
             #[test]

@@ -162,7 +162,7 @@ macro_rules! conformance_test {
     )*};
 }
 
-pub use linker::{COUNTER, ECHO};
+pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {

@@ -56,7 +56,18 @@
 //! }
 //!
 //! let ctx = Wasi::builder().preopen("/squares", Squares, Access::ReadOnly).build()?;
+//!
+//! // Among the tests: makes one of each scenario, which looks at the filesystem as a guest does.
+//! rangewatch_wasi::read_only_filesystem_tests!(Squares);
 //! # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+//! ```
+//!
+//! Whether it is what guests expect, `fs::conformance` tells, the suite that the filesystems of this crate pass. It is behind
+//! the feature `conformance`, for the dev-dependencies of a crate:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! rangewatch-wasi = { version = "0.1", features = ["conformance"] }
 //! ```
 
 mod bytes_file;

@@ -10,6 +10,7 @@ mod clocks;
 mod descriptors;
 mod guest;
 mod listeners;
+mod listings;
 mod memory_fs;
 mod pipes;
 mod polling;

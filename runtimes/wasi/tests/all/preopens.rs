@@ -116,14 +116,20 @@ fn a_guest_path_is_checked_when_the_context_is_built() {
         let path = path.to_owned();
         assert_eq!(build(&path), Err(WasiBuildError::InvalidGuestPath { path }));
     }
-    let twice = two_dirs()
-        .preopen(".", MemoryFs::new(), Access::ReadOnly)
-        .build();
-    let path = String::from(".");
-    assert_eq!(
-        twice.map(drop),
-        Err(WasiBuildError::DuplicateGuestPath { path })
-    );
+    for (first, path) in [(".", "."), ("/x", "/x/"), ("/x//", "/x"), ("/", "//")] {
+        let twice = Wasi::builder()
+            .preopen(first, MemoryFs::new(), Access::ReadOnly)
+            .preopen(path, MemoryFs::new(), Access::ReadOnly);
+        let path = path.to_owned();
+        assert_eq!(
+            twice.build().map(drop),
+            Err(WasiBuildError::DuplicateGuestPath { path })
+        );
+    }
+    let root_and_below = Wasi::builder()
+        .preopen("/", MemoryFs::new(), Access::ReadOnly)
+        .preopen("/x", MemoryFs::new(), Access::ReadOnly);
+    assert!(root_and_below.build().is_ok());
 }
 
 #[test]

@@ -11,7 +11,8 @@
 //!
 //! [`Faults`] let a filesystem fail, one operation at a time, to test what is above it.
 //!
-//! The argument of each is an expression for something that [`IntoDir`](super::IntoDir) takes.
+//! The argument of each is an expression for something that implements [`IntoDir`](super::IntoDir), evaluated once per test. A
+//! crate that has WASI from `rangewatch` adds `rangewatch-wasi` with the feature `conformance` to its dev-dependencies.
 //!
 //! ```
 //! mod memory {

@@ -1,0 +1,73 @@
+//! What listing a directory asks of its filesystem.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rangewatch_wasi::fs::{Access, Dir, DirEntry, FileType, Metadata, Node, ReadDir};
+use rangewatch_wasi::{Errno, Wasi, preview1};
+
+use crate::guest::Guest;
+
+const FILES: u64 = 5_000;
+
+/// A directory that counts how often it is read, and how many entries are taken from it.
+#[derive(Clone, Default)]
+struct Counting {
+    n_readings: Arc<AtomicU64>,
+    n_entries: Arc<AtomicU64>,
+}
+
+impl Dir for Counting {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata::new(FileType::Directory, 1))
+    }
+
+    fn lookup(&self, _name: &str) -> Result<Node, Errno> {
+        Err(Errno::Noent)
+    }
+
+    fn read_dir(&self) -> Result<ReadDir, Errno> {
+        self.n_readings.fetch_add(1, Ordering::Relaxed);
+        let n_entries = Arc::clone(&self.n_entries);
+        Ok(Box::new((0..FILES).map(move |i| {
+            n_entries.fetch_add(1, Ordering::Relaxed);
+            let name = format!("file {i}");
+            Ok(DirEntry::new(name, FileType::RegularFile, i + 2))
+        })))
+    }
+}
+
+/// Lists the directory 3 as a libc does, which asks for what did not fit once more. Answers the number of entries.
+fn list(guest: &mut Guest, buf_len: u32) -> u64 {
+    let (mut n_listed, mut cookie) = (0, 0);
+    loop {
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::fd_readdir(ctx, memory, 3, 8, buf_len as i32, cookie, 0).unwrap();
+        let end = 8 + guest.u32(0);
+        let mut at = 8;
+        while at + 24 <= end && at + 24 + guest.u32(at + 16) <= end {
+            cookie = guest.u64(at) as i64;
+            at += 24 + guest.u32(at + 16);
+            n_listed += 1;
+        }
+        if end < 8 + buf_len {
+            return n_listed;
+        }
+    }
+}
+
+#[test]
+fn a_listing_takes_each_entry_once_whatever_the_buffer() {
+    for buf_len in [40, 128, 4096, 60_000] {
+        let dir = Counting::default();
+        let wasi = Wasi::builder().preopen("/", dir.clone(), Access::ReadOnly);
+        let mut guest = Guest::new(wasi);
+        assert_eq!(list(&mut guest, buf_len), FILES + 2, "{buf_len} bytes");
+        assert_eq!(dir.n_readings.load(Ordering::Relaxed), 1, "{buf_len} bytes");
+        assert_eq!(
+            dir.n_entries.load(Ordering::Relaxed),
+            FILES,
+            "{buf_len} bytes"
+        );
+    }
+}
