@@ -331,7 +331,7 @@ impl WasiBuilder {
     }
 
     /// Sets how many descriptors the guest may have open at a time, streams, preopened directories and sockets of the host
-    /// included. Those are there in any case.
+    /// included. Those are there in any case. [`DEFAULT_MAX_DESCRIPTORS`] says what one may cost the host.
     pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
         self.max_descriptors = max_descriptors;
         self

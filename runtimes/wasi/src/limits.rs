@@ -35,8 +35,10 @@ pub const MAX_PEEK_BYTES: u32 = 64 << 10;
 /// How many descriptors a guest may have open unless the host says otherwise, preopens and streams included; one more is
 /// [`Errno::Mfile`](crate::Errno::Mfile).
 ///
-/// Without it, a guest that opens one directory in a loop takes all descriptors of the host's process.
-pub const DEFAULT_MAX_DESCRIPTORS: u32 = 1024;
+/// Without it, a guest that opens one directory in a loop takes all descriptors of the host's process, of which there often
+/// are 1,024. One of the guest's may be two of the host's, where a listing is under way, and four in an overlay of two
+/// directories of the host. Who runs several guests has a number to choose.
+pub const DEFAULT_MAX_DESCRIPTORS: u32 = 256;
 
 /// The longest path that a guest may pass, or that a symbolic link and what is behind it may make, in bytes; a longer one is
 /// [`Errno::Nametoolong`](crate::Errno::Nametoolong). The number is that of Linux (`PATH_MAX`).

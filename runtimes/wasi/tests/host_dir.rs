@@ -354,3 +354,30 @@ fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
         assert_eq!(set, Ok(()), "{path}");
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn g34_a_guest_that_opens_what_it_can_leaves_the_host_half_of_the_usual_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    (0..400).for_each(|i| fs::write(dir.path().join(i.to_string()), "").unwrap());
+    let mut guest = Guest::new(dir.path());
+    let mut last = 3;
+    let refused = loop {
+        match guest.open(".", 0) {
+            Ok(fd) => last = fd,
+            Err(errno) => break errno,
+        }
+        // A listing that is under way.
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::fd_readdir(ctx, memory, last, 8192, 200, 0, 0).unwrap();
+    };
+    assert_eq!((refused, last), (Errno::Mfile, 255));
+    // Those of this guest alone, as others of this process run beside it.
+    let path = dir.path().canonicalize().unwrap();
+    let is_of_the_guest =
+        |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to == path);
+    let n_host = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let n_host = n_host.filter(is_of_the_guest).count();
+    assert!(n_host <= 512, "{n_host}");
+    assert!(n_host >= 252, "{n_host}: do they name the directory?");
+}
