@@ -14,9 +14,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Rewrites what a guest is told about files of the host, before it sees it.
 ///
 /// Files are numbered in the order in which they are met. As the host may or may not give the number of a file that is
-/// gone to one that is made, files are numbered anew when something is made after something has been removed. The numbers
-/// in a listing are left out: a listing that was begun earlier may tell of files that are gone, whose numbers others may
-/// have by now. What happens to files on the host's clock happens at one time; times that the guest has set itself stay what they are.
+/// gone to one that is made, files are numbered anew when something is made after something has been removed. A
+/// listing that goes on after that has no numbers: it may tell of files that are gone, whose numbers others may have by now.
+/// What happens to files on the host's clock happens at one time; times that the guest has set itself stay what they are.
 pub(super) struct Steady {
     met: HashMap<u64, u64>,
     last: u64,
@@ -55,7 +55,9 @@ impl Steady {
             "path_filestat_get" => self.hide_filestat(&mut memory[pointer(4)..][..64]),
             "fd_readdir" => {
                 let used = read(&memory[pointer(4)..], 4) as usize;
-                hide_entries(&mut memory[pointer(1)..][..used]);
+                let may_be_stale = self.has_removed && call.arguments[3] != 0;
+                let entries = &mut memory[pointer(1)..][..used];
+                self.hide_entries(entries, may_be_stale);
             }
             _ => {}
         }
@@ -71,6 +73,23 @@ impl Steady {
         }
     }
 
+    /// Source: WASI preview1 witx, `dirent`, 24 bytes of which the second 8 are the number of the file. The last entry may
+    /// be cut off, and then is asked for again.
+    fn hide_entries(&mut self, mut entries: &mut [u8], may_be_stale: bool) {
+        while entries.len() >= 24 {
+            if may_be_stale {
+                entries[8..16].fill(0);
+            } else {
+                self.number(&mut entries[8..16]);
+            }
+            let end = 24 + read(&entries[16..], 4) as usize;
+            entries = entries.get_mut(end..).unwrap_or_default();
+        }
+        if let Some(cut_off) = entries.get_mut(8..) {
+            cut_off.fill(0);
+        }
+    }
+
     fn forget(&mut self) {
         if self.has_removed {
             self.met.clear();
@@ -83,19 +102,6 @@ impl Steady {
             self.last
         });
         place.copy_from_slice(&number.to_le_bytes());
-    }
-}
-
-/// Source: WASI preview1 witx, `dirent`, 24 bytes of which the second 8 are the number of the file. The last entry may
-/// be cut off.
-fn hide_entries(mut entries: &mut [u8]) {
-    while entries.len() >= 24 {
-        entries[8..16].fill(0);
-        let end = 24 + read(&entries[16..], 4) as usize;
-        entries = entries.get_mut(end..).unwrap_or_default();
-    }
-    if let Some(cut_off) = entries.get_mut(8..) {
-        cut_off.fill(0);
     }
 }
 
