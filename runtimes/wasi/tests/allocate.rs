@@ -1,8 +1,6 @@
 //! `fd_allocate`, where it is allowed.
 
-use std::cell::RefCell;
-
-use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Overlay, ReadOnly};
+use rangewatch_wasi::fs::{Access, IntoDir, MemoryFs, Overlay, ReadOnly};
 use rangewatch_wasi::{Allocate, Errno, Wasi, preview1};
 
 struct Guest {
@@ -38,18 +36,6 @@ impl Guest {
     }
 }
 
-thread_local! {
-    /// Removed when the test ends, which has a thread of its own.
-    static TEMPORARY: RefCell<Vec<tempfile::TempDir>> = const { RefCell::new(Vec::new()) };
-}
-
-fn host_dir() -> HostDir {
-    let temporary = tempfile::tempdir().unwrap();
-    let dir = HostDir::open(temporary.path()).unwrap();
-    TEMPORARY.with_borrow_mut(|all| all.push(temporary));
-    dir
-}
-
 fn extends(dir: impl IntoDir) {
     let mut guest = Guest::new(dir, Allocate::Extend);
     let fd = guest.open(1, 0);
@@ -75,7 +61,8 @@ fn a_file_in_memory_is_extended_and_never_cut() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_file_of_the_host_is_extended_and_never_cut() {
-    extends(host_dir());
+    let temporary = tempfile::tempdir().unwrap();
+    extends(rangewatch_wasi::fs::HostDir::open(temporary.path()).unwrap());
 }
 
 #[test]

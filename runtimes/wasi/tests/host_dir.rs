@@ -4,9 +4,7 @@
 #[cfg(target_os = "linux")]
 mod seccomp;
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +20,6 @@ struct Guest {
 }
 
 const FOLLOW: i32 = 1;
-
-/// The right `FD_READ`.
-const READ: i64 = 1 << 1;
 
 impl Guest {
     fn new(dir: &Path) -> Self {
@@ -248,46 +243,6 @@ fn times_that_a_guest_has_no_numbers_for_saturate() {
     assert_eq!(guest.stat("file"), Ok((0, 1_234_567_890_123_456_789)));
 }
 
-#[test]
-fn names_that_wasi_cannot_say_are_left_out() {
-    let (_temporary, inside, _outside) = inside_and_outside();
-    fs::write(inside.join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
-    fs::write(inside.join("file"), "").unwrap();
-    let mut guest = Guest::new(&inside);
-    let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
-    preview1::fd_readdir(ctx, memory, 3, 1024, 1000, 0, 0).unwrap();
-    let len = u32::from_le_bytes(guest.memory[..4].try_into().unwrap());
-    assert_eq!(len, 3 * 24 + 1 + 2 + 4);
-}
-
-fn make_pipe(path: &Path) {
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .unwrap();
-}
-
-#[test]
-fn a_pipe_below_an_overlay_keeps_its_times() {
-    let (_temporary, inside, _outside) = inside_and_outside();
-    make_pipe(&inside.join("pipe"));
-    let before = fs::metadata(inside.join("pipe")).unwrap().modified();
-    let lower = HostDir::open(&inside).unwrap();
-    let mut guest = Guest::of(Overlay::new(lower, MemoryFs::new()));
-    for rights in [0, READ] {
-        let fd = guest.open_for(rights, "pipe", 0).unwrap();
-        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
-        let set = preview1::fd_filestat_set_times(ctx, memory, fd, 1, 1, 5);
-        assert_eq!(set, Err(Errno::Rofs));
-    }
-    let after = fs::metadata(inside.join("pipe")).unwrap().modified();
-    assert_eq!(before.unwrap(), after.unwrap());
-}
-
 /// Most filesystems of a host give the number of a file that is gone to the next one that is made.
 #[test]
 fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
@@ -308,15 +263,6 @@ fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
         let (seen, own) = (dir.metadata_at(name).unwrap(), made.metadata().unwrap());
         assert_eq!((seen.dev, seen.ino), (own.dev, own.ino), "{name}");
     }
-}
-
-#[test]
-fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
-    let (_temporary, inside, _outside) = inside_and_outside();
-    make_pipe(&inside.join("pipe"));
-    let mut guest = Guest::new(&inside);
-    let fd = guest.open_for(READ, "pipe", 0).unwrap();
-    assert_eq!(guest.read(fd), Err(Errno::Spipe));
 }
 
 #[test]
@@ -380,4 +326,65 @@ fn g34_a_guest_that_opens_what_it_can_leaves_the_host_half_of_the_usual_descript
     let n_host = n_host.filter(is_of_the_guest).count();
     assert!(n_host <= 512, "{n_host}");
     assert!(n_host >= 252, "{n_host}: do they name the directory?");
+}
+
+/// What not every Unix lets a test make.
+#[cfg(target_os = "linux")]
+mod files_of_linux {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    /// The right `FD_READ`.
+    const READ: i64 = 1 << 1;
+
+    #[test]
+    fn names_that_wasi_cannot_say_are_left_out() {
+        let (_temporary, inside, _outside) = inside_and_outside();
+        fs::write(inside.join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
+        fs::write(inside.join("file"), "").unwrap();
+        let mut guest = Guest::new(&inside);
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::fd_readdir(ctx, memory, 3, 1024, 1000, 0, 0).unwrap();
+        let len = u32::from_le_bytes(guest.memory[..4].try_into().unwrap());
+        assert_eq!(len, 3 * 24 + 1 + 2 + 4);
+    }
+
+    fn make_pipe(path: &Path) {
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_pipe_below_an_overlay_keeps_its_times() {
+        let (_temporary, inside, _outside) = inside_and_outside();
+        make_pipe(&inside.join("pipe"));
+        let before = fs::metadata(inside.join("pipe")).unwrap().modified();
+        let lower = HostDir::open(&inside).unwrap();
+        let mut guest = Guest::of(Overlay::new(lower, MemoryFs::new()));
+        for rights in [0, READ] {
+            let fd = guest.open_for(rights, "pipe", 0).unwrap();
+            let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+            let set = preview1::fd_filestat_set_times(ctx, memory, fd, 1, 1, 5);
+            assert_eq!(set, Err(Errno::Rofs));
+        }
+        let after = fs::metadata(inside.join("pipe")).unwrap().modified();
+        assert_eq!(before.unwrap(), after.unwrap());
+    }
+
+    #[test]
+    fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
+        let (_temporary, inside, _outside) = inside_and_outside();
+        make_pipe(&inside.join("pipe"));
+        let mut guest = Guest::new(&inside);
+        let fd = guest.open_for(READ, "pipe", 0).unwrap();
+        assert_eq!(guest.read(fd), Err(Errno::Spipe));
+    }
 }
