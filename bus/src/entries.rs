@@ -62,16 +62,14 @@ impl Entries {
     /// Adds an event, if there is room. Returns whether there was.
     #[inline]
     pub(crate) fn push_event(&mut self, emit: &Record) -> bool {
-        let Some(n_free_places) = self.n_free_places.checked_sub(1) else {
-            return false;
-        };
-        let Some(n_free_bytes) = self.n_free_bytes.checked_sub(emit.n_bytes()) else {
-            return false;
-        };
-        self.n_free_places = n_free_places;
-        self.n_free_bytes = n_free_bytes;
-        self.fifo.push_back(Entry::Event(emit.clone()));
-        true
+        let n_bytes = emit.n_bytes();
+        let has_place = self.has_place(n_bytes);
+        if has_place {
+            self.n_free_places -= 1;
+            self.n_free_bytes -= n_bytes;
+            self.fifo.push_back(Entry::Event(emit.clone()));
+        }
+        has_place
     }
 
     /// Adds a gap, for which there is room.

@@ -26,8 +26,8 @@ impl Record {
     /// Copies `keys`, in one allocation.
     pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]]) -> Self {
         let start = NUMBER * (ENDS + keys.len());
-        let n_bytes = start + keys.iter().map(|key| key.len()).sum::<usize>();
-        let mut bytes: Arc<[u8]> = iter::repeat_n(0, n_bytes).collect();
+        let len = NUMBER * N_KEYS + Self::n_bytes_of(keys);
+        let mut bytes: Arc<[u8]> = iter::repeat_n(0, len).collect();
         let unshared = Arc::get_mut(&mut bytes).expect("nobody shares it yet");
         let (numbers, mut rest) = unshared.split_at_mut(start);
         let (first, ends) = numbers.split_at_mut(NUMBER * ENDS);
