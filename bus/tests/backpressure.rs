@@ -1,36 +1,19 @@
 //! Emitters that wait for room.
 
+mod count;
 mod deadline;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures::executor::block_on;
 use rangewatch_bus::{
     EmitError, Emitted, EventSubscription, History, Overflow, RangeWatchBus, TryRecvError,
 };
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A waker, and how often it was woken.
-fn counting() -> (Waker, Arc<Count>) {
-    let count = Arc::new(Count::default());
-    (Waker::from(Arc::clone(&count)), count)
-}
-
-fn n_wakes(count: &Count) -> usize {
-    count.0.load(Ordering::Relaxed)
-}
+use crate::count::counting;
 
 fn subscribe(
     bus: &RangeWatchBus,
@@ -66,9 +49,9 @@ fn g21_an_asynchronous_emit_waits_for_room_and_has_reached_everyone_when_it_retu
     );
     // Others overtake it: those that are not for the full one.
     assert!(emitting(&bus, 3, &["n"]).as_mut().poll(&mut cx).is_ready());
-    assert_eq!(n_wakes(&count), 0);
+    assert_eq!(count.n_wakes(), 0);
     assert_eq!(full.try_recv().unwrap().value(), 1);
-    assert_eq!(n_wakes(&count), 1);
+    assert_eq!(count.n_wakes(), 1);
     match emit.as_mut().poll(&mut cx) {
         Poll::Ready(Ok(emitted)) => assert_eq!((emitted.matched(), emitted.seq().get()), (2, 3)),
         other => panic!("{other:?}"),
@@ -121,7 +104,7 @@ fn g21_dropping_an_asynchronous_emit_emits_nothing_and_leaves_no_waiter() {
     assert_eq!(Arc::strong_count(&count), n_held, "no waker is left behind");
     assert_eq!(sub.try_recv().unwrap().value(), 1);
     assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
-    assert_eq!(n_wakes(&count), 0);
+    assert_eq!(count.n_wakes(), 0);
     assert_eq!(bus.last_seq().unwrap().get(), 1);
 
     // Nor does one that moves from one subscriber to another, or that is refused in the end.
@@ -200,7 +183,7 @@ fn g21_an_emitter_is_released_by_every_end_of_its_waiting() {
         let mut emit = emitting(&bus, 3, &["b"]);
         assert!(emit.as_mut().poll(&mut cx).is_pending(), "{name}");
         let sub = release(bus.clone(), sub);
-        assert_eq!(n_wakes(&count), 1, "{name} wakes the emitter");
+        assert_eq!(count.n_wakes(), 1, "{name} wakes the emitter");
         let expected = if name.starts_with("close") {
             Err(EmitError::Closed)
         } else {

@@ -1,11 +1,13 @@
 //! Several emits that take effect at once, or not at all.
 
+mod count;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use rangewatch_bus::{EmitError, History, RangeWatchBus, TryRecvError};
+
+use crate::count::counting;
 
 fn with_history() -> RangeWatchBus {
     let history = History::events(100);
@@ -124,26 +126,16 @@ fn g26_a_panic_of_the_keys_stages_none_of_them() {
     assert!(sub.try_recv().unwrap().keys().eq([b"a"]));
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn g15_a_batch_wakes_each_waiting_consumer_once() {
     let bus = with_history();
     let mut events = bus.subscribe(..).events(1).unwrap();
     let mut wake = bus.subscribe(..).wake().unwrap();
-    let count = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&count));
+    let (waker, count) = counting();
     let mut cx = Context::from_waker(&waker);
     assert!(events.poll_recv(&mut cx).is_pending() && wake.poll_recv(&mut cx).is_pending());
     let many = bus.emit_many((1..=5).map(|value| (value, ["k"]))).unwrap();
     assert_eq!((many.matched(), many.parked(), many.woken()), (10, 4, 2));
-    assert_eq!(count.0.load(Ordering::Relaxed), 2);
+    assert_eq!(count.n_wakes(), 2);
     assert!(matches!(wake.poll_recv(&mut cx), Poll::Ready(Ok(span)) if span.count() == 5));
 }

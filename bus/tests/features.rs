@@ -1,17 +1,21 @@
 //! What the optional features add. Run with `--all-features`.
 
 #[cfg(feature = "tracing")]
+mod count;
+
+#[cfg(feature = "tracing")]
 mod tracing_events {
     use std::fmt::Debug;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
-    use std::task::{Context, Wake, Waker};
+    use std::task::Context;
 
     use rangewatch_bus::{History, Overflow, RangeWatchBus};
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Level, Metadata, Subscriber};
+
+    use crate::count::counting;
 
     /// Writes events down as `LEVEL name=value ..`, in the order of the fields.
     #[derive(Clone, Default)]
@@ -101,23 +105,13 @@ mod tracing_events {
         assert!(logs[0][0].contains("the subscription ends"), "{logs:?}");
     }
 
-    /// A waker that counts.
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     #[test]
     fn g12_a_panic_of_who_writes_events_down_costs_nobody_a_wake_up() {
         let bus = RangeWatchBus::new();
         let slow = bus.subscribe(..).events(1).unwrap();
         bus.emit(1, ["k"]).unwrap();
         let mut healthy = bus.subscribe(..).events(1).unwrap();
-        let count = Arc::new(Count(AtomicUsize::new(0)));
-        let waker = Waker::from(Arc::clone(&count));
+        let (waker, count) = counting();
         let mut cx = Context::from_waker(&waker);
         assert!(healthy.poll_recv(&mut cx).is_pending());
         let log = Log::default();
@@ -130,7 +124,7 @@ mod tracing_events {
             tracing::subscriber::with_default(log, || bus.emit(2, ["k"]))
         }));
         assert!(emitted.is_err(), "the panic passes through");
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.n_wakes(), 1);
         assert_eq!(healthy.try_recv().unwrap().value(), 2);
         assert_eq!(slow.len(), 1);
     }

@@ -1,8 +1,8 @@
 //! Progress marks: never lost, never wrong.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+mod count;
+
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rangewatch_bus::timer::{ManualTimer, Sleep, Timer};
@@ -10,6 +10,8 @@ use rangewatch_bus::{
     EventSubscription, History, Item, Overflow, ProgressError, RangeWatchBus, RecvError,
     SubscribeError, TryRecvError,
 };
+
+use crate::count::counting;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -223,16 +225,6 @@ fn g26_marks_without_history_are_refused() {
     ));
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn g09_marks_come_at_an_interval_also_when_nothing_ever_matches() {
     let timer = ManualTimer::new();
@@ -248,8 +240,7 @@ fn g09_marks_come_at_an_interval_also_when_nothing_ever_matches() {
         .unwrap();
     assert_eq!(timer.n_sleepers(), 0, "time begins with the first receive");
     emit(&bus, 1..=3);
-    let count = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&count));
+    let (waker, count) = counting();
     let mut cx = Context::from_waker(&waker);
     for round in 1..=3 {
         assert_eq!(sub.poll_recv_item(&mut cx), Poll::Pending);
@@ -257,7 +248,7 @@ fn g09_marks_come_at_an_interval_also_when_nothing_ever_matches() {
         assert_eq!(sub.poll_recv_item(&mut cx), Poll::Pending);
         assert_eq!(timer.n_sleepers(), 1);
         timer.advance(MINUTE);
-        assert_eq!(count.0.load(Ordering::Relaxed), round);
+        assert_eq!(count.n_wakes(), round);
         assert_eq!(
             sub.poll_recv_item(&mut cx),
             Poll::Ready(Ok(Item::Progress(3)))
@@ -294,14 +285,10 @@ fn g26_a_timer_that_is_always_ready_keeps_neither_events_nor_the_end_from_coming
             .progress_every(interval)
             .events(5)
             .unwrap();
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&count));
+        let (waker, count) = counting();
         let mut cx = Context::from_waker(&waker);
         assert_eq!(sub.poll_recv(&mut cx), Poll::Pending);
-        assert!(
-            count.0.load(Ordering::Relaxed) > 0,
-            "it asks to be polled again"
-        );
+        assert!(count.n_wakes() > 0, "it asks to be polled again");
         emit(&bus, 1..=2);
         for value in 1..=2 {
             match sub.poll_recv_item(&mut cx) {

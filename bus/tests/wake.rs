@@ -1,40 +1,27 @@
 //! Wake subscriptions: the wake-up and the span.
 
 mod cases;
+mod count;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{Closed, RangeWatchBus, TryWakeError};
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Count {
-    fn n_wakes(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
+use crate::count::counting;
 
 #[test]
 fn g12_emit_wakes_a_waiting_recv_before_it_returns() {
     let bus = RangeWatchBus::new();
     let mut wake = bus.subscribe("a".."m").wake().unwrap();
     let mut events = bus.subscribe("a".."m").events(1).unwrap();
-    let counts: [Arc<Count>; 2] = Default::default();
-    let wakers = counts.clone().map(Waker::from);
+    let [(first, wake_count), (second, events_count)] = [counting(), counting()];
+    let counts = [wake_count, events_count];
+    let wakers = [first, second];
 
     let mut wake_recv = pin!(wake.recv());
     let mut events_recv = pin!(events.recv());
@@ -82,13 +69,11 @@ fn g12_emit_wakes_a_waiting_recv_before_it_returns() {
 fn g12_the_latest_waker_is_the_one_that_is_woken() {
     let bus = RangeWatchBus::new();
     let mut sub = bus.subscribe(..).wake().unwrap();
-    let counts: [Arc<Count>; 2] = Default::default();
-    for count in counts.clone() {
-        assert!(
-            sub.poll_recv(&mut Context::from_waker(&Waker::from(count)))
-                .is_pending()
-        );
-    }
+    let counts = [(), ()].map(|()| {
+        let (waker, count) = counting();
+        assert!(sub.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        count
+    });
     assert_eq!(
         Arc::strong_count(&counts[0]),
         1,

@@ -3,21 +3,12 @@
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 
 use rangewatch_wasi::{TryRecvError, pipe};
 
-#[derive(Default)]
-struct Counter(AtomicUsize);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
+use crate::polling::counter;
 
 #[test]
 fn a_pipe_holds_its_capacity_and_no_byte_more() {
@@ -61,29 +52,28 @@ fn a_writer_learns_that_its_reader_is_gone() {
 
 #[test]
 fn who_waits_is_woken_by_the_other_end_and_by_its_end() {
-    let counter = Arc::new(Counter::default());
-    let waker = Waker::from(counter.clone());
+    let (counter, waker) = counter();
     let mut cx = Context::from_waker(&waker);
     let (mut writer, mut reader) = pipe(2);
     {
         let mut recv = pin!(reader.recv());
         assert!(recv.as_mut().poll(&mut cx).is_pending());
         writer.try_send(b"ab").unwrap();
-        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        assert_eq!(counter.count(), 1);
         assert_eq!(recv.poll(&mut cx), Poll::Ready(Some(b"ab".to_vec())));
     }
     {
         let mut send = pin!(writer.send(b"cdef"));
         assert!(send.as_mut().poll(&mut cx).is_pending());
         assert_eq!(reader.try_recv().unwrap(), b"cd");
-        assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+        assert_eq!(counter.count(), 2);
         assert!(matches!(send.poll(&mut cx), Poll::Ready(Ok(()))));
     }
     assert_eq!(reader.try_recv().unwrap(), b"ef");
     let mut recv = pin!(reader.recv());
     assert!(recv.as_mut().poll(&mut cx).is_pending());
     drop(writer);
-    assert_eq!(counter.0.load(Ordering::Relaxed), 3);
+    assert_eq!(counter.count(), 3);
     assert_eq!(recv.poll(&mut cx), Poll::Ready(None));
 }
 
