@@ -209,16 +209,16 @@ impl Used {
         is_open
     }
 
-    /// Takes note that one who had a file open has closed it. Answers whether it was the last one, and the file has no name.
-    fn closed(&mut self, file: &dyn File, handle: Handle) -> bool {
+    /// Takes note that one who had a file open has closed it. With the last one the bytes go of a file that has no name.
+    fn closed(&mut self, file: &dyn File, handle: Handle) {
         let nameless = match handle {
             Handle::OfOne(key) => {
                 let Some(open) = self.open.get_mut(&key) else {
-                    return false;
+                    return;
                 };
                 open.n_opened -= 1;
                 if open.n_opened > 0 {
-                    return false;
+                    return;
                 }
                 self.open.remove(&key).is_some_and(|open| open.nameless)
             }
@@ -227,10 +227,14 @@ impl Used {
                 open.is_some_and(|open| open.nameless)
             }
         };
-        nameless
-            && file
-                .metadata()
-                .is_ok_and(|metadata| !self.keep_while_open(key(&metadata)))
+        if !nameless {
+            return;
+        }
+        if let Ok(metadata) = file.metadata() {
+            if !self.keep_while_open(key(&metadata)) {
+                self.give_back(metadata.size_bytes);
+            }
+        }
     }
 }
 
@@ -539,11 +543,6 @@ impl File for QuotaFile {
 /// The last descriptor of a file without a name takes its bytes along.
 impl Drop for QuotaFile {
     fn drop(&mut self) {
-        let used = &mut *self.account.lock();
-        if used.closed(&*self.inner, self.handle) {
-            if let Ok(metadata) = self.inner.metadata() {
-                used.give_back(metadata.size_bytes);
-            }
-        }
+        self.account.lock().closed(&*self.inner, self.handle);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -49,11 +50,11 @@ impl MemorySocket {
         let mut stream = pin!(stream);
         let mut incoming = Incoming {
             to_guest: Some(to_guest),
-            chunk: Chunk::default(),
+            chunk: Chunk::new(),
         };
         let mut outgoing = Outgoing {
             from_guest,
-            chunk: Chunk::default(),
+            chunk: Chunk::new(),
             step: Step::Relay,
         };
         let moved = poll_fn(|cx| {
@@ -74,15 +75,25 @@ impl MemorySocket {
 }
 
 /// Bytes that have been read and are still to be written.
-#[derive(Default)]
 struct Chunk {
-    bytes: Vec<u8>,
-    n_written: usize,
+    room: Box<[u8]>,
+    rest: Range<usize>,
 }
 
 impl Chunk {
+    fn new() -> Self {
+        Self {
+            room: vec![0; CHUNK_BYTES].into(),
+            rest: 0..0,
+        }
+    }
+
     fn rest(&self) -> &[u8] {
-        &self.bytes[self.n_written..]
+        &self.room[self.rest.clone()]
+    }
+
+    fn written(&mut self, n_bytes: usize) {
+        self.rest.start += n_bytes;
     }
 
     /// Replaces what has been written by what `read` gives. Answers the number of bytes.
@@ -90,14 +101,11 @@ impl Chunk {
         &mut self,
         read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        self.n_written = 0;
-        self.bytes.resize(CHUNK_BYTES, 0);
-        let read = read(&mut self.bytes);
-        let n_bytes = match read {
-            Poll::Ready(Ok(n_bytes)) => n_bytes,
-            _ => 0,
-        };
-        self.bytes.truncate(n_bytes);
+        let read = read(&mut self.room);
+        if let Poll::Ready(Ok(n_bytes)) = read {
+            // A stream that claims more than there was room for must not be believed.
+            self.rest = 0..n_bytes.min(self.room.len());
+        }
         read
     }
 }
@@ -129,7 +137,7 @@ impl Incoming {
                 }
             } else {
                 match ready!(to_guest.poll_write_pipe(cx, self.chunk.rest())) {
-                    Ok(n_bytes) => self.chunk.n_written += n_bytes,
+                    Ok(n_bytes) => self.chunk.written(n_bytes),
                     // The guest receives no more.
                     Err(_) => self.to_guest = None,
                 }
@@ -174,7 +182,7 @@ impl Outgoing {
                     if n_bytes == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
-                    self.chunk.n_written += n_bytes;
+                    self.chunk.written(n_bytes);
                     self.step = Step::Flush;
                 }
                 Step::Relay | Step::Flush => {

@@ -2,7 +2,7 @@
 
 use super::filestat;
 use crate::descriptor::{Object, fdflags};
-use crate::fs::Metadata;
+use crate::fs::{File, Metadata};
 use crate::rights::{self, Rights};
 use crate::{Errno, RightsMode, Wasi, memory};
 
@@ -32,17 +32,7 @@ pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno
 /// - [`Errno::Notcapable`]: the right `FD_DATASYNC` is missing.
 /// - Whatever the filesystem or the host's writer fails with.
 pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
-    let allowed = descriptor.require(rights::FD_DATASYNC);
-    match &descriptor.object {
-        Object::File(open) => allowed.and_then(|()| open.file.sync_data()),
-        Object::Dir(open) => allowed.and_then(|()| open.dir.sync()),
-        Object::Input(_) | Object::Output(_) => {
-            allowed?;
-            Ok(descriptor.flush()?)
-        }
-        Object::Socket(_) | Object::Listener(_) => Err(Errno::Inval),
-    }
+    sync(ctx, fd, rights::FD_DATASYNC, |file| file.sync_data())
 }
 
 /// Waits until the contents and attributes of a file are stored; flushes an output stream; for an input stream there is
@@ -57,16 +47,24 @@ pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Er
 /// - [`Errno::Notcapable`]: the right `FD_SYNC` is missing.
 /// - Whatever the filesystem or the host's writer fails with.
 pub fn fd_sync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
+    sync(ctx, fd, rights::FD_SYNC, |file| file.sync())
+}
+
+fn sync(
+    ctx: &mut Wasi,
+    fd: i32,
+    right: u64,
+    sync_file: impl FnOnce(&dyn File) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.open(fd)?;
-    let allowed = descriptor.require(rights::FD_SYNC);
+    if descriptor.is_socket() {
+        return Err(Errno::Inval);
+    }
+    descriptor.require(right)?;
     match &descriptor.object {
-        Object::File(open) => allowed.and_then(|()| open.file.sync()),
-        Object::Dir(open) => allowed.and_then(|()| open.dir.sync()),
-        Object::Input(_) | Object::Output(_) => {
-            allowed?;
-            Ok(descriptor.flush()?)
-        }
-        Object::Socket(_) | Object::Listener(_) => Err(Errno::Inval),
+        Object::File(open) => sync_file(&*open.file),
+        Object::Dir(open) => open.dir.sync(),
+        _ => Ok(descriptor.flush()?),
     }
 }
 

@@ -127,7 +127,7 @@ pub fn sock_recv(
     Ok(())
 }
 
-/// Receives from a connected socket, whose rights have been looked at.
+/// Receives from a connected socket.
 pub(super) fn receive(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -136,16 +136,16 @@ pub(super) fn receive(
     which: Receive,
     nread_out: i32,
 ) -> Result<(), Interrupt> {
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
-    let nread_out = nread_out as u32;
-    memory::slice(memory, nread_out, 4)?;
     let descriptor = ctx.descriptors.open(fd)?;
     let is_nonblocking = descriptor.is_nonblocking();
+    let socket = descriptor.socket(rights::FD_READ, Errno::Badf)?;
     let which = match which {
         Receive::All if is_nonblocking => Receive::Some,
         which => which,
     };
-    let socket = descriptor.socket(rights::FD_READ, Errno::Badf)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let nread_out = nread_out as u32;
+    memory::slice(memory, nread_out, 4)?;
     let nread = match socket.receive(memory, &iovecs, which) {
         Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
@@ -200,7 +200,7 @@ pub fn sock_send(
     send(ctx, memory, fd, (si_data, si_data_len), so_datalen_out)
 }
 
-/// Sends to a connected socket, whose rights have been looked at.
+/// Sends to a connected socket.
 pub(super) fn send(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -208,12 +208,12 @@ pub(super) fn send(
     (iovs, iovs_len): (i32, i32),
     nwritten_out: i32,
 ) -> Result<(), Interrupt> {
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
-    let nwritten_out = nwritten_out as u32;
-    memory::slice(memory, nwritten_out, 4)?;
     let descriptor = ctx.descriptors.open(fd)?;
     let is_nonblocking = descriptor.is_nonblocking();
     let socket = descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
+    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let nwritten_out = nwritten_out as u32;
+    memory::slice(memory, nwritten_out, 4)?;
     let nwritten = match socket.send(memory, &iovecs) {
         Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {

@@ -7,7 +7,7 @@ use crate::iovec::Iovecs;
 use crate::open_socket::Receive;
 use crate::output::Patience;
 use crate::wait::{Awaited, Wait};
-use crate::{Errno, Interrupt, Wasi, memory, rights};
+use crate::{Errno, Interrupt, Wasi, memory};
 
 /// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
 /// the number of bytes. 0 is the end of the input, unless the buffers are empty.
@@ -48,7 +48,6 @@ pub fn fd_read(
         )?);
     }
     if descriptor.is_socket() {
-        descriptor.socket(rights::FD_READ, Errno::Badf)?;
         return socket::receive(ctx, memory, fd, (iovs, iovs_len), Receive::Some, nread_out);
     }
     let is_nonblocking = descriptor.is_nonblocking();
@@ -115,7 +114,6 @@ pub fn fd_write(
         )?);
     }
     if descriptor.is_socket() {
-        descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
         return socket::send(ctx, memory, fd, (iovs, iovs_len), nwritten_out);
     }
     let patience = if descriptor.is_nonblocking() {
