@@ -10,8 +10,8 @@ use std::{env, fs, thread};
 
 use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
 use rangewatch::{
-    CallError, Guest, Module, RangeWatchBus, Runtime, SharedBuffer, SystemClock, SystemRandom,
-    Wasi, WasiBuilder,
+    CallError, Clock, Guest, Module, RangeWatchBus, Runtime, SharedBuffer, SystemClock,
+    SystemRandom, Wasi, WasiBuilder,
 };
 
 use crate::configuration::{Configuration, Engine, Files, Stdio};
@@ -182,19 +182,28 @@ fn wasi(
         .clock(SystemClock::new())
         .random(SystemRandom::new())
         .rights(configuration.rights.mode());
-    let Some(root) = root else {
-        return Ok(wasi);
-    };
+    match root {
+        // Files are as old as they would be on the host.
+        Some(root) => with_root(wasi, configuration.files, root, SystemClock::new()),
+        None => Ok(wasi),
+    }
+}
+
+/// Gives a program its root directory, or a copy of it in memory, of which `clock` dates the changes.
+pub(crate) fn with_root(
+    wasi: WasiBuilder,
+    files: Files,
+    root: &Path,
+    clock: impl Clock + 'static,
+) -> Result<WasiBuilder, String> {
     let explain = |error| format!("cannot open `{}`: {error}", root.display());
-    Ok(match configuration.files {
-        Files::Host => wasi.preopen(
-            "/",
-            HostDir::open(root).map_err(explain)?,
-            Access::ReadWrite,
-        ),
+    Ok(match files {
+        Files::Host => {
+            let dir = HostDir::open(root).map_err(explain)?;
+            wasi.preopen("/", dir, Access::ReadWrite)
+        }
         Files::Memory => {
-            // Files are as old as they would be on the host.
-            let empty = MemoryFs::builder().clock(SystemClock::new()).build();
+            let empty = MemoryFs::builder().clock(clock).build();
             let copy = tree::in_memory(root, empty).map_err(explain)?;
             wasi.preopen("/", copy, Access::ReadWrite)
         }

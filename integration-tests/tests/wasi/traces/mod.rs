@@ -7,10 +7,7 @@
 mod digest;
 mod every_function;
 mod instrument;
-#[cfg(feature = "wasmi")]
-mod on_wasmi;
-#[cfg(feature = "wasmtime")]
-mod on_wasmtime;
+mod on_engine;
 mod recorder;
 mod steady;
 mod trace;
@@ -22,7 +19,6 @@ use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use rangewatch::wasi::Sleep;
-use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
 use rangewatch::{Clock, SeededRandom, SharedBuffer, VirtualClock, Wasi};
 
 use self::recorder::Recorder;
@@ -30,7 +26,7 @@ use self::steady::Steady;
 use self::trace::{Call, End, Trace};
 use crate::configuration::{Engine, Files};
 use crate::program::{Expectations, Program};
-use crate::{run, tree};
+use crate::run;
 
 /// When every program starts, in seconds since 1970.
 const START_SECS: u64 = 1_690_674_910;
@@ -222,9 +218,9 @@ impl Subject {
         let compile = |engine: &Engine| -> Result<_, String> {
             let compiled: Box<dyn Compiled> = match engine {
                 #[cfg(feature = "wasmtime")]
-                Engine::Wasmtime => Box::new(on_wasmtime::Compiled::new(&wasm)?),
+                Engine::Wasmtime => Box::new(on_engine::wasmtime::Compiled::new(&wasm)?),
                 #[cfg(feature = "wasmi")]
-                Engine::Wasmi => Box::new(on_wasmi::Compiled::new(&wasm)?),
+                Engine::Wasmi => Box::new(on_engine::wasmi::Compiled::new(&wasm)?),
                 #[cfg(not(all(feature = "wasmi", feature = "wasmtime")))]
                 missing => unreachable!("{missing:?} is not among the engines of this build"),
             };
@@ -248,16 +244,7 @@ impl Subject {
             .random(SeededRandom::new(7));
         let root = run::fresh_root(program)?;
         if let Some(root) = &root {
-            let explain = |error| format!("cannot open `{}`: {error}", root.path().display());
-            let access = Access::ReadWrite;
-            wasi = match files {
-                Files::Host => wasi.preopen("/", HostDir::open(root).map_err(explain)?, access),
-                Files::Memory => {
-                    let empty = MemoryFs::builder().clock(clock).build();
-                    let copy = tree::in_memory(root.path(), empty).map_err(explain)?;
-                    wasi.preopen("/", copy, access)
-                }
-            };
+            wasi = run::with_root(wasi, files, root.path(), clock)?;
         }
         let wasi = wasi.build().map_err(|error| error.to_string())?;
         let recorder = Recorder::new((files == Files::Host).then(Steady::new));

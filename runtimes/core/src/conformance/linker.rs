@@ -63,7 +63,7 @@ macro_rules! linker_tests {
             use std::io::{Read, Write};
 
             use rangewatch_wasi::net::loopback;
-            use rangewatch_wasi::{SharedBuffer, Wasi, pipe};
+            use rangewatch_wasi::{SharedBuffer, Wasi, WasiBuilder, pipe};
             use $crate::HostTrap;
             use $crate::abi::{AbiError, GuestAbi};
             use $crate::conformance::RAW_GUEST;
@@ -121,6 +121,20 @@ macro_rules! linker_tests {
                     .expect("all is provided");
                 $backend::attach(&mut store, &instance, watch).expect("the page is there");
                 Guest { store, instance }
+            }
+
+            /// A guest that has WASI and nothing else.
+            fn wasi_guest(wat: &str, wasi: WasiBuilder) -> (Store<Wasi>, Instance) {
+                let engine = Engine::default();
+                let mut linker = Linker::<Wasi>::new(&engine);
+                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
+                let wasm = wat::parse_str(wat).expect("well formed");
+                let module = Module::new(&engine, wasm).expect("valid");
+                let mut store = Store::new(&engine, wasi.build().expect("valid"));
+                let instance = linker
+                    .$instantiate(&mut store, &module)
+                    .expect("all is provided");
+                (store, instance)
             }
 
             impl Guest {
@@ -219,18 +233,10 @@ macro_rules! linker_tests {
 
             #[test]
             fn a_guest_that_waits_holds_its_thread() {
-                let engine = Engine::default();
-                let mut linker = Linker::<Wasi>::new(&engine);
-                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
-                let wasm = wat::parse_str($crate::conformance::COUNTER).expect("well formed");
-                let module = Module::new(&engine, wasm).expect("valid");
                 // One byte at a time fits: the guest waits for each, and its host for room.
                 let (mut feed, stdin) = pipe(1);
-                let wasi = Wasi::builder().stdin(stdin).build().expect("valid");
-                let mut store = Store::new(&engine, wasi);
-                let instance = linker
-                    .$instantiate(&mut store, &module)
-                    .expect("all is provided");
+                let wasi = Wasi::builder().stdin(stdin);
+                let (mut store, instance) = wasi_guest($crate::conformance::COUNTER, wasi);
                 let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
                 let count = instance
                     .get_typed_func::<(), i32>(&mut store, "count")
@@ -241,17 +247,9 @@ macro_rules! linker_tests {
 
             #[test]
             fn a_guest_that_serves_connections_holds_its_thread() {
-                let engine = Engine::default();
-                let mut linker = Linker::<Wasi>::new(&engine);
-                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
-                let wasm = wat::parse_str($crate::conformance::ECHO).expect("well formed");
-                let module = Module::new(&engine, wasm).expect("valid");
                 let (listener, connector) = loopback(1, 1);
-                let wasi = Wasi::builder().listener(listener).build().expect("valid");
-                let mut store = Store::new(&engine, wasi);
-                let instance = linker
-                    .$instantiate(&mut store, &module)
-                    .expect("all is provided");
+                let wasi = Wasi::builder().listener(listener);
+                let (mut store, instance) = wasi_guest($crate::conformance::ECHO, wasi);
                 let talking = std::thread::spawn(move || {
                     let connection = connector.try_connect().expect("there is room");
                     let (mut echo, mut feed) = connection.split();
@@ -299,10 +297,9 @@ macro_rules! linker_tests {
 
             #[test]
             fn wasi_alone_links_without_a_bus() {
-                let engine = Engine::default();
-                let mut linker = Linker::<Wasi>::new(&engine);
-                $backend::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi).expect("fresh names");
-                let wasm = wat::parse_str(
+                let out = SharedBuffer::new();
+                let wasi = Wasi::builder().stdout(out.clone());
+                let (mut store, instance) = wasi_guest(
                     r#"(module
                         (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
                         (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -311,15 +308,8 @@ macro_rules! linker_tests {
                         (func (export "_start")
                             (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
                             (call $exit (i32.const 42))))"#,
-                )
-                .expect("well formed");
-                let module = Module::new(&engine, wasm).expect("valid");
-                let out = SharedBuffer::new();
-                let wasi = Wasi::builder().stdout(out.clone()).build().expect("valid");
-                let mut store = Store::new(&engine, wasi);
-                let instance = linker
-                    .$instantiate(&mut store, &module)
-                    .expect("all is provided");
+                    wasi,
+                );
                 let start = instance
                     .get_typed_func::<(), ()>(&mut store, "_start")
                     .expect("exported");
