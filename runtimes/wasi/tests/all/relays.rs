@@ -210,6 +210,47 @@ fn a_stream_that_takes_nothing_is_broken() {
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }
 
+/// Claims to have read more than there was room for.
+struct Boastful;
+
+impl AsyncRead for Boastful {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(usize::MAX))
+    }
+}
+
+impl AsyncWrite for Boastful {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(usize::MAX))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_stream_that_claims_more_than_there_was_room_for_is_not_believed() {
+    let (mut guest, of_host, ..) = relayed(64);
+    guest.try_send(3, b"x").unwrap();
+    let mut relay = pin!(of_host.relay(Boastful));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(relay.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(guest.try_recv(3, 99, 0).unwrap().len(), 64);
+}
+
 #[test]
 fn the_ends_of_a_socket_are_asynchronous_streams() {
     let (mut one, mut other) = socket_pair(3);
