@@ -14,6 +14,18 @@
 //!
 //! Embedders who use an engine for which there is a backend only need [`Wasi`] and what goes into it.
 //!
+//! # Where is what
+//!
+//! - `context`: [`Wasi`], its builder, strings for the guest, randomness.
+//! - `stdio`: [`Stdin`], [`Stdout`], pipes, buffers, budgets. `net`: listeners, sockets, relays.
+//! - `fs`: the filesystem traits, the path resolver, and one folder or file per filesystem.
+//! - `descriptor`: the table of open file descriptors, rights, and listings of directories.
+//! - `time`: clocks and timers. `wait`: what a guest waits for, polled or blocking.
+//! - `memory`: checked access to the guest's memory, and tables of buffers in it.
+//! - `outcome`: how a call ends: [`Errno`], [`Interrupt`], [`Exit`], signals.
+//! - `preview1`: the 46 functions, one file per subject, and the table of their signatures.
+//! - `limits`: the constants that bound what one call may cost the host.
+//!
 //! # Examples
 //!
 //! What an engine does when a guest prints, done by hand: the guest has put a text and a table of buffers into its memory,
@@ -71,68 +83,49 @@
 
 #![forbid(unsafe_code)]
 
-mod allocate;
-#[cfg(feature = "futures-io")]
-mod async_io;
-mod blocking_reader;
-mod budget;
-mod builder;
-mod clock;
+mod context;
 mod descriptor;
-mod devices;
-mod errno;
-mod exit;
 pub mod fs;
-mod input;
-mod interrupt;
-mod iovec;
 mod limits;
-mod listing;
 mod memory;
 pub mod net;
-mod open_socket;
-mod output;
-mod park;
-mod pipe;
+mod outcome;
 pub mod preview1;
-mod raise;
-mod random;
-mod resolver;
-mod rights;
-mod shared_buffer;
-mod stdin;
-mod stdout;
-mod stream_kind;
-mod string_table;
-mod table;
-mod timer;
+mod stdio;
+mod time;
 mod wait;
-mod wasi;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use allocate::Allocate;
-pub use budget::OverBudget;
-pub use builder::{WasiBuildError, WasiBuilder};
-pub use clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock};
-pub use errno::Errno;
-pub use exit::Exit;
-pub use interrupt::{Interrupt, Signal};
+pub use context::{
+    Wasi,
+    builder::{WasiBuildError, WasiBuilder},
+    random::{Random, SeededRandom, SystemRandom},
+};
+pub use descriptor::{listing::Dots, rights::RightsMode};
+pub use fs::allocate::Allocate;
 pub use limits::{
     DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
     MAX_PEEK_BYTES, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
 };
-pub use listing::Dots;
-pub use pipe::{PipeReader, PipeWriter, TryRecvError, pipe};
-pub use raise::Raise;
-pub use random::{Random, SeededRandom, SystemRandom};
-pub use rights::RightsMode;
-pub use shared_buffer::SharedBuffer;
-pub use stdin::Stdin;
-pub use stdout::Stdout;
-pub use stream_kind::StreamKind;
-pub use table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
-pub use timer::{ThreadTimer, Timer};
-pub use wasi::Wasi;
+pub use outcome::{
+    errno::Errno,
+    exit::Exit,
+    interrupt::{Interrupt, Signal},
+    raise::Raise,
+};
+pub use preview1::table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
+pub use stdio::{
+    budget::OverBudget,
+    pipe::{PipeReader, PipeWriter, TryRecvError, pipe},
+    shared_buffer::SharedBuffer,
+    stdin::Stdin,
+    stdout::Stdout,
+    stream_kind::StreamKind,
+};
+pub use time::{
+    clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock},
+    timer::{ThreadTimer, Timer},
+};

@@ -70,10 +70,12 @@
 //! rangewatch-wasi = { version = "0.1", features = ["conformance"] }
 //! ```
 
+pub(crate) mod allocate;
 mod bytes_file;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod dev;
+pub(crate) mod device_numbers;
 mod devices;
 mod dir;
 mod file;
@@ -87,6 +89,7 @@ mod overlay;
 mod quota;
 mod read_dir;
 mod read_only;
+pub(crate) mod resolver;
 mod set_times;
 
 pub use bytes_file::BytesFile;

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{Readiness, Socket};
-use crate::input::Input;
-use crate::output::{Output, Patience};
+use crate::stdio::input::Input;
+use crate::stdio::output::{Output, Patience};
 use crate::{PipeReader, PipeWriter, pipe};
 
 /// Two sockets that are connected with each other. In either direction there is room for `capacity_bytes`, at least 1.

@@ -82,6 +82,7 @@
 mod listener;
 mod loopback;
 mod memory_socket;
+pub(crate) mod open_socket;
 mod readiness;
 #[cfg(feature = "futures-io")]
 mod relay;

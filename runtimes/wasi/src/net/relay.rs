@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::MemorySocket;
-use crate::async_io::poll_interrupted;
+use crate::stdio::async_io::poll_interrupted;
 use crate::{Errno, PipeReader, PipeWriter};
 
 /// How many bytes are on their way at once, besides those in the pipes.

@@ -1,6 +1,6 @@
 //! Time.
 
-use crate::clock::GuestClock;
+use crate::time::clock::GuestClock;
 use crate::{Errno, Wasi, memory};
 
 /// Source: WASI preview1 witx, `clockid`.

@@ -1,9 +1,10 @@
 //! Listing a directory.
 
 use crate::descriptor::Object;
+use crate::descriptor::listing::Listing;
+use crate::descriptor::rights;
 use crate::fs::DirEntry;
-use crate::listing::Listing;
-use crate::{Errno, Wasi, memory, rights};
+use crate::{Errno, Wasi, memory};
 
 /// Source: WASI preview1 witx, `dirent`: the next cookie, the inode, the length of the name, the type; 24 bytes.
 const DIRENT_BYTES: usize = 24;

@@ -1,9 +1,9 @@
 //! Descriptors as such: what they are, how they behave, when they end.
 
 use super::filestat;
+use crate::descriptor::rights::{self, Rights};
 use crate::descriptor::{Object, fdflags};
 use crate::fs::{File, Metadata};
-use crate::rights::{self, Rights};
 use crate::{Errno, RightsMode, Wasi, memory};
 
 /// Source: WASI preview1 witx, `fdstat`: 24 bytes.

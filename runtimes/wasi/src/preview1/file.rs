@@ -1,10 +1,11 @@
 //! What only files can do: a position, a size, times.
 
 use super::filestat;
+use crate::descriptor::rights;
 use crate::descriptor::{Descriptor, Object, Otherwise, fdflags};
 use crate::fs::File;
-use crate::iovec::Iovecs;
-use crate::{Allocate, Errno, Wasi, memory, rights};
+use crate::memory::iovec::Iovecs;
+use crate::{Allocate, Errno, Wasi, memory};
 
 /// Source: WASI preview1 witx, `whence`.
 const WHENCE_SET: i32 = 0;

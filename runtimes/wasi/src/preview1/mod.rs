@@ -13,6 +13,7 @@ mod process;
 mod random;
 mod socket;
 mod stream;
+pub(crate) mod table;
 
 pub use clock::{clock_res_get, clock_time_get};
 pub use directory::fd_readdir;

@@ -3,9 +3,10 @@
 //! What is said of paths at [`path_open`](super::path_open) holds for all of them.
 
 use super::filestat;
+use crate::descriptor::rights;
 use crate::fs::FileType;
-use crate::resolver::{Last, Links, Slash, Walk};
-use crate::{Errno, MAX_PATH_BYTES, Wasi, memory, rights};
+use crate::fs::resolver::{Last, Links, Slash, Walk};
+use crate::{Errno, MAX_PATH_BYTES, Wasi, memory};
 
 /// Creates a directory.
 ///

@@ -1,10 +1,10 @@
 //! Opening a path.
 
 use super::path::{lookup_flags, path};
+use crate::descriptor::rights::{self, Rights};
 use crate::descriptor::{Descriptor, fdflags};
+use crate::fs::resolver::Walk;
 use crate::fs::{Create, Node, OpenOptions};
-use crate::resolver::Walk;
-use crate::rights::{self, Rights};
 use crate::{Errno, RightsMode, Wasi, memory};
 
 /// Source: WASI preview1 witx, `oflags`.

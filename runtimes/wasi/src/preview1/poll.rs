@@ -4,11 +4,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::clock::{MONOTONIC, REALTIME};
-use crate::clock::{GuestClock, Sleep};
 use crate::descriptor::Descriptors;
-use crate::input::READ_AHEAD_BYTES;
+use crate::descriptor::rights;
 use crate::net::Readiness;
-use crate::rights;
+use crate::stdio::input::READ_AHEAD_BYTES;
+use crate::time::clock::{GuestClock, Sleep};
 use crate::wait::{Awaited, Began, Wait};
 use crate::{Errno, Interrupt, MAX_SUBSCRIPTIONS, Wasi, memory};
 
@@ -143,7 +143,7 @@ impl PollSet {
             began: wait.map(|wait| wait.began).unwrap_or_default(),
             slept_ns: wait
                 .and_then(Wait::slept)
-                .map_or(0, crate::clock::saturating_ns),
+                .map_or(0, crate::time::clock::saturating_ns),
         }
     }
 

@@ -4,9 +4,9 @@ use std::net::Shutdown;
 use std::task::Poll;
 
 use crate::descriptor::fdflags;
-use crate::iovec::Iovecs;
-use crate::open_socket::Receive;
-use crate::rights;
+use crate::descriptor::rights;
+use crate::memory::iovec::Iovecs;
+use crate::net::open_socket::Receive;
 use crate::wait::{Awaited, Wait};
 use crate::{Errno, Interrupt, Wasi, memory};
 

@@ -3,9 +3,9 @@
 use std::task::{Context, Waker};
 
 use super::{file, socket};
-use crate::iovec::Iovecs;
-use crate::open_socket::Receive;
-use crate::output::Patience;
+use crate::memory::iovec::Iovecs;
+use crate::net::open_socket::Receive;
+use crate::stdio::output::Patience;
 use crate::wait::{Awaited, Wait};
 use crate::{Errno, Interrupt, Wasi, memory};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::MemoryFs;
 use crate::Errno;
+use crate::fs::resolver::{Last, Links, Walk};
 use crate::fs::{Create, Dir, File, Metadata, Node, OpenOptions};
-use crate::resolver::{Last, Links, Walk};
 
 /// Why the host's own use of a [`MemoryFs`] failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

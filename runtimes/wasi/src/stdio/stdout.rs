@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::task::{Context, Poll};
 
-use crate::budget::Budget;
-use crate::iovec::{Iovec, Iovecs};
+use crate::memory::iovec::{Iovec, Iovecs};
 use crate::net::Readiness;
-use crate::output::{Output, Patience};
+use crate::stdio::budget::Budget;
+use crate::stdio::output::{Output, Patience};
 use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
 };

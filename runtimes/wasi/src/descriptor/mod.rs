@@ -1,15 +1,18 @@
 //! The open descriptors of a guest.
 
+pub(crate) mod listing;
+pub(crate) mod rights;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::descriptor::listing::Listing;
+use crate::descriptor::rights::{Rights, RightsMode};
 use crate::fs::{Dir, File, FileType};
-use crate::listing::Listing;
+use crate::net::open_socket::OpenSocket;
 use crate::net::{Listener, Readiness, Socket};
-use crate::open_socket::OpenSocket;
-use crate::rights::{self, Rights, RightsMode};
 use crate::{Errno, Stdin, Stdout};
 
 /// How a descriptor behaves.

@@ -1,5 +1,7 @@
 //! What a guest waits for, and the two ways of waiting.
 
+pub(crate) mod park;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::Wasi;
 use crate::descriptor::{Descriptors, Object};
-use crate::input::READ_AHEAD_BYTES;
-use crate::park::thread_waker;
-use crate::timer::{MAX_DELAY, Timer};
+use crate::stdio::input::READ_AHEAD_BYTES;
+use crate::time::timer::{MAX_DELAY, Timer};
+use crate::wait::park::thread_waker;
 
 /// What one call of a guest waits for: whichever of these comes first.
 #[derive(Debug)]

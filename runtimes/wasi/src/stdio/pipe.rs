@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::Errno;
-use crate::input::Input;
 use crate::net::Readiness;
-use crate::output::{Output, Patience};
-use crate::park::block_on;
+use crate::stdio::input::Input;
+use crate::stdio::output::{Output, Patience};
+use crate::wait::park::block_on;
 
 /// A pipe that holds up to `capacity_bytes`, at least 1, and its two ends.
 ///

@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::input::{Input, retry_interrupted};
 use crate::net::Readiness;
+use crate::stdio::input::{Input, retry_interrupted};
 
 /// The most bytes that the thread of a reader reads at once.
 const MAX_FETCH_BYTES: u32 = 64 << 10;

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::input::Input;
 use crate::net::Readiness;
-use crate::output::{Output, Patience};
+use crate::stdio::input::Input;
+use crate::stdio::output::{Output, Patience};
 use crate::{MAX_TRANSFER_BYTES, PipeReader, PipeWriter, Stdin, Stdout};
 
 /// The most bytes that are read ahead, or kept of a write that waits.
@@ -197,7 +197,7 @@ impl Output for AsyncOutput {
     }
 }
 
-/// As [`retry_interrupted`](crate::input::retry_interrupted), of what may be pending.
+/// As [`retry_interrupted`](crate::stdio::input::retry_interrupted), of what may be pending.
 pub(crate) fn poll_interrupted<R>(
     mut poll: impl FnMut() -> Poll<io::Result<R>>,
 ) -> Poll<io::Result<R>> {

@@ -6,7 +6,7 @@ use std::mem;
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
-use crate::iovec::Iovecs;
+use crate::memory::iovec::Iovecs;
 use crate::net::{Readiness, Socket};
 use crate::{Errno, Interrupt, MAX_PEEK_BYTES, memory};
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::task::{Context, Poll};
 
-use crate::blocking_reader::BlockingReader;
-use crate::budget::Budget;
-use crate::input::{Input, retry_interrupted};
-use crate::iovec::Iovecs;
+use crate::memory::iovec::Iovecs;
 use crate::net::Readiness;
+use crate::stdio::blocking_reader::BlockingReader;
+use crate::stdio::budget::Budget;
+use crate::stdio::input::{Input, retry_interrupted};
 use crate::{Interrupt, OverBudget, PipeReader, StreamKind};
 
 /// The standard input of a guest.

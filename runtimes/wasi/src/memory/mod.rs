@@ -3,6 +3,8 @@
 //! Pointers and lengths come from the guest and are never trusted; whatever is outside of the memory is
 //! [`Errno::Fault`]. Any alignment is accepted, as WebAssembly itself does. Numbers are little endian.
 
+pub(crate) mod iovec;
+
 use std::ops::Range;
 
 use crate::Errno;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::GuestClock;
+use crate::context::StreamWaits;
+use crate::context::string_table::StringTable;
 use crate::descriptor::{Descriptors, HostSocket};
-use crate::devices::Devices;
+use crate::fs::device_numbers::Devices;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::net::{Listener, Socket};
-use crate::string_table::StringTable;
-use crate::wasi::StreamWaits;
+use crate::time::clock::GuestClock;
 use crate::{
     Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random,
     RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,

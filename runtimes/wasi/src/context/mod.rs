@@ -1,13 +1,17 @@
 //! The context of one guest instance.
 
+pub(crate) mod builder;
+pub(crate) mod random;
+pub(crate) mod string_table;
+
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::clock::GuestClock;
+use crate::context::string_table::StringTable;
 use crate::descriptor::Descriptors;
-use crate::devices::Devices;
-use crate::string_table::StringTable;
+use crate::fs::device_numbers::Devices;
+use crate::time::clock::GuestClock;
 use crate::wait::Wait;
 use crate::{Allocate, Dots, Raise, Random, Timer, WasiBuilder};
 

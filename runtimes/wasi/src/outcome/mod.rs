@@ -1,0 +1,6 @@
+//! How a call of a guest ends: an error number, an exit, a wait, or a signal.
+
+pub(crate) mod errno;
+pub(crate) mod exit;
+pub(crate) mod interrupt;
+pub(crate) mod raise;

@@ -1,0 +1,13 @@
+//! Standard streams: their sources and sinks, pipes, and buffers.
+
+#[cfg(feature = "futures-io")]
+pub(crate) mod async_io;
+mod blocking_reader;
+pub(crate) mod budget;
+pub(crate) mod input;
+pub(crate) mod output;
+pub(crate) mod pipe;
+pub(crate) mod shared_buffer;
+pub(crate) mod stdin;
+pub(crate) mod stdout;
+pub(crate) mod stream_kind;
