@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::RangeWatchBus;
-use crate::history::History;
-use crate::ring::Ring;
-use crate::shared::Shared;
-use crate::state::State;
+use crate::history::Ring;
+use crate::order::{Shared, State};
 use crate::timer::{ThreadTimer, Timer};
+use crate::{History, RangeWatchBus};
 
 /// Makes a [`RangeWatchBus`], from [`RangeWatchBus::builder`].
 ///

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::batch::{Batch, Staged};
 use crate::builder::RangeWatchBusBuilder;
+use crate::emit::{Batch, EmitKeys, Staged, WaitForRoom};
 use crate::index::N_KEYS_INLINE;
-use crate::mailbox::Phase;
-use crate::shared::{EmitKeys, Shared, WaitForRoom};
-use crate::state::{State, Value};
+use crate::order::{Shared, State, Value};
+use crate::subscription::Phase;
 use crate::timer::ThreadTimer;
 use crate::{
     BusStats, CompactError, EmitError, Emitted, EmittedMany, Selectors, Seq, SubscribeBuilder,

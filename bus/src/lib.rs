@@ -229,76 +229,46 @@
 
 #![forbid(unsafe_code)]
 
-mod batch;
+// Where what is:
+//
+// bus, builder    the handle of a bus, and how one is made with a history
+// keys/           selectors, and the ranges of keys that they are normalized into
+// index/          the interval index: which ranges hold a key
+// emit/           what an emit is stored as, batches, `emit_async`, wakers to wake after the lock
+// order/          the state behind the one lock of a bus, and every operation under it
+// subscription/   the builder, both kinds of subscription, what they receive, errors
+// queue/          the bounded queue of an event subscription, and its overflow policies
+// history/        the retained emits, and how a subscription catches up from them
+// stats, metrics  numbers; timer: where time comes from; sync: the lock, replaced by loom's in models
+
 mod builder;
 mod bus;
 pub mod checker;
-mod control_error;
-mod counts;
-mod emitted;
-mod entries;
-mod escape;
-mod event;
-mod event_queue;
-mod event_subscription;
-mod evicted;
-mod fifo;
+mod emit;
 mod history;
 pub mod index;
-mod item;
-mod kept;
-mod key_range;
-mod key_ranges;
-mod mailbox;
+mod keys;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod overflow;
-mod progress;
-mod record;
-mod recv_error;
-mod registration;
-mod replay;
-mod ring;
-mod selector;
-mod selector_text;
-mod selectors;
-mod seq;
-mod shared;
-#[cfg(feature = "tracing")]
-mod slow;
-mod span;
-mod state;
+mod order;
+mod queue;
 mod stats;
-mod subscribe;
-mod subscriber;
+mod subscription;
 mod sync;
-mod tail;
 pub mod timer;
-mod wake_buffer;
-mod wake_list;
-mod wake_subscription;
-mod watched;
 
-pub use batch::{Batch, BatchFullError};
 pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::RangeWatchBus;
-pub use control_error::ControlError;
-pub use emitted::{CompactError, EmitError, Emitted, EmittedMany};
-pub use event::{Event, Keys};
-pub use event_subscription::{EventSubscription, Items};
-pub use history::History;
-pub use item::{Item, ProgressError};
-pub use key_range::{EmptyRangeError, KeyRange};
-pub use overflow::Overflow;
-pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
-pub use selector::Selector;
-pub use selector_text::ParseSelectorError;
-pub use selectors::Selectors;
-pub use seq::Seq;
-pub use span::Span;
+pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
+pub use history::{CompactError, History};
+pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
+pub use order::Seq;
+pub use queue::Overflow;
 pub use stats::{BusStats, Stats};
-pub use subscribe::{SubscribeBuilder, SubscribeError};
-pub use wake_subscription::WakeSubscription;
+pub use subscription::{
+    Closed, ControlError, Event, EventSubscription, Item, Items, Keys, ProgressError, RecvError,
+    Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError, WakeSubscription,
+};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -1,7 +1,5 @@
 //! What can be counted on a bus.
 
-use crate::state::{Slot, State};
-
 /// What became of the emits that a subscription matched, from
 /// [`WakeSubscription::stats`](crate::WakeSubscription::stats) and
 /// [`EventSubscription::stats`](crate::EventSubscription::stats), or of those of all subscriptions that a bus
@@ -68,7 +66,7 @@ impl Stats {
             == self.delivered + self.coalesced + self.dropped + self.discarded + self.pending
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.matched += other.matched;
         self.delivered += other.delivered;
         self.coalesced += other.coalesced;
@@ -130,48 +128,3 @@ impl BusStats {
 
 /// The sums over subscriptions that have left.
 pub(crate) type Totals = Stats;
-
-/// How many subscriptions are counted without letting emitters in between.
-const CHUNK: usize = 256;
-
-impl Slot {
-    pub(crate) fn stats(&self) -> Stats {
-        let (counts, pending) = self.subscriber.counts();
-        Stats {
-            matched: self.n_matched + counts.rematched,
-            delivered: counts.delivered,
-            coalesced: counts.coalesced,
-            dropped: counts.dropped,
-            discarded: counts.discarded,
-            pending,
-        }
-    }
-}
-
-impl State {
-    /// Adds the subscribers from the place `next` on to `sums`: a bounded number of them. Returns the next
-    /// place, as long as there is one.
-    pub(crate) fn sum_up(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
-        if next == 0 {
-            sums.emits = self.last_seq.map_or(0, u64::from);
-            sums.subscriptions = self.slots.len() - self.free.len();
-            sums.parked = self.n_parked;
-            sums.history_events = self.history.as_ref().map_or(0, crate::ring::Ring::len);
-            sums.history_bytes = self.history.as_ref().map_or(0, crate::ring::Ring::n_bytes);
-            sums.deliveries = self.departed;
-        }
-        let end = self.slots.len().min(next.saturating_add(CHUNK));
-        for slot in self.slots.get(next..end)?.iter().flatten() {
-            sums.deliveries.add(&slot.stats());
-        }
-        (end < self.slots.len()).then_some(end)
-    }
-
-    /// Takes note of what became of the matches of a subscriber that leaves: what is left of them is
-    /// discarded.
-    pub(crate) fn add_departed(&mut self, slot: &Slot) {
-        let mut stats = slot.stats();
-        stats.discarded += std::mem::take(&mut stats.pending);
-        self.departed.add(&stats);
-    }
-}

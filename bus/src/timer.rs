@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::emit::WakeList;
 use crate::sync::Mutex;
-use crate::wake_list::WakeList;
 
 /// Waits for a time that is over: what a [`Timer`] gives.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;

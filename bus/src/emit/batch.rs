@@ -1,0 +1,228 @@
+//! Emits that are gathered first and take effect at once, or not at all.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::emit::EmitKeys;
+use crate::{EmitError, EmittedMany, RangeWatchBus};
+
+/// Emits that are staged: [`commit`](Self::commit) lets them take effect with no other emit in between; dropping the
+/// batch emits nothing. From [`RangeWatchBus::batch`].
+///
+/// Consecutive keys of the same value become one emit, so that an emit may be put together from pieces.
+///
+/// A batch is a handle of its bus: the bus does not close while there is one.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe("a".."z").events(16)?;
+///
+/// let mut batch = bus.batch(1 << 20);
+/// batch.stage(1, ["a", "b"])?;
+/// batch.stage(1, ["c"])?;
+/// batch.stage(2, ["d"])?;
+/// assert!(sub.try_recv().is_err());
+///
+/// assert_eq!(batch.commit()?.n_emits(), 2);
+/// assert!(sub.try_recv()?.keys().eq([b"a", b"b", b"c"]));
+/// assert!(sub.try_recv()?.keys().eq([b"d"]));
+///
+/// let mut batch = bus.batch(1 << 20);
+/// batch.stage(3, ["e"])?;
+/// drop(batch);
+/// assert!(sub.try_recv().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a batch that is dropped emits nothing"]
+pub struct Batch {
+    bus: RangeWatchBus,
+    staged: Staged,
+    max_bytes: usize,
+}
+
+/// More was staged than the batch may hold. What was staged before is unharmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the batch is full, it holds at most {max_bytes} bytes: commit it first, or give it a greater bound"
+)]
+#[non_exhaustive]
+pub struct BatchFullError {
+    /// The bound of the batch.
+    pub max_bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn new(bus: &RangeWatchBus, max_bytes: usize) -> Self {
+        Self {
+            bus: bus.clone(),
+            staged: Staged::default(),
+            max_bytes,
+        }
+    }
+
+    /// Stages `keys` for `value`: as more keys of the last emit if it has the same value, as an emit of their
+    /// own otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of the batch; none
+    /// of them is staged.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself. A panic of `keys` passes through, and none of them is staged.
+    pub fn stage<K: AsRef<[u8]>>(
+        &mut self,
+        value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<(), BatchFullError> {
+        let full = BatchFullError {
+            max_bytes: self.max_bytes,
+        };
+        let attempt = Attempt::new(&mut self.staged);
+        if attempt.staged.last_value() != Some(value) {
+            attempt.staged.begin(value);
+        }
+        for key in keys {
+            let key = key.as_ref();
+            if attempt.staged.n_bytes_with(key) > full.max_bytes {
+                return Err(full);
+            }
+            attempt.staged.push(key);
+        }
+        if attempt.staged.n_bytes() > full.max_bytes {
+            return Err(full);
+        }
+        attempt.keep();
+        Ok(())
+    }
+
+    /// Emits what is staged, all of it or nothing: each emit with a [`Seq`](crate::Seq) of its own, in order, with no
+    /// other emit in between, and one wake-up per waiting consumer. The batch is empty then and may be used again.
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then, and what is staged
+    /// stays so.
+    pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
+        let emitted = self.staged.emit(&self.bus)?;
+        self.staged.go_back((0, 0, 0));
+        Ok(emitted)
+    }
+
+    /// The number of emits that are staged.
+    #[must_use]
+    pub fn n_emits(&self) -> usize {
+        self.staged.emits.len()
+    }
+
+    /// What is staged counts for: the bytes of the keys, and 8 for each key and each emit.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.staged.n_bytes()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("n_emits", &self.n_emits())
+            .field("n_bytes", &self.n_bytes())
+            .field("max_bytes", &self.max_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is added to `staged`, and is taken back when this is dropped before it is kept.
+struct Attempt<'a> {
+    staged: &'a mut Staged,
+    before: Option<Mark>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(staged: &'a mut Staged) -> Self {
+        let before = Some(staged.mark());
+        Self { staged, before }
+    }
+
+    fn keep(mut self) {
+        self.before = None;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            self.staged.go_back(before);
+        }
+    }
+}
+
+/// The numbers of emits, keys and bytes that are staged.
+type Mark = (usize, usize, usize);
+
+/// Emits one after the other, their keys in one buffer.
+#[derive(Default)]
+pub(crate) struct Staged {
+    /// The value of each emit, and how many keys came before it.
+    emits: Vec<(u64, usize)>,
+    /// Where each key ends in `bytes`. It begins where the key before it ends.
+    ends: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Staged {
+    pub(crate) fn begin(&mut self, value: u64) {
+        self.emits.push((value, self.ends.len()));
+    }
+
+    pub(crate) fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Lets the emits take effect, or none of them.
+    pub(crate) fn emit(&self, bus: &RangeWatchBus) -> Result<EmittedMany, EmitError> {
+        let mut start = 0;
+        let keys: Vec<&[u8]> = self
+            .ends
+            .iter()
+            .map(|&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+            .collect();
+        let ends = self.emits.iter().skip(1).map(|(_, first)| *first);
+        let emits: Vec<_> = self
+            .emits
+            .iter()
+            .zip(ends.chain([keys.len()]))
+            .map(|(&(value, first), end)| (value, EmitKeys::new(&keys[first..end])))
+            .collect();
+        bus.shared().emit_many(&emits)
+    }
+
+    fn last_value(&self) -> Option<u64> {
+        self.emits.last().map(|(value, _)| *value)
+    }
+
+    fn n_bytes_with(&self, key: &[u8]) -> usize {
+        self.n_bytes() + size_of::<u64>() + key.len()
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
+    }
+
+    fn mark(&self) -> Mark {
+        (self.emits.len(), self.ends.len(), self.bytes.len())
+    }
+
+    fn go_back(&mut self, (n_emits, n_keys, n_bytes): Mark) {
+        self.emits.truncate(n_emits);
+        self.ends.truncate(n_keys);
+        self.bytes.truncate(n_bytes);
+    }
+}

@@ -1,0 +1,28 @@
+//! The keys of an emit in the order of the lookup.
+
+use smallvec::SmallVec;
+
+use crate::index::N_KEYS_INLINE;
+
+/// The keys of one emit, and the same in ascending order: one lookup of sorted keys passes each range
+/// once, so that many keys in the ranges of many subscriptions do not hold the lock for their product.
+/// Sorting needs no lock.
+pub(crate) struct EmitKeys<'a> {
+    pub(crate) keys: &'a [&'a [u8]],
+    sorted: Option<SmallVec<[&'a [u8]; N_KEYS_INLINE]>>,
+}
+
+impl<'a> EmitKeys<'a> {
+    pub(crate) fn new(keys: &'a [&'a [u8]]) -> Self {
+        let sorted = (!keys.is_sorted()).then(|| {
+            let mut sorted = SmallVec::from_slice(keys);
+            sorted.sort_unstable();
+            sorted
+        });
+        Self { keys, sorted }
+    }
+
+    pub(crate) fn lookup(&self) -> &[&'a [u8]] {
+        self.sorted.as_deref().unwrap_or(self.keys)
+    }
+}

@@ -1,0 +1,23 @@
+//! Emitting: the stored form of an emit, batches, backpressure, and what runs after the lock is released.
+
+mod batch;
+mod effects;
+mod emit_error;
+mod emit_keys;
+mod emitted;
+mod evicted;
+mod kept;
+mod record;
+mod room;
+mod wake_list;
+
+pub(crate) use batch::Staged;
+pub use batch::{Batch, BatchFullError};
+pub(crate) use effects::Effects;
+pub use emit_error::EmitError;
+pub(crate) use emit_keys::EmitKeys;
+pub use emitted::{Emitted, EmittedMany};
+pub(crate) use evicted::Evicted;
+pub(crate) use record::Record;
+pub(crate) use room::{RoomWaiters, WaitForRoom};
+pub(crate) use wake_list::WakeList;

@@ -1,0 +1,32 @@
+//! Why a compaction was refused.
+
+use thiserror::Error;
+
+/// Why a [`compact`](crate::RangeWatchBus::compact) was refused; nothing has been forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The value lies more than one above the greatest value so far, so it would forget what was not yet
+    /// emitted.
+    #[error("cannot compact to {value}: {}", AboveHead(*head))]
+    AboveHead {
+        /// The value that was given.
+        value: u64,
+        /// The greatest value so far, `None` if there is none.
+        head: Option<u64>,
+    },
+    /// The bus has no history to compact.
+    #[error("this bus has no history: build it with `RangeWatchBus::builder().history(..)`")]
+    NoHistory,
+}
+
+struct AboveHead(Option<u64>);
+
+impl std::fmt::Display for AboveHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(head) => write!(f, "the head is {head}, give at most one more"),
+            None => f.write_str("nothing was emitted yet"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The history of a bus: its bounds, the emits that it retains, and reading from them.
+
+mod compact_error;
+mod replay;
+mod ring;
+
+pub use compact_error::CompactError;
+pub(crate) use replay::{CaughtUp, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+pub(crate) use ring::{Ring, check_rise};
+
+/// The bounds of the history of a bus: what [`since`](crate::SubscribeBuilder::since) is served
+/// from, and what a parked subscription catches up from.
+///
+/// The history is a ring: when an emit would exceed one of the bounds, the oldest emits leave it
+/// until the newest fits. An emit that is larger than the ring is delivered like any other and
+/// leaves the ring empty.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{History, RangeWatchBus, Selector};
+///
+/// let bus = RangeWatchBus::builder()
+///     .history(History::events(100_000).bytes(64 << 20))
+///     .build()?;
+/// bus.emit(7, ["a"])?;
+/// let mut sub = bus.subscribe(Selector::all()).since(5).events(16)?;
+/// assert_eq!(sub.try_recv()?.value(), 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    pub(crate) max_events: usize,
+    pub(crate) max_bytes: usize,
+}
+
+impl History {
+    /// The bound in bytes of a history that was given none: 64 MiB.
+    ///
+    /// Without it a few emits of very many keys would take all memory.
+    pub const DEFAULT_BYTES: usize = 64 << 20;
+
+    /// Keeps at most `max_events` emits, and [`DEFAULT_BYTES`](Self::DEFAULT_BYTES).
+    ///
+    /// Memory is allocated as the ring fills.
+    #[must_use]
+    pub const fn events(max_events: usize) -> Self {
+        Self {
+            max_events,
+            max_bytes: Self::DEFAULT_BYTES,
+        }
+    }
+
+    /// Keeps at most `max_bytes`. An emit counts for the bytes of its keys, and 8 for each of them and
+    /// for the emit; the ring itself takes 60 to 90 bytes an emit beside that.
+    #[must_use]
+    pub const fn bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+}

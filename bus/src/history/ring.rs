@@ -1,0 +1,169 @@
+//! The emits that a bus with history keeps.
+
+use std::collections::VecDeque;
+
+use crate::emit::Record;
+use crate::{CompactError, EmitError, History, Seq};
+
+/// The latest emits, bounded in events and in bytes, and what is known of values before and after
+/// them.
+///
+/// The values rise strictly, so a value finds its place by binary search.
+pub(crate) struct Ring {
+    /// Each with its value, so that the search for one need not look into the others.
+    emits: VecDeque<(u64, Record)>,
+    n_bytes: usize,
+    bounds: History,
+    /// The greatest value that was emitted, advanced to or restored.
+    head: Option<u64>,
+    /// The least value that `since` serves: every emit from here on is in `emits`.
+    floor: u64,
+}
+
+impl Ring {
+    pub(crate) fn new(bounds: History, head: Option<u64>) -> Self {
+        Self {
+            emits: VecDeque::new(),
+            n_bytes: 0,
+            bounds,
+            head,
+            floor: head.map_or(0, |head| head.saturating_add(1)),
+        }
+    }
+
+    pub(crate) const fn head(&self) -> Option<u64> {
+        self.head
+    }
+
+    pub(crate) const fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.emits.len()
+    }
+
+    pub(crate) const fn n_bytes(&self) -> usize {
+        self.n_bytes
+    }
+
+    /// Whether `value` may follow.
+    pub(crate) fn check(&self, value: u64) -> Result<(), EmitError> {
+        check_rise(self.head, value)
+    }
+
+    /// The value that follows on the head.
+    pub(crate) fn next_value(&self) -> Result<u64, EmitError> {
+        let next = self.head.map_or(1, |head| head.saturating_add(1));
+        check_rise(self.head, next).map(|()| next)
+    }
+
+    /// Adds an emit whose value was checked. What has to leave goes to `evicted`, to be freed outside
+    /// of locks.
+    pub(crate) fn push(&mut self, emit: Record, evicted: &mut impl Extend<Record>) {
+        let value = emit.value();
+        self.head = Some(value);
+        let n_bytes = emit.n_bytes();
+        let fits = n_bytes <= self.bounds.max_bytes;
+        while let Some((oldest, _)) = self.emits.front() {
+            let has_room = self.emits.len() < self.bounds.max_events
+                && n_bytes <= self.bounds.max_bytes.saturating_sub(self.n_bytes);
+            if fits && has_room {
+                break;
+            }
+            self.floor = oldest.saturating_add(1);
+            evicted.extend(self.pop());
+        }
+        if fits {
+            self.n_bytes += n_bytes;
+            self.emits.push_back((value, emit));
+        } else {
+            self.floor = value.saturating_add(1);
+            evicted.extend([emit]);
+        }
+    }
+
+    /// Says that nothing was emitted up to `value`, which was checked.
+    pub(crate) const fn advance(&mut self, value: u64) {
+        self.head = Some(value);
+    }
+
+    /// Forgets what lies below `value`. Returns the floor.
+    pub(crate) fn compact(
+        &mut self,
+        value: u64,
+        evicted: &mut impl Extend<Record>,
+    ) -> Result<u64, CompactError> {
+        let greatest = self.head.map_or(0, |head| head.saturating_add(1));
+        if value > greatest {
+            return Err(CompactError::AboveHead {
+                value,
+                head: self.head,
+            });
+        }
+        while self
+            .emits
+            .front()
+            .is_some_and(|(oldest, _)| *oldest < value)
+        {
+            evicted.extend(self.pop());
+        }
+        self.floor = self.floor.max(value);
+        if self.emits.len() < self.emits.capacity() / 4 {
+            self.emits.shrink_to(2 * self.emits.len());
+        }
+        Ok(self.floor)
+    }
+
+    /// How many of the emits have a value of `next` or more.
+    pub(crate) fn n_since(&self, next: u64) -> usize {
+        self.len() - self.place_of(next)
+    }
+
+    /// The emits from the value `next` on.
+    pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record> {
+        let start = self.place_of(next);
+        self.emits.range(start..).map(|(_, emit)| emit)
+    }
+
+    /// The positions of the first and the last emit from the value `next` on.
+    pub(crate) fn ends_since(&self, next: u64) -> Option<(Seq, Seq)> {
+        let mut emits = self.since(next).map(Record::seq);
+        let first = emits.next()?;
+        Some((first, emits.next_back().unwrap_or(first)))
+    }
+
+    /// The emits from the value `next` on, if they are few and have few keys.
+    pub(crate) fn tail(
+        &self,
+        next: u64,
+        max_events: usize,
+        max_keys: usize,
+    ) -> Option<impl Iterator<Item = &Record>> {
+        if self.n_since(next) > max_events {
+            return None;
+        }
+        let n_keys: usize = self.since(next).map(|emit| emit.n_keys()).sum();
+        (n_keys <= max_keys).then(|| self.since(next))
+    }
+
+    fn pop(&mut self) -> Option<Record> {
+        let (_, oldest) = self.emits.pop_front()?;
+        self.n_bytes -= oldest.n_bytes();
+        Some(oldest)
+    }
+
+    /// How many of the emits have a value below `value`.
+    fn place_of(&self, value: u64) -> usize {
+        self.emits.partition_point(|(emitted, _)| *emitted < value)
+    }
+}
+
+/// Whether `value` may follow `head` in a history.
+pub(crate) const fn check_rise(head: Option<u64>, value: u64) -> Result<(), EmitError> {
+    match head {
+        Some(head) if value <= head => Err(EmitError::NotIncreasing { value, head }),
+        _ if value == u64::MAX => Err(EmitError::LastValue),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,238 @@
+//! A non-empty half-open range of keys.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::Escaped;
+use crate::Selector;
+
+/// A non-empty half-open range of keys, `[start, end)`, in unsigned lexicographic byte order.
+///
+/// This is what every valid [`Selector`] comes down to, and what an
+/// [`IntervalIndex`](crate::index::IntervalIndex) stores. It holds at least one key by
+/// construction. An unbounded end is a bound of its own, above every key; no key stands for it.
+///
+/// Clones share their bytes.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{KeyRange, Selector};
+///
+/// let range = KeyRange::new("a", "m")?;
+/// assert!(range.contains(b"a") && range.contains(b"lzz") && !range.contains(b"m"));
+///
+/// let prefix = KeyRange::try_from(&Selector::prefix("job/"))?;
+/// assert_eq!((prefix.start(), prefix.end()), (&b"job/"[..], Some(&b"job0"[..])));
+///
+/// let all_ff = KeyRange::try_from(&Selector::prefix([0xff, 0xff]))?;
+/// assert_eq!(all_ff.end(), None);
+///
+/// assert!(KeyRange::new("m", "a").is_err());
+/// # Ok::<(), rangewatch_bus::EmptyRangeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct KeyRange {
+    /// The start, and what the end needs beside it: nothing if there is none; one zero byte if the range
+    /// is a single key, whose successor is the whole; else the end. Every range has one such form.
+    bytes: Arc<[u8]>,
+    n_start_bytes: usize,
+}
+
+/// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the bounds:
+/// unbounded is above every key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    Key(Box<[u8]>),
+    Unbounded,
+}
+
+/// The range holds no key: its end does not lie above its start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", EmptyRangeMessage { from, to })]
+#[non_exhaustive]
+pub struct EmptyRangeError {
+    /// The start of the range, which would be inclusive.
+    pub from: Box<[u8]>,
+    /// The end of the range, which would be exclusive.
+    pub to: Box<[u8]>,
+}
+
+/// What the errors say about a range that holds no key.
+pub(crate) struct EmptyRangeMessage<'a> {
+    pub(crate) from: &'a [u8],
+    pub(crate) to: &'a [u8],
+}
+
+impl fmt::Display for EmptyRangeMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the range [{}, {}) holds no key: give an end above the start, \
+             or select one key with `key`, or leave the end open to have everything from the start",
+            Escaped(self.from),
+            Escaped(self.to)
+        )
+    }
+}
+
+impl KeyRange {
+    /// The keys from `start`, inclusive, to `end`, exclusive.
+    ///
+    /// # Errors
+    ///
+    /// [`EmptyRangeError`] if `end` is equal to `start` or below it.
+    pub fn new(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Result<Self, EmptyRangeError> {
+        let (start, end) = (start.as_ref(), end.as_ref());
+        if start < end {
+            Ok(Self::from_start_and_end(start, Some(end)))
+        } else {
+            Err(EmptyRangeError {
+                from: start.into(),
+                to: end.into(),
+            })
+        }
+    }
+
+    /// The keys from `start`, inclusive, without an end.
+    #[must_use]
+    pub fn unbounded(start: impl AsRef<[u8]>) -> Self {
+        Self::from_start_and_end(start.as_ref(), None)
+    }
+
+    /// The one key `key`: its successor, the end of the range, is the key with a zero byte
+    /// appended.
+    fn single(key: &[u8]) -> Self {
+        Self {
+            bytes: [key, &[0]].concat().into(),
+            n_start_bytes: key.len(),
+        }
+    }
+
+    /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has
+    /// no end.
+    fn prefix(prefix: &[u8]) -> Self {
+        Self::from_start_and_end(prefix, prefix_end(prefix).as_deref())
+    }
+
+    /// The range in its one form. The end, if there is one, lies above the start.
+    fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
+        match end {
+            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::single(start),
+            end => Self {
+                bytes: [start, end.unwrap_or_default()].concat().into(),
+                n_start_bytes: start.len(),
+            },
+        }
+    }
+
+    /// The first key of the range.
+    #[must_use]
+    pub fn start(&self) -> &[u8] {
+        &self.bytes[..self.n_start_bytes]
+    }
+
+    /// The first key above the range, or `None` if the range has no end.
+    #[must_use]
+    pub fn end(&self) -> Option<&[u8]> {
+        match &self.bytes[self.n_start_bytes..] {
+            [] => None,
+            [0] => Some(&self.bytes),
+            end => Some(end),
+        }
+    }
+
+    /// Whether `key` lies in the range.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.start() <= key && self.ends_above(key)
+    }
+
+    /// Whether the end of the range lies above `key`.
+    pub(crate) fn ends_above(&self, key: &[u8]) -> bool {
+        self.end().is_none_or(|end| key < end)
+    }
+
+    /// Whether the end of the range lies above that of `other`.
+    pub(crate) fn ends_above_end(&self, other: &Self) -> bool {
+        other.end().is_some_and(|end| self.ends_above(end))
+    }
+
+    pub(crate) fn to_bounds(&self) -> std::ops::Range<Bound> {
+        let end = self
+            .end()
+            .map_or(Bound::Unbounded, |end| Bound::Key(end.into()));
+        Bound::Key(self.start().into())..end
+    }
+
+    /// The inverse of `to_bounds`. `None` if the start is unbounded, which no range of keys is.
+    pub(crate) fn from_bounds(bounds: &std::ops::Range<Bound>) -> Option<Self> {
+        let Bound::Key(start) = &bounds.start else {
+            return None;
+        };
+        let end = match &bounds.end {
+            Bound::Key(end) => Some(&**end),
+            Bound::Unbounded => None,
+        };
+        Some(Self::from_start_and_end(start, end))
+    }
+}
+
+impl TryFrom<&Selector> for KeyRange {
+    type Error = EmptyRangeError;
+
+    fn try_from(selector: &Selector) -> Result<Self, EmptyRangeError> {
+        match selector {
+            Selector::Key(key) => Ok(Self::single(key)),
+            Selector::Range { from, to } => Self::new(from, to),
+            Selector::From(from) => Ok(Self::unbounded(from)),
+            Selector::Prefix(prefix) => Ok(Self::prefix(prefix)),
+            Selector::All => Ok(Self::unbounded([])),
+        }
+    }
+}
+
+impl From<&KeyRange> for Selector {
+    /// The selector that says the same most plainly: `all`, `from`, `key` or `prefix` if one of
+    /// them does, else `range`.
+    fn from(range: &KeyRange) -> Self {
+        let start = range.start();
+        match range.end() {
+            None if start.is_empty() => Self::All,
+            None => Self::From(start.into()),
+            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::Key(start.into()),
+            Some(end) if prefix_end(start).as_deref() == Some(end) => Self::Prefix(start.into()),
+            Some(end) => Self::Range {
+                from: start.into(),
+                to: end.into(),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for KeyRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end() {
+            Some(end) => write!(f, "KeyRange[{}, {})", Escaped(self.start()), Escaped(end)),
+            None => write!(f, "KeyRange[{}, unbounded)", Escaped(self.start())),
+        }
+    }
+}
+
+/// The least key above `key`.
+pub(crate) fn successor(key: &[u8]) -> Vec<u8> {
+    let mut successor = Vec::with_capacity(key.len() + 1);
+    successor.extend_from_slice(key);
+    successor.push(0);
+    successor
+}
+
+/// The least key above every key that begins with `prefix`, if there is one.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}

@@ -1,0 +1,13 @@
+//! The order of a bus: the state behind its one lock, and every operation that takes the lock.
+
+mod seq;
+mod shared;
+mod slot;
+mod state;
+mod subscriber;
+
+pub use seq::Seq;
+pub(crate) use shared::{Edited, Shared};
+pub(crate) use slot::Slot;
+pub(crate) use state::{State, Value};
+pub(crate) use subscriber::Subscriber;

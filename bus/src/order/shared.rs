@@ -1,0 +1,334 @@
+//! What all handles of a bus share: its one lock, and what is done under it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::emit::{Effects, EmitKeys};
+use crate::history::{Ring, check_rise};
+use crate::keys::KeyRanges;
+use crate::order::{Slot, State, Subscriber, Value};
+use crate::subscription::Unread;
+use crate::sync::Mutex;
+use crate::timer::Timer;
+use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, Seq, Stats};
+
+/// The state of a bus behind its one lock.
+///
+/// Everything that has a place in the order happens in one critical section: an emit, the start of
+/// a subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of a
+/// mailbox. No code that is not ours runs under it: keys are read before it is taken, wakers are woken
+/// and dropped after it is released.
+pub(crate) struct Shared {
+    pub(crate) state: Mutex<State>,
+    pub(crate) timer: Arc<dyn Timer>,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State, timer: Arc<dyn Timer>) -> Self {
+        Self {
+            state: Mutex::new(state),
+            timer,
+        }
+    }
+
+    pub(crate) fn emit(&self, value: Value, keys: &EmitKeys<'_>) -> Result<Emitted, EmitError> {
+        let mut effects = Effects::new();
+        let emitted = {
+            let state = &mut *self.state.lock();
+            let value = state.accept(value)?;
+            state.commit(value, keys.keys, keys.lookup(), &mut effects)
+        };
+        effects.apply();
+        Ok(emitted)
+    }
+
+    /// Lets several emits take effect with nothing in between, or none.
+    pub(crate) fn emit_many(
+        &self,
+        emits: &[(u64, EmitKeys<'_>)],
+    ) -> Result<EmittedMany, EmitError> {
+        let mut effects = Effects::new();
+        let mut many = EmittedMany::default();
+        {
+            let state = &mut *self.state.lock();
+            if let Some((first, _)) = emits.first() {
+                state.accept(Value::Given(*first))?;
+            } else if state.closed {
+                return Err(EmitError::Closed);
+            }
+            if state.history.is_some() {
+                for pair in emits.windows(2) {
+                    check_rise(Some(pair[0].0), pair[1].0)?;
+                }
+            }
+            for (value, keys) in emits {
+                let emitted = state.commit(*value, keys.keys, keys.lookup(), &mut effects);
+                many.add(&emitted);
+                many.woken += emitted.woken;
+            }
+        }
+        effects.apply();
+        Ok(many)
+    }
+
+    /// Says that nothing was emitted up to `value`.
+    pub(crate) fn advance(&self, value: u64) -> Result<(), EmitError> {
+        let state = &mut *self.state.lock();
+        let value = state.accept(Value::Given(value))?;
+        state
+            .history
+            .as_mut()
+            .map(|ring| ring.advance(value))
+            .ok_or(EmitError::NoHistory)
+    }
+
+    pub(crate) fn compact(&self, value: u64) -> Result<u64, CompactError> {
+        let mut evicted = Vec::new();
+        let state = &mut *self.state.lock();
+        let ring = state.history.as_mut().ok_or(CompactError::NoHistory)?;
+        ring.compact(value, &mut evicted)
+    }
+
+    /// Forgets the subscriber `id`, whose `Registration` calls this once.
+    pub(crate) fn unsubscribe(&self, id: usize) {
+        let mut effects = Effects::new();
+        // Freed after the lock is released: a mailbox may hold a waker. What it holds is freed also if an emitter
+        // that waits for its room still knows the mailbox.
+        let (_slot, _cleared) = {
+            let state = &mut *self.state.lock();
+            let slot = state.depart(id);
+            if let Some(slot) = &slot {
+                state.add_departed(slot);
+                slot.subscriber.release_emitters(&mut effects);
+            }
+            let cleared = slot.as_ref().map(|slot| slot.subscriber.clear());
+            (slot, cleared)
+        };
+        effects.apply();
+    }
+
+    pub(crate) fn close(&self) {
+        let mut effects = Effects::new();
+        {
+            let state = &mut *self.state.lock();
+            state.closed = true;
+            for slot in state.slots.iter().flatten() {
+                slot.subscriber.close(&mut effects);
+            }
+        }
+        effects.apply();
+    }
+
+    /// Closes, and forgets what the subscriptions hold.
+    pub(crate) fn close_now(&self) {
+        let mut effects = Effects::new();
+        let mut cleared = Vec::new();
+        {
+            let state = &mut *self.state.lock();
+            state.closed = true;
+            for slot in state.slots.iter_mut().flatten() {
+                state.n_parked -= usize::from(std::mem::take(&mut slot.parked));
+                cleared.push(slot.subscriber.clear());
+                slot.subscriber.close(&mut effects);
+            }
+        }
+        drop(cleared);
+        effects.apply();
+    }
+
+    /// What the subscriber `id` watches.
+    pub(crate) fn ranges(&self, id: usize) -> KeyRanges {
+        let state = &*self.state.lock();
+        let entries = state.slots[id].iter().flat_map(|slot| &slot.entries);
+        entries
+            .filter_map(|&entry| state.index.get(entry))
+            .map(|(range, _)| range.clone())
+            .collect()
+    }
+
+    /// Lets the subscriber `id` watch `ranges` from now on.
+    pub(crate) fn replace_ranges(
+        &self,
+        id: usize,
+        ranges: &KeyRanges,
+    ) -> Result<Edited, ControlError> {
+        let mut effects = Effects::new();
+        let edited = {
+            let state = &mut *self.state.lock();
+            if state.closed {
+                return Err(ControlError::Closed);
+            }
+            let mut edited = Edited {
+                seq: Seq::after(state.last_seq),
+                head: state.history.as_ref().and_then(Ring::head),
+                unread: Unread::default(),
+            };
+            if let Some(slot) = &state.slots[id] {
+                if slot.ended {
+                    return Err(ControlError::Ended);
+                }
+                edited.unread = slot.unread(state.history.as_ref());
+                // Emitters that wait for its room may not match it any more.
+                slot.subscriber.release_emitters(&mut effects);
+            }
+            state.replace_ranges(id, ranges);
+            edited
+        };
+        effects.apply();
+        Ok(edited)
+    }
+
+    /// Lets emits with a value up to `value` not reach the subscriber `id`, also those that it holds.
+    pub(crate) fn discard_through(&self, id: usize, value: u64) {
+        let mut effects = Effects::new();
+        let _discarded = {
+            let state = &mut *self.state.lock();
+            state.slots[id].as_mut().and_then(|slot| {
+                slot.after = slot.after.max(Some(value));
+                // There may be room now.
+                slot.subscriber.release_emitters(&mut effects);
+                match &slot.subscriber {
+                    Subscriber::Wake(mailbox) => {
+                        mailbox.with(|buffer| buffer.discard_through(value));
+                        None
+                    }
+                    Subscriber::Events(mailbox) => {
+                        Some(mailbox.with(|queue| queue.discard_through(value)))
+                    }
+                }
+            })
+        };
+        effects.apply();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    pub(crate) fn last_seq(&self) -> Option<Seq> {
+        self.state.lock().last_seq
+    }
+
+    /// The head and the floor of the history.
+    pub(crate) fn bounds(&self) -> Option<(Option<u64>, u64)> {
+        let state = self.state.lock();
+        state
+            .history
+            .as_ref()
+            .map(|ring| (ring.head(), ring.floor()))
+    }
+
+    pub(crate) fn n_subscriptions(&self) -> usize {
+        let state = self.state.lock();
+        state.slots.len() - state.free.len()
+    }
+
+    pub(crate) fn stats(&self) -> BusStats {
+        let mut sums = BusStats::default();
+        let mut next = Some(0);
+        while let Some(place) = next {
+            next = self.state.lock().sum_up(place, &mut sums);
+        }
+        sums
+    }
+
+    pub(crate) fn subscription_stats(&self, id: usize) -> Stats {
+        let state = self.state.lock();
+        state.slots[id]
+            .as_ref()
+            .map_or_else(Stats::default, Slot::stats)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The formatter may be the caller's own, so nothing is written under the lock.
+        let (last_seq, n_subscriptions, closed) =
+            (self.last_seq(), self.n_subscriptions(), self.is_closed());
+        f.debug_struct("Shared")
+            .field("last_seq", &last_seq)
+            .field("n_subscriptions", &n_subscriptions)
+            .field("closed", &closed)
+            .finish()
+    }
+}
+
+/// When an edit took effect.
+#[derive(Clone, Copy)]
+pub(crate) struct Edited {
+    /// The first emit that is matched against what is watched now.
+    pub(crate) seq: Seq,
+    pub(crate) head: Option<u64>,
+    /// The emits before that which may yet be received as events.
+    pub(crate) unread: Unread,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::RangeWatchBus;
+
+    #[test]
+    fn an_emit_of_many_keys_to_many_subscriptions_costs_no_product_of_the_two() {
+        let bus = RangeWatchBus::new();
+        let _subs: Vec<_> = (0..300)
+            .map(|_| bus.subscribe("k".."l").wake().unwrap())
+            .collect();
+        let keys: Vec<_> = (0..300).map(|i| format!("k{}", i * 7 % 300)).collect();
+        assert_eq!(bus.emit(1, &keys).unwrap().matched(), 300);
+        let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
+        // Of each range: the greatest end below it, its start among 300 keys, its own end.
+        assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
+    }
+
+    #[test]
+    fn an_emit_that_matches_one_of_very_many_subscriptions_costs_what_the_index_grows_by() {
+        const N_EMITS: usize = 100;
+        let comparisons = |n: usize| {
+            let bus = RangeWatchBus::new();
+            let key = |i| format!("{i:06}");
+            let _subs: Vec<_> = (0..n)
+                .map(|i| bus.subscribe(crate::Selector::key(key(i))).wake().unwrap())
+                .collect();
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            for i in 0..N_EMITS {
+                let emitted = bus.emit(0, [key(i * n / N_EMITS)]).unwrap();
+                assert_eq!(emitted.matched(), 1);
+            }
+            index() - before
+        };
+        let (few, many) = (comparisons(1_000), comparisons(100_000));
+        // The depth grows as the logarithm of the number, from 10 to 17.
+        assert!(many <= 5 * few / 2, "{few} among a thousand, {many}");
+    }
+
+    #[test]
+    fn g16_stalled_subscriptions_that_an_emit_does_not_match_cost_it_nothing() {
+        let comparisons = |n_stalled| {
+            let history = crate::History::events(100);
+            let bus = RangeWatchBus::builder().history(history).build().unwrap();
+            let stalled: Vec<_> = (0..n_stalled)
+                .map(|i| {
+                    let overflow = [crate::Overflow::Lagged, crate::Overflow::Park][i % 2];
+                    let builder = bus.subscribe("stalled".."stalled~").overflow(overflow);
+                    builder.events(1).unwrap()
+                })
+                .collect();
+            let mut healthy = bus.subscribe("a".."b").events(1).unwrap();
+            for _ in 0..3 {
+                bus.emit_next(["stalled!"]).unwrap();
+            }
+            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let before = index();
+            assert_eq!(bus.emit_next(["a"]).unwrap().matched(), 1);
+            assert!(healthy.try_recv().is_ok() && stalled.len() == n_stalled);
+            index() - before
+        };
+        // The one range that holds the key lies below all others in the tree, whose depth is that of a random one.
+        let (few, many) = (comparisons(1), comparisons(1_000));
+        assert!(
+            many <= few + 60,
+            "{few} comparisons with one, {many} with a thousand"
+        );
+    }
+}

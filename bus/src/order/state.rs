@@ -1,0 +1,338 @@
+//! The state of a bus behind its one lock, and what an emit does to it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::emit::{Effects, Record};
+use crate::history::Ring;
+use crate::index::{Handle, IntervalIndex, push_tightly};
+use crate::keys::KeyRanges;
+use crate::order::{Slot, Subscriber};
+use crate::queue::Pushed;
+use crate::stats::Totals;
+use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
+use crate::{BusStats, EmitError, Emitted, Seq, SubscribeError};
+
+/// Everything that has a place in the order.
+pub(crate) struct State {
+    pub(crate) last_seq: Option<Seq>,
+    /// The value of the last emit.
+    pub(crate) last_value: Option<u64>,
+    pub(crate) closed: bool,
+    pub(crate) history: Option<Ring>,
+    /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
+    pub(crate) index: IntervalIndex<u32>,
+    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
+    /// only holder of its number.
+    pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) free: Vec<usize>,
+    /// How many subscribers an asynchronous emit may have to wait for.
+    pub(crate) n_backpressure: usize,
+    pub(crate) n_parked: usize,
+    /// The number of the last emitter that waited for room.
+    pub(crate) last_waiter: u64,
+    /// What became of the emits that subscribers matched which have left.
+    pub(crate) departed: Totals,
+    /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
+    found: Vec<u32>,
+}
+
+/// How many subscriptions are counted without letting emitters in between.
+const CHUNK: usize = 256;
+
+/// Which value an emit has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value {
+    Given(u64),
+    /// The one that follows on the head.
+    Next,
+}
+
+impl State {
+    pub(crate) fn new(history: Option<Ring>) -> Self {
+        Self {
+            last_seq: None,
+            last_value: None,
+            closed: false,
+            history,
+            index: IntervalIndex::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            n_backpressure: 0,
+            n_parked: 0,
+            last_waiter: 0,
+            departed: Totals::default(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The value that an emit would have, if it were accepted now.
+    pub(crate) fn accept(&self, value: Value) -> Result<u64, EmitError> {
+        if self.closed {
+            return Err(EmitError::Closed);
+        }
+        match (value, &self.history) {
+            (Value::Given(value), Some(ring)) => ring.check(value).map(|()| value),
+            (Value::Given(value), None) => Ok(value),
+            (Value::Next, Some(ring)) => ring.next_value(),
+            (Value::Next, None) => Err(EmitError::NoHistory),
+        }
+    }
+
+    /// Lets an accepted emit take effect. `lookup` are the keys in ascending order.
+    pub(crate) fn commit(
+        &mut self,
+        value: u64,
+        keys: &[&[u8]],
+        lookup: &[&[u8]],
+        effects: &mut Effects,
+    ) -> Emitted {
+        let seq = Seq::after(self.last_seq);
+        self.last_seq = Some(seq);
+        self.last_value = Some(value);
+        let (mut matched, mut parked, mut woken) = (0, 0, 0);
+        let mut record = None;
+        if let Some(ring) = &mut self.history {
+            let emit = record.insert(Record::new(seq, value, keys));
+            ring.push(emit.clone(), &mut effects.evicted);
+        }
+        // The search comes first: each of the two loops has the registers to itself.
+        let mut found = std::mem::take(&mut self.found);
+        self.index.visit_any_sorted(lookup, |&id| found.push(id));
+        if !found.is_empty() {
+            effects.wakers.prepare();
+        }
+        for &id in &found {
+            let id = id as usize;
+            let Some(slot) = &mut self.slots[id] else {
+                continue;
+            };
+            if slot.last_match >= Some(seq) || Some(value) <= slot.after {
+                continue;
+            }
+            slot.last_match = Some(seq);
+            slot.n_matched += 1;
+            matched += 1;
+            if slot.parked {
+                slot.subscriber.leave_in_history();
+                parked += 1;
+                continue;
+            }
+            let waker = match &slot.subscriber {
+                Subscriber::Wake(mailbox) => mailbox.fill(|buffer| buffer.span.push(seq, value)).1,
+                Subscriber::Events(mailbox) => {
+                    let emit = record.get_or_insert_with(|| Record::new(seq, value, keys));
+                    let evicted = &mut effects.evicted;
+                    let (pushed, waker) = mailbox.fill(|queue| queue.push(emit, evicted));
+                    if pushed != Pushed::Queued {
+                        parked += usize::from(self.overflowed(id, pushed, effects));
+                    }
+                    waker
+                }
+            };
+            if let Some(waker) = waker {
+                woken += 1;
+                effects.wakers.push(waker);
+            }
+        }
+        found.clear();
+        self.found = found;
+        Emitted {
+            seq,
+            value,
+            matched,
+            parked,
+            woken,
+        }
+    }
+
+    /// What follows from a queue that was full. Returns whether its subscriber was parked. Apart from `commit`, of which
+    /// every delivery pays for what it is inlined with.
+    #[cold]
+    #[inline(never)]
+    fn overflowed(&mut self, id: usize, pushed: Pushed, effects: &mut Effects) -> bool {
+        #[cfg(feature = "tracing")]
+        if let Some(seq) = self.last_seq {
+            effects
+                .slow
+                .extend(crate::subscription::Slow::began(id, seq, pushed));
+        }
+        match pushed {
+            Pushed::Parked { .. } => {
+                if let Some(slot) = &mut self.slots[id] {
+                    slot.parked = true;
+                    self.n_parked += 1;
+                    // A parked subscriber is not waited for.
+                    slot.subscriber.release_emitters(effects);
+                }
+                true
+            }
+            Pushed::Disconnected => {
+                self.end(id);
+                false
+            }
+            Pushed::Queued | Pushed::Lost { .. } => false,
+        }
+    }
+
+    /// Gives a subscriber a place.
+    pub(crate) fn enter(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
+        let id = self.free.pop().unwrap_or_else(|| {
+            push_tightly(&mut self.slots, None);
+            self.slots.len() - 1
+        });
+        self.n_backpressure += usize::from(slot.backpressure);
+        self.n_parked += usize::from(slot.parked);
+        let entries = self.insert_all(id, ranges);
+        self.slots[id] = Some(Slot { entries, ..slot });
+        id
+    }
+
+    /// Takes a subscriber out.
+    pub(crate) fn depart(&mut self, id: usize) -> Option<Slot> {
+        self.leave_index(id);
+        let slot = self.slots[id].take()?;
+        self.free.push(id);
+        self.n_backpressure -= usize::from(slot.backpressure);
+        self.n_parked -= usize::from(slot.parked);
+        if self.free.len() == self.slots.len() {
+            // Nobody holds a number any more, so that the numbers may begin anew.
+            self.slots = Vec::new();
+            self.free = Vec::new();
+            self.found = Vec::new();
+        }
+        Some(slot)
+    }
+
+    /// Lets a subscriber match nothing any more, for good.
+    pub(crate) fn end(&mut self, id: usize) {
+        self.leave_index(id);
+        if let Some(slot) = &mut self.slots[id] {
+            slot.ended = true;
+        }
+    }
+
+    fn leave_index(&mut self, id: usize) {
+        let Some(slot) = &mut self.slots[id] else {
+            return;
+        };
+        for entry in std::mem::take(&mut slot.entries) {
+            self.index.remove(entry);
+        }
+    }
+
+    /// Lets a subscriber match `ranges` from now on. Ranges that stay are not touched.
+    pub(crate) fn replace_ranges(&mut self, id: usize, ranges: &KeyRanges) {
+        let Some(slot) = &mut self.slots[id] else {
+            return;
+        };
+        let mut old = std::mem::take(&mut slot.entries).into_iter().peekable();
+        let mut new = SmallVec::with_capacity(ranges.len());
+        for range in ranges.iter() {
+            let mut kept = None;
+            while let Some(&entry) = old.peek() {
+                let Some((old_range, _)) = self.index.get(entry) else {
+                    old.next();
+                    continue;
+                };
+                if old_range.start() > range.start() {
+                    break;
+                }
+                if old_range == range {
+                    kept = old.next();
+                    break;
+                }
+                self.index.remove(entry);
+                old.next();
+            }
+            new.push(kept.unwrap_or_else(|| self.index.insert(range.clone(), entry_of(id))));
+        }
+        for entry in old {
+            self.index.remove(entry);
+        }
+        slot.entries = new;
+    }
+
+    fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> SmallVec<[Handle; 1]> {
+        ranges
+            .iter()
+            .map(|range| self.index.insert(range.clone(), entry_of(id)))
+            .collect()
+    }
+
+    /// Whether a subscription may begin, at `since` if there is one. Returns the history.
+    pub(crate) fn check_subscribe(
+        &self,
+        since: Option<u64>,
+    ) -> Result<Option<&Ring>, SubscribeError> {
+        if self.closed {
+            return Err(SubscribeError::Closed);
+        }
+        let ring = self.history.as_ref();
+        match (since, ring.map(Ring::floor)) {
+            (Some(since), Some(floor)) if since < floor => Err(SubscribeError::Compacted { floor }),
+            _ => Ok(ring),
+        }
+    }
+
+    pub(crate) fn enter_wake(
+        &mut self,
+        ranges: &KeyRanges,
+        since: Option<u64>,
+        mut span: SpanBuffer,
+        phase: Phase,
+    ) -> (usize, Arc<Mailbox<WakeBuffer>>) {
+        let after = since.and_then(|since| since.checked_sub(1));
+        let position = match (since, &self.history) {
+            (Some(_), _) => after,
+            (None, Some(ring)) => ring.head(),
+            (None, None) => None,
+        };
+        let span = match (since, self.last_value, self.last_seq) {
+            (Some(since), Some(last), Some(last_seq))
+                if self.history.is_none() && since <= last && ranges.len() > 0 =>
+            {
+                Some(Span::conservative(since, last, last_seq))
+            }
+            _ => span.take(),
+        };
+        let n_matched = span.as_ref().map_or(0, Span::count);
+        let mailbox = Arc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
+        let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
+        let mut slot = Slot::new(subscriber, after);
+        slot.n_matched = n_matched;
+        (self.enter(slot, ranges), mailbox)
+    }
+
+    /// Adds the subscribers from the place `next` on to `sums`: a bounded number of them. Returns the next
+    /// place, as long as there is one.
+    pub(crate) fn sum_up(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
+        if next == 0 {
+            sums.emits = self.last_seq.map_or(0, u64::from);
+            sums.subscriptions = self.slots.len() - self.free.len();
+            sums.parked = self.n_parked;
+            sums.history_events = self.history.as_ref().map_or(0, Ring::len);
+            sums.history_bytes = self.history.as_ref().map_or(0, Ring::n_bytes);
+            sums.deliveries = self.departed;
+        }
+        let end = self.slots.len().min(next.saturating_add(CHUNK));
+        for slot in self.slots.get(next..end)?.iter().flatten() {
+            sums.deliveries.add(&slot.stats());
+        }
+        (end < self.slots.len()).then_some(end)
+    }
+
+    /// Takes note of what became of the matches of a subscriber that leaves: what is left of them is
+    /// discarded.
+    pub(crate) fn add_departed(&mut self, slot: &Slot) {
+        let mut stats = slot.stats();
+        stats.discarded += std::mem::take(&mut stats.pending);
+        self.departed.add(&stats);
+    }
+}
+
+/// What the index says of the subscriber `id`.
+fn entry_of(id: usize) -> u32 {
+    u32::try_from(id).expect("four billion subscribers take more memory than there is")
+}

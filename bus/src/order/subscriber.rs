@@ -1,0 +1,61 @@
+//! The bus's end of a subscription.
+
+use std::sync::Arc;
+
+use crate::emit::Effects;
+use crate::queue::{Counts, EventQueue};
+use crate::subscription::{Buffer, Mailbox, WakeBuffer};
+
+/// What an emit is handed to.
+#[derive(Clone)]
+pub(crate) enum Subscriber {
+    Wake(Arc<Mailbox<WakeBuffer>>),
+    Events(Arc<Mailbox<EventQueue>>),
+}
+
+impl Subscriber {
+    /// Ends the subscription: it can still be drained.
+    pub(crate) fn close(&self, effects: &mut Effects) {
+        let (consumer, emitters) = match self {
+            Self::Wake(mailbox) => mailbox.close(),
+            Self::Events(mailbox) => mailbox.close(),
+        };
+        effects.wakers.extend(consumer);
+        effects.wakers.extend(emitters.into_wakers());
+    }
+
+    /// Counts a match of a parked subscriber.
+    pub(crate) fn leave_in_history(&self) {
+        if let Self::Events(mailbox) = self {
+            mailbox.with(EventQueue::leave_in_history);
+        }
+    }
+
+    /// Lets emitters that wait for room of this subscriber look again.
+    pub(crate) fn release_emitters(&self, effects: &mut Effects) {
+        if let Self::Events(mailbox) = self {
+            let emitters = mailbox.with(Buffer::take_room_waiters);
+            effects.wakers.extend(emitters.into_wakers());
+        }
+    }
+
+    /// Forgets what is buffered, and what was to be read from the history. The result is to be freed outside of
+    /// locks.
+    pub(crate) fn clear(&self) -> impl Sized + use<> {
+        match self {
+            Self::Wake(mailbox) => {
+                mailbox.with(WakeBuffer::clear);
+                None
+            }
+            Self::Events(mailbox) => Some(mailbox.with(EventQueue::clear)),
+        }
+    }
+
+    /// What became of the matches, and how many wait in the buffer.
+    pub(crate) fn counts(&self) -> (Counts, u64) {
+        match self {
+            Self::Wake(mailbox) => mailbox.peek(|buffer| (buffer.counts(), buffer.span.count())),
+            Self::Events(mailbox) => mailbox.peek(|queue| (*queue.counts(), queue.n_pending())),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What an event queue holds for its consumer, within bounds.
+
+use std::num::NonZeroUsize;
+
+use super::fifo::Fifo;
+use crate::Seq;
+use crate::emit::Record;
+use crate::subscription::Span;
+
+/// Events, and what lies between them, in the order in which they are received.
+///
+/// Events and gaps take a place each, marks take none; bytes are those of the events.
+pub(crate) struct Entries {
+    fifo: Fifo<Entry>,
+    capacity: NonZeroUsize,
+    max_bytes: usize,
+    n_free_places: usize,
+    n_free_bytes: usize,
+    n_marks: usize,
+    /// How many emits the gaps have beside the first of each.
+    n_coalesced: u64,
+}
+
+/// Two words: what is not an event is rare, and in a box.
+pub(crate) enum Entry {
+    Event(Record),
+    Aside(Box<Aside>),
+}
+
+/// What is queued beside the events.
+#[derive(Clone, Copy)]
+pub(crate) enum Aside {
+    Gap(Span),
+    Progress(u64),
+}
+
+const _: () = assert!(size_of::<Entry>() == size_of::<Record>());
+
+/// Marks that wait for the consumer. One more takes the place of the latest, so that a consumer which
+/// asks and does not receive takes no memory.
+const MAX_MARKS: usize = 4;
+
+impl Entries {
+    /// Allocates nothing yet: a capacity is a bound, not a reservation.
+    pub(crate) const fn new(capacity: NonZeroUsize, max_bytes: usize) -> Self {
+        Self {
+            fifo: Fifo::new(),
+            capacity,
+            max_bytes,
+            n_free_places: capacity.get(),
+            n_free_bytes: max_bytes,
+            n_marks: 0,
+            n_coalesced: 0,
+        }
+    }
+
+    /// Whether there is room for an event of `n_bytes`.
+    pub(crate) const fn has_place(&self, n_bytes: usize) -> bool {
+        self.n_free_places > 0 && n_bytes <= self.n_free_bytes
+    }
+
+    /// Adds an event, if there is room. Returns whether there was.
+    #[inline]
+    pub(crate) fn push_event(&mut self, emit: &Record) -> bool {
+        let n_bytes = emit.n_bytes();
+        let has_place = self.has_place(n_bytes);
+        if has_place {
+            self.n_free_places -= 1;
+            self.n_free_bytes -= n_bytes;
+            self.fifo.push_back(Entry::Event(emit.clone()));
+        }
+        has_place
+    }
+
+    /// Adds a gap, for which there is room.
+    pub(crate) fn push_gap(&mut self, gap: Span) {
+        self.n_free_places -= 1;
+        self.n_coalesced += gap.count() - 1;
+        self.push_aside(Aside::Gap(gap));
+    }
+
+    /// Adds a progress mark.
+    pub(crate) fn push_mark(&mut self, mark: u64) {
+        if self.n_marks == MAX_MARKS {
+            self.fifo.remove_last(Entry::is_mark);
+            self.n_marks -= 1;
+        }
+        self.n_marks += 1;
+        self.push_aside(Aside::Progress(mark));
+    }
+
+    fn push_aside(&mut self, aside: Aside) {
+        self.fifo.push_back(Entry::Aside(Box::new(aside)));
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Entry> {
+        let entry = self.fifo.pop_front()?;
+        match &entry {
+            Entry::Event(emit) => self.free_event(emit),
+            Entry::Aside(aside) => match **aside {
+                Aside::Gap(gap) => {
+                    self.n_free_places += 1;
+                    self.n_coalesced -= gap.count() - 1;
+                }
+                Aside::Progress(_) => self.n_marks -= 1,
+            },
+        }
+        Some(entry)
+    }
+
+    /// Takes the oldest event out, and leaves marks where they are: they say nothing that this makes untrue.
+    pub(crate) fn remove_oldest_event(&mut self) -> Option<Record> {
+        let is_event = |entry: &Entry| matches!(entry, Entry::Event(_));
+        let Some(Entry::Event(emit)) = self.fifo.remove_first(is_event) else {
+            return None;
+        };
+        self.free_event(&emit);
+        Some(emit)
+    }
+
+    fn free_event(&mut self, emit: &Record) {
+        self.n_free_places += 1;
+        self.n_free_bytes += emit.n_bytes();
+    }
+
+    /// Takes out what has a value up to `value`. Returns the events, and how many emits the gaps stood for.
+    pub(crate) fn discard_through(&mut self, value: u64) -> (Vec<Record>, u64) {
+        let mut events = Vec::new();
+        let mut n_in_gaps = 0;
+        for entry in self.clear() {
+            match entry {
+                Entry::Event(emit) if emit.value() <= value => events.push(emit),
+                Entry::Event(emit) => {
+                    self.push_event(&emit);
+                }
+                Entry::Aside(aside) => match *aside {
+                    Aside::Gap(gap) if gap.last() <= value => n_in_gaps += gap.count(),
+                    Aside::Gap(mut gap) => {
+                        gap.clip(value);
+                        self.push_gap(gap);
+                    }
+                    Aside::Progress(mark) if mark <= value => {}
+                    Aside::Progress(mark) => self.push_mark(mark),
+                },
+            }
+        }
+        (events, n_in_gaps)
+    }
+
+    /// Takes everything out.
+    pub(crate) fn clear(&mut self) -> Fifo<Entry> {
+        let empty = Self::new(self.capacity, self.max_bytes);
+        std::mem::replace(self, empty).fifo
+    }
+
+    /// The first and the last emit that the entries stand for.
+    pub(crate) fn ends(&self) -> Option<(Seq, Seq)> {
+        // Fast, because marks are few.
+        let (first, _) = self.fifo.iter().find_map(Entry::ends)?;
+        let (_, last) = self.fifo.iter().rev().find_map(Entry::ends)?;
+        Some((first, last))
+    }
+
+    /// The number of events and gaps.
+    pub(crate) const fn len(&self) -> usize {
+        self.capacity.get() - self.n_free_places
+    }
+
+    pub(crate) const fn n_bytes(&self) -> usize {
+        self.max_bytes - self.n_free_bytes
+    }
+
+    pub(crate) const fn n_coalesced(&self) -> u64 {
+        self.n_coalesced
+    }
+
+    pub(crate) const fn capacity(&self) -> NonZeroUsize {
+        self.capacity
+    }
+
+    pub(crate) const fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+}
+
+impl Entry {
+    /// The first and the last emit that the entry stands for; a mark stands for none.
+    fn ends(&self) -> Option<(Seq, Seq)> {
+        match self {
+            Self::Event(emit) => Some((emit.seq(), emit.seq())),
+            Self::Aside(aside) => match **aside {
+                Aside::Gap(gap) => Some((gap.first_seq(), gap.last_seq())),
+                Aside::Progress(_) => None,
+            },
+        }
+    }
+
+    fn is_mark(&self) -> bool {
+        matches!(self, Self::Aside(aside) if matches!(**aside, Aside::Progress(_)))
+    }
+}

@@ -1,0 +1,423 @@
+//! The queue of an event subscription.
+
+use std::num::NonZeroUsize;
+
+use super::counts::Counts;
+use super::entries::{Aside, Entries, Entry};
+use super::tail::Tail;
+use crate::Seq;
+use crate::emit::{Record, RoomWaiters};
+use crate::subscription::{Buffer, Span};
+
+/// A queue that is bounded in events and in bytes, and what happens beyond the bounds.
+///
+/// What is received comes in the order of the emits: the report of what was missed, the entries, the
+/// open gap, what is read from the history, the mark at the tail, the end.
+pub(crate) struct EventQueue {
+    entries: Entries,
+    on_full: OnFull,
+    /// Events dropped and not yet reported. They lie before everything retained, in one piece, so that
+    /// a single number says it all.
+    missed: u64,
+    /// The greatest value of those.
+    missed_through: u64,
+    tail: Tail,
+    /// The last emit before the subscription.
+    start: Option<Seq>,
+    /// Matches that were counted when they were emitted, and are yet to be read from the history.
+    n_left_in_history: u64,
+    /// Set while the subscription is parked: the least value that it has not examined.
+    replay: Option<u64>,
+    /// Whether a mark was asked for while parked.
+    wants_mark: bool,
+    end: Option<End>,
+    /// Whether the queue was full since the consumer last had nothing to receive.
+    is_slow: bool,
+    room_waiters: RoomWaiters,
+    /// The value up to which everything was received.
+    position: Option<u64>,
+    counts: Counts,
+}
+
+/// What an event for which there is no room leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFull {
+    DropOldest,
+    Merge,
+    Disconnect,
+    Park,
+}
+
+/// Why a subscription ended before its bus. It is said for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Disconnected { resume: u64 },
+    Compacted { floor: u64 },
+}
+
+/// What a push came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Queued,
+    /// Dropped or merged: the consumer will hear of it, but not of each.
+    Lost {
+        /// Whether the consumer was not slow before.
+        first: bool,
+    },
+    Parked {
+        /// Whether the consumer was not slow before.
+        first: bool,
+    },
+    Disconnected,
+}
+
+/// What a subscription receives next.
+pub(crate) enum Taken {
+    Event(Record),
+    Gap(Span),
+    Progress(u64),
+    Lagged(u64),
+    /// The queue is empty, and the history goes on from this value.
+    Replay(u64),
+    End(End),
+}
+
+impl EventQueue {
+    /// Allocates nothing yet: a capacity is a bound, not a reservation.
+    pub(crate) const fn new(
+        capacity: NonZeroUsize,
+        max_bytes: usize,
+        on_full: OnFull,
+        start: Option<Seq>,
+        replay: Option<u64>,
+        position: Option<u64>,
+    ) -> Self {
+        Self {
+            entries: Entries::new(capacity, max_bytes),
+            on_full,
+            missed: 0,
+            missed_through: 0,
+            tail: Tail::new(),
+            start,
+            n_left_in_history: 0,
+            replay,
+            wants_mark: false,
+            end: None,
+            is_slow: false,
+            room_waiters: RoomWaiters::new(),
+            position,
+            counts: Counts::new(),
+        }
+    }
+
+    /// Adds an emit, which must be later than those before. What has to go for it is handed to `evicted`,
+    /// to be freed outside of locks.
+    #[inline]
+    pub(crate) fn push(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+        if self.tail.is_empty() && self.entries.push_event(emit) {
+            Pushed::Queued
+        } else {
+            self.push_slowly(emit, evicted)
+        }
+    }
+
+    /// `push` where something stands at the tail or there is no place. Apart, because every delivery pays for what it
+    /// is inlined with.
+    #[inline(never)]
+    fn push_slowly(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+        if self.store(emit) {
+            Pushed::Queued
+        } else {
+            self.overflow(emit, evicted)
+        }
+    }
+
+    /// What becomes of an emit for which there is no place.
+    fn overflow(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+        let first = !std::mem::replace(&mut self.is_slow, true);
+        match self.on_full {
+            OnFull::DropOldest => {
+                self.drop_oldest(emit, evicted);
+                Pushed::Lost { first }
+            }
+            OnFull::Merge => {
+                self.tail.merge(emit.seq(), emit.value());
+                Pushed::Lost { first }
+            }
+            OnFull::Disconnect => {
+                self.end = Some(End::Disconnected {
+                    resume: emit.value(),
+                });
+                self.counts.dropped += 1;
+                Pushed::Disconnected
+            }
+            OnFull::Park => {
+                self.replay = Some(emit.value());
+                self.n_left_in_history = 1;
+                self.wants_mark |= self.tail.take_mark().is_some();
+                Pushed::Parked { first }
+            }
+        }
+    }
+
+    /// Whether an event of `n_bytes` can be queued behind everything else.
+    fn has_place(&self, n_bytes: usize) -> bool {
+        self.entries.has_place(n_bytes) && !self.tail.has_gap()
+    }
+
+    /// Whether an emitter that would wait for room need not: there is room, or there never will be.
+    pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
+        n_bytes > self.entries.max_bytes() || self.has_place(n_bytes)
+    }
+
+    /// Queues an emit, if there is a place. Returns whether there was. A mark at the tail comes to lie before it.
+    fn store(&mut self, emit: &Record) -> bool {
+        let has_place = self.has_place(emit.n_bytes());
+        if has_place {
+            if let Some(mark) = self.tail.take_mark() {
+                self.entries.push_mark(mark);
+            }
+            self.entries.push_event(emit);
+        }
+        has_place
+    }
+
+    fn drop_oldest(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) {
+        while !self.store(emit) {
+            let Some(oldest) = self.entries.remove_oldest_event() else {
+                // Nothing is left to drop: it never fits.
+                self.miss(emit.value());
+                return;
+            };
+            self.miss(oldest.value());
+            evicted.extend([oldest]);
+        }
+    }
+
+    fn miss(&mut self, value: u64) {
+        self.missed_through = match self.missed {
+            0 => value,
+            _ => value.max(self.missed_through),
+        };
+        self.missed = self.missed.saturating_add(1);
+    }
+
+    /// Asks for a mark: at the value `head` behind everything that is queued, or, while parked, once the
+    /// history has been read. Returns whether it will come: behind the end none does.
+    pub(crate) fn mark(&mut self, head: u64) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        if self.replay.is_some() {
+            self.wants_mark = true;
+        } else {
+            self.tail.set_mark(head);
+        }
+        true
+    }
+
+    /// Adds a matching emit that was read from the history, unless there is no room for it.
+    pub(crate) fn push_replayed(&mut self, emit: &Record) -> bool {
+        let has_place = self.store(emit);
+        if has_place {
+            self.count_replayed(emit.seq());
+        }
+        has_place
+    }
+
+    /// Counts a match of a parked subscription, which it will read from the history.
+    pub(crate) const fn leave_in_history(&mut self) {
+        self.n_left_in_history += 1;
+    }
+
+    /// Takes note of a matching emit that was read from the history. Those before the start of the subscription
+    /// were not counted as matches when they were emitted.
+    fn count_replayed(&mut self, seq: Seq) {
+        if Some(seq) > self.start {
+            self.n_left_in_history -= 1;
+            self.counts.replayed += 1;
+        } else {
+            self.counts.rematched += 1;
+        }
+    }
+
+    /// Takes note that everything below the value `next` has been examined, in the history.
+    pub(crate) const fn examined(&mut self, next: u64) {
+        self.replay = Some(next);
+    }
+
+    /// Takes note that what was emitted up to `head` is not for the consumer, who begins only now.
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.position = self.position.max(head);
+    }
+
+    /// Ends the reading from the history: `head` is the value up to which everything was examined.
+    pub(crate) fn go_live(&mut self, head: Option<u64>) {
+        self.replay = None;
+        // Everything that was wanted has been read.
+        self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
+        let wants_mark = std::mem::take(&mut self.wants_mark);
+        if let Some(head) = head.filter(|_| wants_mark) {
+            self.tail.set_mark(head);
+        }
+    }
+
+    pub(crate) const fn replay(&self) -> Option<u64> {
+        self.replay
+    }
+
+    /// Ends a parked subscription that the history has overtaken.
+    pub(crate) fn overtaken(&mut self, floor: u64) {
+        self.replay = None;
+        self.counts.dropped += std::mem::take(&mut self.n_left_in_history);
+        self.end = Some(End::Compacted { floor });
+    }
+
+    /// Forgets what is queued or to be read from the history with a value up to `value`. What it hands out is
+    /// freed outside of locks.
+    ///
+    /// What of the history is not wanted is not looked at, so that it may be gone from there; it counts as
+    /// discarded once the rest has been read.
+    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<Record> {
+        if let Some(next) = &mut self.replay {
+            *next = value.saturating_add(1).max(*next);
+        }
+        if let Some(End::Disconnected { resume }) = &mut self.end {
+            *resume = value.saturating_add(1).max(*resume);
+        }
+        if self.missed_through <= value {
+            self.counts.discarded += std::mem::take(&mut self.missed);
+        }
+        let (discarded, n_in_gaps) = self.entries.discard_through(value);
+        self.counts.discarded += discarded.len() as u64 + n_in_gaps;
+        self.counts.discarded += self.tail.discard_through(value);
+        self.position = self.position.max(Some(value));
+        discarded
+    }
+
+    /// Forgets everything that is queued or to be read from the history, for an end without draining. What it hands
+    /// out is freed outside of locks.
+    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
+        self.counts.discarded += self.n_pending();
+        self.n_left_in_history = 0;
+        self.missed = 0;
+        self.tail = Tail::new();
+        self.replay = None;
+        self.wants_mark = false;
+        self.entries.clear()
+    }
+
+    pub(crate) const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    pub(crate) const fn position(&self) -> Option<u64> {
+        self.position
+    }
+
+    pub(crate) const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The matches that the consumer has yet to receive or to hear of.
+    pub(crate) fn n_pending(&self) -> u64 {
+        self.n_queued() + self.n_left_in_history
+    }
+
+    /// The matches that the consumer has yet to read from the history, or that the history has lost.
+    pub(crate) const fn n_left_in_history(&self) -> u64 {
+        self.n_left_in_history
+    }
+
+    /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
+    /// from the history.
+    pub(crate) fn n_queued(&self) -> u64 {
+        self.entries.len() as u64 + self.entries.n_coalesced() + self.tail.n_in_gap() + self.missed
+    }
+
+    /// If the consumer was slow and has nothing to receive now, it is slow no longer: returns what it came to.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn recover(&mut self) -> Option<Counts> {
+        let is_caught_up = self.n_queued() == 0 && self.replay.is_none();
+        let recovers = self.is_slow && is_caught_up && self.end.is_none();
+        recovers.then(|| {
+            self.is_slow = false;
+            self.counts
+        })
+    }
+
+    pub(crate) const fn room_waiters_mut(&mut self) -> &mut RoomWaiters {
+        &mut self.room_waiters
+    }
+
+    fn take_event(&mut self, emit: Record) -> Taken {
+        self.counts.delivered += 1;
+        self.position = Some(emit.value());
+        Taken::Event(emit)
+    }
+
+    /// Takes note of a matching emit that goes from the history to the consumer without a place in the
+    /// queue.
+    pub(crate) fn deliver_replayed(&mut self, emit: Record) -> Taken {
+        self.count_replayed(emit.seq());
+        self.take_event(emit)
+    }
+
+    fn take_gap(&mut self, gap: Span) -> Taken {
+        self.counts.deliver_span(gap.count());
+        self.position = Some(gap.last());
+        Taken::Gap(gap)
+    }
+}
+
+impl Buffer for EventQueue {
+    type Item = Taken;
+
+    fn take(&mut self) -> Option<Taken> {
+        if self.missed > 0 {
+            let missed = std::mem::take(&mut self.missed);
+            self.counts.dropped += missed;
+            return Some(Taken::Lagged(missed));
+        }
+        if let Some(entry) = self.entries.pop_front() {
+            let taken = match entry {
+                Entry::Event(emit) => self.take_event(emit),
+                Entry::Aside(aside) => match *aside {
+                    Aside::Gap(gap) => self.take_gap(gap),
+                    Aside::Progress(mark) => {
+                        self.position = Some(mark);
+                        return Some(Taken::Progress(mark));
+                    }
+                },
+            };
+            // The place that is free closes the gap: what comes now is queued behind it.
+            if let Some(gap) = self.tail.take_gap() {
+                self.entries.push_gap(gap);
+            }
+            return Some(taken);
+        }
+        if let Some(gap) = self.tail.take_gap() {
+            return Some(self.take_gap(gap));
+        }
+        if let Some(next) = self.replay {
+            return Some(Taken::Replay(next));
+        }
+        if let Some(mark) = self.tail.take_mark() {
+            self.position = Some(mark);
+            return Some(Taken::Progress(mark));
+        }
+        self.end.map(Taken::End)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    fn take_room_waiters(&mut self) -> RoomWaiters {
+        std::mem::take(&mut self.room_waiters)
+    }
+
+    fn has_room_waiters(&self) -> bool {
+        !self.room_waiters.is_empty()
+    }
+}

@@ -1,0 +1,12 @@
+//! Bounded event queues.
+
+mod counts;
+mod entries;
+mod event_queue;
+mod fifo;
+mod overflow;
+mod tail;
+
+pub(crate) use counts::Counts;
+pub(crate) use event_queue::{End, EventQueue, OnFull, Pushed, Taken};
+pub use overflow::Overflow;

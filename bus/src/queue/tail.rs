@@ -1,0 +1,83 @@
+//! What of an event queue stands behind its entries.
+
+use crate::Seq;
+use crate::subscription::{Span, SpanBuffer};
+
+/// The open gap and the progress mark, in this order; mostly there is neither, which one look tells.
+pub(crate) struct Tail(Option<Standing>);
+
+struct Standing {
+    /// Events that found the queue full, merged. Open until there is room behind the entries.
+    gap: SpanBuffer,
+    mark: Option<u64>,
+}
+
+impl Tail {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn has_gap(&self) -> bool {
+        self.0.as_ref().is_some_and(|tail| !tail.gap.is_empty())
+    }
+
+    /// The number of emits in the gap.
+    pub(crate) fn n_in_gap(&self) -> u64 {
+        self.0.as_ref().map_or(0, |tail| tail.gap.count())
+    }
+
+    /// Merges an emit into the gap. The mark comes behind the gap, so it may say more.
+    pub(crate) fn merge(&mut self, seq: Seq, value: u64) {
+        let tail = self.0.get_or_insert(Standing::EMPTY);
+        tail.gap.push(seq, value);
+        if let Some(mark) = &mut tail.mark {
+            *mark = value;
+        }
+    }
+
+    pub(crate) fn take_gap(&mut self) -> Option<Span> {
+        let tail = self.0.as_mut()?;
+        let gap = tail.gap.take();
+        self.tidy();
+        gap
+    }
+
+    /// Puts a mark behind everything, in place of the one that may be there.
+    pub(crate) fn set_mark(&mut self, mark: u64) {
+        self.0.get_or_insert(Standing::EMPTY).mark = Some(mark);
+    }
+
+    pub(crate) fn take_mark(&mut self) -> Option<u64> {
+        let mark = self.0.as_mut()?.mark.take();
+        self.tidy();
+        mark
+    }
+
+    /// Leaves out what has a value up to `value`. Returns how many emits of the gap are gone.
+    pub(crate) fn discard_through(&mut self, value: u64) -> u64 {
+        let Some(tail) = &mut self.0 else {
+            return 0;
+        };
+        tail.mark = tail.mark.filter(|mark| *mark > value);
+        let n_discarded = tail.gap.discard_through(value);
+        self.tidy();
+        n_discarded
+    }
+
+    /// Keeps the promise that nothing standing is `None`.
+    fn tidy(&mut self) {
+        self.0
+            .take_if(|tail| tail.gap.is_empty() && tail.mark.is_none());
+    }
+}
+
+impl Standing {
+    const EMPTY: Self = Self {
+        gap: SpanBuffer::new(),
+        mark: None,
+    };
+}

@@ -1,0 +1,112 @@
+//! How a subscription begins, also in the past.
+
+use std::sync::Arc;
+
+use crate::emit::Record;
+use crate::history::{Ring, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+use crate::keys::KeyRanges;
+use crate::order::{Shared, Slot, Subscriber};
+use crate::queue::EventQueue;
+use crate::subscription::{Mailbox, Phase, SpanBuffer, WakeBuffer};
+use crate::{Seq, SubscribeError};
+
+impl Shared {
+    /// Subscribes for spans, from the value `since` on if there is one.
+    pub(crate) fn subscribe_wake(
+        &self,
+        ranges: &KeyRanges,
+        since: Option<u64>,
+        phase: Phase,
+    ) -> Result<(usize, Arc<Mailbox<WakeBuffer>>), SubscribeError> {
+        let (id, mailbox, begin, end) = {
+            let state = &mut *self.state.lock();
+            let mut span = SpanBuffer::new();
+            let is_long = {
+                let ring = state.check_subscribe(since)?;
+                let unread = since.and_then(|since| Some((ring?, since)));
+                match unread.map(|(ring, since)| ring.tail(since, TAIL_EVENTS, TAIL_KEYS)) {
+                    Some(Some(tail)) => {
+                        summarize(&mut span, ranges, tail);
+                        false
+                    }
+                    Some(None) => true,
+                    None => false,
+                }
+            };
+            let end = state.last_seq;
+            let (id, mailbox) = state.enter_wake(ranges, since, span, phase);
+            match since {
+                Some(since) if is_long => (id, mailbox, since, end),
+                _ => return Ok((id, mailbox)),
+            }
+        };
+        // It is live, and nobody receives from it yet: what came before is read in pieces, and put in front.
+        let mut span = SpanBuffer::new();
+        let mut next = begin;
+        loop {
+            let chunk = {
+                let state = &mut *self.state.lock();
+                let checked = state
+                    .check_subscribe(Some(next))
+                    .map(|ring| ring.map_or_else(Vec::new, |ring| copy_chunk(ring, next)));
+                match checked {
+                    Ok(chunk) => chunk,
+                    Err(error) => {
+                        state.depart(id);
+                        return Err(error);
+                    }
+                }
+            };
+            let before = chunk.iter().take_while(|emit| Some(emit.seq()) <= end);
+            summarize(&mut span, ranges, before);
+            match chunk.last() {
+                Some(last) if Some(last.seq()) < end => next = last.value().saturating_add(1),
+                _ => break,
+            }
+        }
+        let state = &mut *self.state.lock();
+        if let Some(slot) = &mut state.slots[id] {
+            slot.n_matched += span.count();
+        }
+        mailbox.with(|buffer| buffer.span.put_in_front(span.take()));
+        Ok((id, mailbox))
+    }
+
+    /// Subscribes for events, by the queue that `queue` makes, from the value `since` on if there is one. The
+    /// queue is made of the last emit before it, of the value to read the history from and of the value that counts as received.
+    pub(crate) fn subscribe_events(
+        &self,
+        ranges: &KeyRanges,
+        since: Option<u64>,
+        backpressure: bool,
+        phase: Phase,
+        queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue,
+    ) -> Result<(usize, Arc<Mailbox<EventQueue>>), SubscribeError> {
+        let state = &mut *self.state.lock();
+        let ring = state.check_subscribe(since)?;
+        if since.is_some() && ring.is_none() {
+            return Err(SubscribeError::NoHistory);
+        }
+        let replay = since.filter(|&next| ring.is_some_and(|ring| ring.n_since(next) > 0));
+        let after = since.and_then(|since| since.checked_sub(1));
+        let position = match since {
+            Some(_) => after,
+            None => ring.and_then(Ring::head),
+        };
+        let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
+        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
+        slot.parked = replay.is_some();
+        slot.backpressure = backpressure;
+        Ok((state.enter(slot, ranges), mailbox))
+    }
+}
+
+fn summarize<'a>(
+    span: &mut SpanBuffer,
+    ranges: &KeyRanges,
+    emits: impl Iterator<Item = &'a Record>,
+) {
+    for emit in emits.filter(|emit| ranges.match_any(emit)) {
+        span.push(emit.seq(), emit.value());
+    }
+}

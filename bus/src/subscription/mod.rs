@@ -1,0 +1,33 @@
+//! Subscriptions: how they are made, the two kinds, and what they deliver.
+
+mod begin;
+mod control_error;
+mod event;
+mod event_subscription;
+mod item;
+mod mailbox;
+mod progress;
+mod recv_error;
+mod registration;
+#[cfg(feature = "tracing")]
+mod slow;
+mod span;
+mod subscribe;
+mod wake_buffer;
+mod wake_subscription;
+mod watched;
+
+pub use control_error::ControlError;
+pub use event::{Event, Keys};
+pub use event_subscription::{EventSubscription, Items};
+pub use item::{Item, ProgressError};
+pub(crate) use mailbox::{Buffer, Mailbox, Phase};
+pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
+#[cfg(feature = "tracing")]
+pub(crate) use slow::Slow;
+pub use span::Span;
+pub(crate) use span::SpanBuffer;
+pub use subscribe::{SubscribeBuilder, SubscribeError};
+pub(crate) use wake_buffer::WakeBuffer;
+pub use wake_subscription::WakeSubscription;
+pub(crate) use watched::{Unread, Watched};

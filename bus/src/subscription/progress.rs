@@ -1,0 +1,118 @@
+//! When progress marks are due.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::history::Ring;
+use crate::order::Shared;
+use crate::queue::EventQueue;
+use crate::subscription::Mailbox;
+use crate::sync::Mutex;
+use crate::timer::{Sleep, Timer};
+
+/// The interval of a subscription that asked for progress marks at one.
+pub(crate) struct Interval {
+    timer: Arc<dyn Timer>,
+    duration: Duration,
+    /// Draws the jitter.
+    random: RandomState,
+    n_sleeps: u64,
+    /// Behind a lock that nobody ever waits for: it is only reached through a mutable reference, and the
+    /// lock makes it shareable nevertheless.
+    sleep: Mutex<Option<Sleep>>,
+}
+
+impl Interval {
+    pub(crate) fn new(timer: &Arc<dyn Timer>, duration: Duration) -> Self {
+        Self {
+            timer: Arc::clone(timer),
+            duration,
+            random: RandomState::new(),
+            n_sleeps: 0,
+            sleep: Mutex::new(None),
+        }
+    }
+
+    /// Ready when a mark is due; the next interval begins with that.
+    pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.sleep.lock();
+        let mut is_due = false;
+        loop {
+            let sleep = slot.get_or_insert_with(|| {
+                self.n_sleeps += 1;
+                let jittered = jitter(self.duration, self.random.hash_one(self.n_sleeps));
+                self.timer.sleep(jittered)
+            });
+            match sleep.as_mut().poll(cx) {
+                Poll::Ready(()) if !is_due => {
+                    is_due = true;
+                    *slot = None;
+                }
+                // A timer that is always ready must not keep the consumer here.
+                Poll::Ready(()) => {
+                    *slot = None;
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(());
+                }
+                Poll::Pending if is_due => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Asks for a progress mark behind everything that the subscriber `id` has yet to receive. Returns the
+    /// value that it will have at least, and the waker of a consumer that waits.
+    pub(crate) fn mark(
+        &self,
+        id: usize,
+        mailbox: &Mailbox<EventQueue>,
+    ) -> Option<(u64, Option<Waker>)> {
+        let state = self.state.lock();
+        let head = state.history.as_ref().and_then(Ring::head)?;
+        let slot = state.slots[id].as_ref()?;
+        if state.closed || Some(head) <= slot.after {
+            return None;
+        }
+        let (is_accepted, waker) = mailbox.fill(|queue| queue.mark(head));
+        is_accepted.then_some((head, waker))
+    }
+}
+
+/// Between nine and eleven tenths of `duration`, so that subscriptions which were made together do not ask
+/// together for ever.
+fn jitter(duration: Duration, random: u64) -> Duration {
+    let tenth = duration / 10;
+    let share = (random % 2001) as f64 / 1000.0;
+    let latest = duration.saturating_add(tenth);
+    (duration - tenth)
+        .saturating_add(tenth.mul_f64(share))
+        .min(latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_within_a_tenth_and_spreads() {
+        for seconds in [0, 1, 600, u64::MAX / 4, u64::MAX] {
+            let duration = Duration::from_secs(seconds);
+            for random in [0, 1, 1000, 2000, 2001, u64::MAX] {
+                let jittered = jitter(duration, random);
+                assert!(jittered >= duration - duration / 10, "{jittered:?}");
+                assert!(
+                    jittered <= duration.saturating_add(duration / 10),
+                    "{jittered:?}"
+                );
+            }
+        }
+        let minute = Duration::from_secs(60);
+        assert_eq!(jitter(minute, 0), Duration::from_secs(54));
+        assert_eq!(jitter(minute, 2000), Duration::from_secs(66));
+    }
+}

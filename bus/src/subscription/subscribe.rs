@@ -1,0 +1,285 @@
+//! From selectors to a subscription.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::progress::Interval;
+use super::registration::Registration;
+use crate::keys::{EmptyRangeMessage, KeyRanges};
+use crate::order::Shared;
+use crate::queue::{EventQueue, OnFull};
+use crate::subscription::{Phase, Watched};
+use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
+
+/// Makes a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
+/// [`RangeWatchBus::reserve`](crate::RangeWatchBus::reserve).
+///
+/// Nothing is subscribed until [`wake`](Self::wake) or [`events`](Self::events) returns a subscription. The
+/// defaults: it starts at once, with the next emit; a full queue is handled by
+/// [`Overflow::Park`] with history and by [`Overflow::Lagged`] without; a queue holds at most
+/// [`DEFAULT_QUEUE_BYTES`](Self::DEFAULT_QUEUE_BYTES); no progress marks.
+#[derive(Debug)]
+#[must_use = "nothing is subscribed until `wake` or `events` is called"]
+pub struct SubscribeBuilder<'a> {
+    shared: &'a Arc<Shared>,
+    selectors: Selectors,
+    phase: Phase,
+    since: Option<u64>,
+    overflow: Option<Overflow>,
+    max_bytes: Option<usize>,
+    progress_every: Option<Duration>,
+}
+
+/// Why a subscription was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// A range selector holds no key: its end does not lie above its start.
+    #[error("{}", EmptyRangeMessage { from, to })]
+    EmptyRange {
+        /// The start of the range, which would be inclusive.
+        from: Box<[u8]>,
+        /// The end of the range, which would be exclusive.
+        to: Box<[u8]>,
+    },
+    /// A queue of no events, or of no bytes, was asked for.
+    #[error(
+        "an event queue needs room for at least one event and one byte: ask for more than 0, \
+         or for a wake subscription"
+    )]
+    ZeroCapacity,
+    /// Progress marks were asked for without a time in between.
+    #[error("progress marks need an interval above zero")]
+    ZeroInterval,
+    /// A setting of event queues was given to a wake subscription, which has no queue.
+    #[error(
+        "overflow, queue_bytes and progress_every belong to a queue of events: \
+         leave them out, or subscribe for events"
+    )]
+    NoQueue,
+    /// What is reserved watches nothing of the past.
+    #[error(
+        "a reserved subscription begins when it is opened: leave out since, or subscribe and hold"
+    )]
+    SinceReserved,
+    /// The history does not reach back to the value that the subscription was to begin with.
+    #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
+    Compacted {
+        /// The least value that a subscription can begin with.
+        floor: u64,
+    },
+    /// What was asked for needs a bus with history: [`since`](SubscribeBuilder::since) for events,
+    /// [`Overflow::Park`], and progress marks.
+    #[error(
+        "this bus has no history: build it with `RangeWatchBus::builder().history(..)`, \
+         or subscribe without since, parking and progress marks"
+    )]
+    NoHistory,
+    /// The bus is closed, for good.
+    #[error("the bus is closed: nothing will be emitted any more")]
+    Closed,
+}
+
+impl From<EmptyRangeError> for SubscribeError {
+    fn from(EmptyRangeError { from, to }: EmptyRangeError) -> Self {
+        Self::EmptyRange { from, to }
+    }
+}
+
+impl<'a> SubscribeBuilder<'a> {
+    /// The bound of a queue that was given none, in bytes: 64 MiB.
+    ///
+    /// Without it a few emits of very many keys would take all memory.
+    pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
+
+    pub(crate) const fn new(shared: &'a Arc<Shared>, selectors: Selectors, phase: Phase) -> Self {
+        Self {
+            shared,
+            selectors,
+            phase,
+            since: None,
+            overflow: None,
+            max_bytes: None,
+            progress_every: None,
+        }
+    }
+
+    /// Begins with the emits of the value `value` and above: first those in the history, then the live ones,
+    /// with no gap and no repeat in between.
+    ///
+    /// A value above the head begins in the future: nothing below it is received.
+    ///
+    /// For events the bus needs a history that reaches back to `value`. A [`wake`](Self::wake) subscription
+    /// needs none: without history it begins with a [conservative](crate::Span::is_conservative) span
+    /// from `value` to the last value that was emitted, if that lies not below, and the receiver scans its own
+    /// store for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(1000)).build()?;
+    /// for value in 1..=5 {
+    ///     bus.emit(value, ["k"])?;
+    /// }
+    /// let checkpoint = 3;
+    /// let mut sub = bus.subscribe("a".."z").since(checkpoint + 1).events(16)?;
+    /// bus.emit(6, ["k"])?;
+    /// for value in 4..=6 {
+    ///     assert_eq!(sub.try_recv()?.value(), value);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn since(mut self, value: u64) -> Self {
+        self.since = Some(value);
+        self
+    }
+
+    /// Chooses what happens when the queue of [`events`](Self::events) is full. A wake subscription has
+    /// no queue.
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = Some(overflow);
+        self
+    }
+
+    /// Bounds the queue of [`events`](Self::events) in bytes, besides its capacity in events. An event counts for
+    /// all keys of its emit, and 8 bytes for each of them and for the emit; what several queues hold of one
+    /// emit they share, and each counts it.
+    pub const fn queue_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Gathers, but does not deliver until
+    /// [`start`](EventSubscription::start) or [`start_after`](EventSubscription::start_after) is called.
+    ///
+    /// # Examples
+    ///
+    /// Nothing is lost and nothing is seen twice between a snapshot and the events after it:
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    /// # fn snapshot() -> u64 { 2 }
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe("a".."z").hold().events(256)?;
+    /// for revision in 1..=3 {
+    ///     bus.emit(revision, ["k"])?;
+    /// }
+    /// let revision = snapshot(); // of revision 2
+    /// sub.start_after(revision)?;
+    /// assert_eq!(sub.try_recv()?.value(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn hold(mut self) -> Self {
+        if matches!(self.phase, Phase::Started) {
+            self.phase = Phase::Held;
+        }
+        self
+    }
+
+    /// Asks for a [progress mark](crate::Item::Progress) at about every `interval`, with a jitter of a tenth, for as
+    /// long as the consumer receives with [`recv_item`](EventSubscription::recv_item).
+    ///
+    /// Time is taken from the bus's [`Timer`](crate::timer::Timer), from the first receive on. A mark comes also
+    /// when nothing ever matched. Needs a bus with history; a wake subscription has no marks.
+    pub const fn progress_every(mut self, interval: Duration) -> Self {
+        self.progress_every = Some(interval);
+        self
+    }
+
+    /// Subscribes to one [`Span`](crate::Span) per receive, of all matching emits since the last:
+    /// O(1) memory, nothing to overflow.
+    ///
+    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
+    /// or not at all, and if it is seen, so is every later one. With [`since`](Self::since) and history, this
+    /// reads the history from there, outside of the lock but for the end.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::Compacted`] if the
+    /// history does not reach back to `since`, [`SubscribeError::SinceReserved`], [`SubscribeError::NoQueue`] if a setting
+    /// of event queues was given, [`SubscribeError::Closed`] if the bus is closed.
+    pub fn wake(self) -> Result<WakeSubscription, SubscribeError> {
+        let ranges = KeyRanges::normalize(&self.selectors)?;
+        self.check_since()?;
+        if self.overflow.is_some() || self.max_bytes.is_some() || self.progress_every.is_some() {
+            return Err(SubscribeError::NoQueue);
+        }
+        let (id, mailbox) = self
+            .shared
+            .subscribe_wake(&ranges, self.since, self.phase)?;
+        Ok(WakeSubscription::new(
+            mailbox,
+            Registration::new(self.shared, id),
+        ))
+    }
+
+    /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most
+    /// `capacity` events.
+    ///
+    /// What happens when the queue is full is chosen with [`overflow`](Self::overflow). The capacity is a
+    /// bound; memory is allocated as the queue fills, so a huge capacity costs nothing by itself.
+    ///
+    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
+    /// or not at all, and if it is seen, so is every later one.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
+    /// [`SubscribeError::ZeroCapacity`] if `capacity` or the bound in bytes is 0, [`SubscribeError::ZeroInterval`],
+    /// [`SubscribeError::SinceReserved`], [`SubscribeError::Compacted`] if the history does
+    /// not reach back to `since`, [`SubscribeError::NoHistory`] if there is none and since, parking or marks
+    /// need it, [`SubscribeError::Closed`] if the bus is closed.
+    pub fn events(self, capacity: usize) -> Result<EventSubscription, SubscribeError> {
+        let ranges = KeyRanges::normalize(&self.selectors)?;
+        self.check_since()?;
+        let max_bytes = self.max_bytes.unwrap_or(Self::DEFAULT_QUEUE_BYTES);
+        let capacity = NonZeroUsize::new(capacity)
+            .filter(|_| max_bytes > 0)
+            .ok_or(SubscribeError::ZeroCapacity)?;
+        if self.progress_every == Some(Duration::ZERO) {
+            return Err(SubscribeError::ZeroInterval);
+        }
+        let has_history = self.shared.bounds().is_some();
+        let on_full = match (self.overflow, has_history) {
+            (Some(Overflow::Park), false) => return Err(SubscribeError::NoHistory),
+            (Some(Overflow::Lagged), _) | (None, false) => OnFull::DropOldest,
+            (Some(Overflow::Coalesce), _) | (Some(Overflow::Backpressure), false) => OnFull::Merge,
+            (Some(Overflow::Disconnect), _) => OnFull::Disconnect,
+            (Some(Overflow::Park | Overflow::Backpressure) | None, true) => OnFull::Park,
+        };
+        if self.progress_every.is_some() && !has_history {
+            return Err(SubscribeError::NoHistory);
+        }
+        let (id, mailbox) = self.shared.subscribe_events(
+            &ranges,
+            self.since,
+            self.overflow == Some(Overflow::Backpressure),
+            self.phase,
+            |start, replay, position| {
+                EventQueue::new(capacity, max_bytes, on_full, start, replay, position)
+            },
+        )?;
+        let interval = self
+            .progress_every
+            .map(|every| Box::new(Interval::new(&self.shared.timer, every)));
+        Ok(EventSubscription::new(
+            mailbox,
+            Watched::new(ranges),
+            Registration::new(self.shared, id),
+            interval,
+        ))
+    }
+
+    fn check_since(&self) -> Result<(), SubscribeError> {
+        match (self.phase, self.since) {
+            (Phase::Reserved, Some(_)) => Err(SubscribeError::SinceReserved),
+            _ => Ok(()),
+        }
+    }
+}

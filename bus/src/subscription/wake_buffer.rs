@@ -1,0 +1,61 @@
+//! The buffer of a wake subscription.
+
+use crate::queue::Counts;
+use crate::subscription::{Buffer, Span, SpanBuffer};
+
+/// One span, whatever happens, and what became of its forerunners.
+#[derive(Debug)]
+pub(crate) struct WakeBuffer {
+    pub(crate) span: SpanBuffer,
+    delivered: u64,
+    coalesced: u64,
+    discarded: u64,
+    /// The value up to which everything was received.
+    pub(crate) position: Option<u64>,
+}
+
+impl WakeBuffer {
+    /// A buffer that begins with `span`.
+    pub(crate) fn new(span: Option<Span>, position: Option<u64>) -> Self {
+        Self {
+            span: SpanBuffer::of(span),
+            delivered: 0,
+            coalesced: 0,
+            discarded: 0,
+            position,
+        }
+    }
+
+    pub(crate) const fn counts(&self) -> Counts {
+        Counts {
+            delivered: self.delivered,
+            coalesced: self.coalesced,
+            discarded: self.discarded,
+            ..Counts::new()
+        }
+    }
+
+    /// Forgets the span, for an end without draining.
+    pub(crate) fn clear(&mut self) {
+        self.discarded += self.span.take().map_or(0, |span| span.count());
+    }
+
+    /// Forgets values up to `value`, as far as a span can tell.
+    pub(crate) fn discard_through(&mut self, value: u64) {
+        self.discarded += self.span.discard_through(value);
+        self.position = self.position.max(Some(value));
+    }
+}
+
+impl Buffer for WakeBuffer {
+    type Item = Span;
+
+    fn take(&mut self) -> Option<Span> {
+        let span = self.span.take()?;
+        let (delivered, coalesced) = Counts::of_span(span.count());
+        self.delivered += delivered;
+        self.coalesced += coalesced;
+        self.position = Some(span.last());
+        Some(span)
+    }
+}
