@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::history::Ring;
+use crate::history::HistoryBuffer;
 use crate::order::{Shared, State};
 use crate::timer::{ThreadTimer, Timer};
 use crate::{History, RangeWatchBus};
@@ -93,17 +93,17 @@ impl RangeWatchBusBuilder {
     /// [`BuildError::EmptyHistory`] if a bound of the history is 0, [`BuildError::HeadWithoutHistory`] if
     /// there is a head and no history, [`BuildError::LastHead`] if no value is left above the head.
     pub fn build(self) -> Result<RangeWatchBus, BuildError> {
-        let ring = match (self.history, self.head) {
+        let history = match (self.history, self.head) {
             (None, None) => None,
             (None, Some(_)) => return Err(BuildError::HeadWithoutHistory),
             (Some(bounds), _) if bounds.max_events == 0 || bounds.max_bytes == 0 => {
                 return Err(BuildError::EmptyHistory);
             }
             (Some(_), Some(head)) if head >= u64::MAX - 1 => return Err(BuildError::LastHead),
-            (Some(bounds), head) => Some(Ring::new(bounds, head)),
+            (Some(bounds), head) => Some(HistoryBuffer::new(bounds, head)),
         };
         Ok(RangeWatchBus::over(Shared::new(
-            State::new(ring),
+            State::new(history),
             self.timer,
         )))
     }

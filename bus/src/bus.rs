@@ -40,11 +40,11 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct RangeWatchBus {
-    owner: Arc<Owner>,
+    owner: Arc<CloseOnDrop>,
 }
 
 /// What the handles of a bus share and its subscriptions do not: its end closes the bus.
-struct Owner {
+struct CloseOnDrop {
     shared: Arc<Shared>,
 }
 
@@ -62,7 +62,7 @@ impl RangeWatchBus {
 
     pub(crate) fn over(shared: Shared) -> Self {
         Self {
-            owner: Arc::new(Owner {
+            owner: Arc::new(CloseOnDrop {
                 shared: Arc::new(shared),
             }),
         }
@@ -435,7 +435,7 @@ impl fmt::Debug for RangeWatchBus {
     }
 }
 
-impl Drop for Owner {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.shared.close();
     }

@@ -125,6 +125,3 @@ impl BusStats {
         self.history_bytes
     }
 }
-
-/// The sums over subscriptions that have left.
-pub(crate) type Totals = Stats;

@@ -27,9 +27,9 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// /// Time that passes ten times as fast.
 /// #[derive(Debug)]
-/// struct Hurried;
+/// struct FastTimer;
 ///
-/// impl Timer for Hurried {
+/// impl Timer for FastTimer {
 ///     fn sleep(&self, duration: Duration) -> Sleep {
 ///         ThreadTimer.sleep(duration / 10)
 ///     }

@@ -84,21 +84,21 @@ impl Batch {
         let full = BatchFullError {
             max_bytes: self.max_bytes,
         };
-        let attempt = Attempt::new(&mut self.staged);
-        if attempt.staged.last_value() != Some(value) {
-            attempt.staged.begin(value);
+        let guard = StageGuard::new(&mut self.staged);
+        if guard.staged.last_value() != Some(value) {
+            guard.staged.begin(value);
         }
         for key in keys {
             let key = key.as_ref();
-            if attempt.staged.n_bytes_with(key) > full.max_bytes {
+            if guard.staged.n_bytes_with(key) > full.max_bytes {
                 return Err(full);
             }
-            attempt.staged.push(key);
+            guard.staged.push(key);
         }
-        if attempt.staged.n_bytes() > full.max_bytes {
+        if guard.staged.n_bytes() > full.max_bytes {
             return Err(full);
         }
-        attempt.keep();
+        guard.disarm();
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Batch {
     /// stays so.
     pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
         let emitted = self.staged.emit(&self.bus)?;
-        self.staged.go_back((0, 0, 0));
+        self.staged.roll_back((0, 0, 0));
         Ok(emitted)
     }
 
@@ -139,32 +139,32 @@ impl fmt::Debug for Batch {
 }
 
 /// What is added to `staged`, and is taken back when this is dropped before it is kept.
-struct Attempt<'a> {
+struct StageGuard<'a> {
     staged: &'a mut Staged,
-    before: Option<Mark>,
+    before: Option<Savepoint>,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> StageGuard<'a> {
     fn new(staged: &'a mut Staged) -> Self {
-        let before = Some(staged.mark());
+        let before = Some(staged.savepoint());
         Self { staged, before }
     }
 
-    fn keep(mut self) {
+    fn disarm(mut self) {
         self.before = None;
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for StageGuard<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.before {
-            self.staged.go_back(before);
+            self.staged.roll_back(before);
         }
     }
 }
 
 /// The numbers of emits, keys and bytes that are staged.
-type Mark = (usize, usize, usize);
+type Savepoint = (usize, usize, usize);
 
 /// Emits one after the other, their keys in one buffer.
 #[derive(Default)]
@@ -216,11 +216,11 @@ impl Staged {
         self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
     }
 
-    fn mark(&self) -> Mark {
+    fn savepoint(&self) -> Savepoint {
         (self.emits.len(), self.ends.len(), self.bytes.len())
     }
 
-    fn go_back(&mut self, (n_emits, n_keys, n_bytes): Mark) {
+    fn roll_back(&mut self, (n_emits, n_keys, n_bytes): Savepoint) {
         self.emits.truncate(n_emits);
         self.ends.truncate(n_keys);
         self.bytes.truncate(n_bytes);

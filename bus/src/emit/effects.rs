@@ -7,7 +7,7 @@ pub(crate) struct Effects {
     pub(crate) wakers: WakeList,
     pub(crate) evicted: Evicted,
     #[cfg(feature = "tracing")]
-    pub(crate) slow: Vec<crate::subscription::Slow>,
+    pub(crate) slow: Vec<crate::subscription::SlowConsumer>,
 }
 
 impl Effects {
@@ -25,6 +25,8 @@ impl Effects {
         // A subscriber of `tracing` may panic: nobody may lose a wake-up to that.
         self.wakers.wake_all();
         #[cfg(feature = "tracing")]
-        self.slow.iter().for_each(crate::subscription::Slow::report);
+        self.slow
+            .iter()
+            .for_each(crate::subscription::SlowConsumer::report);
     }
 }

@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::mem;
 
-use super::kept;
+use super::scratch;
 use crate::emit::Record;
 
 thread_local! {
-    static KEPT: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };
 }
 
 /// Emits to be freed outside of locks: where this is dropped.
@@ -22,7 +22,7 @@ impl Evicted {
 impl Extend<Record> for Evicted {
     fn extend<I: IntoIterator<Item = Record>>(&mut self, emits: I) {
         if self.0.capacity() == 0 {
-            self.0 = kept::take(&KEPT);
+            self.0 = scratch::take(&SCRATCH);
         }
         self.0.extend(emits);
     }
@@ -33,7 +33,7 @@ impl Drop for Evicted {
     fn drop(&mut self) {
         // Mostly nothing is evicted.
         if self.0.capacity() > 0 {
-            kept::keep(&KEPT, mem::take(&mut self.0));
+            scratch::put_back(&SCRATCH, mem::take(&mut self.0));
         }
     }
 }

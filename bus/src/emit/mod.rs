@@ -6,9 +6,9 @@ mod emit_error;
 mod emit_keys;
 mod emitted;
 mod evicted;
-mod kept;
 mod record;
 mod room;
+mod scratch;
 mod wake_list;
 
 pub(crate) use batch::Staged;

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::vec;
 
-use super::kept;
+use super::scratch;
 
 thread_local! {
-    static KEPT: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
 /// Wakers collected under a lock, to be woken after the lock is released, in the order in which
@@ -23,7 +23,7 @@ impl WakeList {
     /// Takes the room that the thread keeps, before the first of many pushes.
     pub(crate) fn prepare(&mut self) {
         if self.0.capacity() == 0 {
-            self.0 = kept::take(&KEPT);
+            self.0 = scratch::take(&SCRATCH);
         }
     }
 
@@ -35,10 +35,10 @@ impl WakeList {
     /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
     /// subscription must not lose its wake-up to another's faulty waker. Of several panics the first passes through.
     pub(crate) fn wake_all(mut self) {
-        let mut rest = Rest(self.0.drain(..));
+        let mut rest = Remaining(self.0.drain(..));
         rest.wake();
         drop(rest);
-        kept::keep(&KEPT, self.0);
+        scratch::put_back(&SCRATCH, self.0);
     }
 }
 
@@ -54,15 +54,15 @@ impl FromIterator<Waker> for WakeList {
     }
 }
 
-struct Rest<'a>(vec::Drain<'a, Waker>);
+struct Remaining<'a>(vec::Drain<'a, Waker>);
 
-impl Rest<'_> {
+impl Remaining<'_> {
     fn wake(&mut self) {
         self.0.by_ref().for_each(Waker::wake);
     }
 }
 
-impl Drop for Rest<'_> {
+impl Drop for Remaining<'_> {
     fn drop(&mut self) {
         // Reached with wakers left only while the panic of one unwinds; a second panic would abort the process.
         for waker in self.0.by_ref() {

@@ -1,19 +1,19 @@
 //! The history of a bus: its bounds, the emits that it retains, and reading from them.
 
+mod buffer;
+mod catch_up;
 mod compact_error;
-mod replay;
-mod ring;
 
+pub(crate) use buffer::{HistoryBuffer, check_rise};
+pub(crate) use catch_up::{CatchUp, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 pub use compact_error::CompactError;
-pub(crate) use replay::{CaughtUp, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
-pub(crate) use ring::{Ring, check_rise};
 
 /// The bounds of the history of a bus: what [`since`](crate::SubscribeBuilder::since) is served
 /// from, and what a parked subscription catches up from.
 ///
-/// The history is a ring: when an emit would exceed one of the bounds, the oldest emits leave it
-/// until the newest fits. An emit that is larger than the ring is delivered like any other and
-/// leaves the ring empty.
+/// The history is a ring buffer: when an emit would exceed one of the bounds, the oldest emits leave it
+/// until the newest fits. An emit that is larger than the history is delivered like any other and
+/// leaves the history empty.
 ///
 /// # Examples
 ///
@@ -42,7 +42,7 @@ impl History {
 
     /// Keeps at most `max_events` emits, and [`DEFAULT_BYTES`](Self::DEFAULT_BYTES).
     ///
-    /// Memory is allocated as the ring fills.
+    /// Memory is allocated as the history fills.
     #[must_use]
     pub const fn events(max_events: usize) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl History {
     }
 
     /// Keeps at most `max_bytes`. An emit counts for the bytes of its keys, and 8 for each of them and
-    /// for the emit; the ring itself takes 60 to 90 bytes an emit beside that.
+    /// for the emit; the history itself takes 60 to 90 bytes an emit beside that.
     #[must_use]
     pub const fn bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;

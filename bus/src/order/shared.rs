@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::emit::{Effects, EmitKeys};
-use crate::history::{Ring, check_rise};
+use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
 use crate::order::{Slot, State, Subscriber, Value};
 use crate::subscription::Unread;
@@ -78,15 +78,15 @@ impl Shared {
         state
             .history
             .as_mut()
-            .map(|ring| ring.advance(value))
+            .map(|history| history.advance(value))
             .ok_or(EmitError::NoHistory)
     }
 
     pub(crate) fn compact(&self, value: u64) -> Result<u64, CompactError> {
         let mut evicted = Vec::new();
         let state = &mut *self.state.lock();
-        let ring = state.history.as_mut().ok_or(CompactError::NoHistory)?;
-        ring.compact(value, &mut evicted)
+        let history = state.history.as_mut().ok_or(CompactError::NoHistory)?;
+        history.compact(value, &mut evicted)
     }
 
     /// Forgets the subscriber `id`, whose `Registration` calls this once.
@@ -96,9 +96,9 @@ impl Shared {
         // that waits for its room still knows the mailbox.
         let (_slot, _cleared) = {
             let state = &mut *self.state.lock();
-            let slot = state.depart(id);
+            let slot = state.remove(id);
             if let Some(slot) = &slot {
-                state.add_departed(slot);
+                state.add_removed(slot);
                 slot.subscriber.release_emitters(&mut effects);
             }
             let cleared = slot.as_ref().map(|slot| slot.subscriber.clear());
@@ -160,7 +160,7 @@ impl Shared {
             }
             let mut edited = Edited {
                 seq: Seq::after(state.last_seq),
-                head: state.history.as_ref().and_then(Ring::head),
+                head: state.history.as_ref().and_then(HistoryBuffer::head),
                 unread: Unread::default(),
             };
             if let Some(slot) = &state.slots[id] {
@@ -215,7 +215,7 @@ impl Shared {
         state
             .history
             .as_ref()
-            .map(|ring| (ring.head(), ring.floor()))
+            .map(|history| (history.head(), history.floor()))
     }
 
     pub(crate) fn n_subscriptions(&self) -> usize {
@@ -227,7 +227,7 @@ impl Shared {
         let mut sums = BusStats::default();
         let mut next = Some(0);
         while let Some(place) = next {
-            next = self.state.lock().sum_up(place, &mut sums);
+            next = self.state.lock().add_stats(place, &mut sums);
         }
         sums
     }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::history::Ring;
+use crate::history::HistoryBuffer;
 use crate::index::Handle;
 use crate::order::Subscriber;
 use crate::subscription::Unread;
@@ -41,14 +41,14 @@ impl Slot {
     }
 
     /// The emits that may yet be received as events or looked at.
-    pub(crate) fn unread(&self, history: Option<&Ring>) -> Unread {
+    pub(crate) fn unread(&self, history: Option<&HistoryBuffer>) -> Unread {
         let Subscriber::Events(mailbox) = &self.subscriber else {
             return Unread::default();
         };
         let (queued, replay) = mailbox.peek(|queue| (queue.entries().ends(), queue.replay()));
         let in_history = history
             .zip(replay)
-            .and_then(|(ring, next)| ring.ends_since(next));
+            .and_then(|(history, next)| history.ends_since(next));
         Unread { queued, in_history }
     }
 

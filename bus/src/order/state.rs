@@ -5,14 +5,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::emit::{Effects, Record};
-use crate::history::Ring;
+use crate::history::HistoryBuffer;
 use crate::index::{Handle, IntervalIndex, push_tightly};
 use crate::keys::KeyRanges;
 use crate::order::{Slot, Subscriber};
 use crate::queue::Pushed;
-use crate::stats::Totals;
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
-use crate::{BusStats, EmitError, Emitted, Seq, SubscribeError};
+use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
 /// Everything that has a place in the order.
 pub(crate) struct State {
@@ -20,7 +19,7 @@ pub(crate) struct State {
     /// The value of the last emit.
     pub(crate) last_value: Option<u64>,
     pub(crate) closed: bool,
-    pub(crate) history: Option<Ring>,
+    pub(crate) history: Option<HistoryBuffer>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     pub(crate) index: IntervalIndex<u32>,
     /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
@@ -33,7 +32,7 @@ pub(crate) struct State {
     /// The number of the last emitter that waited for room.
     pub(crate) last_waiter: u64,
     /// What became of the emits that subscribers matched which have left.
-    pub(crate) departed: Totals,
+    pub(crate) removed: Stats,
     /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
     found: Vec<u32>,
 }
@@ -50,7 +49,7 @@ pub(crate) enum Value {
 }
 
 impl State {
-    pub(crate) fn new(history: Option<Ring>) -> Self {
+    pub(crate) fn new(history: Option<HistoryBuffer>) -> Self {
         Self {
             last_seq: None,
             last_value: None,
@@ -62,7 +61,7 @@ impl State {
             n_backpressure: 0,
             n_parked: 0,
             last_waiter: 0,
-            departed: Totals::default(),
+            removed: Stats::default(),
             found: Vec::new(),
         }
     }
@@ -73,9 +72,9 @@ impl State {
             return Err(EmitError::Closed);
         }
         match (value, &self.history) {
-            (Value::Given(value), Some(ring)) => ring.check(value).map(|()| value),
+            (Value::Given(value), Some(history)) => history.check(value).map(|()| value),
             (Value::Given(value), None) => Ok(value),
-            (Value::Next, Some(ring)) => ring.next_value(),
+            (Value::Next, Some(history)) => history.next_value(),
             (Value::Next, None) => Err(EmitError::NoHistory),
         }
     }
@@ -93,9 +92,9 @@ impl State {
         self.last_value = Some(value);
         let (mut matched, mut parked, mut woken) = (0, 0, 0);
         let mut record = None;
-        if let Some(ring) = &mut self.history {
+        if let Some(history) = &mut self.history {
             let emit = record.insert(Record::new(seq, value, keys));
-            ring.push(emit.clone(), &mut effects.evicted);
+            history.push(emit.clone(), &mut effects.evicted);
         }
         // The search comes first: each of the two loops has the registers to itself.
         let mut found = std::mem::take(&mut self.found);
@@ -156,7 +155,7 @@ impl State {
         if let Some(seq) = self.last_seq {
             effects
                 .slow
-                .extend(crate::subscription::Slow::began(id, seq, pushed));
+                .extend(crate::subscription::SlowConsumer::began(id, seq, pushed));
         }
         match pushed {
             Pushed::Parked { .. } => {
@@ -177,7 +176,7 @@ impl State {
     }
 
     /// Gives a subscriber a place.
-    pub(crate) fn enter(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
+    pub(crate) fn insert(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
         let id = self.free.pop().unwrap_or_else(|| {
             push_tightly(&mut self.slots, None);
             self.slots.len() - 1
@@ -190,7 +189,7 @@ impl State {
     }
 
     /// Takes a subscriber out.
-    pub(crate) fn depart(&mut self, id: usize) -> Option<Slot> {
+    pub(crate) fn remove(&mut self, id: usize) -> Option<Slot> {
         self.leave_index(id);
         let slot = self.slots[id].take()?;
         self.free.push(id);
@@ -265,18 +264,18 @@ impl State {
     pub(crate) fn check_subscribe(
         &self,
         since: Option<u64>,
-    ) -> Result<Option<&Ring>, SubscribeError> {
+    ) -> Result<Option<&HistoryBuffer>, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
-        let ring = self.history.as_ref();
-        match (since, ring.map(Ring::floor)) {
+        let history = self.history.as_ref();
+        match (since, history.map(HistoryBuffer::floor)) {
             (Some(since), Some(floor)) if since < floor => Err(SubscribeError::Compacted { floor }),
-            _ => Ok(ring),
+            _ => Ok(history),
         }
     }
 
-    pub(crate) fn enter_wake(
+    pub(crate) fn insert_wake(
         &mut self,
         ranges: &KeyRanges,
         since: Option<u64>,
@@ -286,7 +285,7 @@ impl State {
         let after = since.and_then(|since| since.checked_sub(1));
         let position = match (since, &self.history) {
             (Some(_), _) => after,
-            (None, Some(ring)) => ring.head(),
+            (None, Some(history)) => history.head(),
             (None, None) => None,
         };
         let span = match (since, self.last_value, self.last_seq) {
@@ -302,19 +301,19 @@ impl State {
         let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
         let mut slot = Slot::new(subscriber, after);
         slot.n_matched = n_matched;
-        (self.enter(slot, ranges), mailbox)
+        (self.insert(slot, ranges), mailbox)
     }
 
     /// Adds the subscribers from the place `next` on to `sums`: a bounded number of them. Returns the next
     /// place, as long as there is one.
-    pub(crate) fn sum_up(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
+    pub(crate) fn add_stats(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
         if next == 0 {
             sums.emits = self.last_seq.map_or(0, u64::from);
             sums.subscriptions = self.slots.len() - self.free.len();
             sums.parked = self.n_parked;
-            sums.history_events = self.history.as_ref().map_or(0, Ring::len);
-            sums.history_bytes = self.history.as_ref().map_or(0, Ring::n_bytes);
-            sums.deliveries = self.departed;
+            sums.history_events = self.history.as_ref().map_or(0, HistoryBuffer::len);
+            sums.history_bytes = self.history.as_ref().map_or(0, HistoryBuffer::n_bytes);
+            sums.deliveries = self.removed;
         }
         let end = self.slots.len().min(next.saturating_add(CHUNK));
         for slot in self.slots.get(next..end)?.iter().flatten() {
@@ -325,10 +324,10 @@ impl State {
 
     /// Takes note of what became of the matches of a subscriber that leaves: what is left of them is
     /// discarded.
-    pub(crate) fn add_departed(&mut self, slot: &Slot) {
+    pub(crate) fn add_removed(&mut self, slot: &Slot) {
         let mut stats = slot.stats();
         stats.discarded += std::mem::take(&mut stats.pending);
-        self.departed.add(&stats);
+        self.removed.add(&stats);
     }
 }
 

@@ -24,12 +24,12 @@ pub(crate) struct Entries {
 /// Two words: what is not an event is rare, and in a box.
 pub(crate) enum Entry {
     Event(Record),
-    Aside(Box<Aside>),
+    Marker(Box<Marker>),
 }
 
 /// What is queued beside the events.
 #[derive(Clone, Copy)]
-pub(crate) enum Aside {
+pub(crate) enum Marker {
     Gap(Span),
     Progress(u64),
 }
@@ -76,7 +76,7 @@ impl Entries {
     pub(crate) fn push_gap(&mut self, gap: Span) {
         self.n_free_places -= 1;
         self.n_coalesced += gap.count() - 1;
-        self.push_aside(Aside::Gap(gap));
+        self.push_marker(Marker::Gap(gap));
     }
 
     /// Adds a progress mark.
@@ -86,23 +86,23 @@ impl Entries {
             self.n_marks -= 1;
         }
         self.n_marks += 1;
-        self.push_aside(Aside::Progress(mark));
+        self.push_marker(Marker::Progress(mark));
     }
 
-    fn push_aside(&mut self, aside: Aside) {
-        self.fifo.push_back(Entry::Aside(Box::new(aside)));
+    fn push_marker(&mut self, marker: Marker) {
+        self.fifo.push_back(Entry::Marker(Box::new(marker)));
     }
 
     pub(crate) fn pop_front(&mut self) -> Option<Entry> {
         let entry = self.fifo.pop_front()?;
         match &entry {
             Entry::Event(emit) => self.free_event(emit),
-            Entry::Aside(aside) => match **aside {
-                Aside::Gap(gap) => {
+            Entry::Marker(marker) => match **marker {
+                Marker::Gap(gap) => {
                     self.n_free_places += 1;
                     self.n_coalesced -= gap.count() - 1;
                 }
-                Aside::Progress(_) => self.n_marks -= 1,
+                Marker::Progress(_) => self.n_marks -= 1,
             },
         }
         Some(entry)
@@ -133,14 +133,14 @@ impl Entries {
                 Entry::Event(emit) => {
                     self.push_event(&emit);
                 }
-                Entry::Aside(aside) => match *aside {
-                    Aside::Gap(gap) if gap.last() <= value => n_in_gaps += gap.count(),
-                    Aside::Gap(mut gap) => {
+                Entry::Marker(marker) => match *marker {
+                    Marker::Gap(gap) if gap.last() <= value => n_in_gaps += gap.count(),
+                    Marker::Gap(mut gap) => {
                         gap.clip(value);
                         self.push_gap(gap);
                     }
-                    Aside::Progress(mark) if mark <= value => {}
-                    Aside::Progress(mark) => self.push_mark(mark),
+                    Marker::Progress(mark) if mark <= value => {}
+                    Marker::Progress(mark) => self.push_mark(mark),
                 },
             }
         }
@@ -188,14 +188,14 @@ impl Entry {
     fn ends(&self) -> Option<(Seq, Seq)> {
         match self {
             Self::Event(emit) => Some((emit.seq(), emit.seq())),
-            Self::Aside(aside) => match **aside {
-                Aside::Gap(gap) => Some((gap.first_seq(), gap.last_seq())),
-                Aside::Progress(_) => None,
+            Self::Marker(marker) => match **marker {
+                Marker::Gap(gap) => Some((gap.first_seq(), gap.last_seq())),
+                Marker::Progress(_) => None,
             },
         }
     }
 
     fn is_mark(&self) -> bool {
-        matches!(self, Self::Aside(aside) if matches!(**aside, Aside::Progress(_)))
+        matches!(self, Self::Marker(marker) if matches!(**marker, Marker::Progress(_)))
     }
 }

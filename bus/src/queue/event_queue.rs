@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::counts::Counts;
-use super::entries::{Aside, Entries, Entry};
+use super::entries::{Entries, Entry, Marker};
 use super::tail::Tail;
 use crate::Seq;
 use crate::emit::{Record, RoomWaiters};
@@ -382,9 +382,9 @@ impl Buffer for EventQueue {
         if let Some(entry) = self.entries.pop_front() {
             let taken = match entry {
                 Entry::Event(emit) => self.take_event(emit),
-                Entry::Aside(aside) => match *aside {
-                    Aside::Gap(gap) => self.take_gap(gap),
-                    Aside::Progress(mark) => {
+                Entry::Marker(marker) => match *marker {
+                    Marker::Gap(gap) => self.take_gap(gap),
+                    Marker::Progress(mark) => {
                         self.position = Some(mark);
                         return Some(Taken::Progress(mark));
                     }

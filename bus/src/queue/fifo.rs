@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::mem;
 
-/// First in, first out, in two halves: what is pushed goes to the end of a vector, what is popped comes from a ring, and
-/// the vector becomes the ring, which copies nothing, when the ring is empty.
+/// First in, first out, in two halves: what is pushed goes to the end of a vector, what is popped comes from a history, and
+/// the vector becomes the history, which copies nothing, when the history is empty.
 ///
-/// A push to a vector is inlined and a third of the instructions of one to a ring; the price is a second buffer.
+/// A push to a vector is inlined and a third of the instructions of one to a history; the price is a second buffer.
 pub(crate) struct Fifo<T> {
     outgoing: VecDeque<T>,
     /// Behind everything in `outgoing`.

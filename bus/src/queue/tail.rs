@@ -4,9 +4,9 @@ use crate::Seq;
 use crate::subscription::{Span, SpanBuffer};
 
 /// The open gap and the progress mark, in this order; mostly there is neither, which one look tells.
-pub(crate) struct Tail(Option<Standing>);
+pub(crate) struct Tail(Option<TailItems>);
 
-struct Standing {
+struct TailItems {
     /// Events that found the queue full, merged. Open until there is room behind the entries.
     gap: SpanBuffer,
     mark: Option<u64>,
@@ -32,7 +32,7 @@ impl Tail {
 
     /// Merges an emit into the gap. The mark comes behind the gap, so it may say more.
     pub(crate) fn merge(&mut self, seq: Seq, value: u64) {
-        let tail = self.0.get_or_insert(Standing::EMPTY);
+        let tail = self.0.get_or_insert(TailItems::EMPTY);
         tail.gap.push(seq, value);
         if let Some(mark) = &mut tail.mark {
             *mark = value;
@@ -48,7 +48,7 @@ impl Tail {
 
     /// Puts a mark behind everything, in place of the one that may be there.
     pub(crate) fn set_mark(&mut self, mark: u64) {
-        self.0.get_or_insert(Standing::EMPTY).mark = Some(mark);
+        self.0.get_or_insert(TailItems::EMPTY).mark = Some(mark);
     }
 
     pub(crate) fn take_mark(&mut self) -> Option<u64> {
@@ -75,7 +75,7 @@ impl Tail {
     }
 }
 
-impl Standing {
+impl TailItems {
     const EMPTY: Self = Self {
         gap: SpanBuffer::new(),
         mark: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::emit::Record;
-use crate::history::{Ring, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+use crate::history::{HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
@@ -22,9 +22,9 @@ impl Shared {
             let state = &mut *self.state.lock();
             let mut span = SpanBuffer::new();
             let is_long = {
-                let ring = state.check_subscribe(since)?;
-                let unread = since.and_then(|since| Some((ring?, since)));
-                match unread.map(|(ring, since)| ring.tail(since, TAIL_EVENTS, TAIL_KEYS)) {
+                let history = state.check_subscribe(since)?;
+                let unread = since.and_then(|since| Some((history?, since)));
+                match unread.map(|(history, since)| history.tail(since, TAIL_EVENTS, TAIL_KEYS)) {
                     Some(Some(tail)) => {
                         summarize(&mut span, ranges, tail);
                         false
@@ -34,7 +34,7 @@ impl Shared {
                 }
             };
             let end = state.last_seq;
-            let (id, mailbox) = state.enter_wake(ranges, since, span, phase);
+            let (id, mailbox) = state.insert_wake(ranges, since, span, phase);
             match since {
                 Some(since) if is_long => (id, mailbox, since, end),
                 _ => return Ok((id, mailbox)),
@@ -46,13 +46,13 @@ impl Shared {
         loop {
             let chunk = {
                 let state = &mut *self.state.lock();
-                let checked = state
-                    .check_subscribe(Some(next))
-                    .map(|ring| ring.map_or_else(Vec::new, |ring| copy_chunk(ring, next)));
+                let checked = state.check_subscribe(Some(next)).map(|history| {
+                    history.map_or_else(Vec::new, |history| copy_chunk(history, next))
+                });
                 match checked {
                     Ok(chunk) => chunk,
                     Err(error) => {
-                        state.depart(id);
+                        state.remove(id);
                         return Err(error);
                     }
                 }
@@ -83,21 +83,21 @@ impl Shared {
         queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue,
     ) -> Result<(usize, Arc<Mailbox<EventQueue>>), SubscribeError> {
         let state = &mut *self.state.lock();
-        let ring = state.check_subscribe(since)?;
-        if since.is_some() && ring.is_none() {
+        let history = state.check_subscribe(since)?;
+        if since.is_some() && history.is_none() {
             return Err(SubscribeError::NoHistory);
         }
-        let replay = since.filter(|&next| ring.is_some_and(|ring| ring.n_since(next) > 0));
+        let replay = since.filter(|&next| history.is_some_and(|history| history.n_since(next) > 0));
         let after = since.and_then(|since| since.checked_sub(1));
         let position = match since {
             Some(_) => after,
-            None => ring.and_then(Ring::head),
+            None => history.and_then(HistoryBuffer::head),
         };
         let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
         let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
-        Ok((state.enter(slot, ranges), mailbox))
+        Ok((state.insert(slot, ranges), mailbox))
     }
 }
 

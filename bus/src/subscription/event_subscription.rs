@@ -11,10 +11,10 @@ use futures_core::stream::FusedStream;
 
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
-use crate::history::CaughtUp;
+use crate::history::CatchUp;
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
-use crate::subscription::{Mailbox, Phase, Watched};
+use crate::subscription::{Mailbox, Phase, RangeVersions};
 use crate::{
     ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
 };
@@ -75,7 +75,7 @@ const MAX_PIECES_PER_POLL: usize = 16;
 /// ```
 pub struct EventSubscription {
     mailbox: Arc<Mailbox<EventQueue>>,
-    watched: Watched,
+    watched: RangeVersions,
     registration: Registration,
     interval: Option<Box<Interval>>,
     /// Whether the stream has given the error that is its end.
@@ -85,7 +85,7 @@ pub struct EventSubscription {
 impl EventSubscription {
     pub(crate) const fn new(
         mailbox: Arc<Mailbox<EventQueue>>,
-        watched: Watched,
+        watched: RangeVersions,
         registration: Registration,
         interval: Option<Box<Interval>>,
     ) -> Self {
@@ -491,8 +491,8 @@ impl EventSubscription {
                     next,
                 );
                 match caught_up {
-                    CaughtUp::Event(taken) => taken,
-                    CaughtUp::Again => return None,
+                    CatchUp::Event(taken) => taken,
+                    CatchUp::Again => return None,
                 }
             }
             taken => taken,

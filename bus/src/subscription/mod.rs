@@ -7,6 +7,7 @@ mod event_subscription;
 mod item;
 mod mailbox;
 mod progress;
+mod range_versions;
 mod recv_error;
 mod registration;
 #[cfg(feature = "tracing")]
@@ -15,19 +16,18 @@ mod span;
 mod subscribe;
 mod wake_buffer;
 mod wake_subscription;
-mod watched;
 
 pub use control_error::ControlError;
 pub use event::{Event, Keys};
 pub use event_subscription::{EventSubscription, Items};
 pub use item::{Item, ProgressError};
 pub(crate) use mailbox::{Buffer, Mailbox, Phase};
+pub(crate) use range_versions::{RangeVersions, Unread};
 pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
 #[cfg(feature = "tracing")]
-pub(crate) use slow::Slow;
+pub(crate) use slow::SlowConsumer;
 pub use span::Span;
 pub(crate) use span::SpanBuffer;
 pub use subscribe::{SubscribeBuilder, SubscribeError};
 pub(crate) use wake_buffer::WakeBuffer;
 pub use wake_subscription::WakeSubscription;
-pub(crate) use watched::{Unread, Watched};

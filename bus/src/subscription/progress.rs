@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::history::Ring;
+use crate::history::HistoryBuffer;
 use crate::order::Shared;
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
@@ -73,7 +73,7 @@ impl Shared {
         mailbox: &Mailbox<EventQueue>,
     ) -> Option<(u64, Option<Waker>)> {
         let state = self.state.lock();
-        let head = state.history.as_ref().and_then(Ring::head)?;
+        let head = state.history.as_ref().and_then(HistoryBuffer::head)?;
         let slot = state.slots[id].as_ref()?;
         if state.closed || Some(head) <= slot.after {
             return None;

@@ -5,13 +5,13 @@ use crate::queue::{EventQueue, Pushed};
 use crate::subscription::Mailbox;
 
 /// A subscription that was keeping up found its queue full.
-pub(crate) struct Slow {
+pub(crate) struct SlowConsumer {
     subscription: usize,
     seq: Seq,
     outcome: &'static str,
 }
 
-impl Slow {
+impl SlowConsumer {
     /// What there is to report of a push, if anything: a subscription that was slow already is not.
     pub(crate) const fn began(subscription: usize, seq: Seq, pushed: Pushed) -> Option<Self> {
         let outcome = match pushed {

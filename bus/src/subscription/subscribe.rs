@@ -11,7 +11,7 @@ use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::Shared;
 use crate::queue::{EventQueue, OnFull};
-use crate::subscription::{Phase, Watched};
+use crate::subscription::{Phase, RangeVersions};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
 
 /// Makes a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
@@ -270,7 +270,7 @@ impl<'a> SubscribeBuilder<'a> {
             .map(|every| Box::new(Interval::new(&self.shared.timer, every)));
         Ok(EventSubscription::new(
             mailbox,
-            Watched::new(ranges),
+            RangeVersions::new(ranges),
             Registration::new(self.shared, id),
             interval,
         ))

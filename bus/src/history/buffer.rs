@@ -9,7 +9,7 @@ use crate::{CompactError, EmitError, History, Seq};
 /// them.
 ///
 /// The values rise strictly, so a value finds its place by binary search.
-pub(crate) struct Ring {
+pub(crate) struct HistoryBuffer {
     /// Each with its value, so that the search for one need not look into the others.
     emits: VecDeque<(u64, Record)>,
     n_bytes: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Ring {
     floor: u64,
 }
 
-impl Ring {
+impl HistoryBuffer {
     pub(crate) fn new(bounds: History, head: Option<u64>) -> Self {
         Self {
             emits: VecDeque::new(),
@@ -117,12 +117,12 @@ impl Ring {
 
     /// How many of the emits have a value of `next` or more.
     pub(crate) fn n_since(&self, next: u64) -> usize {
-        self.len() - self.place_of(next)
+        self.len() - self.index_of(next)
     }
 
     /// The emits from the value `next` on.
     pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record> {
-        let start = self.place_of(next);
+        let start = self.index_of(next);
         self.emits.range(start..).map(|(_, emit)| emit)
     }
 
@@ -154,7 +154,7 @@ impl Ring {
     }
 
     /// How many of the emits have a value below `value`.
-    fn place_of(&self, value: u64) -> usize {
+    fn index_of(&self, value: u64) -> usize {
         self.emits.partition_point(|(emitted, _)| *emitted < value)
     }
 }

@@ -1,10 +1,10 @@
 //! How a subscription begins in the past, and how it catches up.
 
 use crate::emit::Record;
-use crate::history::Ring;
+use crate::history::HistoryBuffer;
 use crate::order::{Shared, State};
 use crate::queue::{EventQueue, Taken};
-use crate::subscription::{Mailbox, Watched};
+use crate::subscription::{Mailbox, RangeVersions};
 
 /// How many emits are copied out of the history at once, to be matched outside of the lock.
 const CHUNK_EVENTS: usize = 256;
@@ -15,7 +15,7 @@ pub(crate) const TAIL_EVENTS: usize = 32;
 /// How many keys those have at most.
 pub(crate) const TAIL_KEYS: usize = 512;
 /// What reading from the history came to.
-pub(crate) enum CaughtUp {
+pub(crate) enum CatchUp {
     /// The next event, which took no place in the queue.
     Event(Taken),
     /// Nothing of what was read matched, or the subscription is live, or at its end: look again.
@@ -31,9 +31,9 @@ impl Shared {
         &self,
         id: usize,
         mailbox: &Mailbox<EventQueue>,
-        watched: &Watched,
+        watched: &RangeVersions,
         next: u64,
-    ) -> CaughtUp {
+    ) -> CatchUp {
         let chunk = {
             let state = &mut *self.state.lock();
             let State {
@@ -42,42 +42,42 @@ impl Shared {
                 n_parked,
                 ..
             } = state;
-            let (Some(ring), Some(slot)) = (&*history, &mut slots[id]) else {
+            let (Some(history), Some(slot)) = (&*history, &mut slots[id]) else {
                 // Only a bus with history parks a subscriber, and one that receives has its place.
                 mailbox.with(|queue| queue.go_live(None));
-                return CaughtUp::Again;
+                return CatchUp::Again;
             };
             if !slot.parked {
                 // The bus was closed at once, in between.
-                return CaughtUp::Again;
+                return CatchUp::Again;
             }
-            if next < ring.floor() {
+            if next < history.floor() {
                 slot.parked = false;
                 *n_parked -= 1;
-                mailbox.with(|queue| queue.overtaken(ring.floor()));
+                mailbox.with(|queue| queue.overtaken(history.floor()));
                 state.end(id);
-                return CaughtUp::Again;
+                return CatchUp::Again;
             }
-            if let Some(tail) = ring.tail(next, TAIL_EVENTS, TAIL_KEYS) {
+            if let Some(tail) = history.tail(next, TAIL_EVENTS, TAIL_KEYS) {
                 let matches = tail.filter(|emit| watched.matched(emit));
                 return mailbox.with(|queue| {
                     let (event, complete) = absorb(queue, matches);
                     if complete {
                         slot.parked = false;
                         *n_parked -= 1;
-                        queue.go_live(ring.head().filter(|head| Some(*head) > slot.after));
+                        queue.go_live(history.head().filter(|head| Some(*head) > slot.after));
                     }
                     event
                 });
             }
-            copy_chunk(ring, next)
+            copy_chunk(history, next)
         };
         let end = chunk.last().map(|emit| emit.value().saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
         mailbox.with(|queue| {
             if queue.replay().is_none() {
                 // The bus was closed at once, in between.
-                return CaughtUp::Again;
+                return CatchUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());
             if let Some(end) = end.filter(|_| complete) {
@@ -92,7 +92,10 @@ impl Shared {
         let state = &*self.state.lock();
         mailbox.peek(|queue| {
             let unread = queue.replay().map_or(0, |next| {
-                let n_unread = state.history.as_ref().map_or(0, |ring| ring.n_since(next));
+                let n_unread = state
+                    .history
+                    .as_ref()
+                    .map_or(0, |history| history.n_since(next));
                 let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
                 n_unread.max(queue.n_left_in_history()).max(1)
             });
@@ -102,14 +105,15 @@ impl Shared {
 }
 
 /// Copies some emits from the value `next` on, at least one if there is one.
-pub(crate) fn copy_chunk(ring: &Ring, next: u64) -> Vec<Record> {
+pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64) -> Vec<Record> {
     let mut n_keys = 0;
     let begins = |emit: &&Record| {
         let begins = n_keys < CHUNK_KEYS;
         n_keys += 1 + emit.n_keys();
         begins
     };
-    ring.since(next)
+    history
+        .since(next)
         .take(CHUNK_EVENTS)
         .take_while(begins)
         .cloned()
@@ -121,11 +125,11 @@ pub(crate) fn copy_chunk(ring: &Ring, next: u64) -> Vec<Record> {
 fn absorb<'a>(
     queue: &mut EventQueue,
     matches: impl Iterator<Item = &'a Record>,
-) -> (CaughtUp, bool) {
-    let mut first = CaughtUp::Again;
+) -> (CatchUp, bool) {
+    let mut first = CatchUp::Again;
     for emit in matches {
-        if matches!(first, CaughtUp::Again) {
-            first = CaughtUp::Event(queue.deliver_replayed(emit.clone()));
+        if matches!(first, CatchUp::Again) {
+            first = CatchUp::Event(queue.deliver_replayed(emit.clone()));
         } else if !queue.push_replayed(emit) {
             // What lies before it did not match and may leave the history.
             queue.examined(emit.value());

@@ -11,7 +11,7 @@ use crate::keys::KeyRanges;
 ///
 /// An event is seen with the ranges that were watched when it was emitted, so old ranges are kept until
 /// every event of their time was received.
-pub(crate) struct Watched {
+pub(crate) struct RangeVersions {
     current: Arc<KeyRanges>,
     /// Earlier ranges in ascending order, each with the position of the first emit that is not matched
     /// against it.
@@ -26,7 +26,7 @@ pub(crate) struct Unread {
     pub(crate) in_history: Option<(Seq, Seq)>,
 }
 
-impl Watched {
+impl RangeVersions {
     pub(crate) fn new(ranges: KeyRanges) -> Self {
         Self {
             current: Arc::new(ranges),
