@@ -3,46 +3,43 @@
 //! backend has to pass.
 //!
 //! Most users want the facade crate `rangewatch`, which re-exports this one beside the backends.
-//! Who writes a backend implements four small traits, [`Runtime`], [`Compiled`], [`Linked`] and
-//! [`Instance`], which translate and decide nothing.
+//! A backend implements four small traits, [`Runtime`], [`Compiled`], [`Linked`] and [`Instance`],
+//! which translate and decide nothing.
+//!
+//! | folder | contents |
+//! |---|---|
+//! | `abi` | the guest ABI over bytes, one folder per generation |
+//! | `conformance` | the test suite that every backend runs (feature `conformance`) |
+//! | `engine` | the seam: the traits of a backend, modules, imports, values, host functions |
+//! | `guest` | guests: builder, limits, instances, calls, the pump of the callbacks |
+//! | `watches` | the watches of one owner, and what is ready to be delivered |
 #![forbid(unsafe_code)]
 
 pub mod abi;
-mod callback_error;
-mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod emits;
-mod error;
-mod group;
+mod engine;
 mod guest;
-mod guest_builder;
-mod host_function;
-mod imports;
-mod limits;
-mod module;
-mod pool;
-mod ready;
-mod runtime;
-mod val;
-mod wasi_call;
-mod watch;
-mod yield_now;
+mod watches;
 
 pub use async_trait::async_trait;
-pub use callback_error::{CallbackError, CallbackErrorCause};
-pub use command::{RunError, run_command};
-pub use emits::Emits;
-pub use error::{CallError, EngineError, Failure, HostTrap, InstantiateError, LoadError, TrapKind};
-pub use guest::{Guest, Pump};
-pub use guest_builder::GuestBuilder;
-pub use host_function::{
+pub use engine::failure::{EngineError, Failure, HostTrap, TrapKind};
+pub use engine::host_function::{
     AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody, SyncHostFunction,
     no_unwind,
 };
-pub use limits::Limits;
-pub use module::{ExternType, Import, Module, ModuleInfo};
-pub use runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
-pub use val::{FuncType, Scalar, Scalars, Val, ValType};
-pub use wasi_call::{wasi_attempt, wasi_block, wasi_ready};
-pub use yield_now::yield_now;
+pub use engine::load_error::LoadError;
+pub use engine::module::{ExternType, Import, Module, ModuleInfo};
+pub use engine::runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
+pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};
+pub use engine::wasi_call::{wasi_attempt, wasi_block, wasi_ready};
+pub use engine::yield_now::yield_now;
+pub use guest::Guest;
+pub use guest::builder::GuestBuilder;
+pub use guest::call_error::CallError;
+pub use guest::callback_error::{CallbackError, CallbackErrorCause};
+pub use guest::command::{RunError, run_command};
+pub use guest::emits::Emits;
+pub use guest::instantiate_error::InstantiateError;
+pub use guest::limits::Limits;
+pub use guest::pump::Pump;

@@ -1,119 +1,13 @@
-//! The guest ABI, generation 1: what guests of wazero-range-watch speak, unchanged.
-//!
-//! A guest imports up to five functions without arguments and exports the address of a *meta page*:
-//! seven little-endian `u32` addresses of variables in its own memory, through which all arguments
-//! travel. [`GuestAbi`] is the host's half for one instance, over plain bytes; it knows no engine.
-//!
-//! Source: wazero-range-watch, host module and guest SDK, commit 7946210.
+//! The guest ABI, one folder per generation.
 
-mod guest_abi;
-mod keys;
-mod page;
+mod abi_error;
+mod gen1;
 
-pub use guest_abi::{Callback, GuestAbi, Stopping};
-
-use rangewatch_bus::EmitError;
-
-/// The import module.
-pub const MODULE: &str = "pantopic/wazero-range-watch";
-/// The import that emits the keys of the buffer.
-pub const FLUSH: &str = "__range_watch_flush";
-/// The import that reserves an id.
-pub const RESERVE: &str = "__range_watch_reserve";
-/// The import that opens a watch, which holds what it sees until it is started.
-pub const OPEN: &str = "__range_watch_open";
-/// The import that starts the delivery of an open watch.
-pub const START: &str = "__range_watch_start";
-/// The import that ends a watch and frees its id.
-pub const STOP: &str = "__range_watch_stop";
-/// The export that returns the address of the meta page.
-pub const PAGE: &str = "__range_watch";
-/// The export that receives, in guests that watch.
-pub const RECV: &str = "__range_watch_recv";
+pub use abi_error::AbiError;
+pub use gen1::{
+    Callback, FLUSH, GuestAbi, MODULE, OPEN, PAGE, RECV, RESERVE, START, STOP, Stopping,
+};
 
 /// Imports of a later generation of the ABI, by which a guest of it is recognized.
 pub(crate) const LATER_MODULE: &str = "pantopic/ext-range-watch";
 pub(crate) const LATER_IMPORT: &str = "__range_watch_queue";
-
-/// How a guest broke the ABI, or why the bus refused its emit. The guest traps.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AbiError {
-    /// An import was called before the host knew the meta page: from the start section or from
-    /// `_initialize`.
-    #[error(
-        "a range-watch function was called before the guest was initialized: \
-         the host asks `{PAGE}` for the meta page only after the start section and `_initialize`"
-    )]
-    NotAttached,
-    /// A part of the meta page, or something it points to, is outside of the memory.
-    #[error(
-        "{what} is outside of the memory: {bytes} bytes at {address}, memory has {memory_bytes} bytes"
-    )]
-    OutOfBounds {
-        /// The name of the slot.
-        what: &'static str,
-        /// The address, in bytes.
-        address: u32,
-        /// The length, in bytes.
-        bytes: u32,
-        /// The size of the memory, in bytes.
-        memory_bytes: usize,
-    },
-    /// The guest says that its buffer holds more than fits.
-    #[error("buf_len is {len} but buf_cap is {cap}")]
-    BufferOverfull {
-        /// The value of `buf_len`, in bytes.
-        len: u32,
-        /// The value of `buf_cap`, in bytes.
-        cap: u32,
-    },
-    /// The guest flushes more than its host lets it.
-    #[error(
-        "the flush has {bytes} bytes but `Limits::flush_bytes` is {max_bytes}: flush in several turns"
-    )]
-    FlushTooLarge {
-        /// What the guest flushes, in bytes.
-        bytes: usize,
-        /// The limit, in bytes.
-        max_bytes: usize,
-    },
-    /// A key is announced with more bytes than are left.
-    #[error(
-        "the key list is cut short: key {index} at byte {offset} wants more bytes than buf_len holds"
-    )]
-    KeysCutShort {
-        /// Which key, from 0.
-        index: usize,
-        /// Where in the buffer its length stands, in bytes.
-        offset: usize,
-    },
-    /// `open` wants an id and the two ends of a range.
-    #[error("open wants exactly 3 keys (id, from, to), but the buffer holds {n_keys}")]
-    OpenKeys {
-        /// How many there were.
-        n_keys: usize,
-    },
-    /// `start` by a guest that cannot receive.
-    #[error("start needs the export `{RECV}`, which this guest does not have")]
-    NoRecv,
-    /// The id of a watch does not fit the buffer of the instance that is to receive.
-    #[error("the id of the watch has {id_bytes} bytes, but this instance's buf_cap is {cap}")]
-    IdTooLong {
-        /// The length of the id, in bytes.
-        id_bytes: usize,
-        /// The value of `buf_cap`, in bytes.
-        cap: u32,
-    },
-    /// The bus refused the emit.
-    #[error("the bus refused the emit: {0}")]
-    Emit(#[source] EmitError),
-    /// The guest gathers more emits in one call than its host lets it.
-    #[error(
-        "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"
-    )]
-    StagedFull {
-        /// The limit, in bytes.
-        max_bytes: usize,
-    },
-}

@@ -1,6 +1,6 @@
 //! The meta page: where a guest keeps the variables that arguments travel through.
 
-use super::AbiError;
+use crate::abi::AbiError;
 
 /// The addresses of a guest's variables. They never change; what they point to does.
 #[derive(Clone, Copy, Debug)]

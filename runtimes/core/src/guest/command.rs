@@ -3,9 +3,11 @@
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{Exit, Wasi};
 
-use crate::error::{CallError, InstantiateError, LoadError};
+use crate::engine::load_error::LoadError;
+use crate::engine::runtime::Runtime;
 use crate::guest::Guest;
-use crate::runtime::Runtime;
+use crate::guest::call_error::CallError;
+use crate::guest::instantiate_error::InstantiateError;
 
 /// Why a command did not run to its exit.
 #[derive(Debug, thiserror::Error)]

@@ -7,17 +7,18 @@ use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
-use crate::callback_error::CallbackError;
-use crate::emits::Emits;
-use crate::error::InstantiateError;
-use crate::group::Group;
-use crate::guest::{Guest, Inner, OnCallbackError};
-use crate::host_function::{HostCx, HostError, HostFunction};
-use crate::imports;
-use crate::limits::Limits;
-use crate::module::Module;
-use crate::pool::Pool;
-use crate::val::Scalars;
+use crate::engine::host_function::{HostCx, HostError, HostFunction};
+use crate::engine::imports;
+use crate::engine::module::Module;
+use crate::engine::val::Scalars;
+use crate::guest::Guest;
+use crate::guest::callback_error::CallbackError;
+use crate::guest::emits::Emits;
+use crate::guest::inner::{Inner, OnCallbackError};
+use crate::guest::instantiate_error::InstantiateError;
+use crate::guest::limits::Limits;
+use crate::guest::pool::Pool;
+use crate::watches::group::Group;
 
 /// Configures a [`Guest`].
 ///

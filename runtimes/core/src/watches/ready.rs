@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::watch::Watch;
+use crate::watches::watch::Watch;
 
 /// A ready list: a watch enters it when its subscription is woken, and is looked at when it leaves.
 /// One list serves any number of watches, so that a quiet watch costs no task.

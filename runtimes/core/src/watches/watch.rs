@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::WakeSubscription;
 
-use crate::ready::Ready;
+use crate::watches::ready::Ready;
 
 /// A watch, from `reserve` or `open` to `stop`.
 ///

@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use rangewatch_wasi::Wasi;
 
 use crate::abi::GuestAbi;
-use crate::error::{EngineError, Failure, LoadError};
-use crate::host_function::HostFunction;
-use crate::limits::Limits;
-use crate::module::{Module, ModuleInfo};
-use crate::val::Val;
+use crate::engine::failure::{EngineError, Failure};
+use crate::engine::host_function::HostFunction;
+use crate::engine::load_error::LoadError;
+use crate::engine::module::{Module, ModuleInfo};
+use crate::engine::val::Val;
+use crate::guest::limits::Limits;
 
 /// A wasm engine, ready to load modules. Usable as `Arc<dyn Runtime>`, so that the engine can come
 /// from a configuration string.

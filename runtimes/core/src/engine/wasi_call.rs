@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use rangewatch_wasi::{Errno, Interrupt, Wasi};
 
-use crate::error::HostTrap;
-use crate::host_function::no_unwind;
+use crate::engine::failure::HostTrap;
+use crate::engine::host_function::no_unwind;
 
 /// Makes one attempt of a function of WASI that the table marks `wait`.
 ///

@@ -9,8 +9,8 @@ use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
 use crate::abi::{AbiError, GuestAbi};
-use crate::error::HostTrap;
-use crate::val::{FuncType, Scalars, TypeList, Val};
+use crate::engine::failure::HostTrap;
+use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 
 /// Any error a host function may end with. The guest traps; the error reaches the caller as the
 /// source of [`CallError::HostFunction`](crate::CallError::HostFunction).

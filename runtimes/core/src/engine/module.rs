@@ -7,9 +7,9 @@ use std::sync::Arc;
 use wasmparser::types::{EntityType, TypesRef};
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
-use crate::error::LoadError;
-use crate::runtime::Compiled;
-use crate::val::{FuncType, ValType};
+use crate::engine::load_error::LoadError;
+use crate::engine::runtime::Compiled;
+use crate::engine::val::{FuncType, ValType};
 
 /// The one wasm profile: WebAssembly 2.0 with extended constants, without external references.
 ///

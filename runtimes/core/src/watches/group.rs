@@ -7,10 +7,10 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
 
-use crate::emits::Emits;
-use crate::limits::Limits;
-use crate::ready::Ready;
-use crate::watch::{Polled, Running, Watch};
+use crate::guest::emits::Emits;
+use crate::guest::limits::Limits;
+use crate::watches::ready::Ready;
+use crate::watches::watch::{Polled, Running, Watch};
 
 /// One owner of watches. Ids are unique in it; its instances share it; its end frees everything.
 ///

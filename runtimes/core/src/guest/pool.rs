@@ -3,11 +3,11 @@
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::error::CallError;
+use crate::engine::host_function::no_unwind;
+use crate::engine::runtime::Instance;
+use crate::engine::val::Val;
 use crate::guest::Inner;
-use crate::host_function::no_unwind;
-use crate::runtime::Instance;
-use crate::val::Val;
+use crate::guest::call_error::CallError;
 
 /// A bounded number of instances, lent one call at a time in the order of asking.
 pub(crate) struct Pool {

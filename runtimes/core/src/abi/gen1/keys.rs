@@ -1,6 +1,6 @@
 //! The wire format of a key list: repeated `u16` big-endian length and bytes.
 
-use super::AbiError;
+use crate::abi::AbiError;
 
 /// The keys in a buffer, checked to the end before the first is used: a list that is cut short
 /// delivers nothing.

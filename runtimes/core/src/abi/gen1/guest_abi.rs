@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use futures::channel::oneshot;
 use rangewatch_bus::{Batch, RangeWatchBus, Selector};
 
-use super::AbiError;
 use super::keys::Keys;
 use super::page::Page;
-use crate::callback_error::{CallbackError, CallbackErrorCause};
-use crate::emits::Emits;
-use crate::group::{Group, WatchError};
-use crate::limits::Limits;
-use crate::watch::Running;
+use crate::abi::AbiError;
+use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
+use crate::guest::emits::Emits;
+use crate::guest::limits::Limits;
+use crate::watches::group::{Group, WatchError};
+use crate::watches::watch::Running;
 
 /// The host's half of the range-watch ABI for one instance: the five imports, over the instance's
 /// memory as bytes, and the callbacks that are due to it.

@@ -7,11 +7,13 @@ use futures::future::BoxFuture;
 use rangewatch_wasi as wasi;
 
 use crate::abi;
-use crate::error::InstantiateError;
-use crate::host_function::{AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody};
-use crate::module::{ExternType, Import, ModuleInfo};
-use crate::runtime::Imports;
-use crate::val::{FuncType, Val, ValType};
+use crate::engine::host_function::{
+    AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody,
+};
+use crate::engine::module::{ExternType, Import, ModuleInfo};
+use crate::engine::runtime::Imports;
+use crate::engine::val::{FuncType, Val, ValType};
+use crate::guest::instantiate_error::InstantiateError;
 
 /// The imports of generation 1, all of them `() -> ()`.
 const ABI_IMPORTS: [&str; 5] = [abi::FLUSH, abi::RESERVE, abi::OPEN, abi::START, abi::STOP];

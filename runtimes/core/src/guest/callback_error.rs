@@ -1,7 +1,7 @@
 //! What went wrong in a callback.
 
 use crate::abi::AbiError;
-use crate::error::CallError;
+use crate::guest::call_error::CallError;
 
 /// What went wrong in a callback. The watch named stays, unless the guest itself reported.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,88 @@
+//! How a guest breaks the ABI.
+
+use rangewatch_bus::EmitError;
+
+use crate::abi::gen1::{PAGE, RECV};
+
+/// How a guest broke the ABI, or why the bus refused its emit. The guest traps.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AbiError {
+    /// An import was called before the host knew the meta page: from the start section or from
+    /// `_initialize`.
+    #[error(
+        "a range-watch function was called before the guest was initialized: \
+         the host asks `{PAGE}` for the meta page only after the start section and `_initialize`"
+    )]
+    NotAttached,
+    /// A part of the meta page, or something it points to, is outside of the memory.
+    #[error(
+        "{what} is outside of the memory: {bytes} bytes at {address}, memory has {memory_bytes} bytes"
+    )]
+    OutOfBounds {
+        /// The name of the slot.
+        what: &'static str,
+        /// The address, in bytes.
+        address: u32,
+        /// The length, in bytes.
+        bytes: u32,
+        /// The size of the memory, in bytes.
+        memory_bytes: usize,
+    },
+    /// The guest says that its buffer holds more than fits.
+    #[error("buf_len is {len} but buf_cap is {cap}")]
+    BufferOverfull {
+        /// The value of `buf_len`, in bytes.
+        len: u32,
+        /// The value of `buf_cap`, in bytes.
+        cap: u32,
+    },
+    /// The guest flushes more than its host lets it.
+    #[error(
+        "the flush has {bytes} bytes but `Limits::flush_bytes` is {max_bytes}: flush in several turns"
+    )]
+    FlushTooLarge {
+        /// What the guest flushes, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// A key is announced with more bytes than are left.
+    #[error(
+        "the key list is cut short: key {index} at byte {offset} wants more bytes than buf_len holds"
+    )]
+    KeysCutShort {
+        /// Which key, from 0.
+        index: usize,
+        /// Where in the buffer its length stands, in bytes.
+        offset: usize,
+    },
+    /// `open` wants an id and the two ends of a range.
+    #[error("open wants exactly 3 keys (id, from, to), but the buffer holds {n_keys}")]
+    OpenKeys {
+        /// How many there were.
+        n_keys: usize,
+    },
+    /// `start` by a guest that cannot receive.
+    #[error("start needs the export `{RECV}`, which this guest does not have")]
+    NoRecv,
+    /// The id of a watch does not fit the buffer of the instance that is to receive.
+    #[error("the id of the watch has {id_bytes} bytes, but this instance's buf_cap is {cap}")]
+    IdTooLong {
+        /// The length of the id, in bytes.
+        id_bytes: usize,
+        /// The value of `buf_cap`, in bytes.
+        cap: u32,
+    },
+    /// The bus refused the emit.
+    #[error("the bus refused the emit: {0}")]
+    Emit(#[source] EmitError),
+    /// The guest gathers more emits in one call than its host lets it.
+    #[error(
+        "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"
+    )]
+    StagedFull {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+}

@@ -1,0 +1,92 @@
+//! How a call into an instance fails.
+
+use rangewatch_wasi::Exit;
+
+use crate::abi::AbiError;
+use crate::engine::host_function::HostError;
+
+/// An error of an engine, in the engine's words.
+pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How a call into an [`Instance`](crate::Instance) ended other than by returning: what a backend
+/// tells core.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a backend must be able to say each of them"
+)]
+pub enum Failure {
+    /// The engine trapped.
+    Trap {
+        /// The kind, translated from the engine's.
+        kind: TrapKind,
+        /// The engine's words.
+        source: EngineError,
+    },
+    /// A host function ended the call; the error that went in comes out.
+    Host(HostTrap),
+    /// Anything else.
+    Engine(EngineError),
+}
+
+/// An error of a host function on its way through an engine.
+#[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a backend passes it through unread"
+)]
+pub enum HostTrap {
+    /// `proc_exit`.
+    #[error("{0}")]
+    Exit(#[source] Exit),
+    /// The range-watch ABI.
+    #[error("{0}")]
+    Abi(#[source] AbiError),
+    /// A function of the embedder.
+    #[error("host function `{function}` failed: {source}")]
+    Function {
+        /// `module.name`.
+        function: String,
+        /// Its error.
+        source: HostError,
+    },
+}
+
+/// The kinds of traps that engines agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrapKind {
+    /// The `unreachable` instruction: a panic or an abort of the guest's language.
+    #[error("unreachable code was reached (a panic or an abort of the guest)")]
+    Unreachable,
+    /// A load, store or bulk operation outside of the linear memory.
+    #[error("memory access out of bounds")]
+    MemoryOutOfBounds,
+    /// A table access or an indirect call outside of the table.
+    #[error("table access out of bounds")]
+    TableOutOfBounds,
+    /// An indirect call of an empty table element.
+    #[error("indirect call of a null function")]
+    NullFunction,
+    /// An indirect call of a function of another signature.
+    #[error("indirect call of a function of another signature")]
+    BadSignature,
+    /// An integer division whose result does not fit.
+    #[error("integer overflow")]
+    IntegerOverflow,
+    /// An integer division by zero.
+    #[error("integer division by zero")]
+    DivisionByZero,
+    /// A float that does not fit the integer it is converted to.
+    #[error("invalid conversion to integer")]
+    BadConversion,
+    /// The call stack is full.
+    #[error("call stack exhausted")]
+    StackOverflow,
+    /// The call burned all of its fuel.
+    #[error("out of fuel: raise `Limits::fuel_per_call`, or look for a loop that does not end")]
+    OutOfFuel,
+    /// Something that this list does not name; the source says what.
+    #[error("another trap of the engine")]
+    Other,
+}

@@ -1,0 +1,11 @@
+//! The seam between this crate and a WebAssembly engine.
+
+pub(crate) mod failure;
+pub(crate) mod host_function;
+pub(crate) mod imports;
+pub(crate) mod load_error;
+pub(crate) mod module;
+pub(crate) mod runtime;
+pub(crate) mod val;
+pub(crate) mod wasi_call;
+pub(crate) mod yield_now;

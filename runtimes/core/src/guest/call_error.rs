@@ -1,0 +1,210 @@
+//! Why a call into a guest gave no results.
+
+use std::fmt;
+
+use rangewatch_wasi::Exit;
+
+use crate::abi::AbiError;
+use crate::engine::failure::{EngineError, Failure, HostTrap, TrapKind};
+use crate::engine::host_function::HostError;
+use crate::engine::val::{FuncType, TypeList, Val, ValType};
+use crate::guest::instantiate_error::InstantiateError;
+
+/// Why a call into a guest gave no results.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The module exports no function of that name.
+    #[error(
+        "the guest exports no function `{export}`; it exports: {}",
+        Names(exports)
+    )]
+    UnknownExport {
+        /// The name that was asked for.
+        export: String,
+        /// The functions that there are.
+        exports: Vec<String>,
+    },
+    /// The arguments do not fit the signature.
+    #[error("`{export}` is {ty}, but was called with {}", Given(given))]
+    Arguments {
+        /// The export.
+        export: String,
+        /// Its signature.
+        ty: FuncType,
+        /// The types of the arguments given.
+        given: Vec<ValType>,
+    },
+    /// The export's signature has a type that does not cross the border.
+    #[error("`{export}` is {ty}: v128 and references do not cross between host and guest")]
+    Signature {
+        /// The export.
+        export: String,
+        /// Its signature.
+        ty: FuncType,
+    },
+    /// The guest trapped. Its instance is gone.
+    #[error("`{export}` trapped: {kind}")]
+    Trap {
+        /// The export that was called.
+        export: String,
+        /// The kind of trap, the same on every engine.
+        kind: TrapKind,
+        /// The engine's words.
+        #[source]
+        source: EngineError,
+    },
+    /// The guest ended itself with WASI's `proc_exit`. Its instance is gone.
+    #[error("`{export}` exited with code {}", .exit.code())]
+    Exit {
+        /// The export that was called.
+        export: String,
+        /// What it said.
+        exit: Exit,
+    },
+    /// The guest misused the range-watch ABI, or the bus refused its emit. Its instance is gone.
+    #[error("`{export}` broke the range-watch ABI: {source}")]
+    Abi {
+        /// The export that was called.
+        export: String,
+        /// What was wrong.
+        source: AbiError,
+    },
+    /// A host function of the embedder failed. The guest's instance is gone.
+    #[error("`{export}` called the host function `{function}`, which failed: {source}")]
+    HostFunction {
+        /// The export that was called.
+        export: String,
+        /// The host function, `module.name`.
+        function: String,
+        /// Its error.
+        source: HostError,
+    },
+    /// The call did not return, and the emits that it had [staged](crate::Emits::Staged) are dropped.
+    #[error("{source}; the emits that it had staged, {n_emits}, are dropped")]
+    Discarded {
+        /// How many emits.
+        n_emits: usize,
+        /// Why the call did not return.
+        source: Box<Self>,
+    },
+    /// The call returned, but the bus refused the emits that it had [staged](crate::Emits::Staged), and all of them
+    /// are dropped. The guest's instance is gone.
+    #[error("`{export}` returned, but its staged emits, {n_emits}, are dropped: {source}")]
+    Refused {
+        /// The export that was called.
+        export: String,
+        /// How many emits.
+        n_emits: usize,
+        /// Why.
+        source: AbiError,
+    },
+    /// The call returned, but what the guest wrote could not be flushed to the host's writers.
+    #[error("`{export}` returned, but its output could not be flushed: {source}")]
+    Flush {
+        /// The export that was called.
+        export: String,
+        /// The writer's error.
+        source: std::io::Error,
+    },
+    /// The guest's only instance is gone: an earlier call trapped, exited or was dropped midway.
+    #[error("the guest's instance is gone, because {reason}; make a new guest from the module")]
+    Gone {
+        /// What ended it.
+        reason: String,
+    },
+    /// A fresh instance of the pool could not be made.
+    #[error("no instance could be made for `{export}`: {source}")]
+    Instantiate {
+        /// The export that was called.
+        export: String,
+        /// Why.
+        source: Box<InstantiateError>,
+    },
+    /// The engine failed in a way that is no trap.
+    #[error("`{export}` failed in the engine: {source}")]
+    Engine {
+        /// The export that was called.
+        export: String,
+        /// The engine's words.
+        source: EngineError,
+    },
+}
+
+impl CallError {
+    pub(crate) fn new(export: &str, failure: Failure) -> Self {
+        let export = export.to_owned();
+        match failure {
+            Failure::Trap { kind, source } => Self::Trap {
+                export,
+                kind,
+                source,
+            },
+            Failure::Host(HostTrap::Exit(exit)) => Self::Exit { export, exit },
+            Failure::Host(HostTrap::Abi(source)) => Self::Abi { export, source },
+            Failure::Host(HostTrap::Function { function, source }) => Self::HostFunction {
+                export,
+                function,
+                source,
+            },
+            Failure::Engine(source) => Self::Engine { export, source },
+        }
+    }
+
+    pub(crate) fn unless_callable(
+        info: &crate::ModuleInfo,
+        export: &str,
+        args: &[Val],
+    ) -> Result<(), Self> {
+        let Some(ty) = info.func(export) else {
+            return Err(Self::UnknownExport {
+                export: export.to_owned(),
+                exports: info.funcs().map(str::to_owned).collect(),
+            });
+        };
+        if !ty.crosses() {
+            return Err(Self::Signature {
+                export: export.to_owned(),
+                ty: ty.clone(),
+            });
+        }
+        if !ty.accepts(args) {
+            return Err(Self::Arguments {
+                export: export.to_owned(),
+                ty: ty.clone(),
+                given: args.iter().map(Val::ty).collect(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The first of a list of names, without those that begin with `__`: they are for hosts.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const N_SHOWN: usize = 20;
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .filter(|name| !name.starts_with("__"))
+            .collect();
+        for (i, name) in names.iter().take(N_SHOWN).enumerate() {
+            write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;
+        }
+        match names.len().saturating_sub(N_SHOWN) {
+            0 if names.is_empty() => f.write_str("none"),
+            0 => Ok(()),
+            n_more => write!(f, " and {n_more} more"),
+        }
+    }
+}
+
+struct Given<'a>(&'a [ValType]);
+
+impl fmt::Display for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        TypeList(self.0).fmt(f)
+    }
+}

@@ -1,0 +1,94 @@
+//! Why a module did not become a guest.
+
+use crate::engine::failure::EngineError;
+use crate::engine::host_function::HostError;
+use crate::engine::module::Import;
+use crate::engine::val::FuncType;
+use crate::guest::call_error::CallError;
+
+/// Why a module did not become a guest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstantiateError {
+    /// Nobody provides an import.
+    #[error("nobody provides the import `{}.{}` ({}): {hint}", import.module, import.name, import.ty)]
+    UnknownImport {
+        /// What is asked for.
+        import: Box<Import>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// An import is provided with another signature.
+    #[error(
+        "the import `{}.{}` is a function {provided} here, but the module wants a {}",
+        import.module, import.name, import.ty
+    )]
+    ImportType {
+        /// What the module asks for.
+        import: Box<Import>,
+        /// The signature of what the host has.
+        provided: FuncType,
+    },
+    /// Two host functions of one name, or one that takes a name of the ABI or of WASI.
+    #[error("the host function `{function}` is provided twice: give it another name")]
+    DuplicateHostFunction {
+        /// `module.name`.
+        function: String,
+    },
+    /// The module imports the range-watch ABI but lacks an export that the ABI needs.
+    #[error(
+        "the module imports `{abi}` but does not export {missing}, which the range-watch ABI needs",
+        abi = crate::abi::MODULE
+    )]
+    AbiExport {
+        /// The name and type that is missing.
+        missing: &'static str,
+    },
+    /// A host function's signature has a type that does not cross the border.
+    #[error(
+        "the host function `{function}` has the signature {ty}: v128 and references do not cross"
+    )]
+    HostFunctionType {
+        /// `module.name`.
+        function: String,
+        /// The signature.
+        ty: FuncType,
+    },
+    /// A fuel limit was asked of a runtime that does not count fuel.
+    #[error("a fuel limit needs a runtime that counts fuel, and `{runtime}` was built without")]
+    NotMetered {
+        /// The name of the runtime.
+        runtime: &'static str,
+    },
+    /// The module starts with more memory than the guest may have.
+    #[error(
+        "the module starts with {bytes} bytes of memory, but the guest may have {max_bytes}: \
+         raise `Limits::memory_bytes`"
+    )]
+    Memory {
+        /// What the module starts with, in bytes.
+        bytes: u64,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
+    /// One WASI context cannot serve several instances.
+    #[error(
+        "a pool of instances needs a WASI context for each: use `wasi_with` in place of `wasi`"
+    )]
+    SharedWasi,
+    /// A pool of no places, or of too many.
+    #[error("a pool has room for 1 to {max} calls and for 1 to {max} callbacks")]
+    PoolSize {
+        /// The most that either may be.
+        max: u32,
+    },
+    /// The embedder's WASI factory failed.
+    #[error("the WASI context could not be built: {0}")]
+    Wasi(#[source] HostError),
+    /// The start section, `_initialize` or `__range_watch` failed.
+    #[error("the guest failed while it started: {0}")]
+    Start(#[source] Box<CallError>),
+    /// The engine refused: a limit on memory or tables, no memory left on the host.
+    #[error("the engine could not instantiate the module: {0}")]
+    Engine(#[source] EngineError),
+}

@@ -1,0 +1,203 @@
+//! Guests: modules at work on a bus.
+
+pub(crate) mod builder;
+pub(crate) mod call_error;
+pub(crate) mod callback_error;
+pub(crate) mod command;
+pub(crate) mod emits;
+pub(crate) mod inner;
+pub(crate) mod instantiate_error;
+pub(crate) mod limits;
+pub(crate) mod pool;
+pub(crate) mod pump;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_wasi::Exit;
+
+use crate::engine::module::Module;
+use crate::engine::val::Val;
+use crate::engine::yield_now::yield_now;
+use crate::guest::builder::GuestBuilder;
+use crate::guest::call_error::CallError;
+use crate::guest::inner::Inner;
+use crate::guest::pump::Pump;
+
+/// A module at work on a bus: it emits, it watches, its exports can be called.
+///
+/// By default a guest is one instance: its memory is its state, calls and callbacks take turns on
+/// it in the order of asking. When a call traps, exits, or is dropped before it returned, the
+/// instance is dropped with it, and later calls fail with [`CallError::Gone`]; the bus and other
+/// guests go on. A guest built with a [pool](GuestBuilder::pool) has several instances that share
+/// watch ids but no memory, and replaces the ones it loses.
+///
+/// Watches deliver only while somebody drives them: spawn [`pump`](Self::pump), or call
+/// [`drive_until_idle`](Self::drive_until_idle) in a loop of your own.
+///
+/// Dropping the guest ends its watches, frees their ids, and enters no callback any more; it does
+/// not wait for one that is running. [`close`](Self::close) does.
+pub struct Guest {
+    inner: Arc<Inner>,
+}
+
+impl Guest {
+    /// A guest of `module` on `bus`.
+    pub fn builder<'a>(module: &'a Module, bus: &'a RangeWatchBus) -> GuestBuilder<'a> {
+        GuestBuilder::new(module, bus)
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Calls an export. What the guest emits meanwhile is on the bus at once, unless its emits are
+    /// [staged](crate::Emits::Staged).
+    ///
+    /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in every
+    /// host function that waits. A host function must not call its own guest: it would wait for
+    /// itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future after its first poll ends the guest's call where it
+    /// stands, and its instance with it. What the guest has emitted so far stays emitted; what it has staged is
+    /// gone.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; every other error
+    /// has cost the instance.
+    pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        CallError::unless_callable(&self.inner.info, export, args)?;
+        let mut lease = self.inner.calls.lease(&self.inner, export).await?;
+        match lease.call(export, args).await {
+            Ok(results) => {
+                lease.give_back();
+                Ok(results)
+            }
+            Err(error) => {
+                lease.lose(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a command: calls `_start`. A command that returns has exited with code 0.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], but for an exit, whatever its code.
+    pub async fn run(&self) -> Result<Exit, CallError> {
+        match self.call("_start", &[]).await {
+            Ok(_) => Ok(Exit::new(0)),
+            Err(CallError::Exit { exit, .. }) => Ok(exit),
+            Err(CallError::Discarded { n_emits, source }) => match *source {
+                CallError::Exit { exit, .. } => Ok(exit),
+                error => Err(CallError::Discarded {
+                    n_emits,
+                    source: Box::new(error),
+                }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads or writes the guest's linear memory between two calls, as bytes from address 0; empty
+    /// when it exports none. With a pool this is the memory of whichever instance is free.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: `f` runs to its end or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`] or [`CallError::Instantiate`]: there is no instance.
+    pub async fn with_memory<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R, CallError> {
+        let mut lease = self.inner.calls.lease(&self.inner, "memory").await?;
+        let result = f(lease.instance().memory_and_state().0);
+        lease.give_back();
+        Ok(result)
+    }
+
+    /// The future that delivers to the guest's watches, for as long as the guest lives. Spawn it.
+    ///
+    /// Callbacks of one watch never overlap; those of different watches run concurrently in as
+    /// many instances as the guest has for callbacks, which is one unless it has a pool. Several
+    /// pumps of one guest share that bound.
+    #[must_use = "a pump does nothing unless it is spawned or awaited"]
+    pub fn pump(&self) -> Pump {
+        Pump::new(self.inner.clone())
+    }
+
+    /// Delivers what is due to the guest's watches, one callback after the other, until nothing is
+    /// due, and returns how many callbacks ran. It yields to the executor after each.
+    ///
+    /// What a callback emits is due too: a guest whose callback always emits into its own range keeps
+    /// this going for as long as the future is polled. Beside a pump, a callback that the pump runs is
+    /// not waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the running callback as [`call`](Self::call) says; nothing else is
+    /// lost.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`] when there is no instance to run callbacks on. What goes wrong inside of a
+    /// callback goes to [`GuestBuilder::on_callback_error`].
+    pub async fn drive_until_idle(&self) -> Result<usize, CallError> {
+        let mut n_callbacks = 0;
+        while !self.inner.group.ready().is_empty() {
+            if self.inner.run_next().await? {
+                n_callbacks += 1;
+            }
+            yield_now().await;
+        }
+        Ok(n_callbacks)
+    }
+
+    /// How many watches the guest holds, in all states together.
+    #[must_use]
+    pub fn n_watches(&self) -> usize {
+        self.inner.group.n_watches()
+    }
+
+    /// Ends the guest: no callback is entered any more, running ones are waited for, then its
+    /// instances are gone.
+    ///
+    /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that pump
+    /// is polled: close from another task, or drop the pump.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the guest has ended when this was polled once; call it again to wait again.
+    pub async fn close(&self) {
+        self.inner.group.end();
+        self.inner.calls.close().await;
+        if let Some(callbacks) = &self.inner.callbacks {
+            callbacks.close().await;
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.inner.group.end();
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("n_watches", &self.n_watches())
+            .finish_non_exhaustive()
+    }
+}
