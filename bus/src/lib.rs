@@ -176,8 +176,8 @@
 //!
 //! # Guarantees
 //!
-//! Each is proved by tests that carry its number; the [`checker`] verifies those marked \* on
-//! recorded traces, in your own tests, too.
+//! Each is proved by tests that carry its number; the crate `rangewatch-checker` verifies those
+//! marked \* on recorded traces, in your own tests, too.
 //!
 //! - G1\* Ordered: a subscription receives emits in the order of their `Seq`; with history their values strictly
 //!   increase.
@@ -243,7 +243,6 @@
 
 mod builder;
 mod bus;
-pub mod checker;
 mod emit;
 mod history;
 pub mod index;

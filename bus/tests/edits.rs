@@ -3,10 +3,10 @@
 mod deadline;
 
 use futures::executor::block_on;
-use rangewatch_bus::checker::Checker;
 use rangewatch_bus::{
     ControlError, History, Overflow, RangeWatchBus, RecvError, Selector, Selectors, TryRecvError,
 };
+use rangewatch_checker::Checker;
 
 #[test]
 fn g28_an_edit_takes_effect_at_the_position_that_it_returns() {

@@ -7,8 +7,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use futures::executor::block_on;
-use rangewatch_bus::checker::{Checker, Delivery, Log};
 use rangewatch_bus::{EventSubscription, RangeWatchBus, RecvError, TryRecvError, WakeSubscription};
+use rangewatch_checker::{Checker, Delivery, Log};
 
 use random::Random;
 

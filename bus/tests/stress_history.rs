@@ -8,10 +8,10 @@ use std::sync::Barrier;
 use std::thread;
 
 use futures::executor::block_on;
-use rangewatch_bus::checker::{Checker, Log};
 use rangewatch_bus::{
     EventSubscription, History, Overflow, RangeWatchBus, RecvError, SubscribeError,
 };
+use rangewatch_checker::{Checker, Log};
 
 use random::Random;
 

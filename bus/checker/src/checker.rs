@@ -1,61 +1,16 @@
-//! A checker of the guarantees: records what is emitted and what is delivered, and says what was
-//! broken.
-//!
-//! The checker is for tests, also for those of code that uses the bus: let the emitters and the
-//! consumers of a test record what they do, from any number of threads, and
-//! [`verify`](Checker::verify) the trace at the end. It knows the bus only by what goes in and what
-//! comes out: it matches keys against selectors one by one, without the index.
-//!
-//! # Examples
-//!
-//! ```
-//! use rangewatch_bus::RangeWatchBus;
-//! use rangewatch_bus::checker::Checker;
-//!
-//! let bus = RangeWatchBus::new();
-//! let checker = Checker::new();
-//! let (mut sub, log) = checker.subscribe(&bus, "a".."m", |builder| builder.events(16))?;
-//!
-//! let emitter = std::thread::spawn({
-//!     let (bus, checker) = (bus.clone(), checker.clone());
-//!     move || (1..=10).try_for_each(|value| checker.emit(&bus, value, ["a", "z"]).map(drop))
-//! });
-//! emitter.join().expect("no panic")?;
-//!
-//! let head = bus.last_seq();
-//! while let Ok(event) = sub.try_recv() {
-//!     log.record(&event);
-//! }
-//! log.caught_up(head);
-//! log.at_rest(head, sub.stats());
-//!
-//! let verified = checker.verify()?;
-//! assert_eq!((verified.n_emits(), verified.n_deliveries()), (10, 10));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! What is not received but done to a subscription is told to its log, too, because it changes what is due: an
-//! edit of its [selectors](Log::selectors_added), a [start after](Log::started_after) a value, and a close that
-//! [discards](Log::discarded).
-
-mod course;
-mod delivery;
-mod due;
-mod verify;
-mod violation;
+//! The recorder of a trace.
 
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-
-use crate::{
+use rangewatch_bus::{
     BusStats, EmitError, Emitted, RangeWatchBus, Selectors, Seq, Stats, SubscribeBuilder,
     SubscribeError,
 };
 
-pub use delivery::Delivery;
-pub use violation::{Guarantee, Verified, Violation};
+use crate::verify;
+use crate::{Delivery, Verified, Violation};
 
 /// Records emits and deliveries, and verifies the guarantees on them that [`Guarantee`] lists.
 ///
@@ -73,39 +28,39 @@ pub struct Log {
 }
 
 #[derive(Default)]
-struct Trace {
-    emits: Vec<Emit>,
+pub(crate) struct Trace {
+    pub(crate) emits: Vec<Emit>,
     /// Whether the values must rise.
-    has_history: bool,
-    subscriptions: Vec<Subscription>,
-    answers: Vec<Answer>,
-    stats: Vec<BusStats>,
+    pub(crate) has_history: bool,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) stats: Vec<BusStats>,
 }
 
-struct Emit {
-    seq: Seq,
-    value: u64,
-    keys: Vec<Box<[u8]>>,
+pub(crate) struct Emit {
+    pub(crate) seq: Seq,
+    pub(crate) value: u64,
+    pub(crate) keys: Vec<Box<[u8]>>,
 }
 
 /// What a bus answered to a subscription that was to begin with a value of the past.
-struct Answer {
-    since: u64,
+pub(crate) struct Answer {
+    pub(crate) since: u64,
     /// The floor before and after.
-    floors: (u64, u64),
+    pub(crate) floors: (u64, u64),
     /// The floor with which it was refused.
-    refused: Option<u64>,
+    pub(crate) refused: Option<u64>,
 }
 
-struct Subscription {
-    selectors: Selectors,
-    begin: Begin,
-    entries: Arc<Mutex<Vec<Entry>>>,
+pub(crate) struct Subscription {
+    pub(crate) selectors: Selectors,
+    pub(crate) begin: Begin,
+    pub(crate) entries: Arc<Mutex<Vec<Entry>>>,
 }
 
 /// Where a subscription begins.
 #[derive(Clone, Copy)]
-enum Begin {
+pub(crate) enum Begin {
     /// With an emit that is concurrent with it, or with the first that is not.
     Live {
         /// Emits up to this one came before the subscription.
@@ -122,13 +77,13 @@ enum Begin {
 
 /// How an edit changes what is watched.
 #[derive(Clone, Copy)]
-enum Change {
+pub(crate) enum Change {
     Add,
     Remove,
     Set,
 }
 
-enum Entry {
+pub(crate) enum Entry {
     Delivery(Delivery),
     /// An edit, from this emit on.
     Edited(Seq, Change, Selectors),
@@ -346,8 +301,8 @@ impl Checker {
 }
 
 impl Log {
-    /// Records what the subscription received: an `&Event`, an `&Item`, a [`Span`](crate::Span), a
-    /// [`RecvError`](crate::RecvError) or a [`Delivery`].
+    /// Records what the subscription received: an `&Event`, an `&Item`, a [`Span`](rangewatch_bus::Span), a
+    /// [`RecvError`](rangewatch_bus::RecvError) or a [`Delivery`].
     ///
     /// Deliveries must be recorded in the order in which they were received, and in one order with what else is
     /// recorded here.
@@ -365,26 +320,26 @@ impl Log {
         self.record(Delivery::CaughtUp(through));
     }
 
-    /// Records that `selectors` were [added](crate::EventSubscription::add_selectors), from the emit `seq` on, the
+    /// Records that `selectors` were [added](rangewatch_bus::EventSubscription::add_selectors), from the emit `seq` on, the
     /// position that this returned.
     pub fn selectors_added(&self, seq: Seq, selectors: impl Into<Selectors>) {
         self.push(Entry::Edited(seq, Change::Add, selectors.into()));
     }
 
-    /// Records that `selectors` were [removed](crate::EventSubscription::remove_selectors), as
+    /// Records that `selectors` were [removed](rangewatch_bus::EventSubscription::remove_selectors), as
     /// [`selectors_added`](Self::selectors_added).
     pub fn selectors_removed(&self, seq: Seq, selectors: impl Into<Selectors>) {
         self.push(Entry::Edited(seq, Change::Remove, selectors.into()));
     }
 
-    /// Records that `selectors` [took the place](crate::EventSubscription::set_selectors) of what was watched, or that
-    /// the subscription was [opened](crate::EventSubscription::open) with them, as
+    /// Records that `selectors` [took the place](rangewatch_bus::EventSubscription::set_selectors) of what was watched, or that
+    /// the subscription was [opened](rangewatch_bus::EventSubscription::open) with them, as
     /// [`selectors_added`](Self::selectors_added).
     pub fn selectors_set(&self, seq: Seq, selectors: impl Into<Selectors>) {
         self.push(Entry::Edited(seq, Change::Set, selectors.into()));
     }
 
-    /// Records that the subscription was [started after](crate::EventSubscription::start_after) `value`: what it has
+    /// Records that the subscription was [started after](rangewatch_bus::EventSubscription::start_after) `value`: what it has
     /// not delivered yet of values up to this one is due no more. Meant for values that rise.
     pub fn started_after(&self, value: u64) {
         self.push(Entry::StartedAfter(value));

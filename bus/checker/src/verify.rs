@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::course::{Broken, Counted, Course};
-use super::{Answer, Emit, Guarantee, Trace, Verified, Violation};
-use crate::{BusStats, Seq};
+use rangewatch_bus::{BusStats, Seq};
+
+use crate::checker::{Answer, Emit, Trace};
+use crate::course::{Broken, Counted, Course};
+use crate::{Guarantee, Verified, Violation};
 
 /// The emits of a trace, by their position.
-pub(super) type Emits<'a> = BTreeMap<Seq, &'a Emit>;
+pub(crate) type Emits<'a> = BTreeMap<Seq, &'a Emit>;
 
-pub(super) fn verify(trace: &Trace) -> Result<Verified, Violation> {
+pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
     let emits = order(trace).map_err(|broken| broken.on(None))?;
     for answer in &trace.answers {
         verify_answer(answer).map_err(|broken| broken.on(None))?;

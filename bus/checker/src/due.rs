@@ -1,26 +1,27 @@
 //! What a subscription was to receive.
 
-use super::{Begin, Change, Emit, Entry};
-use crate::{Selectors, Seq};
+use rangewatch_bus::{Selectors, Seq};
+
+use crate::checker::{Begin, Change, Emit, Entry};
 
 /// An emit that a subscription was to receive.
-pub(super) struct Due<'a> {
-    pub(super) seq: Seq,
-    pub(super) value: u64,
+pub(crate) struct Due<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) value: u64,
     /// The matching keys, in order.
-    pub(super) keys: Vec<&'a [u8]>,
+    pub(crate) keys: Vec<&'a [u8]>,
     /// Whether it matches only since, or only until, an edit.
-    pub(super) by_edit: bool,
+    pub(crate) by_edit: bool,
 }
 
 /// What a subscription watched in the course of its edits.
-pub(super) struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     first: &'a Selectors,
     edits: Vec<(Seq, Change, &'a Selectors)>,
 }
 
 impl<'a> Watched<'a> {
-    pub(super) fn new(first: &'a Selectors, entries: &'a [Entry]) -> Self {
+    pub(crate) fn new(first: &'a Selectors, entries: &'a [Entry]) -> Self {
         let edits = entries.iter().filter_map(|entry| match entry {
             Entry::Edited(seq, change, selectors) => Some((*seq, *change, selectors)),
             _ => None,
@@ -46,14 +47,14 @@ impl<'a> Watched<'a> {
     }
 
     /// Whether `key` was watched at any time.
-    pub(super) fn ever_holds(&self, key: &[u8]) -> bool {
+    pub(crate) fn ever_holds(&self, key: &[u8]) -> bool {
         self.versions(key).any(|held| held)
     }
 }
 
 impl<'a> Due<'a> {
     /// The emit as it is due where `watched` is watched; `None` if it does not match.
-    pub(super) fn of(emit: &'a Emit, watched: &Watched<'_>) -> Option<Self> {
+    pub(crate) fn of(emit: &'a Emit, watched: &Watched<'_>) -> Option<Self> {
         let n_edits = watched.edits.partition_point(|(seq, ..)| *seq <= emit.seq);
         let mut keys = Vec::new();
         let mut matched = vec![false; watched.edits.len() + 1];
@@ -76,25 +77,25 @@ impl<'a> Due<'a> {
 
 impl Begin {
     /// Whether the emit is for the subscription, if it matches.
-    pub(super) fn reaches(&self, emit: &Emit) -> bool {
+    pub(crate) fn reaches(&self, emit: &Emit) -> bool {
         Some(emit.seq) > self.before() && self.since().is_none_or(|since| emit.value >= since)
     }
 
-    pub(super) const fn before(&self) -> Option<Seq> {
+    pub(crate) const fn before(&self) -> Option<Seq> {
         match self {
             Self::Live { before, .. } => *before,
             Self::History { .. } => None,
         }
     }
 
-    pub(super) const fn after(&self) -> Option<Seq> {
+    pub(crate) const fn after(&self) -> Option<Seq> {
         match self {
             Self::Live { after, .. } => *after,
             Self::History { .. } => None,
         }
     }
 
-    pub(super) const fn since(&self) -> Option<u64> {
+    pub(crate) const fn since(&self) -> Option<u64> {
         match self {
             Self::Live { since, .. } => *since,
             Self::History { since } => Some(*since),

@@ -2,28 +2,30 @@
 
 use std::collections::HashSet;
 
-use super::due::{Due, Watched};
-use super::verify::Emits;
-use super::{Begin, Delivery, Entry, Guarantee, Subscription};
-use crate::{RecvError, Seq, Stats};
+use rangewatch_bus::{RecvError, Seq, Stats};
+
+use crate::checker::{Begin, Entry, Subscription};
+use crate::due::{Due, Watched};
+use crate::verify::Emits;
+use crate::{Delivery, Guarantee};
 
 /// A broken guarantee.
-pub(super) struct Broken {
-    pub(super) guarantee: Guarantee,
-    pub(super) seq: Option<Seq>,
-    pub(super) detail: String,
+pub(crate) struct Broken {
+    pub(crate) guarantee: Guarantee,
+    pub(crate) seq: Option<Seq>,
+    pub(crate) detail: String,
 }
 
 /// What was recorded, in the terms of the statistics.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counted {
-    pub(super) delivered: u64,
-    pub(super) coalesced: u64,
-    pub(super) missed: u64,
+pub(crate) struct Counted {
+    pub(crate) delivered: u64,
+    pub(crate) coalesced: u64,
+    pub(crate) missed: u64,
 }
 
 /// Goes through the log of one subscription beside the emits that it was to receive.
-pub(super) struct Course<'a> {
+pub(crate) struct Course<'a> {
     emits: &'a Emits<'a>,
     begin: Begin,
     watched: Watched<'a>,
@@ -59,7 +61,7 @@ struct Spanned {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         emits: &'a Emits<'a>,
         subscription: &'a Subscription,
         entries: &'a [Entry],
@@ -91,15 +93,15 @@ impl<'a> Course<'a> {
         }
     }
 
-    pub(super) const fn n_deliveries(&self) -> usize {
+    pub(crate) const fn n_deliveries(&self) -> usize {
         self.n_deliveries
     }
 
-    pub(super) const fn counted(&self) -> Counted {
+    pub(crate) const fn counted(&self) -> Counted {
         self.counted
     }
 
-    pub(super) fn take(&mut self, entry: &Entry) -> Result<(), Broken> {
+    pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), Broken> {
         match entry {
             Entry::Delivery(delivery) => self.deliver(delivery),
             // They are seen from the beginning.
@@ -150,6 +152,11 @@ impl<'a> Course<'a> {
             &Delivery::Lagged(missed) => self.lagged(missed),
             Delivery::Ended(end) => self.ended(end),
             &Delivery::CaughtUp(through) => self.caught_up(through),
+            Delivery::Unknown(text) => {
+                let detail =
+                    format!("the checker does not know {text}: use that of the same version");
+                Err(self.broken_here(Guarantee::G10ExactMatch, detail))
+            }
         }
     }
 
@@ -428,7 +435,7 @@ impl<'a> Course<'a> {
     }
 
     /// Checks, at the end of the trace, that what was reported as missed last can have been missed.
-    pub(super) fn finish(&self) -> Result<(), Broken> {
+    pub(crate) fn finish(&self) -> Result<(), Broken> {
         let n_left = self.due.len() - self.next.unwrap_or(0) + self.n_cut_unseen;
         if usize::try_from(self.missed).map_or(true, |missed| missed > n_left) {
             return Err(self.miscounted(format!("{n_left} were left")));
@@ -592,7 +599,7 @@ impl<'a> Course<'a> {
 }
 
 impl Counted {
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.delivered += other.delivered;
         self.coalesced += other.coalesced;
         self.missed = self.missed.saturating_add(other.missed);
@@ -600,7 +607,7 @@ impl Counted {
 }
 
 impl Broken {
-    pub(super) fn at(guarantee: Guarantee, seq: Seq, detail: impl Into<String>) -> Self {
+    pub(crate) fn at(guarantee: Guarantee, seq: Seq, detail: impl Into<String>) -> Self {
         Self {
             guarantee,
             seq: Some(seq),

@@ -1,8 +1,8 @@
 //! The checker passes what is right and catches what is wrong: every guarantee that it verifies is
 //! broken here, in every way that it tells apart.
 
-use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq};
+use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
 
 fn seq(seq: u64) -> Seq {
     Seq::new(seq).unwrap()

@@ -1,8 +1,8 @@
 //! What a checker is told that a subscription received.
 
-use crate::{Event, Item, RecvError, Seq, Span};
+use rangewatch_bus::{Event, Item, RecvError, Seq, Span};
 
-/// What a subscription received, as [`Log::record`](super::Log::record) takes it.
+/// What a subscription received, as [`Log::record`](crate::Log::record) takes it.
 ///
 /// Converted from what the subscriptions give; made by hand to test a consumer of something else,
 /// or the checker.
@@ -41,6 +41,9 @@ pub enum Delivery {
     Ended(RecvError),
     /// There was nothing more to receive, although every emit up to this one had returned.
     CaughtUp(Option<Seq>),
+    /// An item or an error that a newer bus has and this checker does not know, as its debug text. A trace
+    /// with one fails.
+    Unknown(String),
 }
 
 impl From<&Event> for Delivery {
@@ -72,6 +75,7 @@ impl From<&Item> for Delivery {
             Item::Event(event) => event.into(),
             Item::Gap(gap) => (*gap).into(),
             Item::Progress(mark) => Self::Progress(*mark),
+            unknown => Self::Unknown(format!("{unknown:?}")),
         }
     }
 }
@@ -84,6 +88,7 @@ impl From<RecvError> for Delivery {
             RecvError::Disconnected { .. } | RecvError::Compacted { .. } | RecvError::Closed => {
                 Self::Ended(error)
             }
+            unknown => Self::Unknown(format!("{unknown:?}")),
         }
     }
 }

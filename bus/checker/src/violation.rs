@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use rangewatch_bus::Seq;
 use thiserror::Error;
 
-use crate::Seq;
-
-/// A guarantee of the bus that a [`Checker`](super::Checker) verifies.
+/// A guarantee of the bus that a [`Checker`](crate::Checker) verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Guarantee {
@@ -57,19 +56,19 @@ pub enum Guarantee {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{guarantee} is broken{}: {detail}", Place { subscription: *.subscription, seq: *.seq })]
 pub struct Violation {
-    pub(super) guarantee: Guarantee,
-    pub(super) subscription: Option<usize>,
-    pub(super) seq: Option<Seq>,
-    pub(super) detail: String,
+    pub(crate) guarantee: Guarantee,
+    pub(crate) subscription: Option<usize>,
+    pub(crate) seq: Option<Seq>,
+    pub(crate) detail: String,
 }
 
 /// What a verification without violations has seen, for tests to see that it was not vacuous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    pub(super) n_emits: usize,
-    pub(super) n_subscriptions: usize,
-    pub(super) n_deliveries: usize,
-    pub(super) n_missed: u64,
+    pub(crate) n_emits: usize,
+    pub(crate) n_subscriptions: usize,
+    pub(crate) n_deliveries: usize,
+    pub(crate) n_missed: u64,
 }
 
 impl Violation {

@@ -1,8 +1,8 @@
 //! The checker on traces with history, edits, ends and statistics: it passes what is right, and every guarantee
 //! is broken here in every way that it tells apart.
 
-use rangewatch_bus::checker::{Checker, Delivery, Guarantee, Log, Violation};
 use rangewatch_bus::{History, Overflow, RangeWatchBus, RecvError, Selector, Seq, TryRecvError};
+use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Violation};
 
 fn seq(seq: u64) -> Seq {
     Seq::new(seq).unwrap()
