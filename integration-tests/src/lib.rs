@@ -9,8 +9,10 @@ pub mod guests {
     include!(concat!(env!("OUT_DIR"), "/guests.rs"));
 }
 
+pub use rangewatch_runtime::conformance::{run, within_deadline};
+
 /// Makes tests of scenarios, `async fn(&dyn Runtime) -> Trace`: one per backend that is compiled
-/// in, and one that their traces agree.
+/// in, and one that compares their traces. Each has the deadline of the conformance suite.
 #[macro_export]
 macro_rules! on_each_backend {
     ($($name:ident,)*) => {$(
@@ -18,23 +20,23 @@ macro_rules! on_each_backend {
             #[cfg(feature = "wasmi")]
             #[test]
             fn wasmi() {
-                futures::executor::block_on(super::$name(&rangewatch::Wasmi::new()));
+                $crate::run(async || super::$name(&rangewatch::Wasmi::new()).await);
             }
 
             #[cfg(feature = "wasmtime")]
             #[test]
             fn wasmtime() {
-                futures::executor::block_on(super::$name(&rangewatch::Wasmtime::new()));
+                $crate::run(async || super::$name(&rangewatch::Wasmtime::new()).await);
             }
 
             #[cfg(all(feature = "wasmi", feature = "wasmtime"))]
             #[test]
             fn g29_traces_agree() {
-                let compiled =
-                    futures::executor::block_on(super::$name(&rangewatch::Wasmtime::new()));
-                let interpreted =
-                    futures::executor::block_on(super::$name(&rangewatch::Wasmi::new()));
-                assert!(!compiled.is_empty(), "a trace of nothing agrees with everything");
+                let (compiled, interpreted) = $crate::run(async || {
+                    let compiled = super::$name(&rangewatch::Wasmtime::new()).await;
+                    (compiled, super::$name(&rangewatch::Wasmi::new()).await)
+                });
+                assert!(!compiled.is_empty(), "two empty traces are always equal");
                 assert_eq!(compiled, interpreted);
             }
         }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use integration_tests::{Trace, run_program};
+use integration_tests::{Trace, run, run_program};
 use rangewatch::wasi::Sleep;
 use rangewatch::wasi::fs::{Access, FileType, MemoryFs};
 use rangewatch::{Clock, Random, Runtime, SeededRandom};
@@ -22,8 +22,8 @@ use rangewatch::{Clock, Random, Runtime, SeededRandom};
 /// Once on each engine: the programs are long.
 #[test]
 fn g34_programs_leave_one_trace_on_a_virtual_clock_and_a_seed() {
-    let compiled = futures::executor::block_on(trace_of_programs(&rangewatch::Wasmtime::new()));
-    let interpreted = futures::executor::block_on(trace_of_programs(&rangewatch::Wasmi::new()));
+    let compiled = run(async || trace_of_programs(&rangewatch::Wasmtime::new()).await);
+    let interpreted = run(async || trace_of_programs(&rangewatch::Wasmi::new()).await);
     assert!(compiled.len() > 50, "{compiled:#?}");
     assert_eq!(compiled, interpreted);
 }

@@ -81,14 +81,13 @@ async fn g34_no_file_is_there_to_open(runtime: &dyn Runtime) -> Trace {
 #[cfg(feature = "wasmi")]
 #[test]
 fn a_shared_runtime_runs_commands() {
-    let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch::Wasmi::new());
-    let wasi = rangewatch::Wasi::builder()
-        .args(["greet"])
-        .build()
-        .expect("valid");
-    let exit = rangewatch::run_command(&runtime, guests::GREET, wasi);
-    assert_eq!(
-        futures::executor::block_on(exit).expect("it exits").code(),
-        0
-    );
+    integration_tests::run(async || {
+        let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch::Wasmi::new());
+        let wasi = rangewatch::Wasi::builder()
+            .args(["greet"])
+            .build()
+            .expect("valid");
+        let exit = rangewatch::run_command(&runtime, guests::GREET, wasi).await;
+        assert_eq!(exit.expect("it exits").code(), 0);
+    });
 }

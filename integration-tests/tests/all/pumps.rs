@@ -1,13 +1,9 @@
 //! Pumps on executors with threads of their own, beside emitters on other threads.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use integration_tests::guests;
+use integration_tests::{guests, within_deadline};
 use rangewatch::{Guest, RangeWatchBus, Runtime, Selector, Val};
-
-/// What a host that hangs is given before a test calls it that.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A guest follows what another guest emits, each on threads of the executor. However the callbacks
 /// fall, none of the emits is slept through.
@@ -67,25 +63,19 @@ async fn read(guest: &Guest, export: &str) -> i64 {
 fn run(runtime: Arc<dyn Runtime>) {
     let executor = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
         .build()
         .expect("threads");
-    executor.block_on(async {
-        let test = g12_a_pump_on_another_thread_misses_no_wake_up(runtime);
-        tokio::time::timeout(DEADLINE, test)
-            .await
-            .expect("nothing hangs");
-    });
+    executor.block_on(g12_a_pump_on_another_thread_misses_no_wake_up(runtime));
 }
 
 #[cfg(feature = "wasmi")]
 #[test]
 fn g12_a_pump_on_another_thread_misses_no_wake_up_on_wasmi() {
-    run(Arc::new(rangewatch::Wasmi::new()));
+    within_deadline(|| run(Arc::new(rangewatch::Wasmi::new())));
 }
 
 #[cfg(feature = "wasmtime")]
 #[test]
 fn g12_a_pump_on_another_thread_misses_no_wake_up_on_wasmtime() {
-    run(Arc::new(rangewatch::Wasmtime::new()));
+    within_deadline(|| run(Arc::new(rangewatch::Wasmtime::new())));
 }

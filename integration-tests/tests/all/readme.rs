@@ -4,5 +4,9 @@ include!(concat!(env!("OUT_DIR"), "/readme.rs"));
 
 #[test]
 fn the_example_of_the_readme_runs() {
-    futures::executor::block_on(example(integration_tests::guests::EMITTER)).expect("it runs");
+    integration_tests::run(async || {
+        example(integration_tests::guests::EMITTER)
+            .await
+            .expect("it runs");
+    });
 }

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fmt};
 
+use integration_tests::within_deadline;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::configuration::{Configuration, Engine};
@@ -74,7 +75,10 @@ fn trial(program: &Arc<Program>, configuration: Configuration, table: Arc<Mutex<
     let program = Arc::clone(program);
     let name = format!("{}/{configuration}", program.name);
     Trial::test(name, move || {
-        let result = run::run(&program, configuration);
+        let result = within_deadline({
+            let program = Arc::clone(&program);
+            move || run::run(&program, configuration)
+        });
         (table.lock().unwrap_or_else(PoisonError::into_inner)).add(
             &program.suite,
             configuration,

@@ -18,9 +18,10 @@ use crate::configuration::{Configuration, Engine, Files, Stdio};
 use crate::program::{Expectations, Program};
 use crate::tree;
 
-/// How long a program may run. The slowest of the official ones wait for 200 ms; the rest is for interpreters that are not
-/// optimized on machines that are busy.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// How long a program may run, which is less than the deadline of its test, so that a process is
+/// killed. The slowest of the official programs waits for 200 ms; the rest is for unoptimized
+/// interpreters on busy machines.
+const DEADLINE: Duration = Duration::from_secs(100);
 
 /// The first argument of a process that is one run of a program with the streams of the process.
 const CHILD: &str = "--run-as-child";

@@ -14,6 +14,7 @@ mod virtual_filesystem;
 use std::error::Error;
 
 use rangewatch::{Runtime, Wasmi, Wasmtime};
+use rangewatch_runtime::conformance::within_deadline;
 
 const PAGE: &str = include_str!("../../RECIPES.md");
 
@@ -43,9 +44,15 @@ fn recipes_are_short() {
     }
 }
 
-/// Runs a recipe on both engines, with a program that greets whom it reads of and shows what its options ask for. Answers
-/// what the recipe answered on both.
-fn on_both(recipe: impl AsyncFn(&dyn Runtime, &[u8]) -> Result<String, Box<dyn Error>>) -> String {
+/// Runs a recipe on both engines with the guest `greet`, within a deadline, and returns what the
+/// recipe returned on both.
+fn on_both(
+    recipe: impl AsyncFn(&dyn Runtime, &[u8]) -> Result<String, Box<dyn Error>> + Send + 'static,
+) -> String {
+    within_deadline(move || on_each(&recipe))
+}
+
+fn on_each(recipe: impl AsyncFn(&dyn Runtime, &[u8]) -> Result<String, Box<dyn Error>>) -> String {
     let guests = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../integration-tests/guests/prebuilt"
@@ -90,9 +97,9 @@ fn a_directory_confines() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("in"), "inside\n").unwrap();
     std::fs::write(outer.path().join("out"), "outside\n").unwrap();
-    let dir = dir.to_str().unwrap();
+    let dir = dir.to_str().unwrap().to_owned();
     let said =
-        on_both(async |runtime, wasm| sandboxed_directory::confine(runtime, wasm, dir).await);
+        on_both(async move |runtime, wasm| sandboxed_directory::confine(runtime, wasm, &dir).await);
     assert!(said.starts_with("inside\ncat: "), "{said}");
     assert!(!said.contains("outside"), "{said}");
 }

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use integration_tests::within_deadline;
 use libtest_mimic::{Failed, Trial};
 use rangewatch::wasi::Sleep;
 use rangewatch::{Clock, SeededRandom, SharedBuffer, VirtualClock, Wasi};
@@ -178,7 +179,9 @@ pub(crate) fn trials(programs: &[Arc<Program>], guests: &Path) -> Result<Vec<Tri
         [Files::Host, Files::Memory].map(move |files| {
             let subject = Arc::clone(&subject);
             let name = format!("{}/traces/{}", subject.program.name, files.name());
-            Trial::test(name, move || subject.check(files).map_err(Failed::from))
+            Trial::test(name, move || {
+                within_deadline(move || subject.check(files)).map_err(Failed::from)
+            })
         })
     };
     Ok(subjects.into_iter().flat_map(on_files).collect())

@@ -1,9 +1,14 @@
 //! How the tests run the binary.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The time that one run may take: far more than any needs on a slow machine.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -49,13 +54,39 @@ pub(crate) fn end(mut command: Command, input: &str) -> Ended {
     wait(child)
 }
 
-fn wait(child: Child) -> Ended {
-    let output = child.wait_with_output().unwrap();
+/// Waits for the end of a run, and kills it at the deadline.
+fn wait(mut child: Child) -> Ended {
+    let stdout = child.stdout.take().map(read_to_end);
+    let stderr = child.stderr.take().map(read_to_end);
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if started.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the run did not end within {} s", DEADLINE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let text = |stream: Option<JoinHandle<Vec<u8>>>| {
+        let bytes = stream.map_or_else(Vec::new, |reading| reading.join().unwrap());
+        String::from_utf8(bytes).unwrap()
+    };
     Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: status.code(),
+        stdout: text(stdout),
+        stderr: text(stderr),
     }
+}
+
+fn read_to_end(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// The end to write to of a pipe that nobody reads any more: the input of a process that has ended.

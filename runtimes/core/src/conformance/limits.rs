@@ -1,12 +1,16 @@
 //! Limits.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 
 use rangewatch_bus::RangeWatchBus;
 
-use super::{call, call_err, guest, load};
-use crate::{CallError, Guest, InstantiateError, Limits, Runtime, TrapKind, Val};
+use super::{call, call_err, guest, load, plain};
+use crate::abi::AbiError;
+use crate::{CallError, Emits, Guest, InstantiateError, Limits, Runtime, TrapKind, Val};
 
 /// Growth beyond the limit fails inside the guest; a module that starts beyond it is refused.
 pub async fn memory_is_bounded(runtime: &dyn Runtime) {
@@ -150,5 +154,134 @@ pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
             assert_eq!(name, runtime.name());
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// A guest that asks for as much of one thing as it is told to. Its buffer of 2 MiB is at 65536; a
+/// flush of it is a list of empty keys, as long as it holds nothing but zeros.
+const GREEDY: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
+    (memory (export "memory") 33)
+    (table $table 1 funcref)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+    (data (i32.const 16) "\00\00\01\00\30\00\00\00\34\00\00\00\50\00\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\00\20\00\00\00\00\00\20\00\00\00\00\00\00\00")
+    (func (export "__range_watch") (result i32) (i32.const 16))
+    (func (export "grow_memory") (param $pages i32) (result i32)
+        (memory.grow (local.get $pages)))
+    (func (export "grow_table") (param $elements i32) (result i32)
+        (table.grow $table (ref.null func) (local.get $elements)))
+    ;; Reserves up to so many ids of so many bytes, until the host refuses one; returns how many.
+    (func (export "reserve") (param $max i32) (param $id_bytes i32) (result i32) (local $n i32)
+        (i32.store (i32.const 52) (local.get $id_bytes))
+        (block $refused (loop $next
+            (i32.store (i32.const 65536) (local.get $n))
+            (call $reserve)
+            (br_if $refused (i32.load (i32.const 60)))
+            (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $n) (local.get $max)))))
+        (local.get $n))
+    (func (export "flush") (param $n i32) (param $bytes i32)
+        (i32.store (i32.const 52) (local.get $bytes))
+        (loop $again
+            (call $flush)
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (br_if $again (local.get $n))))
+    (func (export "work") (param $turns i32)
+        (loop $again
+            (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+            (br_if $again (local.get $turns)))))"#;
+
+async fn greedy(runtime: &dyn Runtime) -> Guest {
+    guest(runtime, GREEDY, plain).await
+}
+
+/// A guest without limits of its own yields during a long call.
+pub async fn g33_fuel_is_sliced_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    // At least a million units of fuel, of which a slice has 100,000.
+    let mut call = pin!(guest.call("work", &[Val::I32(1_000_000)]));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut n_polls = 1;
+    while call.as_mut().poll(&mut cx).is_pending() {
+        n_polls += 1;
+    }
+    assert!(n_polls >= 10, "{n_polls} polls");
+}
+
+/// A guest without limits of its own starts with and grows to 256 MiB of memory at most.
+pub async fn memory_is_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    let grown = call(&guest, "grow_memory", &[Val::I32(4096 - 33 + 1)]).await;
+    assert_eq!(grown, [Val::I32(-1)]);
+    let module = load(runtime, "(module (memory 4097))").await;
+    let error = Guest::builder(&module, &RangeWatchBus::new())
+        .instantiate()
+        .await
+        .expect_err("the module starts with more");
+    assert!(
+        matches!(
+            error,
+            InstantiateError::Memory {
+                max_bytes: 0x1000_0000,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// A table of a guest without limits of its own grows to 1,048,576 elements.
+pub async fn tables_are_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    let grown = call(&guest, "grow_table", &[Val::I32(1_048_576)]).await;
+    assert_eq!(grown, [Val::I32(-1)]);
+    let grown = call(&guest, "grow_table", &[Val::I32(1_048_575)]).await;
+    assert_eq!(grown, [Val::I32(1)]);
+}
+
+/// A guest without limits of its own has 100,000 watches, whose ids and ranges have 64 MiB together.
+pub async fn watches_are_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    let args = [Val::I32(100_100), Val::I32(4)];
+    let reserved = call(&guest, "reserve", &args).await;
+    assert_eq!(reserved, [Val::I32(100_000)]);
+    let guest = greedy(runtime).await;
+    let args = [Val::I32(1_100), Val::I32(65_535)];
+    let reserved = call(&guest, "reserve", &args).await;
+    assert_eq!(reserved, [Val::I32(1_024)], "64 MiB / 65,535 bytes");
+}
+
+/// A flush of a guest without limits of its own has 1 MiB at most.
+pub async fn a_flush_is_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    call(&guest, "flush", &[Val::I32(1), Val::I32(1_048_576)]).await;
+    let args = [Val::I32(1), Val::I32(1_048_578)];
+    match guest.call("flush", &args).await {
+        Err(CallError::Abi {
+            source: AbiError::FlushTooLarge { max_bytes, .. },
+            ..
+        }) => assert_eq!(max_bytes, 1_048_576),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A call of a guest without limits of its own stages 16 MiB at most, 8 bytes for each key included.
+pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = guest(runtime, GREEDY, |builder| builder.emits(Emits::Staged)).await;
+    // 524,288 empty keys a time, which are 4 MiB.
+    call(&guest, "flush", &[Val::I32(3), Val::I32(1_048_576)]).await;
+    let args = [Val::I32(4), Val::I32(1_048_576)];
+    let error = guest.call("flush", &args).await;
+    let Err(CallError::Discarded { source, .. }) = error else {
+        panic!("{error:?}");
+    };
+    match *source {
+        CallError::Abi {
+            source: AbiError::StagedFull { max_bytes },
+            ..
+        } => assert_eq!(max_bytes, 16_777_216),
+        error => panic!("{error}"),
     }
 }

@@ -164,163 +164,165 @@ macro_rules! linker_tests {
                 }
             }
 
-            #[test]
-            fn a_guest_in_a_store_of_ones_own_emits_watches_and_stops() {
-                let bus = RangeWatchBus::new();
-                let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
-                let mut guest = guest(&bus);
-                assert_eq!(
-                    guest
-                        .verb("open", b"\0\x01w\0\x01a\0\x01c")
-                        .expect("no trap"),
-                    ""
-                );
-                assert_eq!(
-                    guest.verb("reserve", b"w").expect("no trap"),
-                    "Watch exists"
-                );
-                assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
-                assert_eq!(guest.deliver(), (0, vec![]));
-                let ready = guest.store.data().watch.ready();
-                assert!(ready.now_or_never().is_none(), "nothing is due");
-                guest.verb("flush", b"\0\x01b").expect("no trap");
-                assert!(all.try_recv().expect("emitted").keys().eq([b"b"]));
-                let ready = guest.store.data().watch.ready();
-                ready.now_or_never().expect("something is due");
-                assert_eq!(guest.deliver(), (1, vec![]));
-                assert_eq!(guest.store.data().received, b"w");
-                assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
-                guest.verb("flush", b"\0\x01b").expect("no trap");
-                assert_eq!(guest.deliver(), (0, vec![]));
-            }
-
-            #[test]
-            fn a_report_closes_its_watch_and_dropping_the_store_frees_the_rest() {
-                let bus = RangeWatchBus::new();
-                let mut guest = guest(&bus);
-                for id in [b'v', b'w'] {
-                    guest
-                        .verb("open", &[0, 1, id, 0, 1, b'a', 0, 0])
-                        .expect("no trap");
-                    guest.verb("start", &[id]).expect("no trap");
+            $crate::tests_within_deadline! {
+                #[test]
+                fn a_guest_in_a_store_of_ones_own_emits_watches_and_stops() {
+                    let bus = RangeWatchBus::new();
+                    let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
+                    let mut guest = guest(&bus);
+                    assert_eq!(
+                        guest
+                            .verb("open", b"\0\x01w\0\x01a\0\x01c")
+                            .expect("no trap"),
+                        ""
+                    );
+                    assert_eq!(
+                        guest.verb("reserve", b"w").expect("no trap"),
+                        "Watch exists"
+                    );
+                    assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
+                    assert_eq!(guest.deliver(), (0, vec![]));
+                    let ready = guest.store.data().watch.ready();
+                    assert!(ready.now_or_never().is_none(), "nothing is due");
+                    guest.verb("flush", b"\0\x01b").expect("no trap");
+                    assert!(all.try_recv().expect("emitted").keys().eq([b"b"]));
+                    let ready = guest.store.data().watch.ready();
+                    ready.now_or_never().expect("something is due");
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    assert_eq!(guest.store.data().received, b"w");
+                    assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
+                    guest.verb("flush", b"\0\x01b").expect("no trap");
+                    assert_eq!(guest.deliver(), (0, vec![]));
                 }
-                assert_eq!(bus.n_subscriptions(), 2);
-                guest.store.data_mut().report = true;
-                bus.emit(1, ["a"]).expect("open");
-                assert_eq!(
-                    guest.deliver(),
-                    (2, vec!["v: bad".to_owned(), "w: bad".to_owned()])
-                );
-                assert_eq!(bus.n_subscriptions(), 0);
-                guest.verb("open", b"\0\x01u\0\x01a\0\0").expect("no trap");
-                assert_eq!(bus.n_subscriptions(), 1);
-                let ready = guest.store.data().watch.ready();
-                drop(guest);
-                assert_eq!(bus.n_subscriptions(), 0);
-                ready.now_or_never().expect("who waits learns of the end");
-            }
 
-            #[test]
-            fn misuse_comes_back_as_a_host_trap() {
-                let error = guest(&RangeWatchBus::new())
-                    .verb("flush", b"\0")
-                    .expect_err("cut short");
-                match $backend::host_trap(&error) {
-                    Some(HostTrap::Abi(AbiError::KeysCutShort { .. })) => {}
-                    other => panic!("{other:?}"),
+                #[test]
+                fn a_report_closes_its_watch_and_dropping_the_store_frees_the_rest() {
+                    let bus = RangeWatchBus::new();
+                    let mut guest = guest(&bus);
+                    for id in [b'v', b'w'] {
+                        guest
+                            .verb("open", &[0, 1, id, 0, 1, b'a', 0, 0])
+                            .expect("no trap");
+                        guest.verb("start", &[id]).expect("no trap");
+                    }
+                    assert_eq!(bus.n_subscriptions(), 2);
+                    guest.store.data_mut().report = true;
+                    bus.emit(1, ["a"]).expect("open");
+                    assert_eq!(
+                        guest.deliver(),
+                        (2, vec!["v: bad".to_owned(), "w: bad".to_owned()])
+                    );
+                    assert_eq!(bus.n_subscriptions(), 0);
+                    guest.verb("open", b"\0\x01u\0\x01a\0\0").expect("no trap");
+                    assert_eq!(bus.n_subscriptions(), 1);
+                    let ready = guest.store.data().watch.ready();
+                    drop(guest);
+                    assert_eq!(bus.n_subscriptions(), 0);
+                    ready.now_or_never().expect("who waits learns of the end");
                 }
-            }
 
-            #[test]
-            fn a_guest_that_waits_holds_its_thread() {
-                // One byte at a time fits: the guest waits for each, and its host for room.
-                let (mut feed, stdin) = pipe(1);
-                let wasi = Wasi::builder().stdin(stdin);
-                let (mut store, instance) = wasi_guest($crate::conformance::COUNTER, wasi);
-                let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
-                let count = instance
-                    .get_typed_func::<(), i32>(&mut store, "count")
-                    .expect("exported");
-                assert_eq!(count.call(&mut store, ()).expect("no trap"), 1_000);
-                feeding.join().expect("no panic").expect("the guest reads");
-            }
+                #[test]
+                fn misuse_comes_back_as_a_host_trap() {
+                    let error = guest(&RangeWatchBus::new())
+                        .verb("flush", b"\0")
+                        .expect_err("cut short");
+                    match $backend::host_trap(&error) {
+                        Some(HostTrap::Abi(AbiError::KeysCutShort { .. })) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
 
-            #[test]
-            fn a_guest_that_serves_connections_holds_its_thread() {
-                let (listener, connector) = loopback(1, 1);
-                let wasi = Wasi::builder().listener(listener);
-                let (mut store, instance) = wasi_guest($crate::conformance::ECHO, wasi);
-                let talking = std::thread::spawn(move || {
-                    let connection = connector.try_connect().expect("there is room");
-                    let (mut echo, mut feed) = connection.split();
+                #[test]
+                fn a_guest_that_waits_holds_its_thread() {
+                    // One byte at a time fits: the guest waits for each, and its host for room.
+                    let (mut feed, stdin) = pipe(1);
+                    let wasi = Wasi::builder().stdin(stdin);
+                    let (mut store, instance) = wasi_guest($crate::conformance::COUNTER, wasi);
                     let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
-                    let mut echoed = Vec::new();
-                    echo.read_to_end(&mut echoed).expect("it ends");
-                    feeding.join().expect("no panic").expect("the guest receives");
-                    echoed
-                });
-                let serve = instance
-                    .get_typed_func::<(), i32>(&mut store, "serve")
-                    .expect("exported");
-                assert_eq!(serve.call(&mut store, ()).expect("no trap"), 1_000);
-                assert_eq!(talking.join().expect("no panic"), [7; 1_000]);
-            }
-
-            #[test]
-            fn guests_of_one_store_have_a_memory_and_a_context_each() {
-                let engine = Engine::default();
-                let wasm = wat::parse_str($crate::conformance::SAY_WHO).expect("well formed");
-                let module = Module::new(&engine, wasm).expect("valid");
-                let outs = [SharedBuffer::new(), SharedBuffer::new()];
-                let contexts = [("a", &outs[0]), ("b", &outs[1])].map(|(name, out)| {
-                    let wasi = Wasi::builder().arg(name).stdout(out.clone());
-                    wasi.build().expect("valid")
-                });
-                let mut store = Store::new(&engine, contexts);
-                let says = [0, 1].map(|index| {
-                    let mut linker = Linker::<[Wasi; 2]>::new(&engine);
-                    $backend::add_wasi_to_linker(&mut linker, move |wasi: &mut [Wasi; 2]| {
-                        &mut wasi[index]
-                    })
-                    .expect("fresh names");
-                    let instance = linker.$instantiate(&mut store, &module);
-                    let say = instance
-                        .expect("all is provided")
-                        .get_typed_func::<(), ()>(&mut store, "say");
-                    say.expect("exported")
-                });
-                for index in [1, 0, 0] {
-                    says[index].call(&mut store, ()).expect("no trap");
+                    let count = instance
+                        .get_typed_func::<(), i32>(&mut store, "count")
+                        .expect("exported");
+                    assert_eq!(count.call(&mut store, ()).expect("no trap"), 1_000);
+                    feeding.join().expect("no panic").expect("the guest reads");
                 }
-                assert_eq!(outs.map(|out| out.to_string_lossy()), ["aa", "b"]);
-            }
 
-            #[test]
-            fn wasi_alone_links_without_a_bus() {
-                let out = SharedBuffer::new();
-                let wasi = Wasi::builder().stdout(out.clone());
-                let (mut store, instance) = wasi_guest(
-                    r#"(module
-                        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-                        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-                        (memory (export "memory") 1)
-                        (data (i32.const 0) "\08\00\00\00\02\00\00\00hi")
-                        (func (export "_start")
-                            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
-                            (call $exit (i32.const 42))))"#,
-                    wasi,
-                );
-                let start = instance
-                    .get_typed_func::<(), ()>(&mut store, "_start")
-                    .expect("exported");
-                let error = start
-                    .call(&mut store, ())
-                    .expect_err("an exit is no return");
-                match $backend::host_trap(&error) {
-                    Some(HostTrap::Exit(exit)) => assert_eq!(exit.code(), 42),
-                    other => panic!("{other:?}"),
+                #[test]
+                fn a_guest_that_serves_connections_holds_its_thread() {
+                    let (listener, connector) = loopback(1, 1);
+                    let wasi = Wasi::builder().listener(listener);
+                    let (mut store, instance) = wasi_guest($crate::conformance::ECHO, wasi);
+                    let talking = std::thread::spawn(move || {
+                        let connection = connector.try_connect().expect("there is room");
+                        let (mut echo, mut feed) = connection.split();
+                        let feeding = std::thread::spawn(move || feed.write_all(&[7; 1_000]));
+                        let mut echoed = Vec::new();
+                        echo.read_to_end(&mut echoed).expect("it ends");
+                        feeding.join().expect("no panic").expect("the guest receives");
+                        echoed
+                    });
+                    let serve = instance
+                        .get_typed_func::<(), i32>(&mut store, "serve")
+                        .expect("exported");
+                    assert_eq!(serve.call(&mut store, ()).expect("no trap"), 1_000);
+                    assert_eq!(talking.join().expect("no panic"), [7; 1_000]);
                 }
-                assert_eq!(out.to_string_lossy(), "hi");
+
+                #[test]
+                fn guests_of_one_store_have_a_memory_and_a_context_each() {
+                    let engine = Engine::default();
+                    let wasm = wat::parse_str($crate::conformance::SAY_WHO).expect("well formed");
+                    let module = Module::new(&engine, wasm).expect("valid");
+                    let outs = [SharedBuffer::new(), SharedBuffer::new()];
+                    let contexts = [("a", &outs[0]), ("b", &outs[1])].map(|(name, out)| {
+                        let wasi = Wasi::builder().arg(name).stdout(out.clone());
+                        wasi.build().expect("valid")
+                    });
+                    let mut store = Store::new(&engine, contexts);
+                    let says = [0, 1].map(|index| {
+                        let mut linker = Linker::<[Wasi; 2]>::new(&engine);
+                        $backend::add_wasi_to_linker(&mut linker, move |wasi: &mut [Wasi; 2]| {
+                            &mut wasi[index]
+                        })
+                        .expect("fresh names");
+                        let instance = linker.$instantiate(&mut store, &module);
+                        let say = instance
+                            .expect("all is provided")
+                            .get_typed_func::<(), ()>(&mut store, "say");
+                        say.expect("exported")
+                    });
+                    for index in [1, 0, 0] {
+                        says[index].call(&mut store, ()).expect("no trap");
+                    }
+                    assert_eq!(outs.map(|out| out.to_string_lossy()), ["aa", "b"]);
+                }
+
+                #[test]
+                fn wasi_alone_links_without_a_bus() {
+                    let out = SharedBuffer::new();
+                    let wasi = Wasi::builder().stdout(out.clone());
+                    let (mut store, instance) = wasi_guest(
+                        r#"(module
+                            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+                            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                            (memory (export "memory") 1)
+                            (data (i32.const 0) "\08\00\00\00\02\00\00\00hi")
+                            (func (export "_start")
+                                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+                                (call $exit (i32.const 42))))"#,
+                        wasi,
+                    );
+                    let start = instance
+                        .get_typed_func::<(), ()>(&mut store, "_start")
+                        .expect("exported");
+                    let error = start
+                        .call(&mut store, ())
+                        .expect_err("an exit is no return");
+                    match $backend::host_trap(&error) {
+                        Some(HostTrap::Exit(exit)) => assert_eq!(exit.code(), 42),
+                        other => panic!("{other:?}"),
+                    }
+                    assert_eq!(out.to_string_lossy(), "hi");
+                }
             }
         }
     };

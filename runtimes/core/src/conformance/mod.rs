@@ -11,6 +11,7 @@
 
 mod abi;
 mod calls;
+mod deadline;
 mod host_functions;
 mod imports;
 mod limits;
@@ -22,16 +23,11 @@ mod suspension;
 mod waiting;
 mod wasi;
 
-use std::future::Future;
-
 use rangewatch_bus::RangeWatchBus;
 
 use crate::{CallError, Guest, GuestBuilder, LoadError, Module, Runtime, Val};
 
-/// Runs a scenario on the current thread.
-pub fn run<F: Future>(scenario: F) -> F::Output {
-    futures::executor::block_on(scenario)
-}
+pub use deadline::{DEADLINE, run, within_deadline};
 
 /// Each macro gives one group of scenarios to `$callback!($($args)* name, name, ..)`; a scenario
 /// that no group names is never used, which is an error in CI.
@@ -83,6 +79,12 @@ groups! {
         fuel_ends_a_loop,
         a_start_section_is_bounded_and_cannot_wait,
         a_fuel_limit_needs_a_meter,
+        g33_fuel_is_sliced_by_default,
+        memory_is_bounded_by_default,
+        tables_are_bounded_by_default,
+        watches_are_bounded_by_default,
+        a_flush_is_bounded_by_default,
+        staged_emits_are_bounded_by_default,
     }
     suspension {
         an_async_host_function_suspends_the_guest,
@@ -149,15 +151,30 @@ groups! {
     };
 }
 
-/// One test per name. Used by the macros of the groups.
+/// One test per name, with the [deadline](crate::conformance::DEADLINE) of a test. Used by the macros
+/// of the groups.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_test {
     ($runtime:expr; $($name:ident)*) => {$(
         #[test]
         fn $name() {
-            let runtime = $runtime;
-            $crate::conformance::run($crate::conformance::$name(&runtime));
+            $crate::conformance::run(async || {
+                let runtime = $runtime;
+                $crate::conformance::$name(&runtime).await;
+            });
+        }
+    )*};
+}
+
+/// Gives each of these tests the [deadline](crate::conformance::DEADLINE) of a test.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_within_deadline {
+    ($(#[test] fn $name:ident() $body:block)*) => {$(
+        #[test]
+        fn $name() {
+            $crate::conformance::within_deadline(|| $body);
         }
     )*};
 }
