@@ -239,6 +239,7 @@
 // subscription/   the builder, both kinds of subscription, what they receive, errors
 // queue/          the bounded queue of an event subscription, and its overflow policies
 // history/        the retained emits, and how a subscription catches up from them
+// watch_set/      many wake subscriptions, received through one waker
 // stats, metrics  numbers; timer: where time comes from; sync: the lock, replaced by loom's in models
 
 mod builder;
@@ -255,6 +256,7 @@ mod stats;
 mod subscription;
 mod sync;
 pub mod timer;
+mod watch_set;
 
 pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::RangeWatchBus;
@@ -268,6 +270,7 @@ pub use subscription::{
     Closed, ControlError, Event, EventSubscription, Item, Items, Keys, ProgressError, RecvError,
     Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError, WakeSubscription,
 };
+pub use watch_set::{Delivery, Ready, WatchSet};
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -22,6 +22,9 @@ fn public_types_are_send_sync_and_unpin() {
     all::<ThreadTimer>();
     all::<ManualTimer>();
     all::<WakeSubscription>();
+    all::<WatchSet<u64>>();
+    all::<Delivery<u64>>();
+    all::<Ready<'static, u64>>();
     all::<EventSubscription>();
     all::<Event>();
     all::<Keys<'static>>();
@@ -59,6 +62,8 @@ fn the_futures_are_send_and_sync() {
     send_sync(bus.emit_async(1, ["k"]));
     send_sync(bus.subscribe(..).events(1).unwrap().recv_item());
     send_sync(bus.subscribe(..).wake().unwrap().recv());
+    send_sync(WatchSet::<u64>::new().recv());
+    send_sync(WatchSet::<u64>::new().ready());
     send_sync(bus.subscribe(..).events(1).unwrap().recv());
 }
 

@@ -10,7 +10,9 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use rangewatch_bus::{History, Overflow, RangeWatchBus, Selector, Selectors, WakeSubscription};
+use rangewatch_bus::{
+    History, Overflow, RangeWatchBus, Selector, Selectors, WakeSubscription, WatchSet,
+};
 
 /// The system's allocator, counting per thread: tests on other threads do not disturb the count.
 struct Counting;
@@ -485,4 +487,44 @@ fn g08_what_a_history_forgets_is_free() {
     });
     assert!(bytes < 4096, "{bytes} bytes");
     assert_eq!(bus.stats().n_history_events(), 1);
+}
+
+#[test]
+fn g23_inserting_and_removing_ready_watches_without_end_takes_no_memory() {
+    let bus = RangeWatchBus::new();
+    let watches = WatchSet::new();
+    let id = vec![b'w'; 1 << 10];
+    watches.insert(vec![], bus.subscribe("other".."others").wake().unwrap());
+    let cycle = || {
+        let sub = bus.subscribe(..).wake().unwrap();
+        bus.emit(1, ["k"]).unwrap();
+        watches.insert(id.clone(), sub);
+        assert_eq!(watches.n_ready(), 1);
+        assert!(watches.remove(&id).is_some());
+    };
+    (0..100).for_each(|_| cycle());
+    let (_, grown) = measure(|| (0..10_000).for_each(|_| cycle()));
+    // The ready list has room for some numbers of watches that are gone, not for their ids.
+    assert!(grown <= 1_024, "{grown} bytes");
+}
+
+#[test]
+fn g23_a_watch_set_that_was_large_gives_its_memory_back() {
+    const N_WATCHES: usize = 10_000;
+    let bus = RangeWatchBus::new();
+    let watches = WatchSet::new();
+    let mut subs: Vec<_> = (0..N_WATCHES)
+        .map(|_| bus.subscribe(..).wake().unwrap())
+        .collect();
+    bus.emit(1, ["k"]).unwrap();
+    let (_, grown) = measure(|| {
+        for i in 0..N_WATCHES {
+            watches.insert(i, subs.pop().unwrap());
+        }
+        for i in 100..N_WATCHES {
+            subs.extend(watches.remove(&i));
+        }
+    });
+    assert!(grown < 100_000, "{grown} bytes for a hundred");
+    assert_eq!(watches.n_ready(), 100);
 }

@@ -9,6 +9,7 @@ mod evicted;
 mod record;
 mod room;
 mod scratch;
+mod waiter;
 mod wake_list;
 
 pub(crate) use batch::Staged;
@@ -20,4 +21,5 @@ pub use emitted::{Emitted, EmittedMany};
 pub(crate) use evicted::Evicted;
 pub(crate) use record::Record;
 pub(crate) use room::{RoomWaiters, WaitForRoom};
+pub(crate) use waiter::{Member, ReadyQueue, Waiter, WakeWaiter, wake_contained};
 pub(crate) use wake_list::WakeList;

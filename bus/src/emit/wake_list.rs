@@ -1,56 +1,114 @@
-//! The wakers that a critical section collects and that are woken after it.
+//! The consumers that a critical section collects and that are notified after it.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::Waker;
 use std::vec;
 
 use super::scratch;
+use super::waiter::{Member, ReadyQueue, WakeWaiter};
 
 thread_local! {
-    static SCRATCH: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
+    static MEMBERS: Cell<Vec<Member>> = const { Cell::new(Vec::new()) };
 }
 
-/// Wakers collected under a lock, to be woken after the lock is released, in the order in which
-/// they were collected.
-pub(crate) struct WakeList(Vec<Waker>);
+/// Consumers collected under a lock, to be notified after the lock is released: tasks in the order
+/// in which they were collected, and members of watch sets, which are enqueued before any task is
+/// woken. Each watch set wakes one receiver, however many of its members were collected.
+pub(crate) struct WakeList {
+    wakers: Vec<Waker>,
+    members: Vec<Member>,
+}
 
 impl WakeList {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            wakers: Vec::new(),
+            members: Vec::new(),
+        }
     }
 
-    /// Takes the room that the thread keeps, before the first of many pushes.
+    /// Takes the scratch buffer of the thread, before the first of many pushes.
     pub(crate) fn prepare(&mut self) {
-        if self.0.capacity() == 0 {
-            self.0 = scratch::take(&SCRATCH);
+        if self.wakers.capacity() == 0 {
+            self.wakers = scratch::take(&WAKERS);
         }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
-        self.0.push(waker);
+        self.wakers.push(waker);
     }
 
-    /// Wakes all. If a waker panics, the others are still woken while the panic unwinds: a
-    /// subscription must not lose its wake-up to another's faulty waker. Of several panics the first passes through.
+    #[inline]
+    pub(crate) fn push_waiter(&mut self, waiter: WakeWaiter) {
+        match waiter {
+            WakeWaiter::Task(waker) => self.push(waker),
+            WakeWaiter::Member(member) => self.push_member(member),
+        }
+    }
+
+    fn push_member(&mut self, member: Member) {
+        if self.members.capacity() == 0 {
+            self.members = scratch::take(&MEMBERS);
+        }
+        self.members.push(member);
+    }
+
+    /// Notifies all. If a waker panics, the others are still woken while the panic unwinds: a
+    /// subscription must not lose its wake-up to another's faulty waker. Of several panics the
+    /// first is propagated.
     pub(crate) fn wake_all(mut self) {
-        let mut rest = Remaining(self.0.drain(..));
-        rest.wake();
-        drop(rest);
-        scratch::put_back(&SCRATCH, self.0);
+        if !self.members.is_empty() {
+            self.enqueue_members();
+        }
+        let mut remaining = Remaining(self.wakers.drain(..));
+        remaining.wake();
+        drop(remaining);
+        scratch::put_back(&WAKERS, self.wakers);
+    }
+
+    /// Enqueues the members and collects one receiver for each of their sets. Kept out of line:
+    /// most subscriptions are in no set.
+    #[cold]
+    #[inline(never)]
+    fn enqueue_members(&mut self) {
+        let mut sets: Vec<Arc<dyn ReadyQueue>> = Vec::new();
+        for Member { set, id } in self.members.drain(..) {
+            // Mostly the members of one set come one after the other.
+            match sets.last() {
+                Some(last) if std::ptr::addr_eq(Arc::as_ptr(last), set.as_ptr()) => {
+                    last.enqueue(id);
+                }
+                _ => {
+                    if let Some(set) = set.upgrade() {
+                        set.enqueue(id);
+                        sets.push(set);
+                    }
+                }
+            }
+        }
+        scratch::put_back(&MEMBERS, std::mem::take(&mut self.members));
+        sets.sort_unstable_by_key(|set| Arc::as_ptr(set).cast::<()>());
+        sets.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        self.wakers
+            .extend(sets.iter().filter_map(|set| set.next_receiver()));
     }
 }
 
 impl Extend<Waker> for WakeList {
     fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
-        self.0.extend(wakers);
+        self.wakers.extend(wakers);
     }
 }
 
 impl FromIterator<Waker> for WakeList {
     fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
-        Self(wakers.into_iter().collect())
+        let mut list = Self::new();
+        list.extend(wakers);
+        list
     }
 }
 
@@ -64,7 +122,7 @@ impl Remaining<'_> {
 
 impl Drop for Remaining<'_> {
     fn drop(&mut self) {
-        // Reached with wakers left only while the panic of one unwinds; a second panic would abort the process.
+        // Wakers are left only while the panic of one unwinds; a second panic would abort.
         for waker in self.0.by_ref() {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }

@@ -118,8 +118,14 @@ impl State {
                 parked += 1;
                 continue;
             }
-            let waker = match &slot.subscriber {
-                Subscriber::Wake(mailbox) => mailbox.fill(|buffer| buffer.span.push(seq, value)).1,
+            match &slot.subscriber {
+                Subscriber::Wake(mailbox) => {
+                    let (_, waiter) = mailbox.fill(|buffer| buffer.span.push(seq, value));
+                    if let Some(waiter) = waiter {
+                        woken += 1;
+                        effects.wakers.push_waiter(waiter);
+                    }
+                }
                 Subscriber::Events(mailbox) => {
                     let emit = record.get_or_insert_with(|| Record::new(seq, value, keys));
                     let evicted = &mut effects.evicted;
@@ -127,12 +133,11 @@ impl State {
                     if pushed != Pushed::Queued {
                         parked += usize::from(self.overflowed(id, pushed, effects));
                     }
-                    waker
+                    if let Some(waker) = waker {
+                        woken += 1;
+                        effects.wakers.push(waker);
+                    }
                 }
-            };
-            if let Some(waker) = waker {
-                woken += 1;
-                effects.wakers.push(waker);
             }
         }
         found.clear();

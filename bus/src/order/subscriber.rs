@@ -16,12 +16,19 @@ pub(crate) enum Subscriber {
 impl Subscriber {
     /// Ends the subscription: it can still be drained.
     pub(crate) fn close(&self, effects: &mut Effects) {
-        let (consumer, emitters) = match self {
-            Self::Wake(mailbox) => mailbox.close(),
-            Self::Events(mailbox) => mailbox.close(),
-        };
-        effects.wakers.extend(consumer);
-        effects.wakers.extend(emitters.into_wakers());
+        match self {
+            Self::Wake(mailbox) => {
+                let (consumer, _) = mailbox.close();
+                if let Some(consumer) = consumer {
+                    effects.wakers.push_waiter(consumer);
+                }
+            }
+            Self::Events(mailbox) => {
+                let (consumer, emitters) = mailbox.close();
+                effects.wakers.extend(consumer);
+                effects.wakers.extend(emitters.into_wakers());
+            }
+        }
     }
 
     /// Counts a match of a parked subscriber.

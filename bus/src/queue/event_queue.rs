@@ -1,6 +1,7 @@
 //! The queue of an event subscription.
 
 use std::num::NonZeroUsize;
+use std::task::Waker;
 
 use super::counts::Counts;
 use super::entries::{Entries, Entry, Marker};
@@ -372,6 +373,7 @@ impl EventQueue {
 
 impl Buffer for EventQueue {
     type Item = Taken;
+    type Waiter = Waker;
 
     fn take(&mut self) -> Option<Taken> {
         if self.missed > 0 {

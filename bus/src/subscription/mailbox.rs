@@ -1,16 +1,20 @@
 //! What an emit fills and a subscription empties, and the waiting in between.
 
 use std::mem;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::ControlError;
-use crate::emit::RoomWaiters;
+use crate::emit::{RoomWaiters, Waiter, WakeWaiter};
+use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
 
 /// A buffer that an emitter fills and one consumer empties.
 pub(crate) trait Buffer {
     /// What the consumer receives.
     type Item;
+
+    /// The consumer to notify.
+    type Waiter: Waiter;
 
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;
@@ -49,13 +53,13 @@ pub(crate) enum Phase {
 /// A wake-up cannot be lost: the consumer registers its waker under the same lock under which it
 /// last saw the buffer empty, and an emitter takes the waker under the same lock under which it
 /// fills the buffer.
-pub(crate) struct Mailbox<B> {
+pub(crate) struct Mailbox<B: Buffer> {
     state: Mutex<State<B>>,
 }
 
-struct State<B> {
+struct State<B: Buffer> {
     buffer: B,
-    waker: Option<Waker>,
+    waiter: Option<B::Waiter>,
     phase: Phase,
     closed: bool,
 }
@@ -65,7 +69,7 @@ impl<B: Buffer> Mailbox<B> {
         Self {
             state: Mutex::new(State {
                 buffer,
-                waker: None,
+                waiter: None,
                 phase,
                 closed: false,
             }),
@@ -75,16 +79,16 @@ impl<B: Buffer> Mailbox<B> {
     /// Fills the buffer. The caller wakes the waker, that of a consumer which may receive now, once it
     /// holds no lock.
     #[inline]
-    pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<Waker>) {
+    pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<B::Waiter>) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
         let may_receive = state.phase == Phase::Started || state.buffer.has_ended();
-        let waker = if may_receive {
-            state.waker.take()
+        let waiter = if may_receive {
+            state.waiter.take()
         } else {
             None
         };
-        (filled, waker)
+        (filled, waiter)
     }
 
     /// Changes the buffer in a way that gives a waiting consumer nothing to receive.
@@ -103,10 +107,10 @@ impl<B: Buffer> Mailbox<B> {
 
     /// Gives out what it holds from now on. The caller wakes the waker, of a consumer that waited for this, once what
     /// it may receive is settled.
-    pub(crate) fn start(&self) -> Result<Option<Waker>, ControlError> {
+    pub(crate) fn start(&self) -> Result<Option<B::Waiter>, ControlError> {
         let mut state = self.state.lock();
         state.move_to(Phase::Started)?;
-        Ok(state.waker.take())
+        Ok(state.waiter.take())
     }
 
     /// Gathers and does not give out, from now on.
@@ -121,10 +125,10 @@ impl<B: Buffer> Mailbox<B> {
 
     /// Ends the mailbox: what is buffered can still be taken, also if it was held. The caller wakes the
     /// wakers, those of the consumer and of emitters that wait for room, once it holds no lock.
-    pub(crate) fn close(&self) -> (Option<Waker>, RoomWaiters) {
+    pub(crate) fn close(&self) -> (Option<B::Waiter>, RoomWaiters) {
         let mut state = self.state.lock();
         state.closed = true;
-        (state.waker.take(), state.buffer.take_room_waiters())
+        (state.waiter.take(), state.buffer.take_room_waiters())
     }
 
     /// Takes the next item without waiting. `Ready(None)` is the end, `Pending` an empty buffer.
@@ -145,23 +149,23 @@ impl<B: Buffer> Mailbox<B> {
                 return taken;
             }
             if state
-                .waker
+                .waiter
                 .as_ref()
-                .is_some_and(|waker| waker.will_wake(cx.waker()))
+                .is_some_and(|waiter| waiter.will_wake(cx.waker()))
             {
                 return taken;
             }
         }
         // The buffer may be filled while the waker is cloned outside the lock, hence the second
         // look.
-        let mut waker = Some(cx.waker().clone());
+        let mut waiter = Some(B::Waiter::from_waker(cx.waker().clone()));
         let mut state = self.state.lock();
         let (taken, waiters) = state.try_take();
         if taken.is_pending() {
-            mem::swap(&mut state.waker, &mut waker);
+            mem::swap(&mut state.waiter, &mut waiter);
         }
         drop(state);
-        drop(waker);
+        drop(waiter);
         waiters.wake_all();
         taken
     }
@@ -175,6 +179,45 @@ impl<B: Buffer> Mailbox<B> {
     /// Looks at the buffer.
     pub(crate) fn peek<R>(&self, peek: impl FnOnce(&B) -> R) -> R {
         peek(&self.state.lock().buffer)
+    }
+}
+
+/// Whether a member of a watch set waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Registered {
+    /// Its waiter is notified once there is something to receive.
+    Waits,
+    /// There is something to receive now.
+    Ready,
+}
+
+/// The consumer side for watch sets, which call this under a lock of their own.
+impl Mailbox<WakeBuffer> {
+    /// Registers a waiter, unless there is something to receive, be it the close.
+    pub(crate) fn register(&self, waiter: WakeWaiter) -> Registered {
+        let mut state = self.state.lock();
+        if state.closed || state.phase == Phase::Started && !state.buffer.span.is_empty() {
+            return Registered::Ready;
+        }
+        state.waiter = Some(waiter);
+        Registered::Waits
+    }
+
+    /// Takes the waiter out, to be dropped without a lock if it may be a task.
+    pub(crate) fn unregister(&self) -> Option<WakeWaiter> {
+        self.state.lock().waiter.take()
+    }
+
+    /// Takes the span, as [`try_take`](Self::try_take). Registers `waiter`, if there is one, unless
+    /// there is something to receive after this, which is the second half of the result.
+    pub(crate) fn take_member(&self, waiter: Option<WakeWaiter>) -> (Poll<Option<Span>>, bool) {
+        let mut state = self.state.lock();
+        let (taken, _) = state.try_take();
+        let is_ready = state.closed && matches!(taken, Poll::Ready(Some(_)));
+        if !state.closed && waiter.is_some() {
+            state.waiter = waiter;
+        }
+        (taken, is_ready)
     }
 }
 

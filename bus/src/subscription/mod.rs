@@ -21,7 +21,7 @@ pub use control_error::ControlError;
 pub use event::{Event, Keys};
 pub use event_subscription::{EventSubscription, Items};
 pub use item::{Item, ProgressError};
-pub(crate) use mailbox::{Buffer, Mailbox, Phase};
+pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};
 pub(crate) use range_versions::{RangeVersions, Unread};
 pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
 #[cfg(feature = "tracing")]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::emit::{WakeList, WakeWaiter};
 use crate::keys::KeyRanges;
 use crate::order::{Edited, Shared};
 use crate::subscription::{Buffer, Mailbox};
@@ -48,17 +49,19 @@ impl Registration {
 
     /// Lets the subscription deliver, without what has a value up to `after`, and wakes a consumer that waited for
     /// that.
-    pub(crate) fn start<B: Buffer>(
+    pub(crate) fn start<B: Buffer<Waiter: Into<WakeWaiter>>>(
         &self,
         mailbox: &Mailbox<B>,
         after: Option<u64>,
     ) -> Result<(), ControlError> {
-        let waker = mailbox.start()?;
+        let waiter = mailbox.start()?;
         if let Some(value) = after {
             self.shared.discard_through(self.id, value);
         }
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(waiter) = waiter {
+            let mut wakers = WakeList::new();
+            wakers.push_waiter(waiter.into());
+            wakers.wake_all();
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The buffer of a wake subscription.
 
+use crate::emit::WakeWaiter;
 use crate::queue::Counts;
 use crate::subscription::{Buffer, Span, SpanBuffer};
 
@@ -49,6 +50,7 @@ impl WakeBuffer {
 
 impl Buffer for WakeBuffer {
     type Item = Span;
+    type Waiter = WakeWaiter;
 
     fn take(&mut self) -> Option<Span> {
         let span = self.span.take()?;

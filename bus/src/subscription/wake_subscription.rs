@@ -73,6 +73,10 @@ impl WakeSubscription {
         }
     }
 
+    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<WakeBuffer>> {
+        &self.mailbox
+    }
+
     /// Receives the span of all matching emits since the last receive, waiting for one if there was
     /// none.
     ///
