@@ -20,7 +20,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The command line of this process. Ends the process where it is wrong, or asks for help.
+    /// Parses the arguments of this process. Exits the process on a usage error, and after it has
+    /// printed the help or the version.
     pub(crate) fn parse_or_exit() -> Self {
         Self::try_parse().unwrap_or_else(|mut error| {
             let word = match error.get(ContextKind::InvalidSubcommand) {
@@ -37,7 +38,7 @@ impl Args {
     }
 }
 
-/// Whether a word in the place of a command was meant as a guest.
+/// Whether a word in the place of a subcommand is probably a module.
 fn is_module(word: &str) -> bool {
     word.ends_with(".wasm") || Path::new(word).is_file()
 }
@@ -49,9 +50,10 @@ pub(crate) enum Command {
 
 /// Run a guest and print what it emits.
 ///
-/// A guest with a `_start` is run from it; then the calls are made, in order. After each, the watches of the guest itself
-/// get what is due to them. The guest has the standard streams, the clocks and the randomness of this process, the
-/// directories that --dir and --ro-dir name, the variables that --env sets and the ARGS after MODULE, and nothing else.
+/// If the guest exports `_start`, it is run first; then the calls of --call are made, in order. After each of them, the
+/// watches of the guest itself get their callbacks. The guest has the standard streams, the clocks and the randomness of
+/// this process, the directories that --dir and --ro-dir name, the variables that --env sets and the ARGS after MODULE,
+/// and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
 #[command(after_long_help = AFTER_HELP)]
@@ -60,7 +62,7 @@ pub(crate) struct RunArgs {
     #[arg(default_value_t = Engine::DEFAULT, hide_possible_values = true)]
     pub(crate) runtime: Engine,
 
-    /// Print what touches these keys; may be given several times
+    /// Print the emits that have a key in this selector; may be given several times
     ///
     /// One of key:K, prefix:P, range:A..B (B excluded), from:A, or all. In each, \xNN is the byte with that hexadecimal
     /// number, and \\ a backslash.
@@ -69,13 +71,16 @@ pub(crate) struct RunArgs {
 
     /// Call an export and print its results on stdout; may be given several times
     ///
-    /// The arguments follow the name, separated by commas, and take the types of the export: decimal numbers, or
-    /// hexadecimal ones for integers (0x..). Integers may be signed or unsigned and are printed signed. Results of one
-    /// call are one line; a call without results prints none.
+    /// The arguments follow the name, separated by commas, and are converted to the types of the export's parameters:
+    /// decimal numbers, or hexadecimal ones for integers (0x..). Integers may be signed or unsigned and are printed
+    /// signed. The results of one call are one line; a call without results prints none.
     #[arg(long, value_name = "EXPORT[,ARG..]")]
     pub(crate) call: Vec<Call>,
 
-    /// Write the events to a file instead of stderr
+    /// Write the events to this file instead of stderr; - is stdout
+    ///
+    /// The file is created, or truncated if it exists. A path that is the stdout or stderr of this process, such as
+    /// /dev/stdout, is neither: the events are written to that stream, so that a redirection with >> appends.
     #[arg(long, value_name = "FILE", requires = "watch")]
     pub(crate) events: Option<PathBuf>,
 
@@ -85,49 +90,54 @@ pub(crate) struct RunArgs {
 
     /// Give the guest a directory of the host; may be given several times
     ///
-    /// GUEST is where the guest finds it, with everything below it and nothing above. HOST alone has the guest find it
-    /// under the path as it is written.
+    /// GUEST is the path under which the guest sees the directory; without it, the guest sees the path HOST as written.
+    /// The guest can use everything below the directory and nothing above it.
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = mapping)]
     pub(crate) dir: Vec<Mapping>,
 
-    /// As --dir, for looking at and not for changing
+    /// As --dir, but read-only
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = mapping)]
     pub(crate) ro_dir: Vec<Mapping>,
 
-    /// What the directories of the guest are: those of the host, or copies of them in memory
-    ///
-    /// Copies are made before the guest starts, and what it changes in them is gone when it ends. Each holds at most 256
-    /// MiB, or what --hostcall-limit says.
+    /// Whether the guest uses the directories of the host or copies of them in memory
     #[arg(long, value_enum, default_value_t = Files::Host)]
     pub(crate) fs: Files,
 
-    /// How rights of descriptors are treated: as specified, as programs expect them, or so that none can be dropped
+    /// How the rights of file descriptors are enforced
     #[arg(long, value_enum, default_value_t = Rights::Compat)]
     pub(crate) rights: Rights,
 
-    /// Read the standard input of the guest from a file
+    /// Read the standard input of the guest from this file; - is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
 
-    /// Keep what the guest prints in memory and print it when the run has ended
+    /// Buffer the output of the guest and print it when the run has ended
     ///
-    /// The standard input is read to its end before the guest starts. Of each output 64 MiB are kept; what the guest writes
-    /// beyond that fails.
+    /// The standard input is read to its end before the guest starts. Stdout and stderr are buffered up to 64 MiB each;
+    /// a write beyond that fails.
     #[arg(long)]
     pub(crate) capture: bool,
 
+    /// The most linear memory that the guest may have, in bytes or as in 512MiB
+    ///
+    /// The units are KiB, MiB and GiB. A module that starts with more is not run. A guest that grows its memory beyond
+    /// the limit gets an error from `memory.grow`, on which most programs abort. 4GiB is all that a guest can address.
+    #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
+    #[arg(default_value = DEFAULT_MEMORY)]
+    pub(crate) memory: u64,
+
     /// The most bytes that the guest may read from and write to each standard stream
     ///
-    /// A write that goes beyond fails with DQUOT, as does a read. A copy of directories in memory (--fs mem) holds no
-    /// more bytes than that, either. What one call may make the host allocate is bounded without this option: 1 MiB.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_hyphen_values = true)]
+    /// A read or write beyond the limit fails with DQUOT. The limit also bounds the size of each copy of a directory
+    /// (--fs mem). Without this option, one call still makes the host allocate at most 1 MiB.
+    #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
     pub(crate) hostcall_limit: Option<u64>,
 
-    /// Stop the clocks of the guest at this time, in nanoseconds since 1970; its sleeps are over at once
+    /// Freeze the clocks of the guest at this time, in nanoseconds since 1970; sleeps return at once
     #[arg(long, value_name = "NS", value_parser = nanoseconds, allow_hyphen_values = true)]
     pub(crate) fixed_clock: Option<u64>,
 
-    /// Draw the random bytes of the guest from this seed, so that each run has the same
+    /// Generate the random bytes of the guest from this seed, the same in each run
     #[arg(long, value_name = "N", value_parser = seed, allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
 
@@ -135,6 +145,9 @@ pub(crate) struct RunArgs {
     #[arg(value_name = "MODULE", required = true, trailing_var_arg = true)]
     module_and_args: Vec<OsString>,
 }
+
+/// [`Limits::DEFAULT_MEMORY_BYTES`](rangewatch::Limits::DEFAULT_MEMORY_BYTES), as the help shows it.
+const DEFAULT_MEMORY: &str = "256MiB";
 
 impl RunArgs {
     pub(crate) fn module(&self) -> &Path {
@@ -145,7 +158,7 @@ impl RunArgs {
         )
     }
 
-    /// What the guest sees as its arguments: the file name of the module, then its own.
+    /// The arguments of the guest: the file name of the module, then what follows it.
     pub(crate) fn guest_args(&self) -> impl Iterator<Item = &[u8]> {
         let name = self.module().file_name().unwrap_or_default();
         std::iter::once(name)
@@ -159,7 +172,7 @@ impl RunArgs {
     }
 }
 
-/// A selector that a subscription takes.
+/// A selector that a subscription accepts.
 fn selector(text: &str) -> Result<Selector, String> {
     let selector = text
         .parse()
@@ -174,8 +187,21 @@ fn nanoseconds(text: &str) -> Result<u64, String> {
     whole(text, "whole nanoseconds since 1970")
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
-    whole(text, "a whole number of bytes")
+/// A number of bytes, with or without a unit.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let with_unit = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit_bytes) = with_unit.unwrap_or((text, 1));
+    let size = number.parse().ok();
+    size.and_then(|number: u64| number.checked_mul(unit_bytes))
+        .ok_or_else(|| {
+            format!(
+                "write a whole number of bytes, from 0 to {}, or of KiB, MiB or GiB, as in 512MiB",
+                u64::MAX
+            )
+        })
 }
 
 fn seed(text: &str) -> Result<u64, String> {
@@ -187,7 +213,7 @@ fn whole(text: &str, what: &str) -> Result<u64, String> {
         .map_err(|_| format!("write {what}, from 0 to {}", u64::MAX))
 }
 
-/// A directory of the host, and where the guest finds it.
+/// A directory of the host, and the path under which the guest sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapping {
     pub(crate) host: PathBuf,
@@ -195,7 +221,7 @@ pub(crate) struct Mapping {
 }
 
 fn mapping(text: &str) -> Result<Mapping, &'static str> {
-    // The last separator counts, as guests have no use for one in a path.
+    // The last separator counts: a path of the host may contain `::`.
     let (host, guest) = text.rsplit_once("::").unwrap_or((text, text));
     if host.is_empty() || guest.is_empty() {
         return Err("write HOST::GUEST, or HOST alone");
@@ -206,18 +232,24 @@ fn mapping(text: &str) -> Result<Mapping, &'static str> {
     })
 }
 
-/// What the directories of a guest are.
+/// Where the directories of a guest are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Files {
+    /// The directories of the host
     Host,
+    /// Copies in memory, made before the guest starts and discarded when it ends; up to 256 MiB or --hostcall-limit
+    /// each
     Mem,
 }
 
-/// How rights are treated.
+/// How rights are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Rights {
+    /// As WASI preview1 specifies: a descriptor has the rights that were requested
     Strict,
+    /// Reading and writing as requested; a request for no rights is a request for all
     Compat,
+    /// As compat, and rights cannot be dropped
     Off,
 }
 
@@ -229,21 +261,55 @@ fn variable(text: &str) -> Result<(String, String), &'static str> {
 }
 
 const AFTER_HELP: &str = r#"Events:
-  Every emit that touches a watched key is one line of JSON, printed before the emit returns to the guest. Lines are in
-  the order of the emits; an emit that several --watch select is a line for each, in the order of the command line.
+  Every emit that has a key in a selector of --watch is one line of JSON, printed before the emit returns to the guest.
+  Lines are in the order of the emits; an emit that several --watch select is one line for each, in the order of the
+  command line.
 
     {"seq":1,"value":7,"keys":["a","b"],"selector":"prefix:a"}
 
-  seq counts the emits, also those that nothing selects. A key that is not UTF-8 is {"base64":".."}. Events that were
-  lost are {"lagged":N,"selector":".."}, N being their number.
+  seq counts all emits, also those that no selector matches. A key that is not UTF-8 is {"base64":".."}. Lost events are
+  {"lagged":N,"selector":".."}, where N is their number.
 
 Exit code:
-  The guest's own, of which systems keep the low 8 bits; a code that is not 0 never becomes 0 by that, but 1.
-  1    the module cannot be read or run, the guest failed in a callback, or events were lost
+  The exit code of the guest, modulo 256; one that is not 0 but a multiple of 256 becomes 1.
+  1    the module cannot be read or run, a callback of the guest failed, or events were lost
   2    the command line is wrong
-  134  the guest trapped; the message says how and in which export, and in which functions if the engine knows
+  134  the guest trapped; the message names the kind of the trap, the export and, if the engine knows them, the functions
 
 Examples:
   rangewatch run --watch prefix:/registry/ --watch range:a..m guest.wasm < input.txt
   rangewatch run --watch all --call apply,7 --call n_applied --events events.jsonl reactor.wasm
   rangewatch run --env MODE=test --fixed-clock 0 --dir ./data::/data program.wasm --verbose file.txt"#;
+
+#[cfg(test)]
+mod tests {
+    use rangewatch::Limits;
+
+    use super::*;
+
+    #[test]
+    fn the_default_memory_limit_is_the_library_s() {
+        assert_eq!(
+            size(DEFAULT_MEMORY),
+            Ok(Limits::DEFAULT_MEMORY_BYTES as u64)
+        );
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes_or_has_a_binary_unit() {
+        let sizes = [
+            ("0", 0),
+            ("1000", 1000),
+            ("64KiB", 65_536),
+            ("3MiB", 3 << 20),
+            ("4GiB", 4 << 30),
+            ("18446744073709551615", u64::MAX),
+        ];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MiB", "1.5GiB", "-1", "1MB", "1 MiB", "17179869184GiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// The export that makes a module a command. Source: WASI preview1, application ABI.
 pub(crate) const START: &str = "_start";
 
-/// An export to call, with arguments that have no types yet.
+/// An export to call, with its arguments as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     export: String,
@@ -37,7 +37,7 @@ impl Call {
         &self.export
     }
 
-    /// The arguments in the types of the export's signature.
+    /// The arguments, converted to the parameter types of the export.
     pub(crate) fn args(&self, module: &ModuleInfo) -> Result<Vec<Val>, Failure> {
         let export = self.export();
         let ty = module.func(export).ok_or_else(|| {
@@ -65,7 +65,8 @@ impl Call {
     }
 }
 
-/// The functions that a user may want to call: `it exports:` and one per line.
+/// Displays the exported functions, one per line, except those whose names start with `_`: they
+/// belong to an ABI.
 pub(crate) struct Exports<'a>(pub(crate) &'a ModuleInfo);
 
 impl fmt::Display for Exports<'_> {
@@ -89,7 +90,7 @@ impl fmt::Display for Exports<'_> {
     }
 }
 
-/// The results of one call, separated by spaces.
+/// Displays the results of one call, separated by spaces.
 pub(crate) struct Results<'a>(pub(crate) &'a [Val]);
 
 impl fmt::Display for Results<'_> {
@@ -109,12 +110,12 @@ impl fmt::Display for Results<'_> {
     }
 }
 
-/// Why a text is no value of a type.
+/// Why a text is not a value of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mismatch {
-    /// It is written in another way.
+    /// The syntax is wrong.
     Form,
-    /// It is an integer beyond the width of the type.
+    /// The integer does not fit the width of the type.
     Range,
 }
 
@@ -140,7 +141,7 @@ fn parse(text: &str, ty: ValType) -> Result<Val, Mismatch> {
     }
 }
 
-/// An integer with a sign, decimal or hexadecimal.
+/// Parses a decimal or hexadecimal integer with an optional minus sign.
 fn integer(text: &str) -> Result<i128, Mismatch> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -153,7 +154,7 @@ fn integer(text: &str) -> Result<i128, Mismatch> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return Err(Mismatch::Form);
     }
-    // Digits fail to parse only where they are too many. The sign cannot overflow: the magnitude is not negative.
+    // Parsing digits fails only on overflow. Negating cannot overflow: the magnitude is not negative.
     i128::from_str_radix(digits, radix)
         .map(|magnitude| sign * magnitude)
         .map_err(|_| Mismatch::Range)
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_integer_takes_both_signs_both_bases_and_nothing_beyond_its_width() {
+    fn integers_are_decimal_or_hexadecimal_signed_or_unsigned_and_fit_their_type() {
         let i32s = [
             ("7", Ok(7)),
             ("-1", Ok(-1)),
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_float_takes_what_rust_takes() {
+    fn floats_have_the_syntax_of_rust() {
         assert_eq!(parse("-1.5e3", ValType::F64), Ok(Val::F64(-1500.0)));
         assert_eq!(parse("7", ValType::F32), Ok(Val::F32(7.0)));
         assert_eq!(parse("inf", ValType::F32), Ok(Val::F32(f32::INFINITY)));
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_a_name_and_arguments_between_commas() {
+    fn a_call_is_an_export_and_arguments_separated_by_commas() {
         let call: Call = "apply, 7,-1".parse().unwrap();
         assert_eq!(
             (call.export(), &call.args[..]),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn results_stand_on_one_line() {
+    fn results_are_one_line() {
         let results = [Val::I32(-1), Val::I64(7), Val::F32(0.5), Val::F64(f64::NAN)];
         assert_eq!(Results(&results).to_string(), "-1 7 0.5 NaN");
     }

@@ -1,12 +1,12 @@
-//! What goes wrong in the callbacks of a guest.
+//! The errors of a guest's callbacks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rangewatch::{CallError, CallbackError, CallbackErrorCause, Exit};
 
-use crate::failure::{complain, describe};
+use crate::failure::{describe, print_error};
 
-/// How the callbacks of a guest have gone so far.
+/// The outcome of the callbacks so far.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     state: Mutex<State>,
@@ -19,30 +19,30 @@ struct State {
 }
 
 impl Callbacks {
-    /// Says what went wrong, unless the guest exited.
-    pub(crate) fn fail(&self, error: &CallbackError) {
+    /// Records an exit; prints any other error.
+    pub(crate) fn record(&self, error: &CallbackError) {
         match &error.cause {
             CallbackErrorCause::Call(CallError::Exit { exit, .. }) => {
                 self.lock().exit = Some(*exit);
                 return;
             }
-            CallbackErrorCause::Call(cause) => complain(format_args!(
+            CallbackErrorCause::Call(cause) => print_error(format_args!(
                 "recv of watch {:?} with value {}: {}",
                 String::from_utf8_lossy(&error.id),
                 error.value,
                 describe(cause)
             )),
-            _ => complain(error),
+            _ => print_error(error),
         }
         self.lock().has_failed = true;
     }
 
-    /// Whether one has failed, other than by an exit.
+    /// Whether a callback has failed. An exit is not a failure.
     pub(crate) fn have_failed(&self) -> bool {
         self.lock().has_failed
     }
 
-    /// How the guest exited, if it did so in a callback.
+    /// The exit of the guest, if it exited in a callback.
     pub(crate) fn exit(&self) -> Option<Exit> {
         self.lock().exit
     }

@@ -1,4 +1,4 @@
-//! What the guest is given.
+//! The WASI context of the guest.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use crate::args::{Files, Mapping, Rights, RunArgs};
 use crate::copy;
 use crate::failure::Failure;
 
-/// What the guest prints, until the end of the run.
+/// The output of the guest, buffered until the end of the run.
 #[derive(Default)]
 pub(crate) struct Captured {
     stdout: SharedBuffer,
@@ -23,18 +23,19 @@ pub(crate) struct Captured {
 }
 
 impl Captured {
-    /// Prints it.
+    /// Prints the output and empties the buffers.
     pub(crate) fn print(&self) -> Result<(), Failure> {
         let mut stdout = io::stdout();
         let printed = (stdout.write_all(&self.stdout.take()))
             .and_then(|()| stdout.flush())
             .and_then(|()| io::stderr().write_all(&self.stderr.take()));
-        printed
-            .map_err(|error| Failure::run(format_args!("cannot print what was captured: {error}")))
+        printed.map_err(|error| {
+            Failure::run(format_args!("cannot print the captured output: {error}"))
+        })
     }
 }
 
-/// The context of the guest.
+/// Builds the context of the guest.
 pub(crate) fn wasi(args: &RunArgs, captured: Option<&Captured>) -> Result<Wasi, Failure> {
     let builder = Wasi::builder()
         .args(args.guest_args())
@@ -66,7 +67,8 @@ fn streams(
     args: &RunArgs,
     captured: Option<&Captured>,
 ) -> Result<WasiBuilder, Failure> {
-    let mut stdin = match &args.stdin {
+    let path = args.stdin.as_deref().filter(|path| *path != Path::new("-"));
+    let mut stdin = match path {
         None if captured.is_some() => {
             let mut input = Vec::new();
             (io::stdin().read_to_end(&mut input)).map_err(|error| {
@@ -95,7 +97,7 @@ fn streams(
     Ok(builder.stdin(stdin).stdout(stdout).stderr(stderr))
 }
 
-/// Opens a file for reading. A directory could be opened as well, and would fail when the guest reads.
+/// Opens a file for reading. Refuses a directory, which could be opened but not read.
 fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
@@ -123,10 +125,10 @@ fn directories(mut builder: WasiBuilder, args: &RunArgs) -> Result<WasiBuilder, 
                 let files = files.limit_bytes(limit_bytes).build();
                 copy::tree(&dir, &files).map_err(|error| {
                     let what = format_args!("cannot copy `{path}` into memory: {error}");
-                    match error.is_for_want_of_room() {
+                    match error.is_too_large() {
                         false => Failure::run(what),
                         true => Failure::run(format_args!(
-                            "{what}; a copy holds {limit_bytes} bytes, which --hostcall-limit sets, and {} names",
+                            "{what}; a copy holds {limit_bytes} bytes, which --hostcall-limit sets, and {} entries",
                             MemoryFs::DEFAULT_LIMIT_ENTRIES
                         )),
                     }

@@ -9,7 +9,7 @@ use rangewatch::wasi::fs::{
     Create, Dir, File, FileType, IntoDir, MemoryFs, Metadata, Node, OpenOptions, SetTime, SetTimes,
 };
 
-/// Why a copy could not be made, and of what.
+/// Why a directory could not be copied, and at which path.
 #[derive(Debug)]
 pub(crate) struct CopyError {
     path: String,
@@ -17,8 +17,8 @@ pub(crate) struct CopyError {
 }
 
 impl CopyError {
-    /// Whether the copy would be larger than it may be.
-    pub(crate) fn is_for_want_of_room(&self) -> bool {
+    /// Whether the copy would exceed its limits.
+    pub(crate) fn is_too_large(&self) -> bool {
         matches!(self.errno, Errno::Fbig | Errno::Nospc)
     }
 }
@@ -29,17 +29,19 @@ impl fmt::Display for CopyError {
     }
 }
 
-/// How much is read at once.
-const PIECE_BYTES: usize = 256 << 10;
+/// The size of the buffer for copying a file.
+const BUFFER_BYTES: usize = 256 << 10;
 
-/// Copies everything below `from`: contents, times, symbolic and hard links. What is neither a file nor a directory nor a
-/// link, such as a socket, is left out. Nothing outside of `from` is read, as no link is followed.
+/// Copies everything below `from`: directories, files, symbolic links, hard links and times. Devices,
+/// sockets and pipes are left out. Symbolic links are not followed, so nothing outside of `from` is
+/// read.
 pub(crate) fn tree(from: &dyn Dir, to: &MemoryFs) -> Result<(), CopyError> {
     let mut linked = Linked::new();
     copy_dir(from, &to.into_dir(), ".", &mut linked)
 }
 
-/// Where the copy is of a file that has several names, by the device and number of the file.
+/// The copies of files with several hard links: the directory and name of the first one, by device
+/// and inode number.
 type Linked = HashMap<(u64, u64), (Arc<dyn Dir>, String)>;
 
 fn copy_dir(
@@ -60,7 +62,7 @@ fn copy_dir(
             copy_dir(&*from, &to, &path, linked)?;
         }
     }
-    // Last, as making the entries has changed the times.
+    // Last: creating the entries has changed the times.
     let dated = from
         .metadata()
         .and_then(|known| to.set_times(times(&known)));
@@ -70,7 +72,7 @@ fn copy_dir(
 /// A directory and its copy.
 type Pair = (Arc<dyn Dir>, Arc<dyn Dir>);
 
-/// Copies what a name stands for; of a directory only itself, and answers both for what is in it.
+/// Copies one entry. A directory is copied without its entries and returned together with its copy.
 fn copy_entry(
     from: &dyn Dir,
     to: &Arc<dyn Dir>,
@@ -80,7 +82,7 @@ fn copy_entry(
     let known = from.metadata_at(name)?;
     match known.file_type {
         FileType::RegularFile | FileType::Directory | FileType::SymbolicLink => {}
-        // Opening a pipe would wait for whoever writes to it.
+        // Opening a pipe would block until it has a writer.
         _ => return Ok(None),
     }
     let identity = (known.dev, known.ino);
@@ -98,7 +100,7 @@ fn copy_entry(
         }
         Node::Symlink(target) => to.symlink(name, &target)?,
         Node::File(file) => copy_file(&*file, &**to, name)?,
-        // A kind of node that is younger than this program.
+        // `Node` is non-exhaustive; no other kind exists.
         _ => return Ok(None),
     }
     to.set_times_at(name, times(&known))?;
@@ -115,11 +117,11 @@ fn copy_file(from: &dyn File, to: &dyn Dir, name: &str) -> Result<(), Errno> {
     let Node::File(copy) = to.open(name, options)? else {
         return Err(Errno::Io);
     };
-    let mut piece = vec![0; PIECE_BYTES];
+    let mut buf = vec![0; BUFFER_BYTES];
     let mut at = 0;
     loop {
-        let n_bytes = from.read_at(&mut piece, at)?;
-        let mut rest = piece.get(..n_bytes).unwrap_or_default();
+        let n_bytes = from.read_at(&mut buf, at)?;
+        let mut rest = buf.get(..n_bytes).unwrap_or_default();
         if rest.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The runtimes of this build.
+//! The choice of a runtime.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use rangewatch::Runtime;
 
 use crate::failure::Failure;
 
-/// A runtime by its name, whether this build has it or not.
+/// A runtime, compiled in or not.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Engine {
     Wasmtime,
     Wasmi,
 }
 
-/// One line per build, so that `--help` says what this one can do.
+/// The help of `--runtime`, which names the runtimes that are compiled in.
 pub(crate) const RUNTIME_HELP: &str = match (cfg!(feature = "wasmtime"), cfg!(feature = "wasmi")) {
-    (true, true) => "The runtime: wasmtime, which compiles, or wasmi, which interprets",
-    (true, false) => "The runtime: wasmtime, which compiles; this build has no wasmi",
-    (false, true) => "The runtime: wasmi, which interprets; this build has no wasmtime",
+    (true, true) => "The runtime: wasmtime (compiles) or wasmi (interprets)",
+    (true, false) => "The runtime: wasmtime (compiles); this build has no wasmi",
+    (false, true) => "The runtime: wasmi (interprets); this build has no wasmtime",
     (false, false) => "The runtime; this build has neither wasmtime nor wasmi",
 };
 
 impl Engine {
-    /// wasmtime where it is compiled in, else wasmi.
+    /// wasmtime if it is compiled in, else wasmi.
     pub(crate) const DEFAULT: Self = if cfg!(feature = "wasmtime") {
         Self::Wasmtime
     } else {
         Self::Wasmi
     };
 
-    /// The runtime. It counts no fuel: nothing else waits for the thread of a command line, and who runs a guest that
-    /// loops interrupts it.
+    /// Starts the runtime, without fuel metering: no other task shares the thread, and a user can
+    /// interrupt a guest that loops.
     pub(crate) fn start(self) -> Result<Arc<dyn Runtime>, Failure> {
         match self {
             #[cfg(feature = "wasmtime")]

@@ -1,4 +1,4 @@
-//! What is printed, as JSON.
+//! Events as lines of JSON.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,7 @@ pub(crate) struct LaggedLine<'a> {
     pub(crate) selector: &'a str,
 }
 
-/// `"a"`, or `{"base64":"/w=="}` for what JSON has no text for.
+/// `"a"`, or `{"base64":"/w=="}` for a key that is not UTF-8.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Key<'a> {

@@ -1,4 +1,4 @@
-//! How a run fails.
+//! Failures of a run.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 
 use rangewatch::CallError;
 
-/// The exit code for a trap: what shells give a program that was aborted.
+/// The exit code for a trap: the one that shells report for SIGABRT.
 const TRAPPED: u8 = 134;
 
-/// Why the guest's own exit code is not the answer.
+/// Why the process does not end with the exit code of the guest.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line is wrong.
     Usage(String),
-    /// The guest or its host failed.
+    /// The guest or the host failed.
     Run(String),
     /// The guest trapped.
     Trap(String),
-    /// As `Run`, and every message is out already.
+    /// As `Run`, and every message has been printed.
     Reported,
 }
 
@@ -31,21 +31,21 @@ impl Failure {
         Self::Run(message.to_string())
     }
 
-    /// Says it on stderr. What it is for the process.
+    /// Prints the message on stderr and returns the exit code of the process.
     pub(crate) fn report(self) -> ExitCode {
         match self {
             Self::Usage(message) => {
-                complain(format_args!(
+                print_error(format_args!(
                     "{message}\n\nFor more information, try 'rangewatch run --help'."
                 ));
                 ExitCode::from(2)
             }
             Self::Run(message) => {
-                complain(message);
+                print_error(message);
                 ExitCode::FAILURE
             }
             Self::Trap(message) => {
-                complain(message);
+                print_error(message);
                 ExitCode::from(TRAPPED)
             }
             Self::Reported => ExitCode::FAILURE,
@@ -53,13 +53,13 @@ impl Failure {
     }
 }
 
-/// Says on stderr what went wrong, in the form of the parser of the command line.
-pub(crate) fn complain(message: impl fmt::Display) {
-    // A closed stderr leaves nobody to tell; the exit code remains.
+/// Prints an error on stderr, in the format of clap.
+pub(crate) fn print_error(message: impl fmt::Display) {
+    // If stderr is closed, the exit code is all that can be reported.
     let _ = writeln!(io::stderr(), "error: {message}");
 }
 
-/// What a call that failed is for the run.
+/// The failure of a run whose call failed.
 pub(crate) fn call_failed(error: &CallError) -> Failure {
     let message = describe(error);
     match error {
@@ -68,7 +68,8 @@ pub(crate) fn call_failed(error: &CallError) -> Failure {
     }
 }
 
-/// An error of a call, and what the engine adds to a trap: where it happened, if it knows.
+/// The message of a call's error. For a trap it includes the message of the engine, which may name
+/// the functions on the stack.
 pub(crate) fn describe(error: &CallError) -> String {
     let mut text = error.to_string();
     if let CallError::Trap { source, .. } = error {

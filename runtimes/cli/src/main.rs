@@ -8,6 +8,7 @@ mod context;
 mod copy;
 mod engine;
 mod event_line;
+mod event_output;
 mod failure;
 mod printer;
 mod run;

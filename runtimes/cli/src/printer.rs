@@ -1,4 +1,4 @@
-//! The subscriptions of the command line, and the printing of what they receive.
+//! The subscriptions of `--watch`, and the printing of their events.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,16 @@ use rangewatch::{Event, EventSubscription, RangeWatchBus, RecvError, Selector, S
 use crate::event_line::{EventLine, LaggedLine};
 use crate::failure::Failure;
 
-/// Room per subscription. An emit prints what it put there before it returns, so one event would do; what does not fit
-/// is printed as lagged.
+/// The capacity of each subscription, in events. One would do: an emit prints its events before it
+/// returns. Events that do not fit are printed as lagged.
 const CAPACITY: usize = 1024;
 
-/// Prints every event of its subscriptions as one line of JSON, in the order of the emits and then of the subscriptions.
+/// Prints every event of its subscriptions as one line of JSON, in the order of the emits and then of
+/// the subscriptions.
 ///
-/// It is the waker of its subscriptions, so it prints from inside of the emit: nothing can pile up, however long the
-/// guest runs, and an event stands where it belongs among the guest's own output. This blocks the emitter as long as
-/// the output blocks, which on a command line is what pipes are for.
+/// The printer is the waker of its subscriptions, so it prints within the emit: no event queues up,
+/// however long the guest runs, and events are in order with the guest's own output. The emitter
+/// blocks for as long as the output blocks, so a slow reader of a pipe slows the guest down.
 pub(crate) struct Printer {
     state: Mutex<State>,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Printer {
 struct State {
     watches: Vec<Watch>,
     out: Box<dyn Write + Send>,
-    /// The first error of `out`, after which nothing is printed.
+    /// The first error of `out`. Nothing is printed after it.
     error: Option<io::Error>,
     n_lost: u64,
 }
@@ -35,16 +36,16 @@ struct Watch {
     subscription: EventSubscription,
 }
 
-/// An event that was received and is to be printed.
+/// An event to print.
 struct Due {
     watch: usize,
-    /// How many events the watch lost directly before this one.
+    /// The number of events that the subscription lost directly before this one.
     n_missed: u64,
     event: Event,
 }
 
 impl Printer {
-    /// Subscribes to each of `selectors` and prints to `out` from now on.
+    /// Subscribes to each of `selectors` and prints their events to `out`.
     pub(crate) fn start(
         bus: &RangeWatchBus,
         selectors: &[Selector],
@@ -66,7 +67,7 @@ impl Printer {
         Ok(printer)
     }
 
-    /// Prints what has been received, and asks to be woken for more.
+    /// Prints the events that are queued and registers the waker for the next.
     fn print(self: &Arc<Self>) {
         let waker = Waker::from(Arc::clone(self));
         let state = &mut *self.lock();
@@ -77,11 +78,11 @@ impl Printer {
     /// Ends the subscriptions.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let state = &mut *self.lock();
-        // They hold wakers that hold the printer.
+        // Breaks a reference cycle: the subscriptions hold wakers, which hold the printer.
         state.watches.clear();
         match (state.error.take(), state.n_lost) {
             (Some(error), _) => Err(Failure::run(format_args!(
-                "the events could not be written: {error}; the rest of them is missing"
+                "cannot write the events: {error}; the rest of them is missing"
             ))),
             (None, 0) => Ok(()),
             (None, n_lost) => Err(Failure::run(format_args!(
@@ -156,7 +157,8 @@ fn push_line(lines: &mut Vec<u8>, line: &impl serde::Serialize) -> io::Result<()
     Ok(())
 }
 
-/// Takes all that the watches hold, in the order of printing, and registers the waker with each of them.
+/// Receives every queued event, in the order of printing, and registers the waker with each
+/// subscription.
 fn receive(watches: &mut [Watch], cx: &mut Context<'_>) -> Vec<Due> {
     let mut due = Vec::new();
     for (watch, Watch { subscription, .. }) in watches.iter_mut().enumerate() {
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_events_are_printed_where_they_are_missing_and_fail_the_run() {
+    fn lost_events_are_printed_in_their_place_and_fail_the_run() {
         let bus = RangeWatchBus::new();
         let out = rangewatch::SharedBuffer::new();
         let printer = Printer::start(&bus, &[], out.clone()).unwrap();
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_emitted_is_printed_when_emit_returns() {
+    fn an_emit_prints_its_events_before_it_returns() {
         let bus = RangeWatchBus::new();
         let out = rangewatch::SharedBuffer::new();
         let printer = Printer::start(&bus, &[Selector::key("a")], out.clone()).unwrap();

@@ -1,37 +1,45 @@
 //! One run of one guest.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use rangewatch::{CallError, Exit, Guest, InstantiateError, Module, RangeWatchBus, Val, Wasi};
+use rangewatch::{
+    CallError, Exit, Guest, InstantiateError, Limits, LoadError, Module, ModuleInfo, RangeWatchBus,
+    Val, Wasi,
+};
 
 use crate::args::RunArgs;
 use crate::call::{Call, Exports, Results, START};
 use crate::callbacks::Callbacks;
-use crate::context;
-use crate::context::Captured;
+use crate::context::{self, Captured};
+use crate::event_output;
 use crate::failure::{Failure, call_failed, describe};
 use crate::printer::Printer;
 
-/// Runs the guest. Its exit code, as the process may have it.
+/// Runs the guest and returns the exit code of the process.
 pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let path = args.module().display();
     let runtime = args.runtime.start()?;
     let wasm = fs::read(args.module())
         .map_err(|error| Failure::run(format_args!("cannot read `{path}`: {error}")))?;
-    let module = runtime
-        .load(&wasm)
-        .await
-        .map_err(|error| Failure::run(format_args!("cannot load `{path}`: {error}")))?;
-    check_after_module(&module, args)?;
-    let steps = steps(&module, &args.call)?;
+    let cannot_load =
+        |error: LoadError| Failure::run(format_args!("cannot load `{path}`: {error}"));
+    // The checks that can fail come before the compilation, which takes seconds for a large module.
+    let info = ModuleInfo::parse(&wasm).map_err(cannot_load)?;
+    check_after_module(&info, args)?;
+    let steps = steps(&info, &args.call)?;
     let captured = args.capture.then(Captured::default);
     let wasi = context::wasi(args, captured.as_ref())?;
+    let module = runtime.load(&wasm).await.map_err(cannot_load)?;
 
     let bus = RangeWatchBus::new();
-    let printer = Printer::start(&bus, &args.watch, events(args)?)?;
-    let ended = run_steps(&module, &bus, wasi, &steps).await;
+    let printer = Printer::start(
+        &bus,
+        &args.watch,
+        event_output::open(args.events.as_deref())?,
+    )?;
+    let ended = run_steps(&module, &bus, wasi, limits(args), &steps).await;
     let ended = match captured.map_or(Ok(()), |captured| captured.print()) {
         Ok(()) => ended,
         Err(failure) => ended.and(Err(failure)),
@@ -46,15 +54,16 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
 }
 
-/// Refuses arguments for a guest that cannot read them: they are options in the wrong place.
-fn check_after_module(module: &Module, args: &RunArgs) -> Result<(), Failure> {
-    let takes_arguments = module
-        .info()
+/// Refuses arguments for a module that is not a command and cannot read them: they are options in
+/// the wrong place. A command gets its arguments in any case; many ignore them.
+fn check_after_module(module: &ModuleInfo, args: &RunArgs) -> Result<(), Failure> {
+    let is_command = module.func(START).is_some();
+    let reads_arguments = module
         .imports()
         .iter()
         .any(|import| (import.module.as_str(), import.name.as_str()) == ARGS_GET);
     match args.after_module().next() {
-        Some(first) if !takes_arguments => Err(Failure::usage(format_args!(
+        Some(first) if !is_command && !reads_arguments => Err(Failure::usage(format_args!(
             "`{}` follows MODULE and would go to the guest, which takes no arguments: put options \
              before MODULE",
             first.to_string_lossy()
@@ -63,19 +72,19 @@ fn check_after_module(module: &Module, args: &RunArgs) -> Result<(), Failure> {
     }
 }
 
-/// The import that gives a guest its arguments. Source: WASI preview1 witx, args_get.
+/// The function with which a guest reads its arguments. Source: WASI preview1 witx, args_get.
 const ARGS_GET: (&str, &str) = ("wasi_snapshot_preview1", "args_get");
 
-/// One call of the run.
+/// One call into the guest.
 struct Step<'a> {
     export: &'a str,
     args: Vec<Val>,
 }
 
-/// What is to be called, checked before anything runs.
-fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failure> {
+/// The calls of the run, checked against the exports.
+fn steps<'a>(module: &ModuleInfo, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failure> {
     let mut steps = Vec::new();
-    if module.info().func(START).is_some() {
+    if module.func(START).is_some() {
         steps.push(Step {
             export: START,
             args: Vec::new(),
@@ -84,43 +93,36 @@ fn steps<'a>(module: &Module, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failur
     for call in calls {
         steps.push(Step {
             export: call.export(),
-            args: call.args(module.info())?,
+            args: call.args(module)?,
         });
     }
     if steps.is_empty() {
         return Err(Failure::usage(format_args!(
             "the guest has no `{START}`, so say what to do with --call EXPORT[,ARG..]; {}",
-            Exports(module.info())
+            Exports(module)
         )));
     }
     Ok(steps)
 }
 
-/// Where the events go.
-fn events(args: &RunArgs) -> Result<Box<dyn Write + Send>, Failure> {
-    Ok(match &args.events {
-        None => Box::new(io::stderr()),
-        Some(path) => Box::new(File::create(path).map_err(|error| {
-            Failure::run(format_args!(
-                "cannot create `{}` for --events: {error}",
-                path.display()
-            ))
-        })?),
-    })
+fn limits(args: &RunArgs) -> Limits {
+    Limits::default().memory_bytes(usize::try_from(args.memory).unwrap_or(usize::MAX))
 }
 
 async fn run_steps(
     module: &Module,
     bus: &RangeWatchBus,
     wasi: Wasi,
+    limits: Limits,
     steps: &[Step<'_>],
 ) -> Result<Exit, Failure> {
     let callbacks = Arc::new(Callbacks::default());
     let guest = Guest::builder(module, bus)
         .wasi(wasi)
+        .limits(limits)
         .on_callback_error({
             let callbacks = Arc::clone(&callbacks);
-            move |error| callbacks.fail(&error)
+            move |error| callbacks.record(&error)
         })
         .instantiate()
         .await;
@@ -129,7 +131,7 @@ async fn run_steps(
         Err(error) => exit_before(steps, not_started(error)?),
     };
     match ended {
-        // What has been said must not end in success.
+        // An error that was printed must not end in success.
         Ok(exit) if exit.code() == 0 && callbacks.have_failed() => Err(Failure::Reported),
         ended => ended,
     }
@@ -152,7 +154,7 @@ async fn call_all(
         }
         match driven {
             Ok(_) => {}
-            // That the instance is gone follows from what has been said.
+            // The error of the callback, already printed, explains why the instance is gone.
             Err(_) if callbacks.have_failed() => return Err(Failure::Reported),
             Err(error) => return ended(error),
         }
@@ -160,7 +162,7 @@ async fn call_all(
     Ok(Exit::new(0))
 }
 
-/// How a call that did not return ended: the guest exited, or else it failed.
+/// The exit of a call that did not return, or its failure.
 fn ended(error: CallError) -> Result<Exit, Failure> {
     match error {
         CallError::Exit { exit, .. } => Ok(exit),
@@ -168,7 +170,7 @@ fn ended(error: CallError) -> Result<Exit, Failure> {
     }
 }
 
-/// A guest that exits in success before everything was called has not done what it was asked to.
+/// Fails if the guest exits with code 0 before every call was made.
 fn exit_before(left: &[Step<'_>], exit: Exit) -> Result<Exit, Failure> {
     match left {
         [next, ..] if exit.code() == 0 => Err(Failure::run(format_args!(
@@ -179,7 +181,7 @@ fn exit_before(left: &[Step<'_>], exit: Exit) -> Result<Exit, Failure> {
     }
 }
 
-/// How a module that became no guest ended: it exited while it started, or else it was refused.
+/// The exit of a guest that exited while it started, or the reason why it could not be started.
 fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
     match error {
         InstantiateError::Start(cause) => match *cause {
@@ -193,7 +195,13 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
                 describe(&cause)
             ))),
         },
-        // Where the library would have its user provide the function.
+        InstantiateError::Memory {
+            bytes, max_bytes, ..
+        } => Err(Failure::run(format_args!(
+            "the module starts with {bytes} bytes of memory, and the limit is {max_bytes}: raise it \
+             with --memory"
+        ))),
+        // The library advises to provide a host function, which is not possible here.
         InstantiateError::UnknownImport { import, .. } if !is_known(&import.module) => {
             let (module, name, ty) = (&import.module, &import.name, &import.ty);
             Err(Failure::run(format_args!(
@@ -206,8 +214,8 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
     }
 }
 
-/// Whether an import's module is meant to be WASI or the range-watch ABI, of whatever version: of these the library knows
-/// what is wrong.
+/// Whether an import is of some version of WASI or of the range-watch ABI. The error of the library
+/// says which version to build for.
 fn is_known(module: &str) -> bool {
     module.starts_with("wasi") || module.ends_with("range-watch")
 }
@@ -220,7 +228,8 @@ fn print_results(results: &[Val]) -> Result<(), Failure> {
         .map_err(|error| Failure::run(format_args!("cannot write the results: {error}")))
 }
 
-/// Systems keep 8 bits of 32. A failure must not become a success by that.
+/// The low 8 bits of an exit code, as operating systems keep no more. A failure must not become a
+/// success, so a multiple of 256 becomes 1.
 fn process_code(exit: Exit) -> u8 {
     match exit.code() as u8 {
         0 if exit.code() != 0 => 1,
@@ -233,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_code_keeps_its_low_bits_and_its_meaning() {
+    fn an_exit_code_is_cut_to_8_bits_and_a_failure_stays_a_failure() {
         let codes = [
             (0, 0),
             (3, 3),

@@ -1,13 +1,16 @@
 //! Guests, their arguments and streams, and calls into them.
 
-use crate::command::{guest, run, run_with_input};
+use crate::command::{assembled, guest, run, run_with_input};
 
 on_each_runtime! {
     a_command_has_the_streams_of_the_process
     a_command_has_its_own_arguments_and_no_others
+    a_command_that_reads_no_arguments_accepts_them
     a_reactor_is_called_in_order_and_its_results_are_lines
     a_watching_guest_gets_its_callbacks_after_each_call
     the_clock_can_be_fixed
+    memory_is_limited_by_an_option
+    a_module_that_starts_beyond_the_memory_limit_is_1_and_the_option_is_named
 }
 
 fn a_command_has_the_streams_of_the_process(runtime: &str) {
@@ -27,12 +30,21 @@ fn a_command_has_its_own_arguments_and_no_others(runtime: &str) {
     let expected = "arg 0 greet.wasm\narg 1 --args\narg 2 --exit\narg 3 0\nenv MODE=a=b\n";
     assert_eq!(ended.stdout, expected, "{ended:?}");
 
-    let ours_behind_the_module = run(runtime, [&greet, "--runtime", "wasmi"]);
-    assert_eq!(
-        ours_behind_the_module.code,
-        Some(64),
-        "{ours_behind_the_module:?}"
-    );
+    // An option after the module belongs to the guest, which exits with 64 for an unknown one.
+    let after_module = run(runtime, [&greet, "--runtime", "wasmi"]);
+    assert_eq!(after_module.code, Some(64), "{after_module:?}");
+}
+
+fn a_command_that_reads_no_arguments_accepts_them(runtime: &str) {
+    let command = assembled("reads_no_arguments", r#"(module (func (export "_start")))"#);
+    for args in [&["file.txt"][..], &["--verbose", "-x"], &["--call", "f"]] {
+        let ended = run(runtime, [command.as_str()].iter().chain(args));
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
 }
 
 fn a_reactor_is_called_in_order_and_its_results_are_lines(runtime: &str) {
@@ -80,4 +92,46 @@ fn the_clock_can_be_fixed(runtime: &str) {
         ],
     );
     assert_eq!(ended.stdout, "time 1690674910.239502000\n", "{ended:?}");
+}
+
+/// Starts with one page of 64 KiB.
+const GROWS: &str = r#"(module (memory 1)
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#;
+
+fn memory_is_limited_by_an_option(runtime: &str) {
+    let grows = assembled("grows", GROWS);
+    // The number of pages to grow by, and the result of `memory.grow`: the old number, or -1.
+    let limits = [
+        (&["--memory", "1MiB"][..], [(16, -1), (15, 1)]),
+        (&["--memory", "65536"], [(1, -1), (0, 1)]),
+        (&[], [(4096, -1), (4095, 1)]),
+        (&["--memory", "300MiB"], [(4800, -1), (4799, 1)]),
+    ];
+    for (limit, calls) in limits {
+        for (n_pages, result) in calls {
+            let call = format!("grow,{n_pages}");
+            let args = limit.iter().copied().chain(["--call", &call, &grows]);
+            let ended = run(runtime, args);
+            assert_eq!(
+                ended.stdout,
+                format!("{result}\n"),
+                "{limit:?}, {call}: {ended:?}"
+            );
+        }
+    }
+}
+
+fn a_module_that_starts_beyond_the_memory_limit_is_1_and_the_option_is_named(runtime: &str) {
+    // 256 MiB and one page.
+    let large = assembled(
+        "large",
+        r#"(module (memory 4097) (func (export "_start")))"#,
+    );
+    let ended = run(runtime, [&large]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let message = "error: the module starts with 268500992 bytes of memory, and the limit is \
+                   268435456: raise it with --memory\n";
+    assert_eq!(ended.stderr, message);
+    let ended = run(runtime, ["--memory", "257MiB", &large]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The time that one run may take: far more than any needs on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// What a run left behind.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The exit code.
@@ -37,7 +37,7 @@ pub(crate) fn run_with_input<A: AsRef<OsStr>>(
     end(command, input)
 }
 
-/// The binary with its streams captured.
+/// A command for the binary, with its streams piped.
 pub(crate) fn rangewatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rangewatch"));
     command
@@ -49,7 +49,7 @@ pub(crate) fn rangewatch() -> Command {
 
 pub(crate) fn end(mut command: Command, input: &str) -> Ended {
     let mut child = command.spawn().unwrap();
-    // A program that does not read its input may be gone by now.
+    // Fails if the program has ended without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     wait(child)
 }
@@ -89,7 +89,7 @@ fn read_to_end(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// The end to write to of a pipe that nobody reads any more: the input of a process that has ended.
+/// The write end of a pipe whose read end is closed: the input of a process that has ended.
 pub(crate) fn closed_pipe() -> Stdio {
     let mut child = rangewatch().arg("--version").spawn().unwrap();
     let stdin = child.stdin.take().unwrap();
@@ -114,8 +114,8 @@ pub(crate) fn temporary(name: &str) -> PathBuf {
 /// The path of a module assembled from text.
 pub(crate) fn assembled(name: &str, text: &str) -> String {
     let path = temporary(&format!("{name}.wasm"));
-    // Tests of one name run at the same time on every runtime; each sees a whole file.
-    let unfinished = temporary(&format!("{name}.{:?}", std::thread::current().id()));
+    // The same test runs at the same time on each runtime: a rename never shows a partial file.
+    let unfinished = temporary(&format!("{name}.{:?}", thread::current().id()));
     std::fs::write(&unfinished, wat::parse_str(text).unwrap()).unwrap();
     std::fs::rename(&unfinished, &path).unwrap();
     path.into_os_string().into_string().unwrap()

@@ -1,18 +1,23 @@
-//! What is printed of the bus.
+//! The events that are printed.
 
 use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
 
 use crate::command::{assembled, closed_pipe, end, guest, rangewatch, run, temporary};
 
 on_each_runtime! {
     events_are_lines_of_json_in_the_order_of_emits_and_watches
-    a_key_that_is_not_text_is_base64
+    a_key_that_is_not_utf_8_is_base64
     an_event_is_printed_before_its_emit_returns
-    nothing_of_a_hundred_thousand_emits_is_lost
+    no_event_of_a_hundred_thousand_emits_is_lost
     an_emit_of_many_keys_is_several_lines_of_up_to_16_kib
     events_go_to_a_file_and_only_there
+    events_go_to_stdout_for_a_dash
+    events_to_a_stream_of_the_process_are_appended_to_its_file
+    events_and_results_in_one_file_are_in_order
     without_a_watch_nothing_is_printed
-    a_closed_stderr_ends_the_printing_and_not_the_guest
+    a_closed_stderr_ends_the_printing_but_not_the_guest
 }
 
 fn events_are_lines_of_json_in_the_order_of_emits_and_watches(runtime: &str) {
@@ -47,7 +52,7 @@ fn events_are_lines_of_json_in_the_order_of_emits_and_watches(runtime: &str) {
     );
 }
 
-fn a_key_that_is_not_text_is_base64(runtime: &str) {
+fn a_key_that_is_not_utf_8_is_base64(runtime: &str) {
     let raw = assembled("raw_keys", RAW_KEYS);
     let ended = run(runtime, ["--watch", r"from:\x00", "--call", "emit", &raw]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -56,7 +61,8 @@ fn a_key_that_is_not_text_is_base64(runtime: &str) {
     assert_eq!(ended.stderr, format!("{line}\n"));
 }
 
-/// Emits the keys `ff fe` and `61 22 00` with the value 9. The meta page is at 0, the variables at 32, the keys at 64.
+/// Emits the keys `ff fe` and `61 22 00` with the value 9. The meta page is at 0, the variables are at
+/// 32, the keys at 64.
 const RAW_KEYS: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (memory (export "memory") 1)
@@ -77,9 +83,9 @@ fn an_event_is_printed_before_its_emit_returns(runtime: &str) {
         .args(calls.iter().flat_map(|call| ["--call", call]))
         .arg(guest("watcher"));
     command.stdout(both.try_clone().unwrap()).stderr(both);
-    let status = command.status().unwrap();
+    let ended = end(command, "");
 
-    assert!(status.success());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
     let lines = [
         "0",
         r#"{"seq":1,"value":7,"keys":["test-100"],"selector":"all"}"#,
@@ -97,9 +103,9 @@ fn an_event_is_printed_before_its_emit_returns(runtime: &str) {
     );
 }
 
-fn nothing_of_a_hundred_thousand_emits_is_lost(runtime: &str) {
+fn no_event_of_a_hundred_thousand_emits_is_lost(runtime: &str) {
     let events = temporary(&format!("hundred_thousand.{runtime}.jsonl"));
-    // Each callback emits what calls for the next one, within one `drive_until_idle`.
+    // Each callback emits the event of the next callback, within one `drive_until_idle`.
     let calls = ["follow,1", "set_mode,1,99999", "emit,1,100"];
     let args = calls
         .iter()
@@ -159,6 +165,96 @@ fn events_go_to_a_file_and_only_there(runtime: &str) {
     assert_eq!(fs::read_to_string(path).unwrap(), format!("{line}\n"));
 }
 
+/// The event of `--call apply,7` on the guest `emitter` with `--watch all`.
+const EVENT: &str = r#"{"seq":1,"value":7,"keys":["test-100","test-200"],"selector":"all"}"#;
+
+fn events_go_to_stdout_for_a_dash(runtime: &str) {
+    let folder = temporary(&format!("dash.{runtime}"));
+    // A former run may have left files.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let mut command = rangewatch();
+    command.current_dir(&folder);
+    command.args([
+        "run",
+        "--runtime",
+        runtime,
+        "--watch",
+        "all",
+        "--events",
+        "-",
+    ]);
+    command.args(["--call", "apply,7", "--call", "emit_big,8,3"]);
+    command.arg(fs::canonicalize(guest("emitter")).unwrap());
+    let ended = end(command, "");
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let mut lines = ended.stdout.lines();
+    assert_eq!(lines.next(), Some(EVENT));
+    assert_eq!(lines.last(), Some("0"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+fn events_to_a_stream_of_the_process_are_appended_to_its_file(runtime: &str) {
+    let path = temporary(&format!("appended.{runtime}.jsonl"));
+    for (events, is_stdout) in [
+        ("/dev/stdout", true),
+        ("/dev/fd/1", true),
+        (path.to_str().unwrap(), true),
+        ("/dev/stderr", false),
+        ("/dev/fd/2", false),
+    ] {
+        fs::write(&path, "before\n").unwrap();
+        let log = Stdio::from(File::options().append(true).open(&path).unwrap());
+        let mut command = rangewatch();
+        command.args([
+            "run",
+            "--runtime",
+            runtime,
+            "--watch",
+            "all",
+            "--events",
+            events,
+        ]);
+        command.args(["--call", "apply,7"]).arg(guest("emitter"));
+        match is_stdout {
+            true => command.stdout(log),
+            false => command.stderr(log),
+        };
+        let ended = end(command, "");
+        assert_eq!(ended.code, Some(0), "{events}: {ended:?}");
+        let expected = format!("before\n{EVENT}\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{events}");
+    }
+}
+
+#[cfg(not(unix))]
+fn events_to_a_stream_of_the_process_are_appended_to_its_file(_runtime: &str) {}
+
+/// As with `rangewatch .. --events FILE > FILE`: one position for both, so that nothing is overwritten.
+fn events_and_results_in_one_file_are_in_order(runtime: &str) {
+    let path = temporary(&format!("one_file.{runtime}"));
+    let events = if cfg!(unix) {
+        path.as_path()
+    } else {
+        Path::new("-")
+    };
+    let mut command = rangewatch();
+    command.args(["run", "--runtime", runtime, "--watch", "all", "--events"]);
+    command
+        .arg(events)
+        .args(["--call", "follow,1", "--call", "emit,7,100"]);
+    command.args(["--call", "n_received"]).arg(guest("watcher"));
+    command.stdout(File::create(&path).unwrap());
+    let ended = end(command, "");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let event = r#"{"seq":1,"value":7,"keys":["test-100"],"selector":"all"}"#;
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        format!("0\n{event}\n0\n1\n")
+    );
+}
+
 fn without_a_watch_nothing_is_printed(runtime: &str) {
     let ended = run(runtime, ["--call", "apply,7", &guest("emitter")]);
     assert_eq!(
@@ -167,7 +263,7 @@ fn without_a_watch_nothing_is_printed(runtime: &str) {
     );
 }
 
-fn a_closed_stderr_ends_the_printing_and_not_the_guest(runtime: &str) {
+fn a_closed_stderr_ends_the_printing_but_not_the_guest(runtime: &str) {
     let mut command = rangewatch();
     command.args([
         "run",
@@ -186,7 +282,7 @@ fn a_closed_stderr_ends_the_printing_and_not_the_guest(runtime: &str) {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n"));
 }
 
-/// The reason of being of two runtimes: nothing that a guest emits depends on which of them runs it.
+/// The runtimes are interchangeable: the events of a guest do not depend on the runtime.
 #[cfg(all(feature = "wasmi", feature = "wasmtime"))]
 #[test]
 fn events_are_the_same_bytes_on_both_runtimes() {

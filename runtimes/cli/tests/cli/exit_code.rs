@@ -1,27 +1,27 @@
-//! How a run ends.
+//! Exit codes, and the messages of failures.
 
 use crate::command::{
     assembled, closed_pipe, end, guest, rangewatch, run, run_with_input, temporary,
 };
 
 on_each_runtime! {
-    the_exit_code_is_the_one_of_the_guest
+    the_exit_code_is_the_guest_s
     a_failure_beyond_eight_bits_stays_a_failure
     an_exit_before_the_last_call_is_a_failure
     a_trap_is_134_with_its_kind_and_export
     a_trap_in_a_callback_is_1_and_ends_the_run
     an_error_that_a_callback_reports_is_1_and_the_run_goes_on
-    an_exit_in_a_callback_is_the_one_of_the_guest
+    an_exit_in_a_callback_ends_the_run_with_its_code
     a_broken_abi_is_1
-    an_import_that_nobody_has_is_1_and_named
-    an_import_of_another_wasi_or_abi_is_1_and_what_to_build_for_is_said
-    what_is_not_wasm_is_1
+    an_unknown_import_is_1_and_named
+    an_import_of_another_wasi_or_abi_is_1_and_the_right_target_is_named
+    a_file_that_is_not_wasm_is_1
     a_missing_module_is_1
-    events_that_cannot_be_created_are_1
+    an_events_file_that_cannot_be_created_is_1
     a_closed_stdout_is_no_panic
 }
 
-fn the_exit_code_is_the_one_of_the_guest(runtime: &str) {
+fn the_exit_code_is_the_guest_s(runtime: &str) {
     for code in ["0", "1", "2", "3", "255"] {
         let ended = run(runtime, [guest("greet").as_str(), "--exit", code]);
         assert_eq!(ended.code, code.parse().ok(), "{ended:?}");
@@ -107,14 +107,14 @@ fn an_error_that_a_callback_reports_is_1_and_the_run_goes_on(runtime: &str) {
     );
 }
 
-fn an_exit_in_a_callback_is_the_one_of_the_guest(runtime: &str) {
+fn an_exit_in_a_callback_ends_the_run_with_its_code(runtime: &str) {
     let exits = assembled("exit_in_recv", EXITS_IN_RECV);
     let ended = run(runtime, ["--call", "watch_and_emit", &exits]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(9), ""));
 }
 
-/// Watches the key `k` under the id `w`, emits it, and exits with 9 when it is told. The meta page is at 0, the variables
-/// at 32, `buf` at 64.
+/// Watches the key `k` under the id `w`, emits it, and exits with 9 in the callback. The meta page is at
+/// 0, the variables are at 32, `buf` is at 64.
 const EXITS_IN_RECV: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
@@ -151,7 +151,7 @@ fn a_broken_abi_is_1(runtime: &str) {
     );
 }
 
-fn an_import_that_nobody_has_is_1_and_named(runtime: &str) {
+fn an_unknown_import_is_1_and_named(runtime: &str) {
     let text = r#"(module (import "env" "now_ms" (func)) (func (export "_start")))"#;
     let ended = run(runtime, [assembled("import", text)]);
     assert_eq!(ended.code, Some(1));
@@ -161,7 +161,7 @@ fn an_import_that_nobody_has_is_1_and_named(runtime: &str) {
     assert_eq!(ended.stderr, message);
 }
 
-fn an_import_of_another_wasi_or_abi_is_1_and_what_to_build_for_is_said(runtime: &str) {
+fn an_import_of_another_wasi_or_abi_is_1_and_the_right_target_is_named(runtime: &str) {
     let imports = [
         ("wasi_unstable", "args_get", "build the guest for it"),
         (
@@ -190,7 +190,7 @@ fn an_import_of_another_wasi_or_abi_is_1_and_what_to_build_for_is_said(runtime: 
     }
 }
 
-fn what_is_not_wasm_is_1(runtime: &str) {
+fn a_file_that_is_not_wasm_is_1(runtime: &str) {
     let ended = run(
         runtime,
         [concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")],
@@ -213,7 +213,7 @@ fn a_missing_module_is_1(runtime: &str) {
     );
 }
 
-fn events_that_cannot_be_created_are_1(runtime: &str) {
+fn an_events_file_that_cannot_be_created_is_1(runtime: &str) {
     let path = temporary("no/such/folder.jsonl");
     let greet = guest("greet");
     let ended = run(

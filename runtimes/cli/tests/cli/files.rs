@@ -6,22 +6,22 @@ use std::path::PathBuf;
 use crate::command::{assembled, guest, run, run_with_input, temporary};
 
 on_each_runtime! {
-    a_directory_is_found_where_the_guest_is_told
-    a_program_passes_on_the_host_and_leaves_what_it_wrote
-    a_program_passes_in_memory_and_leaves_nothing
+    a_directory_is_at_the_path_that_the_option_gives
+    a_program_changes_the_directory_of_the_host
+    a_program_in_memory_leaves_the_directory_of_the_host_unchanged
     a_read_only_directory_is_not_changed
-    a_directory_that_is_not_there_is_1
-    a_directory_without_a_name_for_the_guest_is_found_under_its_own
+    a_missing_directory_is_1
+    a_directory_without_a_guest_path_has_the_path_of_the_host
     input_comes_from_a_file
     captured_output_is_printed_at_the_end
     streams_end_at_the_limit
     a_copy_in_memory_keeps_to_the_limit
-    a_seed_makes_two_runs_one
+    the_same_seed_gives_the_same_random_bytes
     rights_are_as_chosen
-    a_trap_after_captured_output_is_134_and_names_the_function
+    a_trap_after_captured_output_is_134_and_the_output_is_printed
 }
 
-/// A fresh copy of the directory that the programs start with.
+/// A new directory with the files that the test programs expect.
 fn root(test: &str, runtime: &str) -> PathBuf {
     let root = temporary(&format!("{test}-{runtime}"));
     let _ = fs::remove_dir_all(&root);
@@ -35,7 +35,7 @@ fn mapped(root: &std::path::Path, guest: &str) -> String {
     format!("{}::{guest}", root.display())
 }
 
-fn a_directory_is_found_where_the_guest_is_told(runtime: &str) {
+fn a_directory_is_at_the_path_that_the_option_gives(runtime: &str) {
     let root = mapped(&root("found", runtime), "/data");
     let greet = guest("greet");
     for fs in ["host", "mem"] {
@@ -53,7 +53,7 @@ fn a_directory_is_found_where_the_guest_is_told(runtime: &str) {
     }
 }
 
-fn a_program_passes_on_the_host_and_leaves_what_it_wrote(runtime: &str) {
+fn a_program_changes_the_directory_of_the_host(runtime: &str) {
     let root = root("host", runtime);
     let ended = run(
         runtime,
@@ -70,7 +70,7 @@ fn a_program_passes_on_the_host_and_leaves_what_it_wrote(runtime: &str) {
     );
 }
 
-fn a_program_passes_in_memory_and_leaves_nothing(runtime: &str) {
+fn a_program_in_memory_leaves_the_directory_of_the_host_unchanged(runtime: &str) {
     let root = root("mem", runtime);
     for program in ["files", "directories", "links"] {
         let wasm = guest(&format!("wasi/{program}"));
@@ -98,7 +98,7 @@ fn a_read_only_directory_is_not_changed(runtime: &str) {
             &guest("wasi/files"),
         ];
         let ended = run(runtime, args);
-        // What it reads is there; then it fails to write.
+        // The program reads before it writes.
         assert_ne!(ended.code, Some(0), "{ended:?}");
         assert!(!ended.stderr.contains("panicked"), "{ended:?}");
         assert!(ended.stderr.contains("Read-only"), "{ended:?}");
@@ -106,7 +106,7 @@ fn a_read_only_directory_is_not_changed(runtime: &str) {
     assert_eq!(fs::read_dir(&root).unwrap().count(), 2);
 }
 
-fn a_directory_that_is_not_there_is_1(runtime: &str) {
+fn a_missing_directory_is_1(runtime: &str) {
     for option in ["--dir", "--ro-dir"] {
         let ended = run(runtime, [option, "no/such::/", &guest("greet")]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -121,7 +121,7 @@ fn a_directory_that_is_not_there_is_1(runtime: &str) {
     assert!(ended.stderr.contains("is used twice"), "{ended:?}");
 }
 
-fn a_directory_without_a_name_for_the_guest_is_found_under_its_own(runtime: &str) {
+fn a_directory_without_a_guest_path_has_the_path_of_the_host(runtime: &str) {
     let root = root("own-name", runtime);
     let path = root.to_str().unwrap();
     let file = format!("{path}/greeting.txt");
@@ -143,6 +143,8 @@ fn input_comes_from_a_file(runtime: &str) {
         let ended = run_with_input(runtime, args, "nobody\n");
         assert_eq!(ended.stdout, "hello alice\nhello bob\n", "{ended:?}");
     }
+    let dash = run_with_input(runtime, ["--stdin", "-", &guest("greet")], "alice\n");
+    assert_eq!(dash.stdout, "hello alice\n", "{dash:?}");
     for no_file in ["no/such", root.to_str().unwrap()] {
         let ended = run(runtime, ["--stdin", no_file, &guest("greet")]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -203,7 +205,7 @@ fn a_copy_in_memory_keeps_to_the_limit(runtime: &str) {
     assert!(ended.stderr.contains(way_out), "{ended:?}");
 }
 
-fn a_seed_makes_two_runs_one(runtime: &str) {
+fn the_same_seed_gives_the_same_random_bytes(runtime: &str) {
     let random = |seed| run(runtime, ["--seed", seed, &guest("greet"), "--random"]).stdout;
     assert!(random("7").starts_with("random "));
     assert_eq!(random("7"), random("7"));
@@ -234,7 +236,7 @@ fn rights_are_as_chosen(runtime: &str) {
     );
 }
 
-fn a_trap_after_captured_output_is_134_and_names_the_function(runtime: &str) {
+fn a_trap_after_captured_output_is_134_and_the_output_is_printed(runtime: &str) {
     let traps = assembled(
         "traps_after_output",
         r#"(module

@@ -1,17 +1,17 @@
-//! Mistakes on the command line, and its help.
+//! Mistakes on the command line, and the help.
 
 use crate::command::{Ended, end, guest, rangewatch, run, temporary};
 
 on_each_runtime! {
-    a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read
+    a_wrong_selector_is_2_before_the_module_is_read
     a_reactor_without_a_call_is_2_and_its_exports_are_listed
     an_unknown_export_is_2_and_the_others_are_listed
-    a_call_into_a_command_is_2_and_what_runs_it_is_said
+    a_call_into_a_command_without_exports_is_2_and_explained
     wrong_arguments_are_2_and_nothing_is_called
-    options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called
+    options_after_a_reactor_that_reads_no_arguments_are_2_and_nothing_is_called
 }
 
-fn a_range_or_selector_that_is_wrong_is_2_before_the_module_is_read(runtime: &str) {
+fn a_wrong_selector_is_2_before_the_module_is_read(runtime: &str) {
     let mistakes = [
         ("registry", "is not a selector"),
         ("range:a", "has no `..`"),
@@ -49,7 +49,7 @@ fn an_unknown_export_is_2_and_the_others_are_listed(runtime: &str) {
     );
 }
 
-fn a_call_into_a_command_is_2_and_what_runs_it_is_said(runtime: &str) {
+fn a_call_into_a_command_without_exports_is_2_and_explained(runtime: &str) {
     let ended = run(runtime, ["--call", "foo", &guest("greet")]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     let message = "it exports none to call, but it has `_start`, which is run without --call";
@@ -80,14 +80,14 @@ fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
     }
 }
 
-fn options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called(runtime: &str) {
+fn options_after_a_reactor_that_reads_no_arguments_are_2_and_nothing_is_called(runtime: &str) {
     let call = ["--call", "apply,7"];
     let emitter = guest("emitter");
     let before = call.into_iter().chain([emitter.as_str(), "--watch", "all"]);
-    let behind = [emitter.as_str(), "--call", "apply,7"];
+    let after = [emitter.as_str(), "--call", "apply,7"];
     for (args, named) in [
         (before.collect::<Vec<_>>(), "`--watch`"),
-        (behind.to_vec(), "`--call`"),
+        (after.to_vec(), "`--call`"),
     ] {
         let ended = run(runtime, args);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
@@ -100,7 +100,7 @@ fn options_behind_a_module_that_takes_no_arguments_are_2_and_nothing_is_called(r
 }
 
 #[test]
-fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
+fn an_events_file_without_a_watch_is_2_and_not_created() {
     let events = temporary("unwatched.jsonl");
     let emitter = guest("emitter");
     let file = events.to_str().unwrap();
@@ -111,7 +111,7 @@ fn a_file_for_events_that_nobody_watches_is_2_and_not_created() {
 }
 
 #[test]
-fn a_number_that_is_not_whole_or_too_large_is_2_and_what_to_write_is_said() {
+fn a_number_that_is_not_whole_or_is_too_large_is_2_and_the_message_says_what_to_write() {
     let options = [
         (
             "--fixed-clock",
@@ -121,6 +121,7 @@ fn a_number_that_is_not_whole_or_too_large_is_2_and_what_to_write_is_said() {
             "--hostcall-limit",
             "write a whole number of bytes, from 0 to",
         ),
+        ("--memory", "write a whole number of bytes, from 0 to"),
         ("--seed", "write a whole number, from 0 to"),
     ];
     for (option, message) in options {
@@ -148,7 +149,7 @@ fn a_module_in_the_place_of_a_command_is_2_and_run_is_suggested() {
 }
 
 #[test]
-fn the_help_says_what_is_printed_and_how_it_ends() {
+fn the_help_describes_events_exit_codes_and_limits() {
     let ended = bare(&["run", "--help"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let default = if cfg!(feature = "wasmtime") {
@@ -166,6 +167,9 @@ fn the_help_says_what_is_printed_and_how_it_ends() {
         "Exit code:",
         "--call <EXPORT[,ARG..]>",
         "that --env sets and the ARGS after MODULE",
+        "--memory <BYTES>",
+        "[default: 256MiB]",
+        "- is stdout",
     ] {
         assert!(ended.stdout.contains(text), "{text} is missing: {ended:?}");
     }
@@ -187,7 +191,7 @@ fn no_module_an_unknown_option_and_an_unknown_runtime_are_2() {
 
 #[cfg(not(all(feature = "wasmi", feature = "wasmtime")))]
 #[test]
-fn a_runtime_that_is_not_in_this_build_is_2_and_where_to_get_it_is_said() {
+fn a_runtime_that_is_not_compiled_in_is_2_and_the_message_says_how_to_get_it() {
     let missing = if cfg!(feature = "wasmi") {
         "wasmtime"
     } else {
