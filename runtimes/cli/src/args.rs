@@ -238,7 +238,7 @@ pub(crate) enum Files {
     /// The directories of the host
     Host,
     /// Copies in memory, made before the guest starts and discarded when it ends; up to 256 MiB or --hostcall-limit
-    /// each
+    /// each. The devices null, zero, full, random and urandom are emulated; other devices, sockets and pipes are left out
     Mem,
 }
 

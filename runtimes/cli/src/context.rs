@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
+use rangewatch::wasi::fs::{Access, Devices, HostDir, MemoryFs};
 use rangewatch::wasi::{Errno, RightsMode};
 use rangewatch::{
     FixedClock, OverBudget, SeededRandom, SharedBuffer, Stdin, Stdout, SystemClock, SystemRandom,
@@ -123,7 +123,11 @@ fn directories(mut builder: WasiBuilder, args: &RunArgs) -> Result<WasiBuilder, 
                 };
                 let limit_bytes = args.hostcall_limit.unwrap_or(MemoryFs::DEFAULT_LIMIT_BYTES);
                 let files = files.limit_bytes(limit_bytes).build();
-                copy::tree(&dir, &files).map_err(|error| {
+                let devices = match args.seed {
+                    Some(seed) => Devices::new(SeededRandom::new(seed)),
+                    None => Devices::new(SystemRandom::new()),
+                };
+                copy::tree(&dir, &files, &devices).map_err(|error| {
                     let what = format_args!("cannot copy `{path}` into memory: {error}");
                     match error.is_too_large() {
                         false => Failure::run(what),

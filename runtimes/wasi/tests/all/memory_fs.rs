@@ -1,7 +1,7 @@
 //! The filesystem in memory: what it may hold, what its host does with it, and that it is the same in each run.
 
-use rangewatch_wasi::fs::{Access, MemoryFs};
-use rangewatch_wasi::{Errno, Wasi, preview1};
+use rangewatch_wasi::fs::{Access, Devices, Dir, FileType, IntoDir, MemoryFs, Node};
+use rangewatch_wasi::{Errno, SeededRandom, Wasi, preview1};
 
 use crate::guest::Guest;
 
@@ -231,4 +231,41 @@ fn links_lead_through_only_so_many_directories() {
     }
     assert_eq!(fs.read("l5").unwrap(), b"");
     assert_eq!(fs.read("l6").unwrap_err().errno, Errno::Loop);
+}
+
+#[test]
+fn a_device_is_an_entry_like_a_file_but_its_contents_are_elsewhere() {
+    let devices = Devices::new(SeededRandom::new(1));
+    let device = |name| match devices.lookup(name) {
+        Ok(Node::File(device)) => device,
+        other => panic!("{name}: {other:?}"),
+    };
+    let fs = MemoryFs::new();
+    fs.write("file", "contents").unwrap();
+    fs.add_device("dev/null", device("null")).unwrap();
+    fs.add_device("dev/zero", device("zero")).unwrap();
+    for (path, errno) in [("dev/null", Errno::Exist), ("file/null", Errno::Notdir)] {
+        let error = fs.add_device(path, device("null")).unwrap_err();
+        assert_eq!((error.path.as_str(), error.errno), (path, errno));
+    }
+
+    // The numbers are those of this filesystem, so that no two entries have the same.
+    let of = |path| fs.metadata(path).unwrap();
+    let (file, null, zero) = (of("file"), of("dev/null"), of("dev/zero"));
+    assert_eq!(null.file_type, FileType::CharacterDevice);
+    assert_eq!((null.dev, zero.dev), (file.dev, file.dev));
+    assert!(null.ino != zero.ino && null.ino != file.ino && zero.ino != file.ino);
+
+    let root = (&fs).into_dir();
+    let Ok(Node::Dir(dev)) = root.lookup("dev") else {
+        panic!("`dev` is a directory");
+    };
+    dev.link("null", &*root, "linked").unwrap();
+    dev.rename("zero", &*root, "file").unwrap();
+    assert_eq!(fs.list("dev").unwrap(), ["null"]);
+    assert_eq!(fs.list(".").unwrap(), ["dev", "linked", "file"]);
+    assert_eq!(of("file").ino, zero.ino);
+    fs.remove("dev/null").unwrap();
+    fs.remove("linked").unwrap();
+    assert_eq!((fs.n_entries(), fs.used_bytes()), (2, 0));
 }

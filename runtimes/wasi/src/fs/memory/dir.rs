@@ -5,6 +5,7 @@ use std::mem;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, Weak};
 
+use super::device::MemoryDevice;
 use super::file::{MemoryFile, MemorySymlink};
 use super::shared::{Shared, Times, lock};
 use crate::Errno;
@@ -44,6 +45,7 @@ struct Entry {
 pub(super) enum MemoryNode {
     Dir(Arc<MemoryDir>),
     File(Arc<MemoryFile>),
+    Device(Arc<MemoryDevice>),
     Symlink(Arc<MemorySymlink>),
 }
 
@@ -52,6 +54,7 @@ impl MemoryNode {
         match self {
             Self::Dir(dir) => dir.ino,
             Self::File(file) => file.ino(),
+            Self::Device(device) => device.ino(),
             Self::Symlink(link) => link.ino(),
         }
     }
@@ -60,6 +63,7 @@ impl MemoryNode {
         match self {
             Self::Dir(_) => FileType::Directory,
             Self::File(_) => FileType::RegularFile,
+            Self::Device(_) => FileType::CharacterDevice,
             Self::Symlink(_) => FileType::SymbolicLink,
         }
     }
@@ -68,6 +72,7 @@ impl MemoryNode {
         match self {
             Self::Dir(dir) => Node::Dir(Arc::clone(dir) as Arc<dyn Dir>),
             Self::File(file) => Node::File(Arc::clone(file) as Arc<dyn File>),
+            Self::Device(device) => Node::File(Arc::clone(device) as Arc<dyn File>),
             Self::Symlink(link) => Node::Symlink(link.target().to_owned()),
         }
     }
@@ -75,7 +80,8 @@ impl MemoryNode {
     /// Takes note that one name is gone.
     fn remove_link(&self) {
         match self {
-            Self::Dir(_) => {}
+            // Neither counts its links.
+            Self::Dir(_) | Self::Device(_) => {}
             Self::File(file) => file.remove_link(),
             Self::Symlink(link) => link.remove_link(),
         }
@@ -133,6 +139,13 @@ impl MemoryDir {
             me: Weak::clone(me),
             ino: shared.next_ino(),
             state: Mutex::new(state),
+        })
+    }
+
+    /// Adds a file of another filesystem as a device.
+    pub(super) fn add_device(&self, name: &str, file: Arc<dyn File>) -> Result<(), Errno> {
+        self.insert_new(name, || {
+            Ok(MemoryNode::Device(MemoryDevice::new(&self.shared, file)))
         })
     }
 
@@ -214,7 +227,9 @@ impl Dir for MemoryDir {
             Ok(_) if options.create == Create::New => Err(Errno::Exist),
             Ok(MemoryNode::Dir(_)) if options.write || options.truncate => Err(Errno::Isdir),
             Ok(MemoryNode::Dir(_)) if options.create != Create::Never => Err(Errno::Isdir),
-            Ok(MemoryNode::File(_)) if options.directory => Err(Errno::Notdir),
+            Ok(MemoryNode::File(_) | MemoryNode::Device(_)) if options.directory => {
+                Err(Errno::Notdir)
+            }
             Ok(node) => {
                 let node = node.clone();
                 drop(state);
@@ -239,6 +254,7 @@ impl Dir for MemoryDir {
         match node {
             MemoryNode::Dir(dir) => dir.metadata(),
             MemoryNode::File(file) => file.metadata(),
+            MemoryNode::Device(device) => device.metadata(),
             MemoryNode::Symlink(link) => Ok(link.metadata()),
         }
     }
@@ -265,6 +281,7 @@ impl Dir for MemoryDir {
             match &node {
                 MemoryNode::Dir(_) => return Err(Errno::Perm),
                 MemoryNode::File(file) => file.add_link(),
+                MemoryNode::Device(_) => {}
                 MemoryNode::Symlink(link) => link.add_link(),
             }
             Ok(node.clone())
@@ -349,6 +366,7 @@ impl Dir for MemoryDir {
         match node {
             MemoryNode::Dir(dir) => dir.set_times(times),
             MemoryNode::File(file) => file.set_times(times),
+            MemoryNode::Device(device) => device.set_times(times),
             MemoryNode::Symlink(link) => {
                 link.set_times(times);
                 Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::MemoryFs;
+use super::dir::MemoryDir;
 use crate::Errno;
 use crate::fs::resolver::{Last, Links, Walk};
 use crate::fs::{Create, Dir, File, Metadata, Node, OpenOptions};
@@ -94,7 +95,48 @@ impl MemoryFs {
         )
     }
 
-    /// Removes a file, a symbolic link, or an empty directory.
+    /// Adds a device, a file whose contents are not in this filesystem, and the directories on the
+    /// way to it. [`Devices`](crate::fs::Devices) has devices; any other [`File`] works as well.
+    ///
+    /// Reads and writes go to `file`. It is listed as a character device, opening it with truncation
+    /// does nothing, and its bytes do not count against the limit. Hard links to it are not counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::Exist`] if the path exists, another errno if it cannot be a path of this filesystem,
+    /// and [`Errno::Nospc`] at the limit of entries.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::fs::{Devices, Dir, MemoryFs, Node};
+    /// use rangewatch_wasi::SystemRandom;
+    ///
+    /// let files = MemoryFs::new();
+    /// if let Node::File(null) = Devices::new(SystemRandom::new()).lookup("null")? {
+    ///     files.add_device("dev/null", null)?;
+    /// }
+    /// assert_eq!(files.list("dev")?, ["null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_device(
+        &self,
+        path: impl AsRef<str>,
+        file: Arc<dyn File>,
+    ) -> Result<(), MemoryFsError> {
+        let path = path.as_ref();
+        if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
+            explain(path, self.make_dirs(parent))?;
+        }
+        let added = self.change(path, |dir, name| {
+            // Every directory of this filesystem is a `MemoryDir`.
+            let dir = dir.as_any().downcast_ref::<MemoryDir>();
+            dir.ok_or(Errno::Xdev)?.add_device(name, file)
+        });
+        explain(path, added)
+    }
+
+    /// Removes a file, a symbolic link, a device, or an empty directory.
     ///
     /// # Errors
     ///

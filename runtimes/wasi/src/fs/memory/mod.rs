@@ -2,6 +2,7 @@
 
 mod builder;
 mod contents;
+mod device;
 mod dir;
 mod file;
 mod host_side;
