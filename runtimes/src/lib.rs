@@ -144,9 +144,9 @@ pub use rangewatch_wasmi::Wasmi;
 #[doc(inline)]
 pub use rangewatch_wasmtime::Wasmtime;
 
-// One of them needs the feature; rustdoc compiles them all.
-#[cfg(feature = "host-dir")]
-#[doc = include_str!("../RECIPES.md")]
+/// Five programs that use WASI alone, also as the examples of this crate.
+// They need both features; doc tests compile them.
+#[cfg_attr(all(feature = "host-dir", feature = "wasmi"), doc = include_str!("../RECIPES.md"))]
 pub mod recipes {}
 
 /// Compiles the example of the README.
