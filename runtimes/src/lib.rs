@@ -131,9 +131,9 @@ pub use rangewatch_wasi::fs::HostDir;
 pub use rangewatch_wasi::fs::{Access, MemoryFs, MemoryFsBuilder, MemoryFsError};
 #[doc(inline)]
 pub use rangewatch_wasi::{
-    Clock, Dots, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random, RightsMode,
-    SeededRandom, SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind, SystemClock,
-    SystemRandom, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
+    Clock, DotEntries, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random,
+    RightsMode, SeededRandom, SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind,
+    SystemClock, SystemRandom, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]

@@ -104,7 +104,7 @@ pub use context::{
     builder::{WasiBuildError, WasiBuilder},
     random::{Random, SeededRandom, SystemRandom},
 };
-pub use descriptor::{listing::Dots, rights::RightsMode};
+pub use descriptor::{listing::DotEntries, rights::RightsMode};
 pub use fs::allocate::Allocate;
 pub use limits::{
     DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,

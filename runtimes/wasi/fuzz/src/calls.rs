@@ -6,8 +6,8 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use rangewatch_wasi::fs::{Access, Devices, MemoryFs, Overlay, Quota};
 use rangewatch_wasi::{
-    Allocate, Dots, Errno, Interrupt, OverBudget, Raise, RightsMode, SeededRandom, SharedBuffer,
-    Stdin, Stdout, VirtualClock, Wasi, preview1,
+    Allocate, DotEntries, Errno, Interrupt, OverBudget, Raise, RightsMode, SeededRandom,
+    SharedBuffer, Stdin, Stdout, VirtualClock, Wasi, preview1,
 };
 
 use crate::allocator::allocated_bytes;
@@ -220,7 +220,7 @@ impl Guest {
         if input.arbitrary()? {
             builder = builder
                 .allocate(Allocate::Extend)
-                .dots(Dots::Left)
+                .dot_entries(DotEntries::Omitted)
                 .raise(Raise::Default);
         }
         let mut memory = PATHS.repeat(8_192 / PATHS.len());

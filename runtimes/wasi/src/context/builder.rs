@@ -12,8 +12,8 @@ use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::net::{Listener, Socket};
 use crate::time::clock::GuestClock;
 use crate::{
-    Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, Dots, FixedClock, MAX_PATH_BYTES, Raise, Random,
-    RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
+    Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, DotEntries, FixedClock, MAX_PATH_BYTES, Raise,
+    Random, RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
 /// Collects what a guest is given. The guest gets that and nothing else.
@@ -34,7 +34,7 @@ use crate::{
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
 /// | [room in files](Self::allocate) | refused |
 /// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
-/// | [`.` and `..`](Self::dots) | listed |
+/// | [`.` and `..`](Self::dot_entries) | listed |
 ///
 /// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
 /// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
@@ -67,7 +67,7 @@ pub struct WasiBuilder {
     rights: RightsMode,
     allocate: Allocate,
     max_descriptors: u32,
-    dots: Dots,
+    dot_entries: DotEntries,
     /// The first mistake, kept for `build` so that setters can be chained.
     error: Option<WasiBuildError>,
 }
@@ -338,8 +338,8 @@ impl WasiBuilder {
     }
 
     /// Sets whether listings of directories begin with `.` and `..`, which a few programs do not expect.
-    pub fn dots(mut self, dots: Dots) -> Self {
-        self.dots = dots;
+    pub fn dot_entries(mut self, dot_entries: DotEntries) -> Self {
+        self.dot_entries = dot_entries;
         self
     }
 
@@ -373,7 +373,7 @@ impl WasiBuilder {
                 self.rights,
             ),
             devices: Devices::default(),
-            dots: self.dots,
+            dot_entries: self.dot_entries,
             clock: GuestClock::new(self.clock),
             random: self.random,
             timer: self.timer,
@@ -412,7 +412,7 @@ impl Default for WasiBuilder {
             rights: RightsMode::default(),
             allocate: Allocate::default(),
             max_descriptors: DEFAULT_MAX_DESCRIPTORS,
-            dots: Dots::default(),
+            dot_entries: DotEntries::default(),
             error: None,
         }
     }

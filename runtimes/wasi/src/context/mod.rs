@@ -13,7 +13,7 @@ use crate::descriptor::Descriptors;
 use crate::fs::device_numbers::Devices;
 use crate::time::clock::GuestClock;
 use crate::wait::Wait;
-use crate::{Allocate, Dots, Raise, Random, Timer, WasiBuilder};
+use crate::{Allocate, DotEntries, Raise, Random, Timer, WasiBuilder};
 
 /// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
 ///
@@ -33,7 +33,7 @@ pub struct Wasi {
     /// What the call waits for that has to be made again.
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) devices: Devices,
-    pub(crate) dots: Dots,
+    pub(crate) dot_entries: DotEntries,
 }
 
 /// Which streams and sockets can have to be waited for. They are given once, whatever descriptor they have later; what is

@@ -10,12 +10,12 @@ use crate::limits::MAX_LISTING_BYTES;
 /// Whether listings begin with `.` and `..`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Dots {
+pub enum DotEntries {
     /// They do, as everywhere on POSIX.
     #[default]
     Listed,
     /// They do not.
-    Left,
+    Omitted,
 }
 
 /// The entries of a directory by number, which is the cookie of WASI: `.` is 0, `..` is 1, and then what the filesystem
@@ -35,14 +35,14 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Begins at entry 0. It is here that a guest sees a directory anew.
-    pub(crate) fn new(dir: &Arc<dyn Dir>, dots: Dots) -> Result<Self, Errno> {
+    pub(crate) fn new(dir: &Arc<dyn Dir>, dot_entries: DotEntries) -> Result<Self, Errno> {
         let mut listing = Self {
             kept: VecDeque::new(),
             kept_bytes: 0,
             first: 0,
             rest: Some(dir.read_dir()?),
         };
-        if dots == Dots::Listed {
+        if dot_entries == DotEntries::Listed {
             let ino = dir.metadata()?.ino;
             // What is above the directory is not the guest's to know, and no number would be taken for no entry.
             for name in [".", ".."] {

@@ -279,7 +279,7 @@ impl Descriptor {
     pub(crate) fn regular(
         &mut self,
         rights: u64,
-        otherwise: Otherwise,
+        not_a_file: NotFileErrnos,
     ) -> Result<&mut OpenFile, Errno> {
         let allowed = self.require(rights);
         match &mut self.object {
@@ -292,9 +292,9 @@ impl Descriptor {
                 }
                 allowed.map(|()| open)
             }
-            Object::Dir(_) => Err(otherwise.directory),
+            Object::Dir(_) => Err(not_a_file.directory),
             Object::Input(_) | Object::Output(_) | Object::Socket(_) | Object::Listener(_) => {
-                Err(otherwise.stream)
+                Err(not_a_file.stream)
             }
         }
     }
@@ -319,7 +319,7 @@ impl OpenFile {
 
 /// What a function of files answers for other things; sockets are streams to it.
 #[derive(Clone, Copy)]
-pub(crate) struct Otherwise {
+pub(crate) struct NotFileErrnos {
     pub(crate) directory: Errno,
     pub(crate) stream: Errno,
 }
@@ -389,12 +389,12 @@ impl Descriptors {
     }
 
     /// What `fd` refers to.
-    pub(crate) fn open(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
+    pub(crate) fn get_mut(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
         self.slot(fd)?.as_mut().ok_or(Errno::Badf)
     }
 
     /// As [`open`](Self::open), for those that need two at once.
-    pub(crate) fn look(&self, fd: i32) -> Result<&Descriptor, Errno> {
+    pub(crate) fn get(&self, fd: i32) -> Result<&Descriptor, Errno> {
         let slot = self.slots.get(index(fd)?).ok_or(Errno::Badf)?;
         slot.as_ref().ok_or(Errno::Badf)
     }
@@ -426,7 +426,7 @@ impl Descriptors {
 
     /// Moves `fd` to `to` and answers what was there. Nothing happens when they are the same.
     pub(crate) fn renumber(&mut self, fd: i32, to: i32) -> Result<Option<Descriptor>, Errno> {
-        self.open(to)?;
+        self.get_mut(to)?;
         // From here on nothing fails. A descriptor that is moved to itself is out of the table while its place is
         // cleared, and so is not what is closed.
         let descriptor = self.close(fd)?;

@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{Readiness, Socket};
 use crate::stdio::input::Input;
-use crate::stdio::output::{Output, Patience};
+use crate::stdio::output::{Output, WriteMode};
 use crate::{PipeReader, PipeWriter, pipe};
 
 /// Two sockets that are connected with each other. In either direction there is room for `capacity_bytes`, at least 1.
@@ -87,7 +87,7 @@ impl Socket for MemorySocket {
 
     fn send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.outgoing {
-            Some(outgoing) => Output::write(outgoing, bytes, Patience::None),
+            Some(outgoing) => Output::write(outgoing, bytes, WriteMode::NonBlocking),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }

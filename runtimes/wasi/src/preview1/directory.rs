@@ -36,8 +36,8 @@ pub fn fd_readdir(
     cookie: i64,
     bufused_out: i32,
 ) -> Result<(), Errno> {
-    let dots = ctx.dots;
-    let descriptor = ctx.descriptors.open(fd)?;
+    let dot_entries = ctx.dot_entries;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.directory(rights::FD_READDIR)?;
     let Object::Dir(open) = &mut descriptor.object else {
         return Err(Errno::Notdir);
@@ -48,7 +48,7 @@ pub fn fd_readdir(
     let mut index = cookie as u64;
     let listing = match open.listing.take() {
         Some(listing) if index != 0 && !listing.has_forgotten(index) => listing,
-        _ => Box::new(Listing::new(&open.dir, dots)?),
+        _ => Box::new(Listing::new(&open.dir, dot_entries)?),
     };
     let listing = open.listing.insert(listing);
     while !rest.is_empty() {

@@ -56,7 +56,7 @@ fn sync(
     right: u64,
     sync_file: impl FnOnce(&dyn File) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     if descriptor.is_socket() {
         return Err(Errno::Inval);
     }
@@ -88,7 +88,7 @@ pub fn fd_fdstat_get(
     fd: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let stat = memory::slice_mut(memory, stat_out as u32, FDSTAT_BYTES)?;
     let file_type = descriptor.file_type()?;
     stat.fill(0);
@@ -121,7 +121,7 @@ pub fn fd_fdstat_set_flags(
     flags: i32,
 ) -> Result<(), Errno> {
     const OF_ALL: u16 = fdflags::APPEND | fdflags::NONBLOCK;
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
     if flags & !fdflags::KNOWN != 0 {
         return Err(Errno::Inval);
@@ -154,7 +154,7 @@ pub fn fd_fdstat_set_rights(
     rights_inheriting: i64,
 ) -> Result<(), Errno> {
     let mode = ctx.descriptors.mode();
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     if mode == RightsMode::Off {
         return Err(Errno::Notsup);
     }
@@ -179,7 +179,7 @@ pub fn fd_filestat_get(
     fd: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let stat = filestat::place(memory, stat_out)?;
     descriptor.require(rights::FD_FILESTAT_GET)?;
     let metadata = match &descriptor.object {

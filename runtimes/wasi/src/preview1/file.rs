@@ -2,7 +2,7 @@
 
 use super::filestat;
 use crate::descriptor::rights;
-use crate::descriptor::{Descriptor, Object, Otherwise, fdflags};
+use crate::descriptor::{Descriptor, NotFileErrnos, Object, fdflags};
 use crate::fs::File;
 use crate::memory::iovec::Iovecs;
 use crate::{Allocate, Errno, Wasi, memory};
@@ -21,7 +21,7 @@ const ADVICE_NOREUSE: i32 = 5;
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
 /// What has no position answers.
-const UNPOSITIONED: Otherwise = Otherwise {
+const NO_POSITION: NotFileErrnos = NotFileErrnos {
     directory: Errno::Badf,
     stream: Errno::Spipe,
 };
@@ -44,14 +44,12 @@ pub fn fd_advise(
     len: i64,
     advice: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     if !(0..=ADVICE_NOREUSE).contains(&advice) || (offset as u64).checked_add(len as u64).is_none()
     {
         return Err(Errno::Inval);
     }
-    descriptor
-        .regular(rights::FD_ADVISE, UNPOSITIONED)
-        .map(drop)
+    descriptor.regular(rights::FD_ADVISE, NO_POSITION).map(drop)
 }
 
 /// Extends a file with zeros to at least `offset` and `len` more bytes, if the context is built with
@@ -74,13 +72,13 @@ pub fn fd_allocate(
     offset: i64,
     len: i64,
 ) -> Result<(), Errno> {
-    const OTHERWISE: Otherwise = Otherwise {
+    const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Badf,
         stream: Errno::Notsup,
     };
     let allocate = ctx.allocate;
-    let descriptor = ctx.descriptors.open(fd)?;
-    let open = descriptor.regular(rights::FD_ALLOCATE, OTHERWISE)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
+    let open = descriptor.regular(rights::FD_ALLOCATE, NOT_A_FILE)?;
     if allocate == Allocate::Refuse {
         return Err(Errno::Notsup);
     }
@@ -109,12 +107,12 @@ pub fn fd_filestat_set_size(
     fd: i32,
     size: i64,
 ) -> Result<(), Errno> {
-    const OTHERWISE: Otherwise = Otherwise {
+    const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Isdir,
         stream: Errno::Inval,
     };
-    let descriptor = ctx.descriptors.open(fd)?;
-    let open = descriptor.regular(rights::FD_FILESTAT_SET_SIZE, OTHERWISE)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
+    let open = descriptor.regular(rights::FD_FILESTAT_SET_SIZE, NOT_A_FILE)?;
     open.file.set_size(offset(size)?)
 }
 
@@ -137,7 +135,7 @@ pub fn fd_filestat_set_times(
     mtim: i64,
     fst_flags: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let times = filestat::set_times(atim, mtim, fst_flags);
     let allowed = descriptor.require(rights::FD_FILESTAT_SET_TIMES);
     match &descriptor.object {
@@ -170,12 +168,12 @@ pub fn fd_pread(
     offset: i64,
     nread_out: i32,
 ) -> Result<(), Errno> {
-    const OTHERWISE: Otherwise = Otherwise {
+    const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Isdir,
         stream: Errno::Spipe,
     };
-    let descriptor = ctx.descriptors.open(fd)?;
-    let open = descriptor.regular(rights::FD_READ | rights::FD_SEEK, OTHERWISE)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
+    let open = descriptor.regular(rights::FD_READ | rights::FD_SEEK, NOT_A_FILE)?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     memory::slice(memory, nread_out as u32, 4)?;
     let nread = read_at(&*open.file, memory, &iovecs, self::offset(offset)?)?;
@@ -203,9 +201,9 @@ pub fn fd_pwrite(
     offset: i64,
     nwritten_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let flags = descriptor.flags;
-    let open = descriptor.regular(rights::FD_WRITE | rights::FD_SEEK, UNPOSITIONED)?;
+    let open = descriptor.regular(rights::FD_WRITE | rights::FD_SEEK, NO_POSITION)?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     memory::slice(memory, nwritten_out as u32, 4)?;
     let start = self::offset(offset)?;
@@ -239,7 +237,7 @@ pub fn fd_seek(
     whence: i32,
     newoffset_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let asks = whence == WHENCE_CUR && offset == 0 && descriptor.rights.include(rights::FD_TELL);
     let right = if asks {
         rights::FD_TELL
@@ -249,7 +247,7 @@ pub fn fd_seek(
     if !(WHENCE_SET..=WHENCE_END).contains(&whence) {
         return Err(Errno::Inval);
     }
-    let open = descriptor.regular(right, UNPOSITIONED)?;
+    let open = descriptor.regular(right, NO_POSITION)?;
     memory::slice(memory, newoffset_out as u32, 8)?;
     let from = match whence {
         WHENCE_SET => 0,
@@ -275,8 +273,8 @@ pub fn fd_seek(
 /// - [`Errno::Notcapable`]: the right `FD_TELL` is missing.
 /// - [`Errno::Fault`]: the result does not lie in memory.
 pub fn fd_tell(ctx: &mut Wasi, memory: &mut [u8], fd: i32, offset_out: i32) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.open(fd)?;
-    let open = descriptor.regular(rights::FD_TELL, UNPOSITIONED)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
+    let open = descriptor.regular(rights::FD_TELL, NO_POSITION)?;
     memory::write_u64(memory, offset_out as u32, open.position)
 }
 
@@ -288,11 +286,11 @@ pub(super) fn fd_read(
     iovs_len: i32,
     nread_out: i32,
 ) -> Result<(), Errno> {
-    const OTHERWISE: Otherwise = Otherwise {
+    const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Isdir,
         stream: Errno::Badf,
     };
-    let open = descriptor.regular(rights::FD_READ, OTHERWISE)?;
+    let open = descriptor.regular(rights::FD_READ, NOT_A_FILE)?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     memory::slice(memory, nread_out as u32, 4)?;
     let nread = read_at(&*open.file, memory, &iovecs, open.position)?;
@@ -309,12 +307,12 @@ pub(super) fn fd_write(
     iovs_len: i32,
     nwritten_out: i32,
 ) -> Result<(), Errno> {
-    const OTHERWISE: Otherwise = Otherwise {
+    const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Badf,
         stream: Errno::Badf,
     };
     let flags = descriptor.flags;
-    let open = descriptor.regular(rights::FD_WRITE, OTHERWISE)?;
+    let open = descriptor.regular(rights::FD_WRITE, NOT_A_FILE)?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     memory::slice(memory, nwritten_out as u32, 4)?;
     let file = &*open.file;
@@ -348,7 +346,7 @@ fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> R
         let buf = memory::slice_mut(memory, iovec.ptr, len)?;
         match file.read_at(buf, at) {
             Ok(read) => {
-                let read = believable(read, iovec.len);
+                let read = clamp_reported(read, iovec.len);
                 n_bytes += read;
                 if read < iovec.len {
                     break;
@@ -375,7 +373,7 @@ fn write_all(
             // A guest that is told 0 tries forever.
             Ok(0) if n_bytes == 0 => return Err(Errno::Nospc),
             Ok(written) => {
-                let written = believable(written, iovec.len);
+                let written = clamp_reported(written, iovec.len);
                 n_bytes += written;
                 if written < iovec.len {
                     break;
@@ -389,7 +387,7 @@ fn write_all(
 }
 
 /// A filesystem that claims more than it was given is wrong and must not be believed.
-fn believable(n_bytes: usize, len: u32) -> u32 {
+fn clamp_reported(n_bytes: usize, len: u32) -> u32 {
     u32::try_from(n_bytes).unwrap_or(u32::MAX).min(len)
 }
 

@@ -25,7 +25,7 @@ pub fn path_create_directory(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_CREATE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {
@@ -53,7 +53,7 @@ pub fn path_filestat_get(
     path_len: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_FILESTAT_GET)?;
     let path = self::path(memory, path, path_len)?;
     let links = lookup_flags(flags)?;
@@ -90,7 +90,7 @@ pub fn path_filestat_set_times(
     mtim: i64,
     fst_flags: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_FILESTAT_SET_TIMES)?;
     let path = self::path(memory, path, path_len)?;
     let links = lookup_flags(flags)?;
@@ -130,7 +130,7 @@ pub fn path_link(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
-    let (old, new) = (ctx.descriptors.look(old_fd)?, ctx.descriptors.look(new_fd)?);
+    let (old, new) = (ctx.descriptors.get(old_fd)?, ctx.descriptors.get(new_fd)?);
     let old_dir = old.directory(rights::PATH_LINK_SOURCE)?;
     let new_dir = new.directory(rights::PATH_LINK_TARGET)?;
     let old_path = path(memory, old_path, old_path_len)?;
@@ -191,7 +191,7 @@ pub fn path_readlink(
     buf_len: i32,
     bufused_out: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_READLINK)?;
     let path = self::path(memory, path, path_len)?;
     memory::slice(memory, buf as u32, buf_len as u32)?;
@@ -234,7 +234,7 @@ pub fn path_remove_directory(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_REMOVE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {
@@ -275,7 +275,7 @@ pub fn path_rename(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
-    let (old, new) = (ctx.descriptors.look(fd)?, ctx.descriptors.look(new_fd)?);
+    let (old, new) = (ctx.descriptors.get(fd)?, ctx.descriptors.get(new_fd)?);
     let old_dir = old.directory(rights::PATH_RENAME_SOURCE)?;
     let new_dir = new.directory(rights::PATH_RENAME_TARGET)?;
     let old_path = path(memory, old_path, old_path_len)?;
@@ -330,7 +330,7 @@ pub fn path_symlink(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_SYMLINK)?;
     let target = path(memory, old_path, old_path_len)?;
     let new_path = path(memory, new_path, new_path_len)?;
@@ -368,7 +368,7 @@ pub fn path_unlink_file(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_UNLINK_FILE)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {

@@ -64,30 +64,32 @@ pub fn path_open(
 ) -> Result<(), Errno> {
     let mode = ctx.descriptors.mode();
     let has_room = ctx.descriptors.has_room();
-    let descriptor = ctx.descriptors.look(fd)?;
+    let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_OPEN)?;
     let path = self::path(memory, path, path_len)?;
     memory::slice(memory, opened_fd_out as u32, 4)?;
     let links = lookup_flags(dirflags)?;
-    let how = How::new(oflags)?;
+    let request = OpenRequest::new(oflags)?;
     let flags = u16::try_from(fdflags).map_err(|_| Errno::Inval)?;
     if flags & !fdflags::KNOWN != 0 {
         return Err(Errno::Inval);
     }
-    descriptor.require(how.rights() & mode.known())?;
+    descriptor.require(request.rights() & mode.known())?;
     let requested = Rights::requested(rights_base, rights_inheriting);
     let mut rights = mode.grant(requested, descriptor.rights.inheriting)?;
     if !has_room {
         return Err(Errno::Mfile);
     }
-    let options = how.options(rights);
+    let options = request.options(rights);
 
     let opened = match Walk::new(dir, path)?.open(options, links) {
         Err(errno)
-            if mode != RightsMode::Strict && requested.base == 0 && how.may_do_without(errno) =>
+            if mode != RightsMode::Strict
+                && requested.base == 0
+                && request.may_retry_without_writing(errno) =>
         {
             rights = rights.without_writing();
-            Walk::new(dir, path)?.open(how.options(rights), links)?
+            Walk::new(dir, path)?.open(request.options(rights), links)?
         }
         opened => opened?,
     };
@@ -100,15 +102,15 @@ pub fn path_open(
     memory::write_u32(memory, opened_fd_out as u32, opened_fd)
 }
 
-/// How a path is to be opened, apart from rights.
+/// OpenRequest a path is to be opened, apart from rights.
 #[derive(Clone, Copy)]
-struct How {
+struct OpenRequest {
     create: Create,
     truncate: bool,
     directory: bool,
 }
 
-impl How {
+impl OpenRequest {
     fn new(oflags: i32) -> Result<Self, Errno> {
         let oflags = u16::try_from(oflags).map_err(|_| Errno::Inval)?;
         if oflags & !(CREAT | DIRECTORY | EXCL | TRUNC) != 0 {
@@ -119,15 +121,15 @@ impl How {
             (true, false) => Create::IfMissing,
             (true, true) => Create::New,
         };
-        let how = Self {
+        let request = Self {
             create,
             truncate: oflags & TRUNC != 0,
             directory: oflags & DIRECTORY != 0,
         };
-        if how.directory && how.create != Create::Never {
+        if request.directory && request.create != Create::Never {
             return Err(Errno::Inval);
         }
-        Ok(how)
+        Ok(request)
     }
 
     /// What the directory must have the right to.
@@ -155,7 +157,7 @@ impl How {
     }
 
     /// Whether an opening that failed with `errno` may succeed without writing, and does what it was meant to.
-    fn may_do_without(self, errno: Errno) -> bool {
+    fn may_retry_without_writing(self, errno: Errno) -> bool {
         let refused = matches!(
             errno,
             Errno::Acces | Errno::Isdir | Errno::Notsup | Errno::Perm | Errno::Rofs | Errno::Txtbsy

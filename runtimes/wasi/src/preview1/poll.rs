@@ -9,7 +9,7 @@ use crate::descriptor::rights;
 use crate::net::Readiness;
 use crate::stdio::input::READ_AHEAD_BYTES;
 use crate::time::clock::{GuestClock, Sleep};
-use crate::wait::{Awaited, Began, Wait};
+use crate::wait::{Awaited, StartTimes, Wait};
 use crate::{Errno, Interrupt, MAX_SUBSCRIPTIONS, Wasi, memory};
 
 /// Source: WASI preview1 witx, `subscription` and `event`: 48 and 32 bytes.
@@ -38,7 +38,7 @@ const HANGUP: u16 = 1;
 /// attempt of the call. One without a time, or with an absolute time that has passed, is due at once. Times that reach
 /// behind the end of a clock saturate. The `precision` is not used: no sleep is stretched.
 ///
-/// On a clock where a sleep is [over at once](crate::Sleep::Over) nothing is waited for if there is a timer: the earliest
+/// On a clock where a sleep is [over at once](crate::Sleep::Elapsed) nothing is waited for if there is a timer: the earliest
 /// timer comes true unless a descriptor is ready already.
 ///
 /// Source: WASI preview1 witx, `poll_oneoff`; POSIX `poll`.
@@ -82,10 +82,10 @@ pub fn poll_oneoff(
     for record in table.chunks_exact(SUBSCRIPTION_BYTES as usize) {
         poll.add(ctx, record)?;
     }
-    if !poll.has_come_true() {
+    if !poll.has_occurred() {
         if let Some(wait) = wait {
             // Woken for nothing, as happens when a stream is shared: the same sleep goes on.
-            return Err(ctx.wait_for(wait.again()));
+            return Err(ctx.wait_for(wait.rearm()));
         }
         match poll.earliest_ns() {
             Some(ns) => {
@@ -94,11 +94,15 @@ pub fn poll_oneoff(
                     if duration > ctx.max_sleep && poll.awaited.is_empty() {
                         return Err(Errno::Inval.into());
                     }
-                    return Err(ctx.wait_for(Wait::new(poll.awaited, Some(duration), poll.began)));
+                    return Err(ctx.wait_for(Wait::new(
+                        poll.awaited,
+                        Some(duration),
+                        poll.start_times,
+                    )));
                 }
                 poll.elapse(ns);
             }
-            None => return Err(ctx.wait_for(Wait::new(poll.awaited, None, poll.began))),
+            None => return Err(ctx.wait_for(Wait::new(poll.awaited, None, poll.start_times))),
         }
     }
 
@@ -115,7 +119,7 @@ pub fn poll_oneoff(
 struct PollSet {
     entries: Vec<Entry>,
     awaited: Vec<Awaited>,
-    began: Began,
+    start_times: StartTimes,
     /// How long the call has slept already.
     slept_ns: u64,
 }
@@ -140,7 +144,7 @@ impl PollSet {
         Self {
             entries: Vec::new(),
             awaited: Vec::new(),
-            began: wait.map(|wait| wait.began).unwrap_or_default(),
+            start_times: wait.map(|wait| wait.start_times).unwrap_or_default(),
             slept_ns: wait
                 .and_then(Wait::slept)
                 .map_or(0, crate::time::clock::saturating_ns),
@@ -189,25 +193,25 @@ impl PollSet {
             return Err(Errno::Inval);
         }
         let is_absolute = flags & ABSTIME != 0;
-        let began_ns = match id {
+        let started_at_ns = match id {
             REALTIME if is_absolute => *self
-                .began
+                .start_times
                 .realtime_ns
                 .get_or_insert_with(|| clock.realtime_ns()),
             MONOTONIC if is_absolute => *self
-                .began
+                .start_times
                 .monotonic_ns
                 .get_or_insert_with(|| clock.monotonic_ns()),
             REALTIME | MONOTONIC => 0,
             _ => return Err(Errno::Inval),
         };
-        Ok(timeout_ns.saturating_sub(began_ns))
+        Ok(timeout_ns.saturating_sub(started_at_ns))
     }
 
-    fn has_come_true(&self) -> bool {
+    fn has_occurred(&self) -> bool {
         self.entries
             .iter()
-            .any(|entry| entry.state.has_come_true(self.slept_ns))
+            .any(|entry| entry.state.has_occurred(self.slept_ns))
     }
 
     fn earliest_ns(&self) -> Option<u64> {
@@ -225,13 +229,13 @@ impl PollSet {
     fn events(&self) -> impl Iterator<Item = [u8; EVENT_BYTES as usize]> {
         self.entries
             .iter()
-            .filter(|entry| entry.state.has_come_true(self.slept_ns))
+            .filter(|entry| entry.state.has_occurred(self.slept_ns))
             .map(Entry::event)
     }
 }
 
 impl State {
-    fn has_come_true(self, slept_ns: u64) -> bool {
+    fn has_occurred(self, slept_ns: u64) -> bool {
         match self {
             Self::Due(ns) => ns <= slept_ns,
             Self::Unready => false,
@@ -266,7 +270,7 @@ fn readiness(
 ) -> Result<Poll<Readiness>, Errno> {
     // Asked only once here: who has to wait registers a waker.
     let mut cx = Context::from_waker(Waker::noop());
-    let descriptor = descriptors.open(fd)?;
+    let descriptor = descriptors.get_mut(fd)?;
     let (polled, right) = if is_for_writing {
         (descriptor.poll_writable(&mut cx)?, rights::FD_WRITE)
     } else {

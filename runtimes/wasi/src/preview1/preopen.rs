@@ -22,7 +22,7 @@ pub fn fd_prestat_get(
     fd: i32,
     prestat_out: i32,
 ) -> Result<(), Errno> {
-    let len = path_of(ctx.descriptors.open(fd)?)?.len();
+    let len = path_of(ctx.descriptors.get_mut(fd)?)?.len();
     let len = u32::try_from(len).map_err(|_| Errno::Overflow)?;
     let prestat = memory::slice_mut(memory, prestat_out as u32, PRESTAT_BYTES)?;
     prestat[..4].fill(0);
@@ -47,7 +47,7 @@ pub fn fd_prestat_dir_name(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
-    let name = path_of(ctx.descriptors.open(fd)?)?;
+    let name = path_of(ctx.descriptors.get_mut(fd)?)?;
     let buf = memory::slice_mut(memory, path as u32, path_len as u32)?;
     let place = buf.get_mut(..name.len()).ok_or(Errno::Nametoolong)?;
     place.copy_from_slice(name.as_bytes());

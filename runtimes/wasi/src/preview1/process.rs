@@ -106,6 +106,6 @@ pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(),
 pub fn sched_yield(ctx: &mut Wasi, _memory: &mut [u8]) -> Result<(), Interrupt> {
     match ctx.take_wait() {
         Some(_) => Ok(()),
-        None => Err(ctx.wait_for(Wait::for_a_turn())),
+        None => Err(ctx.wait_for(Wait::for_yield())),
     }
 }

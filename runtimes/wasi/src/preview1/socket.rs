@@ -46,7 +46,7 @@ pub fn sock_accept(
     fd_out: i32,
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
-    ctx.descriptors.open(fd)?.listener()?;
+    ctx.descriptors.get_mut(fd)?.listener()?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
     if flags & !fdflags::NONBLOCK != 0 {
         return Err(Errno::Inval.into());
@@ -56,12 +56,12 @@ pub fn sock_accept(
     if !ctx.descriptors.has_room() {
         return Err(Errno::Mfile.into());
     }
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let accepted = match descriptor.listener()?.accept() {
         Poll::Ready(Ok(socket)) => descriptor.accepted(socket, flags),
         Poll::Ready(Err(error)) => return Err(Errno::from(error).into()),
         Poll::Pending if descriptor.is_nonblocking() => return Err(Errno::Again.into()),
-        Poll::Pending => return Err(ctx.wait_for(Wait::for_one(Awaited::Readable { fd }))),
+        Poll::Pending => return Err(ctx.wait_for(Wait::for_stream(Awaited::Readable { fd }))),
     };
     let accepted = ctx.descriptors.insert(accepted)?;
     Ok(memory::write_u32(memory, fd_out, accepted)?)
@@ -105,7 +105,7 @@ pub fn sock_recv(
     ro_flags_out: i32,
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.socket(rights::FD_READ, Errno::Notsock)?;
     let which = match ri_flags {
         0 => Receive::Some,
@@ -136,7 +136,7 @@ pub(super) fn receive(
     which: Receive,
     nread_out: i32,
 ) -> Result<(), Interrupt> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let is_nonblocking = descriptor.is_nonblocking();
     let socket = descriptor.socket(rights::FD_READ, Errno::Badf)?;
     let which = match which {
@@ -154,7 +154,7 @@ pub(super) fn receive(
                 Receive::All => Awaited::ReceiveAll { fd, n_bytes },
                 Receive::Some | Receive::Peek => Awaited::Readable { fd },
             };
-            return Err(ctx.wait_for(Wait::for_one(awaited)));
+            return Err(ctx.wait_for(Wait::for_stream(awaited)));
         }
         result => result?,
     };
@@ -192,7 +192,7 @@ pub fn sock_send(
     so_datalen_out: i32,
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.socket(rights::FD_WRITE, Errno::Notsock)?;
     if si_flags != 0 {
         return Err(Errno::Inval.into());
@@ -208,7 +208,7 @@ pub(super) fn send(
     (iovs, iovs_len): (i32, i32),
     nwritten_out: i32,
 ) -> Result<(), Interrupt> {
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let is_nonblocking = descriptor.is_nonblocking();
     let socket = descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
@@ -217,7 +217,7 @@ pub(super) fn send(
     let nwritten = match socket.send(memory, &iovecs) {
         Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
-            return Err(ctx.wait_for(Wait::for_one(Awaited::Writable { fd })));
+            return Err(ctx.wait_for(Wait::for_stream(Awaited::Writable { fd })));
         }
         result => result?,
     };
@@ -241,7 +241,7 @@ pub(super) fn send(
 /// - Whatever else the host's socket fails with; the direction is open then.
 pub fn sock_shutdown(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, how: i32) -> Result<(), Errno> {
     const SHUT_BOTH: i32 = SHUT_READ | SHUT_WRITE;
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     let socket = descriptor.socket(rights::SOCK_SHUTDOWN, Errno::Notsock)?;
     let how = match how {
         SHUT_READ => Shutdown::Read,

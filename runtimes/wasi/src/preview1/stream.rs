@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use super::{file, socket};
 use crate::memory::iovec::Iovecs;
 use crate::net::open_socket::Receive;
-use crate::stdio::output::Patience;
+use crate::stdio::output::WriteMode;
 use crate::wait::{Awaited, Wait};
 use crate::{Errno, Interrupt, Wasi, memory};
 
@@ -41,7 +41,7 @@ pub fn fd_read(
     nread_out: i32,
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     if descriptor.is_in_filesystem() {
         return Ok(file::fd_read(
             descriptor, memory, iovs, iovs_len, nread_out,
@@ -64,7 +64,7 @@ pub fn fd_read(
         }
         Err(Interrupt::Wait) => {
             let n_bytes = iovecs.total_bytes();
-            return Err(ctx.wait_for(Wait::for_one(Awaited::Read { fd, n_bytes })));
+            return Err(ctx.wait_for(Wait::for_stream(Awaited::Read { fd, n_bytes })));
         }
         result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
     };
@@ -103,7 +103,7 @@ pub fn fd_write(
     nwritten_out: i32,
 ) -> Result<(), Interrupt> {
     drop(ctx.take_wait());
-    let descriptor = ctx.descriptors.open(fd)?;
+    let descriptor = ctx.descriptors.get_mut(fd)?;
     if descriptor.is_in_filesystem() {
         return Ok(file::fd_write(
             descriptor,
@@ -116,19 +116,19 @@ pub fn fd_write(
     if descriptor.is_socket() {
         return socket::send(ctx, memory, fd, (iovs, iovs_len), nwritten_out);
     }
-    let patience = if descriptor.is_nonblocking() {
-        Patience::None
+    let mode = if descriptor.is_nonblocking() {
+        WriteMode::NonBlocking
     } else {
-        Patience::Wait
+        WriteMode::Wait
     };
     let output = descriptor.output()?;
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
-    let nwritten = match output.write(memory, &iovecs, patience) {
-        Err(Interrupt::Wait) if patience == Patience::None => return Err(Errno::Again.into()),
+    let nwritten = match output.write(memory, &iovecs, mode) {
+        Err(Interrupt::Wait) if mode == WriteMode::NonBlocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
-            return Err(ctx.wait_for(Wait::for_one(Awaited::Writable { fd })));
+            return Err(ctx.wait_for(Wait::for_stream(Awaited::Writable { fd })));
         }
         result => result.inspect_err(|interrupt| flush_at_exit(ctx, interrupt))?,
     };

@@ -9,7 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::net::Readiness;
 use crate::stdio::input::Input;
-use crate::stdio::output::{Output, Patience};
+use crate::stdio::output::{Output, WriteMode};
 use crate::{MAX_TRANSFER_BYTES, PipeReader, PipeWriter, Stdin, Stdout};
 
 /// The most bytes that are read ahead, or kept of a write that waits.
@@ -139,24 +139,24 @@ impl AsyncOutput {
 }
 
 impl Output for AsyncOutput {
-    fn write(&mut self, bytes: &[u8], patience: Patience) -> Poll<io::Result<usize>> {
+    fn write(&mut self, bytes: &[u8], mode: WriteMode) -> Poll<io::Result<usize>> {
         if let Writing::Done(result) = mem::replace(&mut self.write, Writing::Nothing) {
             return Poll::Ready(result);
         }
         let mut cx = Context::from_waker(Waker::noop());
-        match (self.poll_write(&mut cx, bytes), patience) {
-            (Poll::Ready(Ok(n_bytes)), _) => match (self.poll_flush(&mut cx), patience) {
+        match (self.poll_write(&mut cx, bytes), mode) {
+            (Poll::Ready(Ok(n_bytes)), _) => match (self.poll_flush(&mut cx), mode) {
                 (Poll::Ready(result), _) => Poll::Ready(result.map(|()| n_bytes)),
                 // The flush goes on with the next write.
-                (Poll::Pending, Patience::None) => Poll::Ready(Ok(n_bytes)),
-                (Poll::Pending, Patience::Wait) => {
+                (Poll::Pending, WriteMode::NonBlocking) => Poll::Ready(Ok(n_bytes)),
+                (Poll::Pending, WriteMode::Wait) => {
                     self.write = Writing::Flushing(n_bytes);
                     Poll::Pending
                 }
             },
             (Poll::Ready(Err(error)), _) => Poll::Ready(Err(error)),
-            (Poll::Pending, Patience::None) => Poll::Pending,
-            (Poll::Pending, Patience::Wait) => {
+            (Poll::Pending, WriteMode::NonBlocking) => Poll::Pending,
+            (Poll::Pending, WriteMode::Wait) => {
                 let kept = &bytes[..bytes.len().min(MAX_KEPT_BYTES)];
                 self.write = Writing::Bytes(kept.to_owned());
                 Poll::Pending

@@ -9,9 +9,9 @@ use crate::net::Readiness;
 pub(crate) trait Output: Send {
     /// Takes as much of `bytes` as there is room for. Pending when that is nothing.
     ///
-    /// With [`Patience::Wait`], the same bytes are written again when [`poll_writable`](Self::poll_writable) says so: a sink
+    /// With [`WriteMode::Wait`], the same bytes are written again when [`poll_writable`](Self::poll_writable) says so: a sink
     /// may then answer for what it has done meanwhile.
-    fn write(&mut self, bytes: &[u8], patience: Patience) -> Poll<io::Result<usize>>;
+    fn write(&mut self, bytes: &[u8], mode: WriteMode) -> Poll<io::Result<usize>>;
 
     /// Whether the buffers of one call are to come together, because a write is done only when it has been waited for: of
     /// two in one call, the second could not be.
@@ -25,9 +25,9 @@ pub(crate) trait Output: Send {
 
 /// What becomes of a write for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum WriteMode {
     /// It is made again later.
     Wait,
     /// The guest hears of it.
-    None,
+    NonBlocking,
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::Errno;
 use crate::net::Readiness;
 use crate::stdio::input::Input;
-use crate::stdio::output::{Output, Patience};
+use crate::stdio::output::{Output, WriteMode};
 use crate::wait::park::block_on;
 
 /// A pipe that holds up to `capacity_bytes`, at least 1, and its two ends.
@@ -219,7 +219,7 @@ impl Read for PipeReader {
 }
 
 impl Output for PipeWriter {
-    fn write(&mut self, bytes: &[u8], _patience: Patience) -> Poll<io::Result<usize>> {
+    fn write(&mut self, bytes: &[u8], _mode: WriteMode) -> Poll<io::Result<usize>> {
         self.shared.write(bytes)
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::memory::iovec::{Iovec, Iovecs};
 use crate::net::Readiness;
 use crate::stdio::budget::Budget;
-use crate::stdio::output::{Output, Patience};
+use crate::stdio::output::{Output, WriteMode};
 use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
 };
@@ -140,10 +140,10 @@ impl Stdout {
         &mut self,
         memory: &[u8],
         iovecs: &Iovecs,
-        patience: Patience,
+        mode: WriteMode,
     ) -> Result<u32, Interrupt> {
         let Some(budget) = &mut self.budget else {
-            return self.sink.write(memory, iovecs.as_slice(), patience);
+            return self.sink.write(memory, iovecs.as_slice(), mode);
         };
         let n_bytes = iovecs.total_bytes();
         let within = budget.within(n_bytes);
@@ -151,7 +151,7 @@ impl Stdout {
             return budget.refuse(n_bytes);
         }
         let iovecs = iovecs.first(within);
-        let written = self.sink.write(memory, iovecs.as_slice(), patience)?;
+        let written = self.sink.write(memory, iovecs.as_slice(), mode)?;
         budget.spend(written);
         if budget.is_used_up() && budget.truncates() {
             return Ok(n_bytes);
@@ -189,24 +189,24 @@ impl Sink {
         &mut self,
         memory: &[u8],
         iovecs: &[Iovec],
-        mut patience: Patience,
+        mut mode: WriteMode,
     ) -> Result<u32, Interrupt> {
         if let (Self::Stream(stream), [_, _, ..]) = (&*self, iovecs) {
             if stream.gathers() {
-                return self.write_once(&gather(memory, iovecs)?, patience);
+                return self.write_once(&gather(memory, iovecs)?, mode);
             }
         }
         let mut n_bytes = 0;
         for iovec in iovecs {
             let bytes = memory::slice(memory, iovec.ptr, iovec.len)?;
-            match self.write_once(bytes, patience) {
+            match self.write_once(bytes, mode) {
                 Ok(accepted) => {
                     n_bytes += accepted;
                     if accepted < iovec.len {
                         break;
                     }
                     // The guest hears what was written instead of waiting for the rest.
-                    patience = Patience::None;
+                    mode = WriteMode::NonBlocking;
                 }
                 Err(_) if n_bytes > 0 => break,
                 Err(interrupt) => return Err(interrupt),
@@ -225,11 +225,11 @@ impl Sink {
         Ok(n_bytes)
     }
 
-    fn write_once(&mut self, bytes: &[u8], patience: Patience) -> Result<u32, Interrupt> {
+    fn write_once(&mut self, bytes: &[u8], mode: WriteMode) -> Result<u32, Interrupt> {
         let stream: &mut dyn Write = match self {
             Self::Discard => return Ok(length(bytes.len())?),
             Self::Stream(stream) => {
-                return match stream.write(bytes, patience) {
+                return match stream.write(bytes, mode) {
                     Poll::Ready(Ok(accepted)) => Ok(length(accepted.min(bytes.len()))?),
                     Poll::Ready(Err(error)) => Err(Errno::from(error).into()),
                     Poll::Pending => Err(Interrupt::Wait),
@@ -330,6 +330,6 @@ mod tests {
         let mut stdout = Stdout::to(Sink::Inherited(Box::new(Blocked)));
         let memory = [8, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c'];
         let iovecs = Iovecs::read(&memory, 0, 1).unwrap();
-        assert_eq!(stdout.write(&memory, &iovecs, Patience::Wait), Ok(3));
+        assert_eq!(stdout.write(&memory, &iovecs, WriteMode::Wait), Ok(3));
     }
 }

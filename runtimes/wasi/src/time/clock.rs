@@ -65,7 +65,7 @@ pub trait Clock: Send {
 
     /// What it means on this clock that the guest sleeps for `duration`, which is not zero.
     ///
-    /// A clock whose time the host makes answers [`Sleep::Over`], after moving by `duration`; the guest does not wait
+    /// A clock whose time the host makes answers [`Sleep::Elapsed`], after moving by `duration`; the guest does not wait
     /// then. The default is [`Sleep::Wait`]: the host waits for `duration`, and this clock is not asked whether it has
     /// moved as far.
     fn sleep(&mut self, duration: Duration) -> Sleep {
@@ -79,7 +79,7 @@ pub trait Clock: Send {
 #[expect(clippy::exhaustive_enums, reason = "there is no third way")]
 pub enum Sleep {
     /// At once: the clock is there.
-    Over,
+    Elapsed,
     /// By waiting as long as it takes on the host.
     Wait,
 }
@@ -156,7 +156,7 @@ impl Clock for FixedClock {
 
     /// Every sleep is over at once, and the clock stands where it stood.
     fn sleep(&mut self, _duration: Duration) -> Sleep {
-        Sleep::Over
+        Sleep::Elapsed
     }
 }
 
@@ -222,7 +222,7 @@ impl Clock for SteppingClock {
 
     fn sleep(&mut self, duration: Duration) -> Sleep {
         self.elapsed_ns = self.elapsed_ns.saturating_add(saturating_ns(duration));
-        Sleep::Over
+        Sleep::Elapsed
     }
 }
 
@@ -295,7 +295,7 @@ impl Clock for VirtualClock {
 
     fn sleep(&mut self, duration: Duration) -> Sleep {
         self.advance(duration);
-        Sleep::Over
+        Sleep::Elapsed
     }
 }
 

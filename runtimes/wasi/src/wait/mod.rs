@@ -19,9 +19,9 @@ use crate::wait::park::thread_waker;
 #[derive(Debug)]
 pub(crate) struct Wait {
     streams: Vec<Awaited>,
-    alarm: Option<Alarm>,
+    timeout: Option<SleepTimer>,
     /// The clocks as they were when the call began, so that the time it has waited counts.
-    pub(crate) began: Began,
+    pub(crate) start_times: StartTimes,
     /// Whether a wait for nothing but a turn has given the thread away.
     has_yielded: bool,
     is_over: bool,
@@ -42,60 +42,64 @@ pub(crate) enum Awaited {
 
 /// Nanoseconds of the clocks that the call has read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Began {
+pub(crate) struct StartTimes {
     pub(crate) realtime_ns: Option<u64>,
     pub(crate) monotonic_ns: Option<u64>,
 }
 
 /// The end of a sleep.
-struct Alarm {
+struct SleepTimer {
     duration: Duration,
     /// Made when it is first awaited: a thread that is parked needs none.
     sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// When a thread was first parked until then.
     parked_since: Option<Instant>,
-    has_rung: bool,
+    has_elapsed: bool,
 }
 
 impl Wait {
-    pub(crate) fn new(streams: Vec<Awaited>, duration: Option<Duration>, began: Began) -> Self {
+    pub(crate) fn new(
+        streams: Vec<Awaited>,
+        duration: Option<Duration>,
+        start_times: StartTimes,
+    ) -> Self {
         Self {
             streams,
-            alarm: duration.map(|duration| Alarm {
+            timeout: duration.map(|duration| SleepTimer {
                 duration,
                 sleep: None,
                 parked_since: None,
-                has_rung: false,
+                has_elapsed: false,
             }),
-            began,
+            start_times,
             has_yielded: false,
             is_over: false,
         }
     }
 
     /// For nothing but the turn of others.
-    pub(crate) fn for_a_turn() -> Self {
-        Self::new(Vec::new(), None, Began::default())
+    pub(crate) fn for_yield() -> Self {
+        Self::new(Vec::new(), None, StartTimes::default())
     }
 
     /// How long the call has slept, if that is what has ended the wait.
     pub(crate) fn slept(&self) -> Option<Duration> {
-        let alarm = self.alarm.as_ref()?;
-        alarm.has_rung.then_some(alarm.duration)
+        let timeout = self.timeout.as_ref()?;
+        timeout.has_elapsed.then_some(timeout.duration)
     }
 
     /// The same wait once more, for a call that was woken for nothing.
-    pub(crate) fn again(mut self) -> Self {
+    pub(crate) fn rearm(mut self) -> Self {
         self.is_over = false;
         self
     }
 
-    pub(crate) fn for_one(awaited: Awaited) -> Self {
-        Self::new(vec![awaited], None, Began::default())
+    pub(crate) fn for_stream(awaited: Awaited) -> Self {
+        Self::new(vec![awaited], None, StartTimes::default())
     }
 
-    fn is_for_a_turn(&self) -> bool {
-        self.streams.is_empty() && self.alarm.is_none()
+    fn is_yield(&self) -> bool {
+        self.streams.is_empty() && self.timeout.is_none()
     }
 
     fn poll(
@@ -107,7 +111,7 @@ impl Wait {
         if self.is_over {
             return Poll::Ready(());
         }
-        if self.is_for_a_turn() {
+        if self.is_yield() {
             if self.has_yielded {
                 self.is_over = true;
                 return Poll::Ready(());
@@ -117,8 +121,8 @@ impl Wait {
             return Poll::Pending;
         }
         self.is_over = self.poll_streams(descriptors, cx);
-        if let Some(alarm) = &mut self.alarm {
-            self.is_over |= alarm.poll(timer, cx).is_ready();
+        if let Some(timeout) = &mut self.timeout {
+            self.is_over |= timeout.poll(timer, cx).is_ready();
         }
         if self.is_over {
             Poll::Ready(())
@@ -135,18 +139,18 @@ impl Wait {
     }
 
     fn block(&mut self, descriptors: &mut Descriptors) {
-        if self.is_for_a_turn() {
+        if self.is_yield() {
             thread::yield_now();
             self.is_over = true;
         }
         if let [Awaited::Read { fd, .. }] = self.streams[..] {
-            self.is_over |= may_block(descriptors, fd);
+            self.is_over |= allow_blocking_read(descriptors, fd);
         }
         let waker = thread_waker();
         let mut cx = Context::from_waker(&waker);
         while !self.is_over {
             self.is_over = self.poll_streams(descriptors, &mut cx);
-            match self.alarm.as_mut().map(Alarm::rest) {
+            match self.timeout.as_mut().map(SleepTimer::remaining) {
                 Some(Duration::ZERO) => self.is_over = true,
                 _ if self.is_over => {}
                 Some(rest) => thread::park_timeout(rest),
@@ -163,7 +167,7 @@ impl Awaited {
         | Self::ReceiveAll { fd, .. }
         | Self::Readable { fd }
         | Self::Writable { fd }) = self;
-        let Ok(descriptor) = descriptors.open(fd) else {
+        let Ok(descriptor) = descriptors.get_mut(fd) else {
             return Poll::Ready(());
         };
         let polled = match self {
@@ -185,39 +189,39 @@ impl Awaited {
 }
 
 /// Whether the next read of the input may hold the thread, as that is the only thing it would be doing.
-fn may_block(descriptors: &mut Descriptors, fd: i32) -> bool {
+fn allow_blocking_read(descriptors: &mut Descriptors, fd: i32) -> bool {
     let input = descriptors
-        .open(fd)
+        .get_mut(fd)
         .and_then(|descriptor| descriptor.input());
     input.is_ok_and(|input| input.may_block())
 }
 
-impl Alarm {
+impl SleepTimer {
     fn poll(&mut self, timer: &dyn Timer, cx: &mut Context<'_>) -> Poll<()> {
         let duration = self.duration.min(MAX_DELAY);
         let sleep = self.sleep.get_or_insert_with(|| timer.sleep(duration));
         let polled = sleep.as_mut().poll(cx);
         if polled.is_ready() {
             self.sleep = None;
-            self.has_rung = true;
+            self.has_elapsed = true;
         }
         polled
     }
 
     /// How long a thread is still to be parked, however often it was woken for nothing. At zero, the alarm has rung.
-    fn rest(&mut self) -> Duration {
+    fn remaining(&mut self) -> Duration {
         let since = self.parked_since.get_or_insert_with(Instant::now);
         let rest = self.duration.saturating_sub(since.elapsed());
-        self.has_rung |= rest.is_zero();
+        self.has_elapsed |= rest.is_zero();
         rest
     }
 }
 
-impl fmt::Debug for Alarm {
+impl fmt::Debug for SleepTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Alarm")
+        f.debug_struct("SleepTimer")
             .field("duration", &self.duration)
-            .field("has_rung", &self.has_rung)
+            .field("has_elapsed", &self.has_elapsed)
             .finish_non_exhaustive()
     }
 }

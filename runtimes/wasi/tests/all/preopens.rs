@@ -1,7 +1,7 @@
 //! The directories that the host opens for a guest, and what it may do with them.
 
 use rangewatch_wasi::fs::{Access, MemoryFs};
-use rangewatch_wasi::{Dots, Errno, RightsMode, Wasi, WasiBuildError, WasiBuilder, preview1};
+use rangewatch_wasi::{DotEntries, Errno, RightsMode, Wasi, WasiBuildError, WasiBuilder, preview1};
 
 use crate::guest::Guest;
 
@@ -153,7 +153,7 @@ fn descriptors_are_limited_and_what_finds_no_place_has_no_effect() {
 
 #[test]
 fn dots_are_left_out_if_the_host_wants_it() {
-    let mut guest = Guest::new(two_dirs().dots(Dots::Left));
+    let mut guest = Guest::new(two_dirs().dot_entries(DotEntries::Omitted));
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
     preview1::fd_readdir(ctx, memory, 3, 1000, 1000, 0, 0).unwrap();
     assert_eq!(guest.u32(0), 24 + 4);

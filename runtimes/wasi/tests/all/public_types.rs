@@ -6,7 +6,7 @@ use rangewatch_wasi::fs::{
 };
 use rangewatch_wasi::net::{Connector, Listener, MemoryListener, MemorySocket, Readiness, Socket};
 use rangewatch_wasi::{
-    Dots, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
+    DotEntries, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
     PipeWriter, Raise, RightsMode, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout,
     SteppingClock, StreamKind, SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType,
     VirtualClock, Wasi, WasiBuildError, WasiBuilder,
@@ -36,7 +36,7 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     value::<BytesFile>();
     value::<Create>();
     value::<DirEntry>();
-    value::<Dots>();
+    value::<DotEntries>();
     value::<PipeReader>();
     value::<PipeWriter>();
     value::<Interrupt>();
