@@ -1,4 +1,4 @@
-//! Tables of buffers in the memory of a guest.
+//! Tables of buffers (iovecs) in the memory of a guest.
 
 use std::io;
 use std::task::Poll;
@@ -8,23 +8,23 @@ use crate::{Errno, Interrupt, MAX_IOVECS, MAX_TRANSFER_BYTES, memory};
 /// The size in bytes of one entry: a pointer and a length.
 const ENTRY_BYTES: u32 = 8;
 
-/// Tables of up to this many entries, which are nearly all, are read without allocating.
+/// Tables of up to this many entries are read without allocating. Nearly all tables are this short.
 const INLINE: usize = 8;
 
-/// The most bytes that are read at once for a request that is scattered over several buffers.
+/// The most bytes that are read at once for a request with several buffers.
 const SCATTER_BYTES: usize = 64 << 10;
 
-/// One buffer, known to lie within the memory that it was read from.
+/// One buffer, checked to lie within the memory that it was read from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Iovec {
     pub(crate) ptr: u32,
     pub(crate) len: u32,
 }
 
-/// The buffers of one call: those that are not empty, up to [`MAX_TRANSFER_BYTES`] in all.
+/// The buffers of one call without the empty ones, up to [`MAX_TRANSFER_BYTES`] in total.
 ///
-/// The table is read once, before the call has any effect, so that a buffer which overlaps the table cannot change it
-/// after it was checked.
+/// The table is read once, before the call has any effect: a buffer that overlaps the table cannot
+/// change it after the check.
 #[derive(Debug)]
 pub(crate) struct Iovecs {
     inline: [Iovec; INLINE],
@@ -36,7 +36,8 @@ pub(crate) struct Iovecs {
 impl Iovecs {
     /// Reads and checks the `len` entries at `ptr`.
     ///
-    /// Entries past the transfer limit are checked like the others and then left out, the last one cut.
+    /// Entries past the transfer limit are checked like the others and then left out; the entry
+    /// that reaches the limit is cut.
     pub(crate) fn read(memory: &[u8], ptr: i32, len: i32) -> Result<Self, Errno> {
         let n_entries = len as u32;
         if n_entries > MAX_IOVECS {
@@ -64,12 +65,12 @@ impl Iovecs {
         }
     }
 
-    /// The bytes of all buffers, at most [`MAX_TRANSFER_BYTES`].
+    /// The sum of the buffers' lengths, at most [`MAX_TRANSFER_BYTES`].
     pub(crate) fn total_bytes(&self) -> u32 {
         self.total_bytes
     }
 
-    /// The buffers up to the first `n_bytes`.
+    /// The buffers up to the first `n_bytes` bytes.
     pub(crate) fn first(&self, n_bytes: u32) -> Self {
         let mut first = Self::empty();
         for iovec in self.as_slice() {
@@ -79,7 +80,7 @@ impl Iovecs {
         first
     }
 
-    /// Copies the start of `bytes` into the buffers, in order. Answers the number of bytes.
+    /// Copies the start of `bytes` into the buffers, in order. Returns the number of bytes copied.
     pub(crate) fn scatter(&self, memory: &mut [u8], bytes: &[u8]) -> Result<u32, Errno> {
         let mut rest = bytes;
         let mut n_bytes = 0;
@@ -94,8 +95,8 @@ impl Iovecs {
         Ok(n_bytes)
     }
 
-    /// Fills the buffers with what one call of `read` gives: a second one, for the buffers that are left, might have to
-    /// wait. Answers the number of bytes.
+    /// Fills the buffers with the result of one call of `read`; a second call, for the remaining
+    /// buffers, might block. Returns the number of bytes read.
     pub(crate) fn read_once(
         &self,
         memory: &mut [u8],
@@ -142,7 +143,8 @@ impl Iovecs {
     }
 }
 
-/// A reader that claims more than it was given room for is wrong and must not be believed.
+/// Calls `read` and clamps the count that it returns: a faulty reader may report more bytes than
+/// the buffer holds.
 fn read_into(
     buf: &mut [u8],
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,

@@ -5,15 +5,29 @@ use std::io;
 
 macro_rules! errnos {
     ($($variant:ident = $code:literal, $name:literal, $meaning:literal;)*) => {
-        /// Why a function failed, as the number that the guest sees.
+        /// An error number of WASI preview1: why a function failed, as the guest sees it.
         ///
-        /// There is no member for success: functions answer `Result<(), Errno>`, and [`Errno::encode`] turns that into
-        /// the number of WASI, 0 for success. Members are named after WASI, so that `EBADF` of a libc is
-        /// [`Errno::Badf`].
+        /// Success has no variant: functions return `Result<(), Errno>`, and [`Errno::encode`]
+        /// converts that to the number of WASI, 0 for success. Variants have the names of WASI:
+        /// `EBADF` of a libc is [`Errno::Badf`].
         ///
-        /// A [`Read`](io::Read) or [`Write`](io::Write) of the host chooses the number exactly by failing with
-        /// `io::Error::from(errno)`; any other [`io::Error`] is translated by its kind, and what has no counterpart is
-        /// [`Errno::Io`].
+        /// A [`Read`](io::Read) or [`Write`](io::Write) of the host selects an errno by failing
+        /// with `io::Error::from(errno)`. Any other [`io::Error`] is converted by its kind; a kind
+        /// without a counterpart becomes [`Errno::Io`].
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use std::io;
+        ///
+        /// use rangewatch_wasi::Errno;
+        ///
+        /// assert_eq!(Errno::Noent.name(), "NOENT");
+        /// assert_eq!(Errno::Noent.to_string(), "no such file or directory (NOENT)");
+        /// // The errno survives the way through an `io::Error`.
+        /// assert_eq!(Errno::from(io::Error::from(Errno::Dquot)), Errno::Dquot);
+        /// assert_eq!(Errno::from(io::Error::from(io::ErrorKind::NotFound)), Errno::Noent);
+        /// ```
         ///
         /// Source: WASI preview1 witx, `errno`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +41,7 @@ macro_rules! errnos {
         }
 
         impl Errno {
-            /// The name of WASI, for example `"BADF"`.
+            /// The name in WASI, for example `"BADF"`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -124,13 +138,14 @@ errnos! {
 }
 
 impl Errno {
-    /// The number of WASI, in 1..=76.
+    /// The number in WASI, in 1..=76.
     #[must_use]
     pub const fn code(self) -> i32 {
         self as i32
     }
 
-    /// What the WebAssembly function returns for `result`: 0 for success, else [`Errno::code`].
+    /// The return value of the WebAssembly function for `result`: 0 for success, else
+    /// [`Errno::code`].
     ///
     /// # Examples
     ///

@@ -1,9 +1,10 @@
-//! How a guest ends itself.
+//! The exit of a guest.
 
-/// The guest called `proc_exit` and must not run on.
+/// The outcome of `proc_exit`: the guest has ended and must not run again.
 ///
-/// Backends hand this to their engine as the error of the host call; the embedder finds it again by downcasting. A code
-/// of 0 is success and still an `Exit`: a guest that has exited never gets control back.
+/// Backends return it to their engine as the error of the host call, and the embedder recovers it
+/// by downcasting. Code 0 is success and still an `Exit`: a guest that has exited never gets
+/// control back.
 ///
 /// # Examples
 ///
@@ -22,13 +23,13 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// An exit with `code`, for hosts that end a guest in the same way.
+    /// Makes an exit with `code`, for hosts that end a guest in the same way.
     #[must_use]
     pub const fn new(code: u32) -> Self {
         Self { code }
     }
 
-    /// The code that the guest gave, unchanged: all 32 bits.
+    /// The code that the guest passed to `proc_exit`, all 32 bits unchanged.
     #[must_use]
     pub const fn code(self) -> u32 {
         self.code

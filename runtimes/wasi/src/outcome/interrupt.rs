@@ -1,4 +1,4 @@
-//! Why a function does not return success to its guest.
+//! The outcomes of a call other than success.
 
 use std::fmt;
 
@@ -6,29 +6,44 @@ use crate::{Errno, Exit};
 
 /// How a call of a function that the table marks `wait` ended, if not with success.
 ///
-/// A backend serves all of them. [`Interrupt::Wait`] is the one that asks for work: await
-/// [`Wasi::poll_ready`](crate::Wasi::poll_ready) or call [`Wasi::block`](crate::Wasi::block), then call the same function
-/// again with the same arguments, over the memory as it is then.
+/// A backend handles every variant. For [`Interrupt::Wait`] it awaits
+/// [`Wasi::poll_ready`](crate::Wasi::poll_ready) or calls [`Wasi::block`](crate::Wasi::block), then
+/// retries the function with the same arguments, over the memory as it is then.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Interrupt, Wasi, pipe, preview1};
+///
+/// let (_feed, stdin) = pipe(64 << 10);
+/// let mut ctx = Wasi::builder().stdin(stdin).build()?;
+/// let mut memory = vec![0; 64];
+/// memory[0..4].copy_from_slice(&16_u32.to_le_bytes()); // one buffer at 16
+/// memory[4..8].copy_from_slice(&8_u32.to_le_bytes()); // of 8 bytes
+/// // The pipe is empty and its writer is open: the guest has to wait.
+/// assert_eq!(preview1::fd_read(&mut ctx, &mut memory, 0, 0, 1, 8), Err(Interrupt::Wait));
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(clippy::exhaustive_enums, reason = "a backend must serve every kind")]
 pub enum Interrupt {
-    /// It failed: the guest sees the number.
+    /// The call failed. The guest gets the errno.
     #[error(transparent)]
     Errno(#[from] Errno),
-    /// It has to wait. Nothing has happened so far, and nothing of the memory is held.
-    #[error("the guest has to wait: call the function again when the context is ready")]
+    /// The call would block. It had no effect so far and holds no reference to the memory.
+    #[error("the call would block: retry it when the context is ready")]
     Wait,
-    /// The guest must not run on, and has ended with a code. The output streams are flushed.
+    /// The guest exited with a code and must not run again. Its output streams are flushed.
     #[error(transparent)]
     Exit(#[from] Exit),
-    /// The guest must not run on: it has raised a signal against itself.
+    /// The guest raised a signal against itself and must not run again.
     #[error(transparent)]
     Raise(Signal),
 }
 
 impl Interrupt {
-    /// What the function failed with, if it has failed and nothing else happened. Never `None` for a regular file, which has
-    /// no reason to wait or to end a guest.
+    /// The errno of a call that failed and had no other outcome. For a regular file it is never
+    /// `None`: a file never blocks and never ends a guest.
     #[must_use]
     pub const fn errno(self) -> Option<Errno> {
         match self {
@@ -38,16 +53,28 @@ impl Interrupt {
     }
 }
 
-/// The signal that a guest ended itself with.
+/// A signal of WASI preview1, with which a guest ended itself.
 ///
 /// Source: WASI preview1 witx, `signal`.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Interrupt, Raise, Wasi, preview1};
+///
+/// let mut ctx = Wasi::builder().raise(Raise::Default).build()?;
+/// let raised = preview1::proc_raise(&mut ctx, &mut [], 6);
+/// let Err(Interrupt::Raise(signal)) = raised else { panic!("{raised:?}") };
+/// assert_eq!((signal.name(), signal.number()), ("ABRT", 6));
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signal {
     number: u8,
 }
 
 impl Signal {
-    /// Source: WASI preview1 witx, `signal`; the members in order, from 0.
+    /// Source: WASI preview1 witx, `signal`; the names in the order of their numbers, from 0.
     const NAMES: [&'static str; 31] = [
         "NONE", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
         "USR2", "PIPE", "ALRM", "TERM", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
@@ -59,13 +86,13 @@ impl Signal {
         (usize::from(number) < Self::NAMES.len()).then_some(Self { number })
     }
 
-    /// The number of WASI, in 0..=30.
+    /// The number in WASI, in 0..=30.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.number
     }
 
-    /// The name of WASI, for example `"ABRT"`.
+    /// The name in WASI, for example `"ABRT"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         Self::NAMES
@@ -74,8 +101,8 @@ impl Signal {
             .unwrap_or("NONE")
     }
 
-    /// Whether a process that gets the signal and has made no arrangements ends. Those that do not are ignored, or stop
-    /// and continue a process.
+    /// Whether the default action of the signal ends the process. The other signals are ignored, or
+    /// stop or continue the process.
     ///
     /// Source: POSIX `signal.h`, default actions.
     pub(crate) fn ends_the_process(self) -> bool {

@@ -1,4 +1,4 @@
-//! How a call of a guest ends: an error number, an exit, a wait, or a signal.
+//! Outcomes of a guest's call: an error number, an exit, a wait, or a signal.
 
 pub(crate) mod errno;
 pub(crate) mod exit;

@@ -1,14 +1,25 @@
-//! What a guest's signals do.
+//! The setting for `proc_raise`.
 
-/// What `proc_raise` does with a signal that WASI knows.
+/// What `proc_raise` does with a valid signal number. The default is [`Refuse`](Self::Refuse).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Raise, Wasi};
+///
+/// let ctx = Wasi::builder().raise(Raise::Default).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Raise {
-    /// Answers [`Errno::Notsup`](crate::Errno::Notsup): there are no signals. A libc then ends the guest in another way.
+    /// Fails with [`Errno::Notsup`](crate::Errno::Notsup). A libc then ends the guest in another
+    /// way.
     #[default]
     Refuse,
-    /// What POSIX does to a process that has made no arrangements: `ABRT`, `TERM` and most others end the guest with
-    /// [`Interrupt::Raise`](crate::Interrupt::Raise), which is a trap and not an exit; those that would be ignored, or
-    /// would stop or continue a process, do nothing.
+    /// Runs the default action of POSIX for a process without handlers. `ABRT`, `TERM` and most
+    /// others end the guest with [`Interrupt::Raise`](crate::Interrupt::Raise), which is a trap and
+    /// not an exit. Signals whose default action is to ignore, stop or continue have no effect.
     Default,
 }

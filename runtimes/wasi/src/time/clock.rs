@@ -1,18 +1,18 @@
-//! The clocks that a guest can read.
+//! Clocks that a guest can read.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A source of time for one guest.
+/// A source of time for one guest. All times are nanoseconds.
 ///
-/// All times are nanoseconds. Implementations need not be careful: the context holds back a monotonic clock that goes
-/// backwards, and reads a resolution of 0 as 1.
+/// The context corrects two faults of an implementation: it never lets a monotonic clock go
+/// backwards, and it reads a resolution of 0 as 1.
 ///
 /// # Examples
 ///
-/// A clock that the host moves by hand:
+/// A clock that the host sets:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,59 +42,85 @@ pub trait Clock: Send {
     /// The time since 1970-01-01T00:00:00Z. The range ends in the year 2554.
     fn realtime_ns(&mut self) -> u64;
 
-    /// The time since a start of the clock's own choice.
+    /// The time since a start that the clock chooses.
     ///
-    /// Some runtimes refuse a clock that reads 0 (Go stops with "nanotime returning zero"), so 1 is a better start.
+    /// Some runtimes refuse a clock that reads 0 (Go fails with "nanotime returning zero"), so 1 is
+    /// a better start.
     fn monotonic_ns(&mut self) -> u64;
 
-    /// The step by which [`realtime_ns`](Clock::realtime_ns) moves; 1 unless overridden.
+    /// The resolution of [`realtime_ns`](Clock::realtime_ns). The default is 1.
     fn realtime_resolution_ns(&mut self) -> u64 {
         1
     }
 
-    /// The step by which [`monotonic_ns`](Clock::monotonic_ns) moves; 1 unless overridden.
+    /// The resolution of [`monotonic_ns`](Clock::monotonic_ns). The default is 1.
     fn monotonic_resolution_ns(&mut self) -> u64 {
         1
     }
 
-    /// The time that the guest's process has computed, and with a second name its only thread. `None`, the default, is
-    /// [`Errno::Inval`](crate::Errno::Inval) to the guest: there is no such clock.
+    /// The CPU time of the guest, for `CLOCK_PROCESS_CPUTIME_ID` and `CLOCK_THREAD_CPUTIME_ID`. The
+    /// default is `None`: reading such a clock fails with [`Errno::Inval`](crate::Errno::Inval).
     fn cpu_ns(&mut self) -> Option<u64> {
         None
     }
 
-    /// What it means on this clock that the guest sleeps for `duration`, which is not zero.
+    /// Handles a sleep of the guest for `duration`, which is not zero.
     ///
-    /// A clock whose time the host makes answers [`Sleep::Elapsed`], after moving by `duration`; the guest does not wait
-    /// then. The default is [`Sleep::Wait`]: the host waits for `duration`, and this clock is not asked whether it has
-    /// moved as far.
+    /// A simulated clock advances by `duration` and returns [`Sleep::Elapsed`]; the guest does not
+    /// wait then. The default returns [`Sleep::Wait`]: the host waits for `duration`, and does not
+    /// check afterwards that this clock has advanced as far.
     fn sleep(&mut self, duration: Duration) -> Sleep {
         let _ = duration;
         Sleep::Wait
     }
 }
 
-/// How a guest gets to the end of a sleep.
+/// How a guest's sleep ends. [`Clock::sleep`] returns it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_wasi::{Clock, FixedClock, Sleep, SystemClock};
+///
+/// let hour = Duration::from_secs(3_600);
+/// assert_eq!(SystemClock::new().sleep(hour), Sleep::Wait);
+/// assert_eq!(FixedClock::at(0, 0).sleep(hour), Sleep::Elapsed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a sleep either has elapsed or has to be waited for"
+)]
 pub enum Sleep {
-    /// At once: the clock is there.
+    /// Immediately: the clock counts the sleep as elapsed.
     Elapsed,
-    /// By waiting as long as it takes on the host.
+    /// By waiting for the duration on the host.
     Wait,
 }
 
-/// The clocks of the host.
+/// The real-time and monotonic clocks of the host.
 ///
-/// The monotonic clock starts near 0 when the `SystemClock` is made, so that a guest does not learn how long the host
-/// has been up.
+/// The monotonic clock starts near 0 when the `SystemClock` is created, so that a guest does not
+/// learn the uptime of the host.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Clock, SystemClock};
+///
+/// let mut clock = SystemClock::new();
+/// let start_ns = clock.monotonic_ns();
+/// assert!(clock.monotonic_ns() >= start_ns && start_ns > 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     start: Instant,
 }
 
 impl SystemClock {
-    /// The clocks of the host; the monotonic one starts now.
+    /// Makes a clock whose monotonic time starts now.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -122,17 +148,28 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still.
+/// A clock that never advances.
 ///
-/// A guest that spins until some time has passed never ends on this clock; [`SteppingClock`] is as deterministic and
-/// lets it end. A guest that sleeps goes on at once.
+/// A guest that loops until a deadline never ends on this clock; [`SteppingClock`] is as
+/// deterministic and ends such loops. A sleep ends immediately.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Clock, FixedClock};
+///
+/// let mut clock = FixedClock::at(1_690_674_910, 0);
+/// assert_eq!(clock.realtime_ns(), 1_690_674_910_000_000_000);
+/// assert_eq!(clock.realtime_ns(), 1_690_674_910_000_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedClock {
     realtime_ns: u64,
 }
 
 impl FixedClock {
-    /// A clock whose real time is always `secs` seconds and `nanos` nanoseconds after 1970-01-01T00:00:00Z.
+    /// Makes a clock whose real time is always `secs` seconds and `nanos` nanoseconds after
+    /// 1970-01-01T00:00:00Z.
     ///
     /// Times after the year 2554 saturate. The monotonic clock always reads 1.
     #[must_use]
@@ -154,16 +191,17 @@ impl Clock for FixedClock {
         1
     }
 
-    /// Every sleep is over at once, and the clock stands where it stood.
+    /// Every sleep elapses immediately, and the clock does not advance.
     fn sleep(&mut self, _duration: Duration) -> Sleep {
         Sleep::Elapsed
     }
 }
 
-/// A clock that moves by one step each time it is read, and by as long as the guest sleeps, and at no other time.
+/// A clock that advances by one step per reading and by the duration of each sleep.
 ///
-/// What a guest sees depends only on how often it has asked and how long it has slept, so two runs of one program see the
-/// same times, and one that sleeps for an hour ends at once. The default of a context is `SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))`.
+/// The readings depend only on the number of earlier readings and on the time slept, so two runs of
+/// one program see the same times. A sleep of an hour ends immediately. The default of a context is
+/// `SteppingClock::new(FixedClock::at(0, 0), Duration::from_millis(1))`.
 ///
 /// # Examples
 ///
@@ -184,9 +222,10 @@ pub struct SteppingClock {
 }
 
 impl SteppingClock {
-    /// A clock whose first reading is `step` after `start`; the monotonic clock starts at 0 and steps along.
+    /// Makes a clock whose first reading is `step` after `start`. The monotonic clock starts at 0
+    /// and advances with it.
     ///
-    /// A step under 1 ns counts as 1 ns. The clock stops at the end of its range.
+    /// A step under 1 ns counts as 1 ns. The clock saturates at the end of its range.
     #[must_use]
     pub fn new(start: FixedClock, step: Duration) -> Self {
         Self {
@@ -226,12 +265,15 @@ impl Clock for SteppingClock {
     }
 }
 
-/// A clock that moves when the guest sleeps, or when the host moves it, and at no other time.
+/// A clock that advances by the duration of each sleep, and when the host calls
+/// [`advance`](Self::advance).
 ///
-/// A guest that sleeps for an hour goes on at once and finds that an hour has passed. Clones share one time, so that a host
-/// can watch and move it; guests that share it move each other's.
+/// A sleep of an hour ends immediately, and the clock then reads an hour later. Clones share one
+/// time, so that a host can read and advance it. A guest that sleeps also advances the clock of the
+/// other guests that share it.
 ///
-/// A guest that spins until some time has passed waits for its host on this clock; [`SteppingClock`] lets it end.
+/// A guest that loops until a deadline blocks on this clock until the host advances it;
+/// [`SteppingClock`] ends such loops.
 ///
 /// # Examples
 ///
@@ -254,8 +296,9 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock whose real time starts `secs` seconds and `nanos` nanoseconds after 1970-01-01T00:00:00Z, and whose monotonic
-    /// time starts at 1 ns. Both stop at the end of their range.
+    /// Makes a clock whose real time starts `secs` seconds and `nanos` nanoseconds after
+    /// 1970-01-01T00:00:00Z, and whose monotonic time starts at 1 ns. Both saturate at the end of
+    /// their range.
     #[must_use]
     pub fn at(secs: u64, nanos: u32) -> Self {
         Self {
@@ -264,19 +307,19 @@ impl VirtualClock {
         }
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     ///
-    /// A guest that waits for its host's streams does not notice before it reads the clock: no sleep of a guest waits
-    /// for this clock.
+    /// It wakes no guest: no sleep of a guest waits for this clock, and a guest that waits for a
+    /// stream reads the new time at its next clock call.
     pub fn advance(&self, duration: Duration) {
         let add = |elapsed_ns: u64| Some(elapsed_ns.saturating_add(saturating_ns(duration)));
-        // The closure never refuses.
+        // The closure always returns `Some`, so the update cannot fail.
         let _ = self
             .elapsed_ns
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
-    /// How far the clock has moved since its start.
+    /// The time by which the clock has advanced since its start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.elapsed_ns.load(Ordering::Relaxed))
@@ -299,7 +342,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// The clock of one context: the host's, with the promises that do not depend on the host.
+/// The clock of one context: the host's clock, with the guarantees that do not depend on the host.
 pub(crate) struct GuestClock {
     clock: Box<dyn Clock>,
     last_monotonic_ns: u64,
@@ -319,13 +362,13 @@ impl GuestClock {
         self.clock.realtime_ns()
     }
 
-    /// Never less than at the call before.
+    /// Never less than the previous reading.
     pub(crate) fn monotonic_ns(&mut self) -> u64 {
         self.last_monotonic_ns = self.last_monotonic_ns.max(self.clock.monotonic_ns());
         self.last_monotonic_ns
     }
 
-    /// Never less than at the call before; `None` without such a clock.
+    /// Never less than the previous reading; `None` if the host has no such clock.
     pub(crate) fn cpu_ns(&mut self) -> Option<u64> {
         self.last_cpu_ns = self.last_cpu_ns.max(self.clock.cpu_ns()?);
         Some(self.last_cpu_ns)
@@ -335,12 +378,12 @@ impl GuestClock {
         self.clock.sleep(duration)
     }
 
-    /// Never 0, as the specification demands.
+    /// Never 0, as the specification requires.
     pub(crate) fn realtime_resolution_ns(&mut self) -> u64 {
         self.clock.realtime_resolution_ns().max(1)
     }
 
-    /// Never 0, as the specification demands.
+    /// Never 0, as the specification requires.
     pub(crate) fn monotonic_resolution_ns(&mut self) -> u64 {
         self.clock.monotonic_resolution_ns().max(1)
     }

@@ -1,4 +1,4 @@
-//! What wakes a guest that sleeps.
+//! Timers that wake a sleeping guest.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,18 +6,31 @@ use std::time::Duration;
 
 use futures_timer::Delay;
 
-/// The longest time that is handed to a timer: a hundred years, which no host will see the end of.
+/// The longest duration that is passed to a timer: a hundred years.
 ///
-/// Without it a guest that sleeps for ever would make the host add 584 years to an instant, which overflows on systems
-/// that count nanoseconds in 64 bits.
+/// Without this limit, a guest that sleeps for `u64::MAX` nanoseconds would make the host add 584
+/// years to an instant, which overflows on systems that count nanoseconds in 64 bits.
 pub(crate) const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Wakes guests that sleep while their host awaits them.
+/// Wakes a guest that sleeps, when its host awaits the guest's calls.
 ///
-/// A closure that makes a future is a timer, so that the timers of a runtime fit without an adapter:
+/// A closure that returns a future is a timer, so that the timers of a runtime need no adapter:
 /// `.timer(|duration| tokio::time::sleep(duration))`. The default is [`ThreadTimer`].
+///
+/// # Examples
+///
+/// ```
+/// use std::future::ready;
+///
+/// use rangewatch_wasi::{SystemClock, Wasi};
+///
+/// // Every sleep ends at once.
+/// let ctx = Wasi::builder().clock(SystemClock::new()).timer(|_duration| ready(())).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 pub trait Timer: Send {
-    /// A future that is ready after `duration`, which is counted from now.
+    /// Returns a future that is ready `duration` after this call.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
@@ -31,7 +44,17 @@ where
     }
 }
 
-/// A timer that needs no runtime: one thread for the whole process, which starts when the first guest sleeps.
+/// A timer that needs no async runtime: one thread per process, started by the first sleep.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{SystemClock, ThreadTimer, Wasi};
+///
+/// let ctx = Wasi::builder().clock(SystemClock::new()).timer(ThreadTimer::new()).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ThreadTimer;
