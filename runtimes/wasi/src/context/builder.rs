@@ -1,4 +1,4 @@
-//! How a context is made.
+//! The builder of a context.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,29 +16,30 @@ use crate::{
     Random, RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
-/// Collects what a guest is given. The guest gets that and nothing else.
+/// Builds a [`Wasi`]: the arguments, streams, directories and other resources of one guest. The
+/// guest gets nothing else.
 ///
-/// | what | by default |
+/// | setting | default |
 /// |---|---|
 /// | [arguments](Self::args) | none, not even a program name |
 /// | [environment](Self::env) | empty |
-/// | [standard input](Self::stdin) | at its end |
+/// | [standard input](Self::stdin) | at end of file |
 /// | [standard output](Self::stdout), [standard error](Self::stderr) | discarded |
-/// | [clocks](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each reading |
+/// | [clocks](Self::clock) | start at 1970-01-01T00:00:00Z and advance by 1 ms per reading |
 /// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
 /// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
-/// | [longest sleep](Self::max_sleep) | any |
+/// | [longest sleep](Self::max_sleep) | unlimited |
 /// | [signals](Self::raise) | refused |
 /// | [directories](Self::preopen) | none |
 /// | [sockets](Self::socket), [listeners](Self::listener) | none |
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
-/// | [room in files](Self::allocate) | refused |
+/// | [`fd_allocate`](Self::allocate) | refused |
 /// | [descriptors](Self::max_descriptors) | [`DEFAULT_MAX_DESCRIPTORS`] at a time |
 /// | [`.` and `..`](Self::dot_entries) | listed |
 ///
-/// Nothing of the host is inherited unless a setter says so, time and randomness included: a guest sees no clock and no
-/// byte that its host did not hand it, and without further ado two runs of a program are the same run. The price is that
-/// a guest which needs real time or unpredictable bytes needs a host which says so:
+/// The guest inherits nothing from the host by default, time and randomness included, so two runs
+/// of a program with the defaults are identical. A guest that needs real time or unpredictable
+/// bytes needs a host that grants them:
 ///
 /// ```
 /// use rangewatch_wasi::{SystemClock, SystemRandom, Wasi};
@@ -47,9 +48,9 @@ use crate::{
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```
 ///
-/// The default clock moves, instead of standing still, because programs wait for it: a loop until a deadline ends, and
-/// Go, which stops at a monotonic clock that reads 0, starts. The default randomness answers, instead of failing, because
-/// the standard libraries of Rust and Go ask for it before `main`.
+/// The default clock advances because programs wait for it: a loop until a deadline ends, and Go
+/// fails at a monotonic clock that reads 0. The default randomness is seeded instead of missing
+/// because the standard libraries of Rust and Go read random bytes before `main`.
 #[must_use = "a builder does nothing until it is built"]
 pub struct WasiBuilder {
     args: StringTable,
@@ -68,73 +69,86 @@ pub struct WasiBuilder {
     allocate: Allocate,
     max_descriptors: u32,
     dot_entries: DotEntries,
-    /// The first mistake, kept for `build` so that setters can be chained.
+    /// The first error of a setter, returned by `build` so that setters can be chained.
     error: Option<WasiBuildError>,
 }
 
-/// Why a context could not be made.
+/// Why a context could not be built.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Wasi, WasiBuildError};
+///
+/// let error = Wasi::builder().arg("a\0b").build().unwrap_err();
+/// assert_eq!(error, WasiBuildError::ArgContainsNul { index: 0 });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WasiBuildError {
-    /// An argument contains a NUL byte, which would end it early in the guest.
+    /// An argument contains a NUL byte, at which the guest would end the argument.
     #[error(
         "argument {index} contains a NUL byte; remove it, guests read arguments up to the first NUL"
     )]
     ArgContainsNul {
-        /// Which argument, counted from 0.
+        /// The index of the argument, from 0.
         index: usize,
     },
 
-    /// The name of an environment variable is empty or contains `=`, so that the guest would see another name.
+    /// The name of an environment variable is empty or contains `=`: the guest would read another
+    /// name.
     #[error(
         "the environment variable name {key:?} is empty or contains '='; use a name without '='"
     )]
     InvalidEnvKey {
-        /// The name, with what is not UTF-8 replaced.
+        /// The name, with invalid UTF-8 replaced.
         key: String,
     },
 
-    /// The name or the value of an environment variable contains a NUL byte, which would end it early in the guest.
+    /// The name or the value of an environment variable contains a NUL byte, at which the guest
+    /// would end it.
     #[error(
         "the environment variable {key:?} contains a NUL byte; remove it, guests read variables up to the first NUL"
     )]
     EnvContainsNul {
-        /// The name, with what is not UTF-8 replaced. Values may be secret and are never shown.
+        /// The name, with invalid UTF-8 replaced. Values may be secret and are never shown.
         key: String,
     },
 
-    /// The arguments, with a NUL each, are longer than a guest can address: 4 GiB less one byte.
+    /// The arguments, each with a NUL byte, exceed what a guest can address: 4 GiB less one byte.
     #[error(
         "the arguments take more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
     )]
     ArgsTooLong,
 
-    /// The variables, with `=` and NUL each, are longer than a guest can address: 4 GiB less one byte.
+    /// The variables, each with `=` and a NUL byte, exceed what a guest can address: 4 GiB less one
+    /// byte.
     #[error(
         "the environment takes more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
     )]
     EnvTooLong,
 
-    /// The path under which a guest is to find a directory is empty, contains a NUL byte, or is longer than
+    /// The guest path of a directory is empty, contains a NUL byte, or is longer than
     /// [`MAX_PATH_BYTES`].
     #[error(
         "the guest path {path:?} is empty, too long or contains a NUL byte; use a path such as \"/data\" or \".\""
     )]
     InvalidGuestPath {
-        /// The path.
+        /// The guest path.
         path: String,
     },
 
-    /// Two directories have the same guest path, slashes at its end aside. A guest would find only one of them.
-    #[error("the guest path {path:?} is used twice; give each directory a path of its own")]
+    /// Two directories have the same guest path, apart from trailing slashes. A guest would find
+    /// only one of them.
+    #[error("the guest path {path:?} is used twice; use a different path for each directory")]
     DuplicateGuestPath {
-        /// The path.
+        /// The guest path.
         path: String,
     },
 }
 
 impl WasiBuilder {
-    /// Appends one argument: any bytes but NUL.
+    /// Appends one argument, which may contain any byte but NUL.
     ///
     /// The first argument is by convention the name of the program.
     pub fn arg(mut self, arg: impl AsRef<[u8]>) -> Self {
@@ -149,15 +163,16 @@ impl WasiBuilder {
         self
     }
 
-    /// Appends arguments, as [`arg`](Self::arg) does.
+    /// Appends several arguments; see [`arg`](Self::arg).
     pub fn args(self, args: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         args.into_iter().fold(self, Self::arg)
     }
 
-    /// Appends one environment variable: any bytes but NUL, and no `=` in `key`.
+    /// Appends one environment variable. `key` and `value` may contain any byte but NUL, and `key`
+    /// no `=`.
     ///
-    /// Variables reach the guest in the order in which they were set. A name that is set twice is there twice; what that
-    /// means is up to the guest, whose libc usually takes the first.
+    /// The guest gets the variables in the order in which they were set. A name that is set twice
+    /// is passed twice; a libc usually uses the first.
     pub fn env(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         let (key, value) = (key.as_ref(), value.as_ref());
         if key.is_empty() || key.contains(&b'=') {
@@ -172,7 +187,7 @@ impl WasiBuilder {
         self
     }
 
-    /// Appends environment variables, as [`env`](Self::env) does.
+    /// Appends several environment variables; see [`env`](Self::env).
     pub fn envs(
         self,
         vars: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
@@ -181,25 +196,25 @@ impl WasiBuilder {
             .fold(self, |builder, (key, value)| builder.env(key, value))
     }
 
-    /// Sets where the guest reads its input from: text, bytes, or a [`Stdin`].
+    /// Sets the guest's standard input: text, bytes, or a [`Stdin`].
     pub fn stdin(mut self, stdin: impl Into<Stdin>) -> Self {
         self.stdin = stdin.into();
         self
     }
 
-    /// Sets where the guest's output goes: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
+    /// Sets the guest's standard output: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
     pub fn stdout(mut self, stdout: impl Into<Stdout>) -> Self {
         self.stdout = stdout.into();
         self
     }
 
-    /// Sets where the guest's error output goes: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
+    /// Sets the guest's standard error: a [`SharedBuffer`](crate::SharedBuffer), or a [`Stdout`].
     pub fn stderr(mut self, stderr: impl Into<Stdout>) -> Self {
         self.stderr = stderr.into();
         self
     }
 
-    /// Connects input, output and error output to those of the host's process.
+    /// Connects standard input, output and error to those of the host's process.
     pub fn inherit_stdio(self) -> Self {
         self.stdin(Stdin::inherit())
             .stdout(Stdout::inherit())
@@ -212,28 +227,31 @@ impl WasiBuilder {
         self
     }
 
-    /// Sets where the guest's random bytes come from.
+    /// Sets the source of the guest's random bytes.
     ///
-    /// A guest that makes keys, tokens or nonces, or keeps hash tables of what strangers send, needs a
-    /// [`SystemRandom`](crate::SystemRandom); with the default, anyone can compute what it will draw.
+    /// A guest that generates keys, tokens or nonces, or that hashes untrusted input into tables,
+    /// needs a [`SystemRandom`](crate::SystemRandom): the bytes of the default source are
+    /// predictable.
     pub fn random(mut self, random: impl Random + 'static) -> Self {
         self.random = Box::new(random);
         self
     }
 
-    /// Sets what wakes the guest when it sleeps and its host awaits it, for example the timers of a runtime.
+    /// Sets the timer that wakes the guest from a sleep that its host awaits, for example the timer
+    /// of an async runtime.
     ///
-    /// Only a [clock](Self::clock) on which a guest has to wait needs one.
+    /// Only [clocks](Self::clock) on which a sleep has to be waited for use it.
     pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
         self.timer = Box::new(timer);
         self
     }
 
-    /// Sets the longest time that the guest may ask its host to wait in one call; `Duration::MAX` by default.
+    /// Sets the longest time that the guest may ask its host to wait in one call. The default is
+    /// `Duration::MAX`.
     ///
-    /// A longer sleep is [`Errno::Inval`](crate::Errno::Inval) at once, so that no guest holds a thread that lets it
-    /// [block](Wasi::block), or a place among the guests that are awaited, for longer at the price of one call. A clock on
-    /// which no sleep has to be waited for has no limit.
+    /// A longer sleep fails immediately with [`Errno::Inval`](crate::Errno::Inval). The limit
+    /// bounds how long one call holds a thread that [blocks](Wasi::block), or keeps an awaited
+    /// guest suspended. Clocks on which every sleep elapses immediately ignore it.
     pub fn max_sleep(mut self, max_sleep: Duration) -> Self {
         self.max_sleep = max_sleep;
         self
@@ -245,10 +263,12 @@ impl WasiBuilder {
         self
     }
 
-    /// Gives the guest a directory, which it finds under `guest_path`, and everything below it. Nothing above.
+    /// Gives the guest the directory `dir` and everything below it, under the name `guest_path`.
+    /// The guest cannot reach anything above it.
     ///
-    /// Directories get the descriptors from 3 on, in the order in which they are given. A libc opens a path through the
-    /// directory with the longest matching `guest_path`; `"/"` catches all, and `"."` all relative ones.
+    /// Directories get the descriptors from 3 on, in the order of these calls. A libc opens a path
+    /// through the directory with the longest matching `guest_path`; `"/"` matches every absolute
+    /// path, and `"."` every relative one.
     ///
     /// # Examples
     ///
@@ -286,12 +306,13 @@ impl WasiBuilder {
         self
     }
 
-    /// Gives the guest a socket that accepts connections; `sock_accept` needs no more.
+    /// Gives the guest a listening socket, on which it calls `sock_accept`.
     ///
-    /// Sockets, those that are [connected](Self::socket) included, get the descriptors behind the directories, in the order in
-    /// which they are given: the first of a guest without directories is 3. A libc looks for its directories from 3 on and
-    /// stops at the first descriptor that is none, so sockets in front would hide them. A guest that expects the variables
-    /// `LISTEN_FDS` and the like is given them with [`env`](Self::env).
+    /// Sockets, [connected](Self::socket) ones included, get the descriptors after the directories,
+    /// in the order of these calls: the first socket of a guest without directories is 3. A libc
+    /// scans for preopened directories from 3 on and stops at the first descriptor that is none, so
+    /// sockets before them would hide them. For a guest that expects `LISTEN_FDS` and related
+    /// variables, set them with [`env`](Self::env).
     ///
     /// # Examples
     ///
@@ -303,7 +324,7 @@ impl WasiBuilder {
     /// let ctx = Wasi::builder().listener(listener).env("LISTEN_FDS", "1").build()?;
     ///
     /// let (answers, mut questions) = connector.try_connect()?.split(); // or connector.connect().await?
-    /// questions.try_send(b"GET / HTTP/1.0\r\n\r\n")?; // the guest finds it when it accepts
+    /// questions.try_send(b"GET / HTTP/1.0\r\n\r\n")?; // `sock_accept` returns it
     /// # drop((ctx, answers));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -312,13 +333,28 @@ impl WasiBuilder {
         self
     }
 
-    /// Gives the guest a socket that is connected. Its descriptor is as with a [`listener`](Self::listener).
+    /// Gives the guest a connected socket. Its descriptor is assigned as for a
+    /// [`listener`](Self::listener).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Wasi;
+    /// use rangewatch_wasi::net::socket_pair;
+    ///
+    /// let (of_guest, of_host) = socket_pair(64 << 10);
+    /// let ctx = Wasi::builder().socket(of_guest).build()?; // descriptor 3
+    /// let (answers, mut questions) = of_host.split();
+    /// questions.try_send(b"one question\n")?;
+    /// # drop((ctx, answers));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn socket(mut self, socket: impl Socket + 'static) -> Self {
         self.sockets.push(HostSocket::Connected(Box::new(socket)));
         self
     }
 
-    /// Sets how the rights of descriptors are treated.
+    /// Sets how the rights of descriptors are enforced.
     pub fn rights(mut self, mode: RightsMode) -> Self {
         self.rights = mode;
         self
@@ -330,24 +366,27 @@ impl WasiBuilder {
         self
     }
 
-    /// Sets how many descriptors the guest may have open at a time, streams, preopened directories and sockets of the host
-    /// included. Those are there in any case. [`DEFAULT_MAX_DESCRIPTORS`] says what one may cost the host.
+    /// Sets how many descriptors the guest may have open at a time, including streams, preopened
+    /// directories and sockets of the host, which are open even beyond the limit.
+    /// [`DEFAULT_MAX_DESCRIPTORS`] documents the cost of a descriptor.
     pub fn max_descriptors(mut self, max_descriptors: u32) -> Self {
         self.max_descriptors = max_descriptors;
         self
     }
 
-    /// Sets whether listings of directories begin with `.` and `..`, which a few programs do not expect.
+    /// Sets whether listings of directories begin with `.` and `..`; some programs do not expect
+    /// them.
     pub fn dot_entries(mut self, dot_entries: DotEntries) -> Self {
         self.dot_entries = dot_entries;
         self
     }
 
-    /// Makes the context.
+    /// Builds the context.
     ///
     /// # Errors
     ///
-    /// The first argument, variable or directory that a guest could not receive as it was given.
+    /// The first error of the setters: an argument, variable or directory that cannot be passed to
+    /// a guest unchanged.
     pub fn build(self) -> Result<Wasi, WasiBuildError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -418,7 +457,8 @@ impl Default for WasiBuilder {
     }
 }
 
-/// Shows how many arguments and variables there are, but not what they say: environments carry secrets into logs.
+/// Shows only the number of arguments and variables: they may be secret, and debug output ends up
+/// in logs.
 impl fmt::Debug for WasiBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WasiBuilder")

@@ -15,10 +15,23 @@ use crate::time::clock::GuestClock;
 use crate::wait::Wait;
 use crate::{Allocate, DotEntries, Raise, Random, Timer, WasiBuilder};
 
-/// Everything that WASI gives to one guest instance, and the state that the guest has built up in it.
+/// The WASI context of one guest instance: the resources that the host granted, and the state of
+/// the guest's descriptors.
 ///
-/// A context belongs to one instance: descriptors that the guest closes stay closed. It is made with [`Wasi::builder`]
-/// and handed, with the memory of the guest, to the functions of [`preview1`](crate::preview1).
+/// A context belongs to one instance: descriptors that the guest closes stay closed. The functions
+/// of [`preview1`](crate::preview1) take it together with the guest's memory.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{SharedBuffer, Wasi};
+///
+/// let out = SharedBuffer::new();
+/// let mut ctx = Wasi::builder().args(["hello.wasm"]).stdout(out.clone()).build()?;
+/// // Run a guest with `ctx`, then flush what it has printed.
+/// ctx.flush()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Wasi {
     pub(crate) args: StringTable,
     pub(crate) env: StringTable,
@@ -30,14 +43,15 @@ pub struct Wasi {
     pub(crate) raise: Raise,
     pub(crate) allocate: Allocate,
     pub(crate) streams: StreamWaits,
-    /// What the call waits for that has to be made again.
+    /// The wait of the call that has to be retried.
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) devices: Devices,
     pub(crate) dot_entries: DotEntries,
 }
 
-/// Which streams and sockets can have to be waited for. They are given once, whatever descriptor they have later; what is
-/// accepted comes from a listener that was given.
+/// Whether any stream or socket can block, per kind of call. The host grants streams at
+/// construction, so the answer never changes: an accepted socket comes from a listener that was
+/// granted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamWaits {
     pub(crate) reads: bool,
@@ -47,19 +61,19 @@ pub(crate) struct StreamWaits {
 }
 
 impl Wasi {
-    /// Starts a context with the defaults that [`WasiBuilder`] lists.
+    /// Starts a builder with the defaults that [`WasiBuilder`] lists.
     pub fn builder() -> WasiBuilder {
         WasiBuilder::default()
     }
 
-    /// Flushes the output streams that the guest has not closed.
+    /// Flushes the output streams that are still open.
     ///
-    /// `proc_exit` does so itself. Call it when a guest has ended in any other way: by returning from its entry point, or
-    /// by a trap.
+    /// `proc_exit` flushes, too. Call this when a guest ends in another way: by returning from its
+    /// entry point, or by a trap.
     ///
     /// # Errors
     ///
-    /// The first error of a writer; the other stream is flushed all the same.
+    /// The first error of a writer. The other stream is flushed even then.
     pub fn flush(&mut self) -> io::Result<()> {
         let mut result = Ok(());
         for descriptor in self.descriptors.iter_mut() {
@@ -70,7 +84,8 @@ impl Wasi {
     }
 }
 
-/// Shows how many arguments and variables there are, but not what they say: environments carry secrets into logs.
+/// Shows only the number of arguments and variables: they may be secret, and debug output ends up
+/// in logs.
 impl fmt::Debug for Wasi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wasi")

@@ -1,4 +1,4 @@
-//! The random bytes that a guest can ask for.
+//! Sources of random bytes for a guest.
 
 use std::fmt;
 use std::io;
@@ -29,25 +29,35 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```
 pub trait Random: Send {
-    /// Fills all of `buf`, which is memory of the guest.
+    /// Fills all of `buf`, which is the memory of the guest.
     ///
     /// # Errors
     ///
-    /// The guest sees the error as an [`Errno`](crate::Errno) and may have been given a part of the bytes.
+    /// The guest gets the error as an [`Errno`](crate::Errno). `buf` may be filled in part.
     fn fill(&mut self, buf: &mut [u8]) -> io::Result<()>;
 }
 
-/// Unpredictable bytes: a ChaCha12 generator with a seed from the operating system.
+/// Unpredictable bytes: a ChaCha12 generator that is seeded by the operating system.
 ///
-/// The seed is taken at the first use. Every value has a seed of its own; there is deliberately no `Clone`, which would
+/// The generator is seeded at its first use. The type is deliberately not `Clone`: a clone would
 /// give two guests the same bytes.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{SystemRandom, Wasi};
+///
+/// let ctx = Wasi::builder().random(SystemRandom::new()).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Default)]
 pub struct SystemRandom {
     generator: Option<ChaCha12Rng>,
 }
 
 impl SystemRandom {
-    /// A generator that is seeded at its first use.
+    /// Makes a generator that is seeded at its first use.
     #[must_use]
     pub const fn new() -> Self {
         Self { generator: None }
@@ -57,7 +67,7 @@ impl SystemRandom {
 impl Random for SystemRandom {
     /// # Errors
     ///
-    /// The operating system had no seed to give.
+    /// The operating system returned no seed.
     fn fill(&mut self, buf: &mut [u8]) -> io::Result<()> {
         let generator = match &mut self.generator {
             Some(generator) => generator,
@@ -72,25 +82,38 @@ impl Random for SystemRandom {
     }
 }
 
-/// Shows nothing of the generator's state: who knows it knows all later bytes.
+/// Shows nothing of the generator's state, from which all later bytes could be computed.
 impl fmt::Debug for SystemRandom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SystemRandom").finish_non_exhaustive()
     }
 }
 
-/// Predictable bytes: the same seed and the same requests give the same bytes, on every machine and in every version of
-/// this crate.
+/// Predictable bytes: the same seed and the same requests give the same bytes, on every machine and
+/// in every version of this crate.
 ///
-/// The bytes are those of ChaCha12 with the seed, in little endian, as the start of an otherwise zero key. They look
-/// random to a program and are known to everyone who knows the seed: not for guests that make keys, tokens or nonces.
+/// The bytes are those of ChaCha12 whose key is the seed, in little endian, followed by zeros. They
+/// are predictable for everyone who knows the seed: do not use them for guests that generate keys,
+/// tokens or nonces.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Random, SeededRandom};
+///
+/// let (mut one, mut other) = ([0; 16], [0; 16]);
+/// SeededRandom::new(7).fill(&mut one)?;
+/// SeededRandom::new(7).fill(&mut other)?;
+/// assert_eq!(one, other);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SeededRandom {
     generator: ChaCha12Rng,
 }
 
 impl SeededRandom {
-    /// A generator that `seed` determines.
+    /// Makes a generator with the seed `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut key = [0; 32];

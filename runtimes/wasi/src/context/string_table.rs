@@ -1,8 +1,8 @@
-//! Strings in the form in which a guest receives its arguments and its environment.
+//! Arguments and environment variables in the format that a guest reads.
 
 use crate::{Errno, memory};
 
-/// NUL-terminated strings, one after the other, and where each begins.
+/// NUL-terminated strings in sequence, and the offset of each.
 #[derive(Default)]
 pub(crate) struct StringTable {
     bytes: Vec<u8>,
@@ -10,8 +10,8 @@ pub(crate) struct StringTable {
 }
 
 impl StringTable {
-    /// Appends the concatenation of `parts`, which must be free of NUL, or answers `false` when the table would be larger
-    /// than a guest can address.
+    /// Appends the concatenation of `parts`, which must not contain NUL. Returns `false` when the
+    /// table would be larger than a guest can address.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) -> bool {
         let added = parts.iter().map(|part| part.len()).sum::<usize>();
         let Some(offset) = offset_for(self.bytes.len(), added) else {
@@ -29,7 +29,7 @@ impl StringTable {
         self.offsets.len()
     }
 
-    /// Writes the number of strings, and their bytes in all, NULs included.
+    /// Writes the number of strings and their total length in bytes, NULs included.
     pub(crate) fn write_sizes(
         &self,
         memory: &mut [u8],
@@ -43,7 +43,7 @@ impl StringTable {
         memory::write_u32(memory, n_bytes_out as u32, n_bytes)
     }
 
-    /// Writes the strings to `buf` and a pointer to each to `pointers`, or nothing at all.
+    /// Writes the strings to `buf` and a pointer to each to `pointers`. On error it writes nothing.
     pub(crate) fn write(&self, memory: &mut [u8], pointers: i32, buf: i32) -> Result<(), Errno> {
         let (pointers, buf) = (pointers as u32, buf as u32);
         let pointers_bytes = size(self.offsets.len())?
@@ -53,19 +53,20 @@ impl StringTable {
         memory::slice_mut(memory, buf, size(self.bytes.len())?)?.copy_from_slice(&self.bytes);
         let table = memory::slice_mut(memory, pointers, pointers_bytes)?;
         for (pointer, offset) in table.chunks_exact_mut(4).zip(&self.offsets) {
-            // The sum is the address of a byte that was just written.
+            // Cannot overflow: the address lies within the slice that was just written.
             pointer.copy_from_slice(&buf.wrapping_add(*offset).to_le_bytes());
         }
         Ok(())
     }
 }
 
-/// A size in guest terms. `push` keeps every size within `u32`.
+/// Converts a size to the guest's `u32`. `push` keeps every size within `u32`.
 fn size(n: usize) -> Result<u32, Errno> {
     u32::try_from(n).map_err(|_| Errno::Overflow)
 }
 
-/// Where a string of `added` bytes begins, after `len` bytes, if it and its NUL end within `u32`.
+/// The offset of a string of `added` bytes that is appended at `len`, if it and its NUL end within
+/// `u32`.
 fn offset_for(len: usize, added: usize) -> Option<u32> {
     let end = len.checked_add(added)?.checked_add(1)?;
     u32::try_from(end).ok()?;

@@ -1,4 +1,4 @@
-//! A directory as it is being listed through one descriptor.
+//! The listing of a directory through one descriptor.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,23 +7,39 @@ use crate::Errno;
 use crate::fs::{Dir, DirEntry, FileType, ReadDir};
 use crate::limits::MAX_LISTING_BYTES;
 
-/// Whether listings begin with `.` and `..`.
+/// Whether listings of directories begin with `.` and `..`. The default is
+/// [`Listed`](Self::Listed).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Access, MemoryFs};
+/// use rangewatch_wasi::{DotEntries, Wasi};
+///
+/// let ctx = Wasi::builder()
+///     .preopen("/data", MemoryFs::new(), Access::ReadWrite)
+///     .dot_entries(DotEntries::Omitted)
+///     .build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DotEntries {
-    /// They do, as everywhere on POSIX.
+    /// They do, as POSIX systems list them.
     #[default]
     Listed,
     /// They do not.
     Omitted,
 }
 
-/// The entries of a directory by number, which is the cookie of WASI: `.` is 0, `..` is 1, and then what the filesystem
-/// lists.
+/// The entries of a directory by number, which is the cookie of WASI: `.` is 0, `..` is 1, and then
+/// what the filesystem lists.
 ///
-/// Entries come from the filesystem as they are asked for, and the last of them are kept, for a guest that goes back: to
-/// the entry that did not fit into its buffer, or to a cookie that it remembers. So listing a directory is linear whatever
-/// the size of the buffer, and what is made or removed meanwhile shifts nothing.
+/// Entries come from the filesystem as they are asked for, and the last of them are kept, for a
+/// guest that goes back: to the entry that did not fit into its buffer, or to a cookie that it
+/// remembers. So listing a directory is linear whatever the size of the buffer, and what is made or
+/// removed meanwhile shifts nothing.
 pub(crate) struct Listing {
     /// What was taken from the filesystem last.
     kept: VecDeque<DirEntry>,
@@ -44,7 +60,8 @@ impl Listing {
         };
         if dot_entries == DotEntries::Listed {
             let ino = dir.metadata()?.ino;
-            // What is above the directory is not the guest's to know, and no number would be taken for no entry.
+            // What is above the directory is not the guest's to know, and no number would be taken
+            // for no entry.
             for name in [".", ".."] {
                 listing.keep(DirEntry::new(name, FileType::Directory, ino));
             }
@@ -52,7 +69,8 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Whether `index` has been passed and forgotten, so that it can only be found from the beginning again.
+    /// Whether `index` has been passed and forgotten, so that it can only be found from the
+    /// beginning again.
     pub(crate) fn has_forgotten(&self, index: u64) -> bool {
         index < self.first
     }

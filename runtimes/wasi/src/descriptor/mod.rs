@@ -1,4 +1,4 @@
-//! The open descriptors of a guest.
+//! The table of a guest's open descriptors.
 
 pub(crate) mod listing;
 pub(crate) mod rights;
@@ -15,7 +15,7 @@ use crate::net::open_socket::OpenSocket;
 use crate::net::{Listener, Readiness, Socket};
 use crate::{Errno, Stdin, Stdout};
 
-/// How a descriptor behaves.
+/// Flags of a descriptor.
 ///
 /// Source: WASI preview1 witx, `fdflags`.
 pub(crate) mod fdflags {
@@ -27,7 +27,7 @@ pub(crate) mod fdflags {
     pub(crate) const KNOWN: u16 = APPEND | DSYNC | NONBLOCK | RSYNC | SYNC;
 }
 
-/// What a descriptor refers to.
+/// The object that a descriptor refers to.
 #[derive(Debug)]
 pub(crate) enum Object {
     Input(Stdin),
@@ -41,21 +41,22 @@ pub(crate) enum Object {
 /// A socket that accepts connections.
 pub(crate) struct OpenListener(pub(crate) Box<dyn Listener>);
 
-/// A file, and how this descriptor stands to it.
+/// An open file, with the state of this descriptor.
 pub(crate) struct OpenFile {
     pub(crate) file: Arc<dyn File>,
     pub(crate) position: u64,
-    /// What [`Descriptor::file_type`] has found out: a file that is open stays what it is.
+    /// Cached by [`Descriptor::file_type`]: the type of an open file does not change.
     file_type: Option<FileType>,
-    /// Whether it was opened for reading, and for writing, whatever became of the rights since.
+    /// Whether the file was opened for reading, and for writing. Dropping rights later does not
+    /// change it.
     reads: bool,
     writes: bool,
 }
 
-/// A directory, and how this descriptor stands to it.
+/// An open directory, with the state of this descriptor.
 pub(crate) struct OpenDir {
     pub(crate) dir: Arc<dyn Dir>,
-    /// The path that the guest is told, of a directory that the host has opened.
+    /// The guest path, if the host has preopened the directory.
     pub(crate) preopened_as: Option<Arc<str>>,
     pub(crate) listing: Option<Box<Listing>>,
 }
@@ -71,7 +72,7 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// What works on a stream, and nothing else.
+    /// A standard stream, with the rights that apply to streams.
     fn stream(object: Object, direction: u64, mode: RightsMode) -> Self {
         Self {
             object,
@@ -118,7 +119,7 @@ impl Descriptor {
         }
     }
 
-    /// A connected socket that the host has opened.
+    /// A connected socket that the host has granted.
     fn connected(socket: Box<dyn Socket>, mode: RightsMode) -> Self {
         Self {
             object: Object::Socket(OpenSocket::new(socket)),
@@ -146,8 +147,8 @@ impl Descriptor {
         }
     }
 
-    /// The type of what is open. An inherited terminal is a character device, from which a libc concludes `isatty`; any
-    /// other stream is unknown.
+    /// The type of the object. An inherited terminal is a character device, which a libc reports as
+    /// `isatty`; any other stream is unknown.
     pub(crate) fn file_type(&mut self) -> Result<FileType, Errno> {
         let is_terminal = match &mut self.object {
             Object::Input(input) => input.is_terminal(),
@@ -172,7 +173,7 @@ impl Descriptor {
         self.flags & fdflags::NONBLOCK != 0
     }
 
-    /// Whether it is a file or directory, and neither a standard stream nor a socket.
+    /// Whether the object is a file or directory, and neither a standard stream nor a socket.
     pub(crate) fn is_in_filesystem(&self) -> bool {
         matches!(self.object, Object::File(_) | Object::Dir(_))
     }
@@ -181,7 +182,7 @@ impl Descriptor {
         matches!(self.object, Object::Socket(_) | Object::Listener(_))
     }
 
-    /// Refuses what the descriptor has no right to.
+    /// Fails with [`Errno::Notcapable`] if one of `rights` is missing.
     pub(crate) fn require(&self, rights: u64) -> Result<(), Errno> {
         if self.rights.include(rights) {
             Ok(())
@@ -190,7 +191,7 @@ impl Descriptor {
         }
     }
 
-    /// The input, of a standard stream that is open for reading.
+    /// The standard input, if this is one and `FD_READ` is granted.
     pub(crate) fn input(&mut self) -> Result<&mut Stdin, Errno> {
         let allowed = self.require(rights::FD_READ);
         match &mut self.object {
@@ -199,7 +200,7 @@ impl Descriptor {
         }
     }
 
-    /// The output, of a standard stream that is open for writing.
+    /// The standard output or error, if this is one and `FD_WRITE` is granted.
     pub(crate) fn output(&mut self) -> Result<&mut Stdout, Errno> {
         let allowed = self.require(rights::FD_WRITE);
         match &mut self.object {
@@ -208,7 +209,8 @@ impl Descriptor {
         }
     }
 
-    /// The connected socket, if all of `rights` are there; `stream` is what a standard stream answers.
+    /// The connected socket, if all of `rights` are granted. `stream` is the errno for any object
+    /// that is no socket.
     pub(crate) fn socket(&mut self, rights: u64, stream: Errno) -> Result<&mut OpenSocket, Errno> {
         let allowed = self.require(rights);
         match &mut self.object {
@@ -218,7 +220,7 @@ impl Descriptor {
         }
     }
 
-    /// The listener.
+    /// The listener, if `SOCK_ACCEPT` is granted.
     pub(crate) fn listener(&mut self) -> Result<&mut (dyn Listener + 'static), Errno> {
         let allowed = self.require(rights::SOCK_ACCEPT);
         match &mut self.object {
@@ -228,8 +230,8 @@ impl Descriptor {
         }
     }
 
-    /// Refuses to poll a socket without the right to, or to what it would be polled for. Streams have no such right to show,
-    /// and files are always ready.
+    /// Fails if a socket lacks `right` or the right to be polled. Streams have no such rights, and
+    /// files are always ready.
     pub(crate) fn require_to_poll(&self, right: u64) -> Result<(), Errno> {
         if self.is_socket() {
             self.require(right | rights::POLL_FD_READWRITE)
@@ -238,8 +240,8 @@ impl Descriptor {
         }
     }
 
-    /// Ready when reading, receiving or accepting would not have to wait. An input that has to fetch its bytes fetches at
-    /// most `n_bytes`.
+    /// The readiness to read, receive or accept without blocking. An input that has to fetch its
+    /// bytes fetches at most `n_bytes`.
     pub(crate) fn poll_readable(
         &mut self,
         cx: &mut Context<'_>,
@@ -257,7 +259,7 @@ impl Descriptor {
         }
     }
 
-    /// Ready when writing or sending would not have to wait.
+    /// The readiness to write or send without blocking.
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Result<Poll<Readiness>, Errno> {
         match &mut self.object {
             Object::Output(output) => Ok(output.poll_writable(cx)),
@@ -267,7 +269,7 @@ impl Descriptor {
         }
     }
 
-    /// The directory, if all of `rights` are there.
+    /// The directory, if all of `rights` are granted.
     pub(crate) fn directory(&self, rights: u64) -> Result<&Arc<dyn Dir>, Errno> {
         match &self.object {
             Object::Dir(open) => self.require(rights).map(|()| &open.dir),
@@ -275,7 +277,7 @@ impl Descriptor {
         }
     }
 
-    /// The file, if all of `rights` are there; `otherwise` is what a directory and a stream answer.
+    /// The file, if all of `rights` are granted. `not_a_file` has the errnos for other objects.
     pub(crate) fn regular(
         &mut self,
         rights: u64,
@@ -286,7 +288,8 @@ impl Descriptor {
             Object::File(open) => {
                 let unopened = rights & rights::FD_READ != 0 && !open.reads
                     || rights & rights::WRITING != 0 && !open.writes;
-                // Where rights decide, a file that was not opened for writing lacks the right; elsewhere POSIX decides.
+                // In strict mode the missing right decides (`NOTCAPABLE`); in the others POSIX does
+                // (`EBADF`).
                 if unopened && self.mode != RightsMode::Strict {
                     return Err(Errno::Badf);
                 }
@@ -299,7 +302,7 @@ impl Descriptor {
         }
     }
 
-    /// Hands buffered output on; nothing else has any.
+    /// Flushes an output stream. Other objects have no buffered output.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match &mut self.object {
             Object::Output(output) => output.flush(),
@@ -309,7 +312,7 @@ impl Descriptor {
 }
 
 impl OpenFile {
-    /// A file never has to be waited for.
+    /// A file never blocks.
     fn readiness(&self) -> Result<Poll<Readiness>, Errno> {
         let size_bytes = self.file.metadata()?.size_bytes;
         let n_bytes = size_bytes.saturating_sub(self.position);
@@ -317,32 +320,32 @@ impl OpenFile {
     }
 }
 
-/// What a function of files answers for other things; sockets are streams to it.
+/// The errnos of a file function for objects that are no files; a socket counts as a stream.
 #[derive(Clone, Copy)]
 pub(crate) struct NotFileErrnos {
     pub(crate) directory: Errno,
     pub(crate) stream: Errno,
 }
 
-/// A socket that the guest finds open.
+/// A socket that the host has granted.
 pub(crate) enum HostSocket {
     Connected(Box<dyn Socket>),
     Listening(Box<dyn Listener>),
 }
 
-/// The table from descriptor numbers to what is open.
+/// The table from descriptor numbers to open objects.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     slots: Vec<Option<Descriptor>>,
-    /// No number below is free.
+    /// No number below this one is free.
     lowest_free: usize,
     limit: usize,
     mode: RightsMode,
 }
 
 impl Descriptors {
-    /// The standard streams, then the preopened directories, and then the sockets, in their order. They are there whatever the
-    /// limit.
+    /// Inserts the standard streams, then the preopened directories, then the sockets, each in
+    /// their order. They are inserted even beyond the limit.
     pub(crate) fn new(
         stdin: Stdin,
         stdout: Stdout,
@@ -388,23 +391,23 @@ impl Descriptors {
         self.mode
     }
 
-    /// What `fd` refers to.
+    /// The descriptor `fd`.
     pub(crate) fn get_mut(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
         self.slot(fd)?.as_mut().ok_or(Errno::Badf)
     }
 
-    /// As [`open`](Self::open), for those that need two at once.
+    /// The descriptor `fd`, for callers that need two at once.
     pub(crate) fn get(&self, fd: i32) -> Result<&Descriptor, Errno> {
         let slot = self.slots.get(index(fd)?).ok_or(Errno::Badf)?;
         slot.as_ref().ok_or(Errno::Badf)
     }
 
-    /// Whether there is a number for one more.
+    /// Whether one more descriptor is within the limit.
     pub(crate) fn has_room(&mut self) -> bool {
         self.next_free() < self.limit
     }
 
-    /// Gives `descriptor` the lowest number that is free, as POSIX does.
+    /// Inserts `descriptor` at the lowest free number, as POSIX does.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
         if !self.has_room() {
             return Err(Errno::Mfile);
@@ -417,23 +420,24 @@ impl Descriptors {
         u32::try_from(free).map_err(|_| Errno::Mfile)
     }
 
-    /// Takes `fd` out of the table.
+    /// Removes `fd` from the table.
     pub(crate) fn close(&mut self, fd: i32) -> Result<Descriptor, Errno> {
         let closed = self.slot(fd)?.take().ok_or(Errno::Badf)?;
         self.lowest_free = self.lowest_free.min(index(fd)?);
         Ok(closed)
     }
 
-    /// Moves `fd` to `to` and answers what was there. Nothing happens when they are the same.
+    /// Moves `fd` to `to` and returns the descriptor that it replaced. Has no effect when the two
+    /// are the same.
     pub(crate) fn renumber(&mut self, fd: i32, to: i32) -> Result<Option<Descriptor>, Errno> {
         self.get_mut(to)?;
-        // From here on nothing fails. A descriptor that is moved to itself is out of the table while its place is
-        // cleared, and so is not what is closed.
+        // Nothing below can fail. When `fd` equals `to`, the slot is empty at the `replace`, so the
+        // descriptor itself is not returned as replaced.
         let descriptor = self.close(fd)?;
         Ok(self.slot(to)?.replace(descriptor))
     }
 
-    /// All that is open.
+    /// All open descriptors.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Descriptor> {
         self.slots.iter_mut().flatten()
     }

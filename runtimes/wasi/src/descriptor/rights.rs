@@ -1,28 +1,44 @@
-//! What a guest may do with a descriptor.
+//! Rights of descriptors.
 
 use crate::Errno;
 use crate::fs::FileType;
 
-/// How the rights of descriptors are treated. The default is [`Compat`](Self::Compat).
+/// How the rights of descriptors are enforced. The default is [`Compat`](Self::Compat).
 ///
-/// A right says whether one function may be called on one descriptor. Those that a directory is to hand down are
-/// requested by each `path_open`, and guests disagree about what that means: libcs ask for what they need, while programs
-/// that were only ever run on hosts without rights ask for nothing and expect everything.
+/// A right allows one function to be called on one descriptor. Each `path_open` requests the rights
+/// that the new descriptor inherits from its directory, and guests disagree about the request:
+/// libcs request what they need, while programs that only ever ran on hosts without rights request
+/// none and expect all.
 ///
 /// Source: WASI preview1 witx, `rights`.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Access, MemoryFs};
+/// use rangewatch_wasi::{RightsMode, Wasi};
+///
+/// let ctx = Wasi::builder()
+///     .preopen("/data", MemoryFs::new(), Access::ReadWrite)
+///     .rights(RightsMode::Strict)
+///     .build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RightsMode {
-    /// As specified: a descriptor has what was requested, and requesting more than the directory hands down is
-    /// [`Errno::Notcapable`].
+    /// As specified: a descriptor has the rights that were requested. Requesting a right that the
+    /// directory does not pass on fails with [`Errno::Notcapable`].
     Strict,
-    /// A descriptor has all that the directory hands down, but reads only if reading was requested and writes only if
-    /// writing was; a request for nothing at all is one for everything. Rights that the guest drops are gone.
+    /// A descriptor has all rights that the directory passes on, except that it reads only if
+    /// reading was requested and writes only if writing was. A request for no rights at all counts
+    /// as a request for all. Rights that the guest drops are gone.
     #[default]
     Compat,
-    /// As [`Compat`](Self::Compat), and rights cannot be dropped: `fd_fdstat_set_rights` is [`Errno::Notsup`]. Directories do
-    /// not show `PATH_FILESTAT_SET_SIZE` then, which stands for truncating all the same: guests that see it expect to be
-    /// able to drop it.
+    /// Like [`Compat`](Self::Compat), but rights cannot be dropped: `fd_fdstat_set_rights` fails
+    /// with [`Errno::Notsup`]. Directories then do not report `PATH_FILESTAT_SET_SIZE`, because
+    /// guests that see it expect to be able to drop it; truncating works all the same.
     Off,
 }
 
@@ -57,10 +73,10 @@ pub(crate) const POLL_FD_READWRITE: u64 = 1 << 27;
 pub(crate) const SOCK_SHUTDOWN: u64 = 1 << 28;
 pub(crate) const SOCK_ACCEPT: u64 = 1 << 29;
 
-/// What works on streams of either direction.
+/// Rights that apply to streams of either direction.
 pub(crate) const STREAM: u64 = FD_DATASYNC | FD_SYNC | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET;
 
-/// What works on files.
+/// Rights that apply to files.
 const FILE: u64 = FD_DATASYNC
     | FD_READ
     | FD_SEEK
@@ -75,7 +91,7 @@ const FILE: u64 = FD_DATASYNC
     | FD_FILESTAT_SET_TIMES
     | POLL_FD_READWRITE;
 
-/// What works on directories.
+/// Rights that apply to directories.
 const DIRECTORY: u64 = FD_DATASYNC
     | FD_FDSTAT_SET_FLAGS
     | FD_SYNC
@@ -97,19 +113,19 @@ const DIRECTORY: u64 = FD_DATASYNC
     | PATH_REMOVE_DIRECTORY
     | PATH_UNLINK_FILE;
 
-/// What works on connected sockets.
+/// Rights that apply to connected sockets.
 const SOCKET: u64 =
     FD_READ | FD_WRITE | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | SOCK_SHUTDOWN;
 
-/// What works on sockets that accept connections. To be polled for one, a listener has to have `FD_READ`.
+/// Rights that apply to listeners. Polling one for a connection requires `FD_READ`.
 const LISTENER: u64 =
     FD_READ | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE | SOCK_ACCEPT;
 
-/// What only a descriptor that is open for reading, or for writing, has any use for.
+/// Rights that require the file to be open for reading, and for writing.
 const READING: u64 = FD_READ | FD_READDIR;
 pub(crate) const WRITING: u64 = FD_WRITE | FD_ALLOCATE | FD_FILESTAT_SET_SIZE;
 
-/// The rights of one descriptor: its own, and those that it hands down.
+/// The rights of one descriptor: its own, and those that it passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights {
     pub(crate) base: u64,
@@ -117,7 +133,7 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// Those of a preopened directory, which is all.
+    /// The rights of a preopened directory: all that are known in `mode`.
     pub(crate) fn preopened(mode: RightsMode) -> Self {
         Self {
             base: DIRECTORY & mode.known(),
@@ -125,19 +141,20 @@ impl Rights {
         }
     }
 
-    /// Those of a connected socket that the host has opened. Nothing can be opened through it.
+    /// The rights of a connected socket that the host has granted. Nothing can be opened through
+    /// it.
     pub(crate) const CONNECTED: Self = Self {
         base: SOCKET,
         inheriting: 0,
     };
 
-    /// Those of a listener that the host has opened, which hands down what works on connected sockets.
+    /// The rights of a listener that the host has granted. It passes on those of connected sockets.
     pub(crate) const LISTENING: Self = Self {
         base: LISTENER,
         inheriting: SOCKET,
     };
 
-    /// Those of a socket that was accepted by a listener with these.
+    /// The rights of a socket that a listener with these rights has accepted.
     pub(crate) fn accepted(self) -> Self {
         Self {
             base: self.inheriting & SOCKET,
@@ -145,7 +162,7 @@ impl Rights {
         }
     }
 
-    /// What a guest wants to be left with; bits that WASI does not know mean nothing.
+    /// The rights that a guest wants to keep; unknown bits are ignored.
     pub(crate) fn wanted(base: i64, inheriting: i64) -> Self {
         const ALL: u64 = DIRECTORY | FILE | SOCKET | LISTENER;
         Self {
@@ -154,7 +171,8 @@ impl Rights {
         }
     }
 
-    /// What a guest asks for of a file or directory; bits that mean nothing there are left out.
+    /// The rights that a guest requests for a file or directory; bits that apply to neither are
+    /// ignored.
     pub(crate) fn requested(base: i64, inheriting: i64) -> Self {
         Self {
             base: base as u64 & (DIRECTORY | FILE),
@@ -162,12 +180,13 @@ impl Rights {
         }
     }
 
-    /// Whether the rights include all of `rights`.
+    /// Whether all of `rights` are granted.
     pub(crate) fn include(self, rights: u64) -> bool {
         self.base & rights == rights
     }
 
-    /// Whether a descriptor with these rights needs its file open for reading, and for writing.
+    /// Whether a descriptor with these rights needs its file open for reading;
+    /// [`writes`](Self::writes) is the same for writing.
     pub(crate) fn reads(self) -> bool {
         self.base & READING != 0
     }
@@ -183,7 +202,7 @@ impl Rights {
         }
     }
 
-    /// What is left of the rights on something of this type.
+    /// The rights that apply to an object of this type.
     pub(crate) fn for_type(self, file_type: FileType) -> Self {
         match file_type {
             FileType::Directory => Self {
@@ -197,7 +216,7 @@ impl Rights {
         }
     }
 
-    /// These rights, if `wanted` takes some of them away; a right that was not there cannot be had.
+    /// Reduces the rights to `wanted`; fails if `wanted` has a right that is not granted.
     pub(crate) fn dropped_to(self, wanted: Self) -> Result<Self, Errno> {
         let more = wanted.base & !self.base | wanted.inheriting & !self.inheriting;
         if more != 0 {
@@ -208,7 +227,7 @@ impl Rights {
 }
 
 impl RightsMode {
-    /// The rights that there are.
+    /// The rights that exist in this mode.
     pub(crate) fn known(self) -> u64 {
         match self {
             Self::Strict | Self::Compat => DIRECTORY | FILE,
@@ -216,7 +235,7 @@ impl RightsMode {
         }
     }
 
-    /// The rights of what is opened through a directory that hands down `inheriting`.
+    /// The rights of an object that is opened through a directory that passes on `inheriting`.
     pub(crate) fn grant(self, requested: Rights, inheriting: u64) -> Result<Rights, Errno> {
         if self == Self::Strict {
             let more = (requested.base | requested.inheriting) & !inheriting;
@@ -230,8 +249,8 @@ impl RightsMode {
             if !requested.reads() {
                 base &= !FD_READ;
             }
-            // Go requests to change the size of all that it opens, also of what it opens for reading: that alone must not
-            // make a file one that can be written.
+            // Go requests the right to change the size of every file, also of those it opens for
+            // reading: that right alone must not open a file for writing.
             if !requested.include(FD_WRITE) {
                 base &= !WRITING | requested.base;
             }

@@ -1,4 +1,4 @@
-//! What a guest waits for, and the two ways of waiting.
+//! Waiting of a guest: what a call waits for, polled or with a blocked thread.
 
 pub(crate) mod park;
 
@@ -15,44 +15,44 @@ use crate::stdio::input::READ_AHEAD_BYTES;
 use crate::time::timer::{MAX_DELAY, Timer};
 use crate::wait::park::thread_waker;
 
-/// What one call of a guest waits for: whichever of these comes first.
+/// What one call of a guest waits for; the first to be ready ends the wait.
 #[derive(Debug)]
 pub(crate) struct Wait {
     streams: Vec<Awaited>,
     timeout: Option<SleepTimer>,
-    /// The clocks as they were when the call began, so that the time it has waited counts.
+    /// The clocks as the call first read them, so that the time spent waiting counts.
     pub(crate) start_times: StartTimes,
-    /// Whether a wait for nothing but a turn has given the thread away.
+    /// Whether a wait that only yields has yielded.
     has_yielded: bool,
     is_over: bool,
 }
 
-/// One stream, and what is to become possible on it.
+/// One stream, and the operation that is to become possible on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Awaited {
-    /// Reading up to so many bytes, which will be done as soon as it is possible.
+    /// A read of up to `n_bytes`, which follows as soon as it is possible.
     Read { fd: i32, n_bytes: u32 },
-    /// Receiving so many bytes from a socket, and no less unless there are no more.
+    /// A receive of exactly `n_bytes` from a socket, or less when the peer sends no more.
     ReceiveAll { fd: i32, n_bytes: u32 },
-    /// To know whether there is something to read, or a connection to accept.
+    /// Readiness to read, or to accept a connection.
     Readable { fd: i32 },
-    /// Writing at least one byte.
+    /// Readiness to write at least one byte.
     Writable { fd: i32 },
 }
 
-/// Nanoseconds of the clocks that the call has read.
+/// The clocks at the start of the call, in nanoseconds; `None` for a clock that it has not read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StartTimes {
     pub(crate) realtime_ns: Option<u64>,
     pub(crate) monotonic_ns: Option<u64>,
 }
 
-/// The end of a sleep.
+/// The timeout of a wait.
 struct SleepTimer {
     duration: Duration,
-    /// Made when it is first awaited: a thread that is parked needs none.
+    /// Created when it is first polled; a parked thread needs none.
     sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// When a thread was first parked until then.
+    /// When a thread was first parked for this timeout.
     parked_since: Option<Instant>,
     has_elapsed: bool,
 }
@@ -77,18 +77,18 @@ impl Wait {
         }
     }
 
-    /// For nothing but the turn of others.
+    /// A wait that only yields to other tasks or threads.
     pub(crate) fn for_yield() -> Self {
         Self::new(Vec::new(), None, StartTimes::default())
     }
 
-    /// How long the call has slept, if that is what has ended the wait.
+    /// The duration of the timeout, if it has elapsed.
     pub(crate) fn slept(&self) -> Option<Duration> {
         let timeout = self.timeout.as_ref()?;
         timeout.has_elapsed.then_some(timeout.duration)
     }
 
-    /// The same wait once more, for a call that was woken for nothing.
+    /// Resets the wait, for a call that was woken spuriously.
     pub(crate) fn rearm(mut self) -> Self {
         self.is_over = false;
         self
@@ -131,7 +131,7 @@ impl Wait {
         }
     }
 
-    /// Whether one of the streams is ready. If none is, each of them has the waker.
+    /// Whether one of the streams is ready. If none is, each has registered the waker.
     fn poll_streams(&self, descriptors: &mut Descriptors, cx: &mut Context<'_>) -> bool {
         self.streams
             .iter()
@@ -161,7 +161,7 @@ impl Wait {
 }
 
 impl Awaited {
-    /// Ready also when the stream will never be: the call then learns why.
+    /// Ready also when the stream can never become ready: the retried call then returns the error.
     fn poll(self, descriptors: &mut Descriptors, cx: &mut Context<'_>) -> Poll<()> {
         let (Self::Read { fd, .. }
         | Self::ReceiveAll { fd, .. }
@@ -188,7 +188,8 @@ impl Awaited {
     }
 }
 
-/// Whether the next read of the input may hold the thread, as that is the only thing it would be doing.
+/// Allows the next read of the input to block the thread, and returns whether it may: the call
+/// waits for nothing else.
 fn allow_blocking_read(descriptors: &mut Descriptors, fd: i32) -> bool {
     let input = descriptors
         .get_mut(fd)
@@ -208,7 +209,8 @@ impl SleepTimer {
         polled
     }
 
-    /// How long a thread is still to be parked, however often it was woken for nothing. At zero, the alarm has rung.
+    /// The time that a thread still has to be parked, after any number of spurious wake-ups. At
+    /// zero the timeout has elapsed.
     fn remaining(&mut self) -> Duration {
         let since = self.parked_since.get_or_insert_with(Instant::now);
         let rest = self.duration.saturating_sub(since.elapsed());
@@ -227,17 +229,22 @@ impl fmt::Debug for SleepTimer {
 }
 
 impl Wasi {
-    /// Ready when the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again; at once when
-    /// there was none.
+    /// Polls until the call that returned [`Interrupt::Wait`](crate::Interrupt::Wait) can be
+    /// retried. Ready immediately if no call waits.
     ///
-    /// Until then the waker of `cx` is registered with everything that the guest waits for: a stream or a socket of the host,
-    /// or the [`Timer`](crate::Timer). A context that is dropped takes all of it along. A call that is not made again, because
-    /// the host has given the guest up, has read nothing; drop its context, whose streams may be in the middle of
-    /// something.
+    /// While pending, the waker of `cx` is registered with every stream, socket and
+    /// [`Timer`](crate::Timer) that the call waits for. Dropping the context drops them. A host
+    /// that does not retry the call should drop the context: the call has read nothing, but its
+    /// streams may have a fetch in progress.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that polls this can be dropped and made again. The wait is stored in
+    /// the context.
     ///
     /// # Examples
     ///
-    /// What a backend does with a function that the table marks `wait`:
+    /// The retry loop of a backend, for a function that the table marks `wait`:
     ///
     /// ```
     /// use std::future::poll_fn;
@@ -260,20 +267,51 @@ impl Wasi {
         }
     }
 
-    /// Holds the thread until the call that answered [`Interrupt::Wait`](crate::Interrupt::Wait) can be made again.
+    /// Blocks the thread until the call that returned [`Interrupt::Wait`](crate::Interrupt::Wait)
+    /// can be retried.
     ///
-    /// The thread is parked, on the same things that [`poll_ready`](Self::poll_ready) would await, except that a sleep
-    /// needs no [`Timer`](crate::Timer). A guest that only wants to read from a [reader](crate::Stdin::reader) of the host
-    /// is not parked: the call that follows reads, and blocks as long as the reader does.
+    /// The thread is parked until one of the events that [`poll_ready`](Self::poll_ready) would
+    /// await. A sleep needs no [`Timer`](crate::Timer). For a guest that only waits to read from a
+    /// blocking [reader](crate::Stdin::reader) this returns immediately: the retried call reads,
+    /// and blocks as long as the reader does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::{Interrupt, Wasi, preview1};
+    ///
+    /// let mut ctx = Wasi::builder().build()?;
+    /// let result = loop {
+    ///     match preview1::sched_yield(&mut ctx, &mut []) {
+    ///         Err(Interrupt::Wait) => ctx.block(),
+    ///         result => break result,
+    ///     }
+    /// };
+    /// assert_eq!(result, Ok(()));
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
     pub fn block(&mut self) {
         if let Some(wait) = &mut self.wait {
             wait.block(&mut self.descriptors);
         }
     }
 
-    /// Whether a call of `function` can answer [`Interrupt::Wait`](crate::Interrupt::Wait) in this context at all.
+    /// Whether a call of `function` can return [`Interrupt::Wait`](crate::Interrupt::Wait) in this
+    /// context at all.
     ///
-    /// A backend may save the cost of a function that can wait where none will. The answer never changes.
+    /// A backend may link a cheaper form of a function that can never wait. The result never
+    /// changes for a context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::{Wasi, pipe};
+    ///
+    /// let (_feed, stdin) = pipe(64 << 10);
+    /// assert!(Wasi::builder().stdin(stdin).build()?.may_wait("fd_read"));
+    /// assert!(!Wasi::builder().stdin("text").build()?.may_wait("fd_read"));
+    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// ```
     #[must_use]
     pub fn may_wait(&self, function: &str) -> bool {
         match function {
@@ -286,9 +324,9 @@ impl Wasi {
         }
     }
 
-    /// What the call that begins had to wait for, when it is the second attempt of one that waited.
+    /// The finished wait of the previous attempt, when the call that begins is its retry.
     ///
-    /// A wait that did not come to its end belongs to a call that the host has given up.
+    /// A wait that has not finished belongs to a call that the host abandoned.
     pub(crate) fn take_wait(&mut self) -> Option<Wait> {
         let wait = self.wait.take()?;
         wait.is_over.then_some(*wait)

@@ -1,10 +1,10 @@
-//! Waiting by holding the thread.
+//! Blocking on a poll function by parking the thread.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Wakes a thread that is parked.
+/// Unparks a thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -13,12 +13,12 @@ impl Wake for Unpark {
     }
 }
 
-/// Wakes the thread that calls this, when it is [parked](thread::park).
+/// A waker that unparks the calling thread.
 pub(crate) fn thread_waker() -> Waker {
     Arc::new(Unpark(thread::current())).into()
 }
 
-/// Holds the thread until `poll` is ready.
+/// Parks the thread until `poll` is ready.
 pub(crate) fn block_on<R>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>) -> R {
     let waker = thread_waker();
     let mut cx = Context::from_waker(&waker);
