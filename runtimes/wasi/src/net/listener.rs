@@ -1,24 +1,52 @@
-//! What a socket that accepts connections has to be able to do.
+//! The trait of a listening socket.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use super::Socket;
 
-/// A listening stream socket of the host, which a guest is given.
+/// A listening stream socket that the host grants to a guest.
 ///
-/// As with a [`Socket`], an attempt never waits, and a guest that has to wait is suspended until the listener is ready. A
-/// listener in memory is a [`MemoryListener`](super::MemoryListener).
+/// As with a [`Socket`], [`accept`](Self::accept) does not block; a guest that waits is suspended
+/// until the listener is ready. [`MemoryListener`](super::MemoryListener) is a listener in memory.
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use std::task::{Context, Poll};
+///
+/// use rangewatch_wasi::net::{Listener, Socket, socket_pair};
+/// use rangewatch_wasi::{Errno, Wasi};
+///
+/// /// Accepts one connection and closes.
+/// struct Once(Option<Box<dyn Socket>>);
+///
+/// impl Listener for Once {
+///     fn accept(&mut self) -> Poll<io::Result<Box<dyn Socket>>> {
+///         Poll::Ready(self.0.take().ok_or_else(|| Errno::Inval.into()))
+///     }
+///     fn poll_acceptable(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+///         Poll::Ready(())
+///     }
+/// }
+///
+/// let (of_guest, of_host) = socket_pair(64 << 10);
+/// let ctx = Wasi::builder().listener(Once(Some(Box::new(of_guest)))).build()?;
+/// # drop((ctx, of_host));
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 pub trait Listener: Send {
-    /// Accepts the connection that has waited longest. Pending when there is none.
+    /// Accepts the oldest pending connection. Pending when there is none.
     ///
     /// # Errors
     ///
-    /// What the guest is to be told. [`Errno::Inval`](crate::Errno::Inval) says that there will be no connections any more.
+    /// The error for the guest. [`Errno::Inval`](crate::Errno::Inval) means that the listener is
+    /// closed.
     fn accept(&mut self) -> Poll<io::Result<Box<dyn Socket>>>;
 
-    /// Ready when [`accept`](Self::accept) would be, also if with an error. Else the waker of `cx` is woken when that may have
-    /// changed. No connection is accepted.
+    /// Ready when [`accept`](Self::accept) would not be pending, also when it would fail. Otherwise
+    /// registers the waker of `cx`. Accepts no connection.
     fn poll_acceptable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 

@@ -1,4 +1,4 @@
-//! Connections that are made in the memory of the host.
+//! Connections in the memory of the host.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -11,13 +11,13 @@ use std::task::{Context, Poll, Waker};
 use super::{Listener, MemorySocket, Socket, socket_pair};
 use crate::Errno;
 
-/// A listener for a guest, and what the host connects to it with. Up to `backlog` connections, at least 1, wait to be accepted;
-/// each holds up to `capacity_bytes` in either direction.
+/// Makes a listener for a guest and a connector for the host. Up to `backlog` connections, at least
+/// 1, are pending until the guest accepts them; each buffers up to `capacity_bytes` per direction.
 ///
 /// # Examples
 ///
-/// Bytes that come over the network, as std has it, which takes two threads for each connection. With the feature `futures-io`
-/// it takes none: see `MemorySocket::relay`.
+/// Forwarding TCP connections with the standard library takes two threads per connection. With the
+/// feature `futures-io` it takes none: see `MemorySocket::relay`.
 ///
 /// ```no_run
 /// use std::io;
@@ -34,13 +34,13 @@ use crate::Errno;
 /// thread::spawn(move || -> io::Result<()> {
 ///     loop {
 ///         let (mut from_peer, _) = tcp.accept()?;
-///         // A guest that does not accept has its connections refused, as an operating system does it.
+///         // The backlog is full: refuse the connection, as an operating system does.
 ///         let Ok(connection) = connector.try_connect() else { continue };
 ///         let (mut from_guest, mut to_guest) = connection.split();
 ///         let mut to_peer = from_peer.try_clone()?;
 ///         thread::spawn(move || {
 ///             if io::copy(&mut from_peer, &mut to_guest).is_err() {
-///                 to_guest.fail(Errno::Connreset); // not the end of what the peer sends
+///                 to_guest.fail(Errno::Connreset); // an error, not the end of the stream
 ///             }
 ///         });
 ///         thread::spawn(move || {
@@ -68,16 +68,32 @@ pub fn loopback(backlog: usize, capacity_bytes: usize) -> (MemoryListener, Conne
     (listener, Connector { shared })
 }
 
-/// The end of a [`loopback`] that accepts, for [`WasiBuilder::listener`](crate::WasiBuilder::listener). Dropping it refuses all
-/// connections, those included that wait to be accepted.
+/// The listening end of a [`loopback`], for
+/// [`WasiBuilder::listener`](crate::WasiBuilder::listener). Dropping it refuses all connections,
+/// pending ones included.
 ///
-/// When all [connectors](Connector) are dropped, the connections that wait are still accepted, and then it is closed:
-/// `sock_accept` is [`Errno::Inval`].
+/// When all [connectors](Connector) are dropped, the guest can still accept the pending
+/// connections; then `sock_accept` fails with [`Errno::Inval`].
 pub struct MemoryListener {
     shared: Arc<Shared>,
 }
 
-/// The end of a [`loopback`] that connects. Clones connect to the same listener.
+/// The connecting end of a [`loopback`]. Clones connect to the same listener.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::net::loopback;
+///
+/// let (listener, connector) = loopback(16, 64 << 10);
+/// let ctx = Wasi::builder().listener(listener).build()?;
+/// let connection = connector.try_connect()?;
+/// drop(ctx); // drops the listener
+/// assert!(connector.try_connect().is_err());
+/// # drop(connection);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Connector {
     shared: Arc<Shared>,
 }
@@ -92,25 +108,26 @@ struct Shared {
 struct State {
     waiting: VecDeque<MemorySocket>,
     acceptor: Option<Waker>,
-    /// Those that wait for a place among the waiting, or to hear that there is none.
+    /// Wakers of the tasks that wait for room in the backlog, or for the listener to close.
     connecting: BTreeMap<u64, Waker>,
-    /// How many have waited so far, which numbers them.
+    /// How many tasks have waited so far; the source of their numbers.
     n_connects: u64,
     n_connectors: usize,
     is_listener_gone: bool,
 }
 
 impl Connector {
-    /// Connects, and waits for a place among the connections that are not accepted yet. Answers the host's end, which can be
-    /// written to before the guest accepts.
+    /// Connects. Waits while the backlog is full. Returns the host's end, which accepts bytes even
+    /// before the guest accepts the connection.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: when the future is dropped, there is no connection.
+    /// Cancel safe: when the future is dropped, no connection is made.
     ///
     /// # Errors
     ///
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the listener, or has ended.
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the listener,
+    /// or has ended.
     pub async fn connect(&self) -> io::Result<MemorySocket> {
         let mut connecting = Connecting {
             shared: &self.shared,
@@ -119,12 +136,13 @@ impl Connector {
         poll_fn(|cx| connecting.poll(cx.waker())).await
     }
 
-    /// Connects, if there is a place among the connections that are not accepted yet.
+    /// Connects, if there is room in the backlog.
     ///
     /// # Errors
     ///
-    /// - [`WouldBlock`](io::ErrorKind::WouldBlock): there is none.
-    /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the listener, or has ended.
+    /// - [`WouldBlock`](io::ErrorKind::WouldBlock): the backlog is full.
+    /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the guest has closed the
+    ///   listener, or has ended.
     pub fn try_connect(&self) -> io::Result<MemorySocket> {
         match self.shared.connect(self.shared.lock()) {
             Ok(result) => result,
@@ -133,11 +151,11 @@ impl Connector {
     }
 }
 
-/// One that waits for a place. Dropping it takes it off the list: a guest that never accepts must not make its host keep the
-/// wakers of all who have given up.
+/// A task that waits for room in the backlog. Dropping it removes its waker: if a guest never
+/// accepts, the wakers of cancelled connects must not accumulate.
 struct Connecting<'c> {
     shared: &'c Shared,
-    /// Under which its waker is on the list, if it has been.
+    /// The key of its waker in the list, once registered.
     number: Option<u64>,
 }
 
@@ -168,7 +186,7 @@ impl Drop for Connecting<'_> {
 }
 
 impl Shared {
-    /// Connects, or answers the lock if there is no place.
+    /// Connects, or returns the lock if the backlog is full.
     fn connect<'s>(
         &self,
         mut state: MutexGuard<'s, State>,
@@ -182,7 +200,7 @@ impl Shared {
         let (of_guest, of_host) = socket_pair(self.capacity_bytes);
         state.waiting.push_back(of_guest);
         let acceptor = state.acceptor.take();
-        // A waker is code of others.
+        // A waker is foreign code: it runs without the lock.
         drop(state);
         if let Some(waker) = acceptor {
             waker.wake();
@@ -191,7 +209,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics half way under the lock, so what a poisoned one guards is intact.
+        // The code under the lock cannot panic, so a poisoned lock guards consistent data.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,9 +14,10 @@ use crate::stdio::input::Input;
 use crate::stdio::output::{Output, WriteMode};
 use crate::{PipeReader, PipeWriter, pipe};
 
-/// Two sockets that are connected with each other. In either direction there is room for `capacity_bytes`, at least 1.
+/// Makes two connected sockets. Each direction buffers up to `capacity_bytes`, at least 1.
 ///
-/// Either may be a guest's, given with [`WasiBuilder::socket`](crate::WasiBuilder::socket), and either the host's.
+/// The host keeps one end and grants the other to a guest with
+/// [`WasiBuilder::socket`](crate::WasiBuilder::socket), or grants both to guests.
 ///
 /// # Examples
 ///
@@ -40,15 +41,33 @@ pub fn socket_pair(capacity_bytes: usize) -> (MemorySocket, MemorySocket) {
     (first, MemorySocket::from((from_first, to_first)))
 }
 
-/// One end of a connection in memory: a pipe in each direction.
+/// One end of a connection in memory: a pipe per direction.
 ///
-/// It is made by [`socket_pair`], by a [`Connector`](super::Connector), or of two pipes. The host awaits, asks or blocks on
-/// the ends of the pipes, into which it [splits](Self::split), or uses the socket as it is: as a [`Read`] and [`Write`] that
-/// block, with the feature `futures-io` as an `AsyncRead` and `AsyncWrite`, or relayed to a stream of the network.
+/// It is made by [`socket_pair`], by a [`Connector`](super::Connector), or from two pipes. The host
+/// [splits](Self::split) it into the ends of the pipes and awaits, polls or blocks on them; or uses
+/// it whole, as a blocking [`Read`] and [`Write`], with the feature `futures-io` as an `AsyncRead`
+/// and `AsyncWrite`, or relayed to a network stream.
 ///
-/// A direction is closed when the end that sends is dropped: the other end receives what is on its way and is then at the
-/// end. It is also closed when the end that receives is dropped: the other end gets
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe). A [shutdown](Socket::shutdown) does the same with one direction, or with both.
+/// Dropping the sending end closes a direction: the receiver gets the buffered bytes and then the
+/// end. Dropping the receiving end closes it, too: the sender gets
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe). A [shutdown](Socket::shutdown) closes one or both
+/// directions in the same way.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::net::{MemorySocket, socket_pair};
+///
+/// let (of_guest, of_host) = socket_pair(64 << 10);
+/// let ctx = Wasi::builder().socket(of_guest).build()?;
+/// let (mut answers, mut questions) = of_host.split();
+/// questions.try_send(b"one question\n")?;
+/// assert!(answers.try_recv().is_err()); // no answer yet
+/// let whole = MemorySocket::from((answers, questions));
+/// # drop((ctx, whole));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct MemorySocket {
     /// `None` after a shutdown.
@@ -57,10 +76,10 @@ pub struct MemorySocket {
 }
 
 impl MemorySocket {
-    /// The end from which is received and the end on which is sent, each of which is closed by itself.
+    /// Splits the socket into its receiving and its sending end, which are closed separately.
     #[must_use]
     pub fn split(self) -> (PipeReader, PipeWriter) {
-        // A new pipe whose other end is dropped at once is closed, as the direction is.
+        // A direction that was shut down becomes a pipe whose other end is dropped.
         (
             self.incoming.unwrap_or_else(|| pipe(1).1),
             self.outgoing.unwrap_or_else(|| pipe(1).0),
@@ -117,7 +136,7 @@ impl Socket for MemorySocket {
     }
 }
 
-/// Blocks the thread while there is nothing to receive.
+/// Blocks the thread until there is something to receive.
 impl Read for MemorySocket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match &mut self.incoming {
@@ -127,7 +146,7 @@ impl Read for MemorySocket {
     }
 }
 
-/// Blocks the thread while there is no room.
+/// Blocks the thread while the buffer is full.
 impl Write for MemorySocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.outgoing {
@@ -168,12 +187,12 @@ impl AsyncWrite for MemorySocket {
         }
     }
 
-    /// What is written is where the other end finds it.
+    /// Nothing to do: sent bytes are in the pipe, where the receiver finds them.
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Shuts down the direction in which is sent.
+    /// Shuts down the sending direction.
     fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outgoing = None;
         Poll::Ready(Ok(()))

@@ -1,21 +1,26 @@
-//! Sockets that a guest can be given.
+//! Sockets of a guest.
 //!
-//! A guest of WASI preview1 makes no sockets. It finds those that its host has opened: a [`Listener`], from which it accepts
-//! connections ([`WasiBuilder::listener`](crate::WasiBuilder::listener)), or a connected [`Socket`]
-//! ([`WasiBuilder::socket`](crate::WasiBuilder::socket)). They are stream sockets; addresses and names are the host's business.
+//! A guest of WASI preview1 cannot create sockets. The host grants them: a [`Listener`], on which
+//! the guest accepts connections ([`WasiBuilder::listener`](crate::WasiBuilder::listener)), or a
+//! connected [`Socket`] ([`WasiBuilder::socket`](crate::WasiBuilder::socket)). All are stream
+//! sockets; addresses and names are left to the host.
 //!
-//! [`loopback`] and [`socket_pair`] make them in memory. The host's end of a connection is a [`MemorySocket`]:
+//! [`loopback`] and [`socket_pair`] make sockets in memory. The host's end of a connection is a
+//! [`MemorySocket`]:
 //!
-//! - The host talks to its guest itself: it [splits](MemorySocket::split) the socket into the two ends of pipes that it
-//!   awaits or asks, or blocks on it ([`Read`](std::io::Read), [`Write`](std::io::Write)).
-//! - The guest talks to the network: with the feature `futures-io`, `MemorySocket::relay` moves the bytes of any `AsyncRead`
-//!   and `AsyncWrite`, such as a TCP or TLS stream of tokio with `tokio_util::compat`. Std has no way to wait for one of its
-//!   sockets without holding a thread, so there is no provider for them; [`loopback`] shows two threads that copy.
+//! - A host that is the guest's peer [splits](MemorySocket::split) it into the two ends of pipes,
+//!   which it awaits or polls, or blocks on it ([`Read`](std::io::Read),
+//!   [`Write`](std::io::Write)).
+//! - A host that forwards to the network calls `MemorySocket::relay` (feature `futures-io`), which
+//!   copies to and from any `AsyncRead` and `AsyncWrite`, such as a TCP or TLS stream of tokio with
+//!   `tokio_util::compat`. The standard library cannot wait for a socket without blocking a thread,
+//!   so there is no adapter for its sockets; [`loopback`] has an example with two threads.
 //!
-//! # A socket of one's own
+//! # Implementing a socket
 //!
-//! Who knows the readiness of a socket can spare the copy, and implements [`Socket`]: five methods, of which two never wait, and
-//! two are what a reactor has, such as `try_read` and `poll_read_ready` of tokio's `TcpStream`.
+//! A host that knows the readiness of its socket avoids the copy by implementing [`Socket`]: five
+//! methods, of which two are non-blocking operations and two report readiness, such as `try_read`
+//! and `poll_read_ready` of tokio's `TcpStream`.
 //!
 //! ```
 //! use std::io;
@@ -25,7 +30,7 @@
 //! use rangewatch_wasi::Wasi;
 //! use rangewatch_wasi::net::{Readiness, Socket};
 //!
-//! /// Sends back what it is sent, up to 4 KiB at a time.
+//! /// Echoes the bytes that it receives. Buffers up to 4 KiB.
 //! #[derive(Default)]
 //! struct Echo {
 //!     bytes: Vec<u8>,
@@ -58,7 +63,7 @@
 //!         Ok(())
 //!     }
 //!
-//!     // Nobody but the guest itself can change anything, so nobody has to be woken.
+//!     // Only the guest itself changes the state, so there is no waker to register.
 //!     fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
 //!         match self.bytes.len() {
 //!             0 if self.is_shut => Poll::Ready(Readiness::END),

@@ -1,4 +1,4 @@
-//! A connected socket of a guest.
+//! A connected socket, as an object of the descriptor table.
 
 use std::fmt;
 use std::io;
@@ -10,31 +10,32 @@ use crate::memory::iovec::Iovecs;
 use crate::net::{Readiness, Socket};
 use crate::{Errno, Interrupt, MAX_PEEK_BYTES, memory};
 
-/// How much room is made at a time for bytes that are kept. A peer that sends byte after byte to a guest that waits for
-/// many would otherwise have all of the room cleared for each of them.
+/// The buffer for received bytes grows in steps of this size. If it grew to the full size at once,
+/// a peer that sends single bytes to a guest that waits for many would have all of it cleared for
+/// each byte.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// A socket, and how this descriptor stands to it.
+/// A socket, with the state of this descriptor.
 pub(crate) struct OpenSocket {
     socket: Box<dyn Socket>,
-    /// What was received before the guest took it: it has looked at it, or waits for more to take it all at once.
+    /// Received bytes that the guest has not consumed: it has peeked at them, or waits for more.
     kept: Vec<u8>,
-    /// How much of the start of `kept` the guest has taken.
+    /// How many bytes at the start of `buffered` the guest has consumed.
     n_taken: usize,
-    /// What receiving failed with behind `kept`, told to the guest once.
+    /// The error of the last receive, returned to the guest once, after `buffered`.
     failed: Option<Errno>,
     is_receiving_shut: bool,
     is_sending_shut: bool,
 }
 
-/// Which of the bytes are received.
+/// Which bytes a receive returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receive {
-    /// Those that are there.
+    /// The available bytes.
     Some,
-    /// Those that are there, and they stay.
+    /// The available bytes, which stay in the buffer.
     Peek,
-    /// As many as there is room for, unless there are no more.
+    /// As many as there is room for, or less at the end of the stream.
     All,
 }
 
@@ -50,7 +51,8 @@ impl OpenSocket {
         }
     }
 
-    /// Fills `iovecs` in order. Answers the number of bytes; 0 is the end. A call that has to wait has taken nothing.
+    /// Fills `iovecs` in order. Returns the number of bytes; 0 is the end. A call that waits has
+    /// consumed nothing.
     pub(crate) fn receive(
         &mut self,
         memory: &mut [u8],
@@ -90,7 +92,7 @@ impl OpenSocket {
         Ok(n_bytes)
     }
 
-    /// Hands `iovecs` to the socket in order, until one is not taken whole. Answers the number of bytes.
+    /// Sends `iovecs` in order until one is not accepted in full. Returns the number of bytes.
     pub(crate) fn send(&mut self, memory: &[u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
         if self.is_sending_shut {
             return Err(Errno::Pipe.into());
@@ -105,7 +107,8 @@ impl OpenSocket {
                         break;
                     }
                 }
-                // The guest hears what was sent; the next call meets the error, or waits.
+                // The call returns the number of bytes sent; the next call returns the error, or
+                // waits.
                 Err(_) if n_bytes > 0 => break,
                 Err(interrupt) => return Err(interrupt),
             }
@@ -115,9 +118,9 @@ impl OpenSocket {
 
     fn send_once(&mut self, bytes: &[u8]) -> Result<u32, Interrupt> {
         match self.socket.send(bytes) {
-            // A guest that is told 0 tries for ever.
+            // Returning 0 would make the guest retry without end.
             Poll::Ready(Ok(0)) => Err(Errno::Pipe.into()),
-            // A socket that claims more than it was given is wrong and must not be believed.
+            // A faulty socket may report more bytes than it was given.
             Poll::Ready(Ok(accepted)) => {
                 let accepted = u32::try_from(accepted.min(bytes.len()));
                 Ok(accepted.map_err(|_| Errno::Overflow)?)
@@ -127,7 +130,8 @@ impl OpenSocket {
         }
     }
 
-    /// Shuts down what of `how` is still open. What was received and not taken is dropped with the direction.
+    /// Shuts down the directions of `how` that are open. Received bytes that the guest has not
+    /// consumed are dropped.
     pub(crate) fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         let receiving = how != Shutdown::Write && !self.is_receiving_shut;
         let sending = how != Shutdown::Read && !self.is_sending_shut;
@@ -148,7 +152,7 @@ impl OpenSocket {
         Ok(())
     }
 
-    /// Ready when receiving would not have to wait.
+    /// Ready when a receive would not block.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
         if self.is_receiving_shut {
             return Poll::Ready(Readiness::END);
@@ -167,8 +171,8 @@ impl OpenSocket {
         }
     }
 
-    /// Ready when receiving `n_bytes`, all of them, would not have to wait. What comes is kept meanwhile, so that the guest is
-    /// not woken for each piece, and a peer that waits for room can go on.
+    /// Ready when a receive of all `n_bytes` would not block. Buffers the bytes as they arrive, so
+    /// that the guest is not woken for each piece and the peer's send buffer drains.
     pub(crate) fn poll_all(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<()> {
         if self.is_receiving_shut || self.fill(n_bytes).is_ready() {
             return Poll::Ready(());
@@ -176,7 +180,7 @@ impl OpenSocket {
         if self.socket.poll_readable(cx).is_pending() {
             return Poll::Pending;
         }
-        // Something has come since.
+        // Bytes have arrived since the first attempt.
         let filled = self.fill(n_bytes);
         if filled.is_pending() {
             cx.waker().wake_by_ref();
@@ -184,7 +188,7 @@ impl OpenSocket {
         filled
     }
 
-    /// Ready when sending would not have to wait.
+    /// Ready when a send would not block.
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
         if self.is_sending_shut {
             return Poll::Ready(Readiness::END);
@@ -192,7 +196,7 @@ impl OpenSocket {
         self.socket.poll_writable(cx)
     }
 
-    /// What is kept and not taken.
+    /// The bytes that are buffered and not consumed.
     fn rest(&self) -> &[u8] {
         &self.kept[self.n_taken..]
     }
@@ -204,7 +208,7 @@ impl OpenSocket {
         }
     }
 
-    /// Keeps up to `n_bytes`. Ready when so many are kept, or there will be no more.
+    /// Buffers up to `n_bytes`. Ready when so many are buffered, or no more will arrive.
     fn fill(&mut self, n_bytes: u32) -> Poll<()> {
         let n_bytes = n_bytes as usize;
         if self.rest().len() >= n_bytes || self.failed.is_some() {

@@ -1,4 +1,4 @@
-//! Between a socket in memory and an asynchronous stream of the host.
+//! The relay between a socket in memory and an asynchronous stream.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,28 +12,32 @@ use super::MemorySocket;
 use crate::stdio::async_io::poll_interrupted;
 use crate::{Errno, PipeReader, PipeWriter};
 
-/// How many bytes are on their way at once, besides those in the pipes.
+/// The size of the copy buffer per direction, besides the buffers of the pipes.
 const CHUNK_BYTES: usize = 16 << 10;
 
 impl MemorySocket {
-    /// Moves bytes between this end and `stream`, in both directions, until both have ended: what the guest at the other end
-    /// sends goes to the stream, what comes from the stream is what the guest receives.
+    /// Copies bytes between this end and `stream`, in both directions, until both have ended: the
+    /// stream gets what the guest at the other end sends, and the guest gets what the stream
+    /// receives.
     ///
-    /// Spawn it beside the guest, one for each connection; what a guest has sent before it ends still goes out. The end of a
-    /// direction is passed on. When nobody is at the other end any more, the stream is closed, and dropped with the future.
-    /// Streams of tokio come with `tokio_util::compat`: `socket.relay(tcp.compat())`.
+    /// Spawn it as a task per connection, beside the guest. Bytes that a guest has sent before it
+    /// ended are still written to the stream. The end of one direction is forwarded to the other
+    /// side. When the guest's end is dropped, the stream is closed; the future drops it. Convert
+    /// streams of tokio with `tokio_util::compat`: `socket.relay(tcp.compat())`.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping the future closes the connection, and bytes that are on their way are lost.
+    /// Not cancel safe: dropping the future closes the connection, and bytes in the copy buffers
+    /// are lost.
     ///
     /// # Errors
     ///
-    /// The first error of the stream, which ends the connection. The guest is told it as well, behind what has arrived.
+    /// The first error of the stream, which ends the connection. The guest gets it as well, after
+    /// the bytes that have arrived.
     ///
     /// # Examples
     ///
-    /// What a host does with each connection that it accepts, in a task of its own:
+    /// A host calls this for each connection that it accepts, in a separate task:
     ///
     /// ```
     /// use std::io;
@@ -58,7 +62,7 @@ impl MemorySocket {
             step: Step::Relay,
         };
         let moved = poll_fn(|cx| {
-            // Each has to be polled: the wakers are registered by it.
+            // Poll both: each registers its own wakers.
             let received = incoming.poll(stream.as_mut(), cx)?;
             let sent = outgoing.poll(stream.as_mut(), cx)?;
             match (received, sent) {
@@ -74,7 +78,7 @@ impl MemorySocket {
     }
 }
 
-/// Bytes that have been read and are still to be written.
+/// Bytes that have been read and not yet written.
 struct Chunk {
     room: Box<[u8]>,
     rest: Range<usize>,
@@ -96,21 +100,21 @@ impl Chunk {
         self.rest.start += n_bytes;
     }
 
-    /// Replaces what has been written by what `read` gives. Answers the number of bytes.
+    /// Replaces the contents by the result of `read`. Returns the number of bytes.
     fn poll_fill(
         &mut self,
         read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let read = read(&mut self.room);
         if let Poll::Ready(Ok(n_bytes)) = read {
-            // A stream that claims more than there was room for must not be believed.
+            // A faulty stream may report more bytes than the buffer holds.
             self.rest = 0..n_bytes.min(self.room.len());
         }
         read
     }
 }
 
-/// From the stream to the guest.
+/// The direction from the stream to the guest.
 struct Incoming {
     /// `None` at the end.
     to_guest: Option<PipeWriter>,
@@ -138,7 +142,7 @@ impl Incoming {
             } else {
                 match ready!(to_guest.poll_write_pipe(cx, self.chunk.rest())) {
                     Ok(n_bytes) => self.chunk.written(n_bytes),
-                    // The guest receives no more.
+                    // The guest's end is closed.
                     Err(_) => self.to_guest = None,
                 }
             }
@@ -147,7 +151,7 @@ impl Incoming {
     }
 }
 
-/// From the guest to the stream.
+/// The direction from the guest to the stream.
 struct Outgoing {
     from_guest: PipeReader,
     chunk: Chunk,
@@ -156,7 +160,7 @@ struct Outgoing {
 
 enum Step {
     Relay,
-    /// Something has been written since the last flush.
+    /// Bytes have been written since the last flush.
     Flush,
     Close,
     Done,

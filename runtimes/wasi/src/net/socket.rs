@@ -1,4 +1,4 @@
-//! What a connected socket has to be able to do.
+//! The trait of a connected socket.
 
 use std::io;
 use std::net::Shutdown;
@@ -6,53 +6,58 @@ use std::task::{Context, Poll};
 
 use super::Readiness;
 
-/// A connected stream socket of the host, which a guest is given.
+/// A connected stream socket that the host grants to a guest. The [module](super) has an example.
 ///
-/// [`receive`](Self::receive) and [`send`](Self::send) are attempts: they never wait and wake nobody. A guest that has to
-/// wait is suspended until [`poll_readable`](Self::poll_readable) or [`poll_writable`](Self::poll_writable) is ready, and
-/// then the attempt is made again. So a socket holds nothing of a call that waits, and a call that the host gives up has
-/// done nothing. The context does the rest: peeking, waiting for all, scattered buffers, rights, `NONBLOCK`, and what is
-/// answered after a shutdown.
+/// [`receive`](Self::receive) and [`send`](Self::send) do not block and register no waker. A guest
+/// that waits is suspended until [`poll_readable`](Self::poll_readable) or
+/// [`poll_writable`](Self::poll_writable) is ready, and then the operation is retried. A socket
+/// therefore stores nothing for a call that waits, and a call that the host abandons has had no
+/// effect. The context implements peeking, waiting for all bytes, scattered buffers, rights,
+/// `NONBLOCK`, and calls after a shutdown.
 ///
-/// An [`io::Error`] becomes the guest's [`Errno`](crate::Errno); `io::Error::from(errno)` chooses it exactly.
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) and [`Interrupted`](io::ErrorKind::Interrupted) are no way to say that there
-/// is nothing yet: that is [`Poll::Pending`].
+/// An [`io::Error`] becomes the guest's [`Errno`](crate::Errno); `io::Error::from(errno)` selects
+/// it. Do not use [`WouldBlock`](io::ErrorKind::WouldBlock) or
+/// [`Interrupted`](io::ErrorKind::Interrupted) to report that nothing is available: return
+/// [`Poll::Pending`].
 ///
-/// Who says to be ready must be: a guest whose attempt is pending all the same tries again at once.
+/// Readiness must be exact: if an operation is pending although the socket is ready, the guest
+/// retries in a busy loop.
 ///
-/// Dropping the socket closes it. A socket in memory is a [`MemorySocket`](super::MemorySocket).
+/// Dropping the socket closes it. [`MemorySocket`](super::MemorySocket) is a socket in memory.
 pub trait Socket: Send {
-    /// Receives what is there into the start of `buf`, which is not empty, and answers how many bytes those are; 0 when the
-    /// other end sends no more, then and from then on. Pending when there is nothing yet.
+    /// Receives the available bytes into the start of `buf`, which is not empty, and returns their
+    /// number; 0 when the peer sends no more, then and from then on. Pending when nothing is
+    /// available.
     ///
     /// # Errors
     ///
-    /// What the guest is to be told. Nothing has been received then.
+    /// The error for the guest. No bytes were received.
     fn receive(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Takes as much from the start of `bytes`, which are not empty, as there is room for, and answers how many bytes those
-    /// are. Pending when there is no room; 0 is no answer, and tells the guest [`Errno::Pipe`](crate::Errno::Pipe).
+    /// Sends bytes from the start of `bytes`, which is not empty, as far as there is room, and
+    /// returns their number. Pending when there is no room. Must not return 0, which the guest gets
+    /// as [`Errno::Pipe`](crate::Errno::Pipe).
     ///
     /// # Errors
     ///
-    /// What the guest is to be told; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when nobody receives any more. Nothing has been
-    /// taken then.
+    /// The error for the guest; [`BrokenPipe`](io::ErrorKind::BrokenPipe) when the peer receives no
+    /// more. No bytes were sent.
     fn send(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Tells the other end what the guest will not do any more. Each direction is shut down at most once, and nothing is
-    /// sent or received in a direction that is.
+    /// Shuts down one or both directions. The context shuts down each direction at most once, and
+    /// neither sends nor receives in it afterwards.
     ///
     /// # Errors
     ///
-    /// What the guest is to be told. The direction counts as open then.
+    /// The error for the guest. The direction counts as open.
     fn shutdown(&mut self, how: Shutdown) -> io::Result<()>;
 
-    /// Ready when [`receive`](Self::receive) would be: with bytes, at the end, or with an error. Else the waker of `cx` is
-    /// woken when that may have changed. No byte is taken from what is received later.
+    /// Ready when [`receive`](Self::receive) would not be pending: with bytes, at the end, or with
+    /// an error. Otherwise registers the waker of `cx`. Consumes no bytes.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness>;
 
-    /// Ready when [`send`](Self::send) would be, also if with an error. Else the waker of `cx` is woken when that may have
-    /// changed.
+    /// Ready when [`send`](Self::send) would not be pending, also when it would fail. Otherwise
+    /// registers the waker of `cx`.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness>;
 }
 

@@ -1,4 +1,4 @@
-//! Asynchronous readers and writers of the host.
+//! Adapters of asynchronous readers and writers.
 
 use std::io;
 use std::mem;
@@ -12,15 +12,28 @@ use crate::stdio::input::Input;
 use crate::stdio::output::{Output, WriteMode};
 use crate::{MAX_TRANSFER_BYTES, PipeReader, PipeWriter, Stdin, Stdout};
 
-/// The most bytes that are read ahead, or kept of a write that waits.
-const MAX_KEPT_BYTES: usize = 64 << 10;
+/// The maximum number of bytes that are read ahead, or copied of a write that waits.
+const MAX_BUFFERED_BYTES: usize = 64 << 10;
 
 impl Stdin {
-    /// What `reader` reads. The guest waits for it, and nobody holds a thread.
+    /// Reads from `reader`. While the guest waits for input, it holds no thread.
     ///
-    /// The reader is polled for as many bytes as the guest asks for, and for up to 4 KiB ahead when the guest asks
-    /// `poll_oneoff` about its input. Whatever wakes the reader has to run beside the guest: an executor whose only thread
-    /// lets a guest [block](crate::Wasi::block) does not. Readers of tokio come with `tokio_util::compat`.
+    /// The reader is polled for as many bytes as the guest requests, and for up to 4 KiB ahead when
+    /// the guest polls its input with `poll_oneoff`. The task that wakes the reader must run
+    /// concurrently with the guest: a single-threaded executor whose thread
+    /// [blocks](crate::Wasi::block) on a guest never does. Convert readers of tokio with
+    /// `tokio_util::compat`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_io::AsyncRead;
+    /// use rangewatch_wasi::{Stdin, Wasi, WasiBuildError};
+    ///
+    /// fn context(reader: impl AsyncRead + Send + 'static) -> Result<Wasi, WasiBuildError> {
+    ///     Wasi::builder().stdin(Stdin::async_reader(reader)).build()
+    /// }
+    /// ```
     #[must_use]
     pub fn async_reader(reader: impl AsyncRead + Send + 'static) -> Self {
         Self::stream(AsyncInput {
@@ -33,11 +46,24 @@ impl Stdin {
 }
 
 impl Stdout {
-    /// Hands what the guest writes to `writer`. The guest waits for it, and nobody holds a thread.
+    /// Writes to `writer`. While the guest waits for the writer, it holds no thread.
     ///
-    /// An `fd_write` is done when the writer has taken the bytes and has been flushed, so that nothing is on its way when
-    /// the guest ends, unless the guest has made the stream `NONBLOCK`: the flush then goes on with the next write. The writer
-    /// is dropped with the guest, not closed. To `poll_oneoff` it is always ready. For the rest, see [`Stdin::async_reader`].
+    /// An `fd_write` completes when the writer has accepted the bytes and has been flushed, so that
+    /// nothing is buffered when the guest ends. If the guest has set `NONBLOCK`, `fd_write` does
+    /// not wait for the flush, which continues with the next write. The writer is dropped with the
+    /// guest and not closed. `poll_oneoff` reports it as always ready. For the rest, see
+    /// [`Stdin::async_reader`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_io::AsyncWrite;
+    /// use rangewatch_wasi::{Stdout, Wasi, WasiBuildError};
+    ///
+    /// fn context(writer: impl AsyncWrite + Send + 'static) -> Result<Wasi, WasiBuildError> {
+    ///     Wasi::builder().stdout(Stdout::async_writer(writer)).build()
+    /// }
+    /// ```
     #[must_use]
     pub fn async_writer(writer: impl AsyncWrite + Send + 'static) -> Self {
         Self::stream(AsyncOutput {
@@ -51,7 +77,7 @@ struct AsyncInput {
     reader: Pin<Box<dyn AsyncRead + Send>>,
     fetched: Vec<u8>,
     position: usize,
-    /// How the last read ended, if not with bytes, told to the guest once.
+    /// The end or error of the last read, returned to the guest once.
     end: Option<io::Result<()>>,
 }
 
@@ -83,7 +109,7 @@ impl Input for AsyncInput {
             self.position = 0;
             self.fetched.clear();
             let mut buf = mem::take(&mut self.fetched);
-            buf.resize(MAX_KEPT_BYTES.min(n_bytes as usize).max(1), 0);
+            buf.resize(MAX_BUFFERED_BYTES.min(n_bytes as usize).max(1), 0);
             match ready!(poll_interrupted(|| self
                 .reader
                 .as_mut()
@@ -109,12 +135,12 @@ struct AsyncOutput {
     write: Writing,
 }
 
-/// The write that the guest waits for.
+/// The state of the write that the guest waits for.
 enum Writing {
     Nothing,
-    /// A copy of the start of what it writes.
+    /// A copy of the start of the bytes.
     Bytes(Vec<u8>),
-    /// So many bytes are with the writer.
+    /// The writer has accepted so many bytes and is being flushed.
     Flushing(usize),
     Done(io::Result<usize>),
 }
@@ -126,7 +152,8 @@ impl AsyncOutput {
             .as_mut()
             .poll_write(cx, bytes)));
         Poll::Ready(match written {
-            // "No longer able to accept bytes", by the contract of `Write`. A guest that is told 0 tries forever.
+            // By the contract of `Write`, 0 means that the writer accepts no more bytes. Returning
+            // 0 to the guest would make it retry without end.
             Ok(0) if !bytes.is_empty() => Err(io::ErrorKind::StorageFull.into()),
             Ok(n_bytes) => Ok(n_bytes.min(bytes.len())),
             Err(error) => Err(error),
@@ -147,7 +174,7 @@ impl Output for AsyncOutput {
         match (self.poll_write(&mut cx, bytes), mode) {
             (Poll::Ready(Ok(n_bytes)), _) => match (self.poll_flush(&mut cx), mode) {
                 (Poll::Ready(result), _) => Poll::Ready(result.map(|()| n_bytes)),
-                // The flush goes on with the next write.
+                // The flush continues with the next write.
                 (Poll::Pending, WriteMode::NonBlocking) => Poll::Ready(Ok(n_bytes)),
                 (Poll::Pending, WriteMode::Wait) => {
                     self.write = Writing::Flushing(n_bytes);
@@ -157,8 +184,8 @@ impl Output for AsyncOutput {
             (Poll::Ready(Err(error)), _) => Poll::Ready(Err(error)),
             (Poll::Pending, WriteMode::NonBlocking) => Poll::Pending,
             (Poll::Pending, WriteMode::Wait) => {
-                let kept = &bytes[..bytes.len().min(MAX_KEPT_BYTES)];
-                self.write = Writing::Bytes(kept.to_owned());
+                let buffered = &bytes[..bytes.len().min(MAX_BUFFERED_BYTES)];
+                self.write = Writing::Bytes(buffered.to_owned());
                 Poll::Pending
             }
         }
@@ -197,7 +224,7 @@ impl Output for AsyncOutput {
     }
 }
 
-/// As [`retry_interrupted`](crate::stdio::input::retry_interrupted), of what may be pending.
+/// Like [`retry_interrupted`](crate::stdio::input::retry_interrupted), for a poll function.
 pub(crate) fn poll_interrupted<R>(
     mut poll: impl FnMut() -> Poll<io::Result<R>>,
 ) -> Poll<io::Result<R>> {
@@ -228,7 +255,7 @@ impl AsyncWrite for PipeWriter {
         self.poll_write_pipe(cx, bytes)
     }
 
-    /// What is written is in the pipe, where the other end finds it.
+    /// Nothing to do: written bytes are in the pipe, where the reader finds them.
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,20 +1,31 @@
-//! How much a guest may move through one stream.
+//! Byte budgets of streams.
 
 use crate::{Errno, Exit, Interrupt};
 
-/// What happens to a guest that reads or writes more bytes than a stream has a budget for.
+/// What happens when a guest exceeds the byte budget of a stream.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Errno, OverBudget, SharedBuffer, Stdout, Wasi};
+///
+/// let log = Stdout::from(SharedBuffer::new()).budget(1 << 20, OverBudget::Fail(Errno::Dquot));
+/// let ctx = Wasi::builder().stdout(log).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OverBudget {
-    /// The call fails with this errno; [`Errno::Dquot`] and [`Errno::Nospc`] say what it is about.
+    /// The call fails with this errno, for example [`Errno::Dquot`] or [`Errno::Nospc`].
     Fail(Errno),
-    /// An output stream takes the rest and drops it; an input stream is at its end.
+    /// An output stream accepts the excess and drops it; an input stream reports its end.
     Truncate,
     /// The guest exits with this code.
     Exit(u32),
 }
 
-/// What is left of a budget.
+/// The rest of a budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     pub(crate) left_bytes: u64,
@@ -46,7 +57,8 @@ impl Budget {
         self.over == OverBudget::Truncate
     }
 
-    /// What a call is told that has nothing left; `truncated` is what it is told when it is not to notice.
+    /// The result of a call when the budget is used up. `truncated` is the byte count to report
+    /// with [`OverBudget::Truncate`].
     pub(crate) fn refuse(&self, truncated: u32) -> Result<u32, Interrupt> {
         match self.over {
             OverBudget::Fail(errno) => Err(errno.into()),

@@ -1,34 +1,36 @@
-//! What a source of standard input has to be able to do.
+//! The trait behind a standard input stream that can block.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use crate::net::Readiness;
 
-/// How much of an input is fetched to learn whether there is any.
+/// How many bytes an input prefetches to determine its readiness.
 pub(crate) const READ_AHEAD_BYTES: u32 = 4 << 10;
 
-/// Where bytes come from, without waiting for them.
+/// A non-blocking source of bytes.
 pub(crate) trait Input: Send {
-    /// Reads what is there into `buf`, which is not empty; 0 is the end. Pending when there is nothing yet: nobody is
-    /// woken, that is for [`poll_readable`](Self::poll_readable).
+    /// Reads the available bytes into `buf`, which is not empty; 0 is the end of the input. Pending
+    /// when nothing is available. Registers no waker: [`poll_readable`](Self::poll_readable) does.
     fn read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Ready when [`read`](Self::read) would be. A source that has to fetch its bytes fetches at most `n_bytes`.
+    /// Ready when [`read`](Self::read) would not be pending. A source that has to fetch its bytes
+    /// fetches at most `n_bytes`.
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness>;
 
-    /// Whether [`read`](Self::read) can be pending at all.
+    /// Whether [`read`](Self::read) can ever be pending.
     fn may_wait(&self) -> bool {
         true
     }
 
-    /// Allows the next read to hold the thread, if this is a source that can do no better.
+    /// Allows the next read to block the thread, for a source that would otherwise need a thread of
+    /// its own. Returns whether the read will block.
     fn may_block(&mut self) -> bool {
         false
     }
 }
 
-/// Calls what a signal of the host has interrupted again.
+/// Retries `call` while it fails with [`Interrupted`](io::ErrorKind::Interrupted).
 pub(crate) fn retry_interrupted<R>(mut call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match call() {

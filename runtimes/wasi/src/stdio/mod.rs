@@ -1,4 +1,4 @@
-//! Standard streams: their sources and sinks, pipes, and buffers.
+//! Standard streams: sources and sinks, pipes, and buffers.
 
 #[cfg(feature = "futures-io")]
 pub(crate) mod async_io;

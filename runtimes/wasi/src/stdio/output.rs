@@ -1,33 +1,34 @@
-//! What a sink of standard output has to be able to do.
+//! The trait behind a standard output stream that can block.
 
 use std::io;
 use std::task::{Context, Poll};
 
 use crate::net::Readiness;
 
-/// Where bytes go, without waiting for room.
+/// A non-blocking sink of bytes.
 pub(crate) trait Output: Send {
-    /// Takes as much of `bytes` as there is room for. Pending when that is nothing.
+    /// Takes as much of `bytes` as there is room for. Pending when there is no room.
     ///
-    /// With [`WriteMode::Wait`], the same bytes are written again when [`poll_writable`](Self::poll_writable) says so: a sink
-    /// may then answer for what it has done meanwhile.
+    /// With [`WriteMode::Wait`] the call is retried with the same bytes when
+    /// [`poll_writable`](Self::poll_writable) is ready. A sink may write them meanwhile, and
+    /// returns the result from the retry.
     fn write(&mut self, bytes: &[u8], mode: WriteMode) -> Poll<io::Result<usize>>;
 
-    /// Whether the buffers of one call are to come together, because a write is done only when it has been waited for: of
-    /// two in one call, the second could not be.
+    /// Whether the buffers of one call are gathered into one write. A sink that completes a write
+    /// only while it is polled can complete just one per call.
     fn gathers(&self) -> bool {
         false
     }
 
-    /// Ready when [`write`](Self::write) would be.
+    /// Ready when [`write`](Self::write) would not be pending.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness>;
 }
 
-/// What becomes of a write for which there is no room.
+/// How a write that would block is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteMode {
-    /// It is made again later.
+    /// The call waits, and the write is retried.
     Wait,
-    /// The guest hears of it.
+    /// The guest gets `EAGAIN`, or the number of bytes written so far.
     NonBlocking,
 }

@@ -1,4 +1,4 @@
-//! Bytes between a guest and its host, or between two guests.
+//! Pipes between a guest and its host, or between two guests.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,15 +14,17 @@ use crate::stdio::input::Input;
 use crate::stdio::output::{Output, WriteMode};
 use crate::wait::park::block_on;
 
-/// A pipe that holds up to `capacity_bytes`, at least 1, and its two ends.
+/// Makes a pipe that buffers up to `capacity_bytes`, at least 1, and returns its two ends.
 ///
-/// Either end may be a guest's: a [`PipeReader`] converts into a [`Stdin`](crate::Stdin), a [`PipeWriter`] into a
-/// [`Stdout`](crate::Stdout). A guest that reads from an empty pipe waits, as does one that writes to a full one; neither
-/// needs a thread. The host's end is awaited ([`PipeWriter::send`], [`PipeReader::recv`]), asked
-/// ([`PipeWriter::try_send`], [`PipeReader::try_recv`]), or blocks its thread ([`Write`], [`Read`]).
+/// Either end may be a guest's: a [`PipeReader`] converts into a [`Stdin`](crate::Stdin), a
+/// [`PipeWriter`] into a [`Stdout`](crate::Stdout). A guest that reads from an empty pipe or writes
+/// to a full one waits; neither needs a thread. The host awaits its end ([`PipeWriter::send`],
+/// [`PipeReader::recv`]), polls it ([`PipeWriter::try_send`], [`PipeReader::try_recv`]), or blocks
+/// on it ([`Write`], [`Read`]).
 ///
-/// An end that is dropped closes the pipe: the reader gets what is in the pipe and is then at the end, the writer gets
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe), which a guest sees as [`Errno::Pipe`](crate::Errno::Pipe).
+/// Dropping an end closes the pipe. The reader then gets the buffered bytes and the end; the writer
+/// gets [`BrokenPipe`](io::ErrorKind::BrokenPipe), which a guest sees as
+/// [`Errno::Pipe`](crate::Errno::Pipe).
 ///
 /// # Examples
 ///
@@ -34,10 +36,10 @@ use crate::wait::park::block_on;
 /// let (mut feed, stdin) = pipe(64 << 10);
 /// let (stdout, mut lines) = pipe(64 << 10);
 /// let ctx = Wasi::builder().stdin(stdin).stdout(stdout).build()?;
-/// feed.write_all(b"one more line\n")?;
+/// feed.write_all(b"one line\n")?;
 /// drop(feed); // the end of the guest's input
 ///
-/// drop(ctx); // the guest ends, and with it its output
+/// drop(ctx); // closes the guest's end of `lines`
 /// let mut text = String::new();
 /// lines.read_to_string(&mut text)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -54,25 +56,47 @@ pub fn pipe(capacity_bytes: usize) -> (PipeWriter, PipeReader) {
     (writer, PipeReader { shared })
 }
 
-/// The end of a [`pipe`] that takes bytes in. Dropping it closes the pipe.
+/// The end of a [`pipe`] that writes. Dropping it closes the pipe.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::pipe;
+///
+/// let (mut writer, mut reader) = pipe(4);
+/// assert_eq!(writer.try_send(b"123456")?, 4); // the pipe is full
+/// assert_eq!(reader.try_recv()?, b"1234");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PipeWriter {
     shared: Arc<Shared>,
 }
 
-/// The end of a [`pipe`] that gives bytes out. Dropping it closes the pipe.
+/// The end of a [`pipe`] that reads. Dropping it closes the pipe.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{TryRecvError, pipe};
+///
+/// let (writer, mut reader) = pipe(64);
+/// assert_eq!(reader.try_recv(), Err(TryRecvError::Empty));
+/// drop(writer);
+/// assert_eq!(reader.try_recv(), Err(TryRecvError::Closed));
+/// ```
 pub struct PipeReader {
     shared: Arc<Shared>,
 }
 
-/// Why there is nothing to receive.
+/// Why [`PipeReader::try_recv`] returned no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
-    /// Nothing is in the pipe at the moment.
-    #[error("the pipe is empty; more may come")]
+    /// The pipe is empty and open.
+    #[error("the pipe is empty; retry later, its writer is open")]
     Empty,
-    /// The other end is gone, and everything it wrote has been received.
-    #[error("the pipe is empty and its other end is gone")]
+    /// The writer is dropped, and all its bytes have been received.
+    #[error("the pipe is empty and its writer is dropped")]
     Closed,
 }
 
@@ -89,20 +113,20 @@ struct State {
     writer: Option<Waker>,
     is_reader_gone: bool,
     is_writer_gone: bool,
-    /// What the reader is told behind the bytes, once, before it is at the end.
+    /// The error that the reader gets once, after the buffered bytes and before the end.
     failure: Option<Errno>,
 }
 
 impl PipeWriter {
-    /// Writes all of `bytes`, and waits for room as often as it must.
+    /// Writes all of `bytes`. Waits while the pipe is full.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: when the future is dropped, some of the bytes may be in the pipe.
+    /// Not cancel safe: when the future is dropped, some of the bytes may have been written.
     ///
     /// # Errors
     ///
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe): the other end is gone.
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe): the reader is dropped.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -112,12 +136,12 @@ impl PipeWriter {
         Ok(())
     }
 
-    /// Writes as much of `bytes` as there is room for, and answers how much.
+    /// Writes as much of `bytes` as there is room for, and returns the number of bytes.
     ///
     /// # Errors
     ///
-    /// - [`WouldBlock`](io::ErrorKind::WouldBlock): there is no room.
-    /// - [`BrokenPipe`](io::ErrorKind::BrokenPipe): the other end is gone.
+    /// - [`WouldBlock`](io::ErrorKind::WouldBlock): the pipe is full.
+    /// - [`BrokenPipe`](io::ErrorKind::BrokenPipe): the reader is dropped.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.shared.write(bytes) {
             Poll::Ready(result) => result,
@@ -125,13 +149,14 @@ impl PipeWriter {
         }
     }
 
-    /// Closes the pipe with an error, which a guest that reads is told behind the bytes that are in the pipe, once. For a
-    /// host whose source has broken off, so that the guest does not take what there was for all.
+    /// Closes the pipe with an error. A guest that reads gets the error once, after the buffered
+    /// bytes: use it when the source of the bytes fails, so that the guest does not take a
+    /// truncated input for a complete one.
     pub fn fail(self, errno: Errno) {
         self.shared.lock().failure = Some(errno);
     }
 
-    /// Ready when the other end is gone.
+    /// Ready when the reader is dropped.
     #[cfg(feature = "futures-io")]
     pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
@@ -153,7 +178,7 @@ impl PipeWriter {
         self.shared.poll_write(cx, bytes)
     }
 
-    /// Whether the other end is gone.
+    /// Whether the reader is dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().is_reader_gone
@@ -161,11 +186,12 @@ impl PipeWriter {
 }
 
 impl PipeReader {
-    /// Everything that is in the pipe, which is at least one byte; `None` when the other end is gone and nothing is left.
+    /// Waits for at least one byte and returns all bytes in the pipe; `None` when the writer is
+    /// dropped and the pipe is empty.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost.
+    /// Cancel safe: no bytes are lost.
     pub async fn recv(&mut self) -> Option<Vec<u8>> {
         poll_fn(|cx| self.shared.poll_readable(cx)).await;
         self.try_recv().ok()
@@ -180,11 +206,11 @@ impl PipeReader {
         self.shared.poll_read(cx, buf)
     }
 
-    /// As [`recv`](Self::recv), of what is there now.
+    /// Returns all bytes in the pipe.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError`], when that is nothing.
+    /// [`TryRecvError`]: the pipe is empty.
     pub fn try_recv(&mut self) -> Result<Vec<u8>, TryRecvError> {
         let mut state = self.shared.lock();
         if state.bytes.is_empty() {
@@ -356,12 +382,13 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code of others runs under the lock and nothing in there panics half way, so a poisoned pipe is intact.
+        // No foreign code runs under the lock and the code under it cannot panic, so a poisoned
+        // lock guards consistent data.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Wakes an end after the lock is released: a waker is code of others.
+/// Wakes an end after it releases the lock: a waker is foreign code.
 trait WakeUnlocked {
     fn wake_reader_unlocked(self);
     fn wake_writer_unlocked(self);

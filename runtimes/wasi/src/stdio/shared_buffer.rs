@@ -1,4 +1,4 @@
-//! A buffer that a guest writes and its host reads.
+//! A buffer for captured output.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Errno;
 
-/// Bytes are kept in pieces of this size: a single `Vec` doubles, and a guest could choose the call in which it does.
+/// Bytes are stored in pieces of this size. A single `Vec` would reallocate and copy everything in
+/// a call that the guest chooses.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Collects what a guest writes. Clones share one buffer.
+/// A buffer that collects what a guest writes. Clones share one buffer.
 ///
-/// A buffer holds at most [`DEFAULT_LIMIT_BYTES`](Self::DEFAULT_LIMIT_BYTES), or what
-/// [`with_limit_bytes`](Self::with_limit_bytes) says: a guest cannot use up the memory of its host by printing. A write
-/// that reaches the limit is done in part; one at the limit fails with [`Errno::Nospc`]. [`take`](Self::take) makes room
-/// again.
+/// The buffer holds at most [`DEFAULT_LIMIT_BYTES`](Self::DEFAULT_LIMIT_BYTES), or the limit of
+/// [`with_limit_bytes`](Self::with_limit_bytes), so that a guest cannot exhaust the memory of its
+/// host by printing. A write that reaches the limit is done in part; a write at the limit fails
+/// with [`Errno::Nospc`]. [`take`](Self::take) empties the buffer.
 ///
 /// # Examples
 ///
@@ -37,16 +38,16 @@ pub struct SharedBuffer {
 }
 
 impl SharedBuffer {
-    /// How much a buffer from [`new`](Self::new) holds: 64 MiB.
+    /// The limit of a buffer from [`new`](Self::new): 64 MiB.
     pub const DEFAULT_LIMIT_BYTES: usize = 64 << 20;
 
-    /// An empty buffer with the default limit.
+    /// Makes an empty buffer with the default limit.
     #[must_use]
     pub fn new() -> Self {
         Self::with_limit_bytes(Self::DEFAULT_LIMIT_BYTES)
     }
 
-    /// An empty buffer that holds at most `limit_bytes`.
+    /// Makes an empty buffer that holds at most `limit_bytes`.
     #[must_use]
     pub fn with_limit_bytes(limit_bytes: usize) -> Self {
         let pieces = Pieces {
@@ -60,19 +61,19 @@ impl SharedBuffer {
         }
     }
 
-    /// A copy of everything that was written and not taken.
+    /// A copy of all bytes in the buffer.
     #[must_use]
     pub fn contents(&self) -> Vec<u8> {
         self.lock().concat()
     }
 
-    /// As [`contents`](Self::contents), as text; what is not UTF-8 becomes U+FFFD.
+    /// The contents as text; invalid UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn to_string_lossy(&self) -> String {
         String::from_utf8_lossy(&self.contents()).into_owned()
     }
 
-    /// Everything that was written, and leaves the buffer empty.
+    /// Removes and returns all bytes in the buffer.
     #[must_use = "the buffer no longer has the bytes"]
     pub fn take(&self) -> Vec<u8> {
         self.lock().take()
@@ -84,14 +85,15 @@ impl SharedBuffer {
         self.lock().len_bytes
     }
 
-    /// Whether the buffer holds no byte.
+    /// Whether the buffer is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Pieces> {
-        // No code of others runs under the lock and nothing in there panics half way, so a poisoned buffer is intact.
+        // No foreign code runs under the lock and the code under it cannot panic, so a poisoned
+        // lock guards consistent data.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,9 +125,9 @@ impl fmt::Debug for SharedBuffer {
 }
 
 struct Pieces {
-    /// Pieces of [`PIECE_BYTES`] each.
+    /// Full pieces, [`PIECE_BYTES`] each.
     full: Vec<Vec<u8>>,
-    /// Less than [`PIECE_BYTES`].
+    /// The piece that is being filled, less than [`PIECE_BYTES`].
     last: Vec<u8>,
     len_bytes: usize,
     limit_bytes: usize,
@@ -140,7 +142,8 @@ impl Pieces {
         let mut rest = &bytes[..accepted];
         while !rest.is_empty() {
             if self.last.is_empty() && !self.full.is_empty() {
-                // What has filled one piece will fill another.
+                // A second piece is reserved at once: a stream that filled one is likely to fill
+                // it.
                 self.last.reserve_exact(PIECE_BYTES);
             }
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));

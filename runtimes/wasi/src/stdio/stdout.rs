@@ -1,4 +1,4 @@
-//! Where a guest's standard output and standard error go.
+//! Sinks of a guest's standard output and standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -12,13 +12,13 @@ use crate::{
     Errno, Interrupt, MAX_TRANSFER_BYTES, OverBudget, PipeWriter, SharedBuffer, StreamKind, memory,
 };
 
-/// The most bytes that are copied together for one write.
+/// The maximum number of bytes that are gathered into one write.
 const GATHERED_BYTES: usize = 64 << 10;
 
-/// One output stream of a guest: its standard output or its standard error.
+/// An output stream of a guest: its standard output or its standard error.
 ///
-/// A [`SharedBuffer`] and a [`PipeWriter`] convert: `.stdout(buffer.clone())`. The default discards what the guest
-/// writes.
+/// A [`SharedBuffer`] and a [`PipeWriter`] convert into one: `.stdout(buffer.clone())`. The default
+/// discards all bytes.
 ///
 /// # Examples
 ///
@@ -43,40 +43,41 @@ enum Sink {
     Discard,
     Buffer(SharedBuffer),
     Writer(Box<dyn Write + Send>),
-    /// A stream of the host's process, which is flushed at each write.
+    /// A stream of the host's process, which is flushed after each `fd_write`.
     Inherited(Box<dyn Write + Send>),
-    /// One that may have to be waited for.
+    /// A sink that can block.
     Stream(Box<dyn Output>),
 }
 
 impl Stdout {
-    /// Accepts everything and keeps nothing.
+    /// Accepts all bytes and discards them.
     #[must_use]
     pub fn discard() -> Self {
         Self::to(Sink::Discard)
     }
 
-    /// Hands what the guest writes to `writer`.
+    /// Writes to `writer`.
     ///
-    /// Each buffer of an `fd_write` is one [`Write::write`]; a short one ends the call, and the guest is told how much was
-    /// written. An error is the guest's [`Errno`], or the end of a call that has already written something.
-    /// [`Interrupted`](io::ErrorKind::Interrupted) is retried. The writer is flushed when the guest closes the stream, asks
-    /// for `fd_sync` or exits, and by [`Wasi::flush`](crate::Wasi::flush), but not at each write.
+    /// Each buffer of an `fd_write` is one [`Write::write`]. A short write ends the call, and the
+    /// guest gets the number of bytes written. An error becomes the guest's [`Errno`]; after the
+    /// first bytes it ends the call, which succeeds. [`Interrupted`](io::ErrorKind::Interrupted) is
+    /// retried. The writer is flushed when the guest closes the stream, calls `fd_sync` or exits,
+    /// and by [`Wasi::flush`](crate::Wasi::flush), but not after each write.
     #[must_use]
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
         Self::to(Sink::Writer(Box::new(writer)))
     }
 
-    /// Calls `consume` with what the guest writes, which it must take all of.
+    /// Calls `consume` with the bytes that the guest writes. It must accept all of them.
     ///
-    /// The pieces are the guest's buffers: not lines, and not necessarily whole characters.
+    /// The slices are the guest's buffers: they are not split at lines or characters.
     #[must_use]
     pub fn from_fn(consume: impl FnMut(&[u8]) + Send + 'static) -> Self {
         Self::writer(Consumer(consume))
     }
 
-    /// The standard output of the host's process, flushed after each `fd_write`. A terminal is a character device to the
-    /// guest.
+    /// Writes to the standard output of the host's process, flushed after each `fd_write`. The
+    /// guest sees a terminal as a character device.
     #[must_use]
     pub fn inherit() -> Self {
         let stream = io::stdout();
@@ -84,7 +85,8 @@ impl Stdout {
         Self::to(Sink::Inherited(Box::new(stream))).seen_as(kind)
     }
 
-    /// The standard error of the host's process. A terminal is a character device to the guest.
+    /// Writes to the standard error of the host's process. The guest sees a terminal as a character
+    /// device.
     #[must_use]
     pub fn inherit_stderr() -> Self {
         let stream = io::stderr();
@@ -92,15 +94,16 @@ impl Stdout {
         Self::to(Sink::Inherited(Box::new(stream))).seen_as(kind)
     }
 
-    /// Sets what the guest takes the stream for; [`StreamKind::Pipe`] unless it is an inherited terminal.
+    /// Sets the file type that the guest sees; the default is [`StreamKind::Pipe`], except for an
+    /// inherited terminal.
     #[must_use]
     pub fn seen_as(mut self, kind: StreamKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Lets the guest write `bytes` in all. A write that reaches the limit is done in part, and what is beyond does what
-    /// `over` says. The default is no limit.
+    /// Limits the stream to `bytes` in total. A write that reaches the limit is done in part;
+    /// `over` decides about the excess. The default is no limit.
     ///
     /// # Examples
     ///
@@ -135,7 +138,7 @@ impl Stdout {
         self.kind == StreamKind::Terminal
     }
 
-    /// Writes `iovecs` in order until one is not taken whole. Answers the number of bytes.
+    /// Writes `iovecs` in order until one is not accepted in full. Returns the number of bytes.
     pub(crate) fn write(
         &mut self,
         memory: &[u8],
@@ -159,10 +162,10 @@ impl Stdout {
         Ok(written)
     }
 
-    /// Ready when a write would not have to wait.
+    /// Ready when a write would not block.
     pub(crate) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Readiness> {
         if self.budget.is_some_and(|budget| budget.is_used_up()) {
-            // Nothing goes to the sink any more, so that its room is not to be waited for.
+            // The next write does not reach the sink, so its readiness does not matter.
             return Poll::Ready(Readiness::bytes(1));
         }
         match &mut self.sink {
@@ -171,7 +174,7 @@ impl Stdout {
         }
     }
 
-    /// Whether a write can have to wait at all.
+    /// Whether a write can ever block.
     pub(crate) fn may_wait(&self) -> bool {
         matches!(self.sink, Sink::Stream(_))
     }
@@ -205,7 +208,8 @@ impl Sink {
                     if accepted < iovec.len {
                         break;
                     }
-                    // The guest hears what was written instead of waiting for the rest.
+                    // After the first buffer the call does not wait: it returns the number of bytes
+                    // written.
                     mode = WriteMode::NonBlocking;
                 }
                 Err(_) if n_bytes > 0 => break,
@@ -213,11 +217,11 @@ impl Sink {
             }
         }
         if let Self::Inherited(stream) = self {
-            // The host's stream keeps back what does not end a line, such as a prompt; a guest's write is a system call to
-            // the guest, done when it returns.
+            // The host's stream buffers incomplete lines, such as a prompt. A write of the guest is
+            // a system call to the guest, complete when it returns.
             match stream.flush() {
-                // The host's stream has the bytes and hands them on with what follows. A guest that is told to come again
-                // would write them twice.
+                // The host's stream has buffered the bytes and writes them later. If the guest got
+                // `EAGAIN`, it would write them twice.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 flushed => flushed.map_err(Errno::from)?,
             }
@@ -240,9 +244,10 @@ impl Sink {
         };
         loop {
             match stream.write(bytes) {
-                // "No longer able to accept bytes", by the contract of `Write`. A guest that is told 0 tries forever.
+                // By the contract of `Write`, 0 means that the writer accepts no more bytes.
+                // Returning 0 to the guest would make it retry without end.
                 Ok(0) => return Err(Errno::Nospc.into()),
-                // A writer that claims more than it was given is wrong and must not be believed.
+                // A faulty writer may report more bytes than it was given.
                 Ok(accepted) => return Ok(length(accepted.min(bytes.len()))?),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Errno::from(error).into()),
@@ -251,7 +256,8 @@ impl Sink {
     }
 }
 
-/// The start of what the buffers hold. A guest that is told how much was written writes the rest.
+/// Copies the start of the buffers' contents. The guest gets the number of bytes written and
+/// retries with the rest.
 fn gather(memory: &[u8], iovecs: &[Iovec]) -> Result<Vec<u8>, Errno> {
     let mut gathered = Vec::new();
     for iovec in iovecs {
@@ -312,7 +318,8 @@ impl<F: FnMut(&[u8])> Write for Consumer<F> {
 mod tests {
     use super::*;
 
-    /// The host's standard output, when another process has made it nonblocking and nobody reads from it.
+    /// The host's standard output when another process has made it non-blocking and its pipe is
+    /// full.
     struct Blocked;
 
     impl Write for Blocked {
@@ -326,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_s_stream_has_taken_is_not_written_again() {
+    fn bytes_that_the_host_stream_accepted_are_not_written_twice() {
         let mut stdout = Stdout::to(Sink::Inherited(Box::new(Blocked)));
         let memory = [8, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c'];
         let iovecs = Iovecs::read(&memory, 0, 1).unwrap();
