@@ -1,4 +1,4 @@
-//! Time.
+//! Functions of clocks.
 
 use crate::time::clock::GuestClock;
 use crate::{Errno, Wasi, memory};
@@ -15,9 +15,10 @@ const THREAD_CPU: i32 = 3;
 ///
 /// # Errors
 ///
-/// - [`Errno::Inval`]: there is no such clock. Realtime (0) and monotonic (1) are always there, CPU time of the process (2)
-///   and the thread (3) if the host's [`Clock`](crate::Clock) has it; its resolution is 1.
-/// - [`Errno::Fault`]: the result does not lie in memory.
+/// - [`Errno::Inval`]: the clock does not exist. Realtime (0) and monotonic (1) always exist, the
+///   CPU time of the process (2) and of the thread (3) if the host's [`Clock`](crate::Clock) has
+///   it; its resolution is 1.
+/// - [`Errno::Fault`]: the result is outside of the memory.
 pub fn clock_res_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -33,16 +34,17 @@ pub fn clock_res_get(
     write_reading(ctx, memory, resolution, resolution_out)
 }
 
-/// Writes the time of clock `id` in nanoseconds. The monotonic clock never goes back.
+/// Writes the time of clock `id` in nanoseconds. The monotonic clock never goes backwards.
 ///
-/// The answer is as exact as the host's clock; `precision`, the lag that the guest would tolerate, is not used.
+/// The time has the precision of the host's clock; `precision`, the lag that the guest would
+/// accept, is ignored.
 ///
 /// Source: WASI preview1 witx, `clock_time_get`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Inval`]: there is no such clock, as for [`clock_res_get`].
-/// - [`Errno::Fault`]: the result does not lie in memory; the clock was not read.
+/// - [`Errno::Inval`]: the clock does not exist; see [`clock_res_get`].
+/// - [`Errno::Fault`]: the result is outside of the memory; the clock was not read.
 pub fn clock_time_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -59,7 +61,7 @@ pub fn clock_time_get(
     write_reading(ctx, memory, time, time_out)
 }
 
-/// Reads the clock only when there is room for the answer, as a reading may have an effect.
+/// Checks the address before it reads the clock, because a reading may advance the clock.
 fn write_reading(
     ctx: &mut Wasi,
     memory: &mut [u8],

@@ -1,4 +1,4 @@
-//! Listing a directory.
+//! `fd_readdir`.
 
 use crate::descriptor::Object;
 use crate::descriptor::listing::Listing;
@@ -6,17 +6,21 @@ use crate::descriptor::rights;
 use crate::fs::DirEntry;
 use crate::{Errno, Wasi, memory};
 
-/// Source: WASI preview1 witx, `dirent`: the next cookie, the inode, the length of the name, the type; 24 bytes.
+/// Source: WASI preview1 witx, `dirent`: the next cookie, the inode, the length of the name, the
+/// type; 24 bytes.
 const DIRENT_BYTES: usize = 24;
 
-/// Fills the buffer with the entries of a directory from `cookie` on, and writes the number of bytes. Less than the buffer
-/// has room for means that the directory ends there; the last entry may be cut, and is then read again from its cookie.
+/// Fills the buffer with the entries of a directory from `cookie` on, and writes the number of
+/// bytes. If the buffer is not full, the directory has no more entries. The last entry may be
+/// truncated, and is then read again with its cookie.
 ///
-/// The first entries are `.` and `..`, unless the host wants it [otherwise](crate::WasiBuilder::dots). A cookie is valid
-/// until the directory is listed from cookie 0 again, which is when it is read anew. What is made or removed in between may
-/// or may not be there; all other entries come once.
+/// The first entries are `.` and `..`, unless the host [omits](crate::WasiBuilder::dot_entries)
+/// them. A cookie is valid until the directory is listed from cookie 0 again, which starts a new
+/// listing. Entries that are created or removed during the listing may or may not be returned;
+/// every other entry is returned once.
 ///
-/// DIFFERENCE: `..` has the inode of the directory itself, as what is above it may not be the guest's to know.
+/// DIFFERENCE: `..` has the inode number of the directory itself, because the guest may have no
+/// access to the parent.
 ///
 /// Source: WASI preview1 witx, `fd_readdir`.
 ///
@@ -25,8 +29,8 @@ const DIRENT_BYTES: usize = 24;
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notdir`]: the descriptor is not a directory.
 /// - [`Errno::Notcapable`]: the right `FD_READDIR` is missing.
-/// - [`Errno::Fault`]: the buffer or the result does not lie in memory; nothing is written.
-/// - Whatever the filesystem fails with.
+/// - [`Errno::Fault`]: the buffer or the result is outside of the memory; nothing is written.
+/// - Any error of the filesystem.
 pub fn fd_readdir(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -55,7 +59,7 @@ pub fn fd_readdir(
         let Some(entry) = listing.entry(index)? else {
             break;
         };
-        // No directory has 2^64 entries, but a guest may ask for that one.
+        // No directory has 2^64 entries, but a guest may pass that cookie.
         index = index.saturating_add(1);
         rest = put(rest, &dirent(entry, index));
         rest = put(rest, entry.name.as_bytes());
@@ -73,7 +77,7 @@ fn dirent(entry: &DirEntry, next: u64) -> [u8; DIRENT_BYTES] {
     dirent
 }
 
-/// Copies what fits, and answers what is left of the buffer.
+/// Copies as much as fits, and returns the rest of the buffer.
 fn put<'a>(buf: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
     let len = bytes.len().min(buf.len());
     let (place, rest) = buf.split_at_mut(len);

@@ -1,4 +1,4 @@
-//! Descriptors as such: what they are, how they behave, when they end.
+//! Functions for descriptors of any kind: attributes, flags, rights, closing.
 
 use super::filestat;
 use crate::descriptor::rights::{self, Rights};
@@ -16,12 +16,14 @@ const FDSTAT_BYTES: u32 = 24;
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - Whatever the host's writer fails to flush with; the descriptor is closed all the same, as POSIX `close` does.
+/// - The error of the host's writer when flushing. The descriptor is closed even then, as by POSIX
+///   `close`.
 pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
     Ok(ctx.descriptors.close(fd)?.flush()?)
 }
 
-/// Waits until the contents of a file are stored; flushes an output stream; for an input stream there is nothing to do.
+/// Waits until the contents of a file are stored durably, or flushes an output stream. Has no
+/// effect on an input stream.
 ///
 /// Source: WASI preview1 witx, `fd_datasync`.
 ///
@@ -30,13 +32,13 @@ pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Inval`]: the descriptor is a socket.
 /// - [`Errno::Notcapable`]: the right `FD_DATASYNC` is missing.
-/// - Whatever the filesystem or the host's writer fails with.
+/// - Any error of the filesystem or of the host's writer.
 pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
     sync(ctx, fd, rights::FD_DATASYNC, |file| file.sync_data())
 }
 
-/// Waits until the contents and attributes of a file are stored; flushes an output stream; for an input stream there is
-/// nothing to do.
+/// Waits until the contents and attributes of a file are stored durably, or flushes an output
+/// stream. Has no effect on an input stream.
 ///
 /// Source: WASI preview1 witx, `fd_sync`.
 ///
@@ -45,7 +47,7 @@ pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Er
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Inval`]: the descriptor is a socket.
 /// - [`Errno::Notcapable`]: the right `FD_SYNC` is missing.
-/// - Whatever the filesystem or the host's writer fails with.
+/// - Any error of the filesystem or of the host's writer.
 pub fn fd_sync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
     sync(ctx, fd, rights::FD_SYNC, |file| file.sync())
 }
@@ -70,18 +72,19 @@ fn sync(
 
 /// Writes the attributes of `fd`: its type, its flags and its rights.
 ///
-/// The type of a standard stream is `CHARACTER_DEVICE` when it is an inherited terminal, from which a libc concludes
-/// `isatty`, and `UNKNOWN` otherwise; that of a socket is `SOCKET_STREAM`. The rights are what works. Nothing is inherited
-/// from a stream or a connected socket, as nothing can be opened through it; a listener hands down the rights of the sockets
-/// that it accepts.
+/// The type of a standard stream is `CHARACTER_DEVICE` for an inherited terminal, which a libc
+/// reports as `isatty`, and `UNKNOWN` otherwise; that of a socket is `SOCKET_STREAM`. The rights
+/// list the functions that work on the descriptor. The inheriting rights of a stream and of a
+/// connected socket are empty, because nothing can be opened through them; those of a listener are
+/// the rights of the sockets that it accepts.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_get`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
-/// - Whatever the filesystem fails with.
+/// - [`Errno::Fault`]: the result is outside of the memory; nothing is written.
+/// - Any error of the filesystem.
 pub fn fd_fdstat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -99,19 +102,20 @@ pub fn fd_fdstat_get(
     Ok(())
 }
 
-/// Sets the flags of `fd`: any of `APPEND` and `NONBLOCK`, and for files also `DSYNC`, `RSYNC` and `SYNC`.
+/// Sets the flags of `fd`: `APPEND` and `NONBLOCK`, and for files also `DSYNC`, `RSYNC` and `SYNC`.
 ///
-/// They are kept and shown by [`fd_fdstat_get`]. A standard stream appends with or without the flag, and so does a socket; for
-/// `NONBLOCK`, see [`fd_read`](super::fd_read). With `DSYNC` or `SYNC`, each write waits until it is stored.
+/// [`fd_fdstat_get`] returns the flags. Standard streams and sockets always append, so `APPEND` has
+/// no effect on them. [`fd_read`](super::fd_read) documents `NONBLOCK`. With `DSYNC` or `SYNC`,
+/// each write waits until it is stored durably.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_set_flags`.
 ///
 /// # Errors
 ///
-/// The flags are as before then.
+/// On error the flags are unchanged.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Inval`]: a flag that WASI does not know.
+/// - [`Errno::Inval`]: an unknown flag.
 /// - [`Errno::Notcapable`]: the right `FD_FDSTAT_SET_FLAGS` is missing.
 /// - [`Errno::Notsup`]: `DSYNC`, `RSYNC` or `SYNC` for a stream, a socket or a directory.
 pub fn fd_fdstat_set_flags(
@@ -120,31 +124,31 @@ pub fn fd_fdstat_set_flags(
     fd: i32,
     flags: i32,
 ) -> Result<(), Errno> {
-    const OF_ALL: u16 = fdflags::APPEND | fdflags::NONBLOCK;
+    const FOR_ANY_OBJECT: u16 = fdflags::APPEND | fdflags::NONBLOCK;
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
     if flags & !fdflags::KNOWN != 0 {
         return Err(Errno::Inval);
     }
     descriptor.require(rights::FD_FDSTAT_SET_FLAGS)?;
-    if flags & !OF_ALL != 0 && !matches!(descriptor.object, Object::File(_)) {
+    if flags & !FOR_ANY_OBJECT != 0 && !matches!(descriptor.object, Object::File(_)) {
         return Err(Errno::Notsup);
     }
     descriptor.flags = flags;
     Ok(())
 }
 
-/// Takes rights away from `fd`, at once, and not from other descriptors of the same file. Bits that WASI does not know mean
-/// nothing.
+/// Drops rights of `fd`. Takes effect immediately and on this descriptor only. Unknown bits are
+/// ignored.
 ///
 /// Source: WASI preview1 witx, `fd_fdstat_set_rights`.
 ///
 /// # Errors
 ///
-/// The rights are as before then.
+/// On error the rights are unchanged.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notcapable`]: a right that the descriptor does not have.
+/// - [`Errno::Notcapable`]: the guest requests a right that the descriptor does not have.
 /// - [`Errno::Notsup`]: the context is built with [`RightsMode::Off`].
 pub fn fd_fdstat_set_rights(
     ctx: &mut Wasi,
@@ -163,16 +167,17 @@ pub fn fd_fdstat_set_rights(
     Ok(())
 }
 
-/// Writes the attributes of the file behind `fd`. For a stream or a socket, all but the type are 0.
+/// Writes the attributes of the file that `fd` refers to. For a stream or a socket, all but the
+/// type are 0.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_get`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
+/// - [`Errno::Fault`]: the result is outside of the memory; nothing is written.
 /// - [`Errno::Notcapable`]: the right `FD_FILESTAT_GET` is missing.
-/// - Whatever the filesystem fails with.
+/// - Any error of the filesystem.
 pub fn fd_filestat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -196,15 +201,15 @@ pub fn fd_filestat_get(
     Ok(())
 }
 
-/// Moves `fd` to the number `to`, which is closed first. Nothing happens when they are the same. What is moved stays what it
-/// is, a preopened directory included.
+/// Moves the descriptor `fd` to the number `to`, and closes the descriptor that `to` was. Has no
+/// effect when the two are equal. A preopened directory stays one.
 ///
 /// Source: WASI preview1 witx, `fd_renumber`.
 ///
 /// # Errors
 ///
-/// [`Errno::Badf`]: one of the two is not open; nothing has changed. What the closed stream fails to flush with is lost,
-/// as in POSIX `dup2`.
+/// [`Errno::Badf`]: one of the two is not open; nothing has changed. An error of flushing the
+/// closed stream is ignored, as by POSIX `dup2`.
 pub fn fd_renumber(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, to: i32) -> Result<(), Errno> {
     if let Some(mut closed) = ctx.descriptors.renumber(fd, to)? {
         let _ = closed.flush();

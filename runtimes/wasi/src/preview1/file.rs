@@ -1,4 +1,4 @@
-//! What only files can do: a position, a size, times.
+//! Functions for files: position, size, times.
 
 use super::filestat;
 use crate::descriptor::rights;
@@ -12,21 +12,21 @@ const WHENCE_SET: i32 = 0;
 const WHENCE_CUR: i32 = 1;
 const WHENCE_END: i32 = 2;
 
-/// The greatest member of `advice`.
+/// The greatest value of `advice`.
 ///
 /// Source: WASI preview1 witx, `advice`.
 const ADVICE_NOREUSE: i32 = 5;
 
-/// The furthest that a file reaches, for POSIX counts offsets in signed numbers.
+/// The greatest offset in a file: POSIX offsets are signed.
 const MAX_OFFSET: u64 = i64::MAX as u64;
 
-/// What has no position answers.
+/// The errnos for objects without a position.
 const NO_POSITION: NotFileErrnos = NotFileErrnos {
     directory: Errno::Badf,
     stream: Errno::Spipe,
 };
 
-/// Says how a part of a file is going to be used, which changes nothing here.
+/// Announces how a part of a file will be used. Has no effect.
 ///
 /// Source: WASI preview1 witx, `fd_advise`; POSIX `posix_fadvise`.
 ///
@@ -52,19 +52,19 @@ pub fn fd_advise(
     descriptor.regular(rights::FD_ADVISE, NO_POSITION).map(drop)
 }
 
-/// Extends a file with zeros to at least `offset` and `len` more bytes, if the context is built with
-/// [`Allocate::Extend`].
+/// Extends a file with zeros so that its size is at least `offset + len`, if the context is built
+/// with [`Allocate::Extend`].
 ///
 /// Source: WASI preview1 witx, `fd_allocate`; POSIX `posix_fallocate`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open, or is a directory; or, where it is supported, not open for writing.
+/// - [`Errno::Badf`]: the descriptor is not open, is a directory, or is not open for writing.
 /// - [`Errno::Notcapable`]: the right `FD_ALLOCATE` is missing.
-/// - [`Errno::Notsup`]: the context is built with [`Allocate::Refuse`], as by default; or the descriptor is a stream, or the
-///   filesystem cannot do it.
+/// - [`Errno::Notsup`]: the context is built with [`Allocate::Refuse`], the default; the descriptor
+///   is a stream; or the filesystem does not support it.
 /// - [`Errno::Inval`]: the length is 0, or it or the offset exceeds 2^63 - 1.
-/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and other errors of the filesystem.
 pub fn fd_allocate(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -90,7 +90,7 @@ pub fn fd_allocate(
     }
 }
 
-/// Cuts a file, or extends it with zeros.
+/// Sets the size of a file: truncates it, or extends it with zeros.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_set_size`; POSIX `ftruncate`.
 ///
@@ -100,7 +100,7 @@ pub fn fd_allocate(
 /// - [`Errno::Isdir`]: the descriptor is a directory.
 /// - [`Errno::Inval`]: the descriptor is a stream, or the size exceeds 2^63 - 1.
 /// - [`Errno::Notcapable`]: the right `FD_FILESTAT_SET_SIZE` is missing.
-/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and other errors of the filesystem.
 pub fn fd_filestat_set_size(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -116,17 +116,18 @@ pub fn fd_filestat_set_size(
     open.file.set_size(offset(size)?)
 }
 
-/// Sets the times of a file or directory: to those given, to now, or not at all.
+/// Sets the times of a file or directory. Each time is set to the given value or to the current
+/// time, or stays unchanged.
 ///
 /// Source: WASI preview1 witx, `fd_filestat_set_times`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notsup`]: the descriptor is a stream, or the filesystem keeps no times.
-/// - [`Errno::Inval`]: an unknown flag, or one time is to be both given and now.
+/// - [`Errno::Notsup`]: the descriptor is a stream, or the filesystem does not store times.
+/// - [`Errno::Inval`]: an unknown flag, or both flags of one time.
 /// - [`Errno::Notcapable`]: the right `FD_FILESTAT_SET_TIMES` is missing.
-/// - Whatever else the filesystem fails with.
+/// - Any other error of the filesystem.
 pub fn fd_filestat_set_times(
     ctx: &mut Wasi,
     _memory: &mut [u8],
@@ -147,7 +148,8 @@ pub fn fd_filestat_set_times(
     }
 }
 
-/// Reads at `offset`, and leaves the position alone. Otherwise as [`fd_read`](super::fd_read).
+/// Reads at `offset` and leaves the position unchanged. In other respects the same as
+/// [`fd_read`](super::fd_read).
 ///
 /// Source: WASI preview1 witx, `fd_pread`; POSIX `preadv`.
 ///
@@ -156,9 +158,10 @@ pub fn fd_filestat_set_times(
 /// - [`Errno::Badf`]: the descriptor is not open for reading.
 /// - [`Errno::Isdir`], [`Errno::Spipe`]: the descriptor is a directory, or a stream.
 /// - [`Errno::Notcapable`]: the right `FD_READ` or `FD_SEEK` is missing.
-/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63 - 1.
-/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - Whatever the filesystem fails with.
+/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63
+///   - 1.
+/// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
+/// - Any error of the filesystem.
 pub fn fd_pread(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -180,7 +183,8 @@ pub fn fd_pread(
     memory::write_u32(memory, nread_out as u32, nread)
 }
 
-/// Writes at `offset`, also with `APPEND`, and leaves the position alone. Otherwise as [`fd_write`](super::fd_write).
+/// Writes at `offset`, also with `APPEND`, and leaves the position unchanged. In other respects the
+/// same as [`fd_write`](super::fd_write).
 ///
 /// Source: WASI preview1 witx, `fd_pwrite`; POSIX `pwritev`.
 ///
@@ -189,9 +193,10 @@ pub fn fd_pread(
 /// - [`Errno::Badf`]: the descriptor is not open for writing, or is a directory.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
 /// - [`Errno::Notcapable`]: the right `FD_WRITE` or `FD_SEEK` is missing.
-/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63 - 1.
-/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Fbig`], [`Errno::Nospc`] and whatever else the filesystem fails with.
+/// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers, or an offset past 2^63
+///   - 1.
+/// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
+/// - [`Errno::Fbig`], [`Errno::Nospc`] and other errors of the filesystem.
 pub fn fd_pwrite(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -215,20 +220,21 @@ pub fn fd_pwrite(
     memory::write_u32(memory, nwritten_out as u32, nwritten)
 }
 
-/// Moves the position of a file to `offset` bytes from its start, from the position or from its end, and writes where that
-/// is. It may lie behind the end.
+/// Sets the position of a file to `offset` bytes from its start, from the position or from its end,
+/// and writes the new position, which may be past the end.
 ///
 /// Source: WASI preview1 witx, `fd_seek`; POSIX `lseek`.
 ///
 /// # Errors
 ///
-/// The position is as before then.
+/// On error the position is unchanged.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
 /// - [`Errno::Inval`]: `whence` is unknown, or the position would be negative or exceed 2^63 - 1.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
-/// - [`Errno::Notcapable`]: the right `FD_SEEK` is missing; `FD_TELL` suffices to ask for the position.
-/// - [`Errno::Fault`]: the result does not lie in memory.
+/// - [`Errno::Notcapable`]: the right `FD_SEEK` is missing; `FD_TELL` suffices to query the
+///   position.
+/// - [`Errno::Fault`]: the result is outside of the memory.
 pub fn fd_seek(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -271,14 +277,14 @@ pub fn fd_seek(
 /// - [`Errno::Badf`]: the descriptor is not open, or is a directory.
 /// - [`Errno::Spipe`]: the descriptor is a stream.
 /// - [`Errno::Notcapable`]: the right `FD_TELL` is missing.
-/// - [`Errno::Fault`]: the result does not lie in memory.
+/// - [`Errno::Fault`]: the result is outside of the memory.
 pub fn fd_tell(ctx: &mut Wasi, memory: &mut [u8], fd: i32, offset_out: i32) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let open = descriptor.regular(rights::FD_TELL, NO_POSITION)?;
     memory::write_u64(memory, offset_out as u32, open.position)
 }
 
-/// What [`fd_read`](super::fd_read) does with files: reads at the position and moves it along.
+/// [`fd_read`](super::fd_read) for files: reads at the position and advances it.
 pub(super) fn fd_read(
     descriptor: &mut Descriptor,
     memory: &mut [u8],
@@ -298,8 +304,8 @@ pub(super) fn fd_read(
     memory::write_u32(memory, nread_out as u32, nread)
 }
 
-/// What [`fd_write`](super::fd_write) does with files: writes at the position, or at the end with `APPEND`, and moves the
-/// position behind what was written.
+/// [`fd_write`](super::fd_write) for files: writes at the position, or at the end with `APPEND`,
+/// and sets the position to the end of the written bytes.
 pub(super) fn fd_write(
     descriptor: &mut Descriptor,
     memory: &mut [u8],
@@ -320,7 +326,7 @@ pub(super) fn fd_write(
         let nwritten = write_all(memory, &iovecs, |buf, _| file.append(buf))?;
         if nwritten > 0 {
             let behind = open.position.saturating_add(u64::from(nwritten));
-            // The bytes are there: a guest that is told of an error here would append them twice.
+            // The bytes are written: with an error here, the guest would append them twice.
             open.position = file.metadata().map_or(behind, |found| found.size_bytes);
         }
         nwritten
@@ -336,11 +342,12 @@ pub(super) fn fd_write(
     memory::write_u32(memory, nwritten_out as u32, nwritten)
 }
 
-/// Fills the buffers in order until one stays short. An error after the first bytes ends the reading.
+/// Fills the buffers in order until one is filled in part. An error after the first bytes ends the
+/// call, which succeeds.
 fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> Result<u32, Errno> {
     let mut n_bytes = 0;
     for iovec in iovecs.as_slice() {
-        // Nothing is where no file reaches, which the host would call an invalid argument.
+        // No file reaches past `MAX_OFFSET`, and the host would fail with `EINVAL`.
         let at = start.saturating_add(u64::from(n_bytes)).min(MAX_OFFSET);
         let len = clipped(iovec.len, at);
         let buf = memory::slice_mut(memory, iovec.ptr, len)?;
@@ -359,8 +366,8 @@ fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> R
     Ok(n_bytes)
 }
 
-/// Writes the buffers in order until one is not taken whole. An error after the first bytes ends the writing. `write` is
-/// told how many bytes came before.
+/// Writes the buffers in order until one is written in part. An error after the first bytes ends
+/// the call, which succeeds. `write` gets the number of bytes written before.
 fn write_all(
     memory: &[u8],
     iovecs: &Iovecs,
@@ -370,7 +377,7 @@ fn write_all(
     for iovec in iovecs.as_slice() {
         let buf = memory::slice(memory, iovec.ptr, iovec.len)?;
         match write(buf, n_bytes) {
-            // A guest that is told 0 tries forever.
+            // Returning 0 would make the guest retry without end.
             Ok(0) if n_bytes == 0 => return Err(Errno::Nospc),
             Ok(written) => {
                 let written = clamp_reported(written, iovec.len);
@@ -386,12 +393,13 @@ fn write_all(
     Ok(n_bytes)
 }
 
-/// A filesystem that claims more than it was given is wrong and must not be believed.
+/// Clamps the byte count that a filesystem reports: a faulty one may report more bytes than it was
+/// given.
 fn clamp_reported(n_bytes: usize, len: u32) -> u32 {
     u32::try_from(n_bytes).unwrap_or(u32::MAX).min(len)
 }
 
-/// Waits until what was written is stored, if the flags ask for it.
+/// Waits until the written bytes are stored durably, if the flags require it.
 fn store(file: &dyn File, flags: u16) -> Result<(), Errno> {
     if flags & fdflags::SYNC != 0 {
         file.sync()
@@ -402,17 +410,17 @@ fn store(file: &dyn File, flags: u16) -> Result<(), Errno> {
     }
 }
 
-/// An offset or a size that a guest gives, which POSIX counts in signed numbers.
+/// Checks an offset or a size from the guest, which POSIX counts in signed numbers.
 fn offset(given: i64) -> Result<u64, Errno> {
     u64::try_from(given).map_err(|_| Errno::Inval)
 }
 
-/// What is left of `len` bytes at an offset that is not past the greatest one.
+/// How many of `len` bytes at `at` lie within `MAX_OFFSET`.
 fn clipped(len: u32, at: u64) -> u32 {
     u32::try_from(MAX_OFFSET - at).unwrap_or(len).min(len)
 }
 
-/// Writes behind the `n_bytes` that were written at `start`, as far as a file reaches.
+/// Writes after the `n_bytes` that were written at `start`, up to `MAX_OFFSET`.
 fn write_within(file: &dyn File, buf: &[u8], start: u64, n_bytes: u32) -> Result<usize, Errno> {
     let at = start.checked_add(u64::from(n_bytes)).ok_or(Errno::Fbig)?;
     let room = MAX_OFFSET.checked_sub(at).filter(|room| *room > 0);

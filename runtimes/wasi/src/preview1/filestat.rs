@@ -1,4 +1,4 @@
-//! The attributes of a file in the memory of a guest, and how a guest asks for times to be changed.
+//! File attributes in the memory of a guest, and the flags for setting times.
 
 use crate::fs::{Metadata, SetTime, SetTimes};
 use crate::{Errno, memory};
@@ -6,7 +6,7 @@ use crate::{Errno, memory};
 /// Source: WASI preview1 witx, `filestat`: 64 bytes.
 pub(super) const BYTES: u32 = 64;
 
-/// Where the attributes are to be written.
+/// The slice for the attributes at `stat_out`.
 pub(super) fn place(memory: &mut [u8], stat_out: i32) -> Result<&mut [u8], Errno> {
     memory::slice_mut(memory, stat_out as u32, BYTES)
 }
@@ -22,13 +22,13 @@ pub(super) fn write(stat: &mut [u8], dev: u64, metadata: &Metadata) {
         metadata.modified_ns,
         metadata.changed_ns,
     ];
-    // The type is one byte, followed by seven of padding.
+    // The type is one byte, followed by seven bytes of padding.
     for (place, field) in stat.chunks_exact_mut(8).zip(fields) {
         place.copy_from_slice(&field.to_le_bytes());
     }
 }
 
-/// What a guest asks times to become.
+/// Decodes which times the guest sets, and to which values.
 ///
 /// Source: WASI preview1 witx, `fstflags`.
 pub(super) fn set_times(atim: i64, mtim: i64, fst_flags: i32) -> Result<SetTimes, Errno> {

@@ -1,6 +1,6 @@
-//! Paths below a directory.
+//! Functions that take a path below a directory.
 //!
-//! What is said of paths at [`path_open`](super::path_open) holds for all of them.
+//! [`path_open`](super::path_open) documents paths and their errors.
 
 use super::filestat;
 use crate::descriptor::rights;
@@ -14,10 +14,10 @@ use crate::{Errno, MAX_PATH_BYTES, Wasi, memory};
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
-/// - [`Errno::Exist`]: there is something, a symbolic link included.
+/// - The errors of a path: see [`path_open`](super::path_open).
+/// - [`Errno::Exist`]: the name exists, also as a symbolic link.
 /// - [`Errno::Notcapable`]: the right `PATH_CREATE_DIRECTORY` is missing.
-/// - [`Errno::Nospc`], [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Nospc`], [`Errno::Rofs`] and other errors of the filesystem.
 pub fn path_create_directory(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -40,10 +40,10 @@ pub fn path_create_directory(
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
+/// - The errors of a path: see [`path_open`](super::path_open).
 /// - [`Errno::Inval`]: an unknown flag.
 /// - [`Errno::Notcapable`]: the right `PATH_FILESTAT_GET` is missing.
-/// - Whatever else the filesystem fails with.
+/// - Any other error of the filesystem.
 pub fn path_filestat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -64,17 +64,17 @@ pub fn path_filestat_get(
     Ok(())
 }
 
-/// Sets the times of a file or directory: to those given, to now, or not at all. Without following, those of a symbolic link
-/// itself.
+/// Sets the times of a file or directory. Each time is set to the given value or to the current
+/// time, or stays unchanged. Without `SYMLINK_FOLLOW`, sets the times of a symbolic link itself.
 ///
 /// Source: WASI preview1 witx, `path_filestat_set_times`; POSIX `utimensat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
-/// - [`Errno::Inval`]: an unknown flag, or one time is to be both given and now.
+/// - The errors of a path: see [`path_open`](super::path_open).
+/// - [`Errno::Inval`]: an unknown flag, or both flags of one time.
 /// - [`Errno::Notcapable`]: the right `PATH_FILESTAT_SET_TIMES` is missing.
-/// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Rofs`] and other errors of the filesystem.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -101,20 +101,20 @@ pub fn path_filestat_set_times(
     }
 }
 
-/// Creates a hard link. A symbolic link gets a second name itself.
+/// Creates a hard link. A symbolic link is linked itself and not followed.
 ///
 /// Source: WASI preview1 witx, `path_link`; POSIX `linkat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open), for both.
+/// - The errors of a path, for both paths: see [`path_open`](super::path_open).
 /// - [`Errno::Inval`]: the flag `SYMLINK_FOLLOW`, or an unknown one.
-/// - [`Errno::Exist`]: there is something under the new path, a symbolic link included.
-/// - [`Errno::Noent`]: there is nothing under the old path, or the new one ends in a slash.
-/// - [`Errno::Perm`]: the old path is a directory's.
-/// - [`Errno::Xdev`]: the paths are in two filesystems.
+/// - [`Errno::Exist`]: the new path exists, also as a symbolic link.
+/// - [`Errno::Noent`]: the old path does not exist, or the new one ends in a slash.
+/// - [`Errno::Perm`]: the old path is a directory.
+/// - [`Errno::Xdev`]: the paths are in different filesystems.
 /// - [`Errno::Notcapable`]: the right `PATH_LINK_SOURCE` or `PATH_LINK_TARGET` is missing.
-/// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Rofs`] and other errors of the filesystem.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -165,18 +165,19 @@ pub fn path_link(
     }
 }
 
-/// Reads the target of a symbolic link, cut to the length of the buffer, and writes the number of bytes.
+/// Reads the target of a symbolic link, truncated to the length of the buffer, and writes the
+/// number of bytes.
 ///
-/// The text may lead anywhere; it is the following that is confined.
+/// The target may name any path: only following a link is confined to the preopened directory.
 ///
 /// Source: WASI preview1 witx, `path_readlink`; POSIX `readlinkat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
-/// - [`Errno::Inval`]: it is not a symbolic link.
+/// - The errors of a path: see [`path_open`](super::path_open).
+/// - [`Errno::Inval`]: the path is not a symbolic link.
 /// - [`Errno::Notcapable`]: the right `PATH_READLINK` is missing.
-/// - Whatever else the filesystem fails with.
+/// - Any other error of the filesystem.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -203,7 +204,7 @@ pub fn path_readlink(
             slash: Slash::Trailing,
             ..
         } => {
-            // The slash leads through the link, to something that cannot be one.
+            // The trailing slash follows the link, and its target cannot be a link.
             walk.resolve(Links::Follow)?;
             return Err(Errno::Inval);
         }
@@ -221,12 +222,12 @@ pub fn path_readlink(
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
-/// - [`Errno::Notdir`]: it is not a directory, but a symbolic link to one, for example.
-/// - [`Errno::Notempty`]: there is something in it, or the path ends in `..`.
+/// - The errors of a path: see [`path_open`](super::path_open).
+/// - [`Errno::Notdir`]: the path is not a directory, also if it is a symbolic link to one.
+/// - [`Errno::Notempty`]: the directory is not empty, or the path ends in `..`.
 /// - [`Errno::Inval`]: the path ends in `.`.
 /// - [`Errno::Notcapable`]: the right `PATH_REMOVE_DIRECTORY` is missing.
-/// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Rofs`] and other errors of the filesystem.
 pub fn path_remove_directory(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -244,23 +245,24 @@ pub fn path_remove_directory(
     }
 }
 
-/// Renames a file or directory, over what is there: a file over a file, a directory over an empty directory. Nothing happens
-/// when both are the same file.
+/// Renames a file or directory, and replaces the new path if it exists: a file replaces a file, a
+/// directory replaces an empty directory. Has no effect when both are the same file.
 ///
 /// Source: WASI preview1 witx, `path_rename`; POSIX `renameat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open), for both.
-/// - [`Errno::Noent`]: there is nothing under the old path.
-/// - [`Errno::Notempty`]: there is a directory with something in it under the new path.
-/// - [`Errno::Isdir`]: there is a directory under the new path, and the old one is not a directory's.
-/// - [`Errno::Notdir`]: a path that ends in a slash, or is taken by something else, where the other is a directory's.
-/// - [`Errno::Inval`]: a directory is to move into itself.
+/// - The errors of a path, for both paths: see [`path_open`](super::path_open).
+/// - [`Errno::Noent`]: the old path does not exist.
+/// - [`Errno::Notempty`]: the new path is a directory that is not empty.
+/// - [`Errno::Isdir`]: the new path is a directory, and the old one is not.
+/// - [`Errno::Notdir`]: the old path is a directory and the new one is a file; or a path that ends
+///   in a slash is not a directory.
+/// - [`Errno::Inval`]: a directory would be moved into itself.
 /// - [`Errno::Busy`]: a path ends in `.` or `..`.
-/// - [`Errno::Xdev`]: the paths are in two filesystems.
+/// - [`Errno::Xdev`]: the paths are in different filesystems.
 /// - [`Errno::Notcapable`]: the right `PATH_RENAME_SOURCE` or `PATH_RENAME_TARGET` is missing.
-/// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Rofs`] and other errors of the filesystem.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -299,7 +301,7 @@ pub fn path_rename(
         return Err(Errno::Busy);
     };
     if old_slash == Slash::Trailing || new_slash == Slash::Trailing {
-        // Nothing but a directory may be named with a slash, a symbolic link to one included.
+        // A trailing slash requires a directory; a symbolic link to one does not count.
         match from.metadata_at(old_name)?.file_type {
             FileType::Directory => {}
             _ => return Err(Errno::Notdir),
@@ -308,19 +310,19 @@ pub fn path_rename(
     from.rename(old_name, &**to, new_name)
 }
 
-/// Creates a symbolic link. Its target need not exist, and may lead anywhere but from the root; it is the following that is
-/// confined.
+/// Creates a symbolic link. Its target need not exist, and may be any relative path: only following
+/// a link is confined to the preopened directory.
 ///
 /// Source: WASI preview1 witx, `path_symlink`; POSIX `symlinkat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open). Of the target: that it does not lie in memory, is too long,
-///   is empty, is absolute, is not UTF-8 or contains NUL.
-/// - [`Errno::Exist`]: there is something under the new path, a symbolic link included.
-/// - [`Errno::Noent`]: the new path ends in a slash, and there is nothing.
+/// - The errors of a path: see [`path_open`](super::path_open). A target fails with the same errors
+///   if it is outside of the memory, too long, empty, absolute, not UTF-8, or contains NUL.
+/// - [`Errno::Exist`]: the new path exists, also as a symbolic link.
+/// - [`Errno::Noent`]: the new path ends in a slash and does not exist.
 /// - [`Errno::Notcapable`]: the right `PATH_SYMLINK` is missing.
-/// - [`Errno::Nospc`], [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Nospc`], [`Errno::Rofs`] and other errors of the filesystem.
 pub fn path_symlink(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -350,17 +352,17 @@ pub fn path_symlink(
     }
 }
 
-/// Removes a file, or a symbolic link itself. Who has the file open keeps it.
+/// Removes a file, or a symbolic link itself. Descriptors of the file stay usable.
 ///
 /// Source: WASI preview1 witx, `path_unlink_file`; POSIX `unlinkat`.
 ///
 /// # Errors
 ///
-/// - Those of a path, as listed at [`path_open`](super::path_open).
-/// - [`Errno::Isdir`]: it is a directory.
-/// - [`Errno::Notdir`]: the path ends in a slash, and it is not a directory.
+/// - The errors of a path: see [`path_open`](super::path_open).
+/// - [`Errno::Isdir`]: the path is a directory.
+/// - [`Errno::Notdir`]: the path ends in a slash and is not a directory.
 /// - [`Errno::Notcapable`]: the right `PATH_UNLINK_FILE` is missing.
-/// - [`Errno::Rofs`] and whatever else the filesystem fails with.
+/// - [`Errno::Rofs`] and other errors of the filesystem.
 pub fn path_unlink_file(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -385,7 +387,7 @@ pub fn path_unlink_file(
     }
 }
 
-/// Why nothing but a directory can be made under a name with a slash behind it.
+/// The errno for creating a link under a name with a trailing slash.
 fn refuse_slash(found: Result<(), Errno>) -> Errno {
     match found {
         Ok(()) => Errno::Exist,
@@ -393,7 +395,7 @@ fn refuse_slash(found: Result<(), Errno>) -> Errno {
     }
 }
 
-/// A path in the memory of the guest, which ends where its length says.
+/// Reads a path of `len` bytes from the memory of the guest.
 pub(super) fn path(memory: &[u8], ptr: i32, len: i32) -> Result<&str, Errno> {
     let bytes = memory::slice(memory, ptr as u32, len as u32)?;
     if len as u32 > MAX_PATH_BYTES {
@@ -406,6 +408,8 @@ pub(super) fn path(memory: &[u8], ptr: i32, len: i32) -> Result<&str, Errno> {
     Ok(path)
 }
 
+/// Decodes whether a symbolic link in the last component is followed.
+///
 /// Source: WASI preview1 witx, `lookupflags`.
 pub(super) fn lookup_flags(flags: i32) -> Result<Links, Errno> {
     match flags {

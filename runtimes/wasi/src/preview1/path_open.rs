@@ -1,4 +1,4 @@
-//! Opening a path.
+//! `path_open`.
 
 use super::path::{lookup_flags, path};
 use crate::descriptor::rights::{self, Rights};
@@ -13,38 +13,41 @@ const DIRECTORY: u16 = 1 << 1;
 const EXCL: u16 = 1 << 2;
 const TRUNC: u16 = 1 << 3;
 
-/// Opens a file or directory, and writes its descriptor, which is the lowest that is free.
+/// Opens a file or directory, and writes its descriptor: the lowest free number.
 ///
-/// What the descriptor may be used for is up to the requested rights and the [`RightsMode`](crate::RightsMode) of the
-/// context; bits that WASI does not know mean nothing. Where no right at all is requested and that means all of them, a file
-/// that cannot be written is opened for reading.
+/// The rights of the descriptor follow from the requested rights and the
+/// [`RightsMode`](crate::RightsMode) of the context; unknown bits are ignored. If the guest
+/// requests no rights and the mode grants all of them, a file that cannot be written is opened for
+/// reading.
 ///
-/// A path is relative to the directory `fd` and stays below it, whatever `..` and symbolic links say. A slash at its end
-/// says that it is a directory's, and that a symbolic link there is followed.
+/// The path is relative to the directory `fd` and cannot leave it through `..` or symbolic links. A
+/// trailing slash requires a directory, and follows a symbolic link before it.
 ///
 /// Source: WASI preview1 witx, `path_open`; POSIX `openat`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
-/// - [`Errno::Notdir`]: the descriptor is not a directory; or a component of the path is not, or the last is to be one by a
-///   flag or a slash.
-/// - [`Errno::Fault`]: the path or the result does not lie in memory.
+/// - [`Errno::Notdir`]: the descriptor or a component of the path is not a directory, or the last
+///   component is not one although a flag or a slash requires it.
+/// - [`Errno::Fault`]: the path or the result is outside of the memory.
 /// - [`Errno::Inval`]: an unknown flag, or `CREAT` together with `DIRECTORY`.
 /// - [`Errno::Ilseq`]: the path is not UTF-8 or contains NUL.
-/// - [`Errno::Nametoolong`]: the path exceeds [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES), a component
-///   [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES), or the depth [`MAX_PATH_DEPTH`](crate::MAX_PATH_DEPTH).
+/// - [`Errno::Nametoolong`]: the path exceeds [`MAX_PATH_BYTES`](crate::MAX_PATH_BYTES), a
+///   component [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES), or the depth
+///   [`MAX_PATH_DEPTH`](crate::MAX_PATH_DEPTH).
 /// - [`Errno::Perm`]: the path is absolute or leads out of the directory.
-/// - [`Errno::Noent`]: the path is empty, or there is nothing.
-/// - [`Errno::Loop`]: the last component is a symbolic link that is not to be followed, or there are more than
-///   [`MAX_SYMLINKS`](crate::MAX_SYMLINKS), or they lead in and out of thousands of directories.
-/// - [`Errno::Exist`]: `CREAT` with `EXCL`, and there is something.
-/// - [`Errno::Isdir`]: a directory is to be written, truncated or created.
-/// - [`Errno::Mfile`]: the guest has as many descriptors as it may have.
-/// - [`Errno::Notcapable`]: a right is missing: `PATH_OPEN`, `PATH_CREATE_FILE` for `CREAT`, `PATH_FILESTAT_SET_SIZE` for
-///   `TRUNC`, or a requested one that the directory does not hand down.
-/// - [`Errno::Rofs`]: the directory was given to be read, and the file is to be changed.
-/// - Whatever else the filesystem fails with.
+/// - [`Errno::Noent`]: the path is empty, or a component does not exist.
+/// - [`Errno::Loop`]: the last component is a symbolic link and must not be followed, or the path
+///   follows more than [`MAX_SYMLINKS`](crate::MAX_SYMLINKS), or enters thousands of directories
+///   through them.
+/// - [`Errno::Exist`]: `CREAT` with `EXCL`, and the name exists.
+/// - [`Errno::Isdir`]: the path is a directory and would be written, truncated or created.
+/// - [`Errno::Mfile`]: the guest has reached its limit of open descriptors.
+/// - [`Errno::Notcapable`]: a right is missing: `PATH_OPEN`, `PATH_CREATE_FILE` for `CREAT`,
+///   `PATH_FILESTAT_SET_SIZE` for `TRUNC`, or a requested one that the directory does not pass on.
+/// - [`Errno::Rofs`]: the directory is read-only, and the file would be changed.
+/// - Any other error of the filesystem.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -102,7 +105,7 @@ pub fn path_open(
     memory::write_u32(memory, opened_fd_out as u32, opened_fd)
 }
 
-/// OpenRequest a path is to be opened, apart from rights.
+/// The flags of one `path_open`, apart from rights.
 #[derive(Clone, Copy)]
 struct OpenRequest {
     create: Create,
@@ -132,7 +135,7 @@ impl OpenRequest {
         Ok(request)
     }
 
-    /// What the directory must have the right to.
+    /// The rights that the directory must have.
     fn rights(self) -> u64 {
         let create = match self.create {
             Create::Never => 0,
@@ -156,7 +159,8 @@ impl OpenRequest {
         }
     }
 
-    /// Whether an opening that failed with `errno` may succeed without writing, and does what it was meant to.
+    /// Whether a request that failed with `errno` may succeed without write access and still do
+    /// what the flags ask for.
     fn may_retry_without_writing(self, errno: Errno) -> bool {
         let refused = matches!(
             errno,

@@ -1,4 +1,4 @@
-//! Waiting.
+//! `poll_oneoff`: waiting for descriptors and timers.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,35 +27,37 @@ const ABSTIME: u16 = 1;
 /// Source: WASI preview1 witx, `eventrwflags`.
 const HANGUP: u16 = 1;
 
-/// Waits until one of the `nsubscriptions` at `subscriptions` comes true, writes an event for each that has, in their order,
-/// to `events`, and the number of events.
+/// Waits until one of the `nsubscriptions` at `subscriptions` occurs. Writes an event for each that
+/// has occurred, in their order, to `events`, and the number of events to `nevents_out`.
 ///
-/// A descriptor that is ready is reported at once and wins over timers that are still running; a subscription that cannot
-/// come true is reported as an event with an error. Streams that the host reads or writes without waiting are always
-/// ready, and so are files; an input at its end is ready, with 0 bytes and `HANGUP`. A socket that accepts connections is
-/// ready for reading, with 0 bytes, when one waits; a connected one has `HANGUP` for reading when its peer sends no more, and for
-/// writing when it receives no more. A timer counts from the first
-/// attempt of the call. One without a time, or with an absolute time that has passed, is due at once. Times that reach
-/// behind the end of a clock saturate. The `precision` is not used: no sleep is stretched.
+/// A ready descriptor is reported immediately, before timers that have not elapsed. A subscription
+/// that cannot occur is reported as an event with an error. Files, and streams that the host reads
+/// or writes without waiting, are always ready. An input at its end is ready, with 0 bytes and
+/// `HANGUP`. A listener is ready for reading, with 0 bytes, when a connection is pending. A
+/// connected socket has `HANGUP` for reading when its peer sends no more, and for writing when it
+/// receives no more. A relative timer counts from the first attempt of the call; one of 0, or an
+/// absolute one in the past, elapses immediately. Times past the end of a clock saturate.
+/// `precision` is ignored: no sleep is extended.
 ///
-/// On a clock where a sleep is [over at once](crate::Sleep::Elapsed) nothing is waited for if there is a timer: the earliest
-/// timer comes true unless a descriptor is ready already.
+/// On a clock whose sleeps [elapse immediately](crate::Sleep::Elapsed) a call with a timer never
+/// waits: the earliest timer elapses unless a descriptor is ready.
 ///
 /// Source: WASI preview1 witx, `poll_oneoff`; POSIX `poll`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Inval`]: no subscription, more than [`MAX_SUBSCRIPTIONS`], one of an unknown type, or nothing to wait for
-///   but a time longer than the host [allows](crate::WasiBuilder::max_sleep).
-/// - [`Errno::Fault`]: the subscriptions, the events or the result do not lie in memory.
-/// - [`Interrupt::Wait`]: nothing has come true yet.
+/// - [`Errno::Inval`]: no subscription, more than [`MAX_SUBSCRIPTIONS`], one of an unknown type, or
+///   only timers that are longer than the host [allows](crate::WasiBuilder::max_sleep).
+/// - [`Errno::Fault`]: the subscriptions, the events or the result are outside of the memory.
+/// - [`Interrupt::Wait`]: nothing has occurred yet.
 ///
-/// An event has the error:
+/// Errors in an event:
 ///
-/// - [`Errno::Badf`]: the descriptor is not open, or not for this.
-/// - [`Errno::Notcapable`]: the descriptor is a socket, and the right `POLL_FD_READWRITE` is missing, or `FD_READ` or
-///   `FD_WRITE`.
-/// - [`Errno::Inval`]: the clock is neither realtime (0) nor monotonic (1), or has flags that WASI does not know.
+/// - [`Errno::Badf`]: the descriptor is not open, or not open for this direction.
+/// - [`Errno::Notcapable`]: the descriptor is a socket without the right `POLL_FD_READWRITE`, or
+///   without `FD_READ` or `FD_WRITE`.
+/// - [`Errno::Inval`]: the clock is neither realtime (0) nor monotonic (1), or a clock flag is
+///   unknown.
 pub fn poll_oneoff(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -84,7 +86,7 @@ pub fn poll_oneoff(
     }
     if !poll.has_occurred() {
         if let Some(wait) = wait {
-            // Woken for nothing, as happens when a stream is shared: the same sleep goes on.
+            // A spurious wake-up, which happens when a stream is shared: the same sleep continues.
             return Err(ctx.wait_for(wait.rearm()));
         }
         match poll.earliest_ns() {
@@ -120,7 +122,7 @@ struct PollSet {
     entries: Vec<Entry>,
     awaited: Vec<Awaited>,
     start_times: StartTimes,
-    /// How long the call has slept already.
+    /// The time that the call has slept.
     slept_ns: u64,
 }
 
@@ -132,7 +134,7 @@ struct Entry {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// A timer that is due so many nanoseconds after the call began.
+    /// A timer that elapses so many nanoseconds after the start of the call.
     Due(u64),
     Unready,
     Ready(Readiness),
@@ -183,8 +185,8 @@ impl PollSet {
         Ok(())
     }
 
-    /// How long after the beginning of the call a timer is due. A clock is read at most once in a call, and only if a
-    /// timer is absolute.
+    /// The time between the start of the call and a timer, in nanoseconds. A clock is read at most
+    /// once per call, and only for an absolute timer.
     fn due_ns(&mut self, clock: &mut GuestClock, record: &[u8]) -> Result<u64, Errno> {
         let id = memory::u32_of(record, 16) as i32;
         let timeout_ns = memory::u64_of(record, 24);
@@ -262,13 +264,13 @@ impl Entry {
     }
 }
 
-/// Whether a descriptor could be read or written at once.
+/// Whether the descriptor can be read or written without blocking.
 fn readiness(
     descriptors: &mut Descriptors,
     fd: i32,
     is_for_writing: bool,
 ) -> Result<Poll<Readiness>, Errno> {
-    // Asked only once here: who has to wait registers a waker.
+    // Checks once and registers no waker: a call that waits registers one later.
     let mut cx = Context::from_waker(Waker::noop());
     let descriptor = descriptors.get_mut(fd)?;
     let (polled, right) = if is_for_writing {

@@ -1,21 +1,23 @@
-//! The directories that a guest finds open.
+//! Functions of preopened directories.
 
 use crate::descriptor::{Descriptor, Object};
 use crate::{Errno, Wasi, memory};
 
-/// Source: WASI preview1 witx, `prestat`: a tag, which is 0 for a directory, and the length of its name.
+/// Source: WASI preview1 witx, `prestat`: a tag, which is 0 for a directory, and the length of its
+/// name.
 const PRESTAT_BYTES: u32 = 8;
 
-/// Writes what kind of thing the host has opened as `fd`, which is a directory, and how long its path is.
+/// Writes the type of the preopened object `fd`, which is always a directory, and the length of its
+/// path.
 ///
-/// A libc counts up from 3 until it meets the first descriptor that the host has not opened.
+/// A libc calls this for each descriptor from 3 on, up to the first that is not preopened.
 ///
 /// Source: WASI preview1 witx, `fd_prestat_get`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open, or not by the host.
-/// - [`Errno::Fault`]: the result does not lie in memory; nothing is written.
+/// - [`Errno::Badf`]: the descriptor is not open, or not a preopened directory.
+/// - [`Errno::Fault`]: the result is outside of the memory; nothing is written.
 pub fn fd_prestat_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -30,16 +32,16 @@ pub fn fd_prestat_get(
     Ok(())
 }
 
-/// Writes the path under which the guest is to find the preopened directory `fd`, without a NUL. A buffer that is longer
-/// than the path is left alone behind it.
+/// Writes the guest path of the preopened directory `fd`, without a NUL. The rest of a longer
+/// buffer is unchanged.
 ///
 /// Source: WASI preview1 witx, `fd_prestat_dir_name`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Badf`]: the descriptor is not open, or not by the host.
+/// - [`Errno::Badf`]: the descriptor is not open, or not a preopened directory.
 /// - [`Errno::Nametoolong`]: the buffer is too short; nothing is written.
-/// - [`Errno::Fault`]: the buffer does not lie in memory; nothing is written.
+/// - [`Errno::Fault`]: the buffer is outside of the memory; nothing is written.
 pub fn fd_prestat_dir_name(
     ctx: &mut Wasi,
     memory: &mut [u8],

@@ -1,4 +1,4 @@
-//! The program itself: its arguments, its environment, its end.
+//! Functions of the process: arguments, environment, exit, signals, yielding.
 
 use crate::wait::Wait;
 use crate::{Errno, Exit, Interrupt, Raise, Signal, Wasi};
@@ -9,18 +9,18 @@ use crate::{Errno, Exit, Interrupt, Raise, Signal, Wasi};
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] when either array does not lie in memory; nothing is written then.
+/// [`Errno::Fault`]: an array is outside of the memory; nothing is written.
 pub fn args_get(ctx: &mut Wasi, memory: &mut [u8], argv: i32, argv_buf: i32) -> Result<(), Errno> {
     ctx.args.write(memory, argv, argv_buf)
 }
 
-/// Writes the number of arguments and their bytes in all, NULs included.
+/// Writes the number of arguments and their total length in bytes, NULs included.
 ///
 /// Source: WASI preview1 witx, `args_sizes_get`.
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] when a result does not lie in memory; nothing is written then.
+/// [`Errno::Fault`]: a result is outside of the memory; nothing is written.
 pub fn args_sizes_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -30,13 +30,14 @@ pub fn args_sizes_get(
     ctx.args.write_sizes(memory, argc_out, argv_buf_size_out)
 }
 
-/// Writes the variables, each as `key=value` with a NUL, to `environ_buf`, and a pointer to each to `environ`.
+/// Writes the variables, each as `key=value` with a NUL, to `environ_buf`, and a pointer to each to
+/// `environ`.
 ///
 /// Source: WASI preview1 witx, `environ_get`.
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] when either array does not lie in memory; nothing is written then.
+/// [`Errno::Fault`]: an array is outside of the memory; nothing is written.
 pub fn environ_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -46,13 +47,13 @@ pub fn environ_get(
     ctx.env.write(memory, environ, environ_buf)
 }
 
-/// Writes the number of variables and their bytes in all, NULs included.
+/// Writes the number of variables and their total length in bytes, NULs included.
 ///
 /// Source: WASI preview1 witx, `environ_sizes_get`.
 ///
 /// # Errors
 ///
-/// [`Errno::Fault`] when a result does not lie in memory; nothing is written then.
+/// [`Errno::Fault`]: a result is outside of the memory; nothing is written.
 pub fn environ_sizes_get(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -63,10 +64,10 @@ pub fn environ_sizes_get(
         .write_sizes(memory, environc_out, environ_buf_size_out)
 }
 
-/// Ends the guest with `code`, after its output streams are flushed.
+/// Ends the guest with `code`, after flushing its output streams.
 ///
-/// The guest must not run on; the backend ends the call with the [`Exit`]. An error of flushing is nobody's to handle
-/// any more: the code stands.
+/// The backend ends the call with the [`Exit`], and the guest must not run again. An error of
+/// flushing is ignored: the guest cannot handle it any more.
 ///
 /// Source: WASI preview1 witx, `proc_exit`.
 pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
@@ -74,14 +75,14 @@ pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
     Exit::new(code as u32)
 }
 
-/// Does with `signal` what the context's [`Raise`](crate::Raise) says; by default refuses it.
+/// Handles `signal` as the context's [`Raise`](crate::Raise) says; the default is an error.
 ///
 /// Source: WASI preview1 witx, `proc_raise`.
 ///
 /// # Errors
 ///
-/// - [`Errno::Inval`]: there is no such signal.
-/// - [`Errno::Notsup`]: the host has not said what signals are to do.
+/// - [`Errno::Inval`]: the signal is unknown.
+/// - [`Errno::Notsup`]: the context is built with [`Raise::Refuse`], the default.
 /// - [`Interrupt::Raise`]: the signal ends the guest. Its output streams are flushed.
 pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(), Interrupt> {
     let signal = Signal::from_number(signal).ok_or(Errno::Inval)?;
@@ -95,14 +96,14 @@ pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(),
     }
 }
 
-/// Lets others run that share the guest's thread: the tasks of an executor, or the threads of the host. A guest has one
-/// thread of its own.
+/// Yields the thread to other tasks of the executor, or to other threads of the host. A guest
+/// itself has one thread.
 ///
 /// Source: WASI preview1 witx, `sched_yield`.
 ///
 /// # Errors
 ///
-/// [`Interrupt::Wait`], once.
+/// [`Interrupt::Wait`], once per call.
 pub fn sched_yield(ctx: &mut Wasi, _memory: &mut [u8]) -> Result<(), Interrupt> {
     match ctx.take_wait() {
         Some(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Randomness.
+//! `random_get`.
 
 use crate::{Errno, MAX_RANDOM_BYTES, Wasi, memory};
 
@@ -8,9 +8,9 @@ use crate::{Errno, MAX_RANDOM_BYTES, Wasi, memory};
 ///
 /// # Errors
 ///
-/// - [`Errno::Fault`]: the buffer does not lie in memory; nothing is written.
+/// - [`Errno::Fault`]: the buffer is outside of the memory; nothing is written.
 /// - [`Errno::Inval`]: the buffer is longer than [`MAX_RANDOM_BYTES`]; nothing is written.
-/// - Whatever the source fails with.
+/// - The error of the source.
 pub fn random_get(ctx: &mut Wasi, memory: &mut [u8], buf: i32, buf_len: i32) -> Result<(), Errno> {
     let (buf, buf_len) = (buf as u32, buf_len as u32);
     let buf = memory::slice_mut(memory, buf, buf_len)?;

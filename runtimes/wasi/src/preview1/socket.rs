@@ -1,4 +1,4 @@
-//! Sockets.
+//! Functions of sockets.
 
 use std::net::Shutdown;
 use std::task::Poll;
@@ -18,26 +18,28 @@ const RECV_WAITALL: i32 = 2;
 const SHUT_READ: i32 = 1;
 const SHUT_WRITE: i32 = 2;
 
-/// Accepts the connection that has waited longest, and writes its descriptor: the lowest number that is free.
+/// Accepts the oldest pending connection, and writes its descriptor: the lowest free number.
 ///
-/// Of `flags`, which are those that the new descriptor is to have, `NONBLOCK` is allowed. It has the rights that the
-/// listener hands down.
+/// `flags` are the flags of the new descriptor; only `NONBLOCK` is allowed. The descriptor gets the
+/// rights that the listener passes on.
 ///
 /// Source: WASI preview1 witx, `sock_accept`; POSIX `accept`.
 ///
 /// # Errors
 ///
-/// No connection has been accepted then.
+/// On any error no connection has been accepted.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notsock`]: the descriptor is not a socket.
-/// - [`Errno::Inval`]: the descriptor is a connected socket, another flag is set, or the listener has been closed by its host.
+/// - [`Errno::Inval`]: the descriptor is a connected socket, another flag is set, or the host has
+///   closed the listener.
 /// - [`Errno::Notcapable`]: the right `SOCK_ACCEPT` is missing.
-/// - [`Errno::Fault`]: the result does not lie in memory.
-/// - [`Errno::Mfile`]: as many descriptors are open as the host [allows](crate::WasiBuilder::max_descriptors).
-/// - [`Errno::Again`]: there is no connection yet, and the listener is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is no connection yet.
-/// - Whatever else the host's listener fails with.
+/// - [`Errno::Fault`]: the result is outside of the memory.
+/// - [`Errno::Mfile`]: the guest has reached its [limit](crate::WasiBuilder::max_descriptors) of
+///   open descriptors.
+/// - [`Errno::Again`]: no connection is pending, and the listener is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: no connection is pending.
+/// - Any other error of the host's listener.
 pub fn sock_accept(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -67,29 +69,31 @@ pub fn sock_accept(
     Ok(memory::write_u32(memory, fd_out, accepted)?)
 }
 
-/// Receives into the `ri_data_len` buffers at `ri_data`, in order, what is there, and writes the number of bytes. 0 is the end:
-/// the peer sends no more, or the direction is shut down; unless the buffers are empty.
+/// Receives the available bytes into the `ri_data_len` buffers at `ri_data`, in order, and writes
+/// the number of bytes. 0 means that the peer sends no more or that the direction is shut down,
+/// unless all buffers are empty.
 ///
-/// Of `ri_flags`, `PEEK` leaves the bytes to be received again, and looks at no more than
+/// The flag `PEEK` of `ri_flags` leaves the bytes in the socket, and returns at most
 /// [`MAX_PEEK_BYTES`](crate::MAX_PEEK_BYTES). `WAITALL` waits until the buffers are full, up to
-/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES), unless the peer sends no more; as POSIX allows, it means nothing together
-/// with `PEEK`, or on a `NONBLOCK` descriptor. The flags that are written are 0: sockets are streams, of which nothing is cut off.
+/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES), or the peer sends no more; as POSIX allows,
+/// it has no effect together with `PEEK`, or on a `NONBLOCK` descriptor. The flags that are written
+/// are 0, because a stream socket never truncates a message.
 ///
 /// Source: WASI preview1 witx, `sock_recv`; POSIX `recvmsg`.
 ///
 /// # Errors
 ///
-/// Nothing has been received then.
+/// On any error nothing has been received.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notsock`]: the descriptor is not a socket.
 /// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
 /// - [`Errno::Inval`]: an unknown flag, or more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
-/// - [`Errno::Fault`]: the table, a buffer or a result does not lie in memory.
-/// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is nothing yet, or not all that is waited for.
-/// - [`Errno::Connreset`], or whatever else the host's socket fails with.
+/// - [`Errno::Fault`]: the table, a buffer or a result is outside of the memory.
+/// - [`Errno::Again`]: no bytes are available, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: no bytes are available, or fewer than `WAITALL` waits for.
+/// - [`Errno::Connreset`], or another error of the host's socket.
 #[expect(
     clippy::too_many_arguments,
     reason = "the signature is that of the specification"
@@ -161,27 +165,30 @@ pub(super) fn receive(
     Ok(memory::write_u32(memory, nread_out, nread)?)
 }
 
-/// Sends the `si_data_len` buffers at `si_data`, in order, as far as there is room, and writes the number of bytes.
+/// Sends the `si_data_len` buffers at `si_data`, in order, as far as there is room, and writes the
+/// number of bytes.
 ///
-/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are sent. An error after the first bytes ends the call with success and
-/// their number; the next call meets the error again. There is no signal: a guest learns from the errno that nobody receives.
+/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are sent. After the first bytes, an
+/// error ends the call with success and the number of bytes; the next call returns the error. No
+/// `SIGPIPE` is raised: the guest gets an errno when the peer receives no more.
 ///
 /// Source: WASI preview1 witx, `sock_send`; POSIX `sendmsg`.
 ///
 /// # Errors
 ///
-/// Nothing has been sent then.
+/// On any error nothing has been sent.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open.
 /// - [`Errno::Notsock`]: the descriptor is not a socket.
 /// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
-/// - [`Errno::Inval`]: `si_flags` are not 0, or more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
-/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
-/// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is no room yet.
+/// - [`Errno::Inval`]: `si_flags` are not 0, or more than [`MAX_IOVECS`](crate::MAX_IOVECS)
+///   buffers.
+/// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
+/// - [`Errno::Again`]: there is no room, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is no room.
 /// - [`Errno::Pipe`]: the direction is shut down, or the peer receives no more.
-/// - Whatever else the host's socket fails with.
+/// - Any other error of the host's socket.
 pub fn sock_send(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -224,10 +231,11 @@ pub(super) fn send(
     Ok(memory::write_u32(memory, nwritten_out, nwritten)?)
 }
 
-/// Shuts down the directions of `how`: `RD`, `WR` or both. A direction that is shut down already stays so.
+/// Shuts down the directions in `how`: `RD`, `WR` or both. Has no effect on a direction that is
+/// shut down already.
 ///
-/// After `RD`, the guest receives nothing, not even what has arrived. After `WR`, the peer receives what was sent and is then at
-/// the end.
+/// After `RD` the guest receives nothing, not even bytes that have arrived. After `WR` the peer
+/// receives the bytes that were sent and then the end.
 ///
 /// Source: WASI preview1 witx, `sock_shutdown`; POSIX `shutdown`.
 ///
@@ -237,8 +245,8 @@ pub(super) fn send(
 /// - [`Errno::Notsock`]: the descriptor is not a socket.
 /// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `SOCK_SHUTDOWN` is missing.
-/// - [`Errno::Inval`]: no direction, or an unknown one.
-/// - Whatever else the host's socket fails with; the direction is open then.
+/// - [`Errno::Inval`]: `how` has no flag, or an unknown one.
+/// - Any other error of the host's socket; the direction stays open.
 pub fn sock_shutdown(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, how: i32) -> Result<(), Errno> {
     const SHUT_BOTH: i32 = SHUT_READ | SHUT_WRITE;
     let descriptor = ctx.descriptors.get_mut(fd)?;

@@ -1,4 +1,4 @@
-//! Reading and writing.
+//! `fd_read` and `fd_write`.
 
 use std::task::{Context, Waker};
 
@@ -9,29 +9,31 @@ use crate::stdio::output::WriteMode;
 use crate::wait::{Awaited, Wait};
 use crate::{Errno, Interrupt, Wasi, memory};
 
-/// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would have to be waited for, and writes
-/// the number of bytes. 0 is the end of the input, unless the buffers are empty.
+/// Reads into the `iovs_len` buffers at `iovs`, in order, until the input ends or would block, and
+/// writes the number of bytes. 0 is the end of the input, unless all buffers are empty.
 ///
-/// A file is read at the position of the descriptor, which moves along; from a socket it is
+/// A file is read at the position of the descriptor, which advances; a socket as by
 /// [`sock_recv`](super::sock_recv) without flags. At most
-/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one wins.
+/// [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are read. Where buffers overlap, the later one
+/// wins.
 ///
 /// Source: WASI preview1 witx, `fd_read`; POSIX `readv`.
 ///
 /// # Errors
 ///
-/// Nothing has been read when one of the first three is answered.
+/// On any error nothing has been read.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open for reading.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
-/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
 /// - [`Errno::Isdir`]: the descriptor is a directory.
 /// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_READ` is missing.
-/// - [`Errno::Again`]: there is nothing yet, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is nothing yet.
-/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdin::budget): it is used up.
-/// - Whatever the host's reader or the filesystem fails with.
+/// - [`Errno::Again`]: no bytes are available, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: no bytes are available.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdin::budget): the budget is used
+///   up.
+/// - The error of the host's reader or of the filesystem.
 pub fn fd_read(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -57,7 +59,7 @@ pub fn fd_read(
     memory::slice(memory, nread_out, 4)?;
     let nread = match input.read(memory, &iovecs) {
         Err(Interrupt::Wait) if is_nonblocking => {
-            // Whoever comes back later is to find something.
+            // Starts a fetch, so that a later retry finds bytes.
             let mut cx = Context::from_waker(Waker::noop());
             let _ = input.poll_readable(&mut cx, iovecs.total_bytes());
             return Err(Errno::Again.into());
@@ -71,29 +73,34 @@ pub fn fd_read(
     Ok(memory::write_u32(memory, nread_out, nread)?)
 }
 
-/// Writes the `iovs_len` buffers at `iovs`, in order, until one is not taken whole, and writes the number of bytes.
+/// Writes the `iovs_len` buffers at `iovs`, in order, until one is accepted in part, and writes the
+/// number of bytes.
 ///
-/// A file is written at the position of the descriptor, or at its end with `APPEND`, and the position moves behind what was
-/// written; to a socket it is [`sock_send`](super::sock_send). At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. An error after the first bytes ends the call
-/// with success and their number, so that nothing is written twice; the next call meets the error again.
+/// A file is written at the position of the descriptor, or at its end with `APPEND`, and the
+/// position is set to the end of the written bytes; a socket as by [`sock_send`](super::sock_send).
+/// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are written. After the first bytes, an
+/// error ends the call with success and the number of bytes, so that the guest does not write them
+/// twice; the next call returns the error.
 ///
 /// Source: WASI preview1 witx, `fd_write`; POSIX `writev`.
 ///
 /// # Errors
 ///
-/// Nothing has been written when one of the first three is answered.
+/// On any error nothing has been written.
 ///
 /// - [`Errno::Badf`]: the descriptor is not open for writing.
 /// - [`Errno::Inval`]: more than [`MAX_IOVECS`](crate::MAX_IOVECS) buffers.
-/// - [`Errno::Fault`]: the table, a buffer or the result does not lie in memory.
+/// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
 /// - [`Errno::Notconn`]: the descriptor is a listener.
 /// - [`Errno::Notcapable`]: the right `FD_WRITE` is missing.
 /// - [`Errno::Fbig`]: the file would be longer than the filesystem allows.
-/// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or its writer takes no more.
-/// - [`Errno::Again`]: there is no room yet, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is no room yet.
-/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): it is used up.
-/// - [`Errno::Pipe`], or whatever else the host's writer or the filesystem fails with.
+/// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or the writer accepts no more
+///   bytes.
+/// - [`Errno::Again`]: there is no room, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: there is no room.
+/// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): the budget is used
+///   up.
+/// - [`Errno::Pipe`], or another error of the host's writer or of the filesystem.
 pub fn fd_write(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -135,7 +142,7 @@ pub fn fd_write(
     Ok(memory::write_u32(memory, nwritten_out, nwritten)?)
 }
 
-/// A guest that has used up a budget may have to end; its output is not lost.
+/// Flushes the output of a guest that exits because a budget is used up.
 fn flush_at_exit(ctx: &mut Wasi, interrupt: &Interrupt) {
     if let Interrupt::Exit(_) = interrupt {
         let _ = ctx.flush();

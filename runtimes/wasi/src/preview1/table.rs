@@ -1,29 +1,33 @@
-//! The table of functions: one macro that every backend expands, and the same table as data.
+//! The table of functions, as a macro that every backend expands, and as data.
 
-/// The name of the module that guests import the functions from.
+/// The module name in the imports of a guest.
 ///
 /// Source: WASI preview1 witx, `module $wasi_snapshot_preview1`.
 pub const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Calls the macro `$callback` once, with one line for each of the 46 functions of WASI preview1.
 ///
-/// A line reads `fn name(param: i32, other: i64) -> errno;`, where the types are those of the WebAssembly signature and
-/// the result is one of three words:
+/// A line reads `fn name(param: i32, other: i64) -> errno;`, where the types are those of the
+/// WebAssembly signature and the result is one of three words:
 ///
-/// - `errno`: the function returns one `i32`. [`preview1::name`](crate::preview1) answers `Result<(), Errno>`, which
-///   [`Errno::encode`](crate::Errno::encode) turns into that `i32`.
-/// - `wait`: the function returns one `i32`, but may have to wait for its answer, or end the guest instead of answering.
-///   [`preview1::name`](crate::preview1) answers `Result<(), Interrupt>`, and [`Interrupt`](crate::Interrupt) says what the
-///   backend does: [`Wasi::poll_ready`](crate::Wasi::poll_ready) or [`Wasi::block`](crate::Wasi::block), and again.
-/// - `never`: the function returns nothing to the guest. [`preview1::name`](crate::preview1) answers an
-///   [`Exit`](crate::Exit), which the backend hands to its engine as the error that ends the call.
+/// - `errno`: the function returns one `i32`. [`preview1::name`](crate::preview1) returns
+///   `Result<(), Errno>`, which [`Errno::encode`](crate::Errno::encode) converts to that `i32`.
+/// - `wait`: the function returns one `i32`, but may block or end the guest instead.
+///   [`preview1::name`](crate::preview1) returns `Result<(), Interrupt>`. For
+///   [`Interrupt::Wait`](crate::Interrupt::Wait) the backend awaits
+///   [`Wasi::poll_ready`](crate::Wasi::poll_ready) or calls [`Wasi::block`](crate::Wasi::block),
+///   and retries.
+/// - `never`: the function does not return to the guest. [`preview1::name`](crate::preview1)
+///   returns an [`Exit`](crate::Exit), which the backend passes to its engine as the error that
+///   ends the call.
 ///
-/// Each function is called as `preview1::name(ctx, memory, param, other)`. A backend is therefore one macro with three
-/// arms; calls are direct, with no lookup and no boxed arguments.
+/// Each function is called as `preview1::name(ctx, memory, param, other)`. A backend is one macro
+/// with three arms, and its calls are direct: no lookup by name, no boxed arguments.
 ///
 /// # Examples
 ///
-/// A backend for an engine whose host functions take a slice of 64-bit values, and which lets its guests block:
+/// A backend for an engine whose host functions take a slice of 64-bit values, and whose guests
+/// block:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -121,7 +125,17 @@ macro_rules! for_each_function {
     };
 }
 
-/// The type of one parameter in a WebAssembly signature.
+/// The type of a parameter in a WebAssembly signature.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{FUNCTIONS, ValueType};
+///
+/// let seek = FUNCTIONS.iter().find(|function| function.name() == "fd_seek").unwrap();
+/// // A descriptor, an offset, the origin of the offset, and a pointer to the result.
+/// assert_eq!(seek.params(), [ValueType::I32, ValueType::I64, ValueType::I32, ValueType::I32]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ValueType {
@@ -162,14 +176,27 @@ impl FunctionSignature {
         self.params
     }
 
-    /// Whether the function has one `i32` result, the errno; the alternative is no result at all.
+    /// Whether the function has one `i32` result, the errno. Otherwise it has no result.
     #[must_use]
     pub const fn returns_errno(&self) -> bool {
         self.returns_errno
     }
 }
 
-/// The signatures of all functions, in the order of the specification.
+/// The signatures of all functions, in the order of the specification. Use it to check the imports
+/// of a module.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{FUNCTIONS, MODULE};
+///
+/// let provides = |module: &str, name: &str| {
+///     module == MODULE && FUNCTIONS.iter().any(|function| function.name() == name)
+/// };
+/// assert!(provides("wasi_snapshot_preview1", "fd_write"));
+/// assert!(!provides("env", "fd_write"));
+/// ```
 pub const FUNCTIONS: &[FunctionSignature] = {
     macro_rules! signatures {
         ($(fn $name:ident($($param:ident: $ty:ident),*) -> $result:ident;)*) => {
