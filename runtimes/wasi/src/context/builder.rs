@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::context::StreamWaits;
 use crate::context::string_table::StringTable;
 use crate::descriptor::{Descriptors, HostSocket};
-use crate::fs::device_numbers::Devices;
+use crate::fs::device_numbers::DeviceNumbers;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::net::{Listener, Socket};
 use crate::time::clock::GuestClock;
@@ -411,7 +411,7 @@ impl WasiBuilder {
                 self.max_descriptors,
                 self.rights,
             ),
-            devices: Devices::default(),
+            device_numbers: DeviceNumbers::default(),
             dot_entries: self.dot_entries,
             clock: GuestClock::new(self.clock),
             random: self.random,

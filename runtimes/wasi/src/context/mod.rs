@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::context::string_table::StringTable;
 use crate::descriptor::Descriptors;
-use crate::fs::device_numbers::Devices;
+use crate::fs::device_numbers::DeviceNumbers;
 use crate::time::clock::GuestClock;
 use crate::wait::Wait;
 use crate::{Allocate, DotEntries, Raise, Random, Timer, WasiBuilder};
@@ -45,7 +45,7 @@ pub struct Wasi {
     pub(crate) streams: StreamWaits,
     /// The wait of the call that has to be retried.
     pub(crate) wait: Option<Box<Wait>>,
-    pub(crate) devices: Devices,
+    pub(crate) device_numbers: DeviceNumbers,
     pub(crate) dot_entries: DotEntries,
 }
 

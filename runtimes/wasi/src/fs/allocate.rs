@@ -1,14 +1,25 @@
-//! What happens when a guest asks for room in a file.
+//! The setting for `fd_allocate`.
 
 /// What `fd_allocate` does. The default is [`Refuse`](Self::Refuse).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{Allocate, Wasi};
+///
+/// let ctx = Wasi::builder().allocate(Allocate::Extend).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Allocate {
-    /// It is [`Errno::Notsup`](crate::Errno::Notsup), on which programs write zeros or do without. Few filesystems can
-    /// promise room, and a guest could take all that there is with one call.
+    /// Fails with [`Errno::Notsup`](crate::Errno::Notsup); programs then write zeros or do without.
+    /// Few filesystems can reserve space, and a guest could reserve all of it in one call.
     #[default]
     Refuse,
-    /// It is up to the filesystem: see [`File::allocate`](crate::fs::File::allocate). A file is extended in memory, where room
-    /// is not set aside, and on a Linux host, where it is. A [`Quota`](crate::fs::Quota) counts it.
+    /// Calls [`File::allocate`](crate::fs::File::allocate) of the filesystem. A memory filesystem
+    /// extends the file without reserving memory; a host directory on Linux reserves the space. A
+    /// [`Quota`](crate::fs::Quota) counts it.
     Extend,
 }

@@ -1,25 +1,36 @@
-//! A file over bytes that are there.
+//! A read-only file over bytes in memory.
 
 use std::fmt;
 
 use super::{File, FileType, Metadata};
 use crate::Errno;
 
-/// A file that is read and never written, for filesystems whose contents are in memory.
+/// A read-only file over bytes in memory, for implementations of [`Dir`](super::Dir).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{BytesFile, File};
+///
+/// let file = BytesFile::new(7, "hello\n");
+/// assert_eq!(file.metadata()?.size_bytes, 6);
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 pub struct BytesFile {
     bytes: Box<dyn AsRef<[u8]> + Send + Sync>,
     metadata: Metadata,
 }
 
 impl BytesFile {
-    /// A file with the number `ino` and what `bytes` holds, without copying it: a `&'static [u8]`, a `String`, an
-    /// `Arc<[u8]>`.
+    /// Makes a file with the inode number `ino` and the contents `bytes`, without a copy: a
+    /// `&'static [u8]`, a `String`, an `Arc<[u8]>`.
     #[must_use]
     pub fn new(ino: u64, bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::with_metadata(Metadata::new(FileType::RegularFile, ino), bytes)
     }
 
-    /// A file with the attributes `metadata`, of which `size_bytes` is not used: the size is that of `bytes`.
+    /// Makes a file with the attributes `metadata`, of which `size_bytes` is ignored: the size is
+    /// that of `bytes`.
     #[must_use]
     pub fn with_metadata(
         metadata: Metadata,

@@ -1,25 +1,26 @@
-//! The numbers of filesystems, as a guest sees them.
+//! The device numbers (`st_dev`) of filesystems, as a guest sees them.
 
-/// How many filesystems are told apart. A guest that finds more below a directory of its host sees the rest as one, rather
-/// than make the host keep a list of any length.
+/// How many filesystems get numbers of their own. Further filesystems share one number, because a
+/// guest that finds many below a directory of its host would make the list grow without a bound.
 const MAX_DEVICES: usize = 256;
 
-/// Filesystems, numbered from 1 in the order in which the guest meets them. A guest compares the numbers and has no other
-/// use for them; the host's own would tell it about the host, and would not be the same in the next run.
+/// Maps device numbers to numbers from 1, in the order in which the guest sees the filesystems. A
+/// guest only compares them; the host's own numbers would disclose facts about the host and differ
+/// between runs.
 #[derive(Debug, Default)]
-pub(crate) struct Devices {
-    met: Vec<u64>,
+pub(crate) struct DeviceNumbers {
+    seen: Vec<u64>,
 }
 
-impl Devices {
-    /// The guest's number for the host's.
+impl DeviceNumbers {
+    /// The guest's number for the device number `dev`.
     pub(crate) fn number(&mut self, dev: u64) -> u64 {
-        let index = match self.met.iter().position(|met| *met == dev) {
+        let index = match self.seen.iter().position(|seen| *seen == dev) {
             Some(index) => index,
-            None if self.met.len() == MAX_DEVICES => MAX_DEVICES,
+            None if self.seen.len() == MAX_DEVICES => MAX_DEVICES,
             None => {
-                self.met.push(dev);
-                self.met.len() - 1
+                self.seen.push(dev);
+                self.seen.len() - 1
             }
         };
         index as u64 + 1

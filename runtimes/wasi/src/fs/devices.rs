@@ -1,4 +1,4 @@
-//! Files that hold nothing.
+//! Device files.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use super::dev::next_dev;
 use super::{Create, Dir, DirEntry, File, FileType, Metadata, Node, OpenOptions, ReadDir};
 use crate::{Errno, Random};
 
-/// The devices by name, and their numbers in their order from 2 on.
+/// The devices by name. Their inode numbers are 2, 3 and so on, in this order.
 const NAMES: [(&str, Device); 5] = [
     ("null", Device::Null),
     ("zero", Device::Zero),
@@ -24,17 +24,18 @@ enum Device {
     Random,
 }
 
-/// A directory of devices, for a guest that looks for them in `/dev`.
+/// A directory of device files, for a guest that opens them in `/dev`.
 ///
-/// | name | reading | writing |
+/// | name | read | write |
 /// |---|---|---|
-/// | `null` | is at its end | is forgotten |
-/// | `zero` | has zeros without end | is forgotten |
-/// | `full` | has zeros without end | is [`Errno::Nospc`] |
-/// | `random`, `urandom` | has random bytes without end | is forgotten |
+/// | `null` | end of file | discarded |
+/// | `zero` | endless zeros | discarded |
+/// | `full` | endless zeros | fails with [`Errno::Nospc`] |
+/// | `random`, `urandom` | endless random bytes | discarded |
 ///
-/// Devices have no size and no times: opening with truncation does nothing, and a size cannot be set. Nothing is made or
-/// removed beside them. A guest that is to write to them needs them with [`Access::ReadWrite`](super::Access::ReadWrite).
+/// Devices have no size and no times: truncation on opening has no effect, and setting a size
+/// fails. No entries can be created or removed. A guest that writes to devices needs
+/// [`Access::ReadWrite`](super::Access::ReadWrite).
 ///
 /// # Examples
 ///
@@ -52,8 +53,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Devices that take their random bytes from `random`: not what the guest's
-    /// [`random_get`](crate::preview1::random_get) reads, unless it draws from the same source.
+    /// Makes devices whose random bytes come from `random`. This source is independent of the one
+    /// that [`random_get`](crate::preview1::random_get) reads.
     #[must_use]
     pub fn new(random: impl Random + 'static) -> Self {
         Self {
@@ -128,7 +129,8 @@ impl File for DeviceFile {
             Device::Null => return Ok(0),
             Device::Zero | Device::Full => buf.fill(0),
             Device::Random => {
-                // A generator that panicked is the business of whom it belongs to; this one fills or fails.
+                // A generator that panicked under the lock stays usable: the next call fills the
+                // buffer or fails.
                 let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
                 random.fill(buf)?;
             }

@@ -1,4 +1,4 @@
-//! What a directory can do.
+//! The trait of an open directory.
 
 use std::any::Any;
 use std::fmt;
@@ -7,65 +7,68 @@ use std::sync::Arc;
 use super::{Create, File, FileType, Metadata, OpenOptions, ReadDir, SetTimes};
 use crate::Errno;
 
-/// An open directory, and everything that can be done to the names in it.
+/// An open directory of a filesystem, with the operations on its entries.
 ///
-/// The [module](super) says what names are. A directory is held for as long as a guest has it open or a path is being
-/// walked through it; it stays usable when it is renamed, and is empty for ever once it is removed.
+/// The [module](super) defines which names are passed, and has an example. A directory is held
+/// while a guest has it open or a path is walked through it. It stays usable when it is renamed,
+/// and stays empty once it is removed.
 ///
-/// The first three methods make a filesystem that can be read. The others have defaults: those that change something
-/// answer [`Errno::Notsup`].
+/// The three required methods make a readable filesystem. The other methods have defaults; of
+/// these, methods that change something fail with [`Errno::Notsup`].
 pub trait Dir: AsAny + Send + Sync + 'static {
     /// The attributes of this directory.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn metadata(&self) -> Result<Metadata, Errno>;
 
-    /// What `name` stands for, ready to be read.
+    /// Looks up `name`, for reading.
     ///
     /// # Errors
     ///
-    /// [`Errno::Noent`] when there is no such name, and whatever else the filesystem fails with.
+    /// [`Errno::Noent`] when the name does not exist, and other errors of the filesystem.
     fn lookup(&self, name: &str) -> Result<Node, Errno>;
 
-    /// All entries, in any order, without `.` and `..`.
+    /// Lists all entries in any order, without `.` and `..`.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn read_dir(&self) -> Result<ReadDir, Errno>;
 
-    /// As [`lookup`](Self::lookup), when only a directory or a symbolic link is of use: anything else may be refused with
-    /// [`Errno::Notdir`].
+    /// Like [`lookup`](Self::lookup), when only a directory or a symbolic link is useful: may fail
+    /// with [`Errno::Notdir`] for any other file.
     ///
     /// # Errors
     ///
-    /// As [`lookup`](Self::lookup).
+    /// The errors of [`lookup`](Self::lookup).
     fn lookup_dir(&self, name: &str) -> Result<Node, Errno> {
         self.lookup(name)
     }
 
-    /// The directory to which `names` lead, which are several names joined by `/`: what [`lookup_dir`](Self::lookup_dir) finds
-    /// for one after the other, if all of them are directories.
+    /// Looks up several names joined by `/`, as [`lookup_dir`](Self::lookup_dir) would one after
+    /// the other, if all of them are directories.
     ///
-    /// A filesystem that can do so in one step is faster for it; the default cannot.
+    /// An override opens several path components in one system call. The default returns `None`:
+    /// the context then calls `lookup_dir` for each name.
     ///
     /// # Errors
     ///
-    /// What [`lookup_dir`](Self::lookup_dir) says of the first name that is not there or no directory. For a symbolic link,
-    /// and whatever else is in the way, the answer is `None`, and the context goes step by step.
+    /// The error of [`lookup_dir`](Self::lookup_dir) for the first name that does not exist or is
+    /// no directory. Returns `None` for a symbolic link or any other obstacle: the context then
+    /// walks name by name.
     fn descend(&self, _names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
         Ok(None)
     }
 
-    /// Opens `name` as `options` say. A symbolic link is answered, not followed, and not touched.
+    /// Opens `name` with `options`. A symbolic link is returned, and neither followed nor changed.
     ///
-    /// The default opens what is there for reading.
+    /// The default opens existing files for reading.
     ///
     /// # Errors
     ///
-    /// Those that [`OpenOptions`] names, and whatever else the filesystem fails with.
+    /// The errors that [`OpenOptions`] documents, and other errors of the filesystem.
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         let node = match self.lookup(name) {
             Err(Errno::Noent) if options.create != Create::Never => return Err(Errno::Notsup),
@@ -81,11 +84,11 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         }
     }
 
-    /// The attributes of what `name` stands for; of the link itself for a symbolic link.
+    /// The attributes of `name`; those of the link itself for a symbolic link.
     ///
     /// # Errors
     ///
-    /// As [`lookup`](Self::lookup).
+    /// The errors of [`lookup`](Self::lookup).
     fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
         match self.lookup(name)? {
             Node::Dir(dir) => dir.metadata(),
@@ -98,11 +101,12 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         }
     }
 
-    /// The target of the symbolic link `name`, as it was given.
+    /// The target of the symbolic link `name`, unchanged.
     ///
     /// # Errors
     ///
-    /// [`Errno::Inval`] when `name` is something else, and as [`lookup`](Self::lookup).
+    /// [`Errno::Inval`] when `name` is no symbolic link, and the errors of
+    /// [`lookup`](Self::lookup).
     fn read_link(&self, name: &str) -> Result<String, Errno> {
         match self.lookup(name)? {
             Node::Symlink(target) => Ok(target),
@@ -110,49 +114,51 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         }
     }
 
-    /// Makes an empty directory.
+    /// Creates an empty directory.
     ///
     /// # Errors
     ///
-    /// [`Errno::Exist`] when there is such a name, and whatever else the filesystem fails with.
+    /// [`Errno::Exist`] when the name exists, and other errors of the filesystem.
     fn create_dir(&self, _name: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Makes a symbolic link with the target `target`, which is relative and not empty, and otherwise anything.
+    /// Creates a symbolic link with the target `target`, which is relative and not empty.
     ///
     /// # Errors
     ///
-    /// As [`create_dir`](Self::create_dir).
+    /// The errors of [`create_dir`](Self::create_dir).
     fn symlink(&self, _name: &str, _target: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Gives what `name` stands for, a symbolic link included, a second name `to_name` in the directory `to`.
+    /// Creates a hard link `to_name` in the directory `to` to `name`. A symbolic link is linked
+    /// itself.
     ///
     /// # Errors
     ///
-    /// [`Errno::Xdev`] when `to` is not of this filesystem ([`AsAny`] tells), [`Errno::Perm`] for a directory,
-    /// [`Errno::Exist`] when there is such a name, and whatever else the filesystem fails with.
+    /// [`Errno::Xdev`] when `to` belongs to another filesystem (check with [`AsAny`]),
+    /// [`Errno::Perm`] for a directory, [`Errno::Exist`] when the name exists, and other errors of
+    /// the filesystem.
     fn link(&self, _name: &str, _to: &dyn Dir, _to_name: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Moves `name` to the name `to_name` in the directory `to`, over what is there.
+    /// Renames `name` to `to_name` in the directory `to`, and replaces `to_name` if it exists.
     ///
     /// # Errors
     ///
-    /// [`Errno::Xdev`] when `to` is not of this filesystem ([`AsAny`] tells), those of POSIX `rename`, and whatever else
-    /// the filesystem fails with. Nothing has changed then.
+    /// [`Errno::Xdev`] when `to` belongs to another filesystem (check with [`AsAny`]), the errors
+    /// of POSIX `rename`, and other errors of the filesystem. On error nothing has changed.
     fn rename(&self, _name: &str, _to: &dyn Dir, _to_name: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Removes a name that is not a directory's.
+    /// Removes a name that is not a directory.
     ///
     /// # Errors
     ///
-    /// [`Errno::Isdir`] for a directory, and whatever else the filesystem fails with.
+    /// [`Errno::Isdir`] for a directory, and other errors of the filesystem.
     fn remove_file(&self, _name: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
@@ -161,40 +167,53 @@ pub trait Dir: AsAny + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Errno::Notdir`] for anything else, [`Errno::Notempty`], and whatever else the filesystem fails with.
+    /// [`Errno::Notdir`] when `name` is no directory, [`Errno::Notempty`], and other errors of the
+    /// filesystem.
     fn remove_dir(&self, _name: &str) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Changes the times of this directory.
+    /// Sets the times of this directory.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Changes the times of what `name` stands for; of the link itself for a symbolic link.
+    /// Sets the times of `name`; those of the link itself for a symbolic link.
     ///
     /// # Errors
     ///
-    /// As [`lookup`](Self::lookup).
+    /// The errors of [`lookup`](Self::lookup).
     fn set_times_at(&self, _name: &str, _times: SetTimes) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Waits until the names in this directory are stored durably. There is nothing to do unless overridden.
+    /// Waits until the entries of this directory are stored durably. The default has no effect.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
     }
 }
 
-/// What a name stands for.
+/// The result of looking up a name.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs, Node};
+///
+/// let root = MemoryFs::from([("etc/motd", "hello\n")]).into_dir();
+/// let Node::Dir(etc) = root.lookup("etc")? else { panic!("a directory") };
+/// let Node::File(motd) = etc.lookup("motd")? else { panic!("a file") };
+/// assert_eq!(motd.metadata()?.size_bytes, 6);
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Node {
@@ -202,7 +221,7 @@ pub enum Node {
     Dir(Arc<dyn Dir>),
     /// A regular file or a device.
     File(Arc<dyn File>),
-    /// A symbolic link with this target. The context follows it.
+    /// A symbolic link with this target. The context resolves it.
     Symlink(String),
 }
 
@@ -216,11 +235,22 @@ impl fmt::Debug for Node {
     }
 }
 
-/// A directory as its own type, with which [`Dir::rename`] and [`Dir::link`] recognize directories of their filesystem.
+/// Access to the concrete type of a directory: [`Dir::rename`] and [`Dir::link`] use it to
+/// recognize directories of their own filesystem.
 ///
-/// Everything implements it; there is nothing to write. Mind to call it on a `&dyn Dir`, not on an `Arc` or `Box`.
+/// Every type implements it. Call it on a `&dyn Dir`: on an `Arc` or `Box` it returns the pointer's
+/// type.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{AsAny, Dir, Mounts};
+///
+/// let dir: &dyn Dir = &Mounts::new();
+/// assert!(dir.as_any().is::<Mounts>());
+/// ```
 pub trait AsAny: Any {
-    /// `self`, to be downcast.
+    /// `self`, for downcasting.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -230,10 +260,25 @@ impl<T: Any> AsAny for T {
     }
 }
 
-/// What [`WasiBuilder::preopen`](crate::WasiBuilder::preopen) takes: a directory, shared or not, or a filesystem with one
-/// at its root.
+/// Types that [`WasiBuilder::preopen`](crate::WasiBuilder::preopen) accepts: a directory, a shared
+/// directory, or a filesystem, of which it uses the root.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::fs::{Access, Dir, IntoDir, MemoryFs};
+///
+/// let shared: Arc<dyn Dir> = MemoryFs::new().into_dir();
+/// let one = Wasi::builder().preopen("/tmp", shared.clone(), Access::ReadWrite).build()?;
+/// let other = Wasi::builder().preopen("/tmp", shared, Access::ReadOnly).build()?;
+/// # drop((one, other));
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 pub trait IntoDir {
-    /// The directory.
+    /// Converts to a shared directory.
     fn into_dir(self) -> Arc<dyn Dir>;
 }
 

@@ -1,90 +1,120 @@
-//! What a file can do.
+//! The trait of an open file.
 
 use super::{Metadata, SetTimes};
 use crate::Errno;
 
-/// An open file.
+/// An open file of a filesystem.
 ///
-/// Files have no position: the context keeps one for each descriptor. Nor do they check what they were opened for, unless
-/// they cannot do otherwise: the context does. A file stays usable after its name is gone.
+/// Files have no position: the context stores one per descriptor. The context also checks the
+/// access mode, so a file need not. A file stays usable after its last name is removed.
 ///
-/// A method that is not overridden answers [`Errno::Notsup`], except for the two that have nothing to do for most files.
+/// Methods without an override fail with [`Errno::Notsup`], except [`sync`](Self::sync) and
+/// [`sync_data`](Self::sync_data), which have no effect.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Errno;
+/// use rangewatch_wasi::fs::{File, FileType, Metadata};
+///
+/// /// A file of a thousand zeros.
+/// struct Zeros;
+///
+/// impl File for Zeros {
+///     fn metadata(&self) -> Result<Metadata, Errno> {
+///         let mut metadata = Metadata::new(FileType::RegularFile, 1);
+///         metadata.size_bytes = 1_000;
+///         Ok(metadata)
+///     }
+///     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+///         let n_bytes = 1_000_u64.saturating_sub(offset).min(buf.len() as u64) as usize;
+///         buf[..n_bytes].fill(0);
+///         Ok(n_bytes)
+///     }
+/// }
+///
+/// assert_eq!(Zeros.read_at(&mut [1; 16], 990), Ok(10));
+/// assert_eq!(Zeros.write_at(b"text", 0), Err(Errno::Notsup));
+/// ```
 pub trait File: Send + Sync + 'static {
-    /// The attributes.
+    /// The attributes of the file.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn metadata(&self) -> Result<Metadata, Errno>;
 
-    /// Reads up to `buf.len()` bytes at `offset` and answers how many. Less than asked for means that the file ends there.
+    /// Reads up to `buf.len()` bytes at `offset` and returns their number. A short read means that
+    /// the file ends there.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno>;
 
-    /// Writes bytes of `buf` at `offset` and answers how many. A gap before `offset` reads as zeros.
+    /// Writes bytes of `buf` at `offset` and returns their number. A gap before `offset` reads as
+    /// zeros.
     ///
     /// # Errors
     ///
-    /// [`Errno::Fbig`] and [`Errno::Nospc`] when not one byte fits, and whatever else the filesystem fails with.
+    /// [`Errno::Fbig`] or [`Errno::Nospc`] when no byte fits, and other errors of the filesystem.
     fn write_at(&self, _buf: &[u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Writes bytes of `buf` at the end and answers how many. In one step with finding the end, if the filesystem can: the
-    /// default cannot.
+    /// Writes bytes of `buf` at the end of the file and returns their number. An override should do
+    /// both atomically; the default does not.
     ///
     /// # Errors
     ///
-    /// As [`write_at`](Self::write_at).
+    /// The errors of [`write_at`](Self::write_at).
     fn append(&self, buf: &[u8]) -> Result<usize, Errno> {
         self.write_at(buf, self.metadata()?.size_bytes)
     }
 
-    /// Cuts the file, or extends it with zeros.
+    /// Sets the size: truncates the file, or extends it with zeros.
     ///
     /// # Errors
     ///
-    /// [`Errno::Fbig`] when the filesystem has no files of that size, and whatever else it fails with.
+    /// [`Errno::Fbig`] when the filesystem does not support files of that size, and other errors of
+    /// the filesystem.
     fn set_size(&self, _size_bytes: u64) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Extends the file with zeros to at least `offset` and `len` more bytes, and never cuts it. Where the filesystem can, it
-    /// also sees to it that writing there finds room.
+    /// Extends the file with zeros so that its size is at least `offset + len`. Never truncates. If
+    /// the filesystem can, it also reserves the space.
     ///
     /// # Errors
     ///
-    /// As [`set_size`](Self::set_size).
+    /// The errors of [`set_size`](Self::set_size).
     fn allocate(&self, _offset: u64, _len: u64) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Changes the times.
+    /// Sets the times.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
         Err(Errno::Notsup)
     }
 
-    /// Waits until contents and attributes are stored durably. There is nothing to do unless overridden.
+    /// Waits until contents and attributes are stored durably. The default has no effect.
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
     }
 
-    /// Waits until the contents are stored durably. The same as [`sync`](Self::sync) unless overridden.
+    /// Waits until the contents are stored durably. The default calls [`sync`](Self::sync).
     ///
     /// # Errors
     ///
-    /// Whatever the filesystem fails with.
+    /// Any error of the filesystem.
     fn sync_data(&self) -> Result<(), Errno> {
         self.sync()
     }

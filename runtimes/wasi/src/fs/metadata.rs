@@ -1,13 +1,24 @@
-//! What is known about a file.
+//! Attributes of a file.
 
-/// The kind of a file, with the numbers of WASI.
+/// The type of a file, with the numbers of WASI.
 ///
 /// Source: WASI preview1 witx, `filetype`.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Dir, FileType, IntoDir, MemoryFs};
+///
+/// let root = MemoryFs::from([("file", "text")]).into_dir();
+/// assert_eq!(root.metadata()?.file_type, FileType::Directory);
+/// assert_eq!(root.metadata_at("file")?.file_type, FileType::RegularFile);
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum FileType {
-    /// Not known, or none of the others.
+    /// Unknown, or none of the others.
     Unknown = 0,
     /// A block device.
     BlockDevice = 1,
@@ -27,33 +38,44 @@ pub enum FileType {
 
 /// The attributes of a file or directory.
 ///
-/// Times are nanoseconds since 1970-01-01T00:00:00Z; what lies outside of the range saturates.
+/// Times are nanoseconds since 1970-01-01T00:00:00Z; times outside of the range saturate.
 ///
 /// Source: WASI preview1 witx, `filestat`.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{FileType, Metadata};
+///
+/// let mut metadata = Metadata::new(FileType::RegularFile, 7);
+/// metadata.size_bytes = 1_000;
+/// assert_eq!((metadata.ino, metadata.n_links), (7, 1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// The kind of the file.
+    /// The type of the file.
     pub file_type: FileType,
-    /// The filesystem that the file is in. Two files are the same if both `dev` and `ino` are.
+    /// The device number: identifies the filesystem. Two files are the same if both `dev` and `ino`
+    /// are equal.
     pub dev: u64,
-    /// The number of the file in its filesystem: the same through all its names, and kept when it is renamed. Never 0:
-    /// Go takes an entry of a directory without a number for a removed one.
+    /// The inode number: the same for all hard links of a file, and unchanged by a rename. Never 0:
+    /// Go treats a directory entry with inode number 0 as removed.
     pub ino: u64,
-    /// How many names the file has.
+    /// The hard link count.
     pub n_links: u64,
-    /// The size in bytes; of a symbolic link, the length of its target.
+    /// The size in bytes; for a symbolic link, the length of its target.
     pub size_bytes: u64,
-    /// When the file was last read, if the filesystem cares.
+    /// The time of the last read, if the filesystem tracks it.
     pub accessed_ns: u64,
-    /// When the contents were last changed.
+    /// The time of the last change of the contents.
     pub modified_ns: u64,
-    /// When the file was last changed in any way.
+    /// The time of the last change of contents or attributes.
     pub changed_ns: u64,
 }
 
 impl Metadata {
-    /// The attributes of an empty file with one name, whose times are all 0.
+    /// The attributes of an empty file with one hard link, whose times are 0.
     #[must_use]
     pub const fn new(file_type: FileType, ino: u64) -> Self {
         Self {

@@ -1,31 +1,33 @@
-//! Filesystems that a guest can be given.
+//! Filesystems of a guest.
 //!
-//! A filesystem is anything that implements [`Dir`]: a directory in which names are looked up one at a time, and which
-//! answers with [`Node`]s, among them more directories and [`File`]s. A guest gets one with
-//! [`WasiBuilder::preopen`](crate::WasiBuilder::preopen). Shipped are
+//! A filesystem is any implementation of [`Dir`]: a directory that looks up one name at a time and
+//! returns [`Node`]s: further directories, [`File`]s and symbolic links.
+//! [`WasiBuilder::preopen`](crate::WasiBuilder::preopen) grants one to a guest. This crate has
 //!
 //! - [`MemoryFs`], in the memory of the host;
-//! - `HostDir`, directories of the host, behind the feature `host-dir`;
+//! - `HostDir`, a directory of the host, behind the feature `host-dir`;
 //! - [`Devices`], such as `null` and `random`;
 //!
-//! and what is made of others:
+//! and wrappers around other filesystems:
 //!
-//! - [`ReadOnly`], which nobody can change;
-//! - [`Quota`], which holds only so much;
-//! - [`Overlay`], which leaves what it changes as it is;
-//! - [`Mounts`], directories under one root.
+//! - [`ReadOnly`], which refuses changes;
+//! - [`Quota`], which limits bytes and entries;
+//! - [`Overlay`], which stores changes in an upper layer;
+//! - [`Mounts`], which combines directories under one root.
 //!
-//! # What the context does, and what a filesystem need not
+//! # Context and filesystem
 //!
-//! One resolver walks the paths of a guest, for every filesystem: it splits them, keeps to the preopened directory whatever
-//! `..` and symbolic links say, counts the links that it follows, and knows what a trailing slash means. A filesystem sees
-//! **names**: single components of at most [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES) bytes, never empty, never `.` or `..`,
-//! without `/` and NUL. It never follows a symbolic link; it says that there is one. Rights, positions, appending and
-//! listings that go on where they stopped belong to the context as well.
+//! One resolver walks the paths of a guest on every filesystem: it splits paths, confines `..` and
+//! symbolic links to the preopened directory, counts followed links, and handles trailing slashes.
+//! A filesystem gets **names**: single components of at most
+//! [`MAX_NAME_BYTES`](crate::MAX_NAME_BYTES) bytes, never empty, never `.` or `..`, without `/` and
+//! NUL. It returns a symbolic link and does not follow it. The context also implements rights,
+//! positions, the flag `APPEND`, and resuming a listing.
 //!
-//! # A filesystem of one's own
+//! # Implementing a filesystem
 //!
-//! Three methods make one that can be read; what it does not override is refused with [`Errno::Notsup`](crate::Errno::Notsup).
+//! A readable filesystem implements three methods; the others fail with
+//! [`Errno::Notsup`](crate::Errno::Notsup).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -57,13 +59,13 @@
 //!
 //! let ctx = Wasi::builder().preopen("/squares", Squares, Access::ReadOnly).build()?;
 //!
-//! // Among the tests: makes one of each scenario, which looks at the filesystem as a guest does.
+//! // In a test module: expands to one test per scenario, each of which uses the filesystem as a guest does.
 //! rangewatch_wasi::read_only_filesystem_tests!(Squares);
 //! # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 //! ```
 //!
-//! Whether it is what guests expect, `fs::conformance` tells, the suite that the filesystems of this crate pass. It is behind
-//! the feature `conformance`, for the dev-dependencies of a crate:
+//! `fs::conformance` is the test suite that every filesystem of this crate passes. It is behind the
+//! feature `conformance`, for the dev-dependencies of a crate:
 //!
 //! ```toml
 //! [dev-dependencies]

@@ -1,4 +1,4 @@
-//! Directories under one roof.
+//! A directory of mounted filesystems.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{Errno, MAX_NAME_BYTES};
 
-/// A directory whose entries are directories of other filesystems, for a guest that wants one root.
+/// A directory whose entries are directories of other filesystems, for a guest that expects one
+/// root.
 ///
-/// What is mounted is used as if it were given by itself. The directory above stays as it is: nothing is made beside the
-/// mounted directories, which is [`Errno::Rofs`], and they are neither renamed nor removed, which is [`Errno::Busy`]. Names
-/// do not move from one filesystem to another, which is [`Errno::Xdev`]; programs copy files then. Between two directories of
-/// one filesystem they do, as between two preopened directories: two directories of the host on one disk, or one filesystem
-/// in memory under two names.
+/// A mounted directory behaves as if it were preopened by itself. The mount directory itself cannot
+/// change: creating entries beside the mounts fails with [`Errno::Rofs`], renaming or removing a
+/// mount with [`Errno::Busy`]. A rename or link between filesystems fails with [`Errno::Xdev`];
+/// programs copy the file then. It works between two directories of one filesystem: two directories
+/// of the host on one disk, or one memory filesystem mounted under two names.
 ///
 /// # Examples
 ///
@@ -36,11 +37,21 @@ pub struct Mounts {
     by_name: Arc<BTreeMap<String, Arc<dyn Dir>>>,
 }
 
-/// Why a directory could not be mounted.
+/// Why [`Mounts::mount`] failed.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{MemoryFs, MountError, Mounts};
+///
+/// let error = Mounts::new().mount("a/b", MemoryFs::new()).unwrap_err();
+/// assert!(matches!(error, MountError::InvalidName { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MountError {
-    /// No guest could say the name: it is empty, `.`, `..`, longer than [`MAX_NAME_BYTES`], or contains `/` or NUL.
+    /// The name is not valid for a directory entry: it is empty, `.`, `..`, longer than
+    /// [`MAX_NAME_BYTES`], or contains `/` or NUL.
     #[error(
         "{name:?} is not the name of an entry; use one name such as \"data\", and nest mounts for a path"
     )]
@@ -49,8 +60,8 @@ pub enum MountError {
         name: String,
     },
 
-    /// Something is mounted under the name.
-    #[error("{name:?} is mounted already; give each directory a name of its own")]
+    /// A directory is already mounted under this name.
+    #[error("{name:?} is already mounted; use a different name for each directory")]
     Taken {
         /// The name.
         name: String,
@@ -58,7 +69,7 @@ pub enum MountError {
 }
 
 impl Mounts {
-    /// No directories.
+    /// Makes a directory without mounts.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -67,11 +78,11 @@ impl Mounts {
         }
     }
 
-    /// Adds `dir` under a name.
+    /// Mounts `dir` under `name`.
     ///
     /// # Errors
     ///
-    /// The name cannot be that of an entry, or is taken.
+    /// The name is invalid, or already mounted.
     pub fn mount(mut self, name: impl AsRef<str>, dir: impl IntoDir) -> Result<Self, MountError> {
         let name = name.as_ref().to_owned();
         let is_name = !matches!(name.as_str(), "" | "." | "..")
@@ -120,7 +131,7 @@ impl Dir for Mounts {
         let mounts = Arc::clone(&self.by_name);
         let mut after = String::new();
         Ok(Box::new(std::iter::from_fn(move || {
-            // No name is empty, so that the first is behind that one.
+            // No name is empty, so the range from an excluded empty name starts at the first mount.
             let behind = (Bound::Excluded(after.as_str()), Bound::Unbounded);
             let (name, dir) = mounts.range::<str, _>(behind).next()?;
             after.clone_from(name);

@@ -3,26 +3,36 @@
 use super::FileType;
 use crate::Errno;
 
-/// The entries of one directory, as [`Dir::read_dir`](super::Dir::read_dir) answers them: without `.` and `..`.
+/// The result of [`Dir::read_dir`](super::Dir::read_dir): the entries of one directory without `.`
+/// and `..`.
 ///
-/// The context takes entries as the guest asks for them. Entries that are made or removed meanwhile may or may not be
-/// there; all others must come exactly once.
+/// The context takes entries as the guest reads them. An entry that is created or removed meanwhile
+/// may or may not be returned; every other entry must be returned exactly once.
 pub type ReadDir = Box<dyn Iterator<Item = Result<DirEntry, Errno>> + Send>;
 
 /// One entry of a directory.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{DirEntry, FileType};
+///
+/// let entry = DirEntry::new("motd", FileType::RegularFile, 12);
+/// assert_eq!((entry.name.as_str(), entry.ino), ("motd", 12));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DirEntry {
-    /// The name, which is what [`Dir::lookup`](super::Dir::lookup) finds it by.
+    /// The name, as [`Dir::lookup`](super::Dir::lookup) accepts it.
     pub name: String,
-    /// The kind of what the name stands for; that of the link itself for a symbolic link.
+    /// The type of the file; for a symbolic link, the type of the link itself.
     pub file_type: FileType,
-    /// As in [`Metadata::ino`](super::Metadata::ino).
+    /// The inode number; see [`Metadata::ino`](super::Metadata::ino).
     pub ino: u64,
 }
 
 impl DirEntry {
-    /// An entry.
+    /// Makes an entry.
     #[must_use]
     pub fn new(name: impl Into<String>, file_type: FileType, ino: u64) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A filesystem that nobody can change.
+//! A read-only view of a filesystem.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,26 +6,50 @@ use std::sync::Arc;
 use super::{Create, Dir, File, IntoDir, Metadata, Node, OpenOptions, ReadDir, SetTimes};
 use crate::Errno;
 
-/// What a guest may do with a directory that it is given.
+/// The access that a guest gets to a preopened directory.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::fs::{Access, MemoryFs};
+///
+/// let files = MemoryFs::from([("app.toml", "verbose = true\n")]);
+/// let ctx = Wasi::builder().preopen("/etc", files, Access::ReadOnly).build()?;
+/// # drop(ctx);
+/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Access {
-    /// Look at everything, change nothing: see [`ReadOnly`].
+    /// The guest can read everything and change nothing; see [`ReadOnly`].
     ReadOnly,
-    /// Whatever the filesystem can do.
+    /// The guest can use every operation of the filesystem.
     ReadWrite,
 }
 
-/// A directory, and all below it, to be looked at and not to be changed.
+/// A read-only view of a directory and everything below it.
 ///
-/// Whatever would change something answers [`Errno::Rofs`], opening with truncation included, and so does giving a file a
-/// second name in another directory, where it could be written. The filesystem itself may change all the while.
+/// Operations that change something fail with [`Errno::Rofs`], including opening with truncation,
+/// and including a hard link from here into a directory where the file could be written. The
+/// underlying filesystem may change.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Errno;
+/// use rangewatch_wasi::fs::{Dir, MemoryFs, ReadOnly};
+///
+/// let dir = ReadOnly::new(MemoryFs::from([("file", "text")]));
+/// assert!(dir.lookup("file").is_ok());
+/// assert_eq!(dir.remove_file("file"), Err(Errno::Rofs));
+/// ```
 pub struct ReadOnly {
     inner: Arc<dyn Dir>,
 }
 
 impl ReadOnly {
-    /// `dir`, for reading only.
+    /// Makes a read-only view of `dir`.
     #[must_use]
     pub fn new(dir: impl IntoDir) -> Self {
         Self {
@@ -60,7 +84,8 @@ impl Dir for ReadOnly {
         if !options.is_mutating() {
             return self.inner.open(name, options).map(read_only);
         }
-        // What is there decides which refusal is the right one, and whether the context has a link to follow.
+        // The existing file decides which errno is correct, and whether the context has to follow a
+        // symbolic link.
         match self.inner.metadata_at(name) {
             Ok(_) if options.create == Create::New => Err(Errno::Exist),
             Ok(_) => match self.inner.lookup(name)? {
@@ -121,7 +146,8 @@ impl Dir for ReadOnly {
 }
 
 impl ReadOnly {
-    /// What exists is named as the reason, as on a read-only filesystem of Linux: `mkdir -p` depends on it.
+    /// An existing name fails with `EEXIST`, as on a read-only filesystem of Linux. `mkdir -p`
+    /// depends on it.
     fn refuse_new(&self, name: &str) -> Result<(), Errno> {
         match self.inner.metadata_at(name) {
             Ok(_) => Err(Errno::Exist),

@@ -1,9 +1,10 @@
-//! The one walk that all paths of a guest go through.
+//! The path resolver: every path of a guest is walked here.
 //!
-//! It is what keeps a guest in the directories it was given, on every filesystem: names are looked up one at a time in
-//! directories that are held open, symbolic links are followed here and nowhere else, and `..` goes back to the directory
-//! through which the walk came, so that neither a link nor a directory that is moved meanwhile leads out. A filesystem may
-//! offer to go down several names at once, none of which is a link; `..` then goes down again, to one less.
+//! The resolver confines a guest to its preopened directories on every filesystem. It looks up one
+//! name at a time in directories that it holds open. Symbolic links are followed here and nowhere
+//! else. `..` returns to the directory that the walk came from, so neither a symbolic link nor a
+//! concurrent rename leads out. A filesystem may open several components at once, none of which is
+//! a link; `..` then walks down again, with one component less.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,60 +13,60 @@ use crate::fs::{Create, Dir, FileType, Metadata, Node, OpenOptions};
 use crate::limits::MAX_ENTERED;
 use crate::{Errno, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_SYMLINKS};
 
-/// Whether a symbolic link at the end of a path is followed.
+/// Whether a symbolic link in the last component is followed.
 ///
 /// Source: WASI preview1 witx, `lookupflags`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Links {
+pub(crate) enum SymlinkMode {
     Follow,
-    Keep,
+    NoFollow,
 }
 
-/// Whether a path ends in a slash, and so can only mean a directory.
+/// Whether a path ends in a slash, which requires a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slash {
     None,
     Trailing,
 }
 
-/// Where a path ends.
-pub(crate) enum Last<'w> {
-    /// At a name, which may or may not exist.
+/// The last component of a path.
+pub(crate) enum LastComponent<'w> {
+    /// A name, which may or may not exist.
     Entry {
         dir: &'w Arc<dyn Dir>,
         name: &'w str,
         slash: Slash,
     },
-    /// At a directory that has no name of its own: the path ends in `.` or `..`.
+    /// A directory without a name, for a path that ends in `.` or `..`.
     Dir(&'w Arc<dyn Dir>),
 }
 
-/// A directory on the way.
+/// A directory that the walk has entered.
 struct Entered {
     dir: Arc<dyn Dir>,
-    /// The names through which it was entered, if it was more than one at once.
-    jumped: Option<String>,
+    /// The names through which it was entered, if the filesystem opened several at once.
+    descended: Option<String>,
 }
 
-/// One path on its way through a filesystem.
+/// The state of walking one path.
 pub(crate) struct Walk<'p> {
     base: &'p Arc<dyn Dir>,
-    /// The directories that were entered and not left, from the base on.
+    /// The directories between the base and the current one.
     entered: Vec<Entered>,
-    /// How many names they are below the base.
+    /// The depth of the current directory below the base, in names.
     depth: usize,
-    /// Whether the filesystem may still be asked for several steps at once; after a refusal it is not.
-    may_jump: bool,
+    /// Whether [`Dir::descend`] may be called; not after it has returned `None`.
+    may_descend: bool,
     path: Cow<'p, str>,
-    /// How far `path` has been walked.
+    /// The offset in `path` of the next component.
     at: usize,
     n_links: u32,
-    /// How many directories were entered one by one.
+    /// How many directories were entered by name.
     n_entered: u32,
 }
 
 impl<'p> Walk<'p> {
-    /// Begins at `base`. Nothing is looked up yet.
+    /// Starts at `base`. Looks nothing up yet.
     pub(crate) fn new(base: &'p Arc<dyn Dir>, path: &'p str) -> Result<Self, Errno> {
         if path.len() > MAX_PATH_BYTES as usize {
             return Err(Errno::Nametoolong);
@@ -75,7 +76,7 @@ impl<'p> Walk<'p> {
             base,
             entered: Vec::new(),
             depth: 0,
-            may_jump: true,
+            may_descend: true,
             path: Cow::Borrowed(path),
             at: 0,
             n_links: 0,
@@ -83,15 +84,15 @@ impl<'p> Walk<'p> {
         })
     }
 
-    /// Walks up to the last component, following links on the way.
-    pub(crate) fn last(&mut self) -> Result<Last<'_>, Errno> {
+    /// Walks to the last component, and follows symbolic links before it.
+    pub(crate) fn last(&mut self) -> Result<LastComponent<'_>, Errno> {
         loop {
-            if self.jump()? {
+            if self.descend()? {
                 continue;
             }
             let rest = &self.path[self.at..];
             if rest.is_empty() {
-                return Ok(Last::Dir(self.dir()));
+                return Ok(LastComponent::Dir(self.dir()));
             }
             let (len, after) = match rest.find('/') {
                 None => (rest.len(), rest.len()),
@@ -114,7 +115,7 @@ impl<'p> Walk<'p> {
                         true => Slash::None,
                         false => Slash::Trailing,
                     };
-                    return Ok(Last::Entry {
+                    return Ok(LastComponent::Entry {
                         dir: self
                             .entered
                             .last()
@@ -125,7 +126,10 @@ impl<'p> Walk<'p> {
                 }
                 directory => match self.dir().lookup_dir(directory)? {
                     Node::Dir(dir) if self.depth < MAX_PATH_DEPTH as usize => {
-                        self.entered.push(Entered { dir, jumped: None });
+                        self.entered.push(Entered {
+                            dir,
+                            descended: None,
+                        });
                         self.depth += 1;
                         self.at += after;
                         self.n_entered += 1;
@@ -144,12 +148,12 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// Goes down to the last component in one step, if the filesystem can.
-    fn jump(&mut self) -> Result<bool, Errno> {
-        if !self.may_jump {
+    /// Opens all components before the last one at once, if the filesystem can.
+    fn descend(&mut self) -> Result<bool, Errno> {
+        if !self.may_descend {
             return Ok(false);
         }
-        self.may_jump = false;
+        self.may_descend = false;
         let Some(names) = names_before_last(&self.path[self.at..]) else {
             return Ok(false);
         };
@@ -160,38 +164,38 @@ impl<'p> Walk<'p> {
         let Some(dir) = self.dir().descend(names)? else {
             return Ok(false);
         };
-        let jumped = Some(names.to_owned());
+        let descended = Some(names.to_owned());
         self.at += names.len() + 1;
-        self.entered.push(Entered { dir, jumped });
+        self.entered.push(Entered { dir, descended });
         self.depth += n_names;
         Ok(true)
     }
 
-    /// Goes back to the directory above.
+    /// Returns to the parent directory.
     fn leave(&mut self) -> Result<(), Errno> {
-        // The directory above the base is not the guest's.
+        // The parent of the base is outside of the preopened directory.
         let left = self.entered.pop().ok_or(Errno::Perm)?;
-        let Some(names) = left.jumped else {
+        let Some(names) = left.descended else {
             self.depth -= 1;
             return Ok(());
         };
         self.depth -= names.split('/').count();
         let above = names.rsplit_once('/').map_or("", |(above, _)| above);
-        // The dot keeps a path that ends here one that ends in no name.
+        // The dot makes a path that ends here end in a directory without a name.
         let path = format!("{above}/./{}", &self.path[self.at..]);
         self.path = Cow::Owned(path);
         self.at = 0;
         Ok(())
     }
 
-    /// Opens what the path ends at.
-    pub(crate) fn open(&mut self, options: OpenOptions, links: Links) -> Result<Node, Errno> {
+    /// Opens the last component.
+    pub(crate) fn open(&mut self, options: OpenOptions, links: SymlinkMode) -> Result<Node, Errno> {
         loop {
             let (node, slash) = match self.last()? {
-                Last::Dir(_) if options.create == Create::New => return Err(Errno::Exist),
-                Last::Dir(_) if options.is_mutating() => return Err(Errno::Isdir),
-                Last::Dir(dir) => return Ok(Node::Dir(Arc::clone(dir))),
-                Last::Entry { dir, name, slash } => {
+                LastComponent::Dir(_) if options.create == Create::New => return Err(Errno::Exist),
+                LastComponent::Dir(_) if options.is_mutating() => return Err(Errno::Isdir),
+                LastComponent::Dir(dir) => return Ok(Node::Dir(Arc::clone(dir))),
+                LastComponent::Entry { dir, name, slash } => {
                     let mut options = options;
                     if slash == Slash::Trailing {
                         if options.create != Create::Never {
@@ -203,7 +207,9 @@ impl<'p> Walk<'p> {
                 }
             };
             match node {
-                Node::Symlink(target) if links == Links::Follow || slash == Slash::Trailing => {
+                Node::Symlink(target)
+                    if links == SymlinkMode::Follow || slash == Slash::Trailing =>
+                {
                     self.replace_last(target)?;
                 }
                 Node::Symlink(_) => return Err(Errno::Loop),
@@ -215,24 +221,27 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// The attributes of what the path ends at.
-    pub(crate) fn metadata(&mut self, links: Links) -> Result<Metadata, Errno> {
+    /// The attributes of the last component.
+    pub(crate) fn metadata(&mut self, links: SymlinkMode) -> Result<Metadata, Errno> {
         match self.resolve(links)? {
-            (Last::Dir(dir), _) => dir.metadata(),
+            (LastComponent::Dir(dir), _) => dir.metadata(),
             (_, Some(metadata)) => Ok(metadata),
-            (Last::Entry { dir, name, .. }, None) => dir.metadata_at(name),
+            (LastComponent::Entry { dir, name, .. }, None) => dir.metadata_at(name),
         }
     }
 
-    /// Walks to the end, through the symbolic links there if they are to be followed. What was found out about a name on
-    /// the way is answered with it.
-    pub(crate) fn resolve(&mut self, links: Links) -> Result<(Last<'_>, Option<Metadata>), Errno> {
+    /// Walks to the last component and follows symbolic links there if `links` says so. Returns the
+    /// attributes if it has read them.
+    pub(crate) fn resolve(
+        &mut self,
+        links: SymlinkMode,
+    ) -> Result<(LastComponent<'_>, Option<Metadata>), Errno> {
         let found = loop {
             let target = match self.last()? {
-                Last::Dir(_) => break None,
-                Last::Entry { dir, name, slash } => {
+                LastComponent::Dir(_) => break None,
+                LastComponent::Entry { dir, name, slash } => {
                     let metadata = dir.metadata_at(name)?;
-                    let follow = links == Links::Follow || slash == Slash::Trailing;
+                    let follow = links == SymlinkMode::Follow || slash == Slash::Trailing;
                     match metadata.file_type {
                         FileType::SymbolicLink if follow => dir.read_link(name)?,
                         FileType::Directory => break Some(metadata),
@@ -246,21 +255,21 @@ impl<'p> Walk<'p> {
         Ok((self.last()?, found))
     }
 
-    /// The directory that the walk is in.
+    /// The current directory.
     fn dir(&self) -> &Arc<dyn Dir> {
         self.entered
             .last()
             .map_or(self.base, |entered| &entered.dir)
     }
 
-    /// Goes on at `target`, in place of the last component.
+    /// Continues at `target` instead of the last component.
     fn replace_last(&mut self, target: String) -> Result<(), Errno> {
         let rest = &self.path[self.at..];
         self.at += rest.find('/').unwrap_or(rest.len());
         self.follow(target)
     }
 
-    /// Goes on at `target`, and then with what is left of the path.
+    /// Continues at `target`, followed by the rest of the path.
     fn follow(&mut self, mut target: String) -> Result<(), Errno> {
         self.n_links += 1;
         if self.n_links > MAX_SYMLINKS {
@@ -268,7 +277,7 @@ impl<'p> Walk<'p> {
         }
         check(&target)?;
         let rest = &self.path[self.at..];
-        // As in BSD: links that each add to the path would otherwise make it forty times as long.
+        // As in BSD: links that each extend the path could otherwise make it forty times as long.
         if target.len() + rest.len() > MAX_PATH_BYTES as usize {
             return Err(Errno::Nametoolong);
         }
@@ -279,7 +288,8 @@ impl<'p> Walk<'p> {
     }
 }
 
-/// The names in front of the last component, if they are names and nothing else, with one slash behind each.
+/// The part of a path before its last component, if it consists of names, each followed by one
+/// slash.
 fn names_before_last(path: &str) -> Option<&str> {
     let (names, _) = path.trim_end_matches('/').rsplit_once('/')?;
     let is_name =
@@ -287,18 +297,18 @@ fn names_before_last(path: &str) -> Option<&str> {
     names.split('/').all(is_name).then_some(names)
 }
 
-/// Refuses what cannot be a path below a directory.
+/// Fails for a path that cannot be below a directory.
 fn check(path: &str) -> Result<(), Errno> {
     match path.as_bytes() {
         [] => Err(Errno::Noent),
-        // Not below the directory, but at the root of a tree that the guest has no part in.
+        // An absolute path is not below the directory.
         [b'/', ..] => Err(Errno::Perm),
         bytes if bytes.contains(&0) => Err(Errno::Ilseq),
         _ => Ok(()),
     }
 }
 
-/// Why no file can be made under a name with a slash behind it.
+/// The errno for creating a file under a name with a trailing slash.
 fn refuse_creation(dir: &dyn Dir, name: &str) -> Errno {
     match dir.metadata_at(name).map(|metadata| metadata.file_type) {
         Ok(FileType::RegularFile) => Errno::Notdir,

@@ -1,21 +1,34 @@
-//! How the times of a file are to be changed.
+//! Changes of a file's times.
 
-/// What one time becomes.
+/// The new value of one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetTime {
-    /// The time of the filesystem's own clock.
+    /// The current time of the filesystem's clock.
     Now,
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     At(u64),
 }
 
-/// Which times change, and to what; `None` keeps a time as it is.
+/// New values for the times of a file; `None` leaves a time unchanged.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs, SetTime, SetTimes};
+///
+/// let root = MemoryFs::from([("file", "")]).into_dir();
+/// let mut times = SetTimes::default();
+/// times.modified = Some(SetTime::At(1_000));
+/// root.set_times_at("file", times)?;
+/// assert_eq!(root.metadata_at("file")?.modified_ns, 1_000);
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SetTimes {
-    /// When the file was last read.
+    /// The time of the last read.
     pub accessed: Option<SetTime>,
-    /// When the contents were last changed.
+    /// The time of the last change of the contents.
     pub modified: Option<SetTime>,
 }

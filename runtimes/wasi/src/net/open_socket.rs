@@ -19,9 +19,9 @@ const CHUNK_BYTES: usize = 16 << 10;
 pub(crate) struct OpenSocket {
     socket: Box<dyn Socket>,
     /// Received bytes that the guest has not consumed: it has peeked at them, or waits for more.
-    kept: Vec<u8>,
+    buffered: Vec<u8>,
     /// How many bytes at the start of `buffered` the guest has consumed.
-    n_taken: usize,
+    n_consumed: usize,
     /// The error of the last receive, returned to the guest once, after `buffered`.
     failed: Option<Errno>,
     is_receiving_shut: bool,
@@ -32,7 +32,7 @@ pub(crate) struct OpenSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receive {
     /// The available bytes.
-    Some,
+    Available,
     /// The available bytes, which stay in the buffer.
     Peek,
     /// As many as there is room for, or less at the end of the stream.
@@ -43,8 +43,8 @@ impl OpenSocket {
     pub(crate) fn new(socket: Box<dyn Socket>) -> Self {
         Self {
             socket,
-            kept: Vec::new(),
-            n_taken: 0,
+            buffered: Vec::new(),
+            n_consumed: 0,
             failed: None,
             is_receiving_shut: false,
             is_sending_shut: false,
@@ -64,30 +64,30 @@ impl OpenSocket {
             return Ok(0);
         }
         let filled = match which {
-            Receive::Some if self.rest().is_empty() => {
+            Receive::Available if self.unread().is_empty() => {
                 if let Some(errno) = self.failed.take() {
                     return Err(errno.into());
                 }
                 return iovecs.read_once(memory, |buf| self.socket.receive(buf));
             }
-            Receive::Some => Poll::Ready(()),
+            Receive::Available => Poll::Ready(()),
             Receive::Peek => {
                 let filled = self.fill(n_bytes.min(MAX_PEEK_BYTES));
-                self.kept.shrink_to_fit();
+                self.buffered.shrink_to_fit();
                 filled
             }
             Receive::All => self.fill(n_bytes),
         };
-        if filled.is_pending() && (which == Receive::All || self.rest().is_empty()) {
+        if filled.is_pending() && (which == Receive::All || self.unread().is_empty()) {
             return Err(Interrupt::Wait);
         }
-        if self.rest().is_empty() {
+        if self.unread().is_empty() {
             return self.failed.take().map_or(Ok(0), |errno| Err(errno.into()));
         }
-        let n_bytes = iovecs.scatter(memory, self.rest())?;
+        let n_bytes = iovecs.scatter(memory, self.unread())?;
         if which != Receive::Peek {
-            self.n_taken += n_bytes as usize;
-            self.forget_if_taken();
+            self.n_consumed += n_bytes as usize;
+            self.clear_if_consumed();
         }
         Ok(n_bytes)
     }
@@ -145,8 +145,8 @@ impl OpenSocket {
         self.is_sending_shut |= sending;
         if receiving {
             self.is_receiving_shut = true;
-            self.n_taken = self.kept.len();
-            self.forget_if_taken();
+            self.n_consumed = self.buffered.len();
+            self.clear_if_consumed();
             self.failed = None;
         }
         Ok(())
@@ -157,16 +157,16 @@ impl OpenSocket {
         if self.is_receiving_shut {
             return Poll::Ready(Readiness::END);
         }
-        let n_kept = self.rest().len() as u64;
+        let n_buffered = self.unread().len() as u64;
         if self.failed.is_some() {
-            return Poll::Ready(Readiness::bytes(n_kept));
+            return Poll::Ready(Readiness::bytes(n_buffered));
         }
         match self.socket.poll_readable(cx) {
             Poll::Ready(more) => Poll::Ready(Readiness {
-                n_bytes: more.n_bytes.saturating_add(n_kept),
+                n_bytes: more.n_bytes.saturating_add(n_buffered),
                 ..more
             }),
-            Poll::Pending if n_kept > 0 => Poll::Ready(Readiness::bytes(n_kept)),
+            Poll::Pending if n_buffered > 0 => Poll::Ready(Readiness::bytes(n_buffered)),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -197,36 +197,36 @@ impl OpenSocket {
     }
 
     /// The bytes that are buffered and not consumed.
-    fn rest(&self) -> &[u8] {
-        &self.kept[self.n_taken..]
+    fn unread(&self) -> &[u8] {
+        &self.buffered[self.n_consumed..]
     }
 
-    fn forget_if_taken(&mut self) {
-        if self.rest().is_empty() {
-            self.kept = Vec::new();
-            self.n_taken = 0;
+    fn clear_if_consumed(&mut self) {
+        if self.unread().is_empty() {
+            self.buffered = Vec::new();
+            self.n_consumed = 0;
         }
     }
 
     /// Buffers up to `n_bytes`. Ready when so many are buffered, or no more will arrive.
     fn fill(&mut self, n_bytes: u32) -> Poll<()> {
         let n_bytes = n_bytes as usize;
-        if self.rest().len() >= n_bytes || self.failed.is_some() {
+        if self.unread().len() >= n_bytes || self.failed.is_some() {
             return Poll::Ready(());
         }
-        self.kept.drain(..mem::take(&mut self.n_taken));
-        self.kept.reserve_exact(n_bytes - self.kept.len());
-        while self.kept.len() < n_bytes {
-            let len = self.kept.len();
-            self.kept.resize(n_bytes.min(len + CHUNK_BYTES), 0);
-            let room = &mut self.kept[len..];
+        self.buffered.drain(..mem::take(&mut self.n_consumed));
+        self.buffered.reserve_exact(n_bytes - self.buffered.len());
+        while self.buffered.len() < n_bytes {
+            let len = self.buffered.len();
+            self.buffered.resize(n_bytes.min(len + CHUNK_BYTES), 0);
+            let room = &mut self.buffered[len..];
             let n_room = room.len();
             let received = self.socket.receive(room);
             let n_received = match received {
                 Poll::Ready(Ok(n_received)) => n_received.min(n_room),
                 _ => 0,
             };
-            self.kept.truncate(len + n_received);
+            self.buffered.truncate(len + n_received);
             match received {
                 Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(_)) => {}
@@ -244,7 +244,7 @@ impl OpenSocket {
 impl fmt::Debug for OpenSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenSocket")
-            .field("n_kept_bytes", &self.rest().len())
+            .field("n_buffered_bytes", &self.unread().len())
             .field("is_receiving_shut", &self.is_receiving_shut)
             .field("is_sending_shut", &self.is_sending_shut)
             .finish_non_exhaustive()

@@ -197,7 +197,7 @@ pub fn fd_filestat_get(
             return Ok(());
         }
     };
-    filestat::write(stat, ctx.devices.number(metadata.dev), &metadata);
+    filestat::write(stat, ctx.device_numbers.number(metadata.dev), &metadata);
     Ok(())
 }
 

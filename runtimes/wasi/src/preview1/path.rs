@@ -5,7 +5,7 @@
 use super::filestat;
 use crate::descriptor::rights;
 use crate::fs::FileType;
-use crate::fs::resolver::{Last, Links, Slash, Walk};
+use crate::fs::resolver::{LastComponent, Slash, SymlinkMode, Walk};
 use crate::{Errno, MAX_PATH_BYTES, Wasi, memory};
 
 /// Creates a directory.
@@ -29,8 +29,8 @@ pub fn path_create_directory(
     let dir = descriptor.directory(rights::PATH_CREATE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {
-        Last::Dir(_) => Err(Errno::Exist),
-        Last::Entry { dir, name, .. } => dir.create_dir(name),
+        LastComponent::Dir(_) => Err(Errno::Exist),
+        LastComponent::Entry { dir, name, .. } => dir.create_dir(name),
     }
 }
 
@@ -59,7 +59,7 @@ pub fn path_filestat_get(
     let links = lookup_flags(flags)?;
     memory::slice(memory, stat_out as u32, filestat::BYTES)?;
     let metadata = Walk::new(dir, path)?.metadata(links)?;
-    let dev = ctx.devices.number(metadata.dev);
+    let dev = ctx.device_numbers.number(metadata.dev);
     filestat::write(filestat::place(memory, stat_out)?, dev, &metadata);
     Ok(())
 }
@@ -96,8 +96,8 @@ pub fn path_filestat_set_times(
     let links = lookup_flags(flags)?;
     let times = filestat::set_times(atim, mtim, fst_flags)?;
     match Walk::new(dir, path)?.resolve(links)? {
-        (Last::Dir(dir), _) => dir.set_times(times),
-        (Last::Entry { dir, name, .. }, _) => dir.set_times_at(name, times),
+        (LastComponent::Dir(dir), _) => dir.set_times(times),
+        (LastComponent::Entry { dir, name, .. }, _) => dir.set_times_at(name, times),
     }
 }
 
@@ -135,14 +135,14 @@ pub fn path_link(
     let new_dir = new.directory(rights::PATH_LINK_TARGET)?;
     let old_path = path(memory, old_path, old_path_len)?;
     let new_path = path(memory, new_path, new_path_len)?;
-    if lookup_flags(old_flags)? == Links::Follow {
+    if lookup_flags(old_flags)? == SymlinkMode::Follow {
         return Err(Errno::Inval);
     }
 
     let mut old = Walk::new(old_dir, old_path)?;
-    let (old_last, metadata) = old.resolve(Links::Keep)?;
+    let (old_last, metadata) = old.resolve(SymlinkMode::NoFollow)?;
     let is_dir = metadata.is_none_or(|metadata| metadata.file_type == FileType::Directory);
-    let Last::Entry {
+    let LastComponent::Entry {
         dir: from, name, ..
     } = old_last
     else {
@@ -150,14 +150,14 @@ pub fn path_link(
     };
     let mut new = Walk::new(new_dir, new_path)?;
     match new.last()? {
-        Last::Dir(_) => Err(Errno::Exist),
-        Last::Entry {
+        LastComponent::Dir(_) => Err(Errno::Exist),
+        LastComponent::Entry {
             dir,
             name,
             slash: Slash::Trailing,
         } => Err(refuse_slash(dir.metadata_at(name).map(drop))),
         _ if is_dir => Err(Errno::Perm),
-        Last::Entry {
+        LastComponent::Entry {
             dir,
             name: new_name,
             slash: Slash::None,
@@ -199,16 +199,16 @@ pub fn path_readlink(
     memory::slice(memory, bufused_out as u32, 4)?;
     let mut walk = Walk::new(dir, path)?;
     let target = match walk.last()? {
-        Last::Dir(_) => return Err(Errno::Inval),
-        Last::Entry {
+        LastComponent::Dir(_) => return Err(Errno::Inval),
+        LastComponent::Entry {
             slash: Slash::Trailing,
             ..
         } => {
             // The trailing slash follows the link, and its target cannot be a link.
-            walk.resolve(Links::Follow)?;
+            walk.resolve(SymlinkMode::Follow)?;
             return Err(Errno::Inval);
         }
-        Last::Entry { dir, name, .. } => dir.read_link(name)?,
+        LastComponent::Entry { dir, name, .. } => dir.read_link(name)?,
     };
     let buf = memory::slice_mut(memory, buf as u32, buf_len as u32)?;
     let len = target.len().min(buf.len());
@@ -239,9 +239,9 @@ pub fn path_remove_directory(
     let dir = descriptor.directory(rights::PATH_REMOVE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {
-        Last::Dir(_) if path.trim_end_matches('/').ends_with("..") => Err(Errno::Notempty),
-        Last::Dir(_) => Err(Errno::Inval),
-        Last::Entry { dir, name, .. } => dir.remove_dir(name),
+        LastComponent::Dir(_) if path.trim_end_matches('/').ends_with("..") => Err(Errno::Notempty),
+        LastComponent::Dir(_) => Err(Errno::Inval),
+        LastComponent::Entry { dir, name, .. } => dir.remove_dir(name),
     }
 }
 
@@ -284,7 +284,7 @@ pub fn path_rename(
     let new_path = path(memory, new_path, new_path_len)?;
 
     let (mut old, mut new) = (Walk::new(old_dir, old_path)?, Walk::new(new_dir, new_path)?);
-    let Last::Entry {
+    let LastComponent::Entry {
         dir: from,
         name: old_name,
         slash: old_slash,
@@ -292,7 +292,7 @@ pub fn path_rename(
     else {
         return Err(Errno::Busy);
     };
-    let Last::Entry {
+    let LastComponent::Entry {
         dir: to,
         name: new_name,
         slash: new_slash,
@@ -342,13 +342,13 @@ pub fn path_symlink(
         _ => {}
     }
     match Walk::new(dir, new_path)?.last()? {
-        Last::Dir(_) => Err(Errno::Exist),
-        Last::Entry {
+        LastComponent::Dir(_) => Err(Errno::Exist),
+        LastComponent::Entry {
             dir,
             name,
             slash: Slash::Trailing,
         } => Err(refuse_slash(dir.metadata_at(name).map(drop))),
-        Last::Entry { dir, name, .. } => dir.symlink(name, target),
+        LastComponent::Entry { dir, name, .. } => dir.symlink(name, target),
     }
 }
 
@@ -374,8 +374,8 @@ pub fn path_unlink_file(
     let dir = descriptor.directory(rights::PATH_UNLINK_FILE)?;
     let path = self::path(memory, path, path_len)?;
     match Walk::new(dir, path)?.last()? {
-        Last::Dir(_) => Err(Errno::Isdir),
-        Last::Entry {
+        LastComponent::Dir(_) => Err(Errno::Isdir),
+        LastComponent::Entry {
             dir,
             name,
             slash: Slash::Trailing,
@@ -383,7 +383,7 @@ pub fn path_unlink_file(
             FileType::Directory => Err(Errno::Isdir),
             _ => Err(Errno::Notdir),
         },
-        Last::Entry { dir, name, .. } => dir.remove_file(name),
+        LastComponent::Entry { dir, name, .. } => dir.remove_file(name),
     }
 }
 
@@ -411,10 +411,10 @@ pub(super) fn path(memory: &[u8], ptr: i32, len: i32) -> Result<&str, Errno> {
 /// Decodes whether a symbolic link in the last component is followed.
 ///
 /// Source: WASI preview1 witx, `lookupflags`.
-pub(super) fn lookup_flags(flags: i32) -> Result<Links, Errno> {
+pub(super) fn lookup_flags(flags: i32) -> Result<SymlinkMode, Errno> {
     match flags {
-        0 => Ok(Links::Keep),
-        1 => Ok(Links::Follow),
+        0 => Ok(SymlinkMode::NoFollow),
+        1 => Ok(SymlinkMode::Follow),
         _ => Err(Errno::Inval),
     }
 }

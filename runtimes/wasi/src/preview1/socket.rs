@@ -112,7 +112,7 @@ pub fn sock_recv(
     let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.socket(rights::FD_READ, Errno::Notsock)?;
     let which = match ri_flags {
-        0 => Receive::Some,
+        0 => Receive::Available,
         RECV_WAITALL => Receive::All,
         flags if flags & !(RECV_PEEK | RECV_WAITALL) == 0 => Receive::Peek,
         _ => return Err(Errno::Inval.into()),
@@ -144,7 +144,7 @@ pub(super) fn receive(
     let is_nonblocking = descriptor.is_nonblocking();
     let socket = descriptor.socket(rights::FD_READ, Errno::Badf)?;
     let which = match which {
-        Receive::All if is_nonblocking => Receive::Some,
+        Receive::All if is_nonblocking => Receive::Available,
         which => which,
     };
     let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
@@ -156,7 +156,7 @@ pub(super) fn receive(
             let n_bytes = iovecs.total_bytes();
             let awaited = match which {
                 Receive::All => Awaited::ReceiveAll { fd, n_bytes },
-                Receive::Some | Receive::Peek => Awaited::Readable { fd },
+                Receive::Available | Receive::Peek => Awaited::Readable { fd },
             };
             return Err(ctx.wait_for(Wait::for_stream(awaited)));
         }

@@ -50,7 +50,14 @@ pub fn fd_read(
         )?);
     }
     if descriptor.is_socket() {
-        return socket::receive(ctx, memory, fd, (iovs, iovs_len), Receive::Some, nread_out);
+        return socket::receive(
+            ctx,
+            memory,
+            fd,
+            (iovs, iovs_len),
+            Receive::Available,
+            nread_out,
+        );
     }
     let is_nonblocking = descriptor.is_nonblocking();
     let input = descriptor.input()?;

@@ -1,4 +1,4 @@
-//! How a filesystem in memory is made.
+//! The builder of a memory filesystem.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,16 +8,17 @@ use super::dir::MemoryDir;
 use super::shared::Shared;
 use crate::{Clock, FixedClock, SteppingClock};
 
-/// Collects what a [`MemoryFs`] is made with.
+/// Builds a [`MemoryFs`].
 ///
-/// | what | by default |
+/// | setting | default |
 /// |---|---|
 /// | [limit in bytes](Self::limit_bytes) | [`MemoryFs::DEFAULT_LIMIT_BYTES`] |
-/// | [limit in names](Self::limit_entries) | [`MemoryFs::DEFAULT_LIMIT_ENTRIES`] |
-/// | [clock](Self::clock) | 1970-01-01T00:00:00Z, one millisecond later at each change |
+/// | [limit in entries](Self::limit_entries) | [`MemoryFs::DEFAULT_LIMIT_ENTRIES`] |
+/// | [clock](Self::clock) | starts at 1970-01-01T00:00:00Z and advances by 1 ms per change |
 ///
-/// The clock is not the one of the guest's context, as a filesystem may outlive it and serve several. A guest that
-/// compares times of files with its own clock needs the same source in both places:
+/// The clock is independent of the context's, because a filesystem may outlive a context and serve
+/// several. For a guest that compares file times with its own clock, use the same source in both
+/// places:
 ///
 /// ```
 /// use rangewatch_wasi::fs::{Access, MemoryFs};
@@ -36,26 +37,26 @@ pub struct MemoryFsBuilder {
 }
 
 impl MemoryFsBuilder {
-    /// Sets how many bytes all files and link targets may have together, and one file alone.
+    /// Sets the limit in bytes of all files and link targets together, and of a single file.
     pub fn limit_bytes(mut self, limit_bytes: u64) -> Self {
         self.limit_bytes = limit_bytes;
         self
     }
 
-    /// Sets how many names there may be.
+    /// Sets the maximum number of directory entries.
     pub fn limit_entries(mut self, limit_entries: u64) -> Self {
         self.limit_entries = limit_entries;
         self
     }
 
-    /// Sets where the times of files come from, for example a [`SystemClock`](crate::SystemClock). Only
+    /// Sets the clock for file times, for example a [`SystemClock`](crate::SystemClock). Only
     /// [`realtime_ns`](Clock::realtime_ns) is read.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Makes the filesystem.
+    /// Builds the filesystem.
     #[must_use]
     pub fn build(self) -> MemoryFs {
         let shared = Shared::new(self.limit_bytes, self.limit_entries, self.clock);

@@ -1,4 +1,4 @@
-//! The bytes of one file.
+//! The contents of a file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,17 +6,19 @@ use std::ops::Range;
 use super::shared::Shared;
 use crate::Errno;
 
-/// Bytes are kept in pages of this size, so that a hole costs nothing, growing never moves more than a page, and one call
-/// of a guest allocates little more than it writes.
+/// Bytes are stored in pages of this size: a hole takes no memory, growth never moves more than one
+/// page, and one call of a guest allocates little more than it writes.
 const PAGE_BYTES: usize = 64 << 10;
 
-/// What a page behind a hole counts at least, which is what it takes the host to keep one.
+/// The minimum number of bytes that a page after a hole is charged: the host's cost of storing a
+/// page.
 ///
-/// Without it, a guest that writes one byte to each page of many files takes seventy times the memory that is counted.
+/// Without this minimum, a guest that writes one byte to each page of many files uses seventy times
+/// the memory that is charged.
 const MIN_COUNTED_BYTES: usize = 128;
 
-/// Bytes by page, and the size of the file. A page that is missing, and what a page is too short for, reads as zeros; no
-/// page reaches past the size.
+/// The bytes of a file by page, and its size. A missing page, and the missing end of a page, read
+/// as zeros. No page extends past the size.
 #[derive(Default)]
 pub(super) struct Contents {
     pages: BTreeMap<u64, Page>,
@@ -26,7 +28,7 @@ pub(super) struct Contents {
 #[derive(Default)]
 struct Page {
     bytes: Vec<u8>,
-    /// For how many bytes it counts.
+    /// The bytes that the page is charged.
     counted: usize,
 }
 
@@ -50,7 +52,8 @@ impl Contents {
         len
     }
 
-    /// Writes as much of `buf` as the limits of `shared` allow, and at least one byte if `buf` has one.
+    /// Writes as much of `buf` as the limits of `shared` allow, and at least one byte unless `buf`
+    /// is empty.
     pub(super) fn write_at(
         &mut self,
         shared: &Shared,
@@ -87,7 +90,7 @@ impl Contents {
                 if number == last && len > 0 {
                     page.bytes.truncate(len);
                     page.bytes.shrink_to_fit();
-                    // It may have been behind a hole, and the next one that is written will be.
+                    // The page may have followed a hole, and the next page that is written will.
                     let least = if number == 0 { 0 } else { MIN_COUNTED_BYTES };
                     page.counted = page.counted.min(page.bytes.len().max(least));
                     released -= page.counted;
@@ -100,7 +103,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Gives back all that was counted. The file is gone afterwards.
+    /// Releases the whole charge. The file must not be used afterwards.
     pub(super) fn release(&mut self, shared: &Shared) {
         let counted: usize = self.pages.values().map(|page| page.counted).sum();
         shared.release_bytes(counted as u64);
@@ -114,7 +117,7 @@ impl Contents {
         };
         let more = piece.range.end.saturating_sub(stored);
         let mut counted = before.max(piece.range.end);
-        if stored == 0 && self.is_behind_a_hole(piece.page) {
+        if stored == 0 && self.follows_a_hole(piece.page) {
             counted = counted.max(MIN_COUNTED_BYTES);
         }
         if counted > before {
@@ -125,7 +128,7 @@ impl Contents {
         let page = &mut page.bytes;
         if more > 0 {
             if piece.range.end > PAGE_BYTES / 2 {
-                // Doubling would go past the end of the page.
+                // Growth by doubling would allocate more than a page.
                 page.reserve_exact(PAGE_BYTES - page.len());
             }
             page.resize(piece.range.end, 0);
@@ -134,8 +137,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Whether a page is not the first one, and the one before it is not full.
-    fn is_behind_a_hole(&self, page: u64) -> bool {
+    /// Whether `page` has a predecessor that is not full.
+    fn follows_a_hole(&self, page: u64) -> bool {
         let before = page.checked_sub(1);
         before.is_some_and(|before| {
             let before = self.pages.get(&before);
@@ -147,13 +150,13 @@ impl Contents {
 /// The part of a transfer that lies in one page.
 struct Piece {
     page: u64,
-    /// Where in the page.
+    /// The range within the page.
     range: Range<usize>,
-    /// Where in the buffer.
+    /// The offset within the buffer.
     at: usize,
 }
 
-/// The pieces of `len` bytes at `offset`. The caller knows that the end is within `u64`.
+/// Splits `len` bytes at `offset` into pages. The caller guarantees that the end fits into `u64`.
 fn pieces(offset: u64, len: usize) -> impl Iterator<Item = Piece> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -172,7 +175,7 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// The page of `offset`, and where in it.
+/// The page of `offset`, and the offset within it.
 fn position(offset: u64) -> (u64, usize) {
     let page_bytes = PAGE_BYTES as u64;
     (offset / page_bytes, (offset % page_bytes) as usize)

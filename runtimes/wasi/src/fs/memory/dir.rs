@@ -1,4 +1,4 @@
-//! Directories in memory.
+//! Directories of a memory filesystem.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -15,29 +15,29 @@ use crate::fs::{
 
 pub(super) struct MemoryDir {
     shared: Arc<Shared>,
-    me: Weak<Self>,
+    weak_self: Weak<Self>,
     ino: u64,
     state: Mutex<DirState>,
 }
 
 struct DirState {
-    /// A tree, as a table would be moved as a whole when it grows, within one call, and keep its room when the guest has
-    /// emptied it, which nothing counts.
+    /// A tree: a hash table would be rehashed within one call of the guest when it grows, and would
+    /// keep its capacity, which is not charged, when the guest empties it.
     by_name: BTreeMap<Arc<str>, Entry>,
-    /// The names in the order in which they were made. A listing goes on behind the number of its last entry, whatever has
-    /// been made or removed since.
-    by_age: BTreeMap<u64, Arc<str>>,
-    next_age: u64,
-    /// The directory that this one is in; none for the root and for a directory that was removed.
+    /// The names in the order of their creation. A listing resumes after the number of its last
+    /// entry, so entries that are created or removed meanwhile do not shift it.
+    by_creation: BTreeMap<u64, Arc<str>>,
+    next_number: u64,
+    /// The parent directory; none for the root and for a removed directory.
     parent: Weak<MemoryDir>,
     n_dirs: u64,
-    /// Nothing can be made in a directory that has no name any more, or it would be lost.
+    /// A removed directory refuses new entries, which nobody could reach.
     removed: bool,
     times: Times,
 }
 
 struct Entry {
-    age: u64,
+    number: u64,
     node: MemoryNode,
 }
 
@@ -77,10 +77,10 @@ impl MemoryNode {
         }
     }
 
-    /// Takes note that one name is gone.
+    /// Decrements the hard link count.
     fn remove_link(&self) {
         match self {
-            // Neither counts its links.
+            // Neither has a hard link count.
             Self::Dir(_) | Self::Device(_) => {}
             Self::File(file) => file.remove_link(),
             Self::Symlink(link) => link.remove_link(),
@@ -97,18 +97,18 @@ impl DirState {
     }
 
     fn insert(&mut self, name: &str, node: MemoryNode, now_ns: u64) {
-        let age = self.next_age;
-        self.next_age += 1;
+        let number = self.next_number;
+        self.next_number += 1;
         self.n_dirs += u64::from(matches!(node, MemoryNode::Dir(_)));
         let name: Arc<str> = name.into();
-        self.by_age.insert(age, Arc::clone(&name));
-        self.by_name.insert(name, Entry { age, node });
+        self.by_creation.insert(number, Arc::clone(&name));
+        self.by_name.insert(name, Entry { number, node });
         self.times.modify(now_ns);
     }
 
     fn remove(&mut self, name: &str, now_ns: u64) -> Result<MemoryNode, Errno> {
         let entry = self.by_name.remove(name).ok_or(Errno::Noent)?;
-        self.by_age.remove(&entry.age);
+        self.by_creation.remove(&entry.number);
         self.n_dirs -= u64::from(matches!(entry.node, MemoryNode::Dir(_)));
         self.times.modify(now_ns);
         Ok(entry.node)
@@ -127,29 +127,29 @@ impl MemoryDir {
     fn new(shared: &Arc<Shared>, parent: Weak<Self>) -> Arc<Self> {
         let state = DirState {
             by_name: BTreeMap::new(),
-            by_age: BTreeMap::new(),
-            next_age: 0,
+            by_creation: BTreeMap::new(),
+            next_number: 0,
             parent,
             n_dirs: 0,
             removed: false,
             times: Times::new(shared.now_ns()),
         };
-        Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|weak_self| Self {
             shared: Arc::clone(shared),
-            me: Weak::clone(me),
+            weak_self: Weak::clone(weak_self),
             ino: shared.next_ino(),
             state: Mutex::new(state),
         })
     }
 
-    /// Adds a file of another filesystem as a device.
+    /// Adds a device: a file of another filesystem.
     pub(super) fn add_device(&self, name: &str, file: Arc<dyn File>) -> Result<(), Errno> {
         self.insert_new(name, || {
             Ok(MemoryNode::Device(MemoryDevice::new(&self.shared, file)))
         })
     }
 
-    /// Puts what `make` makes under a name that is free.
+    /// Inserts the result of `make` under a name that does not exist.
     fn insert_new(
         &self,
         name: &str,
@@ -177,9 +177,9 @@ impl MemoryDir {
         Ok(())
     }
 
-    /// Whether `other` is this directory or one that it is in. The caller holds the shape.
+    /// Whether `other` is this directory or one of its ancestors. The caller holds the tree lock.
     fn is_in(&self, other: &Self) -> bool {
-        let mut dir = self.me.upgrade();
+        let mut dir = self.weak_self.upgrade();
         while let Some(this) = dir {
             if std::ptr::eq(&*this, other) {
                 return true;
@@ -190,7 +190,7 @@ impl MemoryDir {
     }
 }
 
-/// The directory behind a trait object, if it is of the filesystem `shared`.
+/// Downcasts a directory of the filesystem `shared`.
 fn same_fs<'a>(dir: &'a dyn Dir, shared: &Arc<Shared>) -> Result<&'a MemoryDir, Errno> {
     match dir.as_any().downcast_ref::<MemoryDir>() {
         Some(dir) if Arc::ptr_eq(&dir.shared, shared) => Ok(dir),
@@ -214,7 +214,7 @@ impl Dir for MemoryDir {
     }
 
     fn read_dir(&self) -> Result<ReadDir, Errno> {
-        let dir = self.me.upgrade().ok_or(Errno::Noent)?;
+        let dir = self.weak_self.upgrade().ok_or(Errno::Noent)?;
         Ok(Box::new(Entries {
             dir,
             after: Bound::Unbounded,
@@ -261,7 +261,7 @@ impl Dir for MemoryDir {
 
     fn create_dir(&self, name: &str) -> Result<(), Errno> {
         self.insert_new(name, || {
-            let dir = Self::new(&self.shared, Weak::clone(&self.me));
+            let dir = Self::new(&self.shared, Weak::clone(&self.weak_self));
             Ok(MemoryNode::Dir(dir))
         })
     }
@@ -274,8 +274,8 @@ impl Dir for MemoryDir {
 
     fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = same_fs(to, &self.shared)?;
-        // Renaming, removing and linking exclude each other, so that the name cannot go away in between.
-        let _shape = self.shared.lock_shape();
+        // Rename, remove and link exclude each other, so the name cannot be removed in between.
+        let _tree = self.shared.lock_tree();
         let node = lock(&self.state).get(name)?.clone();
         to.insert_new(to_name, || {
             match &node {
@@ -290,7 +290,7 @@ impl Dir for MemoryDir {
 
     fn rename(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = same_fs(to, &self.shared)?;
-        let _shape = self.shared.lock_shape();
+        let _tree = self.shared.lock_tree();
         let node = lock(&self.state).get(name)?.clone();
         if let MemoryNode::Dir(dir) = &node {
             if to.is_in(dir) {
@@ -299,12 +299,13 @@ impl Dir for MemoryDir {
         }
         let there = lock(&to.state).get(to_name).ok().cloned();
         if let Some(MemoryNode::Dir(there)) = &there {
-            // Whatever moves, Linux says so of a directory that it comes from.
+            // Linux returns this errno whenever the destination is an ancestor of the source.
             if self.is_in(there) {
                 return Err(Errno::Notempty);
             }
         }
-        // Names go only under the shape, so what was found stays; the destination is looked at and changed in one step.
+        // Names are removed only under the tree lock, so the result of the lookup stays valid. The
+        // destination is checked and changed under one lock.
         let mut target = lock(&to.state);
         if target.removed {
             return Err(Errno::Noent);
@@ -313,7 +314,7 @@ impl Dir for MemoryDir {
         if let Ok(replaced) = target.get(to_name).cloned() {
             match (&node, &replaced) {
                 _ if replaced.ino() == node.ino() => return Ok(()),
-                (MemoryNode::Dir(_), MemoryNode::Dir(there)) => there.retire()?,
+                (MemoryNode::Dir(_), MemoryNode::Dir(there)) => there.mark_removed()?,
                 (MemoryNode::Dir(_), _) => return Err(Errno::Notdir),
                 (_, MemoryNode::Dir(_)) => return Err(Errno::Isdir),
                 _ => {}
@@ -326,13 +327,13 @@ impl Dir for MemoryDir {
         drop(target);
         lock(&self.state).remove(name, now_ns)?;
         if let MemoryNode::Dir(dir) = &node {
-            lock(&dir.state).parent = Weak::clone(&to.me);
+            lock(&dir.state).parent = Weak::clone(&to.weak_self);
         }
         Ok(())
     }
 
     fn remove_file(&self, name: &str) -> Result<(), Errno> {
-        let _shape = self.shared.lock_shape();
+        let _tree = self.shared.lock_tree();
         let mut state = lock(&self.state);
         if let MemoryNode::Dir(_) = state.get(name)? {
             return Err(Errno::Isdir);
@@ -345,12 +346,12 @@ impl Dir for MemoryDir {
     }
 
     fn remove_dir(&self, name: &str) -> Result<(), Errno> {
-        let _shape = self.shared.lock_shape();
+        let _tree = self.shared.lock_tree();
         let mut state = lock(&self.state);
         let MemoryNode::Dir(dir) = state.get(name)? else {
             return Err(Errno::Notdir);
         };
-        dir.retire()?;
+        dir.mark_removed()?;
         state.remove(name, self.shared.now_ns())?;
         self.shared.release_entries(1);
         Ok(())
@@ -376,8 +377,9 @@ impl Dir for MemoryDir {
 }
 
 impl MemoryDir {
-    /// Closes an empty directory for good; its name is about to go. The caller holds the shape.
-    fn retire(&self) -> Result<(), Errno> {
+    /// Marks an empty directory as removed, before its name is removed. The caller holds the tree
+    /// lock.
+    fn mark_removed(&self) -> Result<(), Errno> {
         let mut state = lock(&self.state);
         if !state.by_name.is_empty() {
             return Err(Errno::Notempty);
@@ -387,13 +389,14 @@ impl MemoryDir {
         Ok(())
     }
 
-    /// Takes all names out, and answers the directories among what they stood for.
+    /// Removes all entries, and returns the subdirectories among them.
     ///
-    /// In the order of the names, the same in each run: what is open elsewhere is dated by a clock that may move with each reading.
-    fn take_dirs(&self) -> Vec<Arc<Self>> {
+    /// The order is that of the names, so that it is the same in each run: files that are open
+    /// elsewhere are dated by a clock that may advance per reading.
+    fn take_subdirs(&self) -> Vec<Arc<Self>> {
         let mut state = lock(&self.state);
         self.shared.release_entries(state.by_name.len() as u64);
-        state.by_age.clear();
+        state.by_creation.clear();
         mem::take(&mut state.by_name)
             .into_values()
             .map(|entry| entry.node)
@@ -408,15 +411,15 @@ impl MemoryDir {
     }
 }
 
-/// Directories below are taken apart one by one. Left to themselves, each would drop the next from within its own drop, and
-/// a guest that nests them deeply enough would overflow the stack of its host.
+/// Drops subdirectories iteratively. A recursive drop would overflow the host's stack when a guest
+/// nests directories deeply.
 impl Drop for MemoryDir {
     fn drop(&mut self) {
-        let mut orphans = self.take_dirs();
-        // A directory that somebody still has open keeps what is below it, until it is closed.
+        let mut orphans = self.take_subdirs();
+        // A subdirectory that is still open keeps its entries until it is closed.
         while let Some(orphan) = orphans.pop() {
             if let Some(dir) = Arc::into_inner(orphan) {
-                orphans.append(&mut dir.take_dirs());
+                orphans.append(&mut dir.take_subdirs());
             }
         }
     }
@@ -432,8 +435,11 @@ impl Iterator for Entries {
 
     fn next(&mut self) -> Option<Self::Item> {
         let state = lock(&self.dir.state);
-        let (age, name) = state.by_age.range((self.after, Bound::Unbounded)).next()?;
-        self.after = Bound::Excluded(*age);
+        let (number, name) = state
+            .by_creation
+            .range((self.after, Bound::Unbounded))
+            .next()?;
+        self.after = Bound::Excluded(*number);
         let node = state.get(name).ok()?;
         Some(Ok(DirEntry::new(&**name, node.file_type(), node.ino())))
     }

@@ -1,4 +1,4 @@
-//! Files and symbolic links in memory.
+//! Files and symbolic links of a memory filesystem.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ struct FileState {
 }
 
 impl MemoryFile {
-    /// An empty file with one name.
+    /// Makes an empty file with one hard link.
     pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
             shared: Arc::clone(shared),
@@ -91,7 +91,7 @@ impl File for MemoryFile {
         Ok(())
     }
 
-    /// Holes are free, so that nothing is set aside.
+    /// Extends the file without reserving memory: holes are free.
     fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
         let state = &mut *lock(&self.state);
         let size_bytes = offset.checked_add(len).ok_or(Errno::Fbig)?;

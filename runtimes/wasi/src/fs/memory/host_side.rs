@@ -1,32 +1,44 @@
-//! What the host does with a filesystem in memory.
+//! The host's access to a memory filesystem.
 
 use std::sync::Arc;
 
 use super::MemoryFs;
 use super::dir::MemoryDir;
 use crate::Errno;
-use crate::fs::resolver::{Last, Links, Walk};
+use crate::fs::resolver::{LastComponent, SymlinkMode, Walk};
 use crate::fs::{Create, Dir, File, Metadata, Node, OpenOptions};
 
-/// Why the host's own use of a [`MemoryFs`] failed.
+/// Why an operation of the host on a [`MemoryFs`] failed.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Errno;
+/// use rangewatch_wasi::fs::MemoryFs;
+///
+/// let error = MemoryFs::new().read("missing").unwrap_err();
+/// assert_eq!(error.errno, Errno::Noent);
+/// assert_eq!(error.to_string(), "`missing`: no such file or directory (NOENT)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}`: {errno}")]
 #[non_exhaustive]
 pub struct MemoryFsError {
-    /// The path that was given.
+    /// The path of the operation.
     pub path: String,
-    /// What is wrong with it, as a guest would be told.
+    /// The errno that a guest would get.
     pub errno: Errno,
 }
 
-/// Paths are relative to the root of the filesystem and follow symbolic links, within it. A path to the root is `.`.
+/// Access by the host. Paths are relative to the root of the filesystem; symbolic links are
+/// followed within it. `.` is the root.
 impl MemoryFs {
-    /// Writes a whole file: makes it, and the directories on the way to it, or replaces its contents.
+    /// Writes a whole file. Creates it and its parent directories, or replaces its contents.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be, and [`Errno::Nospc`] or [`Errno::Fbig`] at the limits; the file may then have a part of the
-    /// contents.
+    /// The errno for `path`, and [`Errno::Nospc`] or [`Errno::Fbig`] at the limits; the file may
+    /// then contain a part of `contents`.
     pub fn write(
         &self,
         path: impl AsRef<str>,
@@ -39,22 +51,22 @@ impl MemoryFs {
         explain(path, self.write_file(path, contents.as_ref()))
     }
 
-    /// The contents of a file.
+    /// Reads a whole file.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Isdir`] and others; [`Errno::Nomem`] when the file is larger than
-    /// the memory that can be had.
+    /// The errno for `path`: [`Errno::Noent`], [`Errno::Isdir`] and others; [`Errno::Nomem`] when
+    /// the host has too little memory for the file.
     pub fn read(&self, path: impl AsRef<str>) -> Result<Vec<u8>, MemoryFsError> {
         let path = path.as_ref();
         explain(path, self.read_file(path))
     }
 
-    /// The names in a directory, in the order in which they were made.
+    /// Lists the names in a directory in the order of their creation.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Notdir`] and others.
+    /// The errno for `path`: [`Errno::Noent`], [`Errno::Notdir`] and others.
     pub fn list(&self, path: impl AsRef<str>) -> Result<Vec<String>, MemoryFsError> {
         let path = path.as_ref();
         let names = || {
@@ -64,22 +76,23 @@ impl MemoryFs {
         explain(path, names())
     }
 
-    /// Makes a directory, and those on the way to it. What is there already is fine.
+    /// Creates a directory and its parent directories. Existing directories are left unchanged.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be, and [`Errno::Nospc`] at the limit.
+    /// The errno for `path`, and [`Errno::Nospc`] at the limit.
     pub fn create_dir_all(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         let made = self.make_dirs(path);
         explain(path, made.and_then(|()| self.dir(path).map(drop)))
     }
 
-    /// Makes a symbolic link at `path`. The target is relative to the directory of the link.
+    /// Creates a symbolic link at `path`. The target is relative to the directory of the link.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be, [`Errno::Exist`] among it, and [`Errno::Noent`] for an empty target.
+    /// The errno for `path`, for example [`Errno::Exist`], and [`Errno::Noent`] for an empty
+    /// target.
     pub fn symlink(
         &self,
         target: impl AsRef<str>,
@@ -140,7 +153,7 @@ impl MemoryFs {
     ///
     /// # Errors
     ///
-    /// What `path` cannot be: [`Errno::Noent`], [`Errno::Notempty`] and others.
+    /// The errno for `path`: [`Errno::Noent`], [`Errno::Notempty`] and others.
     pub fn remove(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         let removed = self.change(path, |dir, name| match dir.remove_file(name) {
@@ -150,18 +163,19 @@ impl MemoryFs {
         explain(path, removed)
     }
 
-    /// The attributes of a file or directory; of the link itself if `path` ends in a symbolic link.
+    /// The attributes of a file or directory; those of the link itself if `path` ends in a symbolic
+    /// link.
     ///
     /// # Errors
     ///
-    /// What `path` cannot be: [`Errno::Noent`] and others.
+    /// The errno for `path`: [`Errno::Noent`] and others.
     pub fn metadata(&self, path: impl AsRef<str>) -> Result<Metadata, MemoryFsError> {
         let path = path.as_ref();
         let metadata = || {
             let root = self.root_dir();
             match Walk::new(&root, path)?.last()? {
-                Last::Dir(dir) => dir.metadata(),
-                Last::Entry { dir, name, .. } => dir.metadata_at(name),
+                LastComponent::Dir(dir) => dir.metadata(),
+                LastComponent::Entry { dir, name, .. } => dir.metadata_at(name),
             }
         };
         explain(path, metadata())
@@ -172,7 +186,7 @@ impl MemoryFs {
     }
 
     fn open(&self, path: &str, options: OpenOptions) -> Result<Node, Errno> {
-        Walk::new(&self.root_dir(), path)?.open(options, Links::Follow)
+        Walk::new(&self.root_dir(), path)?.open(options, SymlinkMode::Follow)
     }
 
     fn dir(&self, path: &str) -> Result<Arc<dyn Dir>, Errno> {
@@ -187,8 +201,8 @@ impl MemoryFs {
         }
     }
 
-    /// Makes every directory that `path` leads through, if it can be made. What is wrong with the path otherwise, its use
-    /// will say.
+    /// Creates the directories of `path` as far as possible. Other errors of the path are returned
+    /// when it is used.
     fn make_dirs(&self, path: &str) -> Result<(), Errno> {
         let ends = path.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([path.len()]).filter(|end| *end > 0) {
@@ -223,7 +237,8 @@ impl MemoryFs {
         let file = file(self.open(path, options)?)?;
         let size = usize::try_from(file.metadata()?.size_bytes).map_err(|_| Errno::Fbig)?;
         let mut contents = Vec::new();
-        // A guest can make a file with a hole that is larger than the memory of its host, if its limit is.
+        // A guest can create a sparse file that is larger than the memory of its host, if the limit
+        // is.
         contents.try_reserve_exact(size).map_err(|_| Errno::Nomem)?;
         contents.resize(size, 0);
         let n_bytes = file.read_at(&mut contents, 0)?;
@@ -231,7 +246,7 @@ impl MemoryFs {
         Ok(contents)
     }
 
-    /// Does something to the name that `path` ends in.
+    /// Applies `change` to the last component of `path`.
     fn change(
         &self,
         path: &str,
@@ -239,8 +254,8 @@ impl MemoryFs {
     ) -> Result<(), Errno> {
         let root = self.root_dir();
         match Walk::new(&root, path)?.last()? {
-            Last::Dir(_) => Err(Errno::Exist),
-            Last::Entry { dir, name, .. } => change(&**dir, name),
+            LastComponent::Dir(_) => Err(Errno::Exist),
+            LastComponent::Entry { dir, name, .. } => change(&**dir, name),
         }
     }
 }

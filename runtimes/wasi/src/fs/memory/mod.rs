@@ -1,4 +1,4 @@
-//! A filesystem in the memory of the host.
+//! A memory filesystem.
 
 mod builder;
 mod contents;
@@ -17,10 +17,10 @@ pub use host_side::MemoryFsError;
 use self::dir::MemoryDir;
 use super::{Dir, IntoDir};
 
-/// A filesystem in the memory of the host. Clones are the same filesystem.
+/// A filesystem in the memory of the host. Clones share one filesystem.
 ///
-/// It has directories, hard and symbolic links, sparse files, times to the nanosecond, and a limit on what it holds. The
-/// host reads and writes it while guests do:
+/// It supports directories, hard and symbolic links, sparse files and times in nanoseconds, and has
+/// limits. The host can read and write it while guests use it:
 ///
 /// ```
 /// use rangewatch_wasi::Wasi;
@@ -29,57 +29,59 @@ use super::{Dir, IntoDir};
 /// let files = MemoryFs::from([("greeting.txt", "hello\n"), ("config/app.toml", "verbose = true\n")]);
 /// let ctx = Wasi::builder().preopen("/data", files.clone(), Access::ReadWrite).build()?;
 ///
-/// // The guest runs, and then:
+/// // After the guest has run:
 /// assert_eq!(files.read("greeting.txt")?, b"hello\n");
 /// assert_eq!(files.list("config")?, ["app.toml"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Two runs of the same calls give the same numbers, times and order of entries, as entries are listed in the order in
-/// which they were made and the default clock moves when it is read; [`builder`](Self::builder) takes another clock.
-/// Reading does not change the time of the last access.
+/// Two runs of the same calls give the same inode numbers, times and order of entries: entries are
+/// listed in the order of their creation, and the default clock advances only when it is read.
+/// [`builder`](Self::builder) sets another clock. Reading does not change the access time.
 ///
-/// # What it may hold
+/// # Limits
 ///
-/// A guest cannot use up the memory of its host: the contents of all files and the targets of all links count against
-/// [`DEFAULT_LIMIT_BYTES`](Self::DEFAULT_LIMIT_BYTES), the names against
-/// [`DEFAULT_LIMIT_ENTRIES`](Self::DEFAULT_LIMIT_ENTRIES). What is more is [`Errno::Nospc`](crate::Errno::Nospc). Holes
-/// are free, but what is behind one counts at least 128 bytes, and no file is longer than all may be together:
-/// [`Errno::Fbig`](crate::Errno::Fbig). A file that has no name any more counts until it is closed.
+/// A guest cannot exhaust the memory of its host: the contents of all files and the targets of all
+/// links are charged to [`DEFAULT_LIMIT_BYTES`](Self::DEFAULT_LIMIT_BYTES), the directory entries
+/// to [`DEFAULT_LIMIT_ENTRIES`](Self::DEFAULT_LIMIT_ENTRIES). Exceeding a limit fails with
+/// [`Errno::Nospc`](crate::Errno::Nospc). Holes are free, but the data after one is charged at
+/// least 128 bytes. The limit in bytes is also the maximum size of a single file, holes included:
+/// [`Errno::Fbig`](crate::Errno::Fbig). A removed file is charged until it is closed.
 #[derive(Clone)]
 pub struct MemoryFs {
     root: Arc<MemoryDir>,
 }
 
 impl MemoryFs {
-    /// How many bytes a filesystem holds unless its builder says otherwise: 256 MiB.
+    /// The default limit in bytes: 256 MiB.
     ///
-    /// Without a limit, a guest that writes in a loop takes all memory of the host.
+    /// Without a limit, a guest that writes in a loop exhausts the memory of the host.
     pub const DEFAULT_LIMIT_BYTES: u64 = 256 << 20;
 
-    /// How many names a filesystem holds unless its builder says otherwise: 2^18.
+    /// The default limit in directory entries: 2^18.
     ///
-    /// A name costs the host a few hundred bytes, also if it is an empty file's or the thousandth of one file.
+    /// An entry costs the host a few hundred bytes, also if the file is empty or has other hard
+    /// links.
     pub const DEFAULT_LIMIT_ENTRIES: u64 = 1 << 18;
 
-    /// An empty filesystem with the defaults that [`MemoryFsBuilder`] lists.
+    /// Makes an empty filesystem with the defaults that [`MemoryFsBuilder`] lists.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Starts an empty filesystem with limits or a clock of one's own.
+    /// Starts a builder, to set limits or a clock.
     pub fn builder() -> MemoryFsBuilder {
         MemoryFsBuilder::default()
     }
 
-    /// How many bytes it holds, of those that count.
+    /// The bytes that are charged.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.root.shared().used_bytes()
     }
 
-    /// How many names it holds.
+    /// The number of directory entries.
     #[must_use]
     pub fn n_entries(&self) -> u64 {
         self.root.shared().n_entries()
@@ -93,17 +95,19 @@ impl Default for MemoryFs {
 }
 
 impl<P: AsRef<str>, C: AsRef<[u8]>, const N: usize> From<[(P, C); N]> for MemoryFs {
-    /// A filesystem with these files, each a path below the root and its contents. Directories are made as paths name them.
+    /// Makes a filesystem with these files, each a path below the root and its contents. Parent
+    /// directories are created.
     ///
     /// # Panics
     ///
-    /// When a path is not one that [`write`](Self::write) takes, or the files exceed the default limits. Files that are not
-    /// known when the program is written are better given to [`write`](Self::write), which answers an error.
+    /// Panics when [`write`](Self::write) would fail for a file: when a path is invalid, or the
+    /// files exceed the default limits. Use [`write`](Self::write), which returns an error, for
+    /// files that are not constants.
     fn from(files: [(P, C); N]) -> Self {
         let fs = Self::new();
         for (path, contents) in files {
             if let Err(error) = fs.write(path.as_ref(), contents) {
-                panic!("cannot make a file: {error}");
+                panic!("cannot write a file: {error}");
             }
         }
         fs

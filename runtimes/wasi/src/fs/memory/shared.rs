@@ -1,4 +1,4 @@
-//! What all nodes of one filesystem have in common: limits, clock, numbers.
+//! State that all nodes of one filesystem share: limits, clock, inode numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,10 @@ pub(super) struct Shared {
     n_entries: AtomicU64,
     next_ino: AtomicU64,
     clock: Mutex<Box<dyn Clock>>,
-    /// Held by whatever locks more than one node, before the first of them. So no two can wait for each other, and a
-    /// directory does not move while it is looked for among the ancestors of another one.
-    shape: Mutex<()>,
+    /// The tree lock. Lock order: it is taken before the lock of any node by operations that lock
+    /// several nodes. It prevents deadlocks between them, and moves of a directory while the
+    /// ancestors of another are walked.
+    tree: Mutex<()>,
 }
 
 impl Shared {
@@ -31,7 +32,7 @@ impl Shared {
             n_entries: AtomicU64::new(0),
             next_ino: AtomicU64::new(1),
             clock: Mutex::new(clock),
-            shape: Mutex::new(()),
+            tree: Mutex::new(()),
         }
     }
 
@@ -55,11 +56,11 @@ impl Shared {
         lock(&self.clock).realtime_ns()
     }
 
-    pub(super) fn lock_shape(&self) -> MutexGuard<'_, ()> {
-        lock(&self.shape)
+    pub(super) fn lock_tree(&self) -> MutexGuard<'_, ()> {
+        lock(&self.tree)
     }
 
-    /// Counts `n_bytes` more, all or none.
+    /// Charges `n_bytes`, all or none.
     pub(super) fn reserve_bytes(&self, n_bytes: u64) -> Result<(), Errno> {
         reserve(&self.used_bytes, n_bytes, self.limit_bytes)
     }
@@ -68,7 +69,7 @@ impl Shared {
         self.used_bytes.fetch_sub(n_bytes, Ordering::Relaxed);
     }
 
-    /// Counts one more name.
+    /// Charges one entry.
     pub(super) fn reserve_entry(&self) -> Result<(), Errno> {
         reserve(&self.n_entries, 1, self.limit_entries)
     }
@@ -86,8 +87,8 @@ fn reserve(used: &AtomicU64, more: u64, limit: u64) -> Result<(), Errno> {
     .map_err(|_| Errno::Nospc)
 }
 
-/// Locks a part of the filesystem. Each is consistent whenever it is unlocked, and nothing in here panics in between, so
-/// there is nothing that poison could tell.
+/// Locks a part of the filesystem. The code under these locks cannot panic, so a poisoned lock
+/// guards consistent data.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -109,13 +110,13 @@ impl Times {
         }
     }
 
-    /// The contents have changed.
+    /// Records a change of the contents.
     pub(super) fn modify(&mut self, now_ns: u64) {
         self.modified_ns = now_ns;
         self.changed_ns = now_ns;
     }
 
-    /// Something else has changed.
+    /// Records a change of the attributes.
     pub(super) fn change(&mut self, now_ns: u64) {
         self.changed_ns = now_ns;
     }
