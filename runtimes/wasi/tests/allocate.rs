@@ -1,4 +1,4 @@
-//! `fd_allocate`, where it is allowed.
+//! `fd_allocate` with `Allocate::Extend`.
 
 use rangewatch_wasi::fs::{Access, IntoDir, MemoryFs, Overlay, ReadOnly};
 use rangewatch_wasi::{Allocate, Errno, Wasi, preview1};
@@ -54,19 +54,19 @@ fn extends(dir: impl IntoDir) {
 }
 
 #[test]
-fn a_file_in_memory_is_extended_and_never_cut() {
+fn allocate_extends_a_memory_file_and_never_truncates_it() {
     extends(MemoryFs::new());
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_file_of_the_host_is_extended_and_never_cut() {
+fn allocate_extends_a_host_file_and_never_truncates_it() {
     let temporary = tempfile::tempdir().unwrap();
     extends(rangewatch_wasi::fs::HostDir::open(temporary.path()).unwrap());
 }
 
 #[test]
-fn a_file_of_an_overlay_is_extended_and_never_cut() {
+fn allocate_extends_an_overlay_file_and_never_truncates_it() {
     extends(Overlay::new(
         MemoryFs::from([("file", "")]),
         MemoryFs::new(),
@@ -74,7 +74,7 @@ fn a_file_of_an_overlay_is_extended_and_never_cut() {
 }
 
 #[test]
-fn it_is_not_supported_unless_allowed_and_never_where_nothing_is_written() {
+fn allocate_is_not_supported_unless_the_host_allows_it() {
     let files = MemoryFs::from([("file", "hello")]);
     let mut guest = Guest::new(&files, Allocate::Refuse);
     let fd = guest.open(0, 0);

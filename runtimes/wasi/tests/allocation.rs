@@ -1,4 +1,4 @@
-//! How much memory of the host one call of a guest can take.
+//! How much memory of the host one call of a guest allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -16,7 +16,7 @@ thread_local! {
     static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts what each thread asks for, without and with subtracting what it frees.
+/// Counts the bytes that each thread allocates, with and without subtracting the bytes it frees.
 struct Counting;
 
 #[expect(unsafe_code, reason = "an allocator cannot be counted in without one")]
@@ -25,13 +25,13 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED_BYTES.set(ALLOCATED_BYTES.get() + layout.size());
         LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add(layout.size()));
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         LIVE_BYTES.set(LIVE_BYTES.get().wrapping_sub(layout.size()));
-        // SAFETY: as above.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
@@ -47,7 +47,8 @@ fn allocated_bytes(call: impl FnOnce()) -> usize {
     ALLOCATED_BYTES.get() - before
 }
 
-/// Memory of 4 MiB that begins with the longest table of buffers, each of which is all of the memory.
+/// A memory of 4 MiB that starts with the longest table of buffers, each of which is the whole
+/// memory.
 fn greedy_memory() -> Vec<u8> {
     let mut memory = vec![0; 4 << 20];
     let len = memory.len() as u32;
@@ -58,7 +59,7 @@ fn greedy_memory() -> Vec<u8> {
 }
 
 #[test]
-fn one_write_to_a_captured_stream_allocates_at_most_a_mebibyte_however_full_it_is() {
+fn one_write_to_a_captured_stream_allocates_at_most_a_mebibyte() {
     let out = SharedBuffer::new();
     let mut ctx = Wasi::builder().stdout(out.clone()).build().unwrap();
     let mut memory = greedy_memory();
@@ -99,7 +100,7 @@ fn one_read_allocates_at_most_a_mebibyte() {
 }
 
 #[test]
-fn what_needs_no_memory_takes_none() {
+fn frequent_calls_do_not_allocate() {
     let mut ctx = Wasi::builder()
         .args(["a", "b"])
         .stdin("text")
@@ -120,7 +121,7 @@ fn what_needs_no_memory_takes_none() {
     assert_eq!(bytes, 0);
 }
 
-/// A guest with one file in memory, open as descriptor 4, and the last bytes of its memory for results.
+/// A guest with one memory file open as descriptor 4. Results go to the last bytes of its memory.
 fn with_file(fs: &MemoryFs) -> (Wasi, Vec<u8>, i32) {
     let mut ctx = Wasi::builder()
         .preopen("/", fs, Access::ReadWrite)
@@ -151,7 +152,7 @@ fn one_transfer_to_or_from_a_file_in_memory_allocates_at_most_a_mebibyte() {
 }
 
 #[test]
-fn a_file_with_a_hole_costs_what_is_in_it() {
+fn a_sparse_file_is_charged_for_its_data() {
     let fs = MemoryFs::new();
     let (mut ctx, mut memory, result) = with_file(&fs);
     let end = MemoryFs::DEFAULT_LIMIT_BYTES as i64;
@@ -185,7 +186,7 @@ fn one_piece_of_a_large_listing_allocates_at_most_a_mebibyte() {
 }
 
 #[test]
-fn what_is_scattered_over_files_in_memory_takes_little_more_than_it_counts() {
+fn scattered_pages_cost_little_more_than_their_charge() {
     let fs = MemoryFs::new();
     let before = LIVE_BYTES.get();
     let (mut ctx, mut memory, result) = with_file(&fs);
@@ -194,7 +195,7 @@ fn what_is_scattered_over_files_in_memory_takes_little_more_than_it_counts() {
     for page in 0..4096_i64 {
         let at = page << 16;
         preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, at, result).unwrap();
-        // Cutting what is there already must not be a way to have it for less.
+        // Truncating after the fact must not lower the charge.
         preview1::fd_filestat_set_size(&mut ctx, &mut memory, 4, at + 1).unwrap();
     }
     let taken = LIVE_BYTES.get().wrapping_sub(with_guest) as u64;
@@ -210,7 +211,7 @@ fn what_is_scattered_over_files_in_memory_takes_little_more_than_it_counts() {
 }
 
 #[test]
-fn a_file_without_holes_counts_its_size() {
+fn a_file_without_holes_is_charged_its_size() {
     for size in [65_536, 65_537, 200_000] {
         let fs = MemoryFs::builder().limit_bytes(size).build();
         fs.write("file", vec![1; size as usize]).unwrap();
@@ -219,7 +220,7 @@ fn a_file_without_holes_counts_its_size() {
 }
 
 #[test]
-fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when_it_is_emptied() {
+fn a_large_directory_allocates_at_most_a_mebibyte_per_call_and_frees_all_when_emptied() {
     const NAMES: std::ops::Range<i32> = 0..40_000;
     let fs = MemoryFs::new();
     let dir = fs.into_dir();
@@ -236,7 +237,7 @@ fn a_large_directory_allocates_at_most_a_mebibyte_at_once_and_keeps_nothing_when
 }
 
 #[test]
-fn what_is_removed_from_an_overlay_is_remembered_in_a_bounded_space() {
+fn whiteouts_of_an_overlay_take_bounded_memory() {
     const DEPTH: usize = 60;
     let name = "d".repeat(255);
     let lower = MemoryFs::new();
@@ -265,7 +266,7 @@ fn what_is_removed_from_an_overlay_is_remembered_in_a_bounded_space() {
 }
 
 #[test]
-fn a_chain_of_directories_that_an_overlay_has_open_is_bounded() {
+fn an_overlay_bounds_its_chain_of_open_directories() {
     const MOST_PATH_BYTES: usize = 64 << 20;
     let lower = MemoryFs::new();
     let sub = |dir: &Arc<dyn Dir>, name: &str| match dir.lookup(name) {
@@ -295,7 +296,7 @@ fn a_chain_of_directories_that_an_overlay_has_open_is_bounded() {
 }
 
 #[test]
-fn links_that_lengthen_a_path_do_not_do_so_for_long() {
+fn links_cannot_extend_a_path_beyond_its_limit() {
     let fs = MemoryFs::new();
     fs.symlink(format!("{}f", "./".repeat(1000)), "f").unwrap();
     let mut ctx = Wasi::builder()
@@ -314,13 +315,13 @@ fn links_that_lengthen_a_path_do_not_do_so_for_long() {
 }
 
 #[test]
-fn what_is_done_often_with_a_file_takes_no_memory() {
+fn frequent_file_calls_do_not_allocate() {
     let fs = MemoryFs::new();
     let (mut ctx, mut memory, result) = with_file(&fs);
     memory[0..8].copy_from_slice(&[64, 0, 0, 0, 4, 0, 0, 0]);
     preview1::fd_write(&mut ctx, &mut memory, 4, 0, 1, result).unwrap();
     let stat = result - 64;
-    // The number of the filesystem is given when it is asked for first.
+    // The device number is assigned at its first use.
     preview1::fd_filestat_get(&mut ctx, &mut memory, 4, stat).unwrap();
     let bytes = allocated_bytes(|| {
         preview1::fd_pwrite(&mut ctx, &mut memory, 4, 0, 1, 0, result).unwrap();
@@ -333,7 +334,7 @@ fn what_is_done_often_with_a_file_takes_no_memory() {
     assert_eq!(bytes, 0);
 }
 
-/// Has always something to receive and room to send, in pieces of at most so many bytes.
+/// A socket that always has bytes to receive and room to send, in pieces of at most so many bytes.
 struct Endless(usize);
 
 impl Socket for Endless {
@@ -362,7 +363,7 @@ impl Socket for Endless {
 fn one_transfer_over_a_socket_allocates_at_most_a_mebibyte() {
     let n_iovecs = MAX_IOVECS as i32;
     for piece in [usize::MAX, 1000] {
-        // To receive what is there, to look at it, to receive all; and what is kept when one of them has been done before.
+        // Receive, peek, receive all; and again with bytes that an earlier call has buffered.
         for flags in [[0, 0], [1, 2], [2, 1]].concat() {
             let mut ctx = Wasi::builder().socket(Endless(piece)).build().unwrap();
             let mut memory = greedy_memory();
@@ -392,7 +393,7 @@ fn one_transfer_over_a_socket_allocates_at_most_a_mebibyte() {
 }
 
 #[test]
-fn what_a_guest_does_not_wait_for_is_not_kept_room_for() {
+fn a_receive_that_fails_keeps_no_memory() {
     let (of_guest, _of_host) = socket_pair(64);
     let mut ctx = Wasi::builder().socket(of_guest).build().unwrap();
     let mut memory = greedy_memory();
@@ -410,7 +411,7 @@ fn what_a_guest_does_not_wait_for_is_not_kept_room_for() {
 }
 
 #[test]
-fn what_is_done_often_with_a_socket_takes_no_memory() {
+fn frequent_socket_calls_do_not_allocate() {
     let mut ctx = Wasi::builder().socket(Endless(64)).build().unwrap();
     let mut memory = vec![0; 65_536];
     memory[0..8].copy_from_slice(&[64, 0, 0, 0, 4, 0, 0, 0]);

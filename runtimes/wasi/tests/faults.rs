@@ -1,5 +1,5 @@
-//! Every function of files and paths fails cleanly at every step: with the errno of the filesystem, with the descriptors
-//! and the tree that were there before, and so that the same call succeeds afterwards.
+//! Fault injection into every operation of every function for files and paths: the call fails with
+//! the errno of the filesystem, the descriptors and the tree are unchanged, and a retry succeeds.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ const IOVS: i32 = 128;
 const PATHS: [i32; 2] = [1024, 2048];
 const BYTES: i32 = 4096;
 
-/// An errno that no filesystem here has a reason to give.
+/// An errno that the filesystems under test never return by themselves.
 const FAULT: Errno = Errno::Txtbsy;
 
 struct Guest {
@@ -20,7 +20,7 @@ struct Guest {
     memory: Vec<u8>,
 }
 
-/// Descriptors of the guest: the directory, a file that is open, a directory that is open.
+/// Descriptors of the guest: the directory, an open file, an open directory.
 const ROOT: i32 = 3;
 const FILE: i32 = 4;
 const DIR: i32 = 5;
@@ -59,7 +59,7 @@ impl Guest {
         self.memory[IOVS as usize + 4..][..4].copy_from_slice(&10_i32.to_le_bytes());
     }
 
-    /// Which descriptors are open.
+    /// The open descriptors.
     fn descriptors(&mut self) -> Vec<bool> {
         let is_open = |fd| {
             let at = (RESULT, RESULT);
@@ -69,7 +69,7 @@ impl Guest {
     }
 }
 
-/// With one path.
+/// Functions with one path.
 macro_rules! on {
     ($function:ident($($fd:expr)?; $path:literal $(, $more:expr)*)) => {
         |guest| {
@@ -79,7 +79,7 @@ macro_rules! on {
     };
 }
 
-/// With none.
+/// Functions without a path.
 macro_rules! with {
     ($function:ident($($argument:expr),*)) => {
         |guest| {
@@ -166,7 +166,8 @@ fn files() -> MemoryFs {
     files
 }
 
-/// Every path with what it stands for, the directories with nothing else, as they may have been copied.
+/// Every path with its attributes; for a directory only its type, because copy-up changes the
+/// others.
 fn tree(dir: &Arc<dyn Dir>, path: &str, found: &mut Vec<String>) {
     let mut entries: Vec<_> = dir.read_dir().unwrap().map(Result::unwrap).collect();
     entries.sort_by(|one, other| one.name.cmp(&other.name));
@@ -198,7 +199,8 @@ fn whole_tree(dir: &Arc<dyn Dir>) -> Vec<String> {
     found
 }
 
-/// Makes each call on what `make` makes with failures at each step, and answers how many calls could fail.
+/// Makes each call on the result of `make`, with a fault at each operation. Returns how many calls
+/// can fail.
 fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
     let mut n_failing = 0;
     for (name, call) in CALLS {
@@ -251,7 +253,7 @@ fn on_a_directory_with_a_quota() {
 }
 
 #[test]
-fn what_was_appended_is_not_appended_again() {
+fn appended_bytes_are_not_appended_twice() {
     const APPEND: i32 = 1;
     let files = MemoryFs::from([("dir/file", "")]);
     let faults = Faults::new();

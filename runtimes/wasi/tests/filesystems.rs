@@ -1,4 +1,4 @@
-//! The filesystems of the crate pass the suite that those of its users do.
+//! The filesystems of this crate pass the conformance suite.
 
 #[cfg(target_os = "linux")]
 mod seccomp;
@@ -14,7 +14,7 @@ use rangewatch_wasi::fs::{
 use tempfile::TempDir;
 
 thread_local! {
-    /// Removed when the test ends, which has a thread of its own.
+    /// Removed when the thread of the test ends.
     static TEMPORARY: RefCell<Vec<TempDir>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -40,7 +40,8 @@ mod host {
     rangewatch_wasi::symlink_tests!(host_dir());
 }
 
-/// All names that the suite uses, as files and as directories with something in them.
+/// A filesystem in which every name that the suite uses exists, as a file or as a directory with
+/// contents.
 fn busy_memory() -> MemoryFs {
     let files = MemoryFs::new();
     for dir in [
@@ -92,7 +93,7 @@ mod overlay_of_hosts {
     rangewatch_wasi::symlink_tests!(Overlay::new(host_dir(), host_dir()));
 }
 
-/// As empty as the others, but only because all that is below has been removed.
+/// An overlay that is empty because everything in its lower layer has been removed.
 mod emptied_overlay {
     use super::{Arc, Dir, IntoDir, MemoryFs, Overlay, busy_memory, remove_all};
 
@@ -154,7 +155,7 @@ mod mounts {
     rangewatch_wasi::read_only_filesystem_tests!(some_directories());
 }
 
-/// The host as it is where paths cannot be resolved by the kernel.
+/// A host directory on a kernel without `openat2`.
 #[cfg(target_os = "linux")]
 mod host_without_openat2 {
     use super::{HostDir, host_dir, seccomp};
@@ -185,7 +186,7 @@ mod read_only_memory {
 mod three_methods {
     use super::{Arc, BytesFile, Dir, DirEntry, Errno, FileType, Metadata, Node, ReadDir};
 
-    /// A filesystem of a user's own, with what it must have and nothing more.
+    /// A filesystem with only the required methods.
     struct Words(&'static [&'static str]);
 
     impl Dir for Words {

@@ -1,4 +1,4 @@
-//! What only a directory of the host has: others that change it, and files that no guest could have made.
+//! Host directories: concurrent changes by other processes, and files that a guest cannot create.
 #![cfg(unix)]
 
 #[cfg(target_os = "linux")]
@@ -26,7 +26,7 @@ impl Guest {
         Self::of(HostDir::open(dir).unwrap())
     }
 
-    /// Of the directory itself, and of all that it can be a part of.
+    /// The rights of the directory itself, and all that it can pass on.
     fn all(dir: &Path) -> [Self; 4] {
         let host = || HostDir::open(dir).unwrap();
         [
@@ -76,7 +76,7 @@ impl Guest {
         preview1::fd_close(&mut self.ctx, &mut [], fd).unwrap();
     }
 
-    /// Size, and the time of the last change of the contents.
+    /// The size and the modification time.
     fn stat(&mut self, path: &str) -> Result<(u64, u64), Errno> {
         let len = self.put(path);
         let (ctx, memory) = (&mut self.ctx, &mut self.memory);
@@ -86,7 +86,7 @@ impl Guest {
     }
 }
 
-/// A directory for the guest, and one beside it with a secret.
+/// A directory for the guest, beside another directory with a secret.
 fn inside_and_outside() -> (TempDir, std::path::PathBuf, std::path::PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
     let (inside, outside) = (
@@ -129,7 +129,7 @@ fn g34_links_that_others_make_are_followed_no_further_than_those_of_a_guest() {
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"secret");
 }
 
-/// Ends the other thread, also when this one panics.
+/// Stops the other thread, also when the test panics.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -138,7 +138,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// A name is a directory at one moment and a link to the outside at the next.
+/// Another thread replaces a directory by a link to the outside, and back, in a loop.
 #[test]
 fn g34_no_race_leads_out() {
     let (_temporary, inside, outside) = inside_and_outside();
@@ -180,10 +180,10 @@ fn g34_no_race_leads_out() {
     assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
 }
 
-/// The same, where the host cannot ask its kernel to keep to a directory.
+/// The same tests on a kernel without `openat2`.
 #[test]
 #[cfg(target_os = "linux")]
-fn g34_all_of_this_holds_without_openat2() {
+fn g34_the_tests_pass_without_openat2() {
     seccomp::forbid_openat2();
     let tests = std::env::current_exe().unwrap();
     let arguments = ["g34_", "--skip", "without_openat2"];
@@ -194,7 +194,7 @@ fn g34_all_of_this_holds_without_openat2() {
     assert!(text.contains("g34_no_race_leads_out ... ok"), "{text}");
 }
 
-/// A host may make links in memory that a guest could not.
+/// The host can create links in a memory filesystem that a guest cannot.
 #[test]
 fn g34_links_in_memory_are_followed_no_further() {
     let files = MemoryFs::new();
@@ -220,7 +220,7 @@ fn g34_links_in_memory_are_followed_no_further() {
 }
 
 #[test]
-fn a_directory_that_is_moved_away_stays_the_guest_s() {
+fn a_moved_directory_stays_accessible_to_the_guest() {
     let (temporary, inside, outside) = inside_and_outside();
     fs::write(inside.join("file"), "public").unwrap();
     let mut guest = Guest::new(&inside);
@@ -231,7 +231,7 @@ fn a_directory_that_is_moved_away_stays_the_guest_s() {
 }
 
 #[test]
-fn times_that_a_guest_has_no_numbers_for_saturate() {
+fn times_outside_of_the_range_saturate() {
     let (_temporary, inside, _outside) = inside_and_outside();
     let file = fs::File::create(inside.join("file")).unwrap();
     let mut guest = Guest::new(&inside);
@@ -243,9 +243,9 @@ fn times_that_a_guest_has_no_numbers_for_saturate() {
     assert_eq!(guest.stat("file"), Ok((0, 1_234_567_890_123_456_789)));
 }
 
-/// Most filesystems of a host give the number of a file that is gone to the next one that is made.
+/// Most host filesystems reuse the inode number of a removed file for the next one.
 #[test]
-fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
+fn a_new_file_does_not_reuse_the_inode_number_of_a_removed_copy() {
     let upper = TempDir::new().unwrap();
     let lower = MemoryFs::from([("file", "")]);
     let host = HostDir::open(upper.path()).unwrap();
@@ -266,7 +266,7 @@ fn what_is_made_has_not_the_number_of_a_copy_that_is_gone() {
 }
 
 #[test]
-fn a_file_that_may_only_be_read_is_opened_for_that_unless_more_is_asked_for() {
+fn a_read_only_file_is_opened_for_reading_unless_writing_is_requested() {
     let (_temporary, inside, _outside) = inside_and_outside();
     fs::write(inside.join("file"), "public").unwrap();
     let builder = Wasi::builder();
@@ -283,7 +283,7 @@ fn a_file_that_may_only_be_read_is_opened_for_that_unless_more_is_asked_for() {
 }
 
 #[test]
-fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
+fn a_directory_entered_by_descend_equals_one_that_was_opened() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
     let mut guest = Guest::new(dir.path());
@@ -303,7 +303,7 @@ fn a_directory_that_was_stepped_into_is_as_good_as_one_that_was_opened() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn g34_a_guest_that_opens_what_it_can_leaves_the_host_half_of_the_usual_descriptors() {
+fn g34_the_default_limit_leaves_the_host_half_of_its_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     (0..400).for_each(|i| fs::write(dir.path().join(i.to_string()), "").unwrap());
     let mut guest = Guest::new(dir.path());
@@ -313,12 +313,12 @@ fn g34_a_guest_that_opens_what_it_can_leaves_the_host_half_of_the_usual_descript
             Ok(fd) => last = fd,
             Err(errno) => break errno,
         }
-        // A listing that is under way.
+        // An open listing.
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::fd_readdir(ctx, memory, last, 8192, 200, 0, 0).unwrap();
     };
     assert_eq!((refused, last), (Errno::Mfile, 255));
-    // Those of this guest alone, as others of this process run beside it.
+    // Counts only the descriptors of this guest: other tests run in the same process.
     let path = dir.path().canonicalize().unwrap();
     let is_of_the_guest =
         |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to == path);
@@ -328,7 +328,7 @@ fn g34_a_guest_that_opens_what_it_can_leaves_the_host_half_of_the_usual_descript
     assert!(n_host >= 252, "{n_host}: do they name the directory?");
 }
 
-/// What not every Unix lets a test make.
+/// File types that only some Unix systems can create.
 #[cfg(target_os = "linux")]
 mod files_of_linux {
     use std::ffi::OsStr;
@@ -340,7 +340,7 @@ mod files_of_linux {
     const READ: i64 = 1 << 1;
 
     #[test]
-    fn names_that_wasi_cannot_say_are_left_out() {
+    fn names_that_are_not_utf_8_are_omitted() {
         let (_temporary, inside, _outside) = inside_and_outside();
         fs::write(inside.join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
         fs::write(inside.join("file"), "").unwrap();
@@ -380,7 +380,7 @@ mod files_of_linux {
     }
 
     #[test]
-    fn a_pipe_without_a_writer_does_not_hold_up_the_host() {
+    fn opening_a_named_pipe_without_a_writer_does_not_block() {
         let (_temporary, inside, _outside) = inside_and_outside();
         make_pipe(&inside.join("pipe"));
         let mut guest = Guest::new(&inside);

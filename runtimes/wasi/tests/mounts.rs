@@ -1,4 +1,4 @@
-//! Directories of mounts and of devices, as a guest finds them.
+//! Mount directories and device files, as a guest sees them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rangewatch_wasi::fs::{
 use rangewatch_wasi::{Errno, Random, SeededRandom};
 
 #[test]
-fn a_name_is_mounted_once_and_can_be_said() {
+fn a_mount_has_a_valid_and_unused_name() {
     let mounts = Mounts::new().mount("data", MemoryFs::new()).unwrap();
     let taken = mounts.mount("data", MemoryFs::new()).unwrap_err();
     assert_eq!(
@@ -29,7 +29,7 @@ fn a_name_is_mounted_once_and_can_be_said() {
 }
 
 #[test]
-fn mounted_directories_are_used_and_stay_where_they_are() {
+fn mounted_directories_are_usable_and_cannot_be_moved() {
     let (one, other) = (MemoryFs::from([("file", "1")]), MemoryFs::new());
     let mounts = Mounts::new()
         .mount("one", &one)
@@ -52,7 +52,7 @@ fn mounted_directories_are_used_and_stay_where_they_are() {
         below("one").rename("moved", &mounts, "moved"),
         Err(Errno::Xdev)
     );
-    // One filesystem under two names is still one.
+    // Two mounts of one filesystem are the same filesystem.
     one.create_dir_all("dir").unwrap();
     let below_itself = match below("again").lookup("dir").unwrap() {
         Node::Dir(dir) => below("one").rename("dir", &*dir, "dir"),
@@ -71,7 +71,7 @@ fn mounted_directories_are_used_and_stay_where_they_are() {
 }
 
 fn device(dir: &Arc<dyn Dir>, name: &str) -> Arc<dyn File> {
-    // As a shell redirects its output.
+    // The flags of a shell's output redirection.
     let mut options = OpenOptions::default();
     (options.read, options.write) = (true, true);
     (options.create, options.truncate) = (Create::IfMissing, true);
@@ -82,7 +82,7 @@ fn device(dir: &Arc<dyn Dir>, name: &str) -> Arc<dyn File> {
 }
 
 #[test]
-fn devices_do_what_their_names_say() {
+fn devices_read_and_write_as_documented() {
     let dir = Devices::new(SeededRandom::new(7)).into_dir();
     let mut expected = [0; 100];
     SeededRandom::new(7).fill(&mut expected).unwrap();

@@ -1,4 +1,4 @@
-//! What only an overlay has: two directories, of which one never changes.
+//! Overlays: the lower directory never changes.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ fn names(dir: &Arc<dyn Dir>) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_copied_when_it_is_written_and_not_before() {
+fn a_file_is_copied_up_when_it_is_written() {
     let layers = layers();
     let sub = sub(&sub(&layers.dir, "dir"), "sub");
     let file = to_write(&sub, "file");
@@ -109,7 +109,7 @@ fn a_file_is_copied_when_it_is_written_and_not_before() {
 }
 
 #[test]
-fn who_has_a_file_open_goes_on_with_the_copy() {
+fn open_descriptors_use_the_copied_up_file() {
     let layers = layers();
     let reader = to_read(&layers.dir, "file");
     let writer = to_write(&layers.dir, "file");
@@ -124,7 +124,7 @@ fn who_has_a_file_open_goes_on_with_the_copy() {
 }
 
 #[test]
-fn truncation_copies_nothing_and_reaches_who_has_the_file_open() {
+fn truncation_copies_nothing_and_is_visible_through_open_descriptors() {
     let layers = layers();
     let reader = to_read(&layers.dir, "file");
     open(&layers.dir, "file", options(false, Create::IfMissing, true));
@@ -134,7 +134,7 @@ fn truncation_copies_nothing_and_reaches_who_has_the_file_open() {
 }
 
 #[test]
-fn a_copy_keeps_its_number_its_times_and_its_holes() {
+fn copy_up_keeps_inode_number_times_and_holes() {
     let layers = layers();
     let large = open(
         &layers.lower.clone().into_dir(),
@@ -169,7 +169,7 @@ fn a_copy_keeps_its_number_its_times_and_its_holes() {
 }
 
 #[test]
-fn names_of_one_lower_file_become_different_files() {
+fn copy_up_separates_hard_links_of_a_lower_file() {
     let lower = lower();
     let dir = lower.clone().into_dir();
     dir.link("file", &*dir, "again").unwrap();
@@ -188,7 +188,7 @@ fn names_of_one_lower_file_become_different_files() {
 }
 
 #[test]
-fn what_is_removed_does_not_show_through() {
+fn a_removed_name_hides_the_lower_layer() {
     let layers = layers();
     let dir = sub(&layers.dir, "dir");
     dir.remove_file("file").unwrap();
@@ -208,7 +208,7 @@ fn what_is_removed_does_not_show_through() {
 }
 
 #[test]
-fn a_changed_file_that_is_removed_or_renamed_is_gone_from_both() {
+fn removing_or_renaming_a_changed_file_hides_both_layers() {
     let layers = layers();
     to_write(&layers.dir, "file").write_at(b"U", 0).unwrap();
     layers
@@ -224,7 +224,7 @@ fn a_changed_file_that_is_removed_or_renamed_is_gone_from_both() {
 }
 
 #[test]
-fn a_removed_file_lives_on_for_who_may_write_it() {
+fn a_removed_file_stays_writable_through_open_descriptors() {
     let layers = layers();
     let (writer, reader) = (to_write(&layers.dir, "file"), to_read(&layers.dir, "file"));
     layers.dir.remove_file("file").unwrap();
@@ -243,7 +243,7 @@ fn a_removed_file_lives_on_for_who_may_write_it() {
 }
 
 #[test]
-fn files_and_links_of_the_lower_directory_are_renamed_and_its_directories_are_not() {
+fn lower_files_and_links_can_be_renamed_and_lower_directories_cannot() {
     let layers = layers();
     let root = &layers.dir;
     let number = root.metadata_at("file").unwrap().ino;
@@ -260,7 +260,7 @@ fn files_and_links_of_the_lower_directory_are_renamed_and_its_directories_are_no
 }
 
 #[test]
-fn a_new_directory_takes_the_place_of_an_emptied_one_and_shows_nothing_of_it() {
+fn a_directory_that_replaces_a_removed_one_is_empty() {
     let layers = layers();
     let (root, dir) = (&layers.dir, sub(&layers.dir, "dir"));
     let below = sub(&dir, "sub");
@@ -275,7 +275,7 @@ fn a_new_directory_takes_the_place_of_an_emptied_one_and_shows_nothing_of_it() {
 }
 
 #[test]
-fn a_listing_has_an_entry_once_that_is_copied_meanwhile() {
+fn a_listing_has_an_entry_once_that_is_copied_up_meanwhile() {
     let lower = MemoryFs::new();
     for i in 0..50 {
         lower.write(format!("file-{i}"), "lower").unwrap();
@@ -295,7 +295,7 @@ fn a_listing_has_an_entry_once_that_is_copied_meanwhile() {
 }
 
 #[test]
-fn a_copy_that_finds_no_room_leaves_everything_as_it_was() {
+fn a_failed_copy_up_changes_nothing() {
     let lower = lower();
     lower.write("large", vec![1; 1 << 20]).unwrap();
     let upper = MemoryFs::builder().limit_bytes(1000).build();
@@ -309,9 +309,9 @@ fn a_copy_that_finds_no_room_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn a_listing_has_the_numbers_that_the_attributes_have() {
+fn a_listing_has_the_inode_numbers_of_the_attributes() {
     let layers = layers();
-    // The directories of an overlay are of other devices than their files.
+    // Directories and files of an overlay have different device numbers.
     let middle = Overlay::new(MemoryFs::new(), MemoryFs::new()).into_dir();
     for upper in [layers.upper.clone().into_dir(), middle] {
         let dir = Overlay::new(&layers.lower, Arc::clone(&upper)).into_dir();

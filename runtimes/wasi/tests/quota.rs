@@ -1,4 +1,4 @@
-//! A quota is never exceeded, and what is removed is given back.
+//! A quota is never exceeded, and removing files releases their charge.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ fn bytes_are_written_up_to_the_limit_and_no_further() {
 }
 
 #[test]
-fn a_removed_file_counts_until_it_is_closed_and_has_no_other_name() {
+fn a_removed_file_is_charged_until_it_is_closed() {
     let quota = Quota::new(MemoryFs::new(), 100, 10);
     let dir = quota.clone().into_dir();
     let file = new(&dir, "file").unwrap();
@@ -69,7 +69,7 @@ fn a_removed_file_counts_until_it_is_closed_and_has_no_other_name() {
 }
 
 #[test]
-fn names_are_made_up_to_the_limit_and_no_further() {
+fn directory_entries_are_limited() {
     let quota = Quota::new(MemoryFs::new(), 100, 3);
     let dir = quota.clone().into_dir();
     dir.create_dir("dir").unwrap();
@@ -89,7 +89,7 @@ fn names_are_made_up_to_the_limit_and_no_further() {
 }
 
 #[test]
-fn what_was_there_before_is_neither_counted_nor_a_way_to_more() {
+fn existing_files_are_not_charged_and_release_nothing() {
     let files = MemoryFs::from([("old", "0123456789")]);
     let quota = Quota::new(&files, 15, 2);
     let dir = quota.clone().into_dir();
@@ -102,7 +102,7 @@ fn what_was_there_before_is_neither_counted_nor_a_way_to_more() {
 }
 
 #[test]
-fn room_that_is_set_aside_counts() {
+fn allocated_space_is_charged() {
     let quota = Quota::new(MemoryFs::new(), 100, 10);
     let dir = quota.clone().into_dir();
     let file = new(&dir, "file").unwrap();
@@ -119,9 +119,9 @@ fn room_that_is_set_aside_counts() {
     assert_eq!(quota.used_bytes(), 100);
 }
 
-/// An overlay gives a file with several names another number when it is copied.
+/// Copy-up in an overlay changes the inode number of a file with several hard links.
 #[test]
-fn a_file_that_gets_another_number_while_it_is_open_is_given_back_once() {
+fn an_open_file_whose_inode_number_changes_is_released_once() {
     let lower = MemoryFs::from([("file", "")]);
     let below = lower.clone().into_dir();
     below.link("file", &*below, "again").unwrap();
@@ -146,7 +146,7 @@ fn a_file_that_gets_another_number_while_it_is_open_is_given_back_once() {
 }
 
 #[test]
-fn a_file_with_several_names_is_given_back_with_the_last_of_them() {
+fn a_file_with_several_hard_links_is_released_with_the_last() {
     let quota = Quota::new(MemoryFs::new(), 1000, 10);
     let dir = quota.clone().into_dir();
     let first = new(&dir, "one").unwrap();

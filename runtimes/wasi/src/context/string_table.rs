@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_ends_where_the_guest_s_sizes_end() {
+    fn a_string_table_is_limited_to_32_bit_sizes() {
         let limit = u32::MAX as usize;
         assert_eq!(offset_for(0, limit - 1), Some(0));
         assert_eq!(offset_for(0, limit), None);

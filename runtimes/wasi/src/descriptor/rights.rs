@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_to_change_sizes_is_none_to_write() {
+    fn the_right_to_set_the_size_does_not_grant_writing() {
         let all = DIRECTORY | FILE;
         for mode in [RightsMode::Strict, RightsMode::Compat, RightsMode::Off] {
             let grant = |base| {

@@ -1,4 +1,5 @@
-//! G30: whatever a guest calls, with whatever arguments, over whatever memory: no panic, and the promises hold.
+//! G30: arbitrary calls with arbitrary arguments over arbitrary memory do not panic and violate no
+//! invariant.
 
 use proptest::prelude::*;
 use rangewatch_wasi::fs::{Access, MemoryFs};
@@ -8,7 +9,7 @@ use crate::guest::TABLE;
 
 const STDIN: &str = "what the guest may read";
 
-/// How many cases to run; more for a longer search.
+/// The number of cases. Raise it for a longer search.
 pub(crate) fn cases() -> u32 {
     std::env::var("RANGEWATCH_CASES")
         .ok()
@@ -35,7 +36,7 @@ fn arg(memory_len: usize) -> impl Strategy<Value = i64> {
 }
 
 fn call(memory_len: usize) -> impl Strategy<Value = Call> {
-    // Mostly the functions that do something, which are the ones that can do something wrong.
+    // Prefers functions that have effects.
     let names = [
         "fd_read",
         "fd_write",
@@ -61,7 +62,8 @@ fn call(memory_len: usize) -> impl Strategy<Value = Call> {
     })
 }
 
-/// A table of four buffers, most of which lie in memory, and small numbers, which are often a table too.
+/// A table of four buffers, most of which lie in memory, and small numbers, which are often valid
+/// tables, too.
 pub(crate) fn memory() -> impl Strategy<Value = Vec<u8>> {
     let iovec = prop_oneof![8 => (0..400_u32, 0..12_u32), 1 => (any::<u32>(), any::<u32>())];
     let table = proptest::array::uniform4(iovec);
@@ -88,7 +90,7 @@ fn scenario() -> impl Strategy<Value = (Vec<u8>, Vec<Call>)> {
     })
 }
 
-/// What a descriptor is in the model.
+/// A descriptor in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Input,
@@ -99,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_calls_breaks_a_promise((mut memory, calls) in scenario()) {
+    fn no_sequence_of_calls_violates_an_invariant((mut memory, calls) in scenario()) {
         let outputs = [SharedBuffer::new(), SharedBuffer::new()];
         let mut ctx = Wasi::builder()
             .args(["one", "two"])
@@ -110,7 +112,7 @@ proptest! {
             .build()
             .unwrap();
         let mut model = [Some(Open::Input), Some(Open::Output(0)), Some(Open::Output(1))];
-        // What the guest has left of the rights of each.
+        // The rights that the guest has not dropped.
         let mut rights_left = [u64::MAX; 3];
         let mut written_bytes = [0; 2];
         let mut read_bytes = 0;
@@ -180,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn no_sequence_of_calls_on_files_breaks_a_promise(
+    fn no_sequence_of_calls_on_files_violates_an_invariant(
         calls in proptest::collection::vec(call_on_files(), 1..80),
         buffers in proptest::array::uniform4((64..300_u32, 0..200_u32)),
     ) {
@@ -215,10 +217,10 @@ proptest! {
     }
 }
 
-/// Names and paths wherever a pointer may point to.
+/// Fills the memory with names and paths, so that any pointer refers to one.
 const PATHS: &[u8] = b"a d/b d/c ../d/../a/. d/ e/d/b//.. x\xff /a\0";
 
-/// A call of a function of descriptors or paths, with small arguments that mostly mean something.
+/// A call of a descriptor or path function, with small arguments that are mostly valid.
 fn call_on_files() -> impl Strategy<Value = Call> {
     let on_files: Vec<usize> = (0..TABLE.len())
         .filter(|at| TABLE[*at].name.starts_with("fd_") || TABLE[*at].name.starts_with("path_"))

@@ -1,4 +1,4 @@
-//! G30, for sockets: whatever a guest calls, nothing is lost and nothing is moved twice.
+//! G30 for sockets: arbitrary calls lose no byte and move none twice.
 
 use std::io;
 use std::net::Shutdown;
@@ -12,10 +12,10 @@ use rangewatch_wasi::{Wasi, preview1};
 use crate::arbitrary::{Call, cases, memory};
 use crate::guest::TABLE;
 
-/// How much each socket has to receive.
+/// How many bytes each socket has to receive.
 const N_INCOMING_BYTES: usize = 200;
 
-/// What the host's side of a socket has seen.
+/// What the host's socket has recorded.
 #[derive(Debug, Default)]
 struct Account {
     n_attempts: usize,
@@ -25,7 +25,7 @@ struct Account {
 }
 
 impl Account {
-    /// Every third attempt has to be made again, and none moves much.
+    /// Every third operation is pending, and each moves only a few bytes.
     fn attempt(&mut self, n_bytes: usize) -> Poll<usize> {
         self.n_attempts += 1;
         match self.n_attempts % 3 {
@@ -91,7 +91,7 @@ impl Drop for Audited {
     }
 }
 
-/// Every other attempt to accept a connection has to be made again.
+/// Every other accept is pending.
 struct Open {
     accounts: Accounts,
     n_attempts: usize,
@@ -141,7 +141,7 @@ fn call() -> impl Strategy<Value = Call> {
                     prop_oneof![4 => Just(!0), 1 => any::<i64>()].boxed()
                 }
                 "ro_flags_out" => (450..460_i64).boxed(),
-                // Behind the table of buffers, which is used again.
+                // After the table of buffers, which is reused.
                 _ => prop_oneof![8 => 32..400_i64, 1 => any::<i64>()].boxed(),
             })
             .collect();
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_of_calls_on_sockets_loses_or_repeats_a_byte(
+    fn no_sequence_of_socket_calls_loses_or_repeats_a_byte(
         mut memory in memory(),
         calls in proptest::collection::vec(call(), 1..80),
     ) {
@@ -167,7 +167,7 @@ proptest! {
             .max_descriptors(8)
             .build()
             .unwrap();
-        // The account of each descriptor that is a connected socket.
+        // The bytes that each connected socket has moved.
         let mut model = [None, None, None, Some(0), None, Some(1), None, None];
         let mut received = Vec::new();
         let mut sent = Vec::new();
@@ -191,7 +191,7 @@ proptest! {
                 continue;
             }
             match function.name {
-                // A standard stream may have taken the place of a socket.
+                // A standard stream may have replaced the socket.
                 "fd_read" => {
                     if let Some(account) = model[fd(0)] {
                         received[account] += number(3);
@@ -204,7 +204,7 @@ proptest! {
                 }
                 "sock_recv" => {
                     let is_peek = args[3] as i32 & 1 != 0;
-                    // Where the results lie on top of each other, nobody can know the first.
+                    // If the results overlap, the first one is overwritten.
                     prop_assume!((args[4] as u32).abs_diff(args[5] as u32) >= 4);
                     if !is_peek {
                         received[model[fd(0)].expect("a connected socket")] += number(4);
@@ -227,7 +227,7 @@ proptest! {
             }
         }
 
-        // What is left can still be received, to the last byte.
+        // The remaining bytes can still be received.
         for (fd, account) in model.iter().enumerate() {
             let Some(index) = *account else { continue };
             let fd = fd as i32;
@@ -241,7 +241,7 @@ proptest! {
                     }
                     Ok(()) => received[index] += usize::from(memory[16]),
                     Err(rangewatch_wasi::Interrupt::Wait) => ctx.block(),
-                    // It is NONBLOCK for good, or may not be read.
+                    // The descriptor stays NONBLOCK, or has no right to read.
                     Err(_) => break,
                 }
             }

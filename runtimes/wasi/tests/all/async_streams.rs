@@ -11,7 +11,7 @@ use rangewatch_wasi::{Errno, Interrupt, Stdin, Stdout, Wasi, pipe, preview1};
 
 use crate::guest::Guest;
 
-/// What a peer does, step by step; `None` is a step that has to be waited for.
+/// The steps of a peer; `None` is a step that is pending.
 type Script<T> = Arc<Mutex<VecDeque<Option<T>>>>;
 
 struct Reader(Script<io::Result<&'static [u8]>>);
@@ -37,7 +37,7 @@ impl AsyncRead for Reader {
 struct Writer {
     written: Arc<Mutex<Vec<u8>>>,
     flushed_bytes: Arc<Mutex<usize>>,
-    /// How many bytes each write takes.
+    /// How many bytes each write accepts.
     writes: Script<io::Result<usize>>,
     flushes: Script<()>,
 }
@@ -78,7 +78,7 @@ fn script<T>(steps: impl IntoIterator<Item = Option<T>>) -> Script<T> {
     Arc::new(Mutex::new(steps.into_iter().collect()))
 }
 
-/// What an executor does that polls until it is ready; the script says how often that is.
+/// Polls like an executor until ready; the script bounds the number of polls.
 fn poll_until_ready(ctx: &mut Wasi) -> usize {
     let mut n_pending = 0;
     while ctx
@@ -92,7 +92,7 @@ fn poll_until_ready(ctx: &mut Wasi) -> usize {
 }
 
 #[test]
-fn an_asynchronous_reader_is_waited_for_and_read_in_order() {
+fn an_async_reader_makes_the_guest_wait_and_is_read_in_order() {
     let steps = script([
         Some(Ok(&b"ab"[..])),
         None, // for the attempt
@@ -124,7 +124,7 @@ fn an_asynchronous_reader_is_waited_for_and_read_in_order() {
 }
 
 #[test]
-fn an_asynchronous_writer_gets_every_byte_once_and_flushed() {
+fn an_async_writer_gets_each_byte_once_and_is_flushed() {
     let writer = Writer {
         writes: script([
             Some(Ok(2)),
@@ -160,7 +160,7 @@ fn an_asynchronous_writer_gets_every_byte_once_and_flushed() {
 }
 
 #[test]
-fn a_nonblocking_write_says_again_and_leaves_nothing_to_be_written_later() {
+fn a_nonblocking_write_returns_again_and_buffers_nothing() {
     let writer = Writer {
         writes: script([None, Some(Ok(1))]),
         ..Writer::default()
@@ -173,7 +173,7 @@ fn a_nonblocking_write_says_again_and_leaves_nothing_to_be_written_later() {
 }
 
 #[test]
-fn the_ends_of_a_pipe_are_asynchronous_too() {
+fn the_ends_of_a_pipe_are_asynchronous_streams() {
     let (mut writer, mut reader) = pipe(3);
     let mut cx = Context::from_waker(Waker::noop());
     let mut buf = [0; 8];
@@ -191,7 +191,7 @@ fn the_ends_of_a_pipe_are_asynchronous_too() {
 }
 
 #[test]
-fn a_write_that_was_done_in_part_leaves_nothing_to_be_written_later() {
+fn a_partial_write_buffers_nothing() {
     let writer = Writer {
         writes: script([Some(Ok(3)), None, Some(Ok(2))]),
         ..Writer::default()
@@ -199,7 +199,7 @@ fn a_write_that_was_done_in_part_leaves_nothing_to_be_written_later() {
     let mut guest = Guest::new(Wasi::builder().stdout(Stdout::async_writer(writer.clone())));
     guest.put(500, b"abcde");
     assert_eq!(guest.writev(1, &[(500, 3), (503, 2)]), Ok(3));
-    // A subscription to the output: it is ready, and asking moves no byte.
+    // A subscription to the output, which is ready. Polling writes nothing.
     guest.put(0x1000, &[0; 48]);
     guest.put(0x1008, &[2]);
     guest.put(0x1010, &[1]);
@@ -229,7 +229,7 @@ fn a_write_waits_for_its_flush_and_is_not_repeated() {
     assert_eq!(*writer.flushed_bytes.lock().unwrap(), 2);
 }
 
-/// A libc writes what it has kept and what is new as two buffers.
+/// A libc writes its buffered bytes and the new bytes as two buffers.
 #[test]
 fn a_write_of_several_buffers_waits_for_the_flush_of_the_last() {
     let writer = Writer {

@@ -1,4 +1,4 @@
-//! How much a guest may read and write, and what its streams look like.
+//! Byte budgets of streams, and the file types of streams.
 
 use std::io::BufWriter;
 
@@ -35,7 +35,7 @@ fn output_over_a_truncating_budget_is_dropped_and_the_guest_does_not_notice() {
 }
 
 #[test]
-fn who_may_write_no_more_does_not_wait_for_room() {
+fn a_write_over_budget_does_not_wait_for_room() {
     const FD_WRITE: u8 = 2;
     let (stdout, _full) = pipe(5);
     let stdout = Stdout::from(stdout).budget(5, OverBudget::Fail(Errno::Dquot));
@@ -47,7 +47,7 @@ fn who_may_write_no_more_does_not_wait_for_room() {
 }
 
 #[test]
-fn a_budget_can_end_the_guest_after_its_last_byte() {
+fn a_budget_can_exit_the_guest_after_its_last_byte() {
     let out = SharedBuffer::new();
     let stdout = Stdout::writer(BufWriter::new(out.clone())).budget(5, OverBudget::Exit(7));
     let mut guest = Guest::new(Wasi::builder().stdout(stdout));
@@ -96,7 +96,7 @@ fn a_closure_is_an_input() {
 }
 
 #[test]
-fn a_stream_is_a_terminal_if_the_host_says_so() {
+fn seen_as_terminal_makes_a_stream_a_character_device() {
     const UNKNOWN: u8 = 0;
     const CHARACTER_DEVICE: u8 = 2;
     let mut guest = Guest::new(

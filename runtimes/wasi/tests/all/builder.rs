@@ -1,11 +1,11 @@
-//! What a host can hand to a guest (G34: that and nothing else), and what it is told when it cannot.
+//! The builder: a guest gets only what the host grants (G34), and invalid settings are errors.
 
 use rangewatch_wasi::{FixedClock, SharedBuffer, Wasi, WasiBuildError, preview1};
 
 use crate::guest::Guest;
 
 #[test]
-fn a_guest_that_was_given_nothing_sees_nothing() {
+fn a_default_context_has_no_resources() {
     let mut guest = Guest::new(Wasi::builder());
     preview1::args_sizes_get(&mut guest.ctx, &mut guest.memory, 0, 4).unwrap();
     preview1::environ_sizes_get(&mut guest.ctx, &mut guest.memory, 8, 12).unwrap();
@@ -16,7 +16,7 @@ fn a_guest_that_was_given_nothing_sees_nothing() {
 }
 
 #[test]
-fn two_guests_that_were_given_nothing_see_the_same_times_and_bytes() {
+fn two_default_contexts_read_the_same_times_and_bytes() {
     let observe = || {
         let mut guest = Guest::new(Wasi::builder());
         for (id, out) in [(0, 0), (1, 8), (0, 16), (1, 24)] {
@@ -29,7 +29,7 @@ fn two_guests_that_were_given_nothing_see_the_same_times_and_bytes() {
 }
 
 #[test]
-fn the_default_clock_starts_in_1970_and_moves_a_millisecond_at_each_reading() {
+fn the_default_clock_starts_in_1970_and_advances_1_ms_per_reading() {
     let mut guest = Guest::new(Wasi::builder());
     let times: Vec<u64> = [0, 1, 0, 1]
         .into_iter()
@@ -78,7 +78,7 @@ fn a_variable_needs_a_name_and_the_name_must_not_contain_an_equals_sign() {
 }
 
 #[test]
-fn the_first_mistake_is_the_one_that_is_reported() {
+fn build_returns_the_first_error() {
     let error = Wasi::builder()
         .env("A=B", "")
         .arg("\0")

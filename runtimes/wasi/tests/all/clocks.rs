@@ -1,4 +1,4 @@
-//! Time as a guest sees it.
+//! Clock functions.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ impl Guest {
     }
 }
 
-/// Answers what it was told to, and a resolution that the specification forbids.
+/// A clock that returns scripted readings, and a resolution that the specification forbids.
 struct Scripted(VecDeque<u64>);
 
 impl Clock for Scripted {
@@ -41,7 +41,7 @@ impl Clock for Scripted {
 }
 
 #[test]
-fn a_fixed_clock_always_tells_the_same_time() {
+fn a_fixed_clock_always_reads_the_same_time() {
     let mut guest = Guest::new(Wasi::builder().clock(FixedClock::at(1_690_674_910, 239_502_000)));
     for _ in 0..3 {
         assert_eq!(guest.time(REALTIME), Ok(1_690_674_910_239_502_000));
@@ -51,7 +51,7 @@ fn a_fixed_clock_always_tells_the_same_time() {
 }
 
 #[test]
-fn each_clock_is_the_one_that_was_asked_for() {
+fn each_clock_id_reads_its_clock() {
     let clock = SteppingClock::new(FixedClock::at(100, 0), Duration::from_secs(1));
     let mut guest = Guest::new(Wasi::builder().clock(clock));
     assert_eq!(guest.time(REALTIME), Ok(101_000_000_000));
@@ -60,7 +60,7 @@ fn each_clock_is_the_one_that_was_asked_for() {
 }
 
 #[test]
-fn monotonic_time_never_goes_back_and_real_time_may() {
+fn monotonic_time_never_goes_backwards_and_real_time_may() {
     let mut guest = Guest::new(Wasi::builder().clock(Scripted(VecDeque::from([5, 9, 3, 9, 12]))));
     let times: Vec<u64> = (0..5).map(|_| guest.time(MONOTONIC).unwrap()).collect();
     assert_eq!(times, [5, 9, 9, 9, 12]);
@@ -89,8 +89,8 @@ fn other_clocks_are_invalid() {
 }
 
 #[test]
-fn a_time_that_has_no_place_is_a_fault_and_the_clock_is_not_read() {
-    // A reading would panic, as the script is empty.
+fn a_result_outside_of_the_memory_is_a_fault_and_the_clock_is_not_read() {
+    // The script is empty, so a reading would panic.
     let mut guest = Guest::new(Wasi::builder().clock(Scripted(VecDeque::new())));
     let end = guest.memory.len() as i32;
     for out in [end - 7, end, -1, -8, i32::MIN] {
@@ -104,7 +104,7 @@ fn a_time_that_has_no_place_is_a_fault_and_the_clock_is_not_read() {
 }
 
 #[test]
-fn the_system_clock_tells_the_time_of_the_host_and_starts_its_monotonic_clock_anew() {
+fn the_system_clock_reads_the_host_time_and_restarts_its_monotonic_clock() {
     let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()));
     let now = || {
         u64::try_from(

@@ -1,4 +1,4 @@
-//! What a guest can find out about its descriptors and do to them.
+//! Functions for descriptors of any kind.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ const NONBLOCK: i32 = 4;
 const RSYNC: i32 = 8;
 const SYNC: i32 = 16;
 
-/// `FD_READ` and `FD_WRITE` of the specification, and what every stream can do: `FD_DATASYNC`, `FD_FDSTAT_SET_FLAGS`,
+/// `FD_READ` and `FD_WRITE`, and the rights of every stream: `FD_DATASYNC`, `FD_FDSTAT_SET_FLAGS`,
 /// `FD_SYNC`, `FD_FILESTAT_GET`.
 const READ: u64 = 1 << 1;
 const WRITE: u64 = 1 << 6;
 const STREAM: u64 = 1 << 0 | 1 << 3 | 1 << 4 | 1 << 21;
 
 #[test]
-fn streams_show_the_rights_that_they_have() {
+fn streams_report_their_rights() {
     let mut guest = Guest::new(Wasi::builder());
     for (fd, right) in [(0, READ), (1, WRITE), (2, WRITE)] {
         let stat = guest.fdstat(fd).unwrap();
@@ -31,7 +31,7 @@ fn streams_show_the_rights_that_they_have() {
 }
 
 #[test]
-fn what_a_stream_has_the_right_to_works_and_the_rest_is_refused() {
+fn a_stream_refuses_calls_without_the_right() {
     let mut guest = Guest::new(Wasi::builder());
     for fd in 0..3 {
         let rights = guest.fdstat(fd).unwrap().rights_base;
@@ -49,7 +49,7 @@ fn what_a_stream_has_the_right_to_works_and_the_rest_is_refused() {
 }
 
 #[test]
-fn what_is_not_a_terminal_is_not_a_character_device() {
+fn only_terminals_are_character_devices() {
     let mut guest = Guest::new(
         Wasi::builder()
             .stdin("text")
@@ -62,7 +62,7 @@ fn what_is_not_a_terminal_is_not_a_character_device() {
 }
 
 #[test]
-fn an_inherited_stream_is_a_character_device_if_and_only_if_the_host_s_is_a_terminal() {
+fn an_inherited_stream_is_a_character_device_only_for_a_terminal() {
     let mut guest = Guest::new(Wasi::builder().inherit_stdio());
     let terminals = [
         io::stdin().is_terminal(),
@@ -90,7 +90,7 @@ fn an_inherited_stream_can_be_written() {
 }
 
 #[test]
-fn flags_are_kept_per_descriptor_and_a_refused_one_changes_nothing() {
+fn flags_are_per_descriptor_and_an_invalid_one_changes_nothing() {
     let mut guest = Guest::new(Wasi::builder());
     let set = |guest: &mut Guest, fd, flags| {
         preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], fd, flags)
@@ -135,7 +135,7 @@ fn attributes_have_the_layout_of_the_specification() {
 }
 
 #[test]
-fn attributes_that_have_no_place_are_a_fault() {
+fn attributes_outside_of_the_memory_are_a_fault() {
     let mut guest = Guest::new(Wasi::builder());
     let end = guest.memory.len() as i32;
     for out in [end - 23, end, -1, -24, i32::MIN] {
@@ -156,7 +156,7 @@ fn attributes_that_have_no_place_are_a_fault() {
 }
 
 #[test]
-fn a_closed_descriptor_is_closed_for_good() {
+fn a_closed_descriptor_stays_closed() {
     let mut guest = Guest::new(Wasi::builder());
     for fd in 0..3 {
         assert_eq!(preview1::fd_close(&mut guest.ctx, &mut [], fd), Ok(()));
@@ -169,7 +169,7 @@ fn a_closed_descriptor_is_closed_for_good() {
 }
 
 #[test]
-fn a_stream_is_let_go_when_it_is_closed_and_closed_even_if_it_cannot_be_flushed() {
+fn closing_a_stream_drops_it_even_if_flushing_fails() {
     struct Unflushable(Arc<()>);
     impl Write for Unflushable {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -197,7 +197,7 @@ fn a_stream_is_let_go_when_it_is_closed_and_closed_even_if_it_cannot_be_flushed(
 }
 
 #[test]
-fn renumbering_moves_a_stream_over_another_one() {
+fn renumbering_replaces_a_stream() {
     let (out, err) = (SharedBuffer::new(), SharedBuffer::new());
     let mut guest = Guest::new(
         Wasi::builder()
@@ -231,7 +231,7 @@ fn renumbering_moves_a_stream_over_another_one() {
 }
 
 #[test]
-fn there_is_no_preopen_so_a_libc_stops_looking_at_once() {
+fn a_default_context_has_no_preopens() {
     let mut guest = Guest::new(Wasi::builder());
     for fd in 0..5 {
         assert_eq!(

@@ -1,13 +1,13 @@
-//! A guest by hand: a context and a memory.
+//! A guest for tests: a context and a memory.
 
 use rangewatch_wasi::{Errno, Exit, Interrupt, Wasi, WasiBuilder, preview1};
 
-/// Where the helpers keep the table of buffers, its result and the bytes.
+/// Addresses of the table of buffers, of its result and of the bytes.
 const IOVS: u32 = 0;
 const RESULT: u32 = 0x4000;
 const BYTES: u32 = 0x8000;
 
-/// Written to memory that a failing call must leave alone.
+/// Fills memory that a failing call must not change.
 pub(crate) const CANARY: u8 = 0xa5;
 
 pub(crate) struct Guest {
@@ -49,7 +49,7 @@ impl Guest {
         self.put(ptr, &table);
     }
 
-    /// `fd_write` of buffers that are in memory.
+    /// Calls `fd_write` with buffers that are in memory.
     pub(crate) fn writev(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
         self.put_iovecs(IOVS, iovecs);
         let n_iovecs = iovecs.len() as i32;
@@ -59,7 +59,7 @@ impl Guest {
         Ok(self.u32(RESULT))
     }
 
-    /// `fd_read` into buffers in memory.
+    /// Calls `fd_read` with buffers in memory.
     pub(crate) fn readv(&mut self, fd: i32, iovecs: &[(u32, u32)]) -> Result<u32, Errno> {
         self.put_iovecs(IOVS, iovecs);
         let n_iovecs = iovecs.len() as i32;
@@ -69,7 +69,7 @@ impl Guest {
         Ok(self.u32(RESULT))
     }
 
-    /// Makes a call until it is answered, and holds the thread in between.
+    /// Retries a call until it does not wait, and blocks the thread in between.
     pub(crate) fn block_on(
         &mut self,
         call: impl FnMut(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
@@ -98,7 +98,7 @@ impl Guest {
         })
     }
 
-    /// `path_open` below `fd`, without following a link at the end.
+    /// Calls `path_open` below `fd`, without following a link in the last component.
     pub(crate) fn open_at(
         &mut self,
         fd: i32,
@@ -125,7 +125,7 @@ impl Guest {
         Ok(self.u32(RESULT) as i32)
     }
 
-    /// As [`open_at`](Self::open_at), below the first preopened directory and with all rights.
+    /// Like [`open_at`](Self::open_at), below the first preopened directory and with all rights.
     pub(crate) fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
         self.open_at(3, path, oflags, (0, 0))
     }
@@ -198,7 +198,7 @@ pub(crate) struct FdStat {
     pub(crate) rights_inheriting: u64,
 }
 
-/// Makes a call until it is answered or has ended the guest.
+/// Retries a call until it does not wait.
 fn block_on(
     ctx: &mut Wasi,
     memory: &mut [u8],
@@ -215,7 +215,7 @@ fn block_on(
     }
 }
 
-/// How an engine would call one function.
+/// One function, callable as by an engine.
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) param_names: &'static [&'static str],
@@ -236,7 +236,7 @@ impl Function {
     }
 }
 
-/// The crate's table, expanded as a backend expands it.
+/// The table of functions, expanded as a backend expands it.
 pub(crate) const TABLE: &[Function] = {
     macro_rules! toy_backend {
         ($(fn $name:ident($($param:ident: $ty:ident),*) -> $result:ident;)*) => {

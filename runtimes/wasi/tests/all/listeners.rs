@@ -1,4 +1,4 @@
-//! Sockets that accept connections.
+//! Listening sockets.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -36,7 +36,7 @@ fn connections_are_accepted_in_their_order_and_get_the_lowest_number() {
 }
 
 #[test]
-fn a_connection_that_is_not_accepted_stays() {
+fn a_failed_accept_leaves_the_connection_pending() {
     let (listener, connector) = loopback(1, 1);
     let mut guest = Guest::new(Wasi::builder().listener(listener).max_descriptors(4));
     let _host = connector.try_connect().unwrap();
@@ -54,7 +54,7 @@ fn a_connection_that_is_not_accepted_stays() {
 }
 
 #[test]
-fn who_accepts_too_early_waits_or_is_told_to_come_again() {
+fn accept_without_a_connection_waits_or_returns_again() {
     let (mut guest, connector) = listening(1);
     assert_eq!(guest.try_accept(3, 0), waits());
     assert!(guest.wakes_for(|| drop(connector.try_connect())));
@@ -73,7 +73,7 @@ fn who_accepts_too_early_waits_or_is_told_to_come_again() {
 }
 
 #[test]
-fn a_host_connects_to_a_guest_that_listens_and_to_no_other() {
+fn connecting_fails_without_a_listening_guest() {
     let (mut guest, connector) = listening(1);
     drop(connector.try_connect().unwrap());
     let full = connector.try_connect().unwrap_err();
@@ -91,7 +91,7 @@ fn a_host_connects_to_a_guest_that_listens_and_to_no_other() {
 }
 
 #[test]
-fn a_listener_that_is_closed_refuses_who_waits_and_who_comes() {
+fn a_closed_listener_refuses_pending_and_later_connections() {
     let (mut guest, connector) = listening(1);
     let mut waiting = connector.try_connect().unwrap();
     let (counter, waker) = counter();
@@ -114,7 +114,7 @@ fn a_listener_that_is_closed_refuses_who_waits_and_who_comes() {
 }
 
 #[test]
-fn who_gives_up_connecting_is_not_remembered() {
+fn a_cancelled_connect_drops_its_waker() {
     let (_guest, connector) = listening(1);
     let _waiting = connector.try_connect().unwrap();
     let (counter, waker) = counter();
@@ -131,7 +131,7 @@ fn who_gives_up_connecting_is_not_remembered() {
 }
 
 #[test]
-fn an_accepted_socket_has_what_its_listener_hands_down() {
+fn an_accepted_socket_has_the_rights_its_listener_passes_on() {
     let (mut guest, connector) = listening(2);
     let _hosts = [(); 2].map(|()| connector.try_connect().unwrap());
     guest.try_accept(3, 0).unwrap();
@@ -146,7 +146,7 @@ fn an_accepted_socket_has_what_its_listener_hands_down() {
 }
 
 #[test]
-fn a_listener_of_the_host_may_fail_and_go_on() {
+fn a_listener_of_the_host_stays_usable_after_an_error() {
     struct Failing(VecDeque<io::Result<MemorySocket>>);
     impl Listener for Failing {
         fn accept(&mut self) -> Poll<io::Result<Box<dyn Socket>>> {

@@ -1,4 +1,4 @@
-//! What listing a directory asks of its filesystem.
+//! How listings use the filesystem.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::guest::Guest;
 
 const FILES: u64 = 5_000;
 
-/// A directory that counts how often it is read, and how many entries are taken from it.
+/// A directory that counts how often it is read, and how many entries are taken.
 #[derive(Clone, Default)]
 struct Counting {
     n_readings: Arc<AtomicU64>,
@@ -37,7 +37,8 @@ impl Dir for Counting {
     }
 }
 
-/// Lists the directory 3 as a libc does, which asks for what did not fit once more. Answers the number of entries.
+/// Lists descriptor 3 as a libc does, which reads a truncated entry again. Returns the number of
+/// entries.
 fn list(guest: &mut Guest, buf_len: u32) -> u64 {
     let (mut n_listed, mut cookie) = (0, 0);
     loop {
@@ -57,7 +58,7 @@ fn list(guest: &mut Guest, buf_len: u32) -> u64 {
 }
 
 #[test]
-fn a_listing_takes_each_entry_once_whatever_the_buffer() {
+fn a_listing_reads_each_entry_once_with_any_buffer_size() {
     for buf_len in [40, 128, 4096, 60_000] {
         let dir = Counting::default();
         let wasi = Wasi::builder().preopen("/", dir.clone(), Access::ReadOnly);

@@ -1,4 +1,4 @@
-//! The filesystem in memory: what it may hold, what its host does with it, and that it is the same in each run.
+//! The memory filesystem: limits, the host's access, reproducible runs.
 
 use rangewatch_wasi::fs::{Access, Devices, Dir, FileType, IntoDir, MemoryFs, Node};
 use rangewatch_wasi::{Errno, SeededRandom, Wasi, preview1};
@@ -12,7 +12,7 @@ fn guest(fs: &MemoryFs) -> Guest {
 }
 
 #[test]
-fn the_host_and_the_guest_see_each_other_s_files() {
+fn the_host_and_the_guest_share_the_files() {
     let fs = MemoryFs::from([("greeting.txt", "hello"), ("a/b/c", "deep")]);
     let mut guest = guest(&fs);
     let fd = guest.open("a/b/c", 0).unwrap();
@@ -35,7 +35,7 @@ fn the_host_and_the_guest_see_each_other_s_files() {
 }
 
 #[test]
-fn a_mistake_of_the_host_is_an_error_that_names_the_path() {
+fn an_error_of_the_host_names_the_path() {
     let fs = MemoryFs::from([("dir/file", "")]);
     let errno = |result: Result<(), rangewatch_wasi::fs::MemoryFsError>| {
         let error = result.unwrap_err();
@@ -63,7 +63,7 @@ fn a_literal_with_a_bad_path_panics() {
 }
 
 #[test]
-fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
+fn a_full_filesystem_writes_in_part_and_releases_space_afterwards() {
     let fs = MemoryFs::builder().limit_bytes(10).build();
     let mut guest = guest(&fs);
     let (a, b) = (
@@ -76,7 +76,7 @@ fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
     assert_eq!(guest.write(b, b"4"), Err(Errno::Nospc));
     assert_eq!(fs.used_bytes(), 10);
 
-    // What has no name counts for as long as it is open.
+    // A removed file is charged while it is open.
     guest.unlink("a").unwrap();
     assert_eq!(guest.write(b, b"4"), Err(Errno::Nospc));
     preview1::fd_close(&mut guest.ctx, &mut [], a).unwrap();
@@ -101,7 +101,7 @@ fn a_filesystem_that_is_full_takes_what_fits_and_has_room_again_afterwards() {
 }
 
 #[test]
-fn a_file_that_is_too_large_for_the_memory_of_the_host_is_an_error_to_it() {
+fn reading_a_file_larger_than_the_host_memory_fails() {
     let fs = MemoryFs::builder().limit_bytes(u64::MAX).build();
     let mut guest = guest(&fs);
     let fd = guest.open("hole", CREAT).unwrap();
@@ -112,7 +112,7 @@ fn a_file_that_is_too_large_for_the_memory_of_the_host_is_an_error_to_it() {
 }
 
 #[test]
-fn every_name_counts_those_of_links_and_directories_included() {
+fn every_directory_entry_is_charged() {
     let fs = MemoryFs::builder().limit_entries(3).build();
     let mut guest = guest(&fs);
     guest.open("a", CREAT).unwrap();
@@ -132,7 +132,7 @@ fn every_name_counts_those_of_links_and_directories_included() {
 }
 
 #[test]
-fn two_runs_are_the_same_run() {
+fn two_runs_are_identical() {
     let run = || {
         let fs = MemoryFs::from([("a", "hello"), ("b/c", "world")]);
         let mut guest = guest(&fs);
@@ -151,7 +151,7 @@ fn two_runs_are_the_same_run() {
 }
 
 #[test]
-fn a_guest_numbers_filesystems_by_itself_whatever_the_host_made_before() {
+fn device_numbers_are_assigned_per_guest() {
     let numbers = || {
         let (one, other) = (MemoryFs::new(), MemoryFs::new());
         let builder = Wasi::builder()
@@ -164,20 +164,20 @@ fn a_guest_numbers_filesystems_by_itself_whatever_the_host_made_before() {
             (guest.u64(0), guest.u64(8))
         })
     };
-    // Root directories have one number; what tells them apart is that of the filesystem.
+    // Root directories have the same inode number; the device number distinguishes them.
     assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
     assert_eq!(numbers(), [(1, 1), (2, 1), (2, 1)]);
 }
 
 #[test]
-fn files_that_outlive_their_filesystem_are_dated_alike_in_two_runs() {
+fn files_that_outlive_their_filesystem_have_reproducible_times() {
     let run = || {
         let mut guest =
             Guest::new(Wasi::builder().preopen("/", MemoryFs::new(), Access::ReadWrite));
         let fds: Vec<_> = (0..20)
             .map(|i| guest.open(&i.to_string(), CREAT).unwrap())
             .collect();
-        // Nobody else has the root, so that this takes the tree apart.
+        // This is the last reference to the root, so the drop removes the whole tree.
         preview1::fd_close(&mut guest.ctx, &mut [], 3).unwrap();
         let stat = |fd| {
             preview1::fd_filestat_get(&mut guest.ctx, &mut guest.memory, fd, 0).unwrap();
@@ -188,9 +188,9 @@ fn files_that_outlive_their_filesystem_are_dated_alike_in_two_runs() {
     assert_eq!(run(), run());
 }
 
-/// A guest nests as deep as it has names for; each level must not cost the host a frame of its stack.
+/// A guest can nest directories deeply; dropping a level must not take a frame of the host's stack.
 #[test]
-fn g30_a_tree_of_any_depth_is_dropped() {
+fn g30_dropping_a_deep_tree_does_not_overflow_the_stack() {
     const DEPTH: usize = 100_000;
     let fs = MemoryFs::new();
     let mut guest = guest(&fs);
@@ -200,14 +200,14 @@ fn g30_a_tree_of_any_depth_is_dropped() {
         preview1::fd_renumber(&mut guest.ctx, &mut [], fd, 3).unwrap();
     }
     assert_eq!(fs.n_entries(), DEPTH as u64);
-    // What is open keeps what is below it, and the rest goes.
+    // An open directory keeps its contents; the rest is dropped.
     drop(fs);
     guest.create_dir(3, "e").unwrap();
     drop(guest);
 }
 
 #[test]
-fn paths_go_only_so_deep_at_once() {
+fn the_depth_of_a_path_is_limited() {
     let fs = MemoryFs::new();
     fs.create_dir_all(["d"; 256].join("/")).unwrap();
     let deeper = ["d"; 258].join("/");
@@ -221,7 +221,7 @@ fn paths_go_only_so_deep_at_once() {
 }
 
 #[test]
-fn links_lead_through_only_so_many_directories() {
+fn links_enter_a_bounded_number_of_directories() {
     let fs = MemoryFs::from([("l0", "")]);
     fs.create_dir_all("a").unwrap();
     let detour = "a/../".repeat(800);

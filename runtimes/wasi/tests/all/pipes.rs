@@ -1,4 +1,4 @@
-//! Pipes, at the host's ends.
+//! The host's ends of pipes.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use rangewatch_wasi::{TryRecvError, pipe};
 use crate::polling::counter;
 
 #[test]
-fn a_pipe_holds_its_capacity_and_no_byte_more() {
+fn a_pipe_buffers_at_most_its_capacity() {
     let (mut writer, mut reader) = pipe(4);
     assert_eq!(writer.try_send(b"abcdef").unwrap(), 4);
     assert_eq!(
@@ -30,7 +30,7 @@ fn a_pipe_holds_its_capacity_and_no_byte_more() {
 }
 
 #[test]
-fn a_reader_gets_what_was_written_before_the_writer_was_dropped() {
+fn a_reader_gets_the_bytes_written_before_the_writer_was_dropped() {
     let (mut writer, mut reader) = pipe(9);
     writer.try_send(b"abc").unwrap();
     drop(writer);
@@ -40,7 +40,7 @@ fn a_reader_gets_what_was_written_before_the_writer_was_dropped() {
 }
 
 #[test]
-fn a_writer_learns_that_its_reader_is_gone() {
+fn a_writer_gets_an_error_when_its_reader_is_dropped() {
     let (mut writer, reader) = pipe(9);
     assert!(!writer.is_closed());
     drop(reader);
@@ -51,7 +51,7 @@ fn a_writer_learns_that_its_reader_is_gone() {
 }
 
 #[test]
-fn who_waits_is_woken_by_the_other_end_and_by_its_end() {
+fn a_waiting_pipe_end_is_woken_by_bytes_and_by_the_end() {
     let (counter, waker) = counter();
     let mut cx = Context::from_waker(&waker);
     let (mut writer, mut reader) = pipe(2);
@@ -78,7 +78,7 @@ fn who_waits_is_woken_by_the_other_end_and_by_its_end() {
 }
 
 #[test]
-fn threads_block_on_a_pipe_and_lose_nothing() {
+fn blocking_on_a_pipe_loses_no_bytes() {
     let (mut writer, mut reader) = pipe(7);
     let text: Vec<u8> = (0..100_000_u32).map(|i| (i % 251) as u8).collect();
     let expected = text.clone();

@@ -1,4 +1,4 @@
-//! `poll_oneoff`, and what a guest that waits waits for.
+//! `poll_oneoff`, and waiting of a guest.
 
 use std::io;
 use std::mem::swap;
@@ -22,7 +22,7 @@ const SUBSCRIPTIONS: u32 = 0;
 const EVENTS: u32 = 0x20000;
 const N_EVENTS: u32 = 0x40000;
 
-/// One subscription as it stands in memory.
+/// A subscription in the format of the specification.
 #[derive(Clone, Copy)]
 pub(crate) struct Subscription([u8; 48]);
 
@@ -55,7 +55,7 @@ fn writable(userdata: u64) -> Subscription {
     fd(userdata, 2, 1)
 }
 
-/// Userdata, errno, type, bytes, flags.
+/// The fields of an event: userdata, errno, type, bytes, flags.
 pub(crate) type Event = (u64, u16, u8, u64, u16);
 
 impl Guest {
@@ -101,7 +101,7 @@ impl Guest {
     }
 }
 
-/// Counts its wake-ups.
+/// Counts its wakes.
 #[derive(Default)]
 pub(crate) struct Counter(Mutex<usize>);
 
@@ -137,7 +137,7 @@ fn a_call_without_subscriptions_or_with_too_many_is_invalid() {
 }
 
 #[test]
-fn what_does_not_lie_in_memory_is_a_fault_and_nothing_is_waited_for() {
+fn an_address_outside_of_the_memory_is_a_fault_before_waiting() {
     let mut guest = Guest::new(Wasi::builder());
     let end = guest.memory.len() as i32;
     for (subscriptions, events, n_events) in [
@@ -170,7 +170,7 @@ fn an_unknown_type_is_invalid() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_open_is_an_event_and_no_error_of_the_call() {
+fn polling_a_closed_descriptor_is_an_event_with_an_error() {
     let mut guest = Guest::new(Wasi::builder());
     let badf = Errno::Badf.code() as u16;
     let events = guest
@@ -215,7 +215,7 @@ fn clocks_that_cannot_be_slept_on_are_an_event_with_an_error() {
 }
 
 #[test]
-fn a_sleep_on_a_virtual_clock_is_over_at_once_and_moves_it() {
+fn a_sleep_on_a_virtual_clock_elapses_immediately_and_advances_it() {
     let time = VirtualClock::at(100, 0);
     let mut guest = Guest::new(Wasi::builder().clock(time.clone()));
     assert_eq!(
@@ -249,7 +249,7 @@ fn a_sleep_on_a_virtual_clock_is_over_at_once_and_moves_it() {
 }
 
 #[test]
-fn the_default_clock_and_a_fixed_one_do_not_wait_either() {
+fn the_default_clock_and_a_fixed_clock_never_wait() {
     let mut guest = Guest::new(Wasi::builder());
     guest.attempt(&[sleep(1, HOUR)]).unwrap();
     preview1::clock_time_get(&mut guest.ctx, &mut guest.memory, 1, 0, 0).unwrap();
@@ -261,7 +261,7 @@ fn the_default_clock_and_a_fixed_one_do_not_wait_either() {
 }
 
 #[test]
-fn of_several_timers_the_earliest_come_true_in_the_order_of_the_subscriptions() {
+fn the_earliest_timers_are_reported_in_the_order_of_the_subscriptions() {
     let time = VirtualClock::at(0, 0);
     let mut guest = Guest::new(Wasi::builder().clock(time.clone()));
     let second = Duration::from_secs(1);
@@ -280,7 +280,7 @@ fn of_several_timers_the_earliest_come_true_in_the_order_of_the_subscriptions() 
 }
 
 #[test]
-fn a_descriptor_that_is_ready_wins_over_timers_and_they_do_not_move_the_clock() {
+fn a_ready_descriptor_is_reported_before_timers_and_does_not_advance_the_clock() {
     let time = VirtualClock::at(0, 0);
     let mut guest = Guest::new(Wasi::builder().clock(time.clone()).stdin("abc"));
     let room = u64::from(rangewatch_wasi::MAX_TRANSFER_BYTES);
@@ -291,7 +291,7 @@ fn a_descriptor_that_is_ready_wins_over_timers_and_they_do_not_move_the_clock() 
         [(2, 0, 1, 3, 0), (3, 0, 2, room, 0)]
     );
     assert_eq!(time.elapsed(), Duration::ZERO);
-    // A timer without time is due too.
+    // A timer of 0 elapses immediately, too.
     let userdata: Vec<u64> = guest
         .attempt(&[sleep(1, Duration::ZERO), readable(2)])
         .unwrap()
@@ -318,7 +318,7 @@ fn the_events_may_overwrite_the_subscriptions() {
 }
 
 #[test]
-fn a_pipe_that_is_empty_is_waited_for_and_wakes_its_guest() {
+fn an_empty_pipe_makes_the_guest_wait_and_wakes_it() {
     let (mut feed, stdin) = pipe(100);
     let mut guest = Guest::new(Wasi::builder().stdin(stdin));
     let (woken, waker) = counter();
@@ -338,7 +338,7 @@ fn a_pipe_that_is_empty_is_waited_for_and_wakes_its_guest() {
 }
 
 #[test]
-fn a_read_waits_and_the_same_call_reads_what_came() {
+fn a_read_waits_and_its_retry_reads_the_bytes() {
     let (mut feed, stdin) = pipe(100);
     let mut guest = Guest::new(Wasi::builder().stdin(stdin));
     guest.put_iovecs(0, &[(500, 4)]);
@@ -361,7 +361,7 @@ fn a_read_waits_and_the_same_call_reads_what_came() {
 }
 
 #[test]
-fn a_descriptor_that_is_nonblocking_says_again() {
+fn a_nonblocking_descriptor_returns_again() {
     let (mut feed, stdin) = pipe(100);
     let (stdout, mut drain) = pipe(2);
     let mut guest = Guest::new(Wasi::builder().stdin(stdin).stdout(stdout));
@@ -395,7 +395,7 @@ fn a_write_to_a_full_pipe_waits_for_room_and_one_to_a_closed_pipe_fails() {
 }
 
 #[test]
-fn one_guest_s_output_can_be_another_s_input() {
+fn a_pipe_connects_the_output_of_one_guest_to_the_input_of_another() {
     let (stdout, stdin) = pipe(3);
     let mut first = Guest::new(Wasi::builder().stdout(stdout));
     let mut second = Guest::new(Wasi::builder().stdin(stdin));
@@ -419,7 +419,7 @@ fn one_guest_s_output_can_be_another_s_input() {
 }
 
 #[test]
-fn a_sleep_on_the_system_s_clock_takes_its_time_when_parked() {
+fn a_parked_sleep_on_the_system_clock_lasts_its_duration() {
     let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()));
     let began = Instant::now();
     let duration = Duration::from_millis(20);
@@ -431,8 +431,8 @@ fn a_sleep_on_the_system_s_clock_takes_its_time_when_parked() {
 }
 
 #[test]
-fn a_call_begins_once_however_often_it_is_attempted() {
-    /// Stands still after its only reading, as the attempts of one call must not notice.
+fn a_retried_call_keeps_its_start_time() {
+    /// Advances once and then stands still: all attempts of one call must use the first reading.
     struct Once(bool);
     impl Clock for Once {
         fn realtime_ns(&mut self) -> u64 {
@@ -471,7 +471,7 @@ fn a_call_begins_once_however_often_it_is_attempted() {
 }
 
 #[test]
-fn a_sleep_beyond_the_limit_is_refused_unless_a_stream_is_waited_for_too() {
+fn a_sleep_beyond_the_limit_fails_unless_a_stream_is_polled_too() {
     let second = Duration::from_secs(1);
     let (_feed, stdin) = pipe(10);
     let mut guest = Guest::new(
@@ -498,13 +498,13 @@ fn a_sleep_beyond_the_limit_is_refused_unless_a_stream_is_waited_for_too() {
 }
 
 #[test]
-fn a_reader_of_the_host_is_read_where_the_guest_runs_if_it_may_block() {
+fn a_blocking_reader_of_a_blocking_guest_runs_on_the_guests_thread() {
     let here = thread::current().id();
     let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
     assert_eq!(guest.read(0, 4).unwrap(), b"here");
 }
 
-/// Says whether it is read on a certain thread.
+/// Records whether it is read on a given thread.
 struct WhereAmI(thread::ThreadId);
 
 impl io::Read for WhereAmI {
@@ -521,7 +521,7 @@ impl io::Read for WhereAmI {
 }
 
 #[test]
-fn a_reader_of_the_host_has_a_thread_of_its_own_if_its_guest_is_awaited() {
+fn a_blocking_reader_of_an_awaited_guest_runs_on_a_thread() {
     let here = thread::current().id();
     let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
     for _ in 0..3 {
@@ -529,7 +529,7 @@ fn a_reader_of_the_host_has_a_thread_of_its_own_if_its_guest_is_awaited() {
     }
 }
 
-/// What an executor of one task does.
+/// An executor with one task.
 fn block_on_ready(ctx: &mut Wasi) {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -547,8 +547,8 @@ fn block_on_ready(ctx: &mut Wasi) {
 }
 
 #[test]
-fn a_thousand_sleepers_and_no_thread_but_the_timer_s() {
-    // They take turns in one memory, which is only read and written during an attempt.
+fn a_thousand_sleepers_use_one_timer_thread() {
+    // The guests take turns with one memory, which is accessed only during an attempt.
     let mut guest = Guest::new(Wasi::builder());
     let mut contexts: Vec<Wasi> = (0..1_000)
         .map(|_| Wasi::builder().clock(SystemClock::new()).build().unwrap())
@@ -574,7 +574,7 @@ fn a_thousand_sleepers_and_no_thread_but_the_timer_s() {
 }
 
 #[test]
-fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
+fn dropping_a_waiting_guest_drops_its_wakers() {
     let (feed, stdin) = pipe(10);
     let (counter, waker) = counter();
     let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()).stdin(stdin));
@@ -586,7 +586,7 @@ fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
     drop(waker);
     assert!(Arc::strong_count(&counter) > 1);
     drop(guest);
-    // The timer's thread may hold the waker for the moment in which it takes the sleep out of its list.
+    // The timer thread may hold the waker briefly while it removes the sleep from its list.
     let deadline = Instant::now() + Duration::from_secs(60);
     while Arc::strong_count(&counter) > 1 {
         assert!(Instant::now() < deadline, "a waker was left behind");
@@ -596,7 +596,7 @@ fn a_guest_that_is_dropped_while_it_waits_leaves_no_waker_behind() {
 }
 
 #[test]
-fn a_context_knows_which_functions_never_wait() {
+fn a_context_reports_which_functions_can_wait() {
     let waiting = |ctx: &Wasi| {
         let names = rangewatch_wasi::FUNCTIONS
             .iter()
@@ -618,7 +618,7 @@ fn a_context_knows_which_functions_never_wait() {
     assert_eq!(waiting(&ctx), ["fd_write", "poll_oneoff", "sched_yield"]);
 }
 
-/// Awaits reads of up to four bytes until one is answered.
+/// Awaits reads of up to four bytes until one succeeds.
 fn read_awaited(guest: &mut Guest) -> Result<Vec<u8>, Interrupt> {
     guest.put_iovecs(0, &[(500, 4)]);
     loop {
@@ -630,7 +630,7 @@ fn read_awaited(guest: &mut Guest) -> Result<Vec<u8>, Interrupt> {
 }
 
 #[test]
-fn a_reader_that_panics_on_its_thread_is_an_error_of_the_guest() {
+fn a_reader_that_panics_on_its_thread_is_an_errno() {
     struct Panicking;
     impl io::Read for Panicking {
         fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
@@ -643,7 +643,7 @@ fn a_reader_that_panics_on_its_thread_is_an_error_of_the_guest() {
 
 #[test]
 fn the_thread_of_a_reader_ends_with_its_guest() {
-    /// Ends the channel when it is dropped.
+    /// Closes the channel when it is dropped.
     struct Held(#[expect(dead_code, reason = "only dropped")] mpsc::Sender<()>);
     impl io::Read for Held {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -662,7 +662,7 @@ fn the_thread_of_a_reader_ends_with_its_guest() {
 }
 
 #[test]
-fn a_nonblocking_guest_finds_what_a_reader_has_read_meanwhile() {
+fn a_nonblocking_read_later_finds_the_fetched_bytes() {
     let here = thread::current().id();
     let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
     preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], 0, 4).unwrap();

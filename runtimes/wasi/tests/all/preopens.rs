@@ -1,4 +1,4 @@
-//! The directories that the host opens for a guest, and what it may do with them.
+//! Preopened directories and their rights.
 
 use rangewatch_wasi::fs::{Access, MemoryFs};
 use rangewatch_wasi::{DotEntries, Errno, RightsMode, Wasi, WasiBuildError, WasiBuilder, preview1};
@@ -34,7 +34,7 @@ fn name_of(guest: &mut Guest, fd: i32) -> Result<String, Errno> {
 }
 
 #[test]
-fn a_libc_finds_them_from_3_on_in_order() {
+fn preopens_have_the_descriptors_from_3_on_in_order() {
     let mut guest = Guest::new(two_dirs());
     assert_eq!(name_of(&mut guest, 3).as_deref(), Ok("/data"));
     assert_eq!(name_of(&mut guest, 4).as_deref(), Ok("."));
@@ -44,13 +44,13 @@ fn a_libc_finds_them_from_3_on_in_order() {
     assert_eq!(short, Err(Errno::Nametoolong));
     let wild = preview1::fd_prestat_dir_name(ctx, memory, 3, -1, 5);
     assert_eq!(wild, Err(Errno::Fault));
-    // A directory that the guest has opened itself is none of them.
+    // A directory that the guest has opened itself is not preopened.
     assert_eq!(guest.open(".", 0), Ok(5));
     assert_eq!(name_of(&mut guest, 5), Err(Errno::Badf));
 }
 
 #[test]
-fn being_preopened_moves_with_the_descriptor_and_ends_with_it() {
+fn renumbering_moves_a_preopen_and_closing_ends_it() {
     let mut guest = Guest::new(two_dirs());
     preview1::fd_renumber(&mut guest.ctx, &mut [], 4, 3).unwrap();
     assert_eq!(name_of(&mut guest, 3).as_deref(), Ok("."));
@@ -71,7 +71,7 @@ fn g34_a_guest_without_directories_opens_nothing() {
 }
 
 #[test]
-fn g34_nothing_gets_out_of_a_read_only_directory_to_where_it_could_be_changed() {
+fn g34_no_link_or_rename_moves_a_file_out_of_a_read_only_directory() {
     let files = MemoryFs::from([("file", "data"), ("rw/x", "")]);
     let mut guest = Guest::new(
         Wasi::builder()
@@ -88,7 +88,7 @@ fn g34_nothing_gets_out_of_a_read_only_directory_to_where_it_could_be_changed() 
 }
 
 #[test]
-fn two_filesystems_are_two_devices_and_names_do_not_cross() {
+fn filesystems_have_different_devices_and_refuse_cross_renames() {
     let one = MemoryFs::from([("file", "1")]);
     let builder = Wasi::builder()
         .preopen("/1", &one, Access::ReadWrite)
@@ -133,7 +133,7 @@ fn a_guest_path_is_checked_when_the_context_is_built() {
 }
 
 #[test]
-fn descriptors_are_limited_and_what_finds_no_place_has_no_effect() {
+fn a_call_beyond_the_descriptor_limit_has_no_effect() {
     let files = MemoryFs::new();
     let mut guest = Guest::new(Wasi::builder().max_descriptors(6).preopen(
         "/",
@@ -152,7 +152,7 @@ fn descriptors_are_limited_and_what_finds_no_place_has_no_effect() {
 }
 
 #[test]
-fn dots_are_left_out_if_the_host_wants_it() {
+fn dot_entries_are_omitted_if_the_host_says_so() {
     let mut guest = Guest::new(two_dirs().dot_entries(DotEntries::Omitted));
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
     preview1::fd_readdir(ctx, memory, 3, 1000, 1000, 0, 0).unwrap();
@@ -166,7 +166,7 @@ fn set_rights(guest: &mut Guest, fd: i32, base: u64, inheriting: u64) -> Result<
 }
 
 #[test]
-fn rights_are_dropped_at_once_for_good_and_for_what_is_opened_later() {
+fn dropping_rights_is_immediate_permanent_and_inherited() {
     for mode in [RightsMode::Strict, RightsMode::Compat] {
         let mut guest = Guest::new(two_dirs().rights(mode));
         let dir = guest.fdstat(3).unwrap();
@@ -203,12 +203,12 @@ fn rights_are_dropped_at_once_for_good_and_for_what_is_opened_later() {
 }
 
 #[test]
-fn a_strict_guest_has_what_it_asked_for_and_a_compatible_one_everything() {
+fn strict_grants_the_requested_rights_and_compat_all() {
     let mut guest = Guest::new(two_dirs().rights(RightsMode::Strict));
     let fd = guest.open("file", 0).unwrap();
     assert_eq!(guest.fdstat(fd).unwrap().rights_base, 0);
     assert_eq!(guest.read(fd, 1), Err(Errno::Notcapable));
-    // Bits that WASI does not know are no rights, and no error.
+    // Unknown bits of rights are ignored.
     let fd = guest.open_at(3, "file", 0, ((FD_READ | 1 << 40) as i64, 0));
     assert_eq!(guest.fdstat(fd.unwrap()).unwrap().rights_base, FD_READ);
 

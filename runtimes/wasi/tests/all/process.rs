@@ -1,4 +1,4 @@
-//! Arguments, environment and the end of a program.
+//! Arguments, environment and exit.
 
 use std::io::{self, BufWriter, Write};
 use std::task::{Context, Waker};
@@ -43,10 +43,10 @@ fn variables_arrive_in_order_and_none_is_dropped() {
 }
 
 #[test]
-fn a_table_that_does_not_fit_is_a_fault_and_nothing_of_it_is_written() {
+fn a_string_table_that_does_not_fit_is_a_fault_and_writes_nothing() {
     let mut guest = Guest::new(Wasi::builder().args(["one", "two"]).env("K", "value"));
     let end = guest.memory.len() as i32;
-    // Two arguments are 8 bytes each way; the variable is 4 bytes of pointers and 8 of text.
+    // The two arguments take 8 bytes of pointers and 8 of text; the variable takes 4 and 8.
     for (pointers, buf) in [
         (end - 7, 0),
         (0, end - 7),
@@ -83,7 +83,7 @@ fn a_table_that_does_not_fit_is_a_fault_and_nothing_of_it_is_written() {
 }
 
 #[test]
-fn a_module_without_memory_gets_a_fault() {
+fn an_empty_memory_is_a_fault() {
     let mut ctx = Wasi::builder().arg("a").build().unwrap();
     assert_eq!(
         preview1::args_get(&mut ctx, &mut [], 0, 0),
@@ -115,7 +115,7 @@ fn an_exit_keeps_all_bits_of_the_code() {
 }
 
 #[test]
-fn an_exit_is_found_again_in_an_engine_s_error() {
+fn an_exit_is_downcast_from_an_engine_error() {
     let mut ctx = Wasi::builder().build().unwrap();
     let error: Box<dyn std::error::Error + Send + Sync> =
         Box::new(preview1::proc_exit(&mut ctx, &mut [], 3));
@@ -141,7 +141,7 @@ fn an_exit_flushes_both_outputs() {
 }
 
 #[test]
-fn a_host_can_flush_for_a_guest_that_just_returned_and_one_bad_writer_does_not_keep_the_other() {
+fn flush_reports_one_failing_writer_and_flushes_the_other() {
     struct Unflushable;
     impl Write for Unflushable {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -167,7 +167,7 @@ fn a_host_can_flush_for_a_guest_that_just_returned_and_one_bad_writer_does_not_k
 }
 
 #[test]
-fn yielding_gives_a_turn_away_and_succeeds() {
+fn yielding_waits_once_and_succeeds() {
     let mut ctx = Wasi::builder().build().unwrap();
     for _ in 0..2 {
         assert_eq!(
@@ -188,7 +188,7 @@ fn yielding_gives_a_turn_away_and_succeeds() {
 }
 
 #[test]
-fn signals_are_refused_unless_the_host_says_what_they_do() {
+fn signals_are_refused_unless_the_host_allows_them() {
     const ABRT: i32 = 6;
     const WINCH: i32 = 27;
     let mut ctx = Wasi::builder().build().unwrap();

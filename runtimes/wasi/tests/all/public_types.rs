@@ -1,4 +1,4 @@
-//! What every public type can be used for.
+//! Traits and values of the public types.
 
 use rangewatch_wasi::fs::{
     Access, BytesFile, Create, DirEntry, FileType, HostDir, MemoryFs, MemoryFsBuilder,

@@ -1,4 +1,4 @@
-//! Random bytes as a guest sees them.
+//! `random_get`.
 
 use std::io;
 
@@ -45,7 +45,8 @@ fn seeded_bytes_depend_on_the_seed_alone() {
 
 #[test]
 fn seeded_bytes_are_the_chacha12_stream_of_the_published_test_vector() {
-    // The key is all zeros, so that the seed is 0: draft-strombergson-chacha-test-vectors-01, TC1, 256-bit key, 12 rounds.
+    // The key is all zeros, so the seed is 0: draft-strombergson-chacha-test-vectors-01, TC1,
+    // 256-bit key, 12 rounds.
     let mut bytes = [0; 16];
     SeededRandom::new(0).fill(&mut bytes).unwrap();
     assert_eq!(
@@ -73,7 +74,7 @@ fn system_bytes_differ_between_guests_and_between_calls() {
 }
 
 #[test]
-fn a_buffer_that_is_not_in_memory_is_a_fault() {
+fn a_buffer_outside_of_the_memory_is_a_fault() {
     let mut guest = Guest::new(Wasi::builder());
     let end = guest.memory.len() as i32;
     for (buf, buf_len) in [
@@ -104,7 +105,7 @@ fn one_call_fills_no_more_than_the_limit() {
 }
 
 #[test]
-fn a_source_that_fails_is_an_errno_of_its_own_choice() {
+fn a_failing_source_chooses_its_errno() {
     struct Broken(Option<Errno>);
     impl Random for Broken {
         fn fill(&mut self, _buf: &mut [u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! `fd_read` from everything that a host can connect.
+//! `fd_read` from each kind of input.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use rangewatch_wasi::{Errno, MAX_IOVECS, MAX_TRANSFER_BYTES, Stdin, Wasi, previe
 
 use crate::guest::Guest;
 
-/// A reader that follows a script and fails the test when it is asked more often.
+/// A reader with a script. It panics if it is called more often.
 struct Scripted(VecDeque<io::Result<&'static [u8]>>);
 
 impl Scripted {
@@ -85,9 +85,9 @@ fn more_buffers_than_a_call_usually_has_are_filled_too() {
 }
 
 #[test]
-fn one_call_is_one_read_of_the_host_so_that_nothing_waits_for_what_is_not_there() {
+fn one_call_is_one_read_of_the_host() {
     let mut guest = reading(Scripted::new([Ok(b"ab"), Ok(b"cd")]));
-    // The first buffer is filled exactly; asking for more would be a second read, which the script refuses.
+    // The first buffer is filled exactly. A second read would panic.
     assert_eq!(guest.readv(0, &[(500, 2), (600, 10)]), Ok(2));
     assert_eq!(guest.readv(0, &[(500, 1), (600, 10)]), Ok(2));
     assert_eq!(
@@ -114,14 +114,14 @@ fn nothing_is_read_ahead_of_the_guest() {
 }
 
 #[test]
-fn a_call_without_room_reads_nothing_and_does_not_ask_the_host() {
+fn a_call_with_empty_buffers_does_not_call_the_reader() {
     let mut guest = reading(Scripted::new([]));
     assert_eq!(guest.readv(0, &[]), Ok(0));
     assert_eq!(guest.readv(0, &[(500, 0), (600, 0)]), Ok(0));
 }
 
 #[test]
-fn errors_of_the_host_are_errnos_and_the_stream_goes_on() {
+fn errors_of_the_host_are_errnos_and_the_stream_stays_usable() {
     let mut guest = reading(Scripted::new([
         Err(io::ErrorKind::WouldBlock.into()),
         Err(io::ErrorKind::Interrupted.into()),
@@ -138,7 +138,7 @@ fn errors_of_the_host_are_errnos_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_reader_that_claims_too_much_is_not_believed() {
+fn a_reader_that_reports_too_many_bytes_is_clamped() {
     struct Liar;
     impl Read for Liar {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -152,7 +152,7 @@ fn a_reader_that_claims_too_much_is_not_believed() {
 }
 
 #[test]
-fn wild_pointers_are_a_fault_and_the_input_is_still_there() {
+fn invalid_pointers_are_a_fault_and_consume_no_input() {
     let mut guest = guest("abc");
     let end = guest.memory.len() as i32;
     guest.put_iovecs(0, &[(500, 3)]);
@@ -204,7 +204,8 @@ fn buffers_that_overlap_each_other_are_written_in_order() {
 
 #[test]
 fn a_buffer_that_overlaps_the_table_cannot_redirect_the_call() {
-    // The first buffer is the second entry of the table. If the table were read again, the second buffer would be wild.
+    // The first buffer is the second entry of the table. If the table were read again, the second
+    // buffer would be invalid.
     let mut guest = guest(vec![0xff; 16]);
     assert_eq!(guest.readv(0, &[(8, 8), (500, 8)]), Ok(16));
     assert_eq!(guest.bytes(8, 8), [0xff; 8]);
@@ -233,7 +234,7 @@ fn one_call_reads_no_more_than_the_limit() {
 }
 
 #[test]
-fn output_streams_cannot_be_read_and_closed_ones_are_gone() {
+fn reading_an_output_stream_or_a_closed_one_fails() {
     let mut guest = guest("abc");
     assert_eq!(guest.read(1, 1), Err(Errno::Badf));
     assert_eq!(guest.read(2, 1), Err(Errno::Badf));
@@ -255,8 +256,8 @@ fn a_memory_of_length_zero_is_a_fault() {
 }
 
 #[test]
-fn bytes_whose_owner_shrinks_them_are_at_their_end() {
-    /// 10 bytes at first and 1 after it was asked twice.
+fn shrinking_the_bytes_of_an_input_ends_it() {
+    /// 10 bytes at first, 1 byte after the second call.
     struct Shrinking(Cell<usize>);
     impl AsRef<[u8]> for Shrinking {
         fn as_ref(&self) -> &[u8] {

@@ -1,4 +1,4 @@
-//! Sockets in memory that are relayed to asynchronous streams of the host.
+//! Relays between memory sockets and asynchronous streams.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,7 +16,8 @@ use crate::guest::Guest;
 use crate::polling::counter;
 use crate::sockets::drain;
 
-/// A guest with a relayed socket as descriptor 3, the host's end of that, and the two ends of what stands for a network.
+/// A guest with a relayed socket as descriptor 3, the host's end of the socket, and the two ends of
+/// a simulated network stream.
 fn relayed(capacity_bytes: usize) -> (Guest, MemorySocket, MemorySocket, MemorySocket) {
     let (of_guest, of_host) = socket_pair(capacity_bytes);
     let (near, far) = socket_pair(capacity_bytes);
@@ -33,7 +34,7 @@ fn is_at_its_end(socket: &mut MemorySocket) -> bool {
 }
 
 #[test]
-fn bytes_and_ends_are_relayed_in_both_directions() {
+fn a_relay_forwards_bytes_and_ends_in_both_directions() {
     let (mut guest, of_host, near, mut far) = relayed(64);
     let mut relay = pin!(of_host.relay(near));
     let (counter, waker) = counter();
@@ -61,7 +62,7 @@ fn bytes_and_ends_are_relayed_in_both_directions() {
 }
 
 #[test]
-fn a_guest_that_ends_ends_its_connections_after_what_it_has_sent() {
+fn a_guest_that_ends_closes_its_connections_after_the_sent_bytes() {
     let (mut guest, of_host, near, mut far) = relayed(4);
     let mut relay = pin!(of_host.relay(near));
     let (counter, waker) = counter();
@@ -77,14 +78,14 @@ fn a_guest_that_ends_ends_its_connections_after_what_it_has_sent() {
         "there is no room yet"
     );
     assert_eq!(drain(&mut far), b"abcd");
-    // The peer says nothing and does not hang up, and is not waited for.
+    // The peer sends nothing and does not hang up. The relay does not wait for it.
     assert!(matches!(relay.poll(&mut cx), Poll::Ready(Ok(()))));
     assert_eq!(drain(&mut far), b"efgh");
     assert!(is_at_its_end(&mut far));
 }
 
 #[test]
-fn who_does_not_receive_is_not_sent_for() {
+fn the_relay_stops_while_the_guest_receives_nothing() {
     let (guest, of_host, near, mut far) = relayed(16);
     let mut relay = pin!(of_host.relay(near));
     let mut cx = Context::from_waker(Waker::noop());
@@ -100,7 +101,7 @@ fn who_does_not_receive_is_not_sent_for() {
     drop(guest);
 }
 
-/// A stream that goes by a script; what is not in it is pending.
+/// A stream with a script. A step that is not in the script is pending.
 #[derive(Clone, Default)]
 struct Scripted(Arc<Mutex<Script>>);
 
@@ -169,7 +170,7 @@ fn every_byte_is_written_once_and_flushed() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_not_taken_for_one_that_ends() {
+fn a_broken_connection_is_an_error_and_not_the_end() {
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     let on_reading = Script {
         reads: [Ok(&b"abc"[..]), Err(reset())].into(),
@@ -197,7 +198,7 @@ fn a_connection_that_breaks_is_not_taken_for_one_that_ends() {
 }
 
 #[test]
-fn a_stream_that_takes_nothing_is_broken() {
+fn a_stream_that_writes_0_bytes_is_an_error() {
     let (mut guest, of_host, ..) = relayed(64);
     guest.try_send(3, b"x").unwrap();
     let stream = Scripted::default();
@@ -210,7 +211,7 @@ fn a_stream_that_takes_nothing_is_broken() {
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }
 
-/// Claims to have read more than there was room for.
+/// Reports more bytes than the buffer holds.
 struct Boastful;
 
 impl AsyncRead for Boastful {
@@ -242,7 +243,7 @@ impl AsyncWrite for Boastful {
 }
 
 #[test]
-fn a_stream_that_claims_more_than_there_was_room_for_is_not_believed() {
+fn a_stream_that_reports_too_many_bytes_is_clamped() {
     let (mut guest, of_host, ..) = relayed(64);
     guest.try_send(3, b"x").unwrap();
     let mut relay = pin!(of_host.relay(Boastful));

@@ -1,4 +1,4 @@
-//! Sockets that the host gives a guest.
+//! Connected sockets.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -42,7 +42,7 @@ const BYTES: u32 = 0x8000;
 const RESULT: i32 = 0x200;
 const FLAGS: i32 = 0x210;
 
-/// One attempt of each function, as an engine makes it.
+/// One attempt of each function, without a retry.
 impl Guest {
     pub(crate) fn try_recv(&mut self, fd: i32, len: u32, flags: i32) -> Result<Vec<u8>, Interrupt> {
         self.put_iovecs(IOVS as u32, &[(BYTES, len)]);
@@ -85,7 +85,7 @@ impl Guest {
     }
 }
 
-/// A guest with a socket as descriptor 3, and the host's end of it.
+/// A guest with a socket as descriptor 3, and the host's end of the socket.
 fn connected(capacity_bytes: usize) -> (Guest, MemorySocket) {
     let (of_guest, of_host) = socket_pair(capacity_bytes);
     (Guest::new(Wasi::builder().socket(of_guest)), of_host)
@@ -105,7 +105,7 @@ pub(crate) fn waits<T>() -> Result<T, Interrupt> {
     Err(Interrupt::Wait)
 }
 
-/// What is on its way to the host.
+/// The bytes that the host can receive.
 pub(crate) fn drain(socket: &mut MemorySocket) -> Vec<u8> {
     let mut bytes = vec![0; 1 << 10];
     match socket.receive(&mut bytes) {
@@ -115,7 +115,7 @@ pub(crate) fn drain(socket: &mut MemorySocket) -> Vec<u8> {
 }
 
 #[test]
-fn sockets_follow_the_directories_and_show_what_works_on_them() {
+fn sockets_follow_the_directories_and_report_their_rights() {
     for mode in [RightsMode::Strict, RightsMode::Compat, RightsMode::Off] {
         let (listener, _connector) = loopback(1, 1);
         let mut guest = Guest::new(
@@ -145,7 +145,7 @@ fn sockets_follow_the_directories_and_show_what_works_on_them() {
 }
 
 #[test]
-fn what_there_is_no_right_to_is_refused() {
+fn calls_without_the_right_are_refused() {
     let (of_guest, _of_host) = socket_pair(9);
     let (listener, _connector) = loopback(1, 9);
     let wasi = Wasi::builder().socket(of_guest).listener(listener);
@@ -186,7 +186,7 @@ fn what_there_is_no_right_to_is_refused() {
 }
 
 #[test]
-fn who_may_receive_but_not_poll_waits_all_the_same() {
+fn receiving_without_the_right_to_poll_still_waits() {
     let (mut guest, mut host) = connected(9);
     guest.keep_rights(3, FD_READ, 0).unwrap();
     assert_eq!(guest.try_recv(3, 9, 0), waits());
@@ -200,7 +200,7 @@ fn who_may_receive_but_not_poll_waits_all_the_same() {
 }
 
 #[test]
-fn an_input_without_the_right_to_read_it_is_polled_without_spinning() {
+fn polling_an_input_without_the_right_to_read_does_not_spin() {
     let (mut feed, stdin) = pipe(9);
     let mut guest = Guest::new(Wasi::builder().stdin(stdin));
     guest.keep_rights(0, 0, 0).unwrap();
@@ -209,7 +209,7 @@ fn an_input_without_the_right_to_read_it_is_polled_without_spinning() {
 }
 
 #[test]
-fn what_arrives_is_received_in_order_by_either_function_until_the_end() {
+fn bytes_are_received_in_order_until_the_end() {
     let (mut guest, mut host) = connected(64);
     host.write_all(b"abcdefghij").unwrap();
     assert_eq!(guest.try_recv(3, 3, 0).unwrap(), b"abc");
@@ -241,7 +241,7 @@ fn what_arrives_is_received_in_order_by_either_function_until_the_end() {
 }
 
 #[test]
-fn what_is_looked_at_is_still_there() {
+fn peeked_bytes_are_received_later() {
     let (mut guest, mut host) = connected(64);
     assert_eq!(guest.try_recv(3, 4, PEEK), waits());
     assert!(guest.wakes_for(|| host.write_all(b"ab").unwrap()));
@@ -268,7 +268,7 @@ fn what_is_looked_at_is_still_there() {
 }
 
 #[test]
-fn who_looks_at_much_sees_a_part_and_receives_all() {
+fn a_large_peek_returns_a_part_and_receive_returns_all() {
     let (mut guest, mut host) = connected(1 << 20);
     let sent: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
     host.write_all(&sent).unwrap();
@@ -278,7 +278,7 @@ fn who_looks_at_much_sees_a_part_and_receives_all() {
 }
 
 #[test]
-fn who_waits_for_all_gets_all_even_if_it_never_fits_at_once() {
+fn waitall_receives_more_than_the_pipe_buffers() {
     let (mut guest, mut host) = connected(4);
     assert_eq!(guest.try_recv(3, 10, WAITALL), waits());
     let (counter, waker) = counter();
@@ -305,7 +305,7 @@ fn who_waits_for_all_gets_all_even_if_it_never_fits_at_once() {
 }
 
 #[test]
-fn who_does_not_wait_does_not_wait_for_all() {
+fn waitall_has_no_effect_on_a_nonblocking_socket() {
     let (mut guest, mut host) = connected(9);
     guest.set_flags(3, NONBLOCK);
     assert_eq!(guest.try_recv(3, 9, WAITALL), errno(Errno::Again));
@@ -332,7 +332,7 @@ fn unknown_flags_are_invalid_and_receive_and_send_nothing() {
 }
 
 #[test]
-fn what_does_not_lie_in_memory_is_a_fault_that_costs_no_byte() {
+fn an_address_outside_of_the_memory_is_a_fault_and_consumes_nothing() {
     let (mut guest, mut host) = connected(9);
     host.write_all(b"abc").unwrap();
     let end = guest.memory.len() as i32;
@@ -362,7 +362,7 @@ fn what_does_not_lie_in_memory_is_a_fault_that_costs_no_byte() {
 }
 
 #[test]
-fn as_much_is_sent_as_there_is_room_for() {
+fn a_send_is_limited_by_the_room() {
     let (mut guest, mut host) = connected(8);
     guest.put(0x1000, b"abcdefghij");
     guest.put_iovecs(
@@ -388,7 +388,7 @@ fn as_much_is_sent_as_there_is_room_for() {
 }
 
 #[test]
-fn nobody_is_sent_to_who_does_not_receive() {
+fn sending_to_a_peer_that_receives_no_more_fails() {
     let (mut guest, host) = connected(2);
     assert_eq!(guest.try_send(3, b"ab"), Ok(2));
     assert_eq!(guest.try_send(3, b"c"), waits());
@@ -398,7 +398,7 @@ fn nobody_is_sent_to_who_does_not_receive() {
 }
 
 #[test]
-fn a_direction_that_is_shut_down_is_at_its_end_for_both() {
+fn a_direction_that_is_shut_down_has_ended_for_both_peers() {
     let (mut guest, mut host) = connected(9);
     assert_eq!(guest.try_send(3, b"last"), Ok(4));
     for _ in 0..2 {
@@ -456,7 +456,7 @@ fn a_socket_is_closed_with_its_last_descriptor() {
 }
 
 #[test]
-fn sockets_are_ready_when_something_can_be_done() {
+fn sockets_report_readiness() {
     let (of_guest, mut host) = socket_pair(4);
     let (listener, connector) = loopback(1, 4);
     let wasi = Wasi::builder().socket(of_guest).listener(listener);
@@ -522,7 +522,7 @@ fn a_socket_wakes_a_guest_that_sleeps_and_a_thread_that_is_parked() {
         1
     );
 
-    // Each side holds its thread while it waits for the other.
+    // Each side blocks its thread while it waits for the other.
     let echo = thread::spawn(move || {
         let mut line = [0; 10];
         host.read_exact(&mut line).unwrap();
@@ -545,11 +545,11 @@ fn a_socket_wakes_a_guest_that_sleeps_and_a_thread_that_is_parked() {
 }
 
 #[test]
-fn a_call_that_is_given_up_has_lost_and_repeated_nothing() {
+fn an_abandoned_call_loses_and_repeats_no_bytes() {
     let waker = Waker::noop();
     let (mut guest, mut host) = connected(4);
     for flags in [0, PEEK, WAITALL] {
-        // Given up before it could go on, after, and in the middle of what it waits for.
+        // Abandoned before it is ready, after, and with a part of the bytes buffered.
         assert_eq!(guest.try_recv(3, 6, flags), waits());
         assert!(!guest.is_ready(waker));
         host.write_all(b"abc").unwrap();
@@ -582,7 +582,7 @@ fn a_call_that_is_given_up_has_lost_and_repeated_nothing() {
 }
 
 #[test]
-fn a_direction_that_breaks_off_says_so_once_and_behind_what_has_arrived() {
+fn a_broken_direction_returns_its_error_once_after_the_received_bytes() {
     for flags in [0, PEEK, WAITALL] {
         let (mut to_guest, from_host) = pipe(9);
         let (to_host, _from_guest) = pipe(9);
@@ -602,7 +602,7 @@ fn a_direction_that_breaks_off_says_so_once_and_behind_what_has_arrived() {
 }
 
 #[test]
-fn only_what_can_have_to_wait_is_said_to() {
+fn may_wait_is_true_only_for_streams_that_can_block() {
     let may_wait = |wasi: &Wasi| {
         [
             "fd_read",
@@ -623,7 +623,7 @@ fn only_what_can_have_to_wait_is_said_to() {
 }
 
 #[test]
-fn a_socket_in_memory_keeps_to_its_shutdowns_at_the_host_s_end_too() {
+fn the_hosts_end_of_a_memory_socket_honors_its_shutdowns() {
     let (mut one, mut other) = socket_pair(0);
     assert_eq!(one.write(b"ab").unwrap(), 1, "no room would be of no use");
     one.shutdown(Shutdown::Write).unwrap();
@@ -639,7 +639,7 @@ fn a_socket_in_memory_keeps_to_its_shutdowns_at_the_host_s_end_too() {
     assert!(writer.is_closed() && writer.try_send(b"x").is_err());
 }
 
-/// Answers what it is told to, whatever the contract.
+/// Returns scripted results, against the contract.
 #[derive(Default)]
 struct Scripted {
     receives: VecDeque<io::Result<usize>>,
@@ -672,7 +672,7 @@ impl Socket for Scripted {
 }
 
 #[test]
-fn a_socket_of_the_host_that_lies_is_not_believed() {
+fn a_socket_that_reports_too_many_bytes_is_clamped() {
     let socket = Scripted {
         receives: [Ok(9), Ok(usize::MAX), Err(io::ErrorKind::TimedOut.into())].into(),
         sends: [Ok(9), Ok(0), Err(io::ErrorKind::ConnectionReset.into())].into(),
@@ -698,7 +698,7 @@ fn a_socket_of_the_host_that_lies_is_not_believed() {
     }
 }
 
-/// Ready whenever a thread waits for it, and never when the guest asks.
+/// Ready for a waiting thread, and never ready for the guest.
 struct Fickle {
     is_ready: bool,
     since: Instant,
@@ -733,7 +733,7 @@ impl Socket for Fickle {
 }
 
 #[test]
-fn a_sleep_ends_however_often_a_socket_wakes_the_guest_for_nothing() {
+fn a_sleep_ends_after_spurious_wakes_of_a_socket() {
     let socket = Fickle {
         is_ready: false,
         since: Instant::now(),

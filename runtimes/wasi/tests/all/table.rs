@@ -1,4 +1,4 @@
-//! The table that backends expand is the specification, and the documentation says what it does.
+//! The table of functions matches the specification, and the functions match the documentation.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use rangewatch_wasi::{Errno, Exit, FUNCTIONS, MODULE, ValueType, Wasi};
 
 use crate::guest::{Function, TABLE};
 
-/// Written by hand from the witx, independently of the macro: `i` is an i32, `l` an i64.
+/// Written by hand from the witx, independent of the macro: `i` is an i32, `l` an i64.
 const SPECIFICATION: &str = "
     args_get ii, args_sizes_get ii, environ_get ii, environ_sizes_get ii, clock_res_get ii, clock_time_get ili,
     fd_advise illi, fd_allocate ill, fd_close i, fd_datasync i, fd_fdstat_get ii, fd_fdstat_set_flags ii,
@@ -45,7 +45,7 @@ fn the_signatures_are_those_of_the_specification() {
 }
 
 #[test]
-fn only_proc_exit_returns_nothing() {
+fn only_proc_exit_has_no_result() {
     let without: Vec<&str> = FUNCTIONS
         .iter()
         .filter(|function| !function.returns_errno())
@@ -75,7 +75,7 @@ fn a_backend_can_call_every_function_of_the_table() {
     );
 }
 
-/// The rows of the documented table: function, state, and the errno if the function refuses.
+/// The rows of the documented table: function, state, and the errno.
 fn documented() -> Vec<(&'static str, &'static str, &'static str)> {
     let rows = DOCUMENTATION.lines().filter(|line| line.starts_with("| ["));
     rows.map(|row| {
@@ -96,7 +96,7 @@ fn the_documentation_has_a_row_for_every_function() {
 }
 
 #[test]
-fn every_function_does_on_each_stream_what_the_documentation_says() {
+fn every_function_treats_streams_as_documented() {
     for (name, state, refusal) in documented() {
         let function = Function::named(name);
         for fd in 0..3 {
@@ -104,7 +104,8 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
             let args: Vec<i64> = (0..function.param_names.len())
                 .map(|i| if function.takes_fd(i) { fd } else { 64 })
                 .collect();
-            // The arguments that are not descriptors: an empty table of buffers, a known clock, and no flags.
+            // The arguments that are not descriptors: an empty table of buffers, a valid clock, and
+            // no flags.
             let args: Vec<i64> = args
                 .iter()
                 .zip(function.param_names)
@@ -139,7 +140,7 @@ fn every_function_does_on_each_stream_what_the_documentation_says() {
     }
 }
 
-/// What a call of `function` on `fd` is given, with the names of [`NAMES`] in memory: sensible arguments, and else 0.
+/// Valid arguments for a call of `function` on `fd`, with [`NAMES`] in memory; 0 for the rest.
 fn sensible(function: &Function, fd: i64) -> Vec<i64> {
     let path = match function.name {
         "path_create_directory" => "made",
@@ -167,7 +168,7 @@ fn sensible(function: &Function, fd: i64) -> Vec<i64> {
 const NAMES: [&str; 5] = ["file", "dir", "link", "made", "new"];
 
 #[test]
-fn every_function_does_on_files_and_directories_what_the_documentation_says() {
+fn every_function_treats_files_and_directories_as_documented() {
     for (name, state, refusal) in documented() {
         let function = Function::named(name);
         let outcomes = [3, 4].map(|fd| {
@@ -198,7 +199,8 @@ fn every_function_does_on_files_and_directories_what_the_documentation_says() {
     }
 }
 
-/// A guest whose descriptor 3 is a socket with a byte to receive, and whose descriptor 4 is a listener with a connection.
+/// A guest with a socket as descriptor 3, which has a byte to receive, and a listener as descriptor
+/// 4, which has a pending connection.
 fn with_sockets() -> (Wasi, (Connector, MemorySocket)) {
     let (of_guest, mut of_host) = socket_pair(64);
     let (listener, connector) = loopback(1, 64);
@@ -209,7 +211,7 @@ fn with_sockets() -> (Wasi, (Connector, MemorySocket)) {
 }
 
 #[test]
-fn every_function_does_on_sockets_what_the_documentation_says() {
+fn every_function_treats_sockets_as_documented() {
     for (name, state, refusal) in documented() {
         let function = Function::named(name);
         if !(0..function.param_names.len()).any(|index| function.takes_fd(index)) {
@@ -247,7 +249,7 @@ fn every_function_does_on_sockets_what_the_documentation_says() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_open_is_badf_in_every_function_and_position() {
+fn every_function_returns_badf_for_a_closed_descriptor() {
     for function in TABLE {
         for position in (0..function.param_names.len()).filter(|index| function.takes_fd(*index)) {
             for fd in [3, 99, i64::from(i32::MAX), -1, i64::from(i32::MIN)] {

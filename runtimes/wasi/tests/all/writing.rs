@@ -1,4 +1,4 @@
-//! `fd_write` to everything that a host can connect.
+//! `fd_write` to each kind of output.
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +10,7 @@ use rangewatch_wasi::{
 
 use crate::guest::Guest;
 
-/// A writer whose answers are a script; it keeps what it was given.
+/// A writer that returns scripted results and records the bytes.
 #[derive(Clone, Default)]
 struct Scripted {
     answers: Arc<Mutex<VecDeque<io::Result<usize>>>>,
@@ -88,7 +88,7 @@ fn all_buffers_are_written_in_order() {
 }
 
 #[test]
-fn a_closure_sees_every_buffer_once() {
+fn a_closure_gets_each_buffer_once() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
     let mut guest = writing(Stdout::from_fn(move |bytes| {
@@ -100,7 +100,7 @@ fn a_closure_sees_every_buffer_once() {
 }
 
 #[test]
-fn a_write_that_is_not_taken_whole_ends_the_call_with_what_was_taken() {
+fn a_short_write_ends_the_call_with_its_byte_count() {
     let writer = Scripted::new([Ok(3), Ok(1)]);
     let mut guest = writing(Stdout::writer(writer.clone()));
     guest.put(500, b"abcdef");
@@ -109,7 +109,7 @@ fn a_write_that_is_not_taken_whole_ends_the_call_with_what_was_taken() {
 }
 
 #[test]
-fn an_error_after_progress_is_told_by_the_next_call() {
+fn an_error_after_progress_is_returned_by_the_next_call() {
     let writer = Scripted::new([
         Ok(3),
         Err(io::ErrorKind::BrokenPipe.into()),
@@ -143,27 +143,27 @@ fn errors_of_the_host_are_errnos() {
 }
 
 #[test]
-fn a_writer_that_takes_nothing_is_full() {
+fn a_writer_that_writes_0_bytes_is_full() {
     let mut guest = writing(Stdout::writer(Scripted::new([Ok(0), Ok(1), Ok(0)])));
     assert_eq!(guest.write(1, b"x"), Err(Errno::Nospc));
     assert_eq!(guest.writev(1, &[(500, 1), (500, 1)]), Ok(1));
 }
 
 #[test]
-fn a_writer_that_claims_too_much_is_not_believed() {
+fn a_writer_that_reports_too_many_bytes_is_clamped() {
     let mut guest = writing(Stdout::writer(Scripted::new([Ok(usize::MAX)])));
     assert_eq!(guest.write(1, b"abc"), Ok(3));
 }
 
 #[test]
-fn writing_nothing_does_not_ask_the_host() {
+fn writing_empty_buffers_does_not_call_the_writer() {
     let mut guest = writing(Stdout::writer(Scripted::new([])));
     assert_eq!(guest.writev(1, &[]), Ok(0));
     assert_eq!(guest.writev(1, &[(500, 0)]), Ok(0));
 }
 
 #[test]
-fn wild_pointers_are_a_fault_and_nothing_was_written() {
+fn invalid_pointers_are_a_fault_and_write_nothing() {
     let out = SharedBuffer::new();
     let mut guest = writing(out.clone());
     let end = guest.memory.len() as i32;
@@ -209,7 +209,7 @@ fn one_call_writes_no_more_than_the_limit() {
 }
 
 #[test]
-fn a_shared_buffer_is_bounded_and_has_room_again_when_it_was_taken() {
+fn a_shared_buffer_is_bounded_and_emptied_by_take() {
     let out = SharedBuffer::with_limit_bytes(5);
     let mut guest = writing(out.clone());
     assert_eq!(guest.writev(1, &[(500, 3), (500, 3)]), Ok(5));
@@ -220,7 +220,7 @@ fn a_shared_buffer_is_bounded_and_has_room_again_when_it_was_taken() {
 }
 
 #[test]
-fn a_shared_buffer_gives_back_what_was_written_whatever_its_length() {
+fn a_shared_buffer_returns_writes_of_any_length() {
     let out = SharedBuffer::new();
     let mut guest = writing(out.clone());
     let text: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
@@ -236,7 +236,7 @@ fn a_shared_buffer_gives_back_what_was_written_whatever_its_length() {
 }
 
 #[test]
-fn a_writer_s_own_buffer_is_flushed_by_sync_and_by_close() {
+fn sync_and_close_flush_a_buffered_writer() {
     let (out, err) = (SharedBuffer::new(), SharedBuffer::new());
     let mut guest = Guest::new(
         Wasi::builder()
@@ -256,7 +256,7 @@ fn a_writer_s_own_buffer_is_flushed_by_sync_and_by_close() {
 }
 
 #[test]
-fn input_streams_cannot_be_written_and_closed_ones_are_gone() {
+fn writing_an_input_stream_or_a_closed_one_fails() {
     let mut guest = Guest::new(Wasi::builder());
     assert_eq!(guest.write(0, b"x"), Err(Errno::Badf));
     preview1::fd_close(&mut guest.ctx, &mut [], 1).unwrap();

@@ -1,11 +1,12 @@
 //! Random calls.
 
-/// Where the choices come from that make a call.
+/// The source of the random choices that make up a call.
 pub(crate) trait Choices {
     /// A number below `end`, which is not 0.
     fn next(&mut self, end: usize) -> usize;
 
-    /// A path of a few components over a few names, so that calls meet each other; often a bad one.
+    /// A path of a few components from a few names, so that calls affect each other's files; often
+    /// an invalid one.
     fn path(&mut self) -> String {
         let mut path = String::new();
         if self.next(100) == 0 {
@@ -23,7 +24,7 @@ pub(crate) trait Choices {
         path
     }
 
-    /// What a symbolic link says.
+    /// The target of a symbolic link.
     fn target(&mut self) -> String {
         match self.next(8) {
             0 => "../outside".to_owned(),
@@ -32,7 +33,7 @@ pub(crate) trait Choices {
         }
     }
 
-    /// One of several texts.
+    /// One of several byte strings.
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.next(from.len())]
     }

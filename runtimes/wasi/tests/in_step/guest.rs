@@ -39,7 +39,7 @@ impl Guest {
         u32::from_le_bytes(self.memory[..4].try_into().unwrap())
     }
 
-    /// Makes the call, and answers all of its outcome that filesystems agree on.
+    /// Makes the call. Returns the part of the outcome in which filesystems agree.
     pub(crate) fn call(&mut self, call: &Call) -> Result<Vec<u8>, Errno> {
         let paths = match call {
             Call::Rename(_, old, _, new) | Call::Link(_, old, _, new) => [old.as_str(), new],
@@ -86,7 +86,7 @@ impl Guest {
             }
             Call::Stat(fd, flags, _) => {
                 preview1::path_filestat_get(ctx, memory, fd, flags, at, len, RESULT)?;
-                // The type, and for what is not a directory the number of links and the size.
+                // The type; and, for a file that is no directory, the hard link count and the size.
                 let stat = &self.memory[16..40];
                 let len = if stat[0] == 3 { 1 } else { 24 };
                 Ok(stat[..len].to_vec())
@@ -120,7 +120,7 @@ impl Guest {
         }
     }
 
-    /// All names below the root with their contents, as the host sees them through the guest's functions.
+    /// All names below the root with their contents, read through the guest's functions.
     pub(crate) fn names(&mut self, fd: i32) -> Vec<String> {
         let end = BYTES as usize + 32_768;
         let read = preview1::fd_readdir(

@@ -1,5 +1,6 @@
-//! G34 and parity: the same random calls have the same outcomes in memory, on a directory of the host, on an overlay and in
-//! a model that is as simple as it gets, leave the same tree behind, and change nothing outside of the directory.
+//! G34 and parity: random calls have the same outcomes on a memory filesystem, a host directory, an
+//! overlay and a reference implementation. They leave the same tree, and change nothing outside of
+//! the directory.
 
 mod call;
 mod guest;
@@ -22,7 +23,7 @@ use self::model::Model;
 use self::rng::Rng;
 use self::tree::{snapshot, tree};
 
-/// How many calls to make; more for a longer search.
+/// The number of calls. Raise it for a longer search.
 fn n_calls() -> u64 {
     std::env::var("RANGEWATCH_CASES")
         .ok()
@@ -33,14 +34,14 @@ fn n_calls() -> u64 {
 /// How many calls are made on one tree.
 const CALLS: usize = 120;
 
-/// What every tree begins with.
+/// The initial contents of each tree.
 fn beginning() -> impl Iterator<Item = Call> {
     let dirs = ["a", "b", "a/b", "b/c"].map(|path| Call::CreateDir(3, path.to_owned()));
     let files = ["c", "a/a"].map(|path| Call::Open(3, 0, path.to_owned(), 1, 0, 0));
     dirs.into_iter().chain(files)
 }
 
-/// An overlay that begins as the others, with all of it in the lower directory.
+/// An overlay with the initial contents in its lower directory.
 fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
     let lower = MemoryFs::new();
     let mut guest = Guest::new(&lower);
@@ -50,7 +51,7 @@ fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
     Overlay::new(&lower, upper).into_dir()
 }
 
-/// One of those that are compared.
+/// One of the compared filesystems.
 struct Contender {
     name: &'static str,
     dir: Arc<dyn Dir>,
@@ -65,7 +66,7 @@ impl Contender {
     }
 }
 
-/// Makes `n_calls` random calls in all, and answers how many succeeded.
+/// Makes `n_calls` random calls on each filesystem. Returns how many succeeded.
 fn in_step(n_calls: u64) -> usize {
     let temporary = tempfile::tempdir().unwrap();
     let outside = temporary.path().join("outside");
@@ -101,7 +102,8 @@ fn in_step(n_calls: u64) -> usize {
             let outcomes: Vec<_> = contenders
                 .iter_mut()
                 .map_while(|contender| match contender.guest.call(&call) {
-                    // An overlay does not rename directories of the lower filesystem, and the others then do not either.
+                    // An overlay cannot rename directories of its lower layer; the others skip such
+                    // a rename.
                     Err(Errno::Xdev) if contender.name == "overlay" => None,
                     outcome => Some((contender.name, outcome)),
                 })
@@ -149,7 +151,7 @@ fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_ch
 
 #[test]
 #[cfg(target_os = "linux")]
-fn g34_they_agree_without_openat2() {
+fn g34_filesystems_agree_without_openat2() {
     seccomp::forbid_openat2();
     in_step(n_calls() / 10);
 }

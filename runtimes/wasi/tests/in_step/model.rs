@@ -1,5 +1,5 @@
-//! What the calls mean, in the simplest way: a list of nodes that only grows, directories that map names to positions in it,
-//! and paths that are walked as lists of words.
+//! The reference implementation: a list of nodes that only grows, directories that map names to
+//! indices in it, and paths that are walked as lists of words.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +22,8 @@ struct Descriptor {
     appends: bool,
 }
 
-/// Where a path ends: in a directory, at a name unless it ended in dots, and whether with a slash.
+/// The end of a path: its directory, the last name unless it is a dot entry, and whether a slash
+/// follows.
 struct End {
     dir: usize,
     name: Option<String>,
@@ -52,7 +53,7 @@ impl Model {
         };
         Self {
             nodes: vec![Node::Dir(BTreeMap::new())],
-            // The standard streams are never called.
+            // The standard streams are never used.
             descriptors: vec![Some(root); 4],
         }
     }
@@ -70,7 +71,7 @@ impl Model {
                     return Err(Errno::Inval);
                 }
                 let mut opened = self.open(dir, path, *dirflags == 1, *oflags, writes);
-                // Who asks for everything is content with a directory.
+                // A request for all rights accepts a directory.
                 if *rights == 0 && oflags & (CREAT | TRUNC) == 0 && opened == Err(Errno::Isdir) {
                     opened = self.open(dir, path, *dirflags == 1, *oflags, false);
                 }
@@ -187,7 +188,7 @@ impl Model {
         }
     }
 
-    /// The names in a directory that is open, each with its type.
+    /// The names in an open directory, each with its type.
     pub(crate) fn names(&self, fd: i32) -> Vec<String> {
         let Ok(dir) = self.dir(fd) else {
             return Vec::new();
@@ -200,7 +201,7 @@ impl Model {
         names
     }
 
-    /// Every path below the root, with what is there.
+    /// Every path below the root with its contents.
     pub(crate) fn tree(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.tree_below(ROOT, "", &mut found);
@@ -251,7 +252,7 @@ impl Model {
         self.names_of(dir).get(name).copied().ok_or(Errno::Noent)
     }
 
-    /// Whether `node` is `dir`, or somewhere below it.
+    /// Whether `node` is `dir` or below it.
     fn contains(&self, dir: usize, node: usize) -> bool {
         let below = |child: &usize| match self.nodes[*child] {
             Node::Dir(_) => self.contains(*child, node),
@@ -284,7 +285,7 @@ impl Model {
             .concat()
     }
 
-    /// Puts something under a name that is free.
+    /// Inserts a node under a name that does not exist.
     fn make(&mut self, dir: usize, name: Option<&str>, node: Node) -> Result<(), Errno> {
         let name = name.ok_or(Errno::Exist)?;
         self.nodes.push(node);
@@ -296,7 +297,7 @@ impl Model {
         if self.get(dir, name).is_ok() {
             return Err(Errno::Exist);
         }
-        // A directory that is removed stays empty.
+        // A removed directory stays empty.
         if !self.contains(ROOT, dir) {
             return Err(Errno::Noent);
         }
@@ -304,12 +305,12 @@ impl Model {
         Ok(())
     }
 
-    /// Walks to the last word of a path.
+    /// Walks to the last component of a path.
     fn end(&self, base: usize, path: &str) -> Result<End, Errno> {
         self.walk(base, path, false).map(|(end, _)| end)
     }
 
-    /// Walks to what a path stands for.
+    /// Walks to the node of a path.
     fn resolve(&self, base: usize, path: &str, follow: bool) -> Result<(End, usize), Errno> {
         let (mut end, is_link) = self.walk(base, path, false)?;
         if is_link && (follow || end.slash) {
@@ -325,7 +326,7 @@ impl Model {
         Ok((end, node))
     }
 
-    /// Walks along the words of a path, and answers where it ends and whether that is a link, which is followed only with
+    /// Walks a path. Returns where it ends and whether that is a link, which is followed only with
     /// `follow`.
     fn walk(&self, base: usize, path: &str, follow: bool) -> Result<(End, bool), Errno> {
         check(path)?;
@@ -426,7 +427,7 @@ impl Model {
         }
     }
 
-    /// No file is made under a name with a slash behind it; what is there decides how that is said.
+    /// The errno for creating a file under a name with a trailing slash.
     fn refuse_slash(&self, end: &End, creates: bool) -> Result<(), Errno> {
         match &end.name {
             Some(name) if end.slash && creates => {

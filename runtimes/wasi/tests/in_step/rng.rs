@@ -1,8 +1,8 @@
-//! Choices that only look random.
+//! A pseudorandom source of choices.
 
 use crate::call::Choices;
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small, and identical on every machine.
 pub(crate) struct Rng(pub(crate) u64);
 
 impl Choices for Rng {

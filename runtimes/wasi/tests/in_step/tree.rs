@@ -1,11 +1,11 @@
-//! Everything that is in a directory.
+//! The contents of a directory tree.
 
 use std::fs;
 use std::path::Path;
 
 use rangewatch_wasi::fs::{Dir, Node};
 
-/// Everything below a directory of the host, the contents of files included.
+/// Everything below a host directory, with the contents of files.
 pub(crate) fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -24,7 +24,7 @@ pub(crate) fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Every path below a directory, with what is there.
+/// Every path below a directory with its contents.
 pub(crate) fn tree(dir: &dyn Dir) -> Vec<String> {
     let mut found = Vec::new();
     tree_below(dir, "", &mut found);

@@ -1,4 +1,5 @@
-//! A kernel without `openat2`, as before Linux 5.6 and under filters that do not know it.
+//! Simulates a kernel without `openat2`: Linux before 5.6, or a seccomp filter that does not know
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +7,10 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-/// The number of the system call, which is the same on all architectures.
+/// The number of the system call, the same on all architectures.
 const OPENAT2: i64 = 437;
 
-/// From now on, `openat2` is not there for this thread and for the processes that it starts.
+/// Makes `openat2` fail with `ENOSYS` for this thread and its child processes.
 pub(crate) fn forbid_openat2() {
     let arch = std::env::consts::ARCH
         .try_into()

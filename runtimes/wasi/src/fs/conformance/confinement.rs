@@ -1,4 +1,4 @@
-//! What no path may do.
+//! Scenarios for paths that must not leave the directory.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::guest::{CREAT, DIRECTORY, FOLLOW, Guest, KEEP, ROOT};
 use crate::Errno;
 use crate::fs::Dir;
 
-/// G34: in any function, through any number of dots.
+/// G34: no path leaves the directory through `..`, in any function.
 pub fn g34_no_path_leads_out(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("a").expect("a new directory");
@@ -48,8 +48,8 @@ pub fn g34_no_path_leads_out(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("."), ["a", "file"]);
 }
 
-/// Empty ones, and bytes that no name has.
-pub fn strange_paths_are_refused(dir: Arc<dyn Dir>) {
+/// Empty paths and paths with NUL fail; any other name works.
+pub fn invalid_paths_are_refused(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for (path, errno) in [
         ("", Errno::Noent),
@@ -70,7 +70,7 @@ pub fn strange_paths_are_refused(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names(".").len(), 9);
 }
 
-/// As on Linux.
+/// Names and paths have the maximum lengths of Linux.
 pub fn names_and_paths_have_a_length(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let longest = "n".repeat(255);
@@ -82,8 +82,8 @@ pub fn names_and_paths_have_a_length(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat(&too_long), Err(Errno::Nametoolong));
     assert_eq!(guest.create_dir(&too_long), Err(Errno::Nametoolong));
     assert_eq!(guest.rename(&longest, &too_long), Err(Errno::Nametoolong));
-    let dots = format!("{}{longest}", "./".repeat((4096 - 255) / 2));
-    assert_eq!(guest.get_file(&dots).expect("a file"), b"hello");
+    let longest_path = format!("{}{longest}", "./".repeat((4096 - 255) / 2));
+    assert_eq!(guest.get_file(&longest_path).expect("a file"), b"hello");
     let too_long = format!("{}{longest}", "./".repeat((4097 - 255) / 2));
     assert_eq!(guest.stat(&too_long), Err(Errno::Nametoolong));
 }

@@ -1,4 +1,4 @@
-//! Directories, and the paths through them.
+//! Scenarios for directories and paths through them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::guest::{CREAT, DIRECTORY, Guest, KEEP, ROOT, TYPE_DIRECTORY};
 use crate::Errno;
 use crate::fs::Dir;
 
-/// Directories come and go, each once.
+/// Creating and removing directories.
 pub fn directories_are_made_and_removed(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("a").expect("a new directory");
@@ -30,7 +30,7 @@ pub fn directories_are_made_and_removed(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("."), ["file"]);
 }
 
-/// Nothing is lost by removing a directory.
+/// Removing a directory that is not empty fails.
 pub fn a_directory_that_is_not_empty_stays(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
@@ -42,8 +42,8 @@ pub fn a_directory_that_is_not_empty_stays(dir: Arc<dyn Dir>) {
     guest.remove_dir("dir").expect("it is empty");
 }
 
-/// Who has it open finds nothing in it, and can put nothing there.
-pub fn a_removed_directory_is_empty_for_ever(dir: Arc<dyn Dir>) {
+/// A removed directory that is still open is empty and refuses new entries.
+pub fn a_removed_directory_stays_empty(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     let fd = guest.open("dir", DIRECTORY).expect("a directory");
@@ -58,8 +58,8 @@ pub fn a_removed_directory_is_empty_for_ever(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("dir"), ["file"]);
 }
 
-/// In every function that takes a path.
-pub fn slashes_at_the_end_mean_directories(dir: Arc<dyn Dir>) {
+/// A trailing slash requires a directory, in every function that takes a path.
+pub fn trailing_slashes_require_directories(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir/").expect("a new directory");
     guest.put_file("file", b"hello");
@@ -85,7 +85,7 @@ pub fn slashes_at_the_end_mean_directories(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("."), ["file"]);
 }
 
-/// `..` goes back through what exists, and to where the guest came from.
+/// `..` walks up existing directories, and not above the directory of the descriptor.
 pub fn dots_lead_through_directories_that_exist(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("a").expect("a new directory");

@@ -1,4 +1,4 @@
-//! A filesystem that fails on demand.
+//! A filesystem with fault injection.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::Errno;
 use crate::fs::{Dir, File, IntoDir, Metadata, Node, OpenOptions, ReadDir, SetTimes};
 
-/// When a filesystem fails, for tests of what is above it. Clones are the same.
+/// Injects faults into a filesystem, for tests of the layers above it. Clones share one plan.
 ///
-/// Every operation of a directory or file counts as one, each entry of a listing included, and an operation that fails has no
-/// effect. A test makes its call with [`fail_at(0)`](Self::fail_at), then with 1, and so on, until
-/// [`has_failed`](Self::has_failed) says that the call needs no more operations than that:
+/// Each operation of a directory or file counts as one, as does each entry of a listing. An
+/// operation that fails has no effect. A test repeats its call with [`fail_at(0)`](Self::fail_at),
+/// `fail_at(1)` and so on, until [`has_failed`](Self::has_failed) is false: the call then uses
+/// fewer operations.
 ///
 /// ```
 /// use rangewatch_wasi::Errno;
@@ -32,19 +33,19 @@ pub struct Faults {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// How many operations succeed before one fails, and with what.
+    /// How many operations succeed before one fails, and the errno.
     next: Option<(u64, Errno)>,
     has_failed: bool,
 }
 
 impl Faults {
-    /// No failures, until they are asked for.
+    /// Makes a plan without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `dir`, with these failures.
+    /// Wraps `dir`, so that its operations fail as planned.
     pub fn wrap(&self, dir: impl IntoDir) -> Arc<dyn Dir> {
         Arc::new(FaultyDir {
             faults: self.clone(),
@@ -52,7 +53,7 @@ impl Faults {
         })
     }
 
-    /// Lets `n_operations` from now on succeed, and the one after them fail with `errno`; one only.
+    /// Plans one fault: `n_operations` from now on succeed, and the next one fails with `errno`.
     pub fn fail_at(&self, n_operations: u64, errno: Errno) {
         self.with(|plan| {
             *plan = Plan {
@@ -62,12 +63,12 @@ impl Faults {
         });
     }
 
-    /// Plans no failure any more.
+    /// Removes the planned fault.
     pub fn stop(&self) {
         self.with(|plan| plan.next = None);
     }
 
-    /// Whether the failure that was planned last has happened.
+    /// Whether the planned fault has happened.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.with(|plan| plan.has_failed)
@@ -77,7 +78,7 @@ impl Faults {
         f(&mut self.plan.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One operation.
+    /// Counts one operation, and fails if it is the planned one.
     fn step(&self) -> Result<(), Errno> {
         self.with(|plan| match &mut plan.next {
             None => Ok(()),
@@ -109,7 +110,7 @@ struct FaultyDir {
     inner: Arc<dyn Dir>,
 }
 
-/// The directory behind `dir`, which may have faults of its own.
+/// Unwraps `dir` if it injects faults itself.
 fn inner(dir: &dyn Dir) -> &dyn Dir {
     match dir.as_any().downcast_ref::<FaultyDir>() {
         Some(dir) => &*dir.inner,

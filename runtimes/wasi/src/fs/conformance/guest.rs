@@ -1,4 +1,4 @@
-//! A guest by hand, with one directory.
+//! A guest with one directory, for the scenarios.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) const TYPE_DIRECTORY: u8 = 3;
 pub(super) const TYPE_FILE: u8 = 4;
 pub(super) const TYPE_SYMLINK: u8 = 7;
 
-/// Where the arguments and results of calls lie in memory.
+/// Addresses of arguments and results in the guest's memory.
 const RESULT: i32 = 0;
 const IOVS: i32 = 128;
 const PATHS: [i32; 2] = [1 << 13, 2 << 13];
@@ -108,7 +108,7 @@ impl Guest {
         Ok(self.u32(RESULT) as i32)
     }
 
-    /// Opens without following a link, for whatever the filesystem allows.
+    /// Opens without following a link, with all rights that the filesystem allows.
     pub(super) fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
         self.open_at(ROOT, KEEP, path, oflags, 0, 0)
     }
@@ -292,7 +292,7 @@ impl Guest {
         Ok(String::from_utf8(self.taken()).expect("a text"))
     }
 
-    /// One call of `fd_readdir`: the entries that are whole, and the number of bytes.
+    /// One call of `fd_readdir`. Returns the complete entries, and the number of bytes.
     pub(super) fn readdir(
         &mut self,
         fd: i32,
@@ -332,7 +332,8 @@ impl Guest {
         Ok((listed, bytes.len() as u32))
     }
 
-    /// All entries of a directory, read as a libc does: from the cookie of the last whole entry on.
+    /// Reads all entries of a directory as a libc does: each call continues at the cookie of the
+    /// last complete entry.
     pub(super) fn list(&mut self, fd: i32, buf_len: u32) -> Vec<Listed> {
         let mut listed: Vec<Listed> = Vec::new();
         loop {
@@ -341,7 +342,7 @@ impl Guest {
             assert!(bufused <= buf_len);
             assert!(
                 !more.is_empty() || bufused < buf_len,
-                "a buffer of {buf_len} bytes has no room for an entry"
+                "an entry does not fit into a buffer of {buf_len} bytes"
             );
             listed.extend(more);
             if bufused < buf_len {
@@ -350,7 +351,7 @@ impl Guest {
         }
     }
 
-    /// The names in a directory, sorted, without the dots.
+    /// The names in a directory, sorted, without `.` and `..`.
     pub(super) fn names(&mut self, path: &str) -> Vec<String> {
         let fd = self.open(path, DIRECTORY).expect("a directory");
         let listed = self.list(fd, 4096);

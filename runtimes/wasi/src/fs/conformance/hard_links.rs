@@ -1,4 +1,4 @@
-//! Files with several names.
+//! Scenarios for hard links.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::guest::Guest;
 use crate::Errno;
 use crate::fs::Dir;
 
-/// Which are the same file, until the last is gone.
-pub fn a_file_has_two_names(dir: Arc<dyn Dir>) {
+/// Two hard links name the same file until both are removed.
+pub fn a_file_has_two_hard_links(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("one", b"hello");
@@ -22,8 +22,8 @@ pub fn a_file_has_two_names(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat("dir/two").expect("it is there").n_links, 1);
 }
 
-/// Whatever has the name keeps it.
-pub fn a_link_replaces_nothing(dir: Arc<dyn Dir>) {
+/// Linking fails if the new name exists.
+pub fn linking_replaces_nothing(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("one", b"1");
@@ -39,8 +39,8 @@ pub fn a_link_replaces_nothing(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat("one").expect("it is there").n_links, 1);
 }
 
-/// POSIX has it so: both names stay.
-pub fn a_link_to_the_same_file_is_renamed_by_doing_nothing(dir: Arc<dyn Dir>) {
+/// POSIX: renaming a hard link to another one of the same file has no effect.
+pub fn renaming_a_hard_link_to_another_of_the_same_file_has_no_effect(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("one", b"hello");
     guest.link("one", "two").expect("a second name");
@@ -49,8 +49,8 @@ pub fn a_link_to_the_same_file_is_renamed_by_doing_nothing(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat("one").expect("it is there").n_links, 2);
 }
 
-/// A tree stays a tree.
-pub fn directories_have_one_name(dir: Arc<dyn Dir>) {
+/// Hard links to directories are refused.
+pub fn directories_have_no_hard_links(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     for dir in ["dir", "dir/", "dir/.", "."] {

@@ -1,4 +1,4 @@
-//! Listing directories.
+//! Scenarios for listing directories.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use super::guest::{CREAT, DIRECTORY, Guest, ROOT, TYPE_DIRECTORY, TYPE_FILE};
 use crate::Errno;
 use crate::fs::Dir;
 
-/// `.` and `..` come first, and the rest is complete.
-pub fn a_listing_begins_with_dots_and_has_every_name_once(dir: Arc<dyn Dir>) {
+/// A listing begins with `.` and `..` and is complete.
+pub fn a_listing_begins_with_dot_entries_and_has_every_name_once(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("file", b"");
@@ -36,12 +36,12 @@ pub fn a_listing_begins_with_dots_and_has_every_name_once(dir: Arc<dyn Dir>) {
     assert_eq!(guest.readdir(fd, 100, 0), Err(Errno::Notdir));
 }
 
-/// What is neither made nor removed meanwhile comes exactly once, wherever the pieces end.
-pub fn a_listing_goes_on_where_it_stopped_whatever_happened_meanwhile(dir: Arc<dyn Dir>) {
+/// Entries that are neither created nor removed during a listing are returned exactly once.
+pub fn a_listing_resumes_at_its_cookie_after_changes(dir: Arc<dyn Dir>) {
     for buf_len in [300, 700, 4096] {
         let mut guest = Guest::new(Arc::clone(&dir));
-        let kept: BTreeSet<String> = (0..60).map(|i| format!("kept-{buf_len}-{i}")).collect();
-        for name in &kept {
+        let stable: BTreeSet<String> = (0..60).map(|i| format!("stable-{buf_len}-{i}")).collect();
+        for name in &stable {
             guest.put_file(name, b"");
         }
         for i in 0..20 {
@@ -61,13 +61,13 @@ pub fn a_listing_goes_on_where_it_stopped_whatever_happened_meanwhile(dir: Arc<d
             assert!(step < 1000, "the listing has no end");
         }
         let unique: BTreeSet<String> = seen.iter().cloned().collect();
-        assert_eq!(unique.len(), seen.len(), "a name came twice");
-        assert!(kept.is_subset(&unique), "a name was skipped");
+        assert_eq!(unique.len(), seen.len(), "a name was returned twice");
+        assert!(stable.is_subset(&unique), "a name was skipped");
     }
 }
 
-/// A guest that begins again sees what there is now, and one that goes back to a cookie what there was.
-pub fn a_listing_is_read_anew_from_cookie_0(dir: Arc<dyn Dir>) {
+/// Cookie 0 starts a new listing; an earlier cookie returns the entries that followed it.
+pub fn cookie_0_starts_a_new_listing(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for name in ["a", "b", "c"] {
         guest.put_file(name, b"");
@@ -94,7 +94,8 @@ pub fn a_listing_is_read_anew_from_cookie_0(dir: Arc<dyn Dir>) {
     assert!(again.iter().all(|entry| entry.name != "b"));
 }
 
-/// No entry is lost or doubled in some thousands, with the smallest buffer in which all of them fit.
+/// A large directory is listed completely and without duplicates, also with the smallest buffer
+/// that holds each entry.
 pub fn a_large_directory_is_listed_in_small_pieces(dir: Arc<dyn Dir>) {
     const FILES: usize = 6000;
     let mut guest = Guest::new(dir);
@@ -108,7 +109,7 @@ pub fn a_large_directory_is_listed_in_small_pieces(dir: Arc<dyn Dir>) {
         let listed = guest.list(fd, buf_len);
         let names: BTreeSet<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!((listed.len(), names.len()), (FILES + 2, FILES + 2));
-        // Back to what a host may long have forgotten.
+        // Seeks back to an entry that a host may no longer buffer.
         let (again, _) = guest.readdir(fd, 4096, listed[10].next).expect("a listing");
         assert!(!again.is_empty() && listed[11..].starts_with(&again));
     }

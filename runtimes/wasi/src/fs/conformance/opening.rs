@@ -1,4 +1,4 @@
-//! Opening and closing.
+//! Scenarios for opening and closing.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::guest::{CREAT, DIRECTORY, EXCL, Guest, KEEP, READ, ROOT, TRUNC, WRITE
 use crate::fs::{Access, Dir};
 use crate::{Errno, RightsMode};
 
-/// A file is made if it is to be, and only then.
+/// A file is created only with `CREAT`, and with `EXCL` only if the name does not exist.
 pub fn files_are_created_once(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     assert_eq!(guest.open("file", 0), Err(Errno::Noent));
@@ -22,7 +22,7 @@ pub fn files_are_created_once(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("."), ["file"]);
 }
 
-/// Truncation needs no writing, and gives none.
+/// Truncation works without write access and does not grant it.
 pub fn truncation_empties_a_file(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"hello");
@@ -37,7 +37,7 @@ pub fn truncation_empties_a_file(dir: Arc<dyn Dir>) {
     assert_eq!(guest.open("dir", TRUNC), Err(Errno::Isdir));
 }
 
-/// A directory is opened for what it is.
+/// Opening a directory for writing fails.
 pub fn a_directory_is_not_opened_for_writing(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
@@ -55,7 +55,7 @@ pub fn a_directory_is_not_opened_for_writing(dir: Arc<dyn Dir>) {
     assert_eq!(guest.set_size(fd, 0), Err(Errno::Isdir));
 }
 
-/// As POSIX has it, and programs rely on it.
+/// A new descriptor has the lowest free number, as POSIX requires.
 pub fn descriptors_have_the_lowest_free_number(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for expected in 4..8 {
@@ -69,8 +69,8 @@ pub fn descriptors_have_the_lowest_free_number(dir: Arc<dyn Dir>) {
     assert_eq!(guest.open("file", 0), Ok(8));
 }
 
-/// Removing takes the name away, not the file.
-pub fn a_file_without_a_name_lives_until_it_is_closed(dir: Arc<dyn Dir>) {
+/// A removed file stays usable through its descriptors.
+pub fn a_removed_file_is_usable_until_it_is_closed(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let fd = guest.open("file", CREAT).expect("a new file");
     guest.write(fd, b"hello").expect("room");
@@ -83,8 +83,8 @@ pub fn a_file_without_a_name_lives_until_it_is_closed(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("file").expect("a file"), b"another");
 }
 
-/// A guest that asked for one direction gets no other.
-pub fn a_file_is_used_as_it_was_opened(dir: Arc<dyn Dir>) {
+/// A descriptor reads and writes only as it was opened.
+pub fn a_file_is_used_only_in_the_mode_it_was_opened_with(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(Arc::clone(&dir));
     guest.put_file("file", b"hello");
     let reading = guest
@@ -109,7 +109,7 @@ pub fn a_file_is_used_as_it_was_opened(dir: Arc<dyn Dir>) {
     assert_eq!(guest.fstat(reading), Err(Errno::Notcapable));
 }
 
-/// A directory that is given to be read cannot be changed through any function.
+/// A read-only directory cannot be changed through any function.
 pub fn read_only_is_read_only(dir: Arc<dyn Dir>) {
     let mut owner = Guest::new(Arc::clone(&dir));
     owner.put_file("file", b"hello");

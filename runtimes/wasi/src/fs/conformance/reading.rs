@@ -1,4 +1,4 @@
-//! What holds for any filesystem, whatever is in it.
+//! Scenarios for filesystems with any contents, read-only ones included.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use super::guest::{
 use crate::Errno;
 use crate::fs::Dir;
 
-/// How much of a tree is looked at, as it may have no end.
+/// The maximum number of directories that a scenario visits: a filesystem may be infinite.
 const MAX_DIRS: usize = 50;
 
-/// Every path that is found, with its entry and its attributes, but for the time of the last access: looking may change it.
+/// Every path with its entry and its attributes. The access time is left out, because reading may
+/// change it.
 fn tree(guest: &mut Guest) -> Vec<(String, Listed, Stat)> {
     let mut found = Vec::new();
     let mut dirs = vec![String::from(".")];
@@ -45,8 +46,8 @@ fn tree(guest: &mut Guest) -> Vec<(String, Listed, Stat)> {
     found
 }
 
-/// Names are names, and what a listing says of them is what they are.
-pub fn what_is_listed_can_be_looked_up(dir: Arc<dyn Dir>) {
+/// Listed names are valid, and the entries agree with the attributes.
+pub fn listed_names_can_be_looked_up(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let mut paths = BTreeSet::new();
     for (path, entry, stat) in tree(&mut guest) {
@@ -57,7 +58,7 @@ pub fn what_is_listed_can_be_looked_up(dir: Arc<dyn Dir>) {
         );
         assert_eq!(entry.file_type, stat.file_type, "{path}");
         assert_eq!(entry.ino, stat.ino, "{path}");
-        assert_ne!(stat.ino, 0, "{path} has no number");
+        assert_ne!(stat.ino, 0, "{path} has inode number 0");
         assert!(paths.insert(path.clone()), "{path} is listed twice");
         match stat.file_type {
             TYPE_SYMLINK => drop(guest.read_link(&path, 4096).expect("a link can be read")),
@@ -68,15 +69,15 @@ pub fn what_is_listed_can_be_looked_up(dir: Arc<dyn Dir>) {
                     accessed_ns: 0,
                     ..opened
                 };
-                assert_eq!(opened, stat, "{path}, once open");
+                assert_eq!(opened, stat, "{path}, after opening");
                 guest.close(fd).expect("it is open");
             }
         }
     }
 }
 
-/// The size is where reading ends, and a read from the middle gives what is there.
-pub fn files_are_as_long_as_they_say_and_can_be_read_anywhere(dir: Arc<dyn Dir>) {
+/// Reading ends at the size of the attributes, and a positioned read returns the same bytes.
+pub fn files_have_the_size_of_their_attributes_and_can_be_read_anywhere(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for (path, _, stat) in tree(&mut guest) {
         if stat.file_type != TYPE_FILE {
@@ -96,8 +97,8 @@ pub fn files_are_as_long_as_they_say_and_can_be_read_anywhere(dir: Arc<dyn Dir>)
     }
 }
 
-/// A name that is not listed is not there in any function.
-pub fn what_is_not_there_is_noent(dir: Arc<dyn Dir>) {
+/// A name that is not listed fails with `ENOENT` in every function.
+pub fn missing_names_are_noent(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let missing = "a name that nobody would give to a file";
     assert_eq!(guest.stat(missing), Err(Errno::Noent));
@@ -107,8 +108,8 @@ pub fn what_is_not_there_is_noent(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat(&format!("{missing}/below")), Err(Errno::Noent));
 }
 
-/// No path leads through a file, and none with a slash at its end means one.
-pub fn a_file_is_no_directory(dir: Arc<dyn Dir>) {
+/// A path through a file fails, and so does a trailing slash after a file.
+pub fn a_path_through_a_file_fails(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for (path, _, stat) in tree(&mut guest) {
         if stat.file_type != TYPE_FILE {
@@ -122,8 +123,8 @@ pub fn a_file_is_no_directory(dir: Arc<dyn Dir>) {
     }
 }
 
-/// The size of the buffer decides how often a guest has to ask, and nothing else.
-pub fn a_listing_is_the_same_in_pieces_of_any_size(dir: Arc<dyn Dir>) {
+/// The size of the buffer does not change the listing.
+pub fn a_listing_is_the_same_with_any_buffer_size(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let whole = guest.list(ROOT, 1 << 19);
     assert_eq!(whole[0].name, ".");
@@ -133,7 +134,7 @@ pub fn a_listing_is_the_same_in_pieces_of_any_size(dir: Arc<dyn Dir>) {
     }
 }
 
-/// Whatever a guest tries, it is told that it cannot, and everything is as before.
+/// Every attempt to change something fails and has no effect.
 pub fn nothing_can_be_changed(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let before = tree(&mut guest);

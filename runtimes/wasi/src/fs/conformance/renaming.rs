@@ -1,4 +1,4 @@
-//! Renaming.
+//! Scenarios for renaming.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::guest::{CREAT, DIRECTORY, Guest, KEEP};
 use crate::Errno;
 use crate::fs::Dir;
 
-/// In one step, and who has the replaced file open keeps it.
-pub fn a_file_takes_the_place_of_a_file(dir: Arc<dyn Dir>) {
+/// Renaming replaces a file atomically; descriptors of the replaced file stay usable.
+pub fn a_file_replaces_a_file(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("new", b"new");
@@ -25,16 +25,16 @@ pub fn a_file_takes_the_place_of_a_file(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("dir/old").expect("a file"), b"new");
 }
 
-/// With all that is in it.
-pub fn a_directory_takes_the_place_of_an_empty_one_only(dir: Arc<dyn Dir>) {
+/// Renaming moves a directory with its contents, and replaces only an empty directory.
+pub fn a_directory_replaces_only_an_empty_directory(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for path in ["a", "a/sub", "empty", "full"] {
         guest.create_dir(path).expect("a new directory");
     }
     guest.put_file("a/sub/file", b"hello");
-    guest.put_file("full/file", b"kept");
+    guest.put_file("full/file", b"full");
     assert_eq!(guest.rename("a", "full"), Err(Errno::Notempty));
-    assert_eq!(guest.get_file("full/file").expect("a file"), b"kept");
+    assert_eq!(guest.get_file("full/file").expect("a file"), b"full");
     guest.rename("a", "empty").expect("over an empty one");
     assert_eq!(guest.stat("a"), Err(Errno::Noent));
     assert_eq!(guest.get_file("empty/sub/file").expect("a file"), b"hello");
@@ -43,7 +43,7 @@ pub fn a_directory_takes_the_place_of_an_empty_one_only(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("sub/file").expect("a file"), b"hello");
 }
 
-/// Each says what is there.
+/// A file does not replace a directory, nor a directory a file.
 pub fn files_and_directories_do_not_replace_each_other(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
@@ -58,7 +58,7 @@ pub fn files_and_directories_do_not_replace_each_other(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("."), ["dir", "file"]);
 }
 
-/// Or it would be cut off from the rest.
+/// Moving a directory into itself fails.
 pub fn a_directory_does_not_move_into_itself(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for path in ["a", "a/b", "a/b/c"] {
@@ -73,8 +73,8 @@ pub fn a_directory_does_not_move_into_itself(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names("b/c"), ["a"]);
 }
 
-/// A descriptor is the directory, not its path.
-pub fn an_open_directory_moves_along(dir: Arc<dyn Dir>) {
+/// A descriptor refers to a directory and not to its path.
+pub fn an_open_directory_stays_usable_after_a_rename(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("a").expect("a new directory");
     guest.create_dir("b").expect("a new directory");
@@ -87,11 +87,11 @@ pub fn an_open_directory_moves_along(dir: Arc<dyn Dir>) {
         .expect("a new file");
     guest.close(new).expect("it is open");
     assert_eq!(guest.names("b/a"), ["file", "new"]);
-    // What is above has changed, and is the guest's as little as before.
+    // The parent has changed, and is still outside of the descriptor's directory.
     assert_eq!(guest.stat_at(fd, KEEP, "../a"), Err(Errno::Perm));
 }
 
-/// Its number, its contents, its times.
+/// Renaming keeps the inode number, the contents and the times.
 pub fn a_renamed_file_stays_the_same_file(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");

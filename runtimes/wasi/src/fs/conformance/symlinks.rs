@@ -1,4 +1,4 @@
-//! Symbolic links.
+//! Scenarios for symbolic links.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::guest::{
 use crate::Errno;
 use crate::fs::Dir;
 
-/// At the end of a path as the flag says; on the way in any case.
-pub fn a_link_is_followed_or_not_as_the_guest_says(dir: Arc<dyn Dir>) {
+/// A link in the last component is followed if the flags say so; a link before it always is.
+pub fn a_symbolic_link_is_followed_as_the_flags_say(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("dir/file", b"hello");
@@ -40,8 +40,8 @@ pub fn a_link_is_followed_or_not_as_the_guest_says(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("dir/file").expect("a file"), b"");
 }
 
-/// Which may be anything but absolute or empty, and is cut to the buffer.
-pub fn a_link_keeps_its_text(dir: Arc<dyn Dir>) {
+/// A target may be any relative path that is not empty. `path_readlink` truncates it to the buffer.
+pub fn a_symbolic_link_keeps_its_target(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for (i, target) in ["a", "no/such/file", "../../../etc/passwd", "..", "ä/ö"]
         .into_iter()
@@ -66,7 +66,7 @@ pub fn a_link_keeps_its_text(dir: Arc<dyn Dir>) {
     assert_eq!(guest.symlink("x", "file/"), Err(Errno::Exist));
 }
 
-/// G34: whatever a link says, and however it is combined with others and with `..`.
+/// G34: no link leads out of the directory, in any combination with other links and with `..`.
 pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("a").expect("a new directory");
@@ -107,7 +107,7 @@ pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
             }
         }
     }
-    // A link that goes up within the directory is fine.
+    // A link that walks up within the directory is followed.
     guest.symlink("../a/b/..", "a/inside").expect("a new link");
     let inside = guest.stat_at(ROOT, FOLLOW, "a/inside").expect("there");
     assert_eq!(inside.ino, guest.stat("a").expect("there").ino);
@@ -115,8 +115,8 @@ pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
     assert_eq!(guest.stat_at(fd, FOLLOW, "inside"), Err(Errno::Perm));
 }
 
-/// A link to itself, a circle, and a chain that is too long.
-pub fn loops_end(dir: Arc<dyn Dir>) {
+/// A link to itself, a cycle of links, and a chain that is too long.
+pub fn symbolic_link_loops_end(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.symlink("self", "self").expect("a new link");
     guest.symlink("two", "one").expect("a new link");
@@ -139,8 +139,8 @@ pub fn loops_end(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("link-41"), Err(Errno::Loop));
 }
 
-/// As POSIX has it.
-pub fn a_dangling_link_is_created_through(dir: Arc<dyn Dir>) {
+/// Opening a dangling link with `CREAT` creates its target, as in POSIX.
+pub fn opening_a_dangling_link_creates_its_target(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.symlink("dir/new", "link").expect("a new link");
@@ -155,8 +155,8 @@ pub fn a_dangling_link_is_created_through(dir: Arc<dyn Dir>) {
     assert_eq!(guest.create_dir("link"), Err(Errno::Exist));
 }
 
-/// Whatever the flags say; and it does not, where a name is made or removed.
-pub fn a_slash_follows_a_link(dir: Arc<dyn Dir>) {
+/// A trailing slash follows a link despite the flags, except where a name is created or removed.
+pub fn a_trailing_slash_follows_a_link(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("file", b"");
@@ -182,8 +182,8 @@ pub fn a_slash_follows_a_link(dir: Arc<dyn Dir>) {
     assert_eq!(guest.names(".").len(), 5);
 }
 
-/// However many directories a path has stepped over at once.
-pub fn dots_behind_a_link_lead_through_every_directory(dir: Arc<dyn Dir>) {
+/// `..` after a link walks up one directory, also if the resolver entered several at once.
+pub fn dots_after_a_link_walk_up_each_directory(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for path in ["a", "a/b", "a/b/c"] {
         guest.create_dir(path).expect("a new directory");
@@ -220,8 +220,8 @@ pub fn dots_behind_a_link_lead_through_every_directory(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("a/b/c/out"), Err(Errno::Perm));
 }
 
-/// The directory above is the one above the link's target.
-pub fn dots_are_resolved_behind_the_link(dir: Arc<dyn Dir>) {
+/// `..` after a link is the parent of the link's target.
+pub fn dots_after_a_link_are_resolved_in_its_target(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     for path in ["a", "a/b", "c"] {
         guest.create_dir(path).expect("a new directory");
@@ -233,8 +233,8 @@ pub fn dots_are_resolved_behind_the_link(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("c/link/../../c/file").expect("a file"), b"c");
 }
 
-/// Not what it points to.
-pub fn removing_and_renaming_mean_the_link(dir: Arc<dyn Dir>) {
+/// Removing and renaming apply to the link and not to its target.
+pub fn removing_and_renaming_do_not_follow_links(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"hello");
     guest.create_dir("dir").expect("a new directory");
@@ -254,8 +254,8 @@ pub fn removing_and_renaming_mean_the_link(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("link").expect("a file"), b"other");
 }
 
-/// Which are set without following.
-pub fn a_link_has_times_of_its_own(dir: Arc<dyn Dir>) {
+/// The times of a link are set if it is not followed.
+pub fn a_symbolic_link_has_its_own_times(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"");
     guest.symlink("file", "link").expect("a new link");

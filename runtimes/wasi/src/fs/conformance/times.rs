@@ -1,4 +1,4 @@
-//! Times.
+//! Scenarios for file times.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ const MTIM_NOW: i32 = 8;
 
 const SOME_NS: u64 = 1_234_567_890_123_456_789;
 
-/// What is set is what is read.
-pub fn times_are_kept_to_the_nanosecond(dir: Arc<dyn Dir>) {
+/// Times that are set are read back exactly.
+pub fn times_are_stored_in_nanoseconds(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"");
     guest.create_dir("dir").expect("a new directory");
@@ -27,7 +27,7 @@ pub fn times_are_kept_to_the_nanosecond(dir: Arc<dyn Dir>) {
     }
 }
 
-/// A time that is not mentioned is kept, and contradictions are refused.
+/// Each time is set independently; contradictory flags fail.
 pub fn times_are_set_one_by_one(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"");
@@ -49,8 +49,8 @@ pub fn times_are_set_one_by_one(dir: Arc<dyn Dir>) {
     assert_eq!(set(0, 0, 0), Ok(now));
 }
 
-/// Whatever 64 bits say: a time, or an error, and a file that can be looked at.
-pub fn extreme_times_are_no_harm(dir: Arc<dyn Dir>) {
+/// Any 64-bit time is stored or refused, and the file stays usable.
+pub fn extreme_times_do_no_harm(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"hello");
     for ns in [0, 1, i64::MAX as u64, 1 << 63, u64::MAX] {

@@ -1,4 +1,4 @@
-//! Reading and writing.
+//! Scenarios for reading and writing.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ const SET: i32 = 0;
 const CUR: i32 = 1;
 const END: i32 = 2;
 
-/// A pattern that shows what is where.
+/// Bytes that identify their offset.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
-/// What is written is read back, also across the borders of whatever blocks a filesystem has.
-pub fn what_is_written_is_read_back(dir: Arc<dyn Dir>) {
+/// Written bytes are read back, also across the block boundaries of a filesystem.
+pub fn written_bytes_are_read_back(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let bytes = pattern(200_000);
     let fd = guest.open("file", CREAT).expect("a new file");
@@ -37,7 +37,7 @@ pub fn what_is_written_is_read_back(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("file").expect("a file"), expected);
 }
 
-/// Writing behind the end leaves zeros in between, and so does cutting and growing again.
+/// A gap reads as zeros, after writing past the end and after truncating and extending.
 pub fn a_gap_reads_as_zeros(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let fd = guest.open("file", CREAT).expect("a new file");
@@ -54,7 +54,7 @@ pub fn a_gap_reads_as_zeros(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("file").expect("a file"), expected);
 }
 
-/// Two descriptors of one file see each other's bytes and not each other's position.
+/// Descriptors of one file share its contents but not a position.
 pub fn positions_are_kept_per_descriptor(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let one = guest.open("file", CREAT).expect("a new file");
@@ -69,8 +69,8 @@ pub fn positions_are_kept_per_descriptor(dir: Arc<dyn Dir>) {
     assert_eq!(guest.read(two, 99).expect("text"), b" world");
 }
 
-/// With `APPEND`, whatever the position, and the position is behind what was written.
-pub fn appending_goes_to_the_end(dir: Arc<dyn Dir>) {
+/// `APPEND` writes at the end, and moves the position there.
+pub fn append_writes_at_the_end(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"one");
     let a = guest.open_at(ROOT, KEEP, "file", 0, 0, APPEND);
@@ -88,8 +88,8 @@ pub fn appending_goes_to_the_end(dir: Arc<dyn Dir>) {
     );
 }
 
-/// `fd_pread` and `fd_pwrite` do not move it.
-pub fn positioned_transfers_leave_the_position_alone(dir: Arc<dyn Dir>) {
+/// `fd_pread` and `fd_pwrite` do not move the position.
+pub fn positioned_transfers_do_not_move_the_position(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let fd = guest.open("file", CREAT).expect("a new file");
     guest.write(fd, b"0123456789").expect("room");
@@ -100,7 +100,7 @@ pub fn positioned_transfers_leave_the_position_alone(dir: Arc<dyn Dir>) {
     assert_eq!(guest.read(fd, 99).expect("text"), b"3456789");
 }
 
-/// Cutting and growing change the size and nothing else.
+/// Truncating and extending change only the size.
 pub fn sizes_change_both_ways(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let fd = guest.open("file", CREAT).expect("a new file");
@@ -114,8 +114,8 @@ pub fn sizes_change_both_ways(dir: Arc<dyn Dir>) {
     assert_eq!(guest.fstat(fd).expect("open").size_bytes, 1);
 }
 
-/// A file that would reach further than any filesystem is refused and stays as it is.
-pub fn huge_offsets_are_an_error_and_nothing_else(dir: Arc<dyn Dir>) {
+/// A write past the maximum file size fails and has no effect.
+pub fn huge_offsets_fail_and_change_nothing(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let fd = guest.open("file", CREAT).expect("a new file");
     guest.write(fd, b"hello").expect("room");
@@ -137,7 +137,7 @@ pub fn huge_offsets_are_an_error_and_nothing_else(dir: Arc<dyn Dir>) {
     assert_eq!(guest.get_file("file").expect("a file"), b"hello");
 }
 
-/// A position is neither negative nor out of range, and a refused one changes nothing.
+/// A negative or too large position fails and has no effect.
 pub fn seeking_stays_within_bounds(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("file", b"hello");

@@ -107,7 +107,7 @@ impl<P: AsRef<str>, C: AsRef<[u8]>, const N: usize> From<[(P, C); N]> for Memory
         let fs = Self::new();
         for (path, contents) in files {
             if let Err(error) = fs.write(path.as_ref(), contents) {
-                panic!("cannot write a file: {error}");
+                panic!("cannot make a file: {error}");
             }
         }
         fs
