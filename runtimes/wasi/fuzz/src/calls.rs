@@ -1,4 +1,5 @@
-//! Any sequence of calls, with any arguments, over any memory: no panic, and the promises hold.
+//! Sequences of arbitrary calls over arbitrary memory, with checks of the invariants after each
+//! call.
 
 use std::mem;
 use std::time::Duration;
@@ -14,29 +15,29 @@ use crate::allocator::allocated_bytes;
 use crate::function::{Function, TABLE};
 use crate::{descriptors, effects};
 
-/// How much memory of the host one call takes at most.
+/// The maximum number of bytes that one call allocates.
 const MOST_BYTES: usize = 1 << 20;
 
-/// How many descriptors a guest has to make do with, and how many it is looked for.
+/// The guest's limit of descriptors, and how many numbers are checked.
 const MAX_DESCRIPTORS: u32 = 12;
 const END_OF_DESCRIPTORS: u32 = 24;
 
 const LIMIT_BYTES: u64 = 10_000;
 const LIMIT_ENTRIES: u64 = 30;
 
-/// What a guest writes to its error output before that is full.
+/// The capacity of the guest's error output.
 const BUDGET_BYTES: u64 = 300;
 
-/// Names and paths wherever a small number points to.
+/// Names and paths at small addresses.
 const PATHS: &[u8] = b"a d/b d/c ../d/../a/. d/ e/d/b//.. loop/x \xff/a\0";
 
 /// The descriptor of `/ro`.
 const READ_ONLY_FD: i32 = 4;
 
-/// None, all, those that are of use for a file, and those for a directory.
+/// No rights, all rights, useful rights for a file, useful rights for a directory.
 const RIGHTS: [i64; 4] = [0, -1, 1 << 1 | 1 << 6, 1 << 13 | 1 << 14];
 
-/// Where the paths are, and how long; some end in the middle.
+/// Addresses and lengths of the paths; some lengths cut a path.
 const PATHS_AT: [(i64, i64); 16] = [
     (0, 1),
     (2, 3),
@@ -56,10 +57,10 @@ const PATHS_AT: [(i64, i64); 16] = [
     (0, 0),
 ];
 
-/// Where the memory has subscriptions to a clock that is due, to a file, and to input.
+/// The address of subscriptions to an elapsed timer, to a file, and to the input.
 const SUBSCRIPTIONS: usize = 4_096;
 
-/// Where the memory has a table of buffers.
+/// The address of a table of buffers.
 const IOVS: usize = 1024;
 
 struct Guest {
@@ -75,14 +76,14 @@ struct Guest {
     last_monotonic_ns: u64,
 }
 
-/// Makes the calls that the input describes, until it ends.
+/// Makes the calls that the input encodes.
 ///
 /// # Panics
 ///
-/// When a promise does not hold.
+/// When an invariant is violated.
 pub fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
-    // An input that ends early has described fewer calls.
+    // An input that ends early encodes fewer calls.
     let _ = calls(&mut input);
 }
 
@@ -98,7 +99,7 @@ fn calls(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Functions that are called more often than others, as they bring a guest further.
+/// Functions that are called more often, because later calls depend on them.
 const BUSY: [&str; 8] = [
     "path_open",
     "path_open",
@@ -121,7 +122,7 @@ fn function(input: &mut Unstructured<'_>) -> Result<&'static Function> {
     })
 }
 
-/// Arguments that fit the parameters, but for one of them now and then.
+/// Arguments that match the parameters, with an occasional arbitrary one.
 fn arguments(
     input: &mut Unstructured<'_>,
     function: &Function,
@@ -229,7 +230,8 @@ impl Guest {
             entry[..4].copy_from_slice(&u32::to_le_bytes(at));
             entry[4..].copy_from_slice(&u32::to_le_bytes(len));
         }
-        // Source: WASI preview1 witx, `subscription`: the type is the ninth of 48 bytes, the descriptor follows at 16.
+        // Source: WASI preview1 witx, `subscription`: the type is the ninth of 48 bytes, the
+        // descriptor follows at 16.
         let subscriptions = &mut memory[SUBSCRIPTIONS..][..3 * 48];
         subscriptions.fill(0);
         for (i, subscription) in (0..).zip(subscriptions.chunks_exact_mut(48)) {
@@ -241,7 +243,7 @@ impl Guest {
             input.fill_buffer(&mut memory[at..][..64])?;
         }
         let mut ctx = builder.build().expect("valid");
-        // One of the directories hands down no more than reading.
+        // One of the directories passes on only the rights to read.
         let fewer =
             preview1::fd_fdstat_set_rights(&mut ctx, &mut memory, READ_ONLY_FD, RIGHTS[3], 1 << 1);
         assert_eq!(fewer.is_ok(), rights != RightsMode::Off);
@@ -258,7 +260,7 @@ impl Guest {
         })
     }
 
-    /// Makes one call and looks at everything; whether the guest goes on.
+    /// Makes one call and checks the invariants. Returns whether the guest continues.
     fn call(&mut self, function: &Function, args: &[i64]) -> bool {
         let name = function.name;
         let before = self.memory.clone();
@@ -267,7 +269,7 @@ impl Guest {
             if outcome != Err(Interrupt::Wait) || name != "sched_yield" {
                 return outcome;
             }
-            // The one that waits for nothing in particular.
+            // `sched_yield`, the only call here that may wait.
             self.ctx.block();
             (function.call)(&mut self.ctx, &mut self.memory, args)
         });
@@ -285,11 +287,11 @@ impl Guest {
                 assert_eq!(stray, None, "{name} {args:x?}");
                 descriptors::check(function, args, &self.memory, (table, after), self.rights);
             }
-            Err(Interrupt::Wait) => panic!("{name} {args:x?} waits, for nothing that there is"),
+            Err(Interrupt::Wait) => panic!("{name} {args:x?} waits although nothing blocks"),
             Err(failed) => {
                 assert!(
                     before == self.memory,
-                    "{name} {args:x?}: {failed}, and has written"
+                    "{name} {args:x?}: {failed}, and has written to memory"
                 );
                 assert_eq!(table, after, "{name} {args:x?}: {failed}");
                 if let Interrupt::Exit(exit) = failed {
@@ -309,7 +311,7 @@ impl Guest {
         true
     }
 
-    /// What the host sees.
+    /// Checks the state that the host sees.
     fn check_host(&mut self) {
         assert!(self.files.used_bytes() <= LIMIT_BYTES);
         assert!(self.files.n_entries() <= LIMIT_ENTRIES);

@@ -1,4 +1,4 @@
-//! What the calls of a guest may do to its table of descriptors.
+//! The allowed effects of calls on the descriptor table.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rangewatch_wasi::{RightsMode, Wasi, preview1};
 
 use crate::function::Function;
 
-/// A descriptor as `fd_fdstat_get` shows it.
+/// A descriptor as `fd_fdstat_get` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FdStat {
     file_type: u8,
@@ -15,10 +15,10 @@ pub(crate) struct FdStat {
     inheriting: u64,
 }
 
-/// All open descriptors below a number that none reaches.
+/// All open descriptors below a number that no descriptor reaches.
 pub(crate) type Table = BTreeMap<u32, FdStat>;
 
-/// Looks at the whole table.
+/// Reads the whole table.
 pub(crate) fn table(ctx: &mut Wasi, end: u32) -> Table {
     let mut stat = [0; 24];
     let number = |bytes: &[u8]| {
@@ -40,7 +40,7 @@ pub(crate) fn table(ctx: &mut Wasi, end: u32) -> Table {
     (0..end).filter_map(open).collect()
 }
 
-/// Makes sure that a call which succeeded did to the table what it is there for, and nothing else.
+/// Checks that a successful call had its effect on the table and no other.
 pub(crate) fn check(
     function: &Function,
     args: &[i64],
@@ -80,15 +80,18 @@ pub(crate) fn check(
                 assert_eq!(
                     opened.base & !parent.inheriting,
                     0,
-                    "more than was handed down"
+                    "more rights than the directory passes on"
                 );
                 assert_eq!(
                     opened.inheriting & !parent.inheriting,
                     0,
-                    "more than was handed down"
+                    "more rights than the directory passes on"
                 );
             }
-            assert!(before.insert(fd, opened).is_none(), "it was open already");
+            assert!(
+                before.insert(fd, opened).is_none(),
+                "the descriptor was already open"
+            );
         }
         _ => {}
     }

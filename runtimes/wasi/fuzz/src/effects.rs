@@ -1,8 +1,8 @@
-//! What a call may have written to the memory of its guest.
+//! The allowed writes of a call to the guest's memory.
 
 use crate::function::Function;
 
-/// Bytes that a call may write, by the parameter that points to them.
+/// How many bytes a call may write to the address in each parameter.
 ///
 /// Source: WASI preview1 witx, the sizes of the types.
 fn result_bytes(function: &str, param: &str) -> Option<u64> {
@@ -12,14 +12,15 @@ fn result_bytes(function: &str, param: &str) -> Option<u64> {
         (_, "prestat_out" | "newoffset_out" | "offset_out" | "time_out" | "resolution_out") => 8,
         ("sock_recv", "ro_flags_out") => 2,
         _ if param.ends_with("_out") => 4,
-        // The arguments and variables that the context has been built with, with room to spare.
+        // The size of the context's arguments and variables, with a margin.
         ("args_get", "argv") | ("environ_get", "environ") => 16,
         ("args_get", "argv_buf") | ("environ_get", "environ_buf") => 64,
         _ => return None,
     })
 }
 
-/// Where the call of `function` may have written, given the memory before it. Places may lie outside of it.
+/// The ranges that the call of `function` may write, given the memory before the call. They may lie
+/// outside of the memory.
 pub(crate) fn writable(function: &Function, args: &[i64], before: &[u8]) -> Vec<(u64, u64)> {
     let mut places = Vec::new();
     let argument = |param| u64::from(function.argument(args, param));
@@ -54,7 +55,7 @@ fn iovecs(memory: &[u8], at: u64, len: u64) -> impl Iterator<Item = (u64, u64)> 
     entries.map(move |entry| (number(entry), number(&entry[4..])))
 }
 
-/// Whether memory has changed outside of `places`; the first such address.
+/// The first address outside of `places` that has changed.
 pub(crate) fn stray_write(before: &[u8], after: &[u8], places: &[(u64, u64)]) -> Option<usize> {
     let differs = |at: &usize| before[*at] != after[*at];
     let allowed = |at: u64| (places.iter()).any(|(start, len)| (*start..start + len).contains(&at));

@@ -1,11 +1,11 @@
-//! The table of functions, as an engine would call it.
+//! The table of functions, callable as by an engine.
 
 use rangewatch_wasi::{Interrupt, Wasi, preview1};
 
 /// How a call ended.
 pub(crate) type Outcome = Result<(), Interrupt>;
 
-/// How an engine would call one function.
+/// One function, callable as by an engine.
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) params: &'static [&'static str],
@@ -13,14 +13,14 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// The argument for the parameter of this name, as the function sees it.
+    /// The argument for the parameter of this name.
     pub(crate) fn argument(&self, args: &[i64], param: &str) -> u32 {
         let index = self.params.iter().position(|name| *name == param);
         args[index.expect("the function has this parameter")] as u32
     }
 }
 
-/// The crate's table, expanded as a backend expands it.
+/// The table of functions, expanded as a backend expands it.
 pub(crate) const TABLE: &[Function] = {
     macro_rules! expand {
         ($(fn $name:ident($($param:ident: $ty:ident),*) -> $result:ident;)*) => {

@@ -1,4 +1,4 @@
-//! What the targets do with their inputs.
+//! The implementation of the fuzz targets.
 
 mod allocator;
 #[path = "../../tests/in_step/call.rs"]

@@ -1,4 +1,5 @@
-//! Any operations on any paths: a filesystem in memory and a directory of the host agree, and nothing outside changes.
+//! Arbitrary operations on arbitrary paths: a memory filesystem and a host directory agree, and
+//! nothing outside changes.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use crate::call::{Call, Choices};
 use crate::guest::Guest;
 use crate::tree::{snapshot, tree};
 
-/// How many calls one input makes at most: longer inputs are seldom better ones.
+/// The maximum number of calls per input: longer inputs are seldom better.
 const MAX_CALLS: usize = 100;
 
-/// The descriptors that listings are compared of.
+/// The descriptors whose listings are compared.
 const DESCRIPTORS: std::ops::Range<i32> = 3..12;
 
-/// Choices that an input makes. One that has ended chooses the first of everything.
+/// Choices that the input encodes. An input that has ended always chooses the first alternative.
 struct Chosen<'a, 'b>(&'a mut Unstructured<'b>);
 
 impl Choices for Chosen<'_, '_> {
@@ -31,7 +32,7 @@ impl Choices for Chosen<'_, '_> {
             match self.next(20) {
                 0..=7 => path.push_str(self.pick(&NAMES)),
                 8..=12 => path.push('/'),
-                // Any text, of one byte that is its length and then as much as that.
+                // An arbitrary path: one byte for its length, then the bytes.
                 13 => path.push_str(self.0.arbitrary::<&str>().unwrap_or_default()),
                 14 => path.push_str(&"x".repeat(self.next(300))),
                 _ => return path,
@@ -43,11 +44,11 @@ impl Choices for Chosen<'_, '_> {
     }
 }
 
-/// Makes the calls that the input describes, until it ends.
+/// Makes the calls that the input encodes.
 ///
 /// # Panics
 ///
-/// When the two do not agree.
+/// When the two filesystems disagree.
 pub fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
     let temporary = tempfile::tempdir().expect("a temporary directory");
