@@ -173,6 +173,7 @@ fn g01_to_g35_hold_with_every_policy_edits_marks_and_starts_in_the_past() {
                                 if emitter == 0 && i % 100 == 99 && history <= 64 {
                                     let head = bus.head().unwrap();
                                     bus.compact(head.saturating_sub(40)).unwrap();
+                                    checker.observe(bus);
                                 }
                             }
                         })

@@ -5,91 +5,39 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rangewatch_bus::{
-    BusStats, EmitError, Emitted, RangeWatchBus, Selectors, Seq, Stats, SubscribeBuilder,
-    SubscribeError,
+    BusStats, EmitError, Emitted, RangeWatchBus, Selectors, Seq, SubscribeBuilder, SubscribeError,
 };
 
-use crate::verify;
-use crate::{Delivery, Verified, Violation};
+use crate::trace::{Emit, SinceResult, Start, Subscription, Trace};
+use crate::verify::verify;
+use crate::{Log, Verified, Violation};
 
-/// Records emits and deliveries, and verifies the guarantees on them that [`Guarantee`] lists.
+/// Records emits and deliveries of one bus, and verifies the guarantees listed by
+/// [`Guarantee`](crate::Guarantee).
 ///
-/// Clones record into the same trace. Recording is a push under a lock of its own: a short one per
-/// emit, and one per delivery that only the consumer takes. A trace holds a copy of every key for
-/// as long as the checker lives. One checker is for one bus.
+/// Clones record into the same trace. An emit takes the checker's lock for one push, a delivery
+/// takes only the lock of its [`Log`]. The trace holds a copy of every key until the checker and
+/// its clones are dropped.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_checker::{Checker, Delivery, Guarantee};
+///
+/// let (bus, checker) = (RangeWatchBus::new(), Checker::new());
+/// let (mut sub, log) = checker.subscribe(&bus, .., |builder| builder.events(4))?;
+/// checker.emit(&bus, 7, ["k"])?;
+/// log.record(&sub.try_recv()?);
+/// assert_eq!(checker.verify()?.n_deliveries(), 1);
+///
+/// log.record(Delivery::Lagged(3)); // nothing was missed
+/// assert_eq!(checker.verify().unwrap_err().guarantee(), Guarantee::G18ExactLag);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Checker {
     trace: Arc<Mutex<Trace>>,
-}
-
-/// Records what one subscription receives and what is done to it, from [`Checker::subscribe`] and its siblings.
-pub struct Log {
-    entries: Arc<Mutex<Vec<Entry>>>,
-}
-
-#[derive(Default)]
-pub(crate) struct Trace {
-    pub(crate) emits: Vec<Emit>,
-    /// Whether the values must rise.
-    pub(crate) has_history: bool,
-    pub(crate) subscriptions: Vec<Subscription>,
-    pub(crate) answers: Vec<Answer>,
-    pub(crate) stats: Vec<BusStats>,
-}
-
-pub(crate) struct Emit {
-    pub(crate) seq: Seq,
-    pub(crate) value: u64,
-    pub(crate) keys: Vec<Box<[u8]>>,
-}
-
-/// What a bus answered to a subscription that was to begin with a value of the past.
-pub(crate) struct Answer {
-    pub(crate) since: u64,
-    /// The floor before and after.
-    pub(crate) floors: (u64, u64),
-    /// The floor with which it was refused.
-    pub(crate) refused: Option<u64>,
-}
-
-pub(crate) struct Subscription {
-    pub(crate) selectors: Selectors,
-    pub(crate) begin: Begin,
-    pub(crate) entries: Arc<Mutex<Vec<Entry>>>,
-}
-
-/// Where a subscription begins.
-#[derive(Clone, Copy)]
-pub(crate) enum Begin {
-    /// With an emit that is concurrent with it, or with the first that is not.
-    Live {
-        /// Emits up to this one came before the subscription.
-        before: Option<Seq>,
-        /// Emits after this one came after the subscription; those in between were concurrent with its
-        /// start.
-        after: Option<Seq>,
-        /// Emits of lower values are not for it. Those before the subscription lie in a conservative span.
-        since: Option<u64>,
-    },
-    /// With this value of the history.
-    History { since: u64 },
-}
-
-/// How an edit changes what is watched.
-#[derive(Clone, Copy)]
-pub(crate) enum Change {
-    Add,
-    Remove,
-    Set,
-}
-
-pub(crate) enum Entry {
-    Delivery(Delivery),
-    /// An edit, from this emit on.
-    Edited(Seq, Change, Selectors),
-    StartedAfter(u64),
-    Discarded,
-    AtRest(Option<Seq>, Stats),
 }
 
 impl Checker {
@@ -99,8 +47,8 @@ impl Checker {
         Self::default()
     }
 
-    /// Makes a checker for emits whose values must rise, as those of a bus with history. [`emit`](Self::emit) on such
-    /// a bus sees that by itself.
+    /// Makes a checker for emits whose values must increase, as on a bus with history. The methods
+    /// that take such a bus enable this themselves.
     #[must_use]
     pub fn with_history() -> Self {
         let checker = Self::new();
@@ -108,7 +56,7 @@ impl Checker {
         checker
     }
 
-    /// Emits on `bus` and records it, if it was accepted.
+    /// Emits on `bus` and records the emit if it was accepted.
     ///
     /// # Errors
     ///
@@ -125,7 +73,7 @@ impl Checker {
         Ok(emitted)
     }
 
-    /// As [`emit`](Self::emit), with the value that follows on the head.
+    /// As [`emit`](Self::emit), with the value that follows the head.
     ///
     /// # Errors
     ///
@@ -141,7 +89,7 @@ impl Checker {
         Ok(emitted)
     }
 
-    /// As [`emit`](Self::emit), once there is room.
+    /// As [`emit`](Self::emit), after waiting for room.
     ///
     /// # Errors
     ///
@@ -149,7 +97,8 @@ impl Checker {
     ///
     /// # Cancel safety
     ///
-    /// Yes. If the future is dropped before it is ready, nothing was emitted and nothing is recorded.
+    /// Yes. If the future is dropped before it is ready, nothing was emitted and nothing is
+    /// recorded.
     pub async fn emit_async<K: AsRef<[u8]>>(
         &self,
         bus: &RangeWatchBus,
@@ -163,20 +112,43 @@ impl Checker {
     }
 
     fn emitted_on<K: AsRef<[u8]>>(&self, bus: &RangeWatchBus, emitted: &Emitted, keys: Vec<K>) {
-        if bus.floor().is_some() {
-            self.trace.lock().has_history = true;
+        if let Some(floor) = bus.floor() {
+            self.observed(Some(emitted.seq()), Some(emitted.value()), floor);
         }
         self.emitted(emitted.seq(), emitted.value(), keys);
     }
 
-    /// Records an accepted emit. Emits may be recorded in any order.
+    /// Records an accepted emit. Emits may be recorded in any order, but without gaps: every emit
+    /// of the bus from the first recorded one on.
     pub fn emitted<K: AsRef<[u8]>>(&self, seq: Seq, value: u64, keys: impl IntoIterator<Item = K>) {
         let keys = keys.into_iter().map(|key| key.as_ref().into()).collect();
         self.trace.lock().emits.push(Emit { seq, value, keys });
     }
 
-    /// Subscribes on `bus`, by `build`, and records that. `build` is not to ask for
-    /// [`since`](SubscribeBuilder::since): that is [`subscribe_since`](Self::subscribe_since).
+    /// Records the head and the floor of the history of `bus`, if it has one.
+    ///
+    /// To be called after [`advance`](RangeWatchBus::advance) and
+    /// [`compact`](RangeWatchBus::compact), which the checker does not see otherwise: a progress
+    /// mark above the greatest head recorded, and [`Compacted`](rangewatch_bus::RecvError::Compacted)
+    /// with a floor above the greatest one recorded, are violations. Methods that emit or subscribe
+    /// call it themselves.
+    pub fn observe(&self, bus: &RangeWatchBus) {
+        let through = bus.last_seq();
+        if let Some(floor) = bus.floor() {
+            self.observed(through, bus.head(), floor);
+        }
+    }
+
+    /// Records the head and the floor of a history, read after the emit `through` had returned; see
+    /// [`observe`](Self::observe).
+    pub fn observed(&self, through: Option<Seq>, head: Option<u64>, floor: u64) {
+        let mut trace = self.trace.lock();
+        trace.has_history = true;
+        trace.bounds.observe(through, head, floor);
+    }
+
+    /// Subscribes on `bus` with `build`, and records that. `build` must not call
+    /// [`since`](SubscribeBuilder::since); use [`subscribe_since`](Self::subscribe_since) for that.
     ///
     /// # Errors
     ///
@@ -188,17 +160,18 @@ impl Checker {
         build: impl FnOnce(SubscribeBuilder<'_>) -> Result<S, SubscribeError>,
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
+        self.observe(bus);
         let before = bus.last_seq();
         let subscription = build(bus.subscribe(&selectors))?;
         let after = bus.last_seq();
         Ok((subscription, self.subscribed(selectors, before, after)))
     }
 
-    /// Subscribes on `bus` since the value `since`, by `build`, and records that, also if it was refused because the
-    /// history does not reach back that far.
+    /// Subscribes on `bus` since the value `since` with `build`, and records that, also if it
+    /// failed because the history does not reach back that far.
     ///
-    /// Every emit of that value or above must have been recorded when the trace is verified, also those
-    /// before the subscription.
+    /// Every emit of that value or above must be recorded before [`verify`](Self::verify), also
+    /// those before the subscription.
     ///
     /// # Errors
     ///
@@ -211,33 +184,32 @@ impl Checker {
         build: impl FnOnce(SubscribeBuilder<'_>) -> Result<S, SubscribeError>,
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
+        self.observe(bus);
         let (floor, before) = (bus.floor(), bus.last_seq());
         let built = build(bus.subscribe(&selectors).since(since));
         let after = bus.last_seq();
-        let begin = match floor.zip(bus.floor()) {
-            Some((floor, floor_after)) => {
-                let refused = match &built {
+        let start = match floor.zip(bus.floor()) {
+            Some(floors) => {
+                let compacted = match &built {
                     Err(SubscribeError::Compacted { floor }) => Some(*floor),
                     _ => None,
                 };
-                if built.is_ok() || refused.is_some() {
-                    self.answered_since(since, (floor, floor_after), refused);
+                if built.is_ok() || compacted.is_some() {
+                    self.since_returned(since, floors, compacted);
                 }
-                Begin::History { since }
+                Start::History { since }
             }
-            None => Begin::Live {
+            None => Start::Live {
                 before,
                 after,
                 since: Some(since),
             },
         };
-        Ok((built?, self.begun(selectors, begin)))
+        Ok((built?, self.log(selectors, start)))
     }
 
-    /// Records that a subscription was made while the last emit moved from `before` to `after`.
-    ///
-    /// To be read from [`RangeWatchBus::last_seq`] directly before and after the subscription is
-    /// made.
+    /// Records a subscription that was made while the last emit moved from `before` to `after`:
+    /// [`RangeWatchBus::last_seq`], read directly before and after the subscription was made.
     #[must_use]
     pub fn subscribed(
         &self,
@@ -245,118 +217,55 @@ impl Checker {
         before: Option<Seq>,
         after: Option<Seq>,
     ) -> Log {
-        let begin = Begin::Live {
+        let start = Start::Live {
             before,
             after,
             since: None,
         };
-        self.begun(selectors.into(), begin)
+        self.log(selectors.into(), start)
     }
 
-    /// Records that a subscription was made that begins with the value `since` of the history.
+    /// Records a subscription that starts with the value `since` of the history.
     #[must_use]
     pub fn subscribed_since(&self, selectors: impl Into<Selectors>, since: u64) -> Log {
-        self.begun(selectors.into(), Begin::History { since })
+        self.log(selectors.into(), Start::History { since })
     }
 
-    /// Records what a bus with history answered to a subscription since the value `since`, while its floor moved
-    /// from the first of `floors` to the second: `None` if it was made, the floor of
-    /// [`SubscribeError::Compacted`] if it was refused.
-    pub fn answered_since(&self, since: u64, floors: (u64, u64), refused: Option<u64>) {
-        self.trace.lock().answers.push(Answer {
+    /// Records the result of a subscription since the value `since` on a bus with history, whose
+    /// floor moved from the first of `floors` to the second meanwhile. `compacted` is `None` if the
+    /// subscription was made, and the floor of [`SubscribeError::Compacted`] if it failed with that.
+    pub fn since_returned(&self, since: u64, floors: (u64, u64), compacted: Option<u64>) {
+        self.trace.lock().since_results.push(SinceResult {
             since,
             floors,
-            refused,
+            compacted,
         });
     }
 
-    /// Records the statistics of the bus, to be read when nobody emits or receives and after everything else was
-    /// recorded: every emit and every subscription that the bus ever had.
+    /// Records the statistics of the bus, read while no emit and no receive ran. Every emit and
+    /// every subscription that the bus ever had must have been recorded.
     pub fn at_rest(&self, stats: BusStats) {
         self.trace.lock().stats.push(stats);
     }
 
-    /// Verifies the trace so far, which must be at rest: every emit that was delivered must have
-    /// been recorded.
+    /// Verifies the trace recorded so far. Every emit that was delivered must have been recorded.
     ///
     /// # Errors
     ///
-    /// The first [`Violation`] found, by subscription and then by delivery.
+    /// The first [`Violation`] found, by subscription and then by log entry.
     pub fn verify(&self) -> Result<Verified, Violation> {
-        verify::verify(&self.trace.lock())
+        verify(&self.trace.lock())
     }
 
-    fn begun(&self, selectors: Selectors, begin: Begin) -> Log {
+    fn log(&self, selectors: Selectors, start: Start) -> Log {
         let entries = Arc::default();
-        let log = Log {
-            entries: Arc::clone(&entries),
-        };
+        let log = Log::new(Arc::clone(&entries));
         self.trace.lock().subscriptions.push(Subscription {
             selectors,
-            begin,
+            start,
             entries,
         });
         log
-    }
-}
-
-impl Log {
-    /// Records what the subscription received: an `&Event`, an `&Item`, a [`Span`](rangewatch_bus::Span), a
-    /// [`RecvError`](rangewatch_bus::RecvError) or a [`Delivery`].
-    ///
-    /// Deliveries must be recorded in the order in which they were received, and in one order with what else is
-    /// recorded here.
-    pub fn record(&self, delivery: impl Into<Delivery>) {
-        self.push(Entry::Delivery(delivery.into()));
-    }
-
-    /// Records that there was nothing more to receive, although every emit up to `through` had
-    /// returned: the position that [`RangeWatchBus::last_seq`] gave before the receive that
-    /// found nothing.
-    ///
-    /// Only this, a progress mark and the end make a missing delivery at the end of a trace a violation. Without
-    /// them, a subscription may have been dropped with deliveries unreceived.
-    pub fn caught_up(&self, through: Option<Seq>) {
-        self.record(Delivery::CaughtUp(through));
-    }
-
-    /// Records that `selectors` were [added](rangewatch_bus::EventSubscription::add_selectors), from the emit `seq` on, the
-    /// position that this returned.
-    pub fn selectors_added(&self, seq: Seq, selectors: impl Into<Selectors>) {
-        self.push(Entry::Edited(seq, Change::Add, selectors.into()));
-    }
-
-    /// Records that `selectors` were [removed](rangewatch_bus::EventSubscription::remove_selectors), as
-    /// [`selectors_added`](Self::selectors_added).
-    pub fn selectors_removed(&self, seq: Seq, selectors: impl Into<Selectors>) {
-        self.push(Entry::Edited(seq, Change::Remove, selectors.into()));
-    }
-
-    /// Records that `selectors` [took the place](rangewatch_bus::EventSubscription::set_selectors) of what was watched, or that
-    /// the subscription was [opened](rangewatch_bus::EventSubscription::open) with them, as
-    /// [`selectors_added`](Self::selectors_added).
-    pub fn selectors_set(&self, seq: Seq, selectors: impl Into<Selectors>) {
-        self.push(Entry::Edited(seq, Change::Set, selectors.into()));
-    }
-
-    /// Records that the subscription was [started after](rangewatch_bus::EventSubscription::start_after) `value`: what it has
-    /// not delivered yet of values up to this one is due no more. Meant for values that rise.
-    pub fn started_after(&self, value: u64) {
-        self.push(Entry::StartedAfter(value));
-    }
-
-    /// Records that the bus was [closed at once](RangeWatchBus::close_now): nothing is due any more.
-    pub fn discarded(&self) {
-        self.push(Entry::Discarded);
-    }
-
-    /// Records the statistics of the subscription, read when nobody emitted and `through` was the last emit.
-    pub fn at_rest(&self, through: Option<Seq>, stats: Stats) {
-        self.push(Entry::AtRest(through, stats));
-    }
-
-    fn push(&self, entry: Entry) {
-        self.entries.lock().push(entry);
     }
 }
 
@@ -369,15 +278,6 @@ impl fmt::Debug for Checker {
         f.debug_struct("Checker")
             .field("n_emits", &n_emits)
             .field("n_subscriptions", &n_subscriptions)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_entries = self.entries.lock().len();
-        f.debug_struct("Log")
-            .field("n_entries", &n_entries)
             .finish()
     }
 }

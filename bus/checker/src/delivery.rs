@@ -1,11 +1,27 @@
-//! What a checker is told that a subscription received.
+//! What a subscription received.
 
 use rangewatch_bus::{Event, Item, RecvError, Seq, Span};
 
 /// What a subscription received, as [`Log::record`](crate::Log::record) takes it.
 ///
-/// Converted from what the subscriptions give; made by hand to test a consumer of something else,
-/// or the checker.
+/// Converted from the items and errors of a subscription, or built by hand to test another
+/// implementation, or the checker.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RecvError, Seq};
+/// use rangewatch_checker::{Checker, Delivery};
+///
+/// let checker = Checker::new();
+/// let first = Seq::new(1).ok_or("zero")?;
+/// checker.emitted(first, 7, ["k"]);
+/// let log = checker.subscribed("a".., None, None);
+/// log.record(Delivery::Event { seq: first, value: 7, keys: vec![(*b"k").into()] });
+/// log.record(RecvError::Closed);
+/// checker.verify()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -15,10 +31,10 @@ pub enum Delivery {
         seq: Seq,
         /// The value of the emit.
         value: u64,
-        /// The keys that the event showed, in order.
+        /// The keys of the event, in order.
         keys: Vec<Box<[u8]>>,
     },
-    /// A span: what a wake subscription receives, or a gap where a queue coalesced.
+    /// A span: an item of a wake subscription, or a gap of a queue that coalesces.
     Span {
         /// The position of the first emit of the span.
         first_seq: Seq,
@@ -30,19 +46,20 @@ pub enum Delivery {
         last: u64,
         /// The number of emits in the span.
         count: u64,
-        /// Whether the span says that it may cover more than what matched.
+        /// Whether the span may cover more than what matched.
         is_conservative: bool,
     },
     /// A progress mark of this value.
     Progress(u64),
     /// A report that this many events were missed.
     Lagged(u64),
-    /// The end, and why: [`RecvError::Disconnected`], [`RecvError::Compacted`] or [`RecvError::Closed`].
+    /// The end, and its cause: [`RecvError::Disconnected`], [`RecvError::Compacted`] or
+    /// [`RecvError::Closed`].
     Ended(RecvError),
-    /// There was nothing more to receive, although every emit up to this one had returned.
+    /// A receive found nothing, after every emit up to this one had returned.
     CaughtUp(Option<Seq>),
-    /// An item or an error that a newer bus has and this checker does not know, as its debug text. A trace
-    /// with one fails.
+    /// The debug text of an item or error of a newer bus that this checker does not know. It always
+    /// is a violation.
     Unknown(String),
 }
 

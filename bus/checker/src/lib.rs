@@ -1,10 +1,9 @@
-//! A checker of the guarantees: records what is emitted and what is delivered, and says what was
-//! broken.
+//! Verifies recorded traces of a [`RangeWatchBus`](rangewatch_bus::RangeWatchBus) against its
+//! guarantees.
 //!
-//! The checker is for tests, also for those of code that uses the bus: let the emitters and the
-//! consumers of a test record what they do, from any number of threads, and
-//! [`verify`](Checker::verify) the trace at the end. It knows the bus only by what goes in and what
-//! comes out: it matches keys against selectors one by one, without the index.
+//! For tests, also of code that uses the bus: emitters and consumers record what they do, from any
+//! number of threads, and [`verify`](Checker::verify) checks the trace at the end. The checker uses
+//! only the public API of the bus. It matches keys against selectors one by one, without the index.
 //!
 //! # Examples
 //!
@@ -34,21 +33,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is not received but done to a subscription is told to its log, too, because it changes what is due: an
-//! edit of its [selectors](Log::selectors_added), a [start after](Log::started_after) a value, and a close that
-//! [discards](Log::discarded).
+//! Operations that change what is expected must be recorded, too. On the [`Log`] of the
+//! subscription: [edits of its selectors](Log::selectors_added), a
+//! [start after a value](Log::started_after), a [close without draining](Log::discarded). On the
+//! [`Checker`]: [an advance and a compact of the history](Checker::observe).
 
 #![forbid(unsafe_code)]
 
 mod checker;
-mod course;
 mod delivery;
-mod due;
+mod expected;
+mod log;
+mod subscription_check;
+mod trace;
 mod verify;
 mod violation;
 
-pub use checker::{Checker, Log};
+pub use checker::Checker;
 pub use delivery::Delivery;
+pub use log::Log;
 pub use violation::{Guarantee, Verified, Violation};
 
 /// The example of the README, compiled and run.

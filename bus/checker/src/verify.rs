@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 
 use rangewatch_bus::{BusStats, Seq};
 
-use crate::checker::{Answer, Emit, Trace};
-use crate::course::{Broken, Counted, Course};
+use crate::subscription_check::{Counted, SubscriptionCheck};
+use crate::trace::{Bounds, Emit, SinceResult, Trace};
 use crate::{Guarantee, Verified, Violation};
 
-/// The emits of a trace, by their position.
-pub(crate) type Emits<'a> = BTreeMap<Seq, &'a Emit>;
+/// What was recorded of the bus itself.
+pub(crate) struct Recorded<'a> {
+    /// The emits by their position, without gaps.
+    pub(crate) emits: BTreeMap<Seq, &'a Emit>,
+    pub(crate) has_history: bool,
+    bounds: Bounds,
+}
 
 pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
-    let emits = order(trace).map_err(|broken| broken.on(None))?;
-    for answer in &trace.answers {
-        verify_answer(answer).map_err(|broken| broken.on(None))?;
-    }
+    let recorded = Recorded::new(trace)?;
+    trace
+        .since_results
+        .iter()
+        .try_for_each(|result| verify_since_result(result, &recorded))?;
 
     let mut verified = Verified {
-        n_emits: emits.len(),
+        n_emits: recorded.emits.len(),
         n_subscriptions: trace.subscriptions.len(),
         n_deliveries: 0,
         n_missed: 0,
@@ -26,77 +32,133 @@ pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
     let mut sums = Counted::default();
     for (i, subscription) in trace.subscriptions.iter().enumerate() {
         let entries = subscription.entries.lock();
-        let mut course = Course::new(&emits, subscription, &entries);
-        let gone_through = entries.iter().try_for_each(|entry| course.take(entry));
-        gone_through
-            .and_then(|()| course.finish())
-            .map_err(|broken| broken.on(Some(i)))?;
-        let counted = course.counted();
-        verified.n_deliveries += course.n_deliveries();
+        let check = || {
+            let mut check = SubscriptionCheck::new(&recorded, subscription, &entries)?;
+            entries.iter().try_for_each(|entry| check.check(entry))?;
+            check.finish().map(|()| check)
+        };
+        let check = check().map_err(|violation| violation.on(i))?;
+        let counted = check.counted();
+        verified.n_deliveries += check.n_deliveries();
         verified.n_missed = verified.n_missed.saturating_add(counted.missed);
         sums.add(&counted);
     }
     for stats in &trace.stats {
-        verify_stats(stats, emits.len(), &sums).map_err(|broken| broken.on(None))?;
+        verify_stats(stats, recorded.emits.len(), &sums)?;
     }
     Ok(verified)
 }
 
-/// The emits in their order, in which values rise if there is a history.
-fn order(trace: &Trace) -> Result<Emits<'_>, Broken> {
-    let mut emits = Emits::new();
-    for emit in &trace.emits {
-        if emits.insert(emit.seq, emit).is_some() {
-            let detail = "two emits have the same position";
-            return Err(Broken::at(Guarantee::G1Ordered, emit.seq, detail));
-        }
-    }
-    if trace.has_history {
-        let pairs = emits.values().zip(emits.values().skip(1));
-        for (earlier, later) in pairs {
-            if earlier.value >= later.value {
-                let (value, before) = (later.value, earlier.value);
-                let detail = format!("the value {value} was emitted after {before}");
-                return Err(Broken::at(Guarantee::G1Ordered, later.seq, detail));
+impl<'a> Recorded<'a> {
+    /// Verifies that every emit has its own position, that no position is left out, and that values
+    /// increase if there is a history.
+    fn new(trace: &'a Trace) -> Result<Self, Violation> {
+        let mut emits: BTreeMap<_, &Emit> = BTreeMap::new();
+        for emit in &trace.emits {
+            if emits.insert(emit.seq, emit).is_some() {
+                let detail = "two emits have the same position";
+                return Err(Violation::at(Guarantee::G1Ordered, emit.seq, detail));
             }
         }
+        for (earlier, later) in emits.values().zip(emits.values().skip(1)) {
+            if later.seq > next_seq(Some(earlier.seq)) {
+                return Err(not_recorded(next_seq(Some(earlier.seq))));
+            }
+            if trace.has_history && earlier.value >= later.value {
+                let (value, before) = (later.value, earlier.value);
+                let detail = format!("the value {value} was emitted after {before}");
+                return Err(Violation::at(Guarantee::G1Ordered, later.seq, detail));
+            }
+        }
+        Ok(Self {
+            emits,
+            has_history: trace.has_history,
+            bounds: trace.bounds,
+        })
     }
-    Ok(emits)
+
+    pub(crate) fn last_seq(&self) -> Option<Seq> {
+        self.emits.keys().next_back().copied()
+    }
+
+    /// The greatest head that is known.
+    pub(crate) fn head(&self) -> Option<u64> {
+        let emitted = self.emits.values().next_back().map(|emit| emit.value);
+        self.bounds.head.max(emitted)
+    }
+
+    /// The greatest floor that is possible: the one observed, if no emit came after the
+    /// observation, or else the value after the head.
+    pub(crate) fn greatest_floor(&self) -> u64 {
+        match self.bounds.floor {
+            Some(floor) if self.bounds.through >= self.last_seq() => floor,
+            _ => self.head().map_or(0, |head| head.saturating_add(1)),
+        }
+    }
+
+    /// Verifies that the first emit after `before` was recorded, if any emit was.
+    pub(crate) fn check_from(&self, before: Option<Seq>) -> Result<(), Violation> {
+        match self.emits.keys().next() {
+            Some(first) if *first > next_seq(before) => Err(not_recorded(next_seq(before))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Verifies that the emits after `before` were recorded up to `through`.
+    pub(crate) fn check_through(
+        &self,
+        before: Option<Seq>,
+        through: Option<Seq>,
+    ) -> Result<(), Violation> {
+        let last = self.last_seq().max(before);
+        if through > last {
+            return Err(not_recorded(next_seq(last)));
+        }
+        Ok(())
+    }
 }
 
-fn verify_answer(answer: &Answer) -> Result<(), Broken> {
-    let &Answer {
+fn next_seq(seq: Option<Seq>) -> Seq {
+    let next = seq.map_or(1, |seq| seq.get().saturating_add(1));
+    Seq::new(next).expect("it is at least 1")
+}
+
+fn not_recorded(seq: Seq) -> Violation {
+    let detail = "no emit was recorded at this position: record every emit of the bus";
+    Violation::at(Guarantee::G1Ordered, seq, detail)
+}
+
+fn verify_since_result(result: &SinceResult, recorded: &Recorded<'_>) -> Result<(), Violation> {
+    let &SinceResult {
         since,
         floors: (before, after),
-        refused,
-    } = answer;
-    let broken = |guarantee, detail| {
-        Err(Broken {
-            guarantee,
-            seq: None,
-            detail,
-        })
-    };
-    match refused {
+        compacted,
+    } = result;
+    let violation = |guarantee, detail| Err(Violation::new(guarantee, None, detail));
+    match compacted {
         None if since < before => {
             let detail = format!("since {since} was accepted below the floor, {before}");
-            broken(Guarantee::G7NoSilentGap, detail)
+            violation(Guarantee::G7NoSilentGap, detail)
         }
         Some(_) if since >= after => {
-            let detail = format!("since {since} was refused, the floor was {after} at most");
-            broken(Guarantee::G8SinceFloor, detail)
+            let detail = format!("since {since} failed, the floor was {after} at most");
+            violation(Guarantee::G8SinceFloor, detail)
         }
         Some(floor) if floor <= since || floor < before || floor > after => {
             let detail = format!(
-                "since {since} was refused with the floor {floor}, which was {before} to {after}"
+                "since {since} failed with the floor {floor}, which was {before} to {after}"
             );
-            broken(Guarantee::G7NoSilentGap, detail)
+            violation(Guarantee::G7NoSilentGap, detail)
+        }
+        _ if !recorded.has_history => {
+            let detail = format!("since {since} needs a history, and none is recorded");
+            violation(Guarantee::G7NoSilentGap, detail)
         }
         _ => Ok(()),
     }
 }
 
-fn verify_stats(stats: &BusStats, n_emits: usize, sums: &Counted) -> Result<(), Broken> {
+fn verify_stats(stats: &BusStats, n_emits: usize, sums: &Counted) -> Result<(), Violation> {
     let deliveries = stats.deliveries();
     let detail = if !deliveries.is_conserved() {
         format!("the statistics of the bus do not add up: {deliveries:?}")
@@ -107,25 +169,5 @@ fn verify_stats(stats: &BusStats, n_emits: usize, sums: &Counted) -> Result<(), 
     } else {
         return Ok(());
     };
-    Err(Broken {
-        guarantee: Guarantee::G35Conservation,
-        seq: None,
-        detail,
-    })
-}
-
-impl Broken {
-    fn on(self, subscription: Option<usize>) -> Violation {
-        let Self {
-            guarantee,
-            seq,
-            detail,
-        } = self;
-        Violation {
-            guarantee,
-            subscription,
-            seq,
-            detail,
-        }
-    }
+    Err(Violation::new(Guarantee::G35Conservation, None, detail))
 }

@@ -1,4 +1,4 @@
-//! What a verification answers.
+//! The result of a verification.
 
 use std::fmt;
 
@@ -9,42 +9,43 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Guarantee {
-    /// A subscription receives emits in the order of their `Seq`, and every emit has a `Seq` of its
-    /// own. With history, values rise with it.
+    /// A subscription receives emits in the order of their `Seq`. The `Seq`s of a bus are unique
+    /// and without gaps, and with history values increase with them.
     G1Ordered,
     /// No emit reaches a subscription twice.
     G2Unique,
-    /// Every matching emit is delivered or lies in a delivered span, or an error says that it was
-    /// missed.
+    /// Every matching emit is delivered, lies in a delivered span or is reported as missed.
     G3Reliable,
     /// One emit is one event, with its value and all its matching keys.
     G4Atomic,
-    /// An emit that begins after the subscription was made is seen; a concurrent one is seen
-    /// wholly, and then so are all later ones, or not at all; one that came before is not seen.
+    /// A subscription receives every emit that begins after it was made. It receives a concurrent
+    /// emit wholly, and then all later ones, or not at all. It receives no earlier one.
     G5SeamlessStart,
-    /// A subscription that begins with a value, or was started after one, receives nothing below it: no emit and no
-    /// progress mark.
+    /// A subscription since a value, or started after one, receives neither an emit nor a progress
+    /// mark below it.
     G6FutureStart,
-    /// A subscription since a value below the floor is refused with the floor, and one that the floor overtakes
-    /// ends so, not without cause.
+    /// A subscription since a value below the floor fails with the floor. A parked subscription
+    /// ends with `Compacted` only if the floor has passed its position, and with a floor that the
+    /// history had.
     G7NoSilentGap,
-    /// A subscription since the floor or above is not refused.
+    /// A subscription since the floor or above does not fail with `Compacted`.
     G8SinceFloor,
-    /// A progress mark comes after every matching value up to it, and what comes later lies above it.
+    /// A progress mark comes after every matching value up to it, later events lie above it, and it
+    /// is not above the head.
     G9Progress,
     /// A subscription gets an emit if and only if a key lies in a selector.
     G10ExactMatch,
     /// One delivery per emit, however many keys and selectors match.
     G11OneDelivery,
-    /// A span has the first and the last value and the count of exactly the emits that it covers. One that says it
-    /// is conservative covers at least what matched, and has a reason.
+    /// A span has the first and last value and the count of exactly the emits that it covers. A
+    /// conservative span covers at least what matched, and has a reason.
     G13ExactSpan,
-    /// A lag report gives the exact number of events missed, and the oldest event retained follows.
+    /// A report of missed events gives their exact number, and the oldest retained event follows.
     G18ExactLag,
-    /// A subscription that ended because its queue was full says the value of the first event that was not
-    /// received.
+    /// A subscription that ended because its queue was full reports the value of the first event
+    /// that was not received.
     G19Disconnect,
-    /// The end comes after everything that was buffered, and nothing comes after the end.
+    /// The end comes after everything that was buffered, and nothing follows the end.
     G27Draining,
     /// An edit of the selectors takes effect at the `Seq` that it returned.
     G28Edit,
@@ -52,9 +53,9 @@ pub enum Guarantee {
     G35Conservation,
 }
 
-/// A guarantee was broken, and where.
+/// A guarantee that does not hold for the trace, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{guarantee} is broken{}: {detail}", Place { subscription: *.subscription, seq: *.seq })]
+#[error("{guarantee} is violated{}: {detail}", Place { subscription: *.subscription, seq: *.seq })]
 pub struct Violation {
     pub(crate) guarantee: Guarantee,
     pub(crate) subscription: Option<usize>,
@@ -62,7 +63,8 @@ pub struct Violation {
     pub(crate) detail: String,
 }
 
-/// What a verification without violations has seen, for tests to see that it was not vacuous.
+/// What a verification without violations has checked, so that a test can assert that its trace
+/// was not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     pub(crate) n_emits: usize,
@@ -72,20 +74,41 @@ pub struct Verified {
 }
 
 impl Violation {
-    /// The guarantee that is broken.
+    pub(crate) const fn new(guarantee: Guarantee, seq: Option<Seq>, detail: String) -> Self {
+        Self {
+            guarantee,
+            subscription: None,
+            seq,
+            detail,
+        }
+    }
+
+    pub(crate) fn at(guarantee: Guarantee, seq: Seq, detail: impl Into<String>) -> Self {
+        Self::new(guarantee, Some(seq), detail.into())
+    }
+
+    /// The violation, with the index of its subscription.
+    pub(crate) fn on(self, subscription: usize) -> Self {
+        Self {
+            subscription: Some(subscription),
+            ..self
+        }
+    }
+
+    /// The guarantee that is violated.
     #[must_use]
     pub const fn guarantee(&self) -> Guarantee {
         self.guarantee
     }
 
-    /// The subscription that shows it, counted from 0 in the order in which they were recorded;
-    /// `None` if the emits alone show it.
+    /// The index of the subscription, in the order in which they were recorded; `None` if the
+    /// violation concerns the emits or the statistics of the bus.
     #[must_use]
     pub const fn subscription(&self) -> Option<usize> {
         self.subscription
     }
 
-    /// The emit concerned, if it is one.
+    /// The position of the emit, if the violation concerns one.
     #[must_use]
     pub const fn seq(&self) -> Option<Seq> {
         self.seq
@@ -111,7 +134,7 @@ impl Verified {
         self.n_deliveries
     }
 
-    /// The number of events that the recorded lag reports say were missed.
+    /// The number of events reported as missed.
     #[must_use]
     pub const fn n_missed(&self) -> u64 {
         self.n_missed
@@ -142,7 +165,7 @@ impl fmt::Display for Guarantee {
     }
 }
 
-/// Where a guarantee was broken, as a message goes on with it.
+/// The place of a violation, as a part of its message.
 struct Place {
     subscription: Option<usize>,
     seq: Option<Seq>,

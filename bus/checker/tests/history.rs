@@ -164,7 +164,7 @@ fn the_checker_catches_a_broken_g06_future_start() {
 fn the_checker_catches_a_broken_g07_gap_and_a_broken_g08_floor() {
     let answered = |since, floors, refused| {
         let checker = Checker::with_history();
-        checker.answered_since(since, floors, refused);
+        checker.since_returned(since, floors, refused);
         checker.verify().map(drop)
     };
     passes(answered(5, (5, 5), None));
@@ -244,6 +244,93 @@ fn the_checker_catches_a_broken_g09_mark() {
 }
 
 #[test]
+fn a_floor_that_the_history_never_had_is_a_g07_violation() {
+    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
+    // All emits are below 1,000,000, so this would excuse any that is missing.
+    catches(
+        Guarantee::G7NoSilentGap,
+        verify_since(10, record([event(1), compacted(1_000_000)])),
+    );
+    passes(verify_since(10, record([event(1), compacted(101)])));
+    catches(
+        Guarantee::G7NoSilentGap,
+        verify_since(10, record([event(1), compacted(102)])),
+    );
+    // The floor was observed after the last emit.
+    let observed = |floor| {
+        let checker = ten_emits();
+        checker.observed(Seq::new(10), Some(100), 50);
+        let log = checker.subscribed_since(.."m", 10);
+        record([event(1), compacted(floor)])(&log);
+        checker.verify().map(drop)
+    };
+    passes(observed(50));
+    catches(Guarantee::G7NoSilentGap, observed(51));
+    // It was observed before the last emits, which may have raised it.
+    let checker = ten_emits();
+    checker.observed(Seq::new(8), Some(80), 50);
+    let log = checker.subscribed_since(.."m", 10);
+    record([event(1), compacted(70)])(&log);
+    passes(checker.verify().map(drop));
+    // A receive that found nothing had read the history up to there.
+    catches(
+        Guarantee::G7NoSilentGap,
+        verify_since(60, |log| {
+            record([6, 7].map(event))(log);
+            log.caught_up(Seq::new(7));
+            log.record(compacted(70));
+        }),
+    );
+    // A bus without history has no floor.
+    let checker = Checker::new();
+    let log = checker.subscribed(.., None, None);
+    log.record(compacted(1));
+    catches(Guarantee::G7NoSilentGap, checker.verify().map(drop));
+}
+
+#[test]
+fn a_mark_above_the_head_is_a_g09_violation() {
+    let mark = Delivery::Progress;
+    let rest = || (1..=10).filter(|i| *i != 4).map(event);
+    passes(verify_since(10, record(rest().chain([mark(100)]))));
+    catches(
+        Guarantee::G9Progress,
+        verify_since(10, record(rest().chain([mark(101)]))),
+    );
+    let checker = ten_emits();
+    let log = checker.subscribed_since(.."m", 10);
+    record(rest().chain([mark(110)]))(&log);
+    catches(Guarantee::G9Progress, checker.verify().map(drop));
+    // The bus had advanced.
+    checker.observed(Seq::new(10), Some(110), 0);
+    passes(checker.verify().map(drop));
+}
+
+#[test]
+fn what_the_bus_advanced_and_compacted_to_is_observed() {
+    let history = History::events(4);
+    let bus = RangeWatchBus::builder().history(history).build().unwrap();
+    let checker = Checker::new();
+    checker.emit(&bus, 1, ["a"]).unwrap();
+    let (mut sub, log) = checker
+        .subscribe(&bus, .., |builder| builder.events(1))
+        .unwrap();
+    checker.emit(&bus, 2, ["a"]).unwrap();
+    checker.emit(&bus, 3, ["a"]).unwrap();
+    bus.advance(50).unwrap();
+    bus.compact(51).unwrap();
+    sub.request_progress().unwrap();
+    log.record(&sub.try_recv_item().unwrap());
+    let Err(TryRecvError::Compacted { floor }) = sub.try_recv() else {
+        panic!("the history of a parked subscription is gone");
+    };
+    log.record(RecvError::Compacted { floor });
+    catches(Guarantee::G7NoSilentGap, checker.verify().map(drop));
+    checker.observe(&bus);
+    passes(checker.verify().map(drop));
+}
+
+#[test]
 fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
     // Of a store without history, from the value on that was asked for.
     let since = |value, tell: &dyn Fn(&Log)| {
@@ -287,6 +374,13 @@ fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
             log.record(conservative(20, 8, 1));
         }),
     );
+
+    // A subscription since a value that was emitted before begins with one.
+    for deliveries in [vec![event(6)], vec![span(6, 10, 5)]] {
+        let told = since(20, &|log| record(deliveries.clone())(log));
+        catches(Guarantee::G3Reliable, told);
+    }
+    passes(since(60, &|log| record([event(6), event(7)])(log)));
 
     // Cut by a start.
     let started = |deliveries: Vec<Delivery>| {
@@ -428,6 +522,32 @@ fn the_checker_catches_a_broken_g27_end() {
         Guarantee::G27Draining,
         verify_live(record([span(1, 8, 7), Delivery::Lagged(1), closed])),
     );
+}
+
+#[test]
+fn a_delivery_after_a_close_without_draining_is_a_g27_violation() {
+    catches(
+        Guarantee::G27Draining,
+        verify_live(|log| {
+            log.record(event(1));
+            log.discarded();
+            log.record(event(2));
+        }),
+    );
+}
+
+#[test]
+fn a_start_after_a_value_moves_the_value_to_resume_from() {
+    let end = |resume| Delivery::Ended(RecvError::Disconnected { resume });
+    let then = |resume| {
+        verify_live(|log| {
+            record([event(1), end(20)])(log);
+            log.started_after(35);
+            log.record(end(resume));
+        })
+    };
+    passes(then(36));
+    catches(Guarantee::G27Draining, then(20));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn assert_catches(
             assert!(
                 violation
                     .to_string()
-                    .starts_with(&format!("{guarantee} is broken on subscription 0"))
+                    .starts_with(&format!("{guarantee} is violated on subscription 0"))
             );
         }
     }
@@ -372,6 +372,66 @@ fn the_checker_catches_a_broken_g18_lag() {
         (0, 0),
         [Delivery::Lagged(u64::MAX), Delivery::Lagged(1)],
     );
+}
+
+#[test]
+fn positions_without_a_recorded_emit_are_g01_violations() {
+    let emitted = |seqs: &[u64]| {
+        let checker = Checker::new();
+        for i in seqs {
+            checker.emitted(seq(*i), i * 10, ["a"]);
+        }
+        checker
+    };
+    let unrecorded = |checker: &Checker| {
+        let violation = checker.verify().unwrap_err();
+        assert_eq!(violation.guarantee(), Guarantee::G1Ordered, "{violation}");
+        violation.seq().map(Seq::get)
+    };
+    // In the middle; before the first recorded emit of a subscription; after the last one.
+    assert_eq!(unrecorded(&emitted(&[1, 2, 4])), Some(3));
+    assert!(emitted(&[3, 4]).verify().is_ok());
+    for (before, expected) in [(None, 1), (Seq::new(1), 2)] {
+        let checker = emitted(&[3, 4]);
+        let _log = checker.subscribed(.., before, before);
+        assert_eq!(unrecorded(&checker), Some(expected));
+    }
+    let checker = emitted(&[1, 2]);
+    checker
+        .subscribed(.., Seq::new(2), Seq::new(2))
+        .caught_up(Seq::new(3));
+    assert_eq!(unrecorded(&checker), Some(3));
+    let checker = emitted(&[1, 2]);
+    let _log = checker.subscribed(.., Seq::new(2), Seq::new(4));
+    assert_eq!(unrecorded(&checker), Some(3));
+    // What came before the subscription need not be recorded.
+    let checker = Checker::new();
+    checker
+        .subscribed(.., Seq::new(9), Seq::new(9))
+        .caught_up(Seq::new(9));
+    assert!(checker.verify().is_ok());
+}
+
+#[test]
+fn an_edit_at_an_impossible_position_is_a_g28_violation() {
+    let edited_at = |at: u64| {
+        let checker = ten_emits();
+        let log = checker.subscribed(.."m", Seq::new(1), Seq::new(1));
+        log.record(event(2));
+        log.selectors_added(seq(at), "m".."n");
+        checker.verify().map(drop)
+    };
+    assert!(edited_at(3).is_ok() && edited_at(11).is_ok());
+    for at in [1, 2, 12] {
+        let violation = edited_at(at).unwrap_err();
+        assert_eq!(violation.guarantee(), Guarantee::G28Edit, "{violation}");
+    }
+}
+
+#[test]
+fn an_unknown_item_is_a_violation() {
+    let violation = verify(0, 0, [Delivery::Unknown("Novel".into())]).unwrap_err();
+    assert!(violation.to_string().contains("Novel is unknown"));
 }
 
 #[test]
