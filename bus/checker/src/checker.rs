@@ -129,9 +129,9 @@ impl Checker {
     ///
     /// To be called after [`advance`](RangeWatchBus::advance) and
     /// [`compact`](RangeWatchBus::compact), which the checker does not see otherwise: a progress
-    /// mark above the greatest head recorded, and [`Compacted`](rangewatch_bus::RecvError::Compacted)
-    /// with a floor above the greatest one recorded, are violations. Methods that emit or subscribe
-    /// call it themselves.
+    /// mark above the greatest head recorded, and
+    /// [`Compacted`](rangewatch_bus::RecvError::Compacted) with a floor above the greatest one
+    /// recorded, are violations. Methods that emit or subscribe call it themselves.
     pub fn observe(&self, bus: &RangeWatchBus) {
         let through = bus.last_seq();
         if let Some(floor) = bus.floor() {
@@ -233,7 +233,8 @@ impl Checker {
 
     /// Records the result of a subscription since the value `since` on a bus with history, whose
     /// floor moved from the first of `floors` to the second meanwhile. `compacted` is `None` if the
-    /// subscription was made, and the floor of [`SubscribeError::Compacted`] if it failed with that.
+    /// subscription was made, and the floor of [`SubscribeError::Compacted`] if it failed with
+    /// that.
     pub fn since_returned(&self, since: u64, floors: (u64, u64), compacted: Option<u64>) {
         self.trace.lock().since_results.push(SinceResult {
             since,

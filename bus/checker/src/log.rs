@@ -83,8 +83,8 @@ impl Log {
         self.push(Entry::StartedAfter(value));
     }
 
-    /// Records that the bus was [closed without draining](rangewatch_bus::RangeWatchBus::close_now):
-    /// only the end is expected after this.
+    /// Records that the bus was [closed without
+    /// draining](rangewatch_bus::RangeWatchBus::close_now): only the end is expected after this.
     pub fn discarded(&self) {
         self.push(Entry::Discarded);
     }

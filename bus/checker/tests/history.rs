@@ -1,5 +1,5 @@
-//! The checker on traces with history, edits, ends and statistics: it passes what is right, and every guarantee
-//! is broken here in every way that it tells apart.
+//! The checker on traces with history, edits, ends and statistics: it accepts valid traces, and
+//! reports each violation of each guarantee that it distinguishes.
 
 use rangewatch_bus::{History, Overflow, RangeWatchBus, RecvError, Selector, Seq, TryRecvError};
 use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Violation};
@@ -54,19 +54,19 @@ fn conservative(first: u64, last: u64, count: u64) -> Delivery {
     }
 }
 
-/// What a subscription to `.."m"` is told that began with the value `since` of the history.
-fn verify_since(since: u64, tell: impl FnOnce(&Log)) -> Result<(), Violation> {
+/// Verifies a subscription to `.."m"` since the value `since` of the history.
+fn verify_since(since: u64, record: impl FnOnce(&Log)) -> Result<(), Violation> {
     let checker = ten_emits();
     let log = checker.subscribed_since(.."m", since);
-    tell(&log);
+    record(&log);
     checker.verify().map(drop)
 }
 
-/// What a subscription to `.."m"` is told that began before the first emit.
-fn verify_live(tell: impl FnOnce(&Log)) -> Result<(), Violation> {
+/// Verifies a subscription to `.."m"` that was made before the first emit.
+fn verify_live(record: impl FnOnce(&Log)) -> Result<(), Violation> {
     let checker = ten_emits();
     let log = checker.subscribed(.."m", None, None);
-    tell(&log);
+    record(&log);
     checker.verify().map(drop)
 }
 
@@ -84,19 +84,19 @@ fn passes(verified: Result<(), Violation>) {
 }
 
 #[track_caller]
-fn catches(guarantee: Guarantee, verified: Result<(), Violation>) {
+fn reports(guarantee: Guarantee, verified: Result<(), Violation>) {
     match verified {
-        Ok(()) => panic!("{guarantee} is broken and not caught"),
+        Ok(()) => panic!("a violation of {guarantee} is not reported"),
         Err(violation) => assert_eq!(violation.guarantee(), guarantee, "{violation}"),
     }
 }
 
 #[test]
-fn the_checker_catches_values_that_fall_with_history_g01() {
+fn values_that_fall_with_history_are_a_g01_violation() {
     for value in [100, 99] {
         let checker = ten_emits();
         checker.emitted(seq(11), value, ["a"]);
-        catches(Guarantee::G1Ordered, checker.verify().map(drop));
+        reports(Guarantee::G1Ordered, checker.verify().map(drop));
     }
     let checker = Checker::new();
     checker.emitted(seq(1), 2, ["a"]);
@@ -105,7 +105,7 @@ fn the_checker_catches_values_that_fall_with_history_g01() {
 }
 
 #[test]
-fn the_checker_passes_a_start_in_the_past_and_in_the_future() {
+fn starts_in_the_past_and_in_the_future_pass() {
     let through = Seq::new(10);
     let rest = |first: u64| (first..=10).filter(|i| *i != 4).map(event);
     passes(verify_since(30, |log| {
@@ -118,40 +118,40 @@ fn the_checker_passes_a_start_in_the_past_and_in_the_future() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_start_in_the_past_g03() {
-    catches(Guarantee::G3Reliable, verify_since(30, record([event(5)])));
-    catches(
+fn the_checker_reports_a_violation_of_start_in_the_past_g03() {
+    reports(Guarantee::G3Reliable, verify_since(30, record([event(5)])));
+    reports(
         Guarantee::G3Reliable,
         verify_since(30, |log| log.caught_up(Seq::new(3))),
     );
-    catches(
+    reports(
         Guarantee::G2Unique,
         verify_since(20, record([2, 3, 2].map(event))),
     );
 }
 
 #[test]
-fn the_checker_catches_a_broken_g06_future_start() {
-    catches(
+fn the_checker_reports_a_violation_of_g06_future_start() {
+    reports(
         Guarantee::G6FutureStart,
         verify_since(55, record([event(5)])),
     );
-    catches(
+    reports(
         Guarantee::G6FutureStart,
         verify_since(101, record([event(10)])),
     );
-    catches(
+    reports(
         Guarantee::G6FutureStart,
         verify_since(101, record([Delivery::Progress(100)])),
     );
-    catches(
+    reports(
         Guarantee::G6FutureStart,
         verify_live(|log| {
             log.started_after(20);
             log.record(event(2));
         }),
     );
-    catches(
+    reports(
         Guarantee::G6FutureStart,
         verify_live(|log| {
             log.started_after(20);
@@ -161,7 +161,7 @@ fn the_checker_catches_a_broken_g06_future_start() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g07_gap_and_a_broken_g08_floor() {
+fn the_checker_reports_a_violation_of_g07_gap_or_g08_floor() {
     let answered = |since, floors, refused| {
         let checker = Checker::with_history();
         checker.since_returned(since, floors, refused);
@@ -171,22 +171,22 @@ fn the_checker_catches_a_broken_g07_gap_and_a_broken_g08_floor() {
     passes(answered(4, (3, 5), None));
     passes(answered(4, (3, 5), Some(5)));
     passes(answered(4, (5, 5), Some(5)));
-    catches(Guarantee::G7NoSilentGap, answered(4, (5, 5), None));
+    reports(Guarantee::G7NoSilentGap, answered(4, (5, 5), None));
     // The wrong floor.
-    catches(Guarantee::G7NoSilentGap, answered(4, (5, 6), Some(7)));
-    catches(Guarantee::G7NoSilentGap, answered(2, (5, 6), Some(4)));
-    catches(Guarantee::G7NoSilentGap, answered(5, (4, 6), Some(5)));
-    catches(Guarantee::G8SinceFloor, answered(5, (4, 5), Some(5)));
-    catches(Guarantee::G8SinceFloor, answered(6, (4, 5), Some(7)));
+    reports(Guarantee::G7NoSilentGap, answered(4, (5, 6), Some(7)));
+    reports(Guarantee::G7NoSilentGap, answered(2, (5, 6), Some(4)));
+    reports(Guarantee::G7NoSilentGap, answered(5, (4, 6), Some(5)));
+    reports(Guarantee::G8SinceFloor, answered(5, (4, 5), Some(5)));
+    reports(Guarantee::G8SinceFloor, answered(6, (4, 5), Some(7)));
 
     let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
     passes(verify_since(10, record([event(1), compacted(50)])));
     passes(verify_since(10, record([event(1), compacted(11)])));
-    catches(
+    reports(
         Guarantee::G7NoSilentGap,
         verify_since(10, record([event(1), compacted(10)])),
     );
-    catches(
+    reports(
         Guarantee::G7NoSilentGap,
         verify_since(
             10,
@@ -196,7 +196,7 @@ fn the_checker_catches_a_broken_g07_gap_and_a_broken_g08_floor() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g09_mark() {
+fn the_checker_reports_a_violation_of_g09_mark() {
     let mark = Delivery::Progress;
     passes(verify_since(
         10,
@@ -223,36 +223,36 @@ fn the_checker_catches_a_broken_g09_mark() {
         event(5),
     ])));
     // Before an emit of its value, before one below, after one above, and falling.
-    catches(Guarantee::G9Progress, verify_since(10, record([mark(10)])));
-    catches(
+    reports(Guarantee::G9Progress, verify_since(10, record([mark(10)])));
+    reports(
         Guarantee::G9Progress,
         verify_since(10, record([event(1), mark(35)])),
     );
-    catches(Guarantee::G9Progress, verify_live(record([mark(10)])));
-    catches(
+    reports(Guarantee::G9Progress, verify_live(record([mark(10)])));
+    reports(
         Guarantee::G9Progress,
         verify_live(record([event(1), Delivery::Lagged(1), mark(30)])),
     );
-    catches(
+    reports(
         Guarantee::G9Progress,
         verify_since(30, record([event(3), mark(45), mark(44)])),
     );
     let checker = ten_emits();
     let log = checker.subscribed(.."m", None, Seq::new(2));
     record([mark(20), event(2)])(&log);
-    catches(Guarantee::G9Progress, checker.verify().map(drop));
+    reports(Guarantee::G9Progress, checker.verify().map(drop));
 }
 
 #[test]
 fn a_floor_that_the_history_never_had_is_a_g07_violation() {
     let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
     // All emits are below 1,000,000, so this would excuse any that is missing.
-    catches(
+    reports(
         Guarantee::G7NoSilentGap,
         verify_since(10, record([event(1), compacted(1_000_000)])),
     );
     passes(verify_since(10, record([event(1), compacted(101)])));
-    catches(
+    reports(
         Guarantee::G7NoSilentGap,
         verify_since(10, record([event(1), compacted(102)])),
     );
@@ -265,7 +265,7 @@ fn a_floor_that_the_history_never_had_is_a_g07_violation() {
         checker.verify().map(drop)
     };
     passes(observed(50));
-    catches(Guarantee::G7NoSilentGap, observed(51));
+    reports(Guarantee::G7NoSilentGap, observed(51));
     // It was observed before the last emits, which may have raised it.
     let checker = ten_emits();
     checker.observed(Seq::new(8), Some(80), 50);
@@ -273,7 +273,7 @@ fn a_floor_that_the_history_never_had_is_a_g07_violation() {
     record([event(1), compacted(70)])(&log);
     passes(checker.verify().map(drop));
     // A receive that found nothing had read the history up to there.
-    catches(
+    reports(
         Guarantee::G7NoSilentGap,
         verify_since(60, |log| {
             record([6, 7].map(event))(log);
@@ -285,7 +285,7 @@ fn a_floor_that_the_history_never_had_is_a_g07_violation() {
     let checker = Checker::new();
     let log = checker.subscribed(.., None, None);
     log.record(compacted(1));
-    catches(Guarantee::G7NoSilentGap, checker.verify().map(drop));
+    reports(Guarantee::G7NoSilentGap, checker.verify().map(drop));
 }
 
 #[test]
@@ -293,14 +293,14 @@ fn a_mark_above_the_head_is_a_g09_violation() {
     let mark = Delivery::Progress;
     let rest = || (1..=10).filter(|i| *i != 4).map(event);
     passes(verify_since(10, record(rest().chain([mark(100)]))));
-    catches(
+    reports(
         Guarantee::G9Progress,
         verify_since(10, record(rest().chain([mark(101)]))),
     );
     let checker = ten_emits();
     let log = checker.subscribed_since(.."m", 10);
     record(rest().chain([mark(110)]))(&log);
-    catches(Guarantee::G9Progress, checker.verify().map(drop));
+    reports(Guarantee::G9Progress, checker.verify().map(drop));
     // The bus had advanced.
     checker.observed(Seq::new(10), Some(110), 0);
     passes(checker.verify().map(drop));
@@ -325,15 +325,15 @@ fn what_the_bus_advanced_and_compacted_to_is_observed() {
         panic!("the history of a parked subscription is gone");
     };
     log.record(RecvError::Compacted { floor });
-    catches(Guarantee::G7NoSilentGap, checker.verify().map(drop));
+    reports(Guarantee::G7NoSilentGap, checker.verify().map(drop));
     checker.observe(&bus);
     passes(checker.verify().map(drop));
 }
 
 #[test]
-fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
+fn a_conservative_span_needs_a_reason_g13() {
     // Of a store without history, from the value on that was asked for.
-    let since = |value, tell: &dyn Fn(&Log)| {
+    let since = |value, record: &dyn Fn(&Log)| {
         let (bus, checker) = (RangeWatchBus::new(), Checker::new());
         for i in 1..=5 {
             checker.emit(&bus, i * 10, ["a"]).unwrap();
@@ -344,7 +344,7 @@ fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
         for i in 6..=10 {
             checker.emit(&bus, i * 10, ["a"]).unwrap();
         }
-        tell(&log);
+        record(&log);
         checker.verify().map(drop)
     };
     passes(since(20, &|log| {
@@ -352,22 +352,22 @@ fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
         log.record(span(8, 10, 3));
         log.caught_up(Seq::new(10));
     }));
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         since(20, &|log| log.record(conservative(10, 7, 2))),
     );
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         since(20, &|log| log.record(conservative(20, 7, 3))),
     );
-    catches(
+    reports(
         Guarantee::G3Reliable,
         since(20, &|log| {
             log.record(conservative(20, 7, 2));
             log.record(span(9, 10, 2));
         }),
     );
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         since(20, &|log| {
             log.record(conservative(20, 7, 2));
@@ -377,8 +377,8 @@ fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
 
     // A subscription since a value that was emitted before begins with one.
     for deliveries in [vec![event(6)], vec![span(6, 10, 5)]] {
-        let told = since(20, &|log| record(deliveries.clone())(log));
-        catches(Guarantee::G3Reliable, told);
+        let verified = since(20, &|log| record(deliveries.clone())(log));
+        reports(Guarantee::G3Reliable, verified);
     }
     passes(since(60, &|log| record([event(6), event(7)])(log)));
 
@@ -391,23 +391,23 @@ fn the_checker_tells_a_conservative_span_with_a_reason_g13() {
     };
     passes(started(vec![conservative(21, 5, 4), event(6)]));
     passes(started(vec![span(3, 5, 2), event(6)]));
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         started(vec![conservative(21, 5, 5)]),
     );
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         started(vec![conservative(20, 5, 2)]),
     );
-    catches(
+    reports(
         Guarantee::G13ExactSpan,
         verify_live(record([conservative(21, 5, 2)])),
     );
-    catches(Guarantee::G6FutureStart, started(vec![span(2, 5, 3)]));
+    reports(Guarantee::G6FutureStart, started(vec![span(2, 5, 3)]));
 }
 
 #[test]
-fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
+fn a_start_after_a_value_excuses_what_was_missed_before() {
     passes(verify_live(|log| {
         log.record(event(1));
         log.started_after(35);
@@ -417,7 +417,7 @@ fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
         log.started_after(35);
         record([Delivery::Lagged(3), event(5)])(log);
     }));
-    catches(
+    reports(
         Guarantee::G3Reliable,
         verify_live(|log| {
             log.record(event(1));
@@ -425,7 +425,7 @@ fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
             log.record(event(6));
         }),
     );
-    catches(
+    reports(
         Guarantee::G18ExactLag,
         verify_live(|log| {
             log.started_after(35);
@@ -433,7 +433,7 @@ fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
         }),
     );
     // After the next delivery a lag is exact again.
-    catches(
+    reports(
         Guarantee::G18ExactLag,
         verify_live(|log| {
             log.started_after(35);
@@ -443,7 +443,7 @@ fn the_checker_passes_a_start_after_a_value_and_what_was_missed_before() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g19_disconnect() {
+fn the_checker_reports_a_violation_of_g19_disconnect() {
     let end = |resume| Delivery::Ended(RecvError::Disconnected { resume });
     passes(verify_live(record([event(1), end(20), end(20)])));
     passes(verify_live(record([end(10)])));
@@ -460,32 +460,32 @@ fn the_checker_catches_a_broken_g19_disconnect() {
     };
     passes(started(26));
     passes(started(30));
-    catches(Guarantee::G19Disconnect, started(20));
-    catches(
+    reports(Guarantee::G19Disconnect, started(20));
+    reports(
         Guarantee::G19Disconnect,
         verify_live(record([event(1), end(30)])),
     );
-    catches(
+    reports(
         Guarantee::G19Disconnect,
         verify_live(record([event(1), end(11)])),
     );
-    catches(Guarantee::G19Disconnect, verify_live(record([end(20)])));
-    catches(
+    reports(Guarantee::G19Disconnect, verify_live(record([end(20)])));
+    reports(
         Guarantee::G19Disconnect,
         verify_live(record([span(1, 10, 9), end(110)])),
     );
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([event(1), end(20), event(2)])),
     );
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([event(1), end(20), end(30)])),
     );
 }
 
 #[test]
-fn the_checker_catches_a_broken_g27_end() {
+fn the_checker_reports_a_violation_of_g27_end() {
     let closed = Delivery::Ended(RecvError::Closed);
     passes(verify_live(record([
         span(1, 10, 9),
@@ -502,15 +502,15 @@ fn the_checker_catches_a_broken_g27_end() {
         log.discarded();
         log.record(closed.clone());
     }));
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([span(1, 9, 8), closed.clone()])),
     );
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([closed.clone()])),
     );
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([
             span(1, 10, 9),
@@ -518,7 +518,7 @@ fn the_checker_catches_a_broken_g27_end() {
             Delivery::Progress(100),
         ])),
     );
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(record([span(1, 8, 7), Delivery::Lagged(1), closed])),
     );
@@ -526,7 +526,7 @@ fn the_checker_catches_a_broken_g27_end() {
 
 #[test]
 fn a_delivery_after_a_close_without_draining_is_a_g27_violation() {
-    catches(
+    reports(
         Guarantee::G27Draining,
         verify_live(|log| {
             log.record(event(1));
@@ -547,11 +547,11 @@ fn a_start_after_a_value_moves_the_value_to_resume_from() {
         })
     };
     passes(then(36));
-    catches(Guarantee::G27Draining, then(20));
+    reports(Guarantee::G27Draining, then(20));
 }
 
 #[test]
-fn the_checker_catches_a_broken_g28_edit() {
+fn the_checker_reports_a_violation_of_g28_edit() {
     let edited = |deliveries: Vec<Delivery>| {
         verify_live(|log| {
             log.selectors_set(seq(5), "y"..);
@@ -571,16 +571,16 @@ fn the_checker_catches_a_broken_g28_edit() {
         event(8),
     ]));
     // Too late, too early, and with keys of the other time.
-    catches(
+    reports(
         Guarantee::G28Edit,
         edited(vec![event(1), event(2), event(3), event(5)]),
     );
-    catches(
+    reports(
         Guarantee::G28Edit,
         edited(vec![event(1), event(2), event(3), z(4)]),
     );
     let both = event_with(2, &["a", "z"]);
-    catches(Guarantee::G28Edit, edited(vec![event(1), both]));
+    reports(Guarantee::G28Edit, edited(vec![event(1), both]));
 
     // A match that only the edit makes is missing.
     let checker = ten_emits();
@@ -588,11 +588,11 @@ fn the_checker_catches_a_broken_g28_edit() {
     log.selectors_removed(seq(5), Selector::key("z"));
     record([z(1), z(2), z(3)])(&log);
     log.caught_up(Seq::new(10));
-    catches(Guarantee::G28Edit, checker.verify().map(drop));
+    reports(Guarantee::G28Edit, checker.verify().map(drop));
 }
 
 #[test]
-fn the_checker_catches_a_broken_g35_conservation() {
+fn the_checker_reports_a_violation_of_g35_conservation() {
     let (bus, checker) = (RangeWatchBus::new(), Checker::new());
     let (mut sub, log) = checker
         .subscribe(&bus, .."m", |builder| builder.events(2))
@@ -616,30 +616,30 @@ fn the_checker_catches_a_broken_g35_conservation() {
     passes(checker.verify().map(drop));
 
     // Another's statistics, those of a later time, and those of less than was emitted.
-    let broken = |tell: &dyn Fn(&Checker, &Log)| {
+    let violated = |record: &dyn Fn(&Checker, &Log)| {
         let checker = Checker::new();
         for i in 1..=5 {
             checker.emitted(seq(i), i, ["a", "z"]);
         }
-        tell(&checker, &checker.subscribed(.."m", None, None));
-        catches(Guarantee::G35Conservation, checker.verify().map(drop));
+        record(&checker, &checker.subscribed(.."m", None, None));
+        reports(Guarantee::G35Conservation, checker.verify().map(drop));
     };
     let _ = other.try_recv();
     let lagged = other.stats();
-    broken(&|_, log| log.at_rest(head, lagged));
-    broken(&|_, log| log.at_rest(head, sub.stats()));
-    broken(&|_, log| {
+    violated(&|_, log| log.at_rest(head, lagged));
+    violated(&|_, log| log.at_rest(head, sub.stats()));
+    violated(&|_, log| {
         log.at_rest(
             Seq::new(4),
             RangeWatchBus::new().subscribe(..).wake().unwrap().stats(),
         )
     });
-    broken(&|checker, _| checker.at_rest(bus.stats()));
-    broken(&|checker, _| checker.at_rest(RangeWatchBus::new().stats()));
+    violated(&|checker, _| checker.at_rest(bus.stats()));
+    violated(&|checker, _| checker.at_rest(RangeWatchBus::new().stats()));
 }
 
 #[test]
-fn what_is_recorded_of_a_bus_with_history_is_what_it_did() {
+fn a_recorded_bus_with_history_passes() {
     let bus = RangeWatchBus::builder()
         .history(History::events(4))
         .build()
@@ -686,5 +686,5 @@ fn what_is_recorded_of_a_bus_with_history_is_what_it_did() {
     assert!(verified.n_deliveries() >= 2, "{verified:?}");
     // That the values rise was seen from the bus.
     checker.emitted(Seq::new(13).unwrap(), 1, ["a"]);
-    catches(Guarantee::G1Ordered, checker.verify().map(drop));
+    reports(Guarantee::G1Ordered, checker.verify().map(drop));
 }

@@ -1,5 +1,5 @@
-//! The checker passes what is right and catches what is wrong: every guarantee that it verifies is
-//! broken here, in every way that it tells apart.
+//! The checker on traces without history: it accepts valid traces, and reports each violation of
+//! each guarantee that it distinguishes.
 
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq};
 use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
@@ -26,7 +26,7 @@ fn keys_of(i: u64) -> &'static [&'static str] {
     }
 }
 
-/// The event of emit `i` as a subscription to `.."m"` ought to receive it.
+/// The event of emit `i` as a subscription to `.."m"` must receive it.
 fn event(i: u64) -> Delivery {
     event_with(i, i * 10, &keys_of(i)[..keys_of(i).len() - 1])
 }
@@ -55,8 +55,8 @@ fn caught_up(through: u64) -> Delivery {
     Delivery::CaughtUp(Seq::new(through))
 }
 
-/// What a subscription to `.."m"` is told, made between the emits `before` and `after`, if it
-/// receives `deliveries`.
+/// Verifies a subscription to `.."m"` that was made between the emits `before` and `after` and
+/// received `deliveries`.
 fn verify(
     before: u64,
     after: u64,
@@ -80,14 +80,14 @@ fn assert_passes(
 }
 
 #[track_caller]
-fn assert_catches(
+fn assert_reports(
     guarantee: Guarantee,
     at: u64,
     (before, after): (u64, u64),
     deliveries: impl IntoIterator<Item = Delivery>,
 ) {
     match verify(before, after, deliveries) {
-        Ok(_) => panic!("{guarantee} is broken and not caught"),
+        Ok(_) => panic!("a violation of {guarantee} is not reported"),
         Err(violation) => {
             assert_eq!(
                 (violation.guarantee(), violation.seq()),
@@ -105,7 +105,7 @@ fn assert_catches(
 }
 
 #[test]
-fn the_checker_passes_what_is_right() {
+fn a_valid_trace_passes() {
     let matching = [1, 2, 3, 5, 6, 7, 8, 9, 10];
     let verified = assert_passes(0, 0, matching.map(event).into_iter().chain([caught_up(10)]));
     assert_eq!(
@@ -161,9 +161,9 @@ fn the_checker_passes_what_is_right() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g01_order() {
-    assert_catches(Guarantee::G1Ordered, 5, (0, 6), [event(6), event(5)]);
-    assert_catches(
+fn the_checker_reports_a_violation_of_g01_order() {
+    assert_reports(Guarantee::G1Ordered, 5, (0, 6), [event(6), event(5)]);
+    assert_reports(
         Guarantee::G1Ordered,
         3,
         (0, 6),
@@ -181,14 +181,14 @@ fn the_checker_catches_a_broken_g01_order() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g02_uniqueness() {
-    assert_catches(
+fn the_checker_reports_a_violation_of_g02_uniqueness() {
+    assert_reports(
         Guarantee::G2Unique,
         1,
         (0, 0),
         [event(1), event(2), event(1)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G2Unique,
         2,
         (0, 0),
@@ -197,48 +197,48 @@ fn the_checker_catches_a_broken_g02_uniqueness() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g03_gap() {
-    assert_catches(Guarantee::G3Reliable, 2, (0, 0), [event(1), event(3)]);
-    assert_catches(
+fn the_checker_reports_a_violation_of_g03_gap() {
+    assert_reports(Guarantee::G3Reliable, 2, (0, 0), [event(1), event(3)]);
+    assert_reports(
         Guarantee::G3Reliable,
         9,
         (0, 0),
         [span(1, 8, 7), caught_up(10)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G3Reliable,
         3,
         (0, 0),
         [span(1, 2, 2), span(5, 10, 6)],
     );
-    assert_catches(Guarantee::G3Reliable, 2, (0, 5), [event(1), caught_up(5)]);
+    assert_reports(Guarantee::G3Reliable, 2, (0, 5), [event(1), caught_up(5)]);
     // Delivered, but after a receive that should have found it.
-    assert_catches(Guarantee::G3Reliable, 3, (0, 5), [caught_up(5), event(3)]);
+    assert_reports(Guarantee::G3Reliable, 3, (0, 5), [caught_up(5), event(3)]);
 }
 
 #[test]
-fn the_checker_catches_a_broken_g04_event() {
-    assert_catches(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &["a"])]);
-    assert_catches(
+fn the_checker_reports_a_violation_of_g04_event() {
+    assert_reports(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &["a"])]);
+    assert_reports(
         Guarantee::G4Atomic,
         5,
         (0, 5),
         [event_with(5, 50, &["b", "a"])],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G4Atomic,
         5,
         (0, 5),
         [event_with(5, 50, &["a", "b", "b"])],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G4Atomic,
         5,
         (0, 5),
         [event_with(5, 50, &["a", "b", "c"])],
     );
-    assert_catches(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &[])]);
-    assert_catches(
+    assert_reports(Guarantee::G4Atomic, 5, (0, 5), [event_with(5, 50, &[])]);
+    assert_reports(
         Guarantee::G4Atomic,
         5,
         (0, 5),
@@ -247,33 +247,33 @@ fn the_checker_catches_a_broken_g04_event() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g05_start() {
+fn the_checker_reports_a_violation_of_g05_start() {
     // Began after the subscription, and unseen.
-    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [event(5)]);
-    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [span(5, 10, 6)]);
-    assert_catches(Guarantee::G5SeamlessStart, 3, (1, 2), [caught_up(10)]);
+    assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [event(5)]);
+    assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [span(5, 10, 6)]);
+    assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [caught_up(10)]);
     // Came before it.
-    assert_catches(Guarantee::G5SeamlessStart, 1, (1, 1), [event(1)]);
-    assert_catches(Guarantee::G5SeamlessStart, 1, (1, 1), [span(1, 3, 3)]);
+    assert_reports(Guarantee::G5SeamlessStart, 1, (1, 1), [event(1)]);
+    assert_reports(Guarantee::G5SeamlessStart, 1, (1, 1), [span(1, 3, 3)]);
 }
 
 #[test]
-fn the_checker_catches_a_broken_g10_match() {
+fn the_checker_reports_a_violation_of_g10_match() {
     // An emit that does not match, one that never was, and a key that is not watched.
-    assert_catches(
+    assert_reports(
         Guarantee::G10ExactMatch,
         4,
         (0, 3),
         [event_with(4, 40, &["z"])],
     );
-    assert_catches(Guarantee::G10ExactMatch, 4, (0, 3), [span(4, 5, 1)]);
-    assert_catches(
+    assert_reports(Guarantee::G10ExactMatch, 4, (0, 3), [span(4, 5, 1)]);
+    assert_reports(
         Guarantee::G10ExactMatch,
         11,
         (0, 10),
         [event_with(11, 110, &["a"])],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G10ExactMatch,
         5,
         (0, 4),
@@ -282,15 +282,15 @@ fn the_checker_catches_a_broken_g10_match() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g11_delivery() {
-    assert_catches(Guarantee::G11OneDelivery, 5, (0, 4), [event(5), event(5)]);
-    assert_catches(
+fn the_checker_reports_a_violation_of_g11_delivery() {
+    assert_reports(Guarantee::G11OneDelivery, 5, (0, 4), [event(5), event(5)]);
+    assert_reports(
         Guarantee::G11OneDelivery,
         5,
         (0, 4),
         [event(5), event_with(5, 50, &["b"])],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G11OneDelivery,
         3,
         (0, 0),
@@ -299,10 +299,10 @@ fn the_checker_catches_a_broken_g11_delivery() {
 }
 
 #[test]
-fn the_checker_catches_a_broken_g13_span() {
-    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 6)]);
-    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 4)]);
-    assert_catches(Guarantee::G13ExactSpan, 3, (0, 3), [span(3, 1, 1)]);
+fn the_checker_reports_a_violation_of_g13_span() {
+    assert_reports(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 6)]);
+    assert_reports(Guarantee::G13ExactSpan, 1, (0, 0), [span(1, 6, 4)]);
+    assert_reports(Guarantee::G13ExactSpan, 3, (0, 3), [span(3, 1, 1)]);
     let wrong = |first, last| Delivery::Span {
         first_seq: seq(1),
         last_seq: seq(3),
@@ -311,62 +311,62 @@ fn the_checker_catches_a_broken_g13_span() {
         count: 3,
         is_conservative: false,
     };
-    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(10, 31)]);
-    assert_catches(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(11, 30)]);
+    assert_reports(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(10, 31)]);
+    assert_reports(Guarantee::G13ExactSpan, 1, (0, 0), [wrong(11, 30)]);
 }
 
 #[test]
-fn the_checker_catches_a_broken_g18_lag() {
+fn the_checker_reports_a_violation_of_g18_lag() {
     // Too few, too many, none, of nothing, and without an event retained.
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         5,
         (0, 0),
         [event(1), Delivery::Lagged(1), event(5)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         5,
         (0, 0),
         [event(1), Delivery::Lagged(3), event(5)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         2,
         (0, 0),
         [event(1), Delivery::Lagged(1), event(2)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         6,
         (0, 2),
         [Delivery::Lagged(1), event(6)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         3,
         (0, 2),
         [Delivery::Lagged(3), event(3)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         1,
         (0, 0),
         [event(1), Delivery::Lagged(0)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         1,
         (0, 0),
         [event(1), Delivery::Lagged(4), caught_up(5)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         1,
         (0, 0),
         [event(1), Delivery::Lagged(2), caught_up(5)],
     );
-    assert_catches(
+    assert_reports(
         Guarantee::G18ExactLag,
         0,
         (0, 0),
@@ -435,7 +435,7 @@ fn an_unknown_item_is_a_violation() {
 }
 
 #[test]
-fn the_checker_names_the_subscription_that_is_wrong() {
+fn a_violation_names_its_subscription() {
     let checker = ten_emits();
     let selectors = [
         Selectors::from(.."m"),
@@ -450,7 +450,7 @@ fn the_checker_names_the_subscription_that_is_wrong() {
 }
 
 #[test]
-fn what_is_recorded_of_a_bus_is_what_it_did() {
+fn a_recorded_bus_passes() {
     let bus = RangeWatchBus::new();
     let checker = Checker::new();
     bus.emit(1, ["unrecorded"]).unwrap();
