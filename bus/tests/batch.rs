@@ -34,6 +34,26 @@ fn g04_pieces_of_one_value_are_one_emit() {
 }
 
 #[test]
+fn g02_a_batch_that_is_committed_twice_emits_once() {
+    for bus in [RangeWatchBus::new(), with_history()] {
+        let mut sub = bus.subscribe(..).events(10).unwrap();
+        let mut batch = bus.batch(1 << 10);
+        batch.stage(1, ["a"]).unwrap();
+        assert_eq!(batch.commit().unwrap().n_emits(), 1);
+        assert_eq!((batch.n_emits(), batch.n_bytes()), (0, 0));
+        let again = batch.commit().unwrap();
+        assert_eq!((again.n_emits(), again.first_seq()), (0, None));
+        // It may be used again, also for the value of before where values may repeat.
+        batch.stage(2, ["b"]).unwrap();
+        assert_eq!(batch.commit().unwrap().n_emits(), 1);
+        assert!(sub.try_recv().unwrap().keys().eq([b"a"]));
+        assert!(sub.try_recv().unwrap().keys().eq([b"b"]));
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(bus.last_seq().map(u64::from), Some(2));
+    }
+}
+
+#[test]
 fn g04_a_value_that_is_refused_refuses_all() {
     let bus = with_history();
     bus.emit(5, ["k"]).unwrap();

@@ -77,12 +77,19 @@ fn recv_value(sub: &mut EventSubscription) -> u64 {
     block_on(sub.recv()).unwrap().value()
 }
 
-/// Receives spans until they cover `n_emits`; returns the first and the last value.
+/// Receives spans until they cover `n_emits`; returns the first and the last value. All emits of the
+/// bus match, with the number of the emit as its value.
 fn recv_spans(sub: &mut WakeSubscription, n_emits: u64) -> (u64, u64) {
-    let span = block_on(sub.recv()).unwrap();
+    let mut recv = || {
+        let span = block_on(sub.recv()).unwrap();
+        let seqs = (span.first_seq().get(), span.last_seq().get());
+        assert_eq!(seqs, (span.first(), span.last()));
+        span
+    };
+    let span = recv();
     let (first, mut last, mut n) = (span.first(), span.last(), span.count());
     while n < n_emits {
-        let span = block_on(sub.recv()).unwrap();
+        let span = recv();
         assert_eq!(span.first(), last + 1, "a gap or a repeat");
         last = span.last();
         n += span.count();

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
+use futures::executor::block_on;
+use futures::stream::FusedStream;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rangewatch_bus::{Closed, RangeWatchBus, TryWakeError};
+use rangewatch_bus::{Closed, History, RangeWatchBus, Seq, TryWakeError};
 
 use crate::count::counting;
 
@@ -193,6 +195,38 @@ fn every_way_to_receive_gives_the_same_items() {
     bus.close();
     assert_eq!(sub.poll_recv(&mut cx), Poll::Ready(Err(Closed)));
     assert_eq!(sub.poll_next_unpin(&mut cx), Poll::Ready(None));
+}
+
+#[test]
+fn g27_the_stream_of_a_closed_bus_is_terminated_once_its_last_span_was_received() {
+    let bus = RangeWatchBus::new();
+    let mut sub = bus.subscribe(..).wake().unwrap();
+    assert!(!sub.is_terminated());
+    bus.emit(1, ["k"]).unwrap();
+    bus.close();
+    assert!(!sub.is_terminated(), "a span is left");
+    assert_eq!(block_on(sub.next()).unwrap().last(), 1);
+    assert!(sub.is_terminated());
+    assert_eq!(block_on(sub.next()), None);
+}
+
+#[test]
+fn g13_a_span_from_the_history_ends_with_the_last_emit_that_was_live() {
+    // A history that is read in one piece, under the lock, and one that is read in several.
+    for n_old in [10, 1_000] {
+        let history = History::events(10_000);
+        let bus = RangeWatchBus::builder().history(history).build().unwrap();
+        for _ in 0..n_old {
+            bus.emit_next(["k"]).unwrap();
+        }
+        let mut sub = bus.subscribe(..).since(5).wake().unwrap();
+        bus.emit_next(["k"]).unwrap();
+        let span = sub.try_recv().unwrap();
+        assert_eq!((span.first(), span.last()), (5, n_old + 1));
+        assert_eq!(span.first_seq(), Seq::new(5).unwrap());
+        assert_eq!(span.last_seq(), Seq::new(n_old + 1).unwrap());
+        assert_eq!((span.count(), sub.position()), (n_old - 3, Some(n_old + 1)));
+    }
 }
 
 #[test]

@@ -172,3 +172,29 @@ impl SpanBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g13_a_span_that_an_earlier_one_is_put_in_front_of_has_the_ends_of_both() {
+        let span = |values: std::ops::RangeInclusive<u64>| {
+            let mut buffer = SpanBuffer::new();
+            for value in values {
+                buffer.push(Seq::new(10 + value).unwrap(), value);
+            }
+            buffer
+        };
+        let mut buffer = span(5..=6);
+        buffer.put_in_front(span(1..=3).take());
+        let joined = buffer.take().unwrap();
+        assert_eq!((joined.first(), joined.last(), joined.count()), (1, 6, 5));
+        let seqs = (joined.first_seq(), joined.last_seq());
+        assert_eq!(seqs, (Seq::new(11).unwrap(), Seq::new(16).unwrap()));
+        for (mut one, other) in [(span(1..=3), None), (SpanBuffer::new(), span(1..=3).take())] {
+            one.put_in_front(other);
+            assert_eq!(one.take(), span(1..=3).take());
+        }
+    }
+}
