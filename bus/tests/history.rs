@@ -391,3 +391,34 @@ fn g13_without_history_a_wake_subscription_begins_with_a_span_that_says_it_is_co
         Err(SubscribeError::NoHistory)
     ));
 }
+
+#[test]
+fn a_receive_without_waiting_reads_a_bounded_part_of_the_history() {
+    const N_EMITS: u64 = 20_000;
+    const MAX_READ: u64 = 16 * 256;
+    let bus = bus_of(History::events(usize::MAX));
+    for _ in 0..N_EMITS {
+        bus.emit_next(["other"]).unwrap();
+    }
+    bus.emit_next(["k"]).unwrap();
+    let mut sub = bus.subscribe("k".."l").since(1).events(256).unwrap();
+    let mut lag = sub.lag();
+    let mut n_calls = 0;
+    let event = loop {
+        n_calls += 1;
+        match sub.try_recv() {
+            Err(TryRecvError::CatchingUp) => {
+                let n_read = lag - sub.lag();
+                assert!(
+                    (1..=MAX_READ).contains(&n_read),
+                    "{n_read} emits in one call"
+                );
+                lag = sub.lag();
+            }
+            received => break received.unwrap(),
+        }
+    };
+    assert_eq!(event.value(), N_EMITS + 1);
+    assert_eq!(n_calls, (N_EMITS + 1).div_ceil(MAX_READ));
+    assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+}

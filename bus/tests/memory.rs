@@ -528,3 +528,42 @@ fn g23_a_watch_set_that_was_large_gives_its_memory_back() {
     assert!(grown < 100_000, "{grown} bytes for a hundred");
     assert_eq!(watches.n_ready(), 100);
 }
+
+#[test]
+fn g23_a_bus_that_was_large_gives_its_memory_back_while_some_subscriptions_stay() {
+    const N_SUBSCRIPTIONS: usize = 100_000;
+    let bus = RangeWatchBus::new();
+    let mut kept = Vec::with_capacity(100);
+    let (_, grown) = measure(|| {
+        let mut subs: Vec<_> = (0..N_SUBSCRIPTIONS)
+            .map(|i| {
+                Some(
+                    bus.subscribe(Selector::key(format!("{i:06}")))
+                        .wake()
+                        .unwrap(),
+                )
+            })
+            .collect();
+        kept.extend(
+            subs.iter_mut()
+                .step_by(1_000)
+                .map(|sub| sub.take().unwrap()),
+        );
+    });
+    assert!(grown < 100_000, "{grown} bytes for a hundred");
+
+    // Those that stay are what they were, also where the bus knows them by another number now.
+    for (i, sub) in kept.iter_mut().enumerate() {
+        let key = format!("{:06}", i * 1_000);
+        assert!(sub.selectors().iter().eq([&Selector::key(&key)]));
+        assert_eq!(bus.emit(1, [&key]).unwrap().matched(), 1);
+        assert_eq!(sub.try_recv().unwrap().count(), 1);
+        sub.set_selectors(Selector::key("edited")).unwrap();
+        assert_eq!(bus.emit(2, [&key]).unwrap().matched(), 0);
+        assert_eq!(sub.stats().delivered(), 1);
+    }
+    assert_eq!(bus.emit(3, ["edited"]).unwrap().matched(), 100);
+    drop(kept);
+    assert_eq!(bus.n_subscriptions(), 0);
+    assert!(bus.stats().deliveries().is_conserved(), "{:?}", bus.stats());
+}

@@ -185,6 +185,32 @@ fn g03_coalesce_merges_an_event_that_never_fits_although_the_queue_is_empty() {
 }
 
 #[test]
+fn g18_a_start_after_a_value_reports_what_was_missed_above_it_and_nothing_else() {
+    fn subscribe(bus: &RangeWatchBus) -> EventSubscription {
+        let builder = bus.subscribe(..).overflow(Overflow::Lagged);
+        builder.hold().events(1).unwrap()
+    }
+    for bus in [RangeWatchBus::new(), with_history(100)] {
+        let mut sub = subscribe(&bus);
+        emit(&bus, 1..=4);
+        sub.start_after(2).unwrap();
+        assert_eq!(sub.lag(), 2);
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Lagged(1)));
+        assert_eq!(values(&mut sub), [4]);
+        let stats = sub.stats();
+        assert_eq!((stats.dropped(), stats.discarded()), (1, 2));
+        assert!(stats.is_conserved(), "{stats:?}");
+    }
+    // Values that have gaps between them, and values that fall.
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe(&bus);
+    emit(&bus, [10, 20, 15, 30, 5, 40]);
+    sub.start_after(15).unwrap();
+    assert_eq!(sub.try_recv(), Err(TryRecvError::Lagged(2)));
+    assert_eq!(values(&mut sub), [40]);
+}
+
+#[test]
 fn g03_a_start_within_a_gap_leaves_what_lies_above_and_says_that_it_is_cut() {
     // The gap stands at the end of the queue, or has been closed by a receive.
     for is_closed in [false, true] {

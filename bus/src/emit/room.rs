@@ -113,7 +113,7 @@ impl State {
             let Some(slot) = &self.slots[id as usize] else {
                 return;
             };
-            if full.is_some() || !slot.backpressure || slot.parked || Some(value) <= slot.after {
+            if full.is_some() || !slot.backpressure || slot.parked || slot.excludes(value) {
                 return;
             }
             if let Subscriber::Events(mailbox) = &slot.subscriber {

@@ -18,6 +18,9 @@ pub(crate) struct HistoryBuffer {
     head: Option<u64>,
     /// The least value that `since` serves: every emit from here on is in `emits`.
     floor: u64,
+    /// How many emits were read, for the tests of how long a reader holds the lock.
+    #[cfg(test)]
+    pub(crate) n_read: std::cell::Cell<usize>,
 }
 
 impl HistoryBuffer {
@@ -28,6 +31,8 @@ impl HistoryBuffer {
             bounds,
             head,
             floor: head.map_or(0, |head| head.saturating_add(1)),
+            #[cfg(test)]
+            n_read: std::cell::Cell::new(0),
         }
     }
 
@@ -123,7 +128,11 @@ impl HistoryBuffer {
     /// The emits from the value `next` on.
     pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record> {
         let start = self.index_of(next);
-        self.emits.range(start..).map(|(_, emit)| emit)
+        self.emits.range(start..).map(|(_, emit)| {
+            #[cfg(test)]
+            self.n_read.set(self.n_read.get() + 1);
+            emit
+        })
     }
 
     /// The positions of the first and the last emit from the value `next` on.

@@ -1,4 +1,4 @@
-//! How a subscription begins in the past, and how it catches up.
+//! How a subscription that reads from the history catches up.
 
 use crate::emit::Record;
 use crate::history::HistoryBuffer;
@@ -6,36 +6,62 @@ use crate::order::{Shared, State};
 use crate::queue::{EventQueue, Taken};
 use crate::subscription::{Mailbox, RangeVersions};
 
-/// How many emits are copied out of the history at once, to be matched outside of the lock.
-const CHUNK_EVENTS: usize = 256;
-/// How many keys those have, a little more or less.
+/// The greatest number of emits that are copied out of the history at once, to be matched outside
+/// of the lock: bounds the time for which emitters wait.
+pub(crate) const CHUNK_EVENTS: usize = 256;
+/// No emit is added to a chunk that has so many keys: bounds the memory and the time of a chunk of
+/// large emits.
 const CHUNK_KEYS: usize = 4096;
-/// How many emits are matched under the lock, to become live with nothing in between.
+/// The greatest number of emits that are matched under the lock, so that the subscription is live
+/// when the lock is released.
 pub(crate) const TAIL_EVENTS: usize = 32;
-/// How many keys those have at most.
+/// The greatest number of keys that those have.
 pub(crate) const TAIL_KEYS: usize = 512;
-/// What reading from the history came to.
+
+/// What reading from the history returned.
 pub(crate) enum CatchUp {
     /// The next event, which took no place in the queue.
     Event(Taken),
-    /// Nothing of what was read matched, or the subscription is live, or at its end: look again.
+    /// None of the emits read matched, or the subscription is live or at its end: retry.
     Again,
 }
 
+/// How many emits the next chunk has. It follows what the queue took of the last one: a queue of
+/// one event has no use for 256 emits that match, and would copy them again for each receive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkSize(usize);
+
+impl ChunkSize {
+    /// For a queue of `capacity` events, which takes one more, because the first is received.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(capacity.saturating_add(1).min(CHUNK_EVENTS))
+    }
+
+    /// The last chunk was taken whole: the next one may be larger.
+    fn grow(&mut self) {
+        self.0 = self.0.saturating_mul(2).min(CHUNK_EVENTS);
+    }
+
+    /// The queue took `n_taken` emits of the last chunk.
+    fn shrink_to(&mut self, n_taken: usize) {
+        self.0 = n_taken.saturating_add(1).min(CHUNK_EVENTS);
+    }
+}
+
 impl Shared {
-    /// Reads a piece of the history for the subscriber `id`, whose queue is empty, from the value `next`
-    /// on.
+    /// Reads a piece of the history for a subscriber whose queue is empty, from the value `next` on.
     ///
     /// The last piece is matched under the lock, and the subscriber is live when the lock is released.
     pub(crate) fn catch_up(
         &self,
-        id: usize,
         mailbox: &Mailbox<EventQueue>,
         watched: &RangeVersions,
         next: u64,
+        size: &mut ChunkSize,
     ) -> CatchUp {
         let chunk = {
             let state = &mut *self.state.lock();
+            let id = mailbox.place();
             let State {
                 history,
                 slots,
@@ -44,7 +70,7 @@ impl Shared {
             } = state;
             let (Some(history), Some(slot)) = (&*history, &mut slots[id]) else {
                 // Only a bus with history parks a subscriber, and one that receives has its place.
-                mailbox.with(|queue| queue.go_live(None));
+                mailbox.with(|queue| queue.go_live(None, 0));
                 return CatchUp::Again;
             };
             if !slot.parked {
@@ -54,7 +80,7 @@ impl Shared {
             if next < history.floor() {
                 slot.parked = false;
                 *n_parked -= 1;
-                mailbox.with(|queue| queue.overtaken(history.floor()));
+                mailbox.with(|queue| queue.overtaken(history.floor(), slot.n_left_in_history));
                 state.end(id);
                 return CatchUp::Again;
             }
@@ -65,12 +91,13 @@ impl Shared {
                     if complete {
                         slot.parked = false;
                         *n_parked -= 1;
-                        queue.go_live(history.head().filter(|head| Some(*head) > slot.after));
+                        let head = history.head().filter(|head| !slot.excludes(*head));
+                        queue.go_live(head, slot.n_left_in_history);
                     }
                     event
                 });
             }
-            copy_chunk(history, next)
+            copy_chunk(history, next, size.0)
         };
         let end = chunk.last().map(|emit| emit.value().saturating_add(1));
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
@@ -80,16 +107,25 @@ impl Shared {
                 return CatchUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());
-            if let Some(end) = end.filter(|_| complete) {
-                queue.examined(end);
+            match (complete, end, queue.replay()) {
+                (true, Some(end), _) => {
+                    queue.examined(end);
+                    size.grow();
+                }
+                (_, _, next) => {
+                    let is_taken = |emit: &&Record| next.is_none_or(|next| emit.value() < next);
+                    size.shrink_to(chunk.iter().take_while(is_taken).count());
+                }
             }
             event
         })
     }
 
-    /// How far the subscriber `id` is behind, in emits: 0 if it is live and its queue is empty.
+    /// How far a subscriber is behind, in emits: 0 if it is live and its queue is empty.
     pub(crate) fn lag(&self, mailbox: &Mailbox<EventQueue>) -> u64 {
         let state = &*self.state.lock();
+        let slot = state.slots[mailbox.place()].as_ref();
+        let n_left = slot.map_or(0, |slot| slot.n_left_in_history);
         mailbox.peek(|queue| {
             let unread = queue.replay().map_or(0, |next| {
                 let n_unread = state
@@ -97,15 +133,15 @@ impl Shared {
                     .as_ref()
                     .map_or(0, |history| history.n_since(next));
                 let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
-                n_unread.max(queue.n_left_in_history()).max(1)
+                n_unread.max(queue.n_unread(n_left)).max(1)
             });
             queue.n_queued() + unread
         })
     }
 }
 
-/// Copies some emits from the value `next` on, at least one if there is one.
-pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64) -> Vec<Record> {
+/// Copies at most `max_events` emits from the value `next` on, at least one if there is one.
+pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64, max_events: usize) -> Vec<Record> {
     let mut n_keys = 0;
     let begins = |emit: &&Record| {
         let begins = n_keys < CHUNK_KEYS;
@@ -114,7 +150,7 @@ pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64) -> Vec<Record> {
     };
     history
         .since(next)
-        .take(CHUNK_EVENTS)
+        .take(max_events)
         .take_while(begins)
         .cloned()
         .collect()
@@ -137,4 +173,66 @@ fn absorb<'a>(
         }
     }
     (first, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{History, RangeWatchBus};
+
+    /// A bus whose history has as many emits, each with as many keys, the last of which is `last`.
+    fn with_emits(n_emits: usize, n_keys: usize, last: &str) -> RangeWatchBus {
+        let history = History::events(n_emits);
+        let bus = RangeWatchBus::builder().history(history).build().unwrap();
+        for _ in 0..n_emits {
+            let keys = (1..n_keys).map(|i| format!("other-{i}"));
+            bus.emit_next(keys.chain([last.to_owned()])).unwrap();
+        }
+        bus
+    }
+
+    /// How many emits of the history were read under the lock by now.
+    fn n_read(bus: &RangeWatchBus) -> usize {
+        let state = bus.shared().state.lock();
+        state.history.as_ref().unwrap().n_read.get()
+    }
+
+    #[test]
+    fn a_replay_reads_little_more_of_the_history_than_its_queue_takes() {
+        const N_EMITS: usize = 2_000;
+        for capacity in [1, 4, 100] {
+            let bus = with_emits(N_EMITS, 1, "k");
+            let mut sub = bus.subscribe(..).since(1).events(capacity).unwrap();
+            let before = n_read(&bus);
+            for value in 1..=N_EMITS as u64 {
+                assert_eq!(sub.try_recv().unwrap().value(), value);
+            }
+            let n_read = n_read(&bus) - before;
+            assert!(
+                n_read <= 4 * N_EMITS,
+                "{n_read} emits read with a queue of {capacity}"
+            );
+        }
+    }
+
+    #[test]
+    fn g15_a_catch_up_holds_the_lock_for_a_bounded_number_of_emits() {
+        // At most 32 emits to become live, or a chunk of 256 emits or of about 4,096 keys.
+        for (n_keys, max_emits) in [(1, 32 + 256), (100, 32 + 42)] {
+            let bus = with_emits(5_000, n_keys, "k");
+            let mut sub = bus
+                .subscribe("none".."nonf")
+                .since(1)
+                .events(1_000)
+                .unwrap();
+            let before = n_read(&bus);
+            // A receive takes the lock once for each piece.
+            assert!(sub.try_recv().is_err());
+            let n_pieces = crate::subscription::MAX_PIECES_PER_POLL;
+            let n_read = n_read(&bus) - before;
+            assert!(
+                n_read <= n_pieces * max_emits,
+                "{n_read} emits of {n_keys} keys"
+            );
+        }
+    }
 }

@@ -127,6 +127,11 @@ impl<V> IntervalIndex<V> {
         self.len() == 0
     }
 
+    /// The number of entries that the index has memory for.
+    pub(crate) fn n_places(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Adds an entry. Equal ranges and equal values are entries of their own.
     pub fn insert(&mut self, range: KeyRange, value: V) -> Handle {
         let id = self.next_id;

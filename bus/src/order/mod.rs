@@ -3,11 +3,13 @@
 mod seq;
 mod shared;
 mod slot;
+mod slots;
 mod state;
 mod subscriber;
 
 pub use seq::Seq;
 pub(crate) use shared::{Edited, Shared};
 pub(crate) use slot::Slot;
+pub(crate) use slots::Slots;
 pub(crate) use state::{State, Value};
 pub(crate) use subscriber::Subscriber;

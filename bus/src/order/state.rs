@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 
 use crate::emit::{Effects, Record};
 use crate::history::HistoryBuffer;
-use crate::index::{Handle, IntervalIndex, push_tightly};
+use crate::index::{Handle, IntervalIndex};
 use crate::keys::KeyRanges;
-use crate::order::{Slot, Subscriber};
+use crate::order::{Slot, Slots, Subscriber};
 use crate::queue::Pushed;
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
@@ -22,10 +22,10 @@ pub(crate) struct State {
     pub(crate) history: Option<HistoryBuffer>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     pub(crate) index: IntervalIndex<u32>,
-    /// The subscribers. A place is reused after its subscriber has left; its `Registration` is the
-    /// only holder of its number.
-    pub(crate) slots: Vec<Option<Slot>>,
-    pub(crate) free: Vec<usize>,
+    /// The subscribers. The mailbox of each knows its place, which changes when the table is rebuilt.
+    pub(crate) slots: Slots,
+    /// How often places have changed.
+    pub(crate) n_rebuilds: u64,
     /// How many subscribers an asynchronous emit may have to wait for.
     pub(crate) n_backpressure: usize,
     pub(crate) n_parked: usize,
@@ -39,6 +39,11 @@ pub(crate) struct State {
 
 /// How many subscriptions are counted without letting emitters in between.
 const CHUNK: usize = 256;
+
+/// The table of subscribers and the index are rebuilt when fewer than one in so many places is used.
+const MIN_OCCUPANCY: usize = 8;
+/// Tables of fewer places are not rebuilt.
+const MIN_SHRUNK: usize = 64;
 
 /// Which value an emit has.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +61,8 @@ impl State {
             closed: false,
             history,
             index: IntervalIndex::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::new(),
+            n_rebuilds: 0,
             n_backpressure: 0,
             n_parked: 0,
             last_waiter: 0,
@@ -107,14 +112,14 @@ impl State {
             let Some(slot) = &mut self.slots[id] else {
                 continue;
             };
-            if slot.last_match >= Some(seq) || Some(value) <= slot.after {
+            if slot.last_match >= Some(seq) || slot.excludes(value) {
                 continue;
             }
             slot.last_match = Some(seq);
             slot.n_matched += 1;
             matched += 1;
             if slot.parked {
-                slot.subscriber.leave_in_history();
+                slot.n_left_in_history += 1;
                 parked += 1;
                 continue;
             }
@@ -166,6 +171,7 @@ impl State {
             Pushed::Parked { .. } => {
                 if let Some(slot) = &mut self.slots[id] {
                     slot.parked = true;
+                    slot.n_left_in_history += 1;
                     self.n_parked += 1;
                     // A parked subscriber is not waited for.
                     slot.subscriber.release_emitters(effects);
@@ -181,32 +187,57 @@ impl State {
     }
 
     /// Gives a subscriber a place.
-    pub(crate) fn insert(&mut self, slot: Slot, ranges: &KeyRanges) -> usize {
-        let id = self.free.pop().unwrap_or_else(|| {
-            push_tightly(&mut self.slots, None);
-            self.slots.len() - 1
-        });
+    pub(crate) fn insert(&mut self, mut slot: Slot, ranges: &KeyRanges) {
+        let id = self.slots.free_place();
+        slot.subscriber.set_place(id);
         self.n_backpressure += usize::from(slot.backpressure);
         self.n_parked += usize::from(slot.parked);
-        let entries = self.insert_all(id, ranges);
-        self.slots[id] = Some(Slot { entries, ..slot });
-        id
+        slot.entries = self.insert_all(id, ranges);
+        self.slots.insert(slot);
     }
 
     /// Takes a subscriber out.
     pub(crate) fn remove(&mut self, id: usize) -> Option<Slot> {
         self.leave_index(id);
-        let slot = self.slots[id].take()?;
-        self.free.push(id);
+        let slot = self.slots.remove(id)?;
         self.n_backpressure -= usize::from(slot.backpressure);
         self.n_parked -= usize::from(slot.parked);
-        if self.free.len() == self.slots.len() {
-            // Nobody holds a number any more, so that the numbers may begin anew.
-            self.slots = Vec::new();
-            self.free = Vec::new();
-            self.found = Vec::new();
-        }
+        self.shrink();
         Some(slot)
+    }
+
+    /// Gives memory back when most places of the table or of the index are free.
+    ///
+    /// Rebuilds both, in as many steps as there are places and ranges. It takes as many removals
+    /// before that, so that a removal costs a constant number of steps on average.
+    fn shrink(&mut self) {
+        let is_sparse = |len: usize, n_places: usize, n_others: usize| {
+            len < n_places / MIN_OCCUPANCY && n_places >= MIN_SHRUNK && n_others <= n_places
+        };
+        let (n_places, n_nodes) = (self.slots.n_places(), self.index.n_places());
+        if self.slots.len() == 0
+            || is_sparse(self.slots.len(), n_places, self.index.len())
+            || is_sparse(self.index.len(), n_nodes, n_places)
+        {
+            self.rebuild();
+        }
+    }
+
+    #[cold]
+    fn rebuild(&mut self) {
+        let index = std::mem::take(&mut self.index);
+        for mut slot in std::mem::take(&mut self.slots) {
+            let id = self.slots.free_place();
+            slot.subscriber.set_place(id);
+            for entry in &mut slot.entries {
+                if let Some((range, _)) = index.get(*entry) {
+                    *entry = self.index.insert(range.clone(), entry_of(id));
+                }
+            }
+            self.slots.insert(slot);
+        }
+        self.found = Vec::new();
+        self.n_rebuilds += 1;
     }
 
     /// Lets a subscriber match nothing any more, for good.
@@ -256,6 +287,7 @@ impl State {
             self.index.remove(entry);
         }
         slot.entries = new;
+        self.shrink();
     }
 
     fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> SmallVec<[Handle; 1]> {
@@ -286,7 +318,7 @@ impl State {
         since: Option<u64>,
         mut span: SpanBuffer,
         phase: Phase,
-    ) -> (usize, Arc<Mailbox<WakeBuffer>>) {
+    ) -> Arc<Mailbox<WakeBuffer>> {
         let after = since.and_then(|since| since.checked_sub(1));
         let position = match (since, &self.history) {
             (Some(_), _) => after,
@@ -306,7 +338,8 @@ impl State {
         let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
         let mut slot = Slot::new(subscriber, after);
         slot.n_matched = n_matched;
-        (self.insert(slot, ranges), mailbox)
+        self.insert(slot, ranges);
+        mailbox
     }
 
     /// Adds the subscribers from the place `next` on to `sums`: a bounded number of them. Returns the next
@@ -314,17 +347,17 @@ impl State {
     pub(crate) fn add_stats(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
         if next == 0 {
             sums.emits = self.last_seq.map_or(0, u64::from);
-            sums.subscriptions = self.slots.len() - self.free.len();
+            sums.subscriptions = self.slots.len();
             sums.parked = self.n_parked;
             sums.history_events = self.history.as_ref().map_or(0, HistoryBuffer::len);
             sums.history_bytes = self.history.as_ref().map_or(0, HistoryBuffer::n_bytes);
             sums.deliveries = self.removed;
         }
-        let end = self.slots.len().min(next.saturating_add(CHUNK));
-        for slot in self.slots.get(next..end)?.iter().flatten() {
+        let end = self.slots.n_places().min(next.saturating_add(CHUNK));
+        for slot in self.slots.range(next, end) {
             sums.deliveries.add(&slot.stats());
         }
-        (end < self.slots.len()).then_some(end)
+        (end < self.slots.n_places()).then_some(end)
     }
 
     /// Takes note of what became of the matches of a subscriber that leaves: what is left of them is

@@ -31,10 +31,11 @@ impl Subscriber {
         }
     }
 
-    /// Counts a match of a parked subscriber.
-    pub(crate) fn leave_in_history(&self) {
-        if let Self::Events(mailbox) = self {
-            mailbox.with(EventQueue::leave_in_history);
+    /// Notes the place of the subscriber in the table of its bus.
+    pub(crate) fn set_place(&self, place: usize) {
+        match self {
+            Self::Wake(mailbox) => mailbox.set_place(place),
+            Self::Events(mailbox) => mailbox.set_place(place),
         }
     }
 
@@ -48,21 +49,23 @@ impl Subscriber {
 
     /// Forgets what is buffered, and what was to be read from the history. The result is to be freed outside of
     /// locks.
-    pub(crate) fn clear(&self) -> impl Sized + use<> {
+    pub(crate) fn clear(&self, n_left_in_history: u64) -> impl Sized + use<> {
         match self {
             Self::Wake(mailbox) => {
                 mailbox.with(WakeBuffer::clear);
                 None
             }
-            Self::Events(mailbox) => Some(mailbox.with(EventQueue::clear)),
+            Self::Events(mailbox) => Some(mailbox.with(|queue| queue.clear(n_left_in_history))),
         }
     }
 
-    /// What became of the matches, and how many wait in the buffer.
-    pub(crate) fn counts(&self) -> (Counts, u64) {
+    /// What became of the matches, and how many wait in the buffer or in the history.
+    pub(crate) fn counts(&self, n_left_in_history: u64) -> (Counts, u64) {
         match self {
             Self::Wake(mailbox) => mailbox.peek(|buffer| (buffer.counts(), buffer.span.count())),
-            Self::Events(mailbox) => mailbox.peek(|queue| (*queue.counts(), queue.n_pending())),
+            Self::Events(mailbox) => {
+                mailbox.peek(|queue| (*queue.counts(), queue.n_pending(n_left_in_history)))
+            }
         }
     }
 }

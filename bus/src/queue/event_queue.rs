@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use super::counts::Counts;
 use super::entries::{Entries, Entry, Marker};
+use super::missed::Missed;
 use super::tail::Tail;
 use crate::Seq;
 use crate::emit::{Record, RoomWaiters};
@@ -17,16 +18,13 @@ use crate::subscription::{Buffer, Span};
 pub(crate) struct EventQueue {
     entries: Entries,
     on_full: OnFull,
-    /// Events dropped and not yet reported. They lie before everything retained, in one piece, so that
-    /// a single number says it all.
-    missed: u64,
-    /// The greatest value of those.
-    missed_through: u64,
+    missed: Missed,
     tail: Tail,
     /// The last emit before the subscription.
     start: Option<Seq>,
-    /// Matches that were counted when they were emitted, and are yet to be read from the history.
-    n_left_in_history: u64,
+    /// How many of the matches that were left in the history were read from there or given up. The
+    /// bus counts how many were left there; both only grow.
+    n_settled_in_history: u64,
     /// Set while the subscription is parked: the least value that it has not examined.
     replay: Option<u64>,
     /// Whether a mark was asked for while parked.
@@ -96,11 +94,10 @@ impl EventQueue {
         Self {
             entries: Entries::new(capacity, max_bytes),
             on_full,
-            missed: 0,
-            missed_through: 0,
+            missed: Missed::new(),
             tail: Tail::new(),
             start,
-            n_left_in_history: 0,
+            n_settled_in_history: 0,
             replay,
             wants_mark: false,
             end: None,
@@ -154,7 +151,6 @@ impl EventQueue {
             }
             OnFull::Park => {
                 self.replay = Some(emit.value());
-                self.n_left_in_history = 1;
                 self.wants_mark |= self.tail.take_mark().is_some();
                 Pushed::Parked { first }
             }
@@ -187,20 +183,12 @@ impl EventQueue {
         while !self.store(emit) {
             let Some(oldest) = self.entries.remove_oldest_event() else {
                 // Nothing is left to drop: it never fits.
-                self.miss(emit.value());
+                self.missed.push(emit.value());
                 return;
             };
-            self.miss(oldest.value());
+            self.missed.push(oldest.value());
             evicted.extend([oldest]);
         }
-    }
-
-    fn miss(&mut self, value: u64) {
-        self.missed_through = match self.missed {
-            0 => value,
-            _ => value.max(self.missed_through),
-        };
-        self.missed = self.missed.saturating_add(1);
     }
 
     /// Asks for a mark: at the value `head` behind everything that is queued, or, while parked, once the
@@ -226,16 +214,11 @@ impl EventQueue {
         has_place
     }
 
-    /// Counts a match of a parked subscription, which it will read from the history.
-    pub(crate) const fn leave_in_history(&mut self) {
-        self.n_left_in_history += 1;
-    }
-
     /// Takes note of a matching emit that was read from the history. Those before the start of the subscription
     /// were not counted as matches when they were emitted.
     fn count_replayed(&mut self, seq: Seq) {
         if Some(seq) > self.start {
-            self.n_left_in_history -= 1;
+            self.n_settled_in_history += 1;
             self.counts.replayed += 1;
         } else {
             self.counts.rematched += 1;
@@ -253,10 +236,10 @@ impl EventQueue {
     }
 
     /// Ends the reading from the history: `head` is the value up to which everything was examined.
-    pub(crate) fn go_live(&mut self, head: Option<u64>) {
+    pub(crate) fn go_live(&mut self, head: Option<u64>, n_left_in_history: u64) {
         self.replay = None;
         // Everything that was wanted has been read.
-        self.counts.discarded += std::mem::take(&mut self.n_left_in_history);
+        self.counts.discarded += self.settle(n_left_in_history);
         let wants_mark = std::mem::take(&mut self.wants_mark);
         if let Some(head) = head.filter(|_| wants_mark) {
             self.tail.set_mark(head);
@@ -267,10 +250,17 @@ impl EventQueue {
         self.replay
     }
 
+    /// Settles what is left in the history. Returns how many matches that were.
+    const fn settle(&mut self, n_left_in_history: u64) -> u64 {
+        let n_unread = self.n_unread(n_left_in_history);
+        self.n_settled_in_history = n_left_in_history;
+        n_unread
+    }
+
     /// Ends a parked subscription that the history has overtaken.
-    pub(crate) fn overtaken(&mut self, floor: u64) {
+    pub(crate) fn overtaken(&mut self, floor: u64, n_left_in_history: u64) {
         self.replay = None;
-        self.counts.dropped += std::mem::take(&mut self.n_left_in_history);
+        self.counts.dropped += self.settle(n_left_in_history);
         self.end = Some(End::Compacted { floor });
     }
 
@@ -286,9 +276,7 @@ impl EventQueue {
         if let Some(End::Disconnected { resume }) = &mut self.end {
             *resume = value.saturating_add(1).max(*resume);
         }
-        if self.missed_through <= value {
-            self.counts.discarded += std::mem::take(&mut self.missed);
-        }
+        self.counts.discarded += self.missed.discard_through(value);
         let (discarded, n_in_gaps) = self.entries.discard_through(value);
         self.counts.discarded += discarded.len() as u64 + n_in_gaps;
         self.counts.discarded += self.tail.discard_through(value);
@@ -298,10 +286,9 @@ impl EventQueue {
 
     /// Forgets everything that is queued or to be read from the history, for an end without draining. What it hands
     /// out is freed outside of locks.
-    pub(crate) fn clear(&mut self) -> impl Sized + use<> {
-        self.counts.discarded += self.n_pending();
-        self.n_left_in_history = 0;
-        self.missed = 0;
+    pub(crate) fn clear(&mut self, n_left_in_history: u64) -> impl Sized + use<> {
+        self.counts.discarded += self.n_queued() + self.settle(n_left_in_history);
+        self.missed.take();
         self.tail = Tail::new();
         self.replay = None;
         self.wants_mark = false;
@@ -320,20 +307,24 @@ impl EventQueue {
         &self.counts
     }
 
-    /// The matches that the consumer has yet to receive or to hear of.
-    pub(crate) fn n_pending(&self) -> u64 {
-        self.n_queued() + self.n_left_in_history
+    /// The matches that the consumer has yet to receive, or to have reported as missed, of which
+    /// `n_left_in_history` were left in the history.
+    pub(crate) fn n_pending(&self, n_left_in_history: u64) -> u64 {
+        self.n_queued() + self.n_unread(n_left_in_history)
     }
 
     /// The matches that the consumer has yet to read from the history, or that the history has lost.
-    pub(crate) const fn n_left_in_history(&self) -> u64 {
-        self.n_left_in_history
+    pub(crate) const fn n_unread(&self, n_left_in_history: u64) -> u64 {
+        n_left_in_history.saturating_sub(self.n_settled_in_history)
     }
 
     /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
     /// from the history.
     pub(crate) fn n_queued(&self) -> u64 {
-        self.entries.len() as u64 + self.entries.n_coalesced() + self.tail.n_in_gap() + self.missed
+        self.entries.len() as u64
+            + self.entries.n_coalesced()
+            + self.tail.n_in_gap()
+            + self.missed.n_events()
     }
 
     /// If the consumer was slow and has nothing to receive now, it is slow no longer: returns what it came to.
@@ -376,8 +367,8 @@ impl Buffer for EventQueue {
     type Waiter = Waker;
 
     fn take(&mut self) -> Option<Taken> {
-        if self.missed > 0 {
-            let missed = std::mem::take(&mut self.missed);
+        if self.missed.n_events() > 0 {
+            let missed = self.missed.take();
             self.counts.dropped += missed;
             return Some(Taken::Lagged(missed));
         }

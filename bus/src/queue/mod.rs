@@ -4,6 +4,7 @@ mod counts;
 mod entries;
 mod event_queue;
 mod fifo;
+mod missed;
 mod overflow;
 mod tail;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::emit::Record;
-use crate::history::{HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+use crate::history::{CHUNK_EVENTS, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
@@ -17,8 +17,8 @@ impl Shared {
         ranges: &KeyRanges,
         since: Option<u64>,
         phase: Phase,
-    ) -> Result<(usize, Arc<Mailbox<WakeBuffer>>), SubscribeError> {
-        let (id, mailbox, begin, end) = {
+    ) -> Result<Arc<Mailbox<WakeBuffer>>, SubscribeError> {
+        let (mailbox, begin, end) = {
             let state = &mut *self.state.lock();
             let mut span = SpanBuffer::new();
             let is_long = {
@@ -34,10 +34,10 @@ impl Shared {
                 }
             };
             let end = state.last_seq;
-            let (id, mailbox) = state.insert_wake(ranges, since, span, phase);
+            let mailbox = state.insert_wake(ranges, since, span, phase);
             match since {
-                Some(since) if is_long => (id, mailbox, since, end),
-                _ => return Ok((id, mailbox)),
+                Some(since) if is_long => (mailbox, since, end),
+                _ => return Ok(mailbox),
             }
         };
         // It is live, and nobody receives from it yet: what came before is read in pieces, and put in front.
@@ -47,12 +47,12 @@ impl Shared {
             let chunk = {
                 let state = &mut *self.state.lock();
                 let checked = state.check_subscribe(Some(next)).map(|history| {
-                    history.map_or_else(Vec::new, |history| copy_chunk(history, next))
+                    history.map_or_else(Vec::new, |history| copy_chunk(history, next, CHUNK_EVENTS))
                 });
                 match checked {
                     Ok(chunk) => chunk,
                     Err(error) => {
-                        state.remove(id);
+                        state.remove(mailbox.place());
                         return Err(error);
                     }
                 }
@@ -65,11 +65,11 @@ impl Shared {
             }
         }
         let state = &mut *self.state.lock();
-        if let Some(slot) = &mut state.slots[id] {
+        if let Some(slot) = &mut state.slots[mailbox.place()] {
             slot.n_matched += span.count();
         }
         mailbox.with(|buffer| buffer.span.put_in_front(span.take()));
-        Ok((id, mailbox))
+        Ok(mailbox)
     }
 
     /// Subscribes for events, by the queue that `queue` makes, from the value `since` on if there is one. The
@@ -81,7 +81,7 @@ impl Shared {
         backpressure: bool,
         phase: Phase,
         queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue,
-    ) -> Result<(usize, Arc<Mailbox<EventQueue>>), SubscribeError> {
+    ) -> Result<Arc<Mailbox<EventQueue>>, SubscribeError> {
         let state = &mut *self.state.lock();
         let history = state.check_subscribe(since)?;
         if since.is_some() && history.is_none() {
@@ -97,7 +97,8 @@ impl Shared {
         let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
-        Ok((state.insert(slot, ranges), mailbox))
+        state.insert(slot, ranges);
+        Ok(mailbox)
     }
 }
 

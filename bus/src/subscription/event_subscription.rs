@@ -11,7 +11,7 @@ use futures_core::stream::FusedStream;
 
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
-use crate::history::CatchUp;
+use crate::history::{CatchUp, ChunkSize};
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
 use crate::subscription::{Mailbox, Phase, RangeVersions};
@@ -19,9 +19,9 @@ use crate::{
     ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
 };
 
-/// How many pieces of the history one poll reads that hold nothing for the consumer, before it lets others
-/// run.
-const MAX_PIECES_PER_POLL: usize = 16;
+/// How many pieces of the history one receive reads that hold nothing for the consumer, before it
+/// returns: bounds the time of a receive, whatever the length of the history.
+pub(crate) const MAX_PIECES_PER_POLL: usize = 16;
 
 /// Receives every matching emit as an [`Event`], in order, through a bounded queue.
 ///
@@ -74,28 +74,34 @@ const MAX_PIECES_PER_POLL: usize = 16;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct EventSubscription {
-    mailbox: Arc<Mailbox<EventQueue>>,
+    registration: Registration<EventQueue>,
     watched: RangeVersions,
-    registration: Registration,
     interval: Option<Box<Interval>>,
+    chunk_size: ChunkSize,
     /// Whether the stream has given the error that is its end.
     has_ended: bool,
 }
 
 impl EventSubscription {
-    pub(crate) const fn new(
-        mailbox: Arc<Mailbox<EventQueue>>,
+    pub(crate) fn new(
+        registration: Registration<EventQueue>,
         watched: RangeVersions,
-        registration: Registration,
         interval: Option<Box<Interval>>,
     ) -> Self {
+        let capacity = registration
+            .mailbox()
+            .peek(|queue| queue.entries().capacity());
         Self {
-            mailbox,
-            watched,
             registration,
+            watched,
             interval,
+            chunk_size: ChunkSize::new(capacity.get()),
             has_ended: false,
         }
+    }
+
+    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<EventQueue>> {
+        self.registration.mailbox()
     }
 
     /// Receives the next event, waiting for one if there is none. Progress marks are passed over. Of a subscription
@@ -159,7 +165,8 @@ impl EventSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none for now, [`TryRecvError::NotStarted`] if there will be none before it is
+    /// [`TryRecvError::Empty`] if there is none for now, [`TryRecvError::CatchingUp`] if there was none in
+    /// the part of the history that this call has read, [`TryRecvError::NotStarted`] if there will be none before it is
     /// [started](Self::start), the others as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
         loop {
@@ -175,14 +182,14 @@ impl EventSubscription {
     ///
     /// As [`try_recv`](Self::try_recv), but a gap that was coalesced is an [`Item::Gap`].
     pub fn try_recv_item(&mut self) -> Result<Item, TryRecvError> {
-        loop {
-            let taken = match self.mailbox.try_take() {
+        for _ in 0..MAX_PIECES_PER_POLL {
+            let taken = match self.mailbox().try_take() {
                 Poll::Ready(Some(taken)) => taken,
                 Poll::Ready(None) => return Err(TryRecvError::Closed),
                 Poll::Pending => {
                     #[cfg(feature = "tracing")]
-                    super::slow::report_recovery(self.registration.id(), &self.mailbox);
-                    return Err(match self.mailbox.phase() {
+                    super::slow::report_recovery(self.mailbox());
+                    return Err(match self.mailbox().phase() {
                         Phase::Started => TryRecvError::Empty,
                         Phase::Reserved | Phase::Held => TryRecvError::NotStarted,
                     });
@@ -192,6 +199,7 @@ impl EventSubscription {
                 return item.map_err(TryRecvError::from);
             }
         }
+        Err(TryRecvError::CatchingUp)
     }
 
     /// [`recv`](Self::recv) for those who poll by hand.
@@ -230,18 +238,18 @@ impl EventSubscription {
         if self.interval.as_mut().is_some_and(is_due) {
             let registration = &self.registration;
             // Who polls looks at once: nobody is to be woken.
-            drop(registration.shared().mark(registration.id(), &self.mailbox));
+            drop(registration.shared().mark(self.mailbox()));
         }
     }
 
     fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Result<Item, RecvError>> {
         for _ in 0..MAX_PIECES_PER_POLL {
-            let taken = match self.mailbox.poll_take(cx) {
+            let taken = match self.mailbox().poll_take(cx) {
                 Poll::Ready(Some(taken)) => taken,
                 Poll::Ready(None) => return Poll::Ready(Err(RecvError::Closed)),
                 Poll::Pending => {
                     #[cfg(feature = "tracing")]
-                    super::slow::report_recovery(self.registration.id(), &self.mailbox);
+                    super::slow::report_recovery(self.mailbox());
                     return Poll::Pending;
                 }
             };
@@ -282,7 +290,7 @@ impl EventSubscription {
         if shared.bounds().is_none() {
             return Err(ProgressError::NoHistory);
         }
-        let Some((head, waker)) = shared.mark(self.registration.id(), &self.mailbox) else {
+        let Some((head, waker)) = shared.mark(self.mailbox()) else {
             return Ok(None);
         };
         if let Some(waker) = waker {
@@ -295,7 +303,7 @@ impl EventSubscription {
     /// history is not counted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.mailbox.peek(|queue| queue.entries().len())
+        self.mailbox().peek(|queue| queue.entries().len())
     }
 
     /// Whether the queue is empty.
@@ -307,7 +315,7 @@ impl EventSubscription {
     /// What the events in the queue count for in bytes, at most [`max_bytes`](Self::max_bytes).
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        self.mailbox.peek(|queue| queue.entries().n_bytes())
+        self.mailbox().peek(|queue| queue.entries().n_bytes())
     }
 
     /// How many emits the subscription is behind: those that it has yet to receive or to hear of and, while it reads
@@ -316,7 +324,7 @@ impl EventSubscription {
     /// do not count.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.registration.shared().lag(&self.mailbox)
+        self.registration.shared().lag(self.mailbox())
     }
 
     /// The value up to which everything that matches was received or reported as missed: the last that was received, a
@@ -326,20 +334,21 @@ impl EventSubscription {
     /// history, or before its first emit.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
-        self.mailbox.peek(EventQueue::position)
+        self.mailbox().peek(EventQueue::position)
     }
 
     /// The greatest number of events that the queue holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.mailbox.peek(|queue| queue.entries().capacity().get())
+        self.mailbox()
+            .peek(|queue| queue.entries().capacity().get())
     }
 
     /// The greatest number of bytes that the events in the queue count for, as
     /// [`queue_bytes`](crate::SubscribeBuilder::queue_bytes) set it.
     #[must_use]
     pub fn max_bytes(&self) -> usize {
-        self.mailbox.peek(|queue| queue.entries().max_bytes())
+        self.mailbox().peek(|queue| queue.entries().max_bytes())
     }
 
     /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
@@ -350,12 +359,12 @@ impl EventSubscription {
     /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
     /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
     pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
-        if self.mailbox.phase() != Phase::Reserved {
+        if self.mailbox().phase() != Phase::Reserved {
             return Err(ControlError::AlreadyOpen);
         }
         let edited = self.edit(Edit::Replace, &selectors.into())?;
-        self.mailbox.with(|queue| queue.begin_after(edited.head));
-        self.mailbox.open();
+        self.mailbox().with(|queue| queue.begin_after(edited.head));
+        self.mailbox().open();
         Ok(edited.seq)
     }
 
@@ -365,7 +374,7 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.registration.start(&self.mailbox, None)
+        self.registration.start(None)
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -378,7 +387,7 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.registration.start(&self.mailbox, Some(value))
+        self.registration.start(Some(value))
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits. The queue may
@@ -391,7 +400,7 @@ impl EventSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn pause(&mut self) -> Result<(), ControlError> {
-        self.mailbox.pause()
+        self.mailbox().pause()
     }
 
     /// Watches what `selectors` select, too, from the emit on whose position is returned.
@@ -469,7 +478,7 @@ impl EventSubscription {
     }
 
     fn edit_open(&mut self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        self.mailbox.require_open()?;
+        self.mailbox().require_open()?;
         self.edit(edit, selectors).map(|edited| edited.seq)
     }
 
@@ -485,10 +494,10 @@ impl EventSubscription {
             Taken::Replay(next) => {
                 let registration = &self.registration;
                 let caught_up = registration.shared().catch_up(
-                    registration.id(),
-                    &self.mailbox,
+                    self.registration.mailbox(),
                     &self.watched,
                     next,
+                    &mut self.chunk_size,
                 );
                 match caught_up {
                     CatchUp::Event(taken) => taken,

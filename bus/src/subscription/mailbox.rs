@@ -62,6 +62,8 @@ struct State<B: Buffer> {
     waiter: Option<B::Waiter>,
     phase: Phase,
     closed: bool,
+    /// The place of the subscriber in the table of its bus, which changes under the lock of the bus.
+    place: u32,
 }
 
 impl<B: Buffer> Mailbox<B> {
@@ -72,6 +74,7 @@ impl<B: Buffer> Mailbox<B> {
                 waiter: None,
                 phase,
                 closed: false,
+                place: 0,
             }),
         }
     }
@@ -94,6 +97,16 @@ impl<B: Buffer> Mailbox<B> {
     /// Changes the buffer in a way that gives a waiting consumer nothing to receive.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut B) -> R) -> R {
         change(&mut self.state.lock().buffer)
+    }
+
+    /// The place of the subscriber in the table of its bus, as long as the lock of the bus is held.
+    pub(crate) fn place(&self) -> usize {
+        self.state.lock().place as usize
+    }
+
+    pub(crate) fn set_place(&self, place: usize) {
+        self.state.lock().place =
+            u32::try_from(place).expect("four billion subscribers take more memory than there is");
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -19,6 +19,8 @@ mod wake_subscription;
 
 pub use control_error::ControlError;
 pub use event::{Event, Keys};
+#[cfg(test)]
+pub(crate) use event_subscription::MAX_PIECES_PER_POLL;
 pub use event_subscription::{EventSubscription, Items};
 pub use item::{Item, ProgressError};
 pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};

@@ -65,17 +65,13 @@ impl Interval {
 }
 
 impl Shared {
-    /// Asks for a progress mark behind everything that the subscriber `id` has yet to receive. Returns the
+    /// Asks for a progress mark behind everything that a subscriber has yet to receive. Returns the
     /// value that it will have at least, and the waker of a consumer that waits.
-    pub(crate) fn mark(
-        &self,
-        id: usize,
-        mailbox: &Mailbox<EventQueue>,
-    ) -> Option<(u64, Option<Waker>)> {
+    pub(crate) fn mark(&self, mailbox: &Mailbox<EventQueue>) -> Option<(u64, Option<Waker>)> {
         let state = self.state.lock();
         let head = state.history.as_ref().and_then(HistoryBuffer::head)?;
-        let slot = state.slots[id].as_ref()?;
-        if state.closed || Some(head) <= slot.after {
+        let slot = state.slots[mailbox.place()].as_ref()?;
+        if state.closed || slot.excludes(head) {
             return None;
         }
         let (is_accepted, waker) = mailbox.fill(|queue| queue.mark(head));

@@ -89,6 +89,10 @@ pub enum TryRecvError {
     /// There is nothing for now.
     #[error("no event for now: try again after an emit, or await one with recv")]
     Empty,
+    /// The subscription reads from the history, and none of the emits that this call has read match. One
+    /// call reads at most 4,096 emits.
+    #[error("nothing that matches in the part of the history that was read: try again at once")]
+    CatchingUp,
     /// The subscription is reserved, held or paused.
     #[error("the subscription is not started: start it to receive")]
     NotStarted,
@@ -120,7 +124,7 @@ impl TryRecvError {
     #[must_use]
     pub const fn recv_error(self) -> Option<RecvError> {
         match self {
-            Self::Empty | Self::NotStarted => None,
+            Self::Empty | Self::CatchingUp | Self::NotStarted => None,
             Self::Lagged(missed) => Some(RecvError::Lagged(missed)),
             Self::Coalesced(gap) => Some(RecvError::Coalesced(gap)),
             Self::Disconnected { resume } => Some(RecvError::Disconnected { resume }),

@@ -8,10 +8,10 @@ use crate::order::{Edited, Shared};
 use crate::subscription::{Buffer, Mailbox};
 use crate::{ControlError, Selectors, Stats};
 
-/// A place among the subscribers of a bus, given up when this is dropped.
-pub(crate) struct Registration {
+/// A subscriber of a bus, removed when this is dropped.
+pub(crate) struct Registration<B: Buffer<Waiter: Into<WakeWaiter>>> {
     shared: Arc<Shared>,
-    id: usize,
+    mailbox: Arc<Mailbox<B>>,
 }
 
 /// How the selectors of a live subscription are changed.
@@ -22,12 +22,12 @@ pub(crate) enum Edit {
     Replace,
 }
 
-impl Registration {
-    /// Takes over the place `id`.
-    pub(crate) fn new(shared: &Arc<Shared>, id: usize) -> Self {
+impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
+    /// Takes over a subscriber.
+    pub(crate) fn new(shared: &Arc<Shared>, mailbox: Arc<Mailbox<B>>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            id,
+            mailbox,
         }
     }
 
@@ -35,28 +35,24 @@ impl Registration {
         &self.shared
     }
 
-    pub(crate) const fn id(&self) -> usize {
-        self.id
+    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<B>> {
+        &self.mailbox
     }
 
     pub(crate) fn selectors(&self) -> Selectors {
-        self.shared.ranges(self.id).iter().collect()
+        self.shared.ranges(&self.mailbox).iter().collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.shared.subscription_stats(self.id)
+        self.shared.subscription_stats(&self.mailbox)
     }
 
     /// Lets the subscription deliver, without what has a value up to `after`, and wakes a consumer that waited for
     /// that.
-    pub(crate) fn start<B: Buffer<Waiter: Into<WakeWaiter>>>(
-        &self,
-        mailbox: &Mailbox<B>,
-        after: Option<u64>,
-    ) -> Result<(), ControlError> {
-        let waiter = mailbox.start()?;
+    pub(crate) fn start(&self, after: Option<u64>) -> Result<(), ControlError> {
+        let waiter = self.mailbox.start()?;
         if let Some(value) = after {
-            self.shared.discard_through(self.id, value);
+            self.shared.discard_through(&self.mailbox, value);
         }
         if let Some(waiter) = waiter {
             let mut wakers = WakeList::new();
@@ -75,17 +71,17 @@ impl Registration {
         let given = KeyRanges::normalize(selectors)?;
         // Nobody else edits in between: it takes the subscription itself.
         let ranges = match edit {
-            Edit::Add => self.shared.ranges(self.id).with(&given),
-            Edit::Remove => self.shared.ranges(self.id).without(&given),
+            Edit::Add => self.shared.ranges(&self.mailbox).with(&given),
+            Edit::Remove => self.shared.ranges(&self.mailbox).without(&given),
             Edit::Replace => given,
         };
-        let edited = self.shared.replace_ranges(self.id, &ranges)?;
+        let edited = self.shared.replace_ranges(&self.mailbox, &ranges)?;
         Ok((ranges, edited))
     }
 }
 
-impl Drop for Registration {
+impl<B: Buffer<Waiter: Into<WakeWaiter>>> Drop for Registration<B> {
     fn drop(&mut self) {
-        self.shared.unsubscribe(self.id);
+        self.shared.unsubscribe(&self.mailbox);
     }
 }

@@ -40,13 +40,13 @@ impl SlowConsumer {
 }
 
 /// Reports that a subscription, which has nothing to receive, keeps up again, if it was slow.
-pub(crate) fn report_recovery(subscription: usize, mailbox: &Mailbox<EventQueue>) {
+pub(crate) fn report_recovery(mailbox: &Mailbox<EventQueue>) {
     let Some(counts) = mailbox.with(EventQueue::recover) else {
         return;
     };
     tracing::info!(
         target: "rangewatch_bus",
-        subscription,
+        subscription = mailbox.place(),
         delivered = counts.delivered,
         coalesced = counts.coalesced,
         dropped = counts.dropped,

@@ -210,13 +210,11 @@ impl<'a> SubscribeBuilder<'a> {
         if self.overflow.is_some() || self.max_bytes.is_some() || self.progress_every.is_some() {
             return Err(SubscribeError::NoQueue);
         }
-        let (id, mailbox) = self
+        let mailbox = self
             .shared
             .subscribe_wake(&ranges, self.since, self.phase)?;
-        Ok(WakeSubscription::new(
-            mailbox,
-            Registration::new(self.shared, id),
-        ))
+        let registration = Registration::new(self.shared, mailbox);
+        Ok(WakeSubscription::new(registration))
     }
 
     /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most
@@ -256,7 +254,7 @@ impl<'a> SubscribeBuilder<'a> {
         if self.progress_every.is_some() && !has_history {
             return Err(SubscribeError::NoHistory);
         }
-        let (id, mailbox) = self.shared.subscribe_events(
+        let mailbox = self.shared.subscribe_events(
             &ranges,
             self.since,
             self.overflow == Some(Overflow::Backpressure),
@@ -269,9 +267,8 @@ impl<'a> SubscribeBuilder<'a> {
             .progress_every
             .map(|every| Box::new(Interval::new(&self.shared.timer, every)));
         Ok(EventSubscription::new(
-            mailbox,
+            Registration::new(self.shared, mailbox),
             RangeVersions::new(ranges),
-            Registration::new(self.shared, id),
             interval,
         ))
     }

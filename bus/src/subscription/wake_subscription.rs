@@ -61,20 +61,16 @@ use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct WakeSubscription {
-    mailbox: Arc<Mailbox<WakeBuffer>>,
-    registration: Registration,
+    registration: Registration<WakeBuffer>,
 }
 
 impl WakeSubscription {
-    pub(crate) const fn new(mailbox: Arc<Mailbox<WakeBuffer>>, registration: Registration) -> Self {
-        Self {
-            mailbox,
-            registration,
-        }
+    pub(crate) const fn new(registration: Registration<WakeBuffer>) -> Self {
+        Self { registration }
     }
 
     pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<WakeBuffer>> {
-        &self.mailbox
+        self.registration.mailbox()
     }
 
     /// Receives the span of all matching emits since the last receive, waiting for one if there was
@@ -116,10 +112,10 @@ impl WakeSubscription {
     /// span before it is [started](Self::start), [`TryWakeError::Closed`]
     /// if nothing ever will.
     pub fn try_recv(&mut self) -> Result<Span, TryWakeError> {
-        match self.mailbox.try_take() {
+        match self.mailbox().try_take() {
             Poll::Ready(Some(span)) => Ok(span),
             Poll::Ready(None) => Err(TryWakeError::Closed),
-            Poll::Pending => Err(match self.mailbox.phase() {
+            Poll::Pending => Err(match self.mailbox().phase() {
                 Phase::Started => TryWakeError::Empty,
                 Phase::Reserved | Phase::Held => TryWakeError::NotStarted,
             }),
@@ -136,7 +132,7 @@ impl WakeSubscription {
     ///
     /// [`Closed`] if the bus is closed and the last span has been received.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Span, Closed>> {
-        Poll::Ready(ready!(self.mailbox.poll_take(cx)).ok_or(Closed))
+        Poll::Ready(ready!(self.mailbox().poll_take(cx)).ok_or(Closed))
     }
 
     /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
@@ -147,13 +143,13 @@ impl WakeSubscription {
     /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
     /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
     pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
-        if self.mailbox.phase() != Phase::Reserved {
+        if self.mailbox().phase() != Phase::Reserved {
             return Err(ControlError::AlreadyOpen);
         }
         let edited = self.edit(Edit::Replace, &selectors.into())?;
-        self.mailbox
+        self.mailbox()
             .with(|buffer| buffer.position = buffer.position.max(edited.head));
-        self.mailbox.open();
+        self.mailbox().open();
         Ok(edited.seq)
     }
 
@@ -163,7 +159,7 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
-        self.registration.start(&self.mailbox, None)
+        self.registration.start(None)
     }
 
     /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
@@ -177,7 +173,7 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
-        self.registration.start(&self.mailbox, Some(value))
+        self.registration.start(Some(value))
     }
 
     /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits.
@@ -189,7 +185,7 @@ impl WakeSubscription {
     ///
     /// [`ControlError::NotOpen`] if it is only reserved.
     pub fn pause(&mut self) -> Result<(), ControlError> {
-        self.mailbox.pause()
+        self.mailbox().pause()
     }
 
     /// Watches what `selectors` select, too, from the emit on whose position is returned.
@@ -261,7 +257,7 @@ impl WakeSubscription {
     /// counts none; 0 if there is no span to receive.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.mailbox.peek(|buffer| buffer.span.lag())
+        self.mailbox().peek(|buffer| buffer.span.lag())
     }
 
     /// The value up to which everything that matches was received: the last of the last span, or what the
@@ -270,7 +266,7 @@ impl WakeSubscription {
     /// `None` if nothing was received yet and the subscription did not begin at a value.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
-        self.mailbox.peek(|buffer| buffer.position)
+        self.mailbox().peek(|buffer| buffer.position)
     }
 
     /// Ends the subscription, in any state: no later emit reaches it, and what it held is gone and its memory
@@ -283,7 +279,7 @@ impl WakeSubscription {
     }
 
     fn edit_open(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
-        self.mailbox.require_open()?;
+        self.mailbox().require_open()?;
         self.edit(edit, selectors).map(|edited| edited.seq)
     }
 
@@ -297,13 +293,13 @@ impl Stream for WakeSubscription {
     type Item = Span;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Span>> {
-        self.mailbox.poll_take(cx)
+        self.mailbox().poll_take(cx)
     }
 }
 
 impl FusedStream for WakeSubscription {
     fn is_terminated(&self) -> bool {
-        self.mailbox.has_closed(|buffer| buffer.span.is_empty())
+        self.mailbox().has_closed(|buffer| buffer.span.is_empty())
     }
 }
 

@@ -251,9 +251,9 @@ impl TwinEvents {
             Some(gap) => gap.cut(value),
             None => {}
         }
-        if self.missed.iter().all(|i| emits[*i].value <= value) {
-            discarded += std::mem::take(&mut self.missed).len() as u64;
-        }
+        let n_missed = self.missed.len();
+        self.missed.retain(|i| emits[*i].value > value);
+        discarded += (n_missed - self.missed.len()) as u64;
         self.totals.discarded += discarded;
         self.tail_mark = self.tail_mark.filter(|mark| *mark > value);
         self.replay = self.replay.map(|next| next.max(value.saturating_add(1)));
