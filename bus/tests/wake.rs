@@ -185,7 +185,7 @@ fn every_way_to_receive_gives_the_same_items() {
     let mut sub = bus.subscribe(..).wake().unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     bus.emit(1, ["k"]).unwrap();
-    assert_eq!(futures::executor::block_on(sub.recv()).unwrap().last(), 1);
+    assert_eq!(block_on(sub.recv()).unwrap().last(), 1);
     bus.emit(2, ["k"]).unwrap();
     assert!(matches!(sub.poll_recv(&mut cx), Poll::Ready(Ok(span)) if span.last() == 2));
     assert_eq!(sub.poll_recv(&mut cx), Poll::Pending);
