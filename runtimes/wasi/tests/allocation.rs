@@ -19,7 +19,7 @@ thread_local! {
 /// Counts the bytes that each thread allocates, with and without subtracting the bytes it frees.
 struct Counting;
 
-#[expect(unsafe_code, reason = "an allocator cannot be counted in without one")]
+#[expect(unsafe_code, reason = "implementing GlobalAlloc requires unsafe")]
 // SAFETY: every call is forwarded unchanged to the system's allocator, which upholds the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

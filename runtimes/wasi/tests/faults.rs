@@ -215,7 +215,7 @@ fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
             let has_failed = faults.has_failed();
             faults.stop();
             if !has_failed {
-                assert_eq!(outcome, Ok(()), "{name}, no failure up to {step}");
+                assert_eq!(outcome, Ok(()), "{name}: no call failed up to step {step}");
                 n_failing += usize::from(step > 0);
                 break;
             }
@@ -226,7 +226,7 @@ fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
                 assert_eq!(call(&mut guest), Ok(()), "{name}, after step {step}");
             }
             step += 1;
-            assert!(step < 100, "{name} has no end");
+            assert!(step < 100, "{name} does not end");
         }
     }
     n_failing

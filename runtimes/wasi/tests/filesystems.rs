@@ -187,9 +187,9 @@ mod three_methods {
     use super::{Arc, BytesFile, Dir, DirEntry, Errno, FileType, Metadata, Node, ReadDir};
 
     /// A filesystem with only the required methods.
-    struct Words(&'static [&'static str]);
+    struct Minimal(&'static [&'static str]);
 
-    impl Dir for Words {
+    impl Dir for Minimal {
         fn metadata(&self) -> Result<Metadata, Errno> {
             Ok(Metadata::new(FileType::Directory, 1))
         }
@@ -208,5 +208,5 @@ mod three_methods {
         }
     }
 
-    rangewatch_wasi::read_only_filesystem_tests!(Words(&["emit", "watch", "range"]));
+    rangewatch_wasi::read_only_filesystem_tests!(Minimal(&["emit", "watch", "range"]));
 }

@@ -228,8 +228,8 @@ fn a_removed_file_stays_writable_through_open_descriptors() {
     let layers = layers();
     let (writer, reader) = (to_write(&layers.dir, "file"), to_read(&layers.dir, "file"));
     layers.dir.remove_file("file").unwrap();
-    writer.append(b" lives on").unwrap();
-    assert_eq!(text(&reader), "lower lives on");
+    writer.append(b" and more").unwrap();
+    assert_eq!(text(&reader), "lower and more");
     assert_eq!(reader.metadata().unwrap().n_links, 0);
     let dir = sub(&layers.dir, "dir");
     let reader = to_read(&dir, "file");

@@ -323,7 +323,8 @@ impl WasiBuilder {
     /// let (listener, connector) = loopback(16, 64 << 10);
     /// let ctx = Wasi::builder().listener(listener).env("LISTEN_FDS", "1").build()?;
     ///
-    /// let (answers, mut questions) = connector.try_connect()?.split(); // or connector.connect().await?
+    /// // Or `connector.connect().await?`.
+    /// let (answers, mut questions) = connector.try_connect()?.split();
     /// questions.try_send(b"GET / HTTP/1.0\r\n\r\n")?; // `sock_accept` returns it
     /// # drop((ctx, answers));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -275,7 +275,7 @@ mod tests {
                     },
                     all,
                 )
-                .expect("all is handed down")
+                .expect("all rights are passed on")
             };
             let read = grant(FD_READ | FD_FILESTAT_SET_SIZE);
             assert!(

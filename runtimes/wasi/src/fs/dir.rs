@@ -15,6 +15,30 @@ use crate::Errno;
 ///
 /// The three required methods make a readable filesystem. The other methods have defaults; of
 /// these, methods that change something fail with [`Errno::Notsup`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::Errno;
+/// use rangewatch_wasi::fs::{Dir, FileType, Metadata, Node, ReadDir};
+///
+/// /// A directory without entries.
+/// struct Empty;
+///
+/// impl Dir for Empty {
+///     fn metadata(&self) -> Result<Metadata, Errno> {
+///         Ok(Metadata::new(FileType::Directory, 1))
+///     }
+///     fn lookup(&self, _name: &str) -> Result<Node, Errno> {
+///         Err(Errno::Noent)
+///     }
+///     fn read_dir(&self) -> Result<ReadDir, Errno> {
+///         Ok(Box::new(std::iter::empty()))
+///     }
+/// }
+///
+/// assert_eq!(Empty.create_dir("new"), Err(Errno::Notsup));
+/// ```
 pub trait Dir: AsAny + Send + Sync + 'static {
     /// The attributes of this directory.
     ///

@@ -31,6 +31,18 @@ pub enum Create {
 
 /// Options of [`Dir::open`](super::Dir::open). The default opens neither for reading nor for
 /// writing; [`Create`] has an example.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Create, OpenOptions};
+///
+/// let mut options = OpenOptions::default();
+/// options.read = true;
+/// assert!(!options.is_mutating());
+/// options.create = Create::IfMissing;
+/// assert!(options.is_mutating());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct OpenOptions {

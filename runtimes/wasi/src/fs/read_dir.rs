@@ -8,6 +8,17 @@ use crate::Errno;
 ///
 /// The context takes entries as the guest reads them. An entry that is created or removed meanwhile
 /// may or may not be returned; every other entry must be returned exactly once.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs};
+///
+/// let root = MemoryFs::from([("a", ""), ("b", "")]).into_dir();
+/// let names: Vec<String> = root.read_dir()?.map(|entry| Ok(entry?.name)).collect::<Result<_, _>>()?;
+/// assert_eq!(names, ["a", "b"]);
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 pub type ReadDir = Box<dyn Iterator<Item = Result<DirEntry, Errno>> + Send>;
 
 /// One entry of a directory.

@@ -1,6 +1,18 @@
 //! Changes of a file's times.
 
 /// The new value of one time.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs, SetTime, SetTimes};
+///
+/// let root = MemoryFs::new().into_dir();
+/// let mut times = SetTimes::default();
+/// times.accessed = Some(SetTime::Now);
+/// root.set_times(times)?;
+/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SetTime {

@@ -74,6 +74,19 @@ pub fn loopback(backlog: usize, capacity_bytes: usize) -> (MemoryListener, Conne
 ///
 /// When all [connectors](Connector) are dropped, the guest can still accept the pending
 /// connections; then `sock_accept` fails with [`Errno::Inval`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::net::{Listener, loopback};
+///
+/// let (mut listener, connector) = loopback(16, 64 << 10);
+/// assert!(listener.accept().is_pending());
+/// let connection = connector.try_connect()?;
+/// assert!(listener.accept().is_ready());
+/// # drop(connection);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct MemoryListener {
     shared: Arc<Shared>,
 }
@@ -108,7 +121,7 @@ struct Shared {
 struct State {
     waiting: VecDeque<MemorySocket>,
     acceptor: Option<Waker>,
-    /// Wakers of the tasks that wait for room in the backlog, or for the listener to close.
+    /// Wakers of the tasks that wait for space in the backlog, or for the listener to close.
     connecting: BTreeMap<u64, Waker>,
     /// How many tasks have waited so far; the source of their numbers.
     n_connects: u64,
@@ -136,7 +149,7 @@ impl Connector {
         poll_fn(|cx| connecting.poll(cx.waker())).await
     }
 
-    /// Connects, if there is room in the backlog.
+    /// Connects, if there is space in the backlog.
     ///
     /// # Errors
     ///
@@ -151,7 +164,7 @@ impl Connector {
     }
 }
 
-/// A task that waits for room in the backlog. Dropping it removes its waker: if a guest never
+/// A task that waits for space in the backlog. Dropping it removes its waker: if a guest never
 /// accepts, the wakers of cancelled connects must not accumulate.
 struct Connecting<'c> {
     shared: &'c Shared,

@@ -35,7 +35,7 @@ pub(crate) enum Receive {
     Available,
     /// The available bytes, which stay in the buffer.
     Peek,
-    /// As many as there is room for, or less at the end of the stream.
+    /// As many as the buffers hold, or less at the end of the stream.
     All,
 }
 

@@ -24,6 +24,22 @@ use super::Readiness;
 /// retries in a busy loop.
 ///
 /// Dropping the socket closes it. [`MemorySocket`](super::MemorySocket) is a socket in memory.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::Shutdown;
+/// use std::task::Poll;
+///
+/// use rangewatch_wasi::net::{Socket, socket_pair};
+///
+/// let (mut one, mut other) = socket_pair(64);
+/// assert!(matches!(one.send(b"hello"), Poll::Ready(Ok(5))));
+/// assert!(matches!(other.receive(&mut [0; 16]), Poll::Ready(Ok(5))));
+/// one.shutdown(Shutdown::Write)?;
+/// assert!(matches!(other.receive(&mut [0; 16]), Poll::Ready(Ok(0))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Socket: Send {
     /// Receives the available bytes into the start of `buf`, which is not empty, and returns their
     /// number; 0 when the peer sends no more, then and from then on. Pending when nothing is
@@ -34,9 +50,9 @@ pub trait Socket: Send {
     /// The error for the guest. No bytes were received.
     fn receive(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Sends bytes from the start of `bytes`, which is not empty, as far as there is room, and
-    /// returns their number. Pending when there is no room. Must not return 0, which the guest gets
-    /// as [`Errno::Pipe`](crate::Errno::Pipe).
+    /// Sends bytes from the start of `bytes`, which is not empty, as many as fit, and returns their
+    /// number. Pending when none fit. Must not return 0, which the guest gets as
+    /// [`Errno::Pipe`](crate::Errno::Pipe).
     ///
     /// # Errors
     ///

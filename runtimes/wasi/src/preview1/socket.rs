@@ -165,7 +165,7 @@ pub(super) fn receive(
     Ok(memory::write_u32(memory, nread_out, nread)?)
 }
 
-/// Sends the `si_data_len` buffers at `si_data`, in order, as far as there is room, and writes the
+/// Sends the `si_data_len` buffers at `si_data`, in order, as many bytes as fit, and writes the
 /// number of bytes.
 ///
 /// At most [`MAX_TRANSFER_BYTES`](crate::MAX_TRANSFER_BYTES) are sent. After the first bytes, an
@@ -185,8 +185,8 @@ pub(super) fn receive(
 /// - [`Errno::Inval`]: `si_flags` are not 0, or more than [`MAX_IOVECS`](crate::MAX_IOVECS)
 ///   buffers.
 /// - [`Errno::Fault`]: the table, a buffer or the result is outside of the memory.
-/// - [`Errno::Again`]: there is no room, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is no room.
+/// - [`Errno::Again`]: the stream is full, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: the stream is full.
 /// - [`Errno::Pipe`]: the direction is shut down, or the peer receives no more.
 /// - Any other error of the host's socket.
 pub fn sock_send(

@@ -103,8 +103,8 @@ pub fn fd_read(
 /// - [`Errno::Fbig`]: the file would be longer than the filesystem allows.
 /// - [`Errno::Nospc`]: the host's buffer or the filesystem is full, or the writer accepts no more
 ///   bytes.
-/// - [`Errno::Again`]: there is no room, and the descriptor is `NONBLOCK`.
-/// - [`Interrupt::Wait`]: there is no room.
+/// - [`Errno::Again`]: the stream is full, and the descriptor is `NONBLOCK`.
+/// - [`Interrupt::Wait`]: the stream is full.
 /// - [`Interrupt::Exit`], or the errno of the [budget](crate::Stdout::budget): the budget is used
 ///   up.
 /// - [`Errno::Pipe`], or another error of the host's writer or of the filesystem.

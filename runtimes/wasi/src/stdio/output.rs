@@ -7,7 +7,7 @@ use crate::net::Readiness;
 
 /// A non-blocking sink of bytes.
 pub(crate) trait Output: Send {
-    /// Takes as much of `bytes` as there is room for. Pending when there is no room.
+    /// Takes as much of `bytes` as fits. Pending when nothing fits.
     ///
     /// With [`WriteMode::Wait`] the call is retried with the same bytes when
     /// [`poll_writable`](Self::poll_writable) is ready. A sink may write them meanwhile, and

@@ -89,6 +89,19 @@ pub struct PipeReader {
 }
 
 /// Why [`PipeReader::try_recv`] returned no bytes.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_wasi::{TryRecvError, pipe};
+///
+/// let (_writer, mut reader) = pipe(64);
+/// match reader.try_recv() {
+///     Ok(bytes) => println!("{} bytes", bytes.len()),
+///     Err(TryRecvError::Empty) => println!("nothing yet"),
+///     Err(error) => println!("the end: {error}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -127,6 +140,16 @@ impl PipeWriter {
     /// # Errors
     ///
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe): the reader is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::PipeWriter;
+    ///
+    /// async fn ask(feed: &mut PipeWriter) -> std::io::Result<()> {
+    ///     feed.send(b"one question\n").await
+    /// }
+    /// ```
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -136,7 +159,7 @@ impl PipeWriter {
         Ok(())
     }
 
-    /// Writes as much of `bytes` as there is room for, and returns the number of bytes.
+    /// Writes as much of `bytes` as fits, and returns the number of bytes.
     ///
     /// # Errors
     ///
@@ -192,6 +215,20 @@ impl PipeReader {
     /// # Cancel safety
     ///
     /// Cancel safe: no bytes are lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::PipeReader;
+    ///
+    /// async fn read_all(answers: &mut PipeReader) -> Vec<u8> {
+    ///     let mut all = Vec::new();
+    ///     while let Some(bytes) = answers.recv().await {
+    ///         all.extend(bytes);
+    ///     }
+    ///     all
+    /// }
+    /// ```
     pub async fn recv(&mut self) -> Option<Vec<u8>> {
         poll_fn(|cx| self.shared.poll_readable(cx)).await;
         self.try_recv().ok()

@@ -37,12 +37,12 @@ impl Account {
 
 type Accounts = Arc<Mutex<Vec<Account>>>;
 
-struct Audited {
+struct RecordingSocket {
     accounts: Accounts,
     index: usize,
 }
 
-impl Audited {
+impl RecordingSocket {
     fn open(accounts: &Accounts) -> Self {
         let mut all = accounts.lock().unwrap();
         all.push(Account::default());
@@ -53,7 +53,7 @@ impl Audited {
     }
 }
 
-impl Socket for Audited {
+impl Socket for RecordingSocket {
     fn receive(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let account = &mut self.accounts.lock().unwrap()[self.index];
         let n_left = N_INCOMING_BYTES - account.n_given;
@@ -85,7 +85,7 @@ impl Socket for Audited {
     }
 }
 
-impl Drop for Audited {
+impl Drop for RecordingSocket {
     fn drop(&mut self) {
         self.accounts.lock().unwrap()[self.index].is_dropped = true;
     }
@@ -101,7 +101,7 @@ impl Listener for Open {
     fn accept(&mut self) -> Poll<io::Result<Box<dyn Socket>>> {
         self.n_attempts += 1;
         match self.n_attempts % 2 {
-            0 => Poll::Ready(Ok(Box::new(Audited::open(&self.accounts)))),
+            0 => Poll::Ready(Ok(Box::new(RecordingSocket::open(&self.accounts)))),
             _ => Poll::Pending,
         }
     }
@@ -161,9 +161,9 @@ proptest! {
         let accounts = Accounts::default();
         let listener = Open { accounts: accounts.clone(), n_attempts: 0 };
         let mut ctx = Wasi::builder()
-            .socket(Audited::open(&accounts))
+            .socket(RecordingSocket::open(&accounts))
             .listener(listener)
-            .socket(Audited::open(&accounts))
+            .socket(RecordingSocket::open(&accounts))
             .max_descriptors(8)
             .build()
             .unwrap();
@@ -220,7 +220,7 @@ proptest! {
                 _ => {}
             }
             for (index, account) in accounts.lock().unwrap().iter().enumerate() {
-                prop_assert!(received[index] <= account.n_given, "what nobody sent was received");
+                prop_assert!(received[index] <= account.n_given, "received bytes that were not sent");
                 prop_assert_eq!(sent[index], account.n_taken);
                 let is_open = model.contains(&Some(index));
                 prop_assert_eq!(account.is_dropped, !is_open);

@@ -24,7 +24,10 @@ impl AsyncRead for Reader {
     ) -> Poll<io::Result<usize>> {
         match self.0.lock().unwrap().pop_front() {
             Some(Some(result)) => Poll::Ready(result.map(|bytes| {
-                assert!(bytes.len() <= buf.len(), "the script fits what is asked");
+                assert!(
+                    bytes.len() <= buf.len(),
+                    "the script returns more than requested"
+                );
                 buf[..bytes.len()].copy_from_slice(bytes);
                 bytes.len()
             })),
@@ -86,7 +89,7 @@ fn poll_until_ready(ctx: &mut Wasi) -> usize {
         .is_pending()
     {
         n_pending += 1;
-        assert!(n_pending < 100, "it is never ready");
+        assert!(n_pending < 100, "not ready after 100 polls");
     }
     n_pending
 }
@@ -111,13 +114,17 @@ fn an_async_reader_makes_the_guest_wait_and_is_read_in_order() {
     assert_eq!(
         read(&mut guest).unwrap(),
         b"ab",
-        "what is there is not waited for"
+        "available bytes are read immediately"
     );
     assert_eq!(read(&mut guest), Err(Interrupt::Wait));
     assert_eq!(poll_until_ready(&mut guest.ctx), 1);
     guest.put_iovecs(0, &[(500, 2)]);
     preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600).unwrap();
-    assert_eq!(guest.bytes(500, guest.u32(600)), b"cd", "the rest is kept");
+    assert_eq!(
+        guest.bytes(500, guest.u32(600)),
+        b"cd",
+        "the remaining bytes are buffered"
+    );
     assert_eq!(read(&mut guest).unwrap(), b"efg");
     assert_eq!(read(&mut guest), Err(Errno::Timedout.into()));
     assert_eq!(read(&mut guest).unwrap(), b"");

@@ -52,7 +52,7 @@ fn a_budget_can_exit_the_guest_after_its_last_byte() {
     let stdout = Stdout::writer(BufWriter::new(out.clone())).budget(5, OverBudget::Exit(7));
     let mut guest = Guest::new(Wasi::builder().stdout(stdout));
     assert_eq!(guest.write(1, b"abcdefgh"), Ok(5));
-    assert!(out.is_empty(), "it is not flushed yet");
+    assert!(out.is_empty(), "the flush is pending");
     guest.put_iovecs(0, &[(500, 1)]);
     assert_eq!(
         preview1::fd_write(&mut guest.ctx, &mut guest.memory, 1, 0, 1, 600),

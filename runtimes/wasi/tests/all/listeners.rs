@@ -68,7 +68,7 @@ fn accept_without_a_connection_waits_or_returns_again() {
     let (counter, waker) = counter();
     assert!(!guest.is_ready(&waker));
     drop(last);
-    assert_eq!(counter.count(), 1, "nobody will connect any more");
+    assert_eq!(counter.count(), 1, "the last connector is dropped");
     assert_eq!(guest.try_accept(3, 0), errno(Errno::Inval));
 }
 
@@ -101,7 +101,7 @@ fn a_closed_listener_refuses_pending_and_later_connections() {
     preview1::fd_close(&mut guest.ctx, &mut [], 3).unwrap();
     assert_eq!(counter.count(), 1);
     let Poll::Ready(Err(refused)) = connect.poll(&mut cx) else {
-        panic!("there is nobody to wait for");
+        panic!("connecting to a closed listener must fail");
     };
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     let refused = connector.try_connect().unwrap_err();

@@ -25,7 +25,7 @@ fn a_pipe_buffers_at_most_its_capacity() {
     assert_eq!(
         writer.try_send(b"ab").unwrap(),
         1,
-        "none would be of no use"
+        "the capacity is at least 1"
     );
 }
 

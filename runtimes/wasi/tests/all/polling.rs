@@ -234,7 +234,7 @@ fn a_sleep_on_a_virtual_clock_elapses_immediately_and_advances_it() {
     assert_eq!(
         time.elapsed(),
         HOUR + Duration::from_secs(5),
-        "it has passed"
+        "the absolute timer has already elapsed"
     );
     guest
         .attempt(&[clock(1, MONOTONIC, u64::MAX, ABSTIME)])
@@ -354,7 +354,11 @@ fn a_read_waits_and_its_retry_reads_the_bytes() {
         assert_eq!(guest.bytes(500, guest.u32(600)), text);
     }
     feed.try_send(b"fg").unwrap();
-    assert_eq!(read(&mut guest), Ok(()), "no wait when there is something");
+    assert_eq!(
+        read(&mut guest),
+        Ok(()),
+        "available bytes must not make the guest wait"
+    );
     drop(feed);
     assert_eq!(read(&mut guest), Ok(()));
     assert_eq!(guest.u32(600), 0);
@@ -500,14 +504,14 @@ fn a_sleep_beyond_the_limit_fails_unless_a_stream_is_polled_too() {
 #[test]
 fn a_blocking_reader_of_a_blocking_guest_runs_on_the_guests_thread() {
     let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
     assert_eq!(guest.read(0, 4).unwrap(), b"here");
 }
 
 /// Records whether it is read on a given thread.
-struct WhereAmI(thread::ThreadId);
+struct ThreadCheck(thread::ThreadId);
 
-impl io::Read for WhereAmI {
+impl io::Read for ThreadCheck {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let text: &[u8] = if thread::current().id() == self.0 {
             b"here"
@@ -523,7 +527,7 @@ impl io::Read for WhereAmI {
 #[test]
 fn a_blocking_reader_of_an_awaited_guest_runs_on_a_thread() {
     let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
     for _ in 0..3 {
         assert_eq!(read_awaited(&mut guest).unwrap(), b"else");
     }
@@ -589,7 +593,7 @@ fn dropping_a_waiting_guest_drops_its_wakers() {
     // The timer thread may hold the waker briefly while it removes the sleep from its list.
     let deadline = Instant::now() + Duration::from_secs(60);
     while Arc::strong_count(&counter) > 1 {
-        assert!(Instant::now() < deadline, "a waker was left behind");
+        assert!(Instant::now() < deadline, "a waker is still registered");
         thread::yield_now();
     }
     assert!(feed.is_closed());
@@ -634,7 +638,7 @@ fn a_reader_that_panics_on_its_thread_is_an_errno() {
     struct Panicking;
     impl io::Read for Panicking {
         fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-            panic!("as the test wants it")
+            panic!("a reader that panics")
         }
     }
     let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(Panicking)));
@@ -644,15 +648,15 @@ fn a_reader_that_panics_on_its_thread_is_an_errno() {
 #[test]
 fn the_thread_of_a_reader_ends_with_its_guest() {
     /// Closes the channel when it is dropped.
-    struct Held(#[expect(dead_code, reason = "only dropped")] mpsc::Sender<()>);
-    impl io::Read for Held {
+    struct DropSignal(#[expect(dead_code, reason = "only dropped")] mpsc::Sender<()>);
+    impl io::Read for DropSignal {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             buf.fill(b'x');
             Ok(buf.len())
         }
     }
     let (held, dropped) = mpsc::channel();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(Held(held))));
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(DropSignal(held))));
     assert_eq!(read_awaited(&mut guest).unwrap(), b"xxxx");
     drop(guest);
     assert_eq!(
@@ -664,7 +668,7 @@ fn the_thread_of_a_reader_ends_with_its_guest() {
 #[test]
 fn a_nonblocking_read_later_finds_the_fetched_bytes() {
     let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(WhereAmI(here))));
+    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
     preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], 0, 4).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

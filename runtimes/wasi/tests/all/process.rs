@@ -175,7 +175,10 @@ fn yielding_waits_once_and_succeeds() {
             Err(Interrupt::Wait)
         );
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(ctx.poll_ready(&mut cx).is_pending(), "others have a turn");
+        assert!(
+            ctx.poll_ready(&mut cx).is_pending(),
+            "the first poll yields"
+        );
         assert!(ctx.poll_ready(&mut cx).is_ready());
         assert_eq!(preview1::sched_yield(&mut ctx, &mut []), Ok(()));
     }

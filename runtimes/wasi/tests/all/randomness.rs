@@ -106,16 +106,16 @@ fn one_call_fills_no_more_than_the_limit() {
 
 #[test]
 fn a_failing_source_chooses_its_errno() {
-    struct Broken(Option<Errno>);
-    impl Random for Broken {
+    struct FailingRandom(Option<Errno>);
+    impl Random for FailingRandom {
         fn fill(&mut self, _buf: &mut [u8]) -> io::Result<()> {
             Err(self
                 .0
                 .map_or_else(|| io::Error::other("no entropy"), io::Error::from))
         }
     }
-    let mut guest = Guest::new(Wasi::builder().random(Broken(None)));
+    let mut guest = Guest::new(Wasi::builder().random(FailingRandom(None)));
     assert_eq!(guest.random(0, 8), Err(Errno::Io));
-    let mut guest = Guest::new(Wasi::builder().random(Broken(Some(Errno::Again))));
+    let mut guest = Guest::new(Wasi::builder().random(FailingRandom(Some(Errno::Again))));
     assert_eq!(guest.random(0, 8), Err(Errno::Again));
 }

@@ -139,14 +139,14 @@ fn errors_of_the_host_are_errnos_and_the_stream_stays_usable() {
 
 #[test]
 fn a_reader_that_reports_too_many_bytes_is_clamped() {
-    struct Liar;
-    impl Read for Liar {
+    struct OverReporting;
+    impl Read for OverReporting {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             buf.fill(b'x');
             Ok(usize::MAX)
         }
     }
-    let mut guest = reading(Liar);
+    let mut guest = reading(OverReporting);
     assert_eq!(guest.read(0, 3).unwrap(), b"xxx");
     assert_eq!(guest.readv(0, &[(500, 2), (600, 2)]), Ok(4));
 }

@@ -75,7 +75,7 @@ fn a_guest_that_ends_closes_its_connections_after_the_sent_bytes() {
     assert!(counter.count() > n_woken);
     assert!(
         relay.as_mut().poll(&mut cx).is_pending(),
-        "there is no room yet"
+        "the pipe is full"
     );
     assert_eq!(drain(&mut far), b"abcd");
     // The peer sends nothing and does not hang up. The relay does not wait for it.
@@ -96,7 +96,7 @@ fn the_relay_stops_while_the_guest_receives_nothing() {
             Poll::Ready(sent) => n_sent += sent.unwrap(),
             Poll::Pending => break,
         }
-        assert!(n_sent <= 64, "no more is taken than there is room for");
+        assert!(n_sent <= 64, "the relay buffers a bounded number of bytes");
     }
     drop(guest);
 }
@@ -206,15 +206,15 @@ fn a_stream_that_writes_0_bytes_is_an_error() {
     let mut relay = pin!(of_host.relay(stream));
     let mut cx = Context::from_waker(Waker::noop());
     let Poll::Ready(Err(error)) = relay.as_mut().poll(&mut cx) else {
-        panic!("it would be tried for ever");
+        panic!("a write of 0 bytes would be retried without end");
     };
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }
 
 /// Reports more bytes than the buffer holds.
-struct Boastful;
+struct OverReporting;
 
-impl AsyncRead for Boastful {
+impl AsyncRead for OverReporting {
     fn poll_read(
         self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
@@ -224,7 +224,7 @@ impl AsyncRead for Boastful {
     }
 }
 
-impl AsyncWrite for Boastful {
+impl AsyncWrite for OverReporting {
     fn poll_write(
         self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
@@ -246,7 +246,7 @@ impl AsyncWrite for Boastful {
 fn a_stream_that_reports_too_many_bytes_is_clamped() {
     let (mut guest, of_host, ..) = relayed(64);
     guest.try_send(3, b"x").unwrap();
-    let mut relay = pin!(of_host.relay(Boastful));
+    let mut relay = pin!(of_host.relay(OverReporting));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(relay.as_mut().poll(&mut cx).is_pending());
     assert_eq!(guest.try_recv(3, 99, 0).unwrap().len(), 64);

@@ -79,7 +79,7 @@ impl Guest {
 
     pub(crate) fn wakes_for(&mut self, change: impl FnOnce()) -> bool {
         let (counter, waker) = counter();
-        assert!(!self.is_ready(&waker), "there is nothing yet");
+        assert!(!self.is_ready(&waker), "nothing is available yet");
         change();
         counter.count() > 0 && self.is_ready(&waker)
     }
@@ -138,7 +138,7 @@ fn sockets_follow_the_directories_and_report_their_rights() {
             stat[16] = 6;
             assert_eq!(guest.bytes(0, 64), stat);
             let prestat = preview1::fd_prestat_get(&mut guest.ctx, &mut guest.memory, fd, 0);
-            assert_eq!(prestat, Err(Errno::Badf), "a libc stops looking here");
+            assert_eq!(prestat, Err(Errno::Badf), "a libc stops scanning here");
         }
         assert!(!guest.is_open(6));
     }
@@ -229,7 +229,7 @@ fn bytes_are_received_in_order_until_the_end() {
     assert_eq!(
         guest.try_recv(3, 0, 0).unwrap(),
         b"",
-        "no room is no reason to wait"
+        "an empty buffer does not wait"
     );
     host.write_all(b"k").unwrap();
     drop(host);
@@ -253,7 +253,7 @@ fn peeked_bytes_are_received_later() {
     assert_eq!(
         guest.try_recv(3, 4, PEEK).unwrap(),
         b"abcd",
-        "with what came since"
+        "including bytes that arrived later"
     );
     let events = guest.poll(&[polling::fd(1, 1, 3)]).unwrap();
     assert_eq!(events, [(1, 0, 1, 6, 0)]);
@@ -285,7 +285,7 @@ fn waitall_receives_more_than_the_pipe_buffers() {
     assert!(!guest.is_ready(&waker));
     for part in ["abcd", "efgh"] {
         host.write_all(part.as_bytes()).unwrap();
-        assert!(!guest.is_ready(&waker), "there is more to come");
+        assert!(!guest.is_ready(&waker), "more bytes are missing");
     }
     host.write_all(b"ijkl").unwrap();
     assert_eq!(counter.count(), 3);
@@ -299,7 +299,7 @@ fn waitall_receives_more_than_the_pipe_buffers() {
     assert_eq!(
         guest.try_recv(3, 10, WAITALL).unwrap(),
         b"mn",
-        "there will be no more"
+        "the stream has ended"
     );
     assert_eq!(guest.try_recv(3, 10, WAITALL).unwrap(), b"");
 }
@@ -384,7 +384,7 @@ fn a_send_is_limited_by_the_room() {
     assert_eq!(received, b"abcdefgh");
     assert_eq!(guest.try_send(3, b"ij"), Ok(2));
     assert_eq!(guest.write(3, b"kl"), Ok(2));
-    assert_eq!(drain(&mut host), b"ijkl", "nothing is sent twice");
+    assert_eq!(drain(&mut host), b"ijkl", "no byte is sent twice");
 }
 
 #[test]
@@ -595,7 +595,7 @@ fn a_broken_direction_returns_its_error_once_after_the_received_bytes() {
             assert_eq!(guest.try_recv(3, 9, 0).unwrap(), b"abc");
         }
         let events = guest.attempt(&[polling::fd(1, 1, 3)]).unwrap();
-        assert_eq!(events.len(), 1, "an error is something to receive");
+        assert_eq!(events.len(), 1, "an error makes a socket ready");
         assert_eq!(guest.try_recv(3, 9, flags), errno(Errno::Connreset));
         assert_eq!(guest.try_recv(3, 9, flags).unwrap(), b"");
     }
@@ -625,7 +625,7 @@ fn may_wait_is_true_only_for_streams_that_can_block() {
 #[test]
 fn the_hosts_end_of_a_memory_socket_honors_its_shutdowns() {
     let (mut one, mut other) = socket_pair(0);
-    assert_eq!(one.write(b"ab").unwrap(), 1, "no room would be of no use");
+    assert_eq!(one.write(b"ab").unwrap(), 1, "the capacity is at least 1");
     one.shutdown(Shutdown::Write).unwrap();
     assert_eq!(
         one.write(b"b").unwrap_err().kind(),
@@ -692,19 +692,19 @@ fn a_socket_that_reports_too_many_bytes_is_clamped() {
         .unwrap();
     assert_eq!(events, [(1, 0, 1, u64::MAX, 0), (2, 0, 2, 1, 1)]);
     assert_eq!(guest.shutdown(3, RD), Err(Errno::Notconn));
-    assert_eq!(guest.try_recv(3, 3, 0), waits(), "it is open still");
+    assert_eq!(guest.try_recv(3, 3, 0), waits(), "it is still open");
     for how in [RD, RD | WR, RD | WR] {
         assert_eq!(guest.shutdown(3, how), Ok(()));
     }
 }
 
 /// Ready for a waiting thread, and never ready for the guest.
-struct Fickle {
+struct SpuriouslyReady {
     is_ready: bool,
     since: Instant,
 }
 
-impl Socket for Fickle {
+impl Socket for SpuriouslyReady {
     fn receive(&mut self, _buf: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
@@ -734,7 +734,7 @@ impl Socket for Fickle {
 
 #[test]
 fn a_sleep_ends_after_spurious_wakes_of_a_socket() {
-    let socket = Fickle {
+    let socket = SpuriouslyReady {
         is_ready: false,
         since: Instant::now(),
     };

@@ -33,7 +33,7 @@ impl Write for Scripted {
             .lock()
             .unwrap()
             .pop_front()
-            .expect("written more often than expected")?;
+            .expect("more writes than expected")?;
         self.given.write_all(&bytes[..accepted.min(bytes.len())])?;
         Ok(accepted)
     }

@@ -52,13 +52,13 @@ fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
 }
 
 /// One of the compared filesystems.
-struct Contender {
+struct Subject {
     name: &'static str,
     dir: Arc<dyn Dir>,
     guest: Guest,
 }
 
-impl Contender {
+impl Subject {
     fn new(name: &'static str, dir: impl IntoDir) -> Self {
         let dir = dir.into_dir();
         let guest = Guest::new(Arc::clone(&dir));
@@ -79,8 +79,8 @@ fn in_step(n_calls: u64) -> usize {
         fs::create_dir(&inside).unwrap();
         let mut model = Model::new();
         let mut contenders = vec![
-            Contender::new("memory", MemoryFs::new()),
-            Contender::new("host", HostDir::open(&inside).unwrap()),
+            Subject::new("memory", MemoryFs::new()),
+            Subject::new("host", HostDir::open(&inside).unwrap()),
         ];
         for call in beginning() {
             model.call(&call).unwrap();
@@ -89,7 +89,7 @@ fn in_step(n_calls: u64) -> usize {
             }
         }
         if seed % 2 == 0 {
-            let mut overlay = Contender::new("overlay", overlay(MemoryFs::new()));
+            let mut overlay = Subject::new("overlay", overlay(MemoryFs::new()));
             for path in ["c", "a/a"] {
                 let open = Call::Open(3, 0, path.to_owned(), 0, 0, 0);
                 overlay.guest.call(&open).unwrap();

@@ -11,7 +11,7 @@ pub fn a_file_has_two_hard_links(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.create_dir("dir").expect("a new directory");
     guest.put_file("one", b"hello");
-    guest.link("one", "dir/two").expect("a second name");
+    guest.link("one", "dir/two").expect("a hard link");
     let stat = guest.stat("one").expect("it is there");
     assert_eq!(guest.stat("dir/two").expect("it is there"), stat);
     assert_eq!(stat.n_links, 2);
@@ -43,7 +43,7 @@ pub fn linking_replaces_nothing(dir: Arc<dyn Dir>) {
 pub fn renaming_a_hard_link_to_another_of_the_same_file_has_no_effect(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     guest.put_file("one", b"hello");
-    guest.link("one", "two").expect("a second name");
+    guest.link("one", "two").expect("a hard link");
     guest.rename("one", "two").expect("nothing to do");
     assert_eq!(guest.names("."), ["one", "two"]);
     assert_eq!(guest.stat("one").expect("it is there").n_links, 2);

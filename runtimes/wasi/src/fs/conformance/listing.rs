@@ -58,7 +58,7 @@ pub fn a_listing_resumes_at_its_cookie_after_changes(dir: Arc<dyn Dir>) {
             let _ = guest.unlink(&format!("gone-{step}"));
             guest.put_file(&format!("new-{buf_len}-{step}"), b"");
             step += 1;
-            assert!(step < 1000, "the listing has no end");
+            assert!(step < 1000, "the listing does not end");
         }
         let unique: BTreeSet<String> = seen.iter().cloned().collect();
         assert_eq!(unique.len(), seen.len(), "a name was returned twice");

@@ -138,7 +138,7 @@ pub fn a_listing_is_the_same_with_any_buffer_size(dir: Arc<dyn Dir>) {
 pub fn nothing_can_be_changed(dir: Arc<dyn Dir>) {
     let mut guest = Guest::new(dir);
     let before = tree(&mut guest);
-    let refused = |result: Result<(), Errno>| result.expect_err("it must be refused");
+    let refused = |result: Result<(), Errno>| result.expect_err("the call must fail");
     let missing = "a name that nobody would give to a file";
     refused(guest.open(missing, CREAT).map(drop));
     refused(guest.create_dir(missing));

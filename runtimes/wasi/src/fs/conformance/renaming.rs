@@ -67,8 +67,10 @@ pub fn a_directory_does_not_move_into_itself(dir: Arc<dyn Dir>) {
     for below in ["a/x", "a/b/x", "a/b/c/x", "a/b/c"] {
         assert_eq!(guest.rename("a", below), Err(Errno::Inval), "{below}");
     }
-    guest.rename("a/b", "b").expect("out of it");
-    guest.rename("a", "b/c/a").expect("into what was below it");
+    guest.rename("a/b", "b").expect("out of its parent");
+    guest
+        .rename("a", "b/c/a")
+        .expect("into its former subdirectory");
     assert_eq!(guest.rename("b", "b/c/a/b"), Err(Errno::Inval));
     assert_eq!(guest.names("b/c"), ["a"]);
 }
@@ -81,7 +83,9 @@ pub fn an_open_directory_stays_usable_after_a_rename(dir: Arc<dyn Dir>) {
     guest.put_file("a/file", b"hello");
     let fd = guest.open("a", DIRECTORY).expect("a directory");
     guest.rename("a", "b/a").expect("a new place");
-    guest.stat_at(fd, KEEP, "file").expect("it moved along");
+    guest
+        .stat_at(fd, KEEP, "file")
+        .expect("it is still reachable");
     let new = guest
         .open_at(fd, KEEP, "new", CREAT, 0, 0)
         .expect("a new file");

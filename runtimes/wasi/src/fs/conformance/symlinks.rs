@@ -89,7 +89,7 @@ pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
             let path = format!("{link}{rest}");
             for oflags in [0, CREAT, DIRECTORY, TRUNC] {
                 let opened = guest.open_at(ROOT, FOLLOW, &path, oflags, 0, 0);
-                let errno = opened.expect_err("it leads out");
+                let errno = opened.expect_err("the path leads out");
                 let refused = [Errno::Perm, Errno::Isdir].contains(&errno);
                 assert!(refused, "{path}: {errno}");
             }
@@ -101,9 +101,9 @@ pub fn g34_no_link_leads_out(dir: Arc<dyn Dir>) {
             if !rest.is_empty() {
                 let below = guest.create_dir(&format!("{path}/x"));
                 assert_eq!(below, Err(Errno::Perm), "{path}");
-                let _ = guest.unlink(&path).expect_err("it leads out");
-                let _ = guest.rename(&path, "x").expect_err("it leads out");
-                let _ = guest.link(&path, "x").expect_err("it leads out");
+                let _ = guest.unlink(&path).expect_err("the path leads out");
+                let _ = guest.rename(&path, "x").expect_err("the path leads out");
+                let _ = guest.link(&path, "x").expect_err("the path leads out");
             }
         }
     }

@@ -39,6 +39,18 @@ impl MemoryFs {
     ///
     /// The errno for `path`, and [`Errno::Nospc`] or [`Errno::Fbig`] at the limits; the file may
     /// then contain a part of `contents`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::fs::MemoryFs;
+    ///
+    /// let files = MemoryFs::new();
+    /// files.write("config/app.toml", "verbose = true\n")?;
+    /// assert_eq!(files.read("config/app.toml")?, b"verbose = true\n");
+    /// assert_eq!(files.list("config")?, ["app.toml"]);
+    /// # Ok::<(), rangewatch_wasi::fs::MemoryFsError>(())
+    /// ```
     pub fn write(
         &self,
         path: impl AsRef<str>,
@@ -111,13 +123,14 @@ impl MemoryFs {
     /// Adds a device, a file whose contents are not in this filesystem, and the directories on the
     /// way to it. [`Devices`](crate::fs::Devices) has devices; any other [`File`] works as well.
     ///
-    /// Reads and writes go to `file`. It is listed as a character device, opening it with truncation
-    /// does nothing, and its bytes do not count against the limit. Hard links to it are not counted.
+    /// Reads and writes go to `file`. It is listed as a character device, opening it with
+    /// truncation does nothing, and its bytes do not count against the limit. Hard links to it are
+    /// not counted.
     ///
     /// # Errors
     ///
-    /// [`Errno::Exist`] if the path exists, another errno if it cannot be a path of this filesystem,
-    /// and [`Errno::Nospc`] at the limit of entries.
+    /// [`Errno::Exist`] if the path exists, another errno if it cannot be a path of this
+    /// filesystem, and [`Errno::Nospc`] at the limit of entries.
     ///
     /// # Examples
     ///
