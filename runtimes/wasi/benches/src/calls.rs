@@ -1,4 +1,4 @@
-//! Calls that touch no file.
+//! Calls that use no file.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::harness::Effort;
 use crate::report::Report;
 use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row};
 use crate::tree::Tree;
-use crate::world::{MAX_INPUT, Place, World};
+use crate::world::{FileLocation, MAX_INPUT, World};
 
 const NOTHING: &str = "(i32.const 0)";
 
@@ -56,7 +56,7 @@ fn memory_only(tree: &Tree) -> Vec<Row> {
             )
         },
         Row {
-            // Flags and rights of what is open differ, as each sees fit.
+            // Flags and rights of open descriptors differ between implementations.
             alike: [256..257, NOTHING_ELSE],
             ..file(
                 "fd_fdstat_get of a file",
@@ -94,7 +94,7 @@ fn memory_only(tree: &Tree) -> Vec<Row> {
     ]
 }
 
-/// Captured output and prepared input.
+/// Captured output and input from memory.
 fn streams() -> Vec<Row> {
     let stream = |name, function, fd: &str, len: usize, goals| {
         let call =
@@ -104,9 +104,9 @@ fn streams() -> Vec<Row> {
             wat: looping(&transfer(function, fd, len, ""), &call),
             world: World {
                 stdin_bytes: MAX_INPUT,
-                dir: Place::Nowhere,
+                dir: FileLocation::Nowhere,
             },
-            // One is made by the setup, which has the buffer to prepare.
+            // The setup makes the first call and thereby prepares the buffer.
             max_calls: (n_calls - 1).min(MANY),
             ..row(name, &call, RESULT..RESULT + 4, goals)
         }

@@ -1,11 +1,11 @@
-//! Our context for a world, the same on both engines.
+//! This crate's context for a world, the same on both engines.
 
 use std::path::Path;
 
 use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
 use rangewatch::wasi::{SharedBuffer, Stdin, SystemClock, SystemRandom, Wasi, WasiBuilder};
 
-use crate::world::{ARGS, Place, World, input};
+use crate::world::{ARGS, FileLocation, World, input};
 
 pub(crate) fn ours(world: &World) -> Wasi {
     let builder = Wasi::builder()
@@ -15,19 +15,19 @@ pub(crate) fn ours(world: &World) -> Wasi {
         .stdin(Stdin::bytes(input(world.stdin_bytes)))
         .stdout(SharedBuffer::new());
     match &world.dir {
-        Place::Nowhere => builder.build(),
-        Place::Host(path) => with_host_dir(builder, path),
-        Place::Memory(fs) => with_memory_fs(builder, fs),
+        FileLocation::Nowhere => builder.build(),
+        FileLocation::Host(path) => with_host_dir(builder, path),
+        FileLocation::Memory(fs) => with_memory_fs(builder, fs),
     }
     .unwrap()
 }
 
-/// What a context with one directory costs to make.
+/// Builds a context with one host directory.
 pub(crate) fn build_with_host_dir(path: &Path) -> Wasi {
     with_host_dir(Wasi::builder().args(ARGS), path).unwrap()
 }
 
-/// What a context with one directory costs to make that is there already.
+/// Builds a context with one existing memory filesystem.
 pub(crate) fn build_with_memory_fs(fs: &MemoryFs) -> Wasi {
     with_memory_fs(Wasi::builder().args(ARGS), fs).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Calls that work on files of the host.
+//! Calls on files of the host.
 
 use rangewatch::Wasmtime;
 
@@ -49,7 +49,7 @@ pub(crate) fn transfer_row(
         wat: looping(
             &format!(
                 "(local $errno i32) (local.set $errno {}) (i32.or (local.get $errno) {})",
-                // The result of a block, so that it can be or-ed with the next.
+                // A block whose result can be or-ed with the next one.
                 block(&open_file()),
                 block(&transfer(function, fd, len, at)),
             ),
@@ -98,7 +98,7 @@ pub(crate) fn open_row(world: World, goals: [Option<f64>; 2]) -> Row {
 }
 
 fn paths(world: World) -> Vec<Row> {
-    // The type, the links, the size and the time of the last change of the contents.
+    // The type, the hard link count, the size and the modification time.
     const ALIKE: [std::ops::Range<usize>; 2] = [272..296, 304..312];
     let filestat = |name, path, goals| Row {
         name,
@@ -134,7 +134,7 @@ pub(crate) fn listing_row(
         wat: listing(buffer_bytes),
         world,
         max_calls: MANY,
-        // How many entries, and the bytes of their names.
+        // The number of entries, and the total length of their names.
         alike: [RESULT..RESULT + 8, NOTHING_ELSE],
         goals,
     }
@@ -158,7 +158,7 @@ fn listings(effort: Effort, report: &Report) {
         goals,
     )
     .run(effort, report);
-    // The buffer of the standard library of Rust, which goes on from the last entry that fitted.
+    // The buffer size of Rust's standard library, which continues at the last complete entry.
     let goals = [Some(30.0), Some(8.0)];
     listing_row(
         "fd_readdir, 1,000 entries, 128 B buffer",
@@ -173,7 +173,7 @@ fn listings(effort: Effort, report: &Report) {
     };
     let tree = Tree::with_entries(n_entries);
     let row = listing_row("as a Rust guest lists", 128, tree.world(), [None; 2]);
-    // Once, which for the peers is long enough.
+    // Measured once: a run of the peers takes long enough.
     let times = row.print(Effort::Smoke, report);
     report.note("");
     for (engine, time, goal) in [("wasmtime", times[0], 0.3e9), ("wasmi", times[1], 0.5e9)] {
@@ -182,7 +182,7 @@ fn listings(effort: Effort, report: &Report) {
     }
 }
 
-/// The peer works on files on a pool of threads unless it is told otherwise.
+/// By default the peer accesses files on a thread pool.
 fn against_the_default(effort: Effort, report: &Report, world: World) {
     report.note("");
     report.table(&[

@@ -19,27 +19,27 @@ const IMPORTS: &[(&str, &str)] = &[
     ("poll_oneoff", "i32 i32 i32 i32"),
 ];
 
-/// Where in memory guests keep what. Results come first, so that they are easy to compare.
+/// Addresses in the guest's memory. Results come first, so that they are easy to compare.
 pub(crate) const RESULT: usize = 0;
 pub(crate) const BUFFER: usize = 8192;
 
-/// The file that loops read, its path of one component.
+/// The file that the loops read: a path of one component.
 pub(crate) const FILE: &str = "file";
-/// The same contents, five components down.
+/// A file with the same contents, at a path of five components.
 pub(crate) const DEEP_FILE: &str = "a/b/c/d/file";
 /// The directory that is listed.
 pub(crate) const LISTED: &str = "list";
-/// The names that `create` makes end in eight digits.
+/// The names of the files that `create` makes end in eight digits.
 pub(crate) const CREATED: &str = "f00000000";
 
 const FILE_AT: usize = 1024;
 const DEEP_FILE_AT: usize = 1100;
 const LISTED_AT: usize = 1200;
 const CREATED_AT: usize = 1300;
-/// A subscription to a clock, due at once.
+/// A subscription to a timer that has elapsed.
 const SUBSCRIPTION_AT: usize = 1400;
 
-/// A guest whose `run` makes `call` again and again, after `setup`. Both leave an errno on the stack.
+/// A guest whose `run` calls `call` in a loop, after `setup`. Both leave an errno on the stack.
 pub(crate) fn looping(setup: &str, call: &str) -> String {
     module(&format!(
         r#"
@@ -52,8 +52,8 @@ pub(crate) fn looping(setup: &str, call: &str) -> String {
     ))
 }
 
-/// A guest whose `run` lists the directory `n` times, with a buffer of so many bytes. It leaves the number of entries
-/// and the bytes of their names as results.
+/// A guest whose `run` lists the directory `n` times with a buffer of `buffer_bytes`. Its results
+/// are the number of entries and the total length of their names.
 pub(crate) fn listing(buffer_bytes: usize) -> String {
     let setup = open_dir(LISTED_AT, LISTED);
     module(&format!(
@@ -92,7 +92,7 @@ pub(crate) fn listing(buffer_bytes: usize) -> String {
     ))
 }
 
-/// A guest whose `run` creates `n` files, each with a name of its own.
+/// A guest whose `run` creates `n` files with different names.
 pub(crate) fn creating() -> String {
     module(&format!(
         r#"
@@ -122,13 +122,13 @@ pub(crate) fn creating() -> String {
 /// A program that does nothing.
 pub(crate) const NOP: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
-/// Opens the file for reading and writing, and keeps its descriptor.
+/// Opens the file for reading and writing, and stores its descriptor.
 pub(crate) fn open_file() -> String {
-    // To read, to seek, to tell and to write.
+    // The rights to read, to seek, to tell and to write.
     keep(&path_open(FILE_AT, FILE, 0, 0x66))
 }
 
-/// Opens the directory that is listed, and keeps its descriptor.
+/// Opens the directory that is listed, and stores its descriptor.
 fn open_dir(at: usize, path: &str) -> String {
     const DIRECTORY: u32 = 2;
     const FD_READDIR: u64 = 1 << 14;
@@ -153,7 +153,7 @@ pub(crate) fn open_and_close() -> String {
     format!("(i32.or {open} (call $fd_close (i32.load (i32.const {RESULT}))))")
 }
 
-/// The status of a file, one or five components down.
+/// Reads the attributes of a file at a path of one or five components.
 pub(crate) fn filestat(path: &str) -> String {
     let at = if path == DEEP_FILE {
         DEEP_FILE_AT
@@ -166,7 +166,7 @@ pub(crate) fn filestat(path: &str) -> String {
     )
 }
 
-/// A call that takes one buffer of so many bytes, before `arguments` that follow.
+/// A call with one buffer of `len` bytes, followed by `arguments`.
 pub(crate) fn transfer(function: &str, fd: &str, len: usize, arguments: &str) -> String {
     format!(
         "(i32.store (i32.const 64) (i32.const {BUFFER})) (i32.store (i32.const 68) (i32.const {len}))
@@ -174,7 +174,7 @@ pub(crate) fn transfer(function: &str, fd: &str, len: usize, arguments: &str) ->
     )
 }
 
-/// A wait for a time that has come.
+/// A wait for a timer that has elapsed.
 pub(crate) fn poll() -> String {
     format!(
         "(call $poll_oneoff (i32.const {SUBSCRIPTION_AT}) (i32.const 256) (i32.const 1) (i32.const {RESULT}))"

@@ -1,40 +1,40 @@
-//! How a row is measured.
+//! Measuring a row.
 
 use std::time::{Duration, Instant};
 
-/// How many batches of each contender are measured, of which the median counts.
+/// The number of batches per contender; the median counts.
 const N_BATCHES: usize = 7;
-/// How long a batch should take.
+/// The target duration of a batch.
 const BATCH: Duration = Duration::from_millis(25);
 
-/// How much is done for a row.
+/// The effort per row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Each operation once: whether it works.
+    /// Runs each operation once, to check that it works.
     Smoke,
-    /// As many as a number takes that can be compared.
+    /// Runs enough operations for comparable numbers.
     Full,
 }
 
-/// One implementation in a row: runs an operation so many times and returns the time that counts.
+/// One implementation in a row: runs an operation `n` times and returns the measured time.
 pub(crate) struct Contender<'a> {
     run: Box<dyn FnMut(u64) -> Duration + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// An operation all of which counts.
+    /// Measures the whole operation.
     pub(crate) fn new(mut op: impl FnMut() + 'a) -> Self {
         Self::timed(move |n| cpu_time_of(|| (0..n).for_each(|_| op())))
     }
 
-    /// Runs that measure themselves, because not all of them counts.
+    /// Measures with a closure that returns the time of the relevant part.
     pub(crate) fn timed(run: impl FnMut(u64) -> Duration + 'a) -> Self {
         Self { run: Box::new(run) }
     }
 }
 
-/// The median nanoseconds per operation of each contender. Batches take turns, so that what changes in the
-/// course of the row changes for all.
+/// The median nanoseconds per operation of each contender. Batches alternate between contenders, so
+/// that changes of the machine's load affect all of them.
 pub(crate) fn measure(effort: Effort, contenders: &mut [Contender<'_>]) -> Vec<f64> {
     if effort == Effort::Smoke {
         return contenders
@@ -46,7 +46,7 @@ pub(crate) fn measure(effort: Effort, contenders: &mut [Contender<'_>]) -> Vec<f
     let mut batches = vec![Vec::with_capacity(N_BATCHES); contenders.len()];
     for round in 0..N_BATCHES {
         for (i, contender) in contenders.iter_mut().enumerate() {
-            // What takes seconds is not repeated as often; it is also far from any goal.
+            // An operation that takes seconds is repeated less often; it is far from any goal.
             if round > 0 && batches[i][0] * counts[i] as f64 > 1e9 {
                 continue;
             }
@@ -57,7 +57,7 @@ pub(crate) fn measure(effort: Effort, contenders: &mut [Contender<'_>]) -> Vec<f
     batches.iter_mut().map(|batch| median(batch)).collect()
 }
 
-/// How many operations fill a batch.
+/// The number of operations per batch.
 fn calibrate(contender: &mut Contender<'_>) -> u64 {
     let mut n = 1;
     loop {
@@ -76,8 +76,8 @@ fn median(samples: &mut [f64]) -> f64 {
     samples[samples.len() / 2]
 }
 
-/// The processor time that the process spends in `action`: a peer that hands work to threads pays for them
-/// too. Where the system does not tell, the time that passes.
+/// The CPU time of the process during `action`, which includes the threads of a peer. Falls back to
+/// elapsed time if the system has no such clock.
 pub(crate) fn cpu_time_of(action: impl FnOnce()) -> Duration {
     let before = cpu_time();
     action();

@@ -1,6 +1,6 @@
-//! What WASI costs on either engine, beside the implementations that its users have today.
+//! The cost of WASI on both engines, compared with other implementations.
 //!
-//! See the README beside this package for how to run it, what the rows are and what they were.
+//! The README of this package documents how to run it, the rows and the results.
 
 mod calls;
 mod context;
@@ -31,7 +31,7 @@ Without a group all are run: calls, files, native (on Linux), memory-fs, startup
 
 type Group = fn(Effort, &Report);
 
-/// The rows that belong together, by their name.
+/// The groups of rows by name.
 const GROUPS: &[(&str, Group)] = &[
     ("calls", calls::run),
     ("files", files::run),

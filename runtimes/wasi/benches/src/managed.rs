@@ -1,4 +1,5 @@
-//! Ours as a guest of a `Runtime`: the engine is behind the seam, and the context is known when the guest is linked.
+//! This crate as a guest of a `Runtime`: the engine is behind the seam, and the context is known at
+//! link time.
 
 use futures::executor::block_on;
 use rangewatch::{Guest as Managed, Module, RangeWatchBus, Runtime, Val};
@@ -50,7 +51,7 @@ impl Guest for Instance {
         self.call("run", &[Val::I32(n as i32)])
     }
 
-    /// What a pool of instances has in memory is nobody's to see.
+    /// The memory of a pooled instance is not accessible.
     fn memory(&self) -> Option<&[u8]> {
         None
     }

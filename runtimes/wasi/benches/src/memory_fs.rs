@@ -1,4 +1,4 @@
-//! Our files in memory, which no peer has.
+//! Files in a memory filesystem, which no peer has.
 
 use rangewatch::{MemoryFs, Wasmi, Wasmtime};
 
@@ -9,9 +9,9 @@ use crate::managed::Compiled;
 use crate::report::{Report, at_most, nanos};
 use crate::row::Row;
 use crate::tree::in_memory;
-use crate::world::{Place, World};
+use crate::world::{FileLocation, World};
 
-/// How many files a guest creates.
+/// The number of files that a guest creates.
 const N_CREATED: u32 = 100_000;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
@@ -41,7 +41,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
 fn in_world(fs: MemoryFs) -> World {
     World {
         stdin_bytes: 0,
-        dir: Place::Memory(fs),
+        dir: FileLocation::Memory(fs),
     }
 }
 
@@ -55,7 +55,7 @@ fn ours(effort: Effort, row: &Row) -> [f64; 2] {
     [times[0], times[1]]
 }
 
-/// Each time in a filesystem of its own.
+/// Each run uses a new filesystem.
 fn create(effort: Effort, report: &Report) {
     let n_created = match effort {
         Effort::Smoke => 10,

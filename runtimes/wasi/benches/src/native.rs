@@ -1,4 +1,4 @@
-//! Our calls beside the system calls that they end in.
+//! Calls of this crate compared with the system calls that they make.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -86,7 +86,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     });
 }
 
-/// As safe as what ours does.
+/// Opens with the same confinement as this crate.
 fn beneath(dir: &OwnedFd, path: &str, flags: OFlags) -> OwnedFd {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).unwrap()

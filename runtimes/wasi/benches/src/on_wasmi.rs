@@ -1,4 +1,4 @@
-//! Ours and its peer on wasmi: the same engine, the same translated guest.
+//! This crate and its peer on wasmi: the same engine, the same translated guest.
 
 use std::io::Cursor;
 
@@ -8,9 +8,9 @@ use wasmi_wasi::wasi_common::pipe::{ReadPipe, WritePipe};
 use wasmi_wasi::{Dir, WasiCtx, WasiCtxBuilder, ambient_authority};
 
 use crate::context;
-use crate::world::{ARGS, Guest, Host, Place, World, input};
+use crate::world::{ARGS, FileLocation, Guest, Host, World, input};
 
-/// A guest that is translated, for ours and for the peer.
+/// A guest that is translated, for this crate and for the peer.
 pub(crate) struct Compiled {
     engine: Engine,
     module: Module,
@@ -42,7 +42,7 @@ impl Compiled {
         Peer(self)
     }
 
-    /// A context, an instance and the whole life of a command.
+    /// Makes a context and an instance, and runs a command to its end.
     pub(crate) fn run_ours(&self) {
         let ctx = Wasi::builder().args(ARGS).build().unwrap();
         run_command(Store::new(&self.engine, ctx), &self.ours, &self.module);
@@ -88,17 +88,17 @@ fn context(world: &World) -> WasiCtx {
     )))));
     builder.stdout(Box::new(WritePipe::new_in_memory()));
     match &world.dir {
-        Place::Nowhere => {}
-        Place::Host(path) => {
+        FileLocation::Nowhere => {}
+        FileLocation::Host(path) => {
             let dir = Dir::open_ambient_dir(path, ambient_authority()).unwrap();
             builder.preopened_dir(dir, "/").unwrap();
         }
-        Place::Memory(_) => panic!("wasmi_wasi has no files in memory"),
+        FileLocation::Memory(_) => panic!("wasmi_wasi has no files in memory"),
     }
     builder.build()
 }
 
-/// What a context with one directory costs to make.
+/// Builds a context with one host directory.
 pub(crate) fn build_peer(path: &std::path::Path) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&ARGS.map(str::to_owned)).unwrap();

@@ -1,4 +1,4 @@
-//! Ours and its peer on wasmtime: the same engine, the same compiled guest.
+//! This crate and its peer on wasmtime: the same engine, the same compiled guest.
 
 use rangewatch::wasi::Wasi;
 use wasmtime::{Engine, InstancePre, Linker, Memory, Module, Store, TypedFunc};
@@ -7,18 +7,18 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::context;
-use crate::world::{ARGS, Guest, Host, MAX_INPUT, Place, World, input};
+use crate::world::{ARGS, FileLocation, Guest, Host, MAX_INPUT, World, input};
 
-/// Where the peer works on files.
+/// Where the peer accesses files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Files {
-    /// On a pool of threads, its default.
+    /// On a thread pool, the default.
     OnAPool,
-    /// On the thread of the guest, as ours does.
+    /// On the guest's thread, as this crate does.
     InPlace,
 }
 
-/// A guest that is compiled, for ours and for the peer.
+/// A guest that is compiled, for this crate and for the peer.
 pub(crate) struct Compiled {
     engine: Engine,
     ours: InstancePre<Wasi>,
@@ -48,7 +48,7 @@ impl Compiled {
         Peer(self, files)
     }
 
-    /// A context, an instance and the whole life of a command.
+    /// Makes a context and an instance, and runs a command to its end.
     pub(crate) fn run_ours(&self) {
         let ctx = Wasi::builder().args(ARGS).build().unwrap();
         run_command(Store::new(&self.engine, ctx), &self.ours);
@@ -92,18 +92,18 @@ fn context(world: &World, files: Files) -> WasiP1Ctx {
         .stdout(MemoryOutputPipe::new(MAX_INPUT * 2))
         .allow_blocking_current_thread(files == Files::InPlace);
     match &world.dir {
-        Place::Nowhere => {}
-        Place::Host(path) => {
+        FileLocation::Nowhere => {}
+        FileLocation::Host(path) => {
             builder
                 .preopened_dir(path, "/", FsPerms::ReadWrite)
                 .unwrap();
         }
-        Place::Memory(_) => panic!("wasmtime-wasi has no files in memory"),
+        FileLocation::Memory(_) => panic!("wasmtime-wasi has no files in memory"),
     }
     builder.build_p1()
 }
 
-/// What a context with one directory costs to make.
+/// Builds a context with one host directory.
 pub(crate) fn build_peer(path: &std::path::Path) -> WasiP1Ctx {
     let mut builder = WasiCtxBuilder::new();
     builder

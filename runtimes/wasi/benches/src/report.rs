@@ -1,8 +1,5 @@
-//! The tables that are printed.
-#![expect(
-    clippy::print_stdout,
-    reason = "the tables are what the program is for"
-)]
+//! Printing the tables.
+#![expect(clippy::print_stdout, reason = "the program prints tables")]
 
 use std::process::Command;
 
@@ -14,7 +11,8 @@ impl Report {
         println!("{text}");
     }
 
-    /// The machine, the commit, the command and the day: what a number means nothing without.
+    /// The machine, the commit, the command and the date, without which the numbers cannot be
+    /// compared.
     pub(crate) fn heading(&self) {
         let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpus
@@ -54,7 +52,7 @@ impl Report {
     }
 }
 
-/// A time in the unit in which it is short.
+/// Formats a time with a suitable unit.
 pub(crate) fn nanos(time: f64) -> String {
     match time {
         ..1e3 => format!("{time:.0} ns"),
@@ -64,7 +62,8 @@ pub(crate) fn nanos(time: f64) -> String {
     }
 }
 
-/// How many times our time a peer takes, as a guest and in a linker, and the goal for the guest; a goal that is missed says so.
+/// The ratios of the peer's time to this crate's, as a guest and in a linker, and the goal for the
+/// guest. Marks a missed goal.
 pub(crate) fn at_least([guest, linker]: [f64; 2], goal: Option<f64>) -> String {
     let said = format!("{guest:.1}x, {linker:.1}x");
     match goal {
@@ -74,7 +73,7 @@ pub(crate) fn at_least([guest, linker]: [f64; 2], goal: Option<f64>) -> String {
     }
 }
 
-/// A number that is not to exceed `goal`, both as `show` shows them.
+/// A value with its upper limit `goal`, both formatted by `show`. Marks a missed goal.
 pub(crate) fn at_most(value: f64, goal: f64, show: impl Fn(f64) -> String) -> String {
     let missed = if value > goal { ": missed" } else { "" };
     format!("{} (goal {}{missed})", show(value), show(goal))

@@ -1,4 +1,4 @@
-//! One call of a guest, on both engines, by ours and by the peers.
+//! One call of a guest, on both engines, by this crate and by the peers.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -11,24 +11,25 @@ use crate::report::{Report, at_least, nanos};
 use crate::world::{Guest, Host, World};
 use crate::{managed, on_wasmi, on_wasmtime};
 
-/// What is measured.
+/// A measured call.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// The guest, in the text format.
     pub(crate) wat: String,
     pub(crate) world: World,
-    /// How many calls an instance may make: until its input ends, its output is full or its file is read.
+    /// The number of calls per instance: until its input ends, its output is full or its file is
+    /// read.
     pub(crate) max_calls: u64,
-    /// What of memory all implementations leave alike after one call.
+    /// The part of the memory that must be equal for all implementations after one call.
     pub(crate) alike: [Range<usize>; 2],
-    /// How many times our time the peers should at least take, on wasmtime and on wasmi.
+    /// The goals for the ratio of the peer's time to this crate's, on wasmtime and on wasmi.
     pub(crate) goals: [Option<f64>; 2],
 }
 
-/// For a row that leaves one thing to be compared.
+/// For a row in which one range of memory is compared.
 pub(crate) const NOTHING_ELSE: Range<usize> = 0..0;
 
-/// As many calls as a row without a limit of its own makes of one instance.
+/// The number of calls per instance for a row without a limit.
 pub(crate) const MANY: u64 = 1 << 20;
 
 pub(crate) const COLUMNS: [&str; 9] = [
@@ -44,7 +45,7 @@ pub(crate) const COLUMNS: [&str; 9] = [
 ];
 
 impl Row {
-    /// Compares what the implementations leave in memory, and then measures them.
+    /// Compares the memory that the implementations leave, and then measures them.
     pub(crate) fn run(&self, effort: Effort, report: &Report) {
         let wasmtime = on_wasmtime::Compiled::new(&self.wat);
         let wasmi = on_wasmi::Compiled::new(&self.wat);
@@ -53,7 +54,8 @@ impl Row {
         self.print(effort, report);
     }
 
-    /// Measures the implementations and prints the row. Answers the times of our guests, on wasmtime and on wasmi.
+    /// Measures the implementations and prints the row. Returns the times of this crate's guests,
+    /// on wasmtime and on wasmi.
     pub(crate) fn print(&self, effort: Effort, report: &Report) -> [f64; 2] {
         let wasmtime = on_wasmtime::Compiled::new(&self.wat);
         let wasmi = on_wasmi::Compiled::new(&self.wat);
@@ -75,7 +77,7 @@ impl Row {
         [times[0], times[3]]
     }
 
-    /// One call each, and what is in memory then.
+    /// Makes one call on each implementation, and compares the memory.
     pub(crate) fn compare(&self, hosts: &[&dyn Host]) {
         let left = hosts.iter().map(|host| {
             let mut guest = self.instance(*host);

@@ -1,4 +1,4 @@
-//! What it costs to begin.
+//! The cost of starting a guest.
 
 use rangewatch::wasi::fs::MemoryFs;
 

@@ -1,4 +1,4 @@
-//! The files that guests work on.
+//! The files that guests use.
 
 use std::path::Path;
 
@@ -6,12 +6,13 @@ use rangewatch::wasi::fs::MemoryFs;
 use tempfile::TempDir;
 
 use crate::guests::{DEEP_FILE, FILE, LISTED};
-use crate::world::{Place, World};
+use crate::world::{FileLocation, World};
 
-/// How much there is to read before a file ends.
+/// The size of the file that is read.
 pub(crate) const FILE_BYTES: usize = 16 << 20;
 
-/// A directory of the host with a file, the same five components down, and a directory to list. Removed when dropped.
+/// A host directory with a file, the same file at a path of five components, and a directory to
+/// list. Removed when dropped.
 pub(crate) struct Tree {
     dir: TempDir,
 }
@@ -28,7 +29,7 @@ impl Tree {
         Self { dir }
     }
 
-    /// The same, with so many entries to list.
+    /// The same with `n_entries` entries to list.
     pub(crate) fn with_entries(n_entries: usize) -> Self {
         let tree = Self::new();
         for i in 0..n_entries {
@@ -44,12 +45,12 @@ impl Tree {
     pub(crate) fn world(&self) -> World {
         World {
             stdin_bytes: 0,
-            dir: Place::Host(self.path().to_owned()),
+            dir: FileLocation::Host(self.path().to_owned()),
         }
     }
 }
 
-/// The same in memory.
+/// The same in a memory filesystem.
 pub(crate) fn in_memory(n_entries: usize) -> MemoryFs {
     let fs = MemoryFs::new();
     for path in [FILE, DEEP_FILE] {
@@ -62,7 +63,7 @@ pub(crate) fn in_memory(n_entries: usize) -> MemoryFs {
     fs
 }
 
-/// Names as long as those of the photographs, logs and objects that fill directories.
+/// Names of a realistic length.
 fn entry(i: usize) -> String {
     format!("entry-{i:06}.txt")
 }

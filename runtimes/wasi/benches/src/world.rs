@@ -1,33 +1,34 @@
-//! What a guest is given, whoever gives it.
+//! The resources of a guest, for any implementation.
 
 use std::path::PathBuf;
 
 use rangewatch::wasi::fs::MemoryFs;
 
-/// What an implementation hands to a guest. Clocks and randomness are the host's in each.
+/// The resources that an implementation grants to a guest. Clocks and randomness are always the
+/// host's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    /// How much there is to read from standard input.
+    /// The size of the standard input.
     pub(crate) stdin_bytes: usize,
     /// Descriptor 3.
-    pub(crate) dir: Place,
+    pub(crate) dir: FileLocation,
 }
 
-/// Where a guest's files are.
+/// The location of the guest's files.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Place {
-    /// It has none.
+pub(crate) enum FileLocation {
+    /// No files.
     #[default]
     Nowhere,
-    /// In a directory of the host.
+    /// A host directory.
     Host(PathBuf),
-    /// In memory, which only ours knows.
+    /// A memory filesystem, which only this crate supports.
     Memory(MemoryFs),
 }
 
 pub(crate) const ARGS: [&str; 3] = ["guest.wasm", "--verbose", "a longer argument, as paths are"];
 
-/// As much input as anyone asks for, shared by all.
+/// Input of the requested size, shared by all implementations.
 pub(crate) fn input(n_bytes: usize) -> &'static [u8] {
     static INPUT: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| vec![b'i'; MAX_INPUT]);
     &INPUT[..n_bytes]
@@ -38,16 +39,16 @@ pub(crate) const MAX_INPUT: usize = 32 << 20;
 
 /// An implementation of WASI on an engine, with one compiled guest.
 pub(crate) trait Host {
-    /// Makes a context and an instance in it.
+    /// Makes a context and an instance.
     fn instantiate(&self, world: &World) -> Box<dyn Guest>;
 }
 
-/// A guest that lives.
+/// A running instance.
 pub(crate) trait Guest {
-    /// Calls the export `setup`, which answers an errno.
+    /// Calls the export `setup`, which returns an errno.
     fn setup(&mut self) -> i32;
-    /// Calls the export `run`, which makes `n` calls and answers their errnos, or-ed.
+    /// Calls the export `run`, which makes `n` calls and returns their errnos, or-ed.
     fn run(&mut self, n: u32) -> i32;
-    /// Its memory, where the host can be asked for it.
+    /// The memory of the instance, if the host can access it.
     fn memory(&self) -> Option<&[u8]>;
 }
