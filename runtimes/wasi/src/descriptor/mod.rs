@@ -403,13 +403,13 @@ impl Descriptors {
     }
 
     /// Whether one more descriptor is within the limit.
-    pub(crate) fn has_room(&mut self) -> bool {
+    pub(crate) fn is_below_limit(&mut self) -> bool {
         self.next_free() < self.limit
     }
 
     /// Inserts `descriptor` at the lowest free number, as POSIX does.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
-        if !self.has_room() {
+        if !self.is_below_limit() {
             return Err(Errno::Mfile);
         }
         let free = self.next_free();

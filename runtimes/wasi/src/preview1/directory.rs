@@ -80,7 +80,7 @@ fn dirent(entry: &DirEntry, next: u64) -> [u8; DIRENT_BYTES] {
 /// Copies as much as fits, and returns the rest of the buffer.
 fn put<'a>(buf: &'a mut [u8], bytes: &[u8]) -> &'a mut [u8] {
     let len = bytes.len().min(buf.len());
-    let (place, rest) = buf.split_at_mut(len);
-    place.copy_from_slice(&bytes[..len]);
+    let (target, rest) = buf.split_at_mut(len);
+    target.copy_from_slice(&bytes[..len]);
     rest
 }

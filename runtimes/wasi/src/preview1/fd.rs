@@ -185,7 +185,7 @@ pub fn fd_filestat_get(
     stat_out: i32,
 ) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.get_mut(fd)?;
-    let stat = filestat::place(memory, stat_out)?;
+    let stat = filestat::slice(memory, stat_out)?;
     descriptor.require(rights::FD_FILESTAT_GET)?;
     let metadata = match &descriptor.object {
         Object::File(open) => open.file.metadata()?,

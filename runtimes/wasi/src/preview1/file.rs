@@ -244,8 +244,9 @@ pub fn fd_seek(
     newoffset_out: i32,
 ) -> Result<(), Errno> {
     let descriptor = ctx.descriptors.get_mut(fd)?;
-    let asks = whence == WHENCE_CUR && offset == 0 && descriptor.rights.include(rights::FD_TELL);
-    let right = if asks {
+    let is_query =
+        whence == WHENCE_CUR && offset == 0 && descriptor.rights.include(rights::FD_TELL);
+    let right = if is_query {
         rights::FD_TELL
     } else {
         rights::FD_SEEK
@@ -325,9 +326,9 @@ pub(super) fn fd_write(
     let nwritten = if flags & fdflags::APPEND != 0 {
         let nwritten = write_all(memory, &iovecs, |buf, _| file.append(buf))?;
         if nwritten > 0 {
-            let behind = open.position.saturating_add(u64::from(nwritten));
+            let end = open.position.saturating_add(u64::from(nwritten));
             // The bytes are written: with an error here, the guest would append them twice.
-            open.position = file.metadata().map_or(behind, |found| found.size_bytes);
+            open.position = file.metadata().map_or(end, |found| found.size_bytes);
         }
         nwritten
     } else {

@@ -7,7 +7,7 @@ use crate::{Errno, memory};
 pub(super) const BYTES: u32 = 64;
 
 /// The slice for the attributes at `stat_out`.
-pub(super) fn place(memory: &mut [u8], stat_out: i32) -> Result<&mut [u8], Errno> {
+pub(super) fn slice(memory: &mut [u8], stat_out: i32) -> Result<&mut [u8], Errno> {
     memory::slice_mut(memory, stat_out as u32, BYTES)
 }
 
@@ -23,8 +23,8 @@ pub(super) fn write(stat: &mut [u8], dev: u64, metadata: &Metadata) {
         metadata.changed_ns,
     ];
     // The type is one byte, followed by seven bytes of padding.
-    for (place, field) in stat.chunks_exact_mut(8).zip(fields) {
-        place.copy_from_slice(&field.to_le_bytes());
+    for (target, field) in stat.chunks_exact_mut(8).zip(fields) {
+        target.copy_from_slice(&field.to_le_bytes());
     }
 }
 

@@ -60,7 +60,7 @@ pub fn path_filestat_get(
     memory::slice(memory, stat_out as u32, filestat::BYTES)?;
     let metadata = Walk::new(dir, path)?.metadata(links)?;
     let dev = ctx.device_numbers.number(metadata.dev);
-    filestat::write(filestat::place(memory, stat_out)?, dev, &metadata);
+    filestat::write(filestat::slice(memory, stat_out)?, dev, &metadata);
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub fn path_open(
     opened_fd_out: i32,
 ) -> Result<(), Errno> {
     let mode = ctx.descriptors.mode();
-    let has_room = ctx.descriptors.has_room();
+    let is_below_limit = ctx.descriptors.is_below_limit();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_OPEN)?;
     let path = self::path(memory, path, path_len)?;
@@ -80,7 +80,7 @@ pub fn path_open(
     descriptor.require(request.rights() & mode.known())?;
     let requested = Rights::requested(rights_base, rights_inheriting);
     let mut rights = mode.grant(requested, descriptor.rights.inheriting)?;
-    if !has_room {
+    if !is_below_limit {
         return Err(Errno::Mfile);
     }
     let options = request.options(rights);

@@ -51,8 +51,8 @@ pub fn fd_prestat_dir_name(
 ) -> Result<(), Errno> {
     let name = path_of(ctx.descriptors.get_mut(fd)?)?;
     let buf = memory::slice_mut(memory, path as u32, path_len as u32)?;
-    let place = buf.get_mut(..name.len()).ok_or(Errno::Nametoolong)?;
-    place.copy_from_slice(name.as_bytes());
+    let target = buf.get_mut(..name.len()).ok_or(Errno::Nametoolong)?;
+    target.copy_from_slice(name.as_bytes());
     Ok(())
 }
 

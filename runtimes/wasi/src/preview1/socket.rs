@@ -55,7 +55,7 @@ pub fn sock_accept(
     }
     let fd_out = fd_out as u32;
     memory::slice(memory, fd_out, 4)?;
-    if !ctx.descriptors.has_room() {
+    if !ctx.descriptors.is_below_limit() {
         return Err(Errno::Mfile.into());
     }
     let descriptor = ctx.descriptors.get_mut(fd)?;

@@ -24,7 +24,7 @@ pub(crate) struct Wait {
     pub(crate) start_times: StartTimes,
     /// Whether a wait that only yields has yielded.
     has_yielded: bool,
-    is_over: bool,
+    is_finished: bool,
 }
 
 /// One stream, and the operation that is to become possible on it.
@@ -73,7 +73,7 @@ impl Wait {
             }),
             start_times,
             has_yielded: false,
-            is_over: false,
+            is_finished: false,
         }
     }
 
@@ -90,7 +90,7 @@ impl Wait {
 
     /// Resets the wait, for a call that was woken spuriously.
     pub(crate) fn rearm(mut self) -> Self {
-        self.is_over = false;
+        self.is_finished = false;
         self
     }
 
@@ -108,23 +108,23 @@ impl Wait {
         timer: &dyn Timer,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        if self.is_over {
+        if self.is_finished {
             return Poll::Ready(());
         }
         if self.is_yield() {
             if self.has_yielded {
-                self.is_over = true;
+                self.is_finished = true;
                 return Poll::Ready(());
             }
             self.has_yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.is_over = self.poll_streams(descriptors, cx);
+        self.is_finished = self.poll_streams(descriptors, cx);
         if let Some(timeout) = &mut self.timeout {
-            self.is_over |= timeout.poll(timer, cx).is_ready();
+            self.is_finished |= timeout.poll(timer, cx).is_ready();
         }
-        if self.is_over {
+        if self.is_finished {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -141,18 +141,18 @@ impl Wait {
     fn block(&mut self, descriptors: &mut Descriptors) {
         if self.is_yield() {
             thread::yield_now();
-            self.is_over = true;
+            self.is_finished = true;
         }
         if let [Awaited::Read { fd, .. }] = self.streams[..] {
-            self.is_over |= allow_blocking_read(descriptors, fd);
+            self.is_finished |= allow_blocking_read(descriptors, fd);
         }
         let waker = thread_waker();
         let mut cx = Context::from_waker(&waker);
-        while !self.is_over {
-            self.is_over = self.poll_streams(descriptors, &mut cx);
+        while !self.is_finished {
+            self.is_finished = self.poll_streams(descriptors, &mut cx);
             match self.timeout.as_mut().map(SleepTimer::remaining) {
-                Some(Duration::ZERO) => self.is_over = true,
-                _ if self.is_over => {}
+                Some(Duration::ZERO) => self.is_finished = true,
+                _ if self.is_finished => {}
                 Some(rest) => thread::park_timeout(rest),
                 None => thread::park(),
             }
@@ -329,7 +329,7 @@ impl Wasi {
     /// A wait that has not finished belongs to a call that the host abandoned.
     pub(crate) fn take_wait(&mut self) -> Option<Wait> {
         let wait = self.wait.take()?;
-        wait.is_over.then_some(*wait)
+        wait.is_finished.then_some(*wait)
     }
 
     pub(crate) fn wait_for(&mut self, wait: Wait) -> crate::Interrupt {

@@ -58,9 +58,9 @@ impl MemoryFs {
     ) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
-            explain(path, self.make_dirs(parent))?;
+            with_path(path, self.make_dirs(parent))?;
         }
-        explain(path, self.write_file(path, contents.as_ref()))
+        with_path(path, self.write_file(path, contents.as_ref()))
     }
 
     /// Reads a whole file.
@@ -71,7 +71,7 @@ impl MemoryFs {
     /// the host has too little memory for the file.
     pub fn read(&self, path: impl AsRef<str>) -> Result<Vec<u8>, MemoryFsError> {
         let path = path.as_ref();
-        explain(path, self.read_file(path))
+        with_path(path, self.read_file(path))
     }
 
     /// Lists the names in a directory in the order of their creation.
@@ -85,7 +85,7 @@ impl MemoryFs {
             let entries = self.dir(path)?.read_dir()?;
             entries.map(|entry| Ok(entry?.name)).collect()
         };
-        explain(path, names())
+        with_path(path, names())
     }
 
     /// Creates a directory and its parent directories. Existing directories are left unchanged.
@@ -96,7 +96,7 @@ impl MemoryFs {
     pub fn create_dir_all(&self, path: impl AsRef<str>) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         let made = self.make_dirs(path);
-        explain(path, made.and_then(|()| self.dir(path).map(drop)))
+        with_path(path, made.and_then(|()| self.dir(path).map(drop)))
     }
 
     /// Creates a symbolic link at `path`. The target is relative to the directory of the link.
@@ -112,9 +112,9 @@ impl MemoryFs {
     ) -> Result<(), MemoryFsError> {
         let (target, path) = (target.as_ref(), path.as_ref());
         if target.is_empty() {
-            return explain(path, Err(Errno::Noent));
+            return with_path(path, Err(Errno::Noent));
         }
-        explain(
+        with_path(
             path,
             self.change(path, |dir, name| dir.symlink(name, target)),
         )
@@ -152,14 +152,14 @@ impl MemoryFs {
     ) -> Result<(), MemoryFsError> {
         let path = path.as_ref();
         if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
-            explain(path, self.make_dirs(parent))?;
+            with_path(path, self.make_dirs(parent))?;
         }
         let added = self.change(path, |dir, name| {
             // Every directory of this filesystem is a `MemoryDir`.
             let dir = dir.as_any().downcast_ref::<MemoryDir>();
             dir.ok_or(Errno::Xdev)?.add_device(name, file)
         });
-        explain(path, added)
+        with_path(path, added)
     }
 
     /// Removes a file, a symbolic link, a device, or an empty directory.
@@ -173,7 +173,7 @@ impl MemoryFs {
             Err(Errno::Isdir) => dir.remove_dir(name),
             result => result,
         });
-        explain(path, removed)
+        with_path(path, removed)
     }
 
     /// The attributes of a file or directory; those of the link itself if `path` ends in a symbolic
@@ -191,7 +191,7 @@ impl MemoryFs {
                 LastComponent::Entry { dir, name, .. } => dir.metadata_at(name),
             }
         };
-        explain(path, metadata())
+        with_path(path, metadata())
     }
 
     fn root_dir(&self) -> Arc<dyn Dir> {
@@ -280,7 +280,7 @@ fn file(node: Node) -> Result<Arc<dyn File>, Errno> {
     }
 }
 
-fn explain<T>(path: &str, result: Result<T, Errno>) -> Result<T, MemoryFsError> {
+fn with_path<T>(path: &str, result: Result<T, Errno>) -> Result<T, MemoryFsError> {
     result.map_err(|errno| MemoryFsError {
         path: path.to_owned(),
         errno,
