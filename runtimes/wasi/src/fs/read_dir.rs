@@ -15,7 +15,10 @@ use crate::Errno;
 /// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs};
 ///
 /// let root = MemoryFs::from([("a", ""), ("b", "")]).into_dir();
-/// let names: Vec<String> = root.read_dir()?.map(|entry| Ok(entry?.name)).collect::<Result<_, _>>()?;
+/// let mut names = Vec::new();
+/// for entry in root.read_dir()? {
+///     names.push(entry?.name);
+/// }
 /// assert_eq!(names, ["a", "b"]);
 /// # Ok::<(), rangewatch_wasi::Errno>(())
 /// ```
