@@ -1,4 +1,4 @@
-//! A reader of the host that blocks, behind a guest that must not.
+//! An input over a blocking reader of the host.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -10,126 +10,127 @@ use std::thread;
 use crate::net::Readiness;
 use crate::stdio::input::{Input, retry_interrupted};
 
-/// The most bytes that the thread of a reader reads at once.
+/// The maximum number of bytes per read on the reader's thread.
 const MAX_FETCH_BYTES: u32 = 64 << 10;
 
-/// A [`Read`] as an [`Input`].
+/// An [`Input`] over a blocking [`Read`].
 ///
-/// As long as the guest's thread may be held, the reader is called there. The first time it may not, the reader moves to
-/// a thread of its own, which reads when it is asked to, and never more than it is asked for.
+/// While the guest's thread may block, the reader is called on it. The first poll that must not
+/// block moves the reader to a separate thread, which reads on request, and never more than was
+/// requested.
 pub(crate) struct BlockingReader {
-    place: Place,
+    mode: Mode,
     may_block: bool,
 }
 
-enum Place {
-    Here(Box<dyn Read + Send>),
-    Thread(Arc<Desk>),
+enum Mode {
+    Inline(Box<dyn Read + Send>),
+    Thread(Arc<Shared>),
     /// The thread could not be started.
-    Lost(io::ErrorKind),
+    Failed(io::ErrorKind),
 }
 
-/// Where the guest and the thread meet.
+/// The state that the guest and the reader's thread share.
 #[derive(Default)]
-struct Desk {
+struct Shared {
     state: Mutex<State>,
-    asked: Condvar,
+    requested: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the thread is to read and has not begun.
-    n_bytes_wanted: Option<usize>,
-    /// Whether the thread is in the reader, or about to be.
+    /// A request that the thread has not taken yet.
+    n_bytes_requested: Option<usize>,
+    /// Whether the thread has a request or is reading.
     is_fetching: bool,
     fetched: VecDeque<u8>,
-    /// How the last read ended, if not with bytes: 0 or an error, told to the guest once.
+    /// The end or error of the last read, returned to the guest once.
     end: Option<io::Result<()>>,
     waker: Option<Waker>,
-    is_abandoned: bool,
+    is_dropped: bool,
 }
 
 impl BlockingReader {
     pub(crate) fn new(reader: impl Read + Send + 'static) -> Self {
         Self {
-            place: Place::Here(Box::new(reader)),
+            mode: Mode::Inline(Box::new(reader)),
             may_block: false,
         }
     }
 
-    /// The desk of the thread, which is started now if there is none.
-    fn desk(&mut self) -> Result<&Arc<Desk>, io::ErrorKind> {
-        if let Place::Here(_) = self.place {
-            let lost = Place::Lost(io::ErrorKind::Other);
-            if let Place::Here(reader) = std::mem::replace(&mut self.place, lost) {
-                self.place = match start(reader) {
-                    Ok(desk) => Place::Thread(desk),
-                    Err(error) => Place::Lost(error.kind()),
+    /// The state shared with the thread, which is started if there is none.
+    fn shared(&mut self) -> Result<&Arc<Shared>, io::ErrorKind> {
+        if let Mode::Inline(_) = self.mode {
+            let failed = Mode::Failed(io::ErrorKind::Other);
+            if let Mode::Inline(reader) = std::mem::replace(&mut self.mode, failed) {
+                self.mode = match start(reader) {
+                    Ok(shared) => Mode::Thread(shared),
+                    Err(error) => Mode::Failed(error.kind()),
                 };
             }
         }
-        match &self.place {
-            Place::Thread(desk) => Ok(desk),
-            Place::Lost(kind) => Err(*kind),
-            Place::Here(_) => Err(io::ErrorKind::Other),
+        match &self.mode {
+            Mode::Thread(shared) => Ok(shared),
+            Mode::Failed(kind) => Err(*kind),
+            Mode::Inline(_) => Err(io::ErrorKind::Other),
         }
     }
 }
 
-fn start(reader: Box<dyn Read + Send>) -> io::Result<Arc<Desk>> {
-    let desk = Arc::new(Desk::default());
-    let of_thread = desk.clone();
+fn start(reader: Box<dyn Read + Send>) -> io::Result<Arc<Shared>> {
+    let shared = Arc::new(Shared::default());
+    let thread_shared = shared.clone();
     thread::Builder::new()
         .name("wasi-stdin".to_owned())
-        .spawn(move || of_thread.serve(reader))?;
-    Ok(desk)
+        .spawn(move || thread_shared.serve(reader))?;
+    Ok(shared)
 }
 
 impl Input for BlockingReader {
     fn read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let may_block = std::mem::take(&mut self.may_block);
-        match &mut self.place {
-            Place::Here(reader) if may_block => Poll::Ready(read_once(reader, buf)),
-            Place::Here(_) => Poll::Pending,
-            Place::Thread(desk) => desk.take(buf),
-            Place::Lost(kind) => Poll::Ready(Err((*kind).into())),
+        match &mut self.mode {
+            Mode::Inline(reader) if may_block => Poll::Ready(read_once(reader, buf)),
+            Mode::Inline(_) => Poll::Pending,
+            Mode::Thread(shared) => shared.take(buf),
+            Mode::Failed(kind) => Poll::Ready(Err((*kind).into())),
         }
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
-        match self.desk() {
-            Ok(desk) => desk.poll(cx, n_bytes.clamp(1, MAX_FETCH_BYTES) as usize),
-            // The read that follows says why.
+        match self.shared() {
+            Ok(shared) => shared.poll(cx, n_bytes.clamp(1, MAX_FETCH_BYTES) as usize),
+            // The read that follows returns the error.
             Err(_) => Poll::Ready(Readiness::END),
         }
     }
 
     fn may_block(&mut self) -> bool {
-        self.may_block = matches!(self.place, Place::Here(_));
+        self.may_block = matches!(self.mode, Mode::Inline(_));
         self.may_block
     }
 }
 
 impl Drop for BlockingReader {
     fn drop(&mut self) {
-        if let Place::Thread(desk) = &self.place {
-            let mut state = desk.lock();
-            state.is_abandoned = true;
+        if let Mode::Thread(shared) = &self.mode {
+            let mut state = shared.lock();
+            state.is_dropped = true;
             let waker = state.waker.take();
             drop(state);
-            desk.asked.notify_one();
+            shared.requested.notify_one();
             drop(waker);
         }
     }
 }
 
-impl Desk {
-    /// What the thread does, until nobody can ask any more.
+impl Shared {
+    /// The loop of the thread, until the input is dropped.
     fn serve(&self, mut reader: Box<dyn Read + Send>) {
         let mut buf = Vec::new();
         while let Some(n_bytes) = self.next_request() {
             buf.resize(n_bytes, 0);
-            // A reader that panics must not leave the guest waiting.
+            // If the reader panics, the guest must not wait without end.
             let result = catch_unwind(AssertUnwindSafe(|| read_once(&mut *reader, &mut buf)))
                 .unwrap_or_else(|_| Err(io::Error::other("the reader of standard input panicked")));
             let waker = {
@@ -151,14 +152,14 @@ impl Desk {
     fn next_request(&self) -> Option<usize> {
         let mut state = self.lock();
         loop {
-            if state.is_abandoned {
+            if state.is_dropped {
                 return None;
             }
-            if let Some(n_bytes) = state.n_bytes_wanted.take() {
+            if let Some(n_bytes) = state.n_bytes_requested.take() {
                 return Some(n_bytes);
             }
             state = self
-                .asked
+                .requested
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
@@ -186,8 +187,8 @@ impl Desk {
         let former = state.waker.replace(cx.waker().clone());
         if !state.is_fetching {
             state.is_fetching = true;
-            state.n_bytes_wanted = Some(n_bytes);
-            self.asked.notify_one();
+            state.n_bytes_requested = Some(n_bytes);
+            self.requested.notify_one();
         }
         drop(state);
         drop(former);
@@ -195,12 +196,12 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics half way under the lock, so what a poisoned one guards is intact.
+        // The code under the lock cannot panic, so a poisoned lock guards consistent data.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One successful read. A reader that claims more than it was given room for is wrong and must not be believed.
+/// Reads once. A faulty reader may report more bytes than the buffer holds.
 fn read_once(reader: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
     Ok(retry_interrupted(|| reader.read(buf))?.min(buf.len()))
 }

@@ -1,4 +1,4 @@
-//! Where a guest's standard input comes from.
+//! Sources of a guest's standard input.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Read};
@@ -13,8 +13,8 @@ use crate::{Interrupt, OverBudget, PipeReader, StreamKind};
 
 /// The standard input of a guest.
 ///
-/// Text, bytes and a [`PipeReader`] convert: `.stdin("alice\nbob\n")`. A guest that has read them all is at the end of the file; so is a
-/// guest without input, which is the default.
+/// Text, bytes and a [`PipeReader`] convert into one: `.stdin("alice\nbob\n")`. After the last byte
+/// the guest gets the end of the file. The default is an empty input.
 ///
 /// # Examples
 ///
@@ -44,13 +44,13 @@ enum Source {
 }
 
 impl Stdin {
-    /// No input: the guest is at the end of the file at once.
+    /// An empty input: the guest gets the end of the file immediately.
     #[must_use]
     pub fn empty() -> Self {
         Self::bytes([])
     }
 
-    /// The bytes that `bytes` holds, without copying them: a `&'static [u8]`, an `Arc<[u8]>`, a `bytes::Bytes`.
+    /// Reads `bytes` without copying them: a `&'static [u8]`, an `Arc<[u8]>`, a `bytes::Bytes`.
     #[must_use]
     pub fn bytes(bytes: impl AsRef<[u8]> + Send + 'static) -> Self {
         Self::from_source(Source::Bytes {
@@ -59,25 +59,26 @@ impl Stdin {
         })
     }
 
-    /// What `reader` reads.
+    /// Reads from the blocking reader `reader`.
     ///
-    /// Each `fd_read` of the guest is one successful [`Read::read`], for no more bytes than the guest asked for: nothing is
-    /// read ahead, and a guest is never kept waiting for more when it could be given a part. A reader that answers
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`](crate::Errno::Again);
+    /// Each `fd_read` of the guest is one successful [`Read::read`] of at most the requested number
+    /// of bytes: nothing is read ahead, and a partial result is returned immediately.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) becomes [`Errno::Again`](crate::Errno::Again);
     /// [`Interrupted`](io::ErrorKind::Interrupted) is retried.
     ///
-    /// As nobody knows whether the next read will block, a host that [awaits](crate::Wasi::poll_ready) its guests has the
-    /// reader called on a thread of its own, which starts when the guest first reads. A host that lets its guests
-    /// [block](crate::Wasi::block) has it called where the guest runs. A guest that asks `poll_oneoff` about the input makes
-    /// up to 4 KiB be read ahead, as there is no other way to know. When the guest is dropped while the reader blocks, the
-    /// thread ends as soon as the reader returns. Bytes that are in memory are better given as [`bytes`](Self::bytes).
+    /// The next read may block. A host that [awaits](crate::Wasi::poll_ready) its guests therefore
+    /// calls the reader on a separate thread, started by the guest's first read. A host that
+    /// [blocks](crate::Wasi::block) on its guests calls it on the guest's thread. `poll_oneoff` on
+    /// the input reads up to 4 KiB ahead, because there is no other way to determine readiness. If
+    /// the guest is dropped while the reader blocks, the thread ends when the reader returns. Use
+    /// [`bytes`](Self::bytes) for bytes that are in memory.
     #[must_use]
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
         Self::stream(BlockingReader::new(reader))
     }
 
-    /// The standard input of the host's process, as a [`reader`](Self::reader). A terminal is a character device to the
-    /// guest.
+    /// Reads from the standard input of the host's process, as a [`reader`](Self::reader). The
+    /// guest sees a terminal as a character device.
     #[must_use]
     pub fn inherit() -> Self {
         let stdin = io::stdin();
@@ -85,11 +86,12 @@ impl Stdin {
         Self::reader(stdin).seen_as(kind)
     }
 
-    /// What `read` makes, which is called where the guest runs and must not block.
+    /// Calls `read` for each read of the guest, on the guest's thread. It must not block.
     ///
-    /// It fills the start of the slice, which is not empty, and answers how many bytes those are; 0 is the end of the
-    /// input. [`WouldBlock`](io::ErrorKind::WouldBlock) gives the guest [`Errno::Again`](crate::Errno::Again). To `poll_oneoff` such an input is
-    /// always ready; for one that is not, there is [`pipe`](crate::pipe).
+    /// `read` fills the start of the slice, which is not empty, and returns the number of bytes; 0
+    /// is the end of the input. [`WouldBlock`](io::ErrorKind::WouldBlock) becomes
+    /// [`Errno::Again`](crate::Errno::Again). `poll_oneoff` reports such an input as always ready;
+    /// use a [`pipe`](crate::pipe) for an input that has to be waited for.
     ///
     /// # Examples
     ///
@@ -109,14 +111,16 @@ impl Stdin {
         Self::stream(Producer(read))
     }
 
-    /// Sets what the guest takes the stream for; [`StreamKind::Pipe`] unless it is an inherited terminal.
+    /// Sets the file type that the guest sees; the default is [`StreamKind::Pipe`], except for an
+    /// inherited terminal.
     #[must_use]
     pub fn seen_as(mut self, kind: StreamKind) -> Self {
         self.kind = kind;
         self
     }
 
-    /// Lets the guest read `bytes` in all; what is beyond does what `over` says. The default is no limit.
+    /// Limits the input to `bytes` in total; `over` decides about reads beyond the limit. The
+    /// default is no limit.
     #[must_use]
     pub fn budget(mut self, bytes: u64, over: OverBudget) -> Self {
         self.budget = Some(Budget::new(bytes, over));
@@ -139,7 +143,7 @@ impl Stdin {
         self.kind == StreamKind::Terminal
     }
 
-    /// Fills `iovecs` in order until the input ends or would have to be waited for. Answers the number of bytes.
+    /// Fills `iovecs` in order until the input ends or would block. Returns the number of bytes.
     pub(crate) fn read(&mut self, memory: &mut [u8], iovecs: &Iovecs) -> Result<u32, Interrupt> {
         let Some(budget) = &mut self.budget else {
             return self.source.read(memory, iovecs);
@@ -153,7 +157,7 @@ impl Stdin {
         Ok(n_bytes)
     }
 
-    /// Ready when a read of up to `n_bytes` would not have to wait.
+    /// Ready when a read of up to `n_bytes` would not block.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
         match self.budget {
             None => self.source.poll_readable(cx, n_bytes),
@@ -168,7 +172,7 @@ impl Stdin {
         }
     }
 
-    /// Whether a read can have to wait at all.
+    /// Whether a read can ever block.
     pub(crate) fn may_wait(&self) -> bool {
         match &self.source {
             Source::Bytes { .. } => false,
@@ -176,7 +180,8 @@ impl Stdin {
         }
     }
 
-    /// Allows the next read to hold the thread, if this is an input that can do no better.
+    /// Allows the next read to block the thread, for an input that would otherwise need a thread of
+    /// its own. Returns whether the read will block.
     pub(crate) fn may_block(&mut self) -> bool {
         match &mut self.source {
             Source::Bytes { .. } => false,
@@ -267,7 +272,7 @@ impl fmt::Debug for Stdin {
     }
 }
 
-/// A closure as an [`Input`].
+/// An [`Input`] over a closure.
 struct Producer<F>(F);
 
 impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
@@ -276,7 +281,7 @@ impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
     }
 
     fn poll_readable(&mut self, _cx: &mut Context<'_>, _n_bytes: u32) -> Poll<Readiness> {
-        // As far as is known.
+        // The number of bytes is unknown.
         Poll::Ready(Readiness::bytes(1))
     }
 

@@ -272,7 +272,7 @@ impl Clock for SteppingClock {
 /// time, so that a host can read and advance it. A guest that sleeps also advances the clock of the
 /// other guests that share it.
 ///
-/// A guest that loops until a deadline blocks on this clock until the host advances it;
+/// A guest that loops until a deadline spins on this clock until the host advances it;
 /// [`SteppingClock`] ends such loops.
 ///
 /// # Examples
