@@ -13,21 +13,21 @@ use crate::fs::{Create, Dir, File, FileType, Metadata, Node, OpenOptions, ReadDi
 #[derive(Clone)]
 pub(super) struct OverlayDir {
     pub(super) shared: Arc<Shared>,
-    place: Place,
+    backing: Backing,
 }
 
 #[derive(Clone)]
-enum Place {
-    /// In the upper directory only; nothing of the lower one is to be seen in it.
+enum Backing {
+    /// Exists only in the upper layer, without a lower directory behind it.
     Upper(Arc<dyn Dir>),
     Merged(Arc<Merged>),
 }
 
-/// What is under a name.
+/// The result of looking up a name in both layers.
 struct Found {
     metadata: Metadata,
     layer: Layer,
-    /// Whether the lower directory has something under the name, which would show when the upper one has not.
+    /// Whether the lower layer has the name, which would become visible if the upper one lost it.
     in_lower: bool,
 }
 
@@ -35,7 +35,7 @@ struct Found {
 enum Layer {
     Upper,
     Lower,
-    /// A directory in each.
+    /// A directory in each layer.
     Both,
 }
 
@@ -44,14 +44,14 @@ impl Found {
         self.metadata.file_type == FileType::Directory
     }
 
-    /// Whether it is a directory with a part in the lower one.
+    /// Whether it is a directory that exists in the lower layer.
     fn is_merged(&self) -> bool {
         self.is_dir() && self.layer != Layer::Upper
     }
 }
 
-/// No such name is an answer, and not an error.
-fn if_any<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
+/// Maps `ENOENT` to `None`.
+fn optional<T>(result: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match result {
         Err(Errno::Noent) => Ok(None),
         result => result.map(Some),
@@ -62,79 +62,79 @@ impl OverlayDir {
     pub(super) fn root(lower: Arc<dyn Dir>, upper: Arc<dyn Dir>) -> Self {
         Self {
             shared: Shared::new(),
-            place: Place::Merged(Arc::new(Merged::root(lower, upper))),
+            backing: Backing::Merged(Arc::new(Merged::root(lower, upper))),
         }
     }
 
-    fn at(&self, place: Place) -> Self {
+    fn at(&self, backing: Backing) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            place,
+            backing,
         }
     }
 
     fn is_removed(&self) -> bool {
-        matches!(&self.place, Place::Merged(merged) if merged.is_removed())
+        matches!(&self.backing, Backing::Merged(merged) if merged.is_removed())
     }
 
     pub(super) fn upper(&self) -> Option<&Arc<dyn Dir>> {
-        match &self.place {
-            Place::Upper(upper) => Some(upper),
-            Place::Merged(merged) if merged.is_removed() => None,
-            Place::Merged(merged) => merged.upper(),
+        match &self.backing {
+            Backing::Upper(upper) => Some(upper),
+            Backing::Merged(merged) if merged.is_removed() => None,
+            Backing::Merged(merged) => merged.upper(),
         }
     }
 
-    /// The upper directory, to put something there.
+    /// The upper directory, created if necessary.
     fn make_upper(&self) -> Result<&Arc<dyn Dir>, Errno> {
-        match &self.place {
-            Place::Upper(upper) => Ok(upper),
-            Place::Merged(merged) if merged.is_removed() => Err(Errno::Noent),
-            Place::Merged(merged) => merged.make_upper(),
+        match &self.backing {
+            Backing::Upper(upper) => Ok(upper),
+            Backing::Merged(merged) if merged.is_removed() => Err(Errno::Noent),
+            Backing::Merged(merged) => merged.make_upper(),
         }
     }
 
     pub(super) fn lower(&self) -> Option<&Arc<dyn Dir>> {
-        match &self.place {
-            Place::Merged(merged) if !merged.is_removed() => Some(&merged.lower),
-            Place::Merged(_) | Place::Upper(_) => None,
+        match &self.backing {
+            Backing::Merged(merged) if !merged.is_removed() => Some(&merged.lower),
+            Backing::Merged(_) | Backing::Upper(_) => None,
         }
     }
 
-    /// The directory that is merged here, if what the lower one has under `name` is to be seen.
+    /// The merged directory, if the lower entry `name` is visible.
     pub(super) fn visible_lower(&self, state: &State, name: &str) -> Option<&Arc<Merged>> {
-        match &self.place {
-            Place::Merged(merged)
+        match &self.backing {
+            Backing::Merged(merged)
                 if !merged.is_removed() && !state.is_removed(&merged.path_of(name)) =>
             {
                 Some(merged)
             }
-            Place::Merged(_) | Place::Upper(_) => None,
+            Backing::Merged(_) | Backing::Upper(_) => None,
         }
     }
 
-    /// The lower directory, if what it has under `name` was to be seen after the first `n_removals`.
+    /// The lower directory, if its entry `name` was visible after the first `n_removals`.
     pub(super) fn lower_beside(
         &self,
         state: &State,
         name: &str,
         n_removals: u64,
     ) -> Option<&Arc<dyn Dir>> {
-        match &self.place {
-            Place::Merged(merged) if !state.was_removed(&merged.path_of(name), n_removals) => {
+        match &self.backing {
+            Backing::Merged(merged) if !state.was_removed(&merged.path_of(name), n_removals) => {
                 Some(&merged.lower)
             }
-            Place::Merged(_) | Place::Upper(_) => None,
+            Backing::Merged(_) | Backing::Upper(_) => None,
         }
     }
 
     fn find(&self, state: &State, name: &str) -> Result<Option<Found>, Errno> {
         let upper = match self.upper() {
-            Some(upper) => if_any(upper.metadata_at(name))?,
+            Some(upper) => optional(upper.metadata_at(name))?,
             None => None,
         };
         let lower = match self.visible_lower(state, name) {
-            Some(merged) => if_any(merged.lower.metadata_at(name))?,
+            Some(merged) => optional(merged.lower.metadata_at(name))?,
             None => None,
         };
         let in_lower = lower.is_some();
@@ -154,12 +154,12 @@ impl OverlayDir {
         }))
     }
 
-    fn find_some(&self, state: &State, name: &str) -> Result<Found, Errno> {
+    fn find_existing(&self, state: &State, name: &str) -> Result<Found, Errno> {
         self.find(state, name)?.ok_or(Errno::Noent)
     }
 
-    /// Refuses a name that is taken, and one in a directory that is gone.
-    fn require_free(&self, state: &State, name: &str) -> Result<(), Errno> {
+    /// Fails if the name exists, or if this directory is removed.
+    fn require_absent(&self, state: &State, name: &str) -> Result<(), Errno> {
         if self.is_removed() {
             return Err(Errno::Noent);
         }
@@ -176,20 +176,20 @@ impl OverlayDir {
             Node::Dir(upper) => upper,
         };
         let below = match self.visible_lower(state, name) {
-            Some(merged) => match if_any(merged.lower.lookup_dir(name)) {
+            Some(merged) => match optional(merged.lower.lookup_dir(name)) {
                 Ok(Some(Node::Dir(lower))) => Some((merged, lower)),
                 Ok(_) | Err(Errno::Notdir) => None,
                 Err(errno) => return Err(errno),
             },
             None => None,
         };
-        let place = match below {
+        let backing = match below {
             Some((merged, lower)) => {
-                Place::Merged(merged.child(state, name, lower, Some(upper))?)
+                Backing::Merged(merged.child(state, name, lower, Some(upper))?)
             }
-            None => Place::Upper(upper),
+            None => Backing::Upper(upper),
         };
-        Ok(Node::Dir(Arc::new(self.at(place))))
+        Ok(Node::Dir(Arc::new(self.at(backing))))
     }
 
     fn lower_node(
@@ -203,7 +203,7 @@ impl OverlayDir {
             Node::Symlink(target) => Ok(Node::Symlink(target)),
             Node::Dir(lower) => {
                 let child = merged.child(state, name, lower, None)?;
-                Ok(Node::Dir(Arc::new(self.at(Place::Merged(child)))))
+                Ok(Node::Dir(Arc::new(self.at(Backing::Merged(child)))))
             }
             Node::File(file) => {
                 let file = self.lower_file(state, merged, name, file);
@@ -212,7 +212,7 @@ impl OverlayDir {
         }
     }
 
-    /// The open file that all share.
+    /// The open file, shared by all descriptors.
     fn lower_file(
         &self,
         state: &mut State,
@@ -228,14 +228,14 @@ impl OverlayDir {
         })
     }
 
-    fn look(
+    fn lookup_with(
         &self,
         name: &str,
         look: impl Fn(&dyn Dir) -> Result<Node, Errno>,
     ) -> Result<Node, Errno> {
         let state = &mut *self.shared.lock();
         if let Some(upper) = self.upper() {
-            if let Some(node) = if_any(look(&**upper))? {
+            if let Some(node) = optional(look(&**upper))? {
                 return self.upper_node(state, name, node);
             }
         }
@@ -289,7 +289,7 @@ impl OverlayDir {
         }
     }
 
-    /// Copies `name` if it is only in the lower directory.
+    /// Copies `name` up if it exists only in the lower layer.
     fn copy_up(&self, state: &mut State, name: &str, found: &Found) -> Result<(), Errno> {
         match self.visible_lower(state, name) {
             Some(merged) if found.layer == Layer::Lower && found.is_dir() => {
@@ -306,9 +306,9 @@ impl OverlayDir {
         }
     }
 
-    /// Before a name goes: who may write the lower file gets a copy that lives on. Answers whether the upper directory has
-    /// the name then.
-    fn let_go(&self, state: &mut State, name: &str, found: &Found) -> Result<bool, Errno> {
+    /// Prepares the removal of a name: a lower file that is open for writing is copied up first.
+    /// Returns whether the upper layer then has the name.
+    fn prepare_removal(&self, state: &mut State, name: &str, found: &Found) -> Result<bool, Errno> {
         if found.layer != Layer::Lower {
             return Ok(true);
         }
@@ -323,18 +323,18 @@ impl OverlayDir {
         Ok(awaits_copy)
     }
 
-    /// After the upper directory has lost the name or got another file for it.
+    /// Marks the lower file as removed, after the upper layer has removed or replaced the name.
     fn close_lower(&self, state: &mut State, name: &str) {
-        if let Place::Merged(merged) = &self.place {
+        if let Backing::Merged(merged) = &self.backing {
             if let Some(open) = state.files.take(&merged.path_of(name)) {
                 open.set_removed();
             }
         }
     }
 
-    /// Hides what the lower directory has under `name`, for ever.
+    /// Hides the lower entry `name` permanently.
     fn hide(&self, state: &mut State, name: &str) {
-        if let Place::Merged(merged) = &self.place {
+        if let Backing::Merged(merged) = &self.backing {
             let path = merged.path_of(name);
             if let Some(dir) = state.dirs.take(&path) {
                 dir.set_removed();
@@ -343,24 +343,25 @@ impl OverlayDir {
         }
     }
 
-    /// Why nothing but a directory can take the place of the merged directory `to_name`: as on Linux, another reason if it
-    /// is one that `name` is in.
+    /// The errno for replacing the merged directory `to_name` by a file: as on Linux, a different
+    /// one if `name` is below it.
     fn refuse_dir(&self, name: &str, to: &Self, to_name: &str) -> Errno {
-        match (&self.place, &to.place) {
-            (Place::Merged(from), Place::Merged(to)) => {
+        match (&self.backing, &to.backing) {
+            (Backing::Merged(from), Backing::Merged(to)) => {
                 let dir = to.path_of(to_name) + "/";
                 match from.path_of(name).starts_with(&dir) {
                     true => Errno::Notempty,
                     false => Errno::Isdir,
                 }
             }
-            // The directory is not empty then, so that nothing can be replaced.
-            (Place::Upper(from), _) => match to.upper().map(|to| from.rename(name, &**to, to_name))
-            {
-                Some(Err(errno)) if errno != Errno::Noent => errno,
-                _ => Errno::Isdir,
-            },
-            (Place::Merged(_), Place::Upper(_)) => Errno::Isdir,
+            // The directory is not empty, so this cannot replace anything.
+            (Backing::Upper(from), _) => {
+                match to.upper().map(|to| from.rename(name, &**to, to_name)) {
+                    Some(Err(errno)) if errno != Errno::Noent => errno,
+                    _ => Errno::Isdir,
+                }
+            }
+            (Backing::Merged(_), Backing::Upper(_)) => Errno::Isdir,
         }
     }
 
@@ -371,7 +372,7 @@ impl OverlayDir {
             return Err(Errno::Notdir);
         };
         let upper = match self.upper().map(|upper| upper.lookup_dir(name)) {
-            Some(node) => match if_any(node)? {
+            Some(node) => match optional(node)? {
                 Some(Node::Dir(upper)) => Some(upper),
                 _ => None,
             },
@@ -388,7 +389,7 @@ impl OverlayDir {
     }
 }
 
-/// A directory has the number of the lower one, which it has before there is an upper one.
+/// A merged directory keeps the inode number of its lower part, which it had before copy-up.
 fn merge(upper: Metadata, lower: &Metadata) -> Metadata {
     Metadata {
         dev: lower.dev,
@@ -397,8 +398,8 @@ fn merge(upper: Metadata, lower: &Metadata) -> Metadata {
     }
 }
 
-/// After something was made in the upper directory, which has no number but its own.
-fn made(state: &mut State, upper: &Arc<dyn Dir>, name: &str) {
+/// Forgets the origin of an inode number that a new file in the upper layer reuses.
+fn forget_reused_origin(state: &mut State, upper: &Arc<dyn Dir>, name: &str) {
     if state.has_origins() {
         if let Ok(made) = upper.metadata_at(name) {
             state.forget_origin(&made);
@@ -408,9 +409,9 @@ fn made(state: &mut State, upper: &Arc<dyn Dir>, name: &str) {
 
 impl Dir for OverlayDir {
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let merged = match &self.place {
-            Place::Upper(upper) => return upper.metadata(),
-            Place::Merged(merged) => merged,
+        let merged = match &self.backing {
+            Backing::Upper(upper) => return upper.metadata(),
+            Backing::Merged(merged) => merged,
         };
         let lower = merged.lower.metadata()?;
         let mut metadata = match merged.upper() {
@@ -424,11 +425,11 @@ impl Dir for OverlayDir {
     }
 
     fn lookup(&self, name: &str) -> Result<Node, Errno> {
-        self.look(name, |dir| dir.lookup(name))
+        self.lookup_with(name, |dir| dir.lookup(name))
     }
 
     fn lookup_dir(&self, name: &str) -> Result<Node, Errno> {
-        self.look(name, |dir| dir.lookup_dir(name))
+        self.lookup_with(name, |dir| dir.lookup_dir(name))
     }
 
     fn read_dir(&self) -> Result<ReadDir, Errno> {
@@ -443,7 +444,7 @@ impl Dir for OverlayDir {
             }
             let upper = self.make_upper()?;
             let node = upper.open(name, options)?;
-            made(state, upper, name);
+            forget_reused_origin(state, upper, name);
             return self.upper_node(state, name, node);
         };
         match found.layer {
@@ -458,13 +459,13 @@ impl Dir for OverlayDir {
 
     fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
         let state = self.shared.lock();
-        self.find_some(&state, name).map(|found| found.metadata)
+        self.find_existing(&state, name).map(|found| found.metadata)
     }
 
     fn read_link(&self, name: &str) -> Result<String, Errno> {
         let state = self.shared.lock();
         if let Some(upper) = self.upper() {
-            if let Some(target) = if_any(upper.read_link(name))? {
+            if let Some(target) = optional(upper.read_link(name))? {
                 return Ok(target);
             }
         }
@@ -474,30 +475,30 @@ impl Dir for OverlayDir {
 
     fn create_dir(&self, name: &str) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
-        self.require_free(state, name)?;
+        self.require_absent(state, name)?;
         let upper = self.make_upper()?;
         upper.create_dir(name)?;
-        made(state, upper, name);
+        forget_reused_origin(state, upper, name);
         Ok(())
     }
 
     fn symlink(&self, name: &str, target: &str) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
-        self.require_free(state, name)?;
+        self.require_absent(state, name)?;
         let upper = self.make_upper()?;
         upper.symlink(name, target)?;
-        made(state, upper, name);
+        forget_reused_origin(state, upper, name);
         Ok(())
     }
 
     fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = self.same_fs(to)?;
         let state = &mut *self.shared.lock();
-        let found = self.find_some(state, name)?;
+        let found = self.find_existing(state, name)?;
         if found.is_dir() {
             return Err(Errno::Perm);
         }
-        to.require_free(state, to_name)?;
+        to.require_absent(state, to_name)?;
         self.copy_up(state, name, &found)?;
         let to = to.make_upper()?;
         self.make_upper()?.link(name, &**to, to_name)
@@ -506,7 +507,7 @@ impl Dir for OverlayDir {
     fn rename(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = self.same_fs(to)?;
         let state = &mut *self.shared.lock();
-        let found = self.find_some(state, name)?;
+        let found = self.find_existing(state, name)?;
         if to.is_removed() {
             return Err(Errno::Noent);
         }
@@ -522,7 +523,7 @@ impl Dir for OverlayDir {
         }
         if let Some(replaced) = &replaced {
             match (found.is_dir(), replaced.is_dir()) {
-                // Where both are upper ones, the upper directory has the right words for what cannot be.
+                // If both are in the upper layer, its rename returns the errno.
                 (true, false) if replaced.layer == Layer::Lower => return Err(Errno::Notdir),
                 (false, true) if replaced.is_merged() => {
                     return Err(self.refuse_dir(name, to, to_name));
@@ -530,19 +531,19 @@ impl Dir for OverlayDir {
                 _ => {}
             }
         }
-        let over_merged = replaced.as_ref().is_some_and(Found::is_merged);
-        if over_merged && !to.is_empty_at(state, to_name)? {
+        let replaces_merged = replaced.as_ref().is_some_and(Found::is_merged);
+        if replaces_merged && !to.is_empty_at(state, to_name)? {
             return Err(Errno::Notempty);
         }
         state.reserve_removals(2)?;
         let to_upper = to.make_upper()?;
         self.copy_up(state, name, &found)?;
         if let Some(replaced) = replaced.as_ref().filter(|replaced| !replaced.is_dir()) {
-            to.let_go(state, to_name, replaced)?;
+            to.prepare_removal(state, to_name, replaced)?;
         }
         self.make_upper()?.rename(name, &**to_upper, to_name)?;
         to.close_lower(state, to_name);
-        if over_merged {
+        if replaces_merged {
             to.hide(state, to_name);
         }
         if found.in_lower {
@@ -553,12 +554,12 @@ impl Dir for OverlayDir {
 
     fn remove_file(&self, name: &str) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
-        let found = self.find_some(state, name)?;
+        let found = self.find_existing(state, name)?;
         if found.is_dir() {
             return Err(Errno::Isdir);
         }
         state.reserve_removals(1)?;
-        if self.let_go(state, name, &found)? {
+        if self.prepare_removal(state, name, &found)? {
             self.make_upper()?.remove_file(name)?;
         }
         self.close_lower(state, name);
@@ -570,7 +571,7 @@ impl Dir for OverlayDir {
 
     fn remove_dir(&self, name: &str) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
-        let found = self.find_some(state, name)?;
+        let found = self.find_existing(state, name)?;
         if !found.is_dir() {
             return Err(Errno::Notdir);
         }
@@ -594,7 +595,7 @@ impl Dir for OverlayDir {
 
     fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
-        let found = self.find_some(state, name)?;
+        let found = self.find_existing(state, name)?;
         self.copy_up(state, name, &found)?;
         self.make_upper()?.set_times_at(name, times)
     }

@@ -1,11 +1,12 @@
-//! Listing the two directories as one.
+//! Listing a merged directory.
 
 use super::dir::OverlayDir;
 use crate::Errno;
 use crate::fs::{DirEntry, FileType, ReadDir};
 
-/// First the entries of the lower directory, and then those of the upper one that had nothing below them when the listing
-/// began. So an entry that is copied meanwhile comes once, and nothing has to be remembered but when that was.
+/// Returns the entries of the lower directory, then those of the upper one that had no lower entry
+/// when the listing began. An entry that is copied up meanwhile is returned once, and the only
+/// state is the number of removals at the start.
 pub(super) struct Entries {
     dir: OverlayDir,
     n_removals: u64,
@@ -26,7 +27,7 @@ impl Entries {
         })
     }
 
-    /// The entry as it is to be seen, if it is.
+    /// The entry with the attributes of the overlay, if it is visible.
     fn lower_entry(&self, entry: DirEntry) -> Result<Option<DirEntry>, Errno> {
         let state = self.dir.shared.lock();
         if self.dir.visible_lower(&state, &entry.name).is_none() {
@@ -62,7 +63,7 @@ impl Entries {
         }
         if let (true, Some(upper)) = (state.has_origins(), self.dir.upper()) {
             match upper.metadata_at(&entry.name) {
-                // Gone since it was listed.
+                // Removed since the listing began.
                 Err(Errno::Noent) => return Ok(None),
                 found => entry.ino = state.identify(found?).ino,
             }

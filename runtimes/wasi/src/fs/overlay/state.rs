@@ -1,4 +1,4 @@
-//! What an overlay knows beside its two directories.
+//! The state of an overlay besides its two directories.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,26 +9,28 @@ use super::merged::{MAX_MERGED_PATH_BYTES, Merged};
 use crate::fs::Metadata;
 use crate::{Errno, MAX_NAME_BYTES};
 
-/// The state of one overlay. Its lock is held by whatever looks at both directories or changes one of them, so that they
-/// are only ever seen together; transfers of open files do not take it.
+/// The shared state of one overlay. Its lock is held by every operation that reads both layers or
+/// changes one, so that they are always seen together. Reads and writes of open files do not take
+/// it.
 pub(super) struct Shared {
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The lower names that are gone, by path, and when they went. A name that went never comes back, so that a path under
-    /// a removed directory need not be looked for. Directories of the lower filesystem are not renamed: paths are stable.
+    /// The whiteouts: the path of each removed lower name, and the number of its removal. A
+    /// whiteout is never removed, so paths below a removed directory need no check. Directories of
+    /// the lower layer cannot be renamed: paths are stable.
     ///
-    /// A tree, as a table of that many would be moved as a whole when it grows, within one call.
+    /// A tree: a hash table of this size would be rehashed within one call when it grows.
     removed: BTreeMap<Box<str>, u64>,
-    /// Of the paths that are gone.
+    /// The sum of the lengths of the removed paths.
     removed_bytes: usize,
     n_removals: u64,
-    /// The directories and the lower files that are open, so that all who have one open have the same.
+    /// The open directories and lower files, so that all descriptors share one object.
     pub(super) dirs: Registry<Merged>,
     pub(super) files: Registry<LowerFile>,
-    /// The device and number that a copied file had below, by those of the copy.
+    /// The device and inode number of each copied file in the lower layer, by those of the copy.
     origins: BTreeMap<(u64, u64), (u64, u64)>,
 }
 
@@ -39,7 +41,7 @@ impl Shared {
         })
     }
 
-    /// Poison tells nothing: each change of the state is the last step of what it belongs to.
+    /// A poisoned lock guards consistent data: each operation changes the state in its last step.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,7 +52,7 @@ impl State {
         self.removed.contains_key(path)
     }
 
-    /// Whether `path` had been removed after the first `n_removals`.
+    /// Whether `path` was already removed after the first `n_removals`.
     pub(super) fn was_removed(&self, path: &str, n_removals: u64) -> bool {
         self.removed.get(path).is_some_and(|at| *at <= n_removals)
     }
@@ -59,7 +61,7 @@ impl State {
         self.n_removals
     }
 
-    /// Makes sure that the next `n_paths` removals find room.
+    /// Ensures that the next `n_paths` removals are within the limits.
     pub(super) fn reserve_removals(&self, n_paths: usize) -> Result<(), Errno> {
         const LONGEST: usize = MAX_MERGED_PATH_BYTES + 1 + MAX_NAME_BYTES as usize;
         let has_room = self.removed.len() + n_paths <= Overlay::MAX_REMOVED
@@ -78,23 +80,24 @@ impl State {
         }
     }
 
-    /// Lets a copy have the number of what it was copied from.
+    /// Records that `copy` reports the inode number of `original`.
     pub(super) fn remember_origin(&mut self, copy: &Metadata, original: &Metadata) {
         let (copy, original) = ((copy.dev, copy.ino), (original.dev, original.ino));
         self.origins.insert(copy, original);
     }
 
-    /// Takes note that `made` is new, and no copy: a filesystem gives the number of what is gone to what is made.
+    /// Records that `made` is a new file and no copy: a filesystem reuses the inode numbers of
+    /// removed files.
     pub(super) fn forget_origin(&mut self, made: &Metadata) {
         self.origins.remove(&(made.dev, made.ino));
     }
 
-    /// Whether anything has another number here than in its directory.
+    /// Whether any copy reports the inode number of its original.
     pub(super) fn has_origins(&self) -> bool {
         !self.origins.is_empty()
     }
 
-    /// The attributes of an upper file as they are to be seen.
+    /// The attributes of an upper file as the overlay reports them.
     pub(super) fn identify(&self, metadata: Metadata) -> Metadata {
         match self.origins.get(&(metadata.dev, metadata.ino)) {
             Some(&(dev, ino)) => Metadata {
@@ -107,10 +110,11 @@ impl State {
     }
 }
 
-/// What is open, by path.
+/// Open objects by path.
 pub(super) struct Registry<T> {
     by_path: HashMap<Box<str>, Weak<T>>,
-    /// At this length it is time to look for what is not open any more, which costs no more than what was added since.
+    /// At this length, dropped objects are removed. The cost is proportional to the insertions
+    /// since the last time.
     sweep_at: usize,
 }
 
