@@ -7,16 +7,21 @@ mod seccomp;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rangewatch_wasi::fs::{Access, HostDir, IntoDir, MemoryFs, Node, Overlay, Quota, SetTimes};
+use rangewatch_wasi::fs::{
+    Access, Dir, HostDir, IntoDir, MemoryFs, Node, Overlay, Quota, SetTimes,
+};
 use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
 use tempfile::TempDir;
 
 struct Guest {
     ctx: Wasi,
     memory: Vec<u8>,
+    /// The directory of the host that the guest uses, if there is one.
+    host: Option<Arc<dyn Dir>>,
 }
 
 const FOLLOW: i32 = 1;
@@ -26,22 +31,45 @@ impl Guest {
         Self::of(HostDir::open(dir).unwrap())
     }
 
-    /// The rights of the directory itself, and all that it can pass on.
+    /// Guests of the directory itself, and of each filesystem that can be built on it.
     fn all(dir: &Path) -> [Self; 4] {
-        let host = || HostDir::open(dir).unwrap();
-        [
-            Self::of(host()),
-            Self::of(Overlay::new(host(), MemoryFs::new())),
-            Self::of(Overlay::new(MemoryFs::new(), host())),
-            Self::of(Quota::new(host(), 1 << 30, 1 << 20)),
-        ]
+        type Filesystem = fn(Arc<dyn Dir>) -> Arc<dyn Dir>;
+        let filesystems: [Filesystem; 4] = [
+            |host| host,
+            |host| Quota::new(host, 1 << 30, 1 << 20).into_dir(),
+            |host| Overlay::new(host, MemoryFs::new()).into_dir(),
+            |host| Overlay::new(MemoryFs::new(), host).into_dir(),
+        ];
+        filesystems.map(|filesystem| {
+            let host = HostDir::open(dir).unwrap().into_dir();
+            let mut guest = Self::of(filesystem(Arc::clone(&host)));
+            guest.host = Some(host);
+            guest
+        })
     }
+
+    /// Asserts that paths were opened by `openat2`, unless this process has none. An overlay opens
+    /// one component at a time.
+    #[cfg(target_os = "linux")]
+    fn assert_descents(guests: &[Self]) {
+        let host = |guest: &Self| guest.host.clone().expect("a directory of the host");
+        for guest in guests.iter().take(2) {
+            let host = host(guest);
+            let host: &HostDir = (*host).as_any().downcast_ref().unwrap();
+            let is_fast = host.n_descents() > 0;
+            assert_eq!(is_fast, !seccomp::is_without_openat2());
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn assert_descents(_guests: &[Self]) {}
 
     fn of(dir: impl IntoDir) -> Self {
         let builder = Wasi::builder().preopen("/", dir, Access::ReadWrite);
         Self {
             ctx: builder.build().unwrap(),
             memory: vec![0; 65_536],
+            host: None,
         }
     }
 
@@ -66,7 +94,7 @@ impl Guest {
         let read = preview1::fd_read(&mut self.ctx, &mut self.memory, fd, 64, 1, 0);
         read.map_err(|interrupt| match interrupt {
             Interrupt::Errno(errno) => errno,
-            other => panic!("a file is read at once, but: {other:?}"),
+            other => panic!("reading a file does not wait: {other:?}"),
         })?;
         let len = u32::from_le_bytes(self.memory[..4].try_into().unwrap());
         Ok(self.memory[8192..8192 + len as usize].to_vec())
@@ -100,20 +128,31 @@ fn inside_and_outside() -> (TempDir, std::path::PathBuf, std::path::PathBuf) {
 }
 
 #[test]
-fn g34_links_that_others_make_are_followed_no_further_than_those_of_a_guest() {
+fn g34_links_made_by_the_host_do_not_lead_out() {
     let (_temporary, inside, outside) = inside_and_outside();
     symlink(&outside, inside.join("absolute")).unwrap();
     symlink(outside.join("file"), inside.join("absolute-file")).unwrap();
     symlink("../outside", inside.join("relative")).unwrap();
     symlink("/proc/self/root", inside.join("magic")).unwrap();
     fs::create_dir(inside.join("dir")).unwrap();
-    for mut guest in Guest::all(&inside) {
+    fs::create_dir_all(inside.join("dir/sub/empty")).unwrap();
+    symlink(&outside, inside.join("dir/absolute")).unwrap();
+    symlink("../../outside", inside.join("dir/relative")).unwrap();
+    symlink("/proc/self/root", inside.join("dir/magic")).unwrap();
+    fs::create_dir(outside.join("sub")).unwrap();
+    fs::write(outside.join("sub/file"), "secret").unwrap();
+    let mut guests = Guest::all(&inside);
+    for guest in &mut guests {
         for link in ["absolute", "relative", "magic"] {
             for path in [
                 link.to_owned(),
                 format!("{link}/"),
                 format!("{link}/file"),
                 format!("dir/../{link}/file"),
+                // Two directories before the last component, which `openat2` opens together.
+                format!("dir/{link}/file"),
+                format!("{link}/sub/file"),
+                format!("dir/{link}/sub/file"),
             ] {
                 assert_eq!(guest.open(&path, 0), Err(Errno::Perm), "{path}");
                 if !path.ends_with('/') {
@@ -125,7 +164,10 @@ fn g34_links_that_others_make_are_followed_no_further_than_those_of_a_guest() {
         for oflags in [0, 1, 8] {
             assert_eq!(guest.open("absolute-file", oflags), Err(Errno::Perm));
         }
+        assert_eq!(guest.open("dir/sub/new", 1).map(drop), Ok(()));
+        assert_eq!(guest.open("dir/sub/empty/file", 0), Err(Errno::Noent));
     }
+    Guest::assert_descents(&guests);
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"secret");
 }
 
@@ -159,7 +201,8 @@ fn g34_no_race_leads_out() {
                 }
             }
         });
-        for mut guest in Guest::all(&inside) {
+        let mut guests = Guest::all(&inside);
+        for guest in &mut guests {
             let mut n_read = 0;
             for _ in 0..2000 {
                 for path in ["dir/file", "dir/sub/../file"] {
@@ -176,27 +219,49 @@ fn g34_no_race_leads_out() {
             }
             assert!(n_read > 0, "the directory never existed");
         }
+        Guest::assert_descents(&guests);
     });
     assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
 }
 
-/// The same tests on a kernel without `openat2`.
 #[test]
 #[cfg(target_os = "linux")]
 fn g34_the_tests_pass_without_openat2() {
-    seccomp::forbid_openat2();
-    let tests = std::env::current_exe().unwrap();
-    let arguments = ["g34_", "--skip", "without_openat2"];
-    let output = std::process::Command::new(tests).args(arguments).output();
-    let output = output.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("g34_no_race_leads_out ... ok"), "{text}");
+    let args = ["g34_", "--skip", "without_openat2"];
+    seccomp::test_without_openat2(&args, "g34_no_race_leads_out", &[]);
 }
 
-/// The host can create links in a memory filesystem that a guest cannot.
+/// A seccomp filter applies to one thread, and a process may have several directories.
 #[test]
-fn g34_links_in_memory_are_followed_no_further() {
+#[cfg(target_os = "linux")]
+fn a_directory_for_which_openat2_failed_does_not_switch_it_off_for_others() {
+    let (_temporary, inside, _outside) = inside_and_outside();
+    fs::create_dir_all(inside.join("a/b")).unwrap();
+    fs::write(inside.join("a/b/file"), "public").unwrap();
+    let n_descents = || {
+        let [mut guest, ..] = Guest::all(&inside);
+        let fd = guest.open("a/b/file", 0).unwrap();
+        assert_eq!(guest.read(fd).unwrap(), b"public");
+        let host: Arc<dyn Dir> = guest.host.unwrap();
+        (*host)
+            .as_any()
+            .downcast_ref::<HostDir>()
+            .unwrap()
+            .n_descents()
+    };
+    let on_filtered_thread = std::thread::scope(|scope| {
+        let filtered = scope.spawn(|| {
+            seccomp::forbid_openat2();
+            n_descents()
+        });
+        filtered.join().unwrap()
+    });
+    assert_eq!((on_filtered_thread, n_descents()), (0, 1));
+}
+
+/// The host can make links in memory that a guest cannot make.
+#[test]
+fn g34_links_in_memory_made_by_the_host_do_not_lead_out() {
     let files = MemoryFs::new();
     files.symlink("/etc/passwd", "absolute").unwrap();
     files.symlink("../file", "relative").unwrap();
@@ -274,6 +339,7 @@ fn a_read_only_file_is_opened_for_reading_unless_writing_is_requested() {
     let mut guest = Guest {
         ctx: builder.preopen("/", dir, Access::ReadOnly).build().unwrap(),
         memory: vec![0; 65_536],
+        host: None,
     };
     let fd = guest.open("file", 0).unwrap();
     assert_eq!(guest.read(fd).unwrap(), b"public");

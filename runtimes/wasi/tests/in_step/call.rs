@@ -5,9 +5,13 @@ pub(crate) trait Choices {
     /// A number below `end`, which is not 0.
     fn next(&mut self, end: usize) -> usize;
 
-    /// A path of a few components from a few names, so that calls affect each other's files; often
-    /// an invalid one.
+    /// The path of a call.
     fn path(&mut self) -> String {
+        self.short_path()
+    }
+
+    /// A path of a few components over a few names, so that calls use the same files; often invalid.
+    fn short_path(&mut self) -> String {
         let mut path = String::new();
         if self.next(100) == 0 {
             path.push('/');

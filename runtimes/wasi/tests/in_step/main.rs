@@ -23,19 +23,21 @@ use self::model::Model;
 use self::rng::Rng;
 use self::tree::{snapshot, tree};
 
-/// The number of calls. Raise it for a longer search.
+const CASES: &str = "RANGEWATCH_CASES";
+
+/// The number of calls to make; `RANGEWATCH_CASES` sets another.
 fn n_calls() -> u64 {
-    std::env::var("RANGEWATCH_CASES")
+    std::env::var(CASES)
         .ok()
         .and_then(|cases| cases.parse().ok())
         .unwrap_or(20_000)
 }
 
-/// How many calls are made on one tree.
+/// The number of calls on one tree.
 const CALLS: usize = 120;
 
-/// The initial contents of each tree.
-fn beginning() -> impl Iterator<Item = Call> {
+/// The calls that make the initial tree.
+fn initial_calls() -> impl Iterator<Item = Call> {
     let dirs = ["a", "b", "a/b", "b/c"].map(|path| Call::CreateDir(3, path.to_owned()));
     let files = ["c", "a/a"].map(|path| Call::Open(3, 0, path.to_owned(), 1, 0, 0));
     dirs.into_iter().chain(files)
@@ -45,7 +47,7 @@ fn beginning() -> impl Iterator<Item = Call> {
 fn overlay(upper: impl IntoDir) -> Arc<dyn Dir> {
     let lower = MemoryFs::new();
     let mut guest = Guest::new(&lower);
-    for call in beginning() {
+    for call in initial_calls() {
         guest.call(&call).unwrap();
     }
     Overlay::new(&lower, upper).into_dir()
@@ -64,16 +66,34 @@ impl Subject {
         let guest = Guest::new(Arc::clone(&dir));
         Self { name, dir, guest }
     }
+
+    /// The number of paths that were opened by one `openat2`.
+    fn n_descents(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        if let Some(host) = (*self.dir).as_any().downcast_ref::<HostDir>() {
+            return host.n_descents();
+        }
+        0
+    }
 }
 
-/// Makes `n_calls` random calls on each filesystem. Returns how many succeeded.
-fn in_step(n_calls: u64) -> usize {
+/// What happened in all calls.
+#[derive(Default)]
+struct Totals {
+    /// Calls that succeeded.
+    n_succeeded: u64,
+    /// Calls in which the directory of the host opened several components by one `openat2`.
+    n_descents: u64,
+}
+
+/// Makes `n_calls` random calls on each filesystem.
+fn in_step(n_calls: u64) -> Totals {
     let temporary = tempfile::tempdir().unwrap();
     let outside = temporary.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), "secret").unwrap();
     let before = snapshot(&outside);
-    let mut agreed = 0;
+    let mut totals = Totals::default();
     for seed in 0..n_calls / CALLS as u64 {
         let inside = temporary.path().join("inside");
         fs::create_dir(&inside).unwrap();
@@ -82,7 +102,7 @@ fn in_step(n_calls: u64) -> usize {
             Subject::new("memory", MemoryFs::new()),
             Subject::new("host", HostDir::open(&inside).unwrap()),
         ];
-        for call in beginning() {
+        for call in initial_calls() {
             model.call(&call).unwrap();
             for contender in &mut contenders {
                 contender.guest.call(&call).unwrap();
@@ -112,7 +132,7 @@ fn in_step(n_calls: u64) -> usize {
                 continue;
             }
             let expected = model.call(&call);
-            agreed += usize::from(expected.is_ok());
+            totals.n_succeeded += u64::from(expected.is_ok());
             trace.push(format!("{call:?} -> {expected:?}"));
             for (name, outcome) in outcomes {
                 assert_eq!(
@@ -136,22 +156,37 @@ fn in_step(n_calls: u64) -> usize {
             let tree = tree(&*contender.dir);
             assert_eq!(tree, model.tree(), "{name}, seed {seed}: {trace:#?}");
         }
+        totals.n_descents += contenders.iter().map(Contender::n_descents).sum::<u64>();
         drop(contenders);
         fs::remove_dir_all(&inside).unwrap();
         assert_eq!(snapshot(&outside), before, "seed {seed}: {trace:#?}");
     }
-    agreed
+    totals
 }
 
 #[test]
 fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes() {
-    let agreed = in_step(n_calls()) as u64;
-    assert!(agreed * 6 > n_calls(), "only {agreed} calls succeeded");
+    let totals = in_step(n_calls());
+    let n_succeeded = totals.n_succeeded;
+    assert!(
+        n_succeeded * 6 > n_calls(),
+        "only {n_succeeded} calls succeeded"
+    );
+    #[cfg(target_os = "linux")]
+    match seccomp::is_without_openat2() {
+        true => assert_eq!(totals.n_descents, 0),
+        false => assert!(
+            totals.n_descents * 100 > n_calls(),
+            "only {} paths were opened by `openat2`, which Linux has since 5.6",
+            totals.n_descents
+        ),
+    }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn g34_filesystems_agree_without_openat2() {
-    seccomp::forbid_openat2();
-    in_step(n_calls() / 10);
+    let n_calls = (n_calls() / 10).to_string();
+    let test = "g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes";
+    seccomp::test_without_openat2(&["--exact", test], test, &[(CASES, &n_calls)]);
 }

@@ -13,4 +13,10 @@ impl Choices for Rng {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % end as u64) as usize
     }
+
+    /// Half of the paths begin with two directories, which are opened by one `openat2` on the host.
+    fn path(&mut self) -> String {
+        let below = self.pick(&["", "", "a/b/", "b/c/"]);
+        format!("{below}{}", self.short_path())
+    }
 }

@@ -11,6 +11,8 @@ use cap_fs_ext::{
 use cap_std::ambient_authority;
 use cap_std::fs::Dir as CapDir;
 
+#[cfg(target_os = "linux")]
+use super::descend::Descent;
 use super::errno::errno;
 use super::file::HostFile;
 use super::metadata::{file_type, metadata, system_time};
@@ -19,14 +21,17 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 
 /// A directory of the host, and everything below it.
 ///
-/// The directory is held open: it may be renamed, and what takes its old path is not seen. Each step of a path is a call of
-/// the host for one name in an open directory, without following symbolic links; the context follows them and keeps to the
-/// directory. Linux is asked for several steps at once, below the directory and without symbolic links. So a guest stays inside whatever others do to the directory meanwhile.
+/// The directory is held open: it stays the same directory when it is renamed, and a directory that
+/// takes its old path is not seen. Paths are resolved one component at a time: each is opened in an
+/// open directory, without following symbolic links. The context follows links and never leaves the
+/// directory. On Linux, several components are opened by one `openat2` that stays beneath the
+/// directory and follows no links. A guest therefore stays inside the directory even while other
+/// processes rename it or replace parts of it by links.
 ///
-/// What the operating system lets the host's process do, it lets the guest do; [`Access::ReadOnly`](crate::fs::Access) takes
-/// writing away.
+/// The guest has the permissions of the host's process; [`Access::ReadOnly`](crate::fs::Access)
+/// takes writing away.
 ///
-/// DIFFERENCE: names that are not UTF-8 are left out of listings, as WASI has no way to say them.
+/// DIFFERENCE: names that are not UTF-8 are left out of listings, as WASI cannot represent them.
 ///
 /// # Examples
 ///
@@ -41,20 +46,46 @@ use crate::fs::{Create, Dir, DirEntry, Metadata, Node, OpenOptions, ReadDir, Set
 #[derive(Debug)]
 pub struct HostDir {
     dir: CapDir,
+    #[cfg(target_os = "linux")]
+    descent: Arc<Descent>,
 }
 
 impl HostDir {
-    /// The directory at `path`, which is opened now and with the authority of the host's process.
+    /// Opens the directory at `path` with the permissions of the host's process.
     ///
     /// # Errors
     ///
-    /// What the operating system says: `path` does not exist, is not a directory, may not be opened.
+    /// The error of the operating system: `path` does not exist, is not a directory, or may not be
+    /// opened.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let dir = CapDir::open_ambient_dir(path, ambient_authority())?;
-        Ok(Self { dir })
+        Ok(Self {
+            dir,
+            #[cfg(target_os = "linux")]
+            descent: Arc::default(),
+        })
     }
 
-    /// What is under a name that could not be opened because of `refused`, if that is because it is a symbolic link.
+    /// The number of paths of two or more directories that this directory, and those opened through
+    /// it, have opened by one `openat2`. For tests of the sandbox, which must not pass without it.
+    #[cfg(all(target_os = "linux", feature = "conformance"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn n_descents(&self) -> u64 {
+        self.descent.n_descents()
+    }
+
+    /// A directory that was opened through this one.
+    fn below(&self, dir: CapDir) -> Arc<Self> {
+        Arc::new(Self {
+            dir,
+            #[cfg(target_os = "linux")]
+            descent: Arc::clone(&self.descent),
+        })
+    }
+
+    /// The symbolic link at `name`, which could not be opened because of `refused`. Returns `refused`
+    /// if it is no link.
     fn symlink_or(&self, name: &str, refused: Errno) -> Result<Node, Errno> {
         match self.read_link(name) {
             Ok(target) => Ok(Node::Symlink(target)),
@@ -64,7 +95,7 @@ impl HostDir {
     }
 }
 
-/// Refuses what this host would take for more than one name, such as `a\b` and `c:` on Windows.
+/// Refuses a name that is more than one component on this host, such as `a\b` and `c:` on Windows.
 fn check(name: &str) -> Result<&str, Errno> {
     if cfg!(unix) {
         return Ok(name);
@@ -106,7 +137,7 @@ impl Dir for HostDir {
 
     fn lookup_dir(&self, name: &str) -> Result<Node, Errno> {
         match self.dir.open_dir_nofollow(check(name)?).map_err(errno) {
-            Ok(dir) => Ok(Node::Dir(Arc::new(Self { dir }))),
+            Ok(dir) => Ok(Node::Dir(self.below(dir))),
             Err(refused @ (Errno::Notdir | Errno::Loop)) => self.symlink_or(name, refused),
             Err(errno) => Err(errno),
         }
@@ -114,8 +145,8 @@ impl Dir for HostDir {
 
     #[cfg(target_os = "linux")]
     fn descend(&self, names: &str) -> Result<Option<Arc<dyn Dir>>, Errno> {
-        let dir = super::descend::descend(&self.dir, names)?;
-        Ok(dir.map(|dir| Arc::new(Self { dir }) as Arc<dyn Dir>))
+        let dir = self.descent.open(&self.dir, names)?;
+        Ok(dir.map(|dir| self.below(dir) as Arc<dyn Dir>))
     }
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
@@ -134,11 +165,11 @@ impl Dir for HostDir {
             .create_new(options.create == Create::New)
             .follow(FollowSymlinks::No)
             .maybe_dir(true)
-            // A pipe without a writer must not hold up the host.
+            // Opening a pipe that has no writer must not block.
             .nonblock(true);
         let file = match self.dir.open_with(check(name)?, &host).map_err(errno) {
             Ok(file) => file.into_std(),
-            // Systems differ in what they say of a link that is not to be followed.
+            // The errno for a link that must not be followed differs between systems.
             Err(refused @ (Errno::Loop | Errno::Mlink | Errno::Notdir)) => {
                 return self.symlink_or(name, refused);
             }
@@ -146,7 +177,7 @@ impl Dir for HostDir {
         };
         if file.metadata().map_err(errno)?.is_dir() {
             let dir = CapDir::from_std_file(file);
-            return Ok(Node::Dir(Arc::new(Self { dir })));
+            return Ok(Node::Dir(self.below(dir)));
         }
         Ok(Node::File(Arc::new(HostFile::new(file))))
     }
@@ -186,7 +217,7 @@ impl Dir for HostDir {
 
     fn remove_file(&self, name: &str) -> Result<(), Errno> {
         match self.dir.remove_file_or_symlink(check(name)?).map_err(errno) {
-            // Not all systems say so themselves.
+            // Some systems report a permission error instead.
             Err(Errno::Perm | Errno::Acces)
                 if self
                     .metadata_at(name)
@@ -200,7 +231,7 @@ impl Dir for HostDir {
 
     fn remove_dir(&self, name: &str) -> Result<(), Errno> {
         match self.dir.remove_dir(check(name)?).map_err(errno) {
-            // POSIX leaves the choice to the system.
+            // POSIX allows either errno.
             Err(Errno::Exist) => Err(Errno::Notempty),
             removed => removed,
         }
@@ -226,7 +257,7 @@ impl Dir for HostDir {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        // The root, and what a step led to, are open to look names up in, and Linux synchronizes no such descriptor.
+        // `self.dir` may be open with `O_PATH`, which Linux does not synchronize.
         let mut host = cap_std::fs::OpenOptions::new();
         host.read(true).maybe_dir(true);
         let dir = self.dir.open_with(".", &host).map_err(errno)?;

@@ -1,11 +1,11 @@
-//! What the host's errors are for a guest.
+//! Maps errors of the host to WASI.
 
 use std::io;
 
 use crate::Errno;
 
-/// The errno of WASI for an error of the host's filesystem: the number itself where the host has one of the kind, and what
-/// the kind of the error says elsewhere.
+/// The errno of WASI for an error of the host's filesystem: from the errno on Unix, otherwise from the
+/// kind of the error.
 pub(super) fn errno(error: io::Error) -> Errno {
     #[cfg(unix)]
     if let Some(errno) = rustix::io::Errno::from_io_error(&error).and_then(of_unix) {

@@ -38,7 +38,7 @@ impl File for HostFile {
         use rustix::io::{Errno as Host, ReadWriteFlags, pwritev2};
         let bufs = [io::IoSlice::new(buf)];
         loop {
-            // Finding the end and writing there is one step for the kernel, whoever else appends.
+            // The kernel finds the end and writes there atomically, also if others append.
             match pwritev2(&self.file, &bufs, 0, ReadWriteFlags::APPEND) {
                 Err(Host::INTR) => {}
                 Err(Host::OPNOTSUPP | Host::NOSYS) => {
@@ -104,7 +104,7 @@ mod positioned {
     }
 }
 
-/// These move the position of the host's file, which nobody uses.
+/// These move the position of the host's file, which is not used.
 #[cfg(windows)]
 mod positioned {
     use std::os::windows::fs::FileExt;

@@ -1,4 +1,4 @@
-//! What the host knows about a file, for a guest.
+//! Maps attributes of the host's files to WASI.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,18 +39,18 @@ pub(super) fn file_type(host: cap_std::fs::FileType) -> FileType {
     }
 }
 
-/// The time that a guest sets, for the host's clock.
+/// A time that a guest sets, as the host represents it.
 pub(super) fn system_time(time: SetTime) -> SystemTime {
     match time {
         SetTime::Now => SystemTime::now(),
-        // A host whose times end before the year 2554 gets the last one that a guest can also read back as such.
+        // A time that the host cannot represent becomes 1970.
         SetTime::At(ns) => UNIX_EPOCH
             .checked_add(Duration::from_nanos(ns))
             .unwrap_or(UNIX_EPOCH),
     }
 }
 
-/// Files may be older than 1970 and younger than 2554, which a guest has no numbers for.
+/// WASI represents the years 1970 to 2554; other times saturate.
 fn saturating_ns(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
