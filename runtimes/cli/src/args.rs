@@ -50,10 +50,10 @@ pub(crate) enum Command {
 
 /// Run a guest and print what it emits.
 ///
-/// If the guest exports `_start`, it is run first; then the calls of --call are made, in order. After each of them, the
-/// watches of the guest itself get their callbacks. The guest has the standard streams, the clocks and the randomness of
-/// this process, the directories that --dir and --ro-dir name, the variables that --env sets and the ARGS after MODULE,
-/// and nothing else.
+/// If the guest exports `_start`, it is run first; then the calls of --call are made, in order.
+/// After each of them, the watches of the guest itself get their callbacks. The guest has the
+/// standard streams, the clocks and the randomness of this process, the directories that --dir and
+/// --ro-dir name, the variables that --env sets and the ARGS after MODULE, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "rangewatch run [OPTIONS] MODULE [ARGS]...")]
 #[command(after_long_help = AFTER_HELP)]
@@ -64,23 +64,25 @@ pub(crate) struct RunArgs {
 
     /// Print the emits that have a key in this selector; may be given several times
     ///
-    /// One of key:K, prefix:P, range:A..B (B excluded), from:A, or all. In each, \xNN is the byte with that hexadecimal
-    /// number, and \\ a backslash.
+    /// One of key:K, prefix:P, range:A..B (B excluded), from:A, or all. In each, \xNN is the byte
+    /// with that hexadecimal number, and \\ a backslash.
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     pub(crate) watch: Vec<Selector>,
 
     /// Call an export and print its results on stdout; may be given several times
     ///
-    /// The arguments follow the name, separated by commas, and are converted to the types of the export's parameters:
-    /// decimal numbers, or hexadecimal ones for integers (0x..). Integers may be signed or unsigned and are printed
-    /// signed. The results of one call are one line; a call without results prints none.
+    /// The arguments follow the name, separated by commas, and are converted to the types of the
+    /// export's parameters: decimal numbers, or hexadecimal ones for integers (0x..). Integers may
+    /// be signed or unsigned and are printed signed. The results of one call are one line; a call
+    /// without results prints none.
     #[arg(long, value_name = "EXPORT[,ARG..]")]
     pub(crate) call: Vec<Call>,
 
     /// Write the events to this file instead of stderr; - is stdout
     ///
-    /// The file is created, or truncated if it exists. A path that is the stdout or stderr of this process, such as
-    /// /dev/stdout, is neither: the events are written to that stream, so that a redirection with >> appends.
+    /// The file is created, or truncated if it exists. A path that is the stdout or stderr of this
+    /// process, such as /dev/stdout, is neither: the events are written to that stream, so that a
+    /// redirection with >> appends.
     #[arg(long, value_name = "FILE", requires = "watch")]
     pub(crate) events: Option<PathBuf>,
 
@@ -90,8 +92,8 @@ pub(crate) struct RunArgs {
 
     /// Give the guest a directory of the host; may be given several times
     ///
-    /// GUEST is the path under which the guest sees the directory; without it, the guest sees the path HOST as written.
-    /// The guest can use everything below the directory and nothing above it.
+    /// GUEST is the path under which the guest sees the directory; without it, the guest sees the
+    /// path HOST as written. The guest can use everything below the directory and nothing above it.
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = mapping)]
     pub(crate) dir: Vec<Mapping>,
 
@@ -113,27 +115,30 @@ pub(crate) struct RunArgs {
 
     /// Buffer the output of the guest and print it when the run has ended
     ///
-    /// The standard input is read to its end before the guest starts. Stdout and stderr are buffered up to 64 MiB each;
-    /// a write beyond that fails.
+    /// The standard input is read to its end before the guest starts. Stdout and stderr are
+    /// buffered up to 64 MiB each; a write beyond that fails.
     #[arg(long)]
     pub(crate) capture: bool,
 
     /// The most linear memory that the guest may have, in bytes or as in 512MiB
     ///
-    /// The units are KiB, MiB and GiB. A module that starts with more is not run. A guest that grows its memory beyond
-    /// the limit gets an error from `memory.grow`, on which most programs abort. 4GiB is all that a guest can address.
+    /// The units are KiB, MiB and GiB. A module that starts with more is not run. A guest that
+    /// grows its memory beyond the limit gets an error from `memory.grow`, on which most programs
+    /// abort. 4GiB is all that a guest can address.
     #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
     #[arg(default_value = DEFAULT_MEMORY)]
     pub(crate) memory: u64,
 
     /// The most bytes that the guest may read from and write to each standard stream
     ///
-    /// A read or write beyond the limit fails with DQUOT. The limit also bounds the size of each copy of a directory
-    /// (--fs mem). Without this option, one call still makes the host allocate at most 1 MiB.
+    /// A read or write beyond the limit fails with DQUOT. The limit also bounds the size of each
+    /// copy of a directory (--fs mem). Without this option, one call still makes the host allocate
+    /// at most 1 MiB.
     #[arg(long, value_name = "BYTES", value_parser = size, allow_hyphen_values = true)]
     pub(crate) hostcall_limit: Option<u64>,
 
-    /// Freeze the clocks of the guest at this time, in nanoseconds since 1970; sleeps return at once
+    /// Freeze the clocks of the guest at this time, in nanoseconds since 1970; sleeps return at
+    /// once
     #[arg(long, value_name = "NS", value_parser = nanoseconds, allow_hyphen_values = true)]
     pub(crate) fixed_clock: Option<u64>,
 
@@ -146,7 +151,8 @@ pub(crate) struct RunArgs {
     module_and_args: Vec<OsString>,
 }
 
-/// [`Limits::DEFAULT_MEMORY_BYTES`](rangewatch::Limits::DEFAULT_MEMORY_BYTES), as the help shows it.
+/// [`Limits::DEFAULT_MEMORY_BYTES`](rangewatch::Limits::DEFAULT_MEMORY_BYTES), as the help shows
+/// it.
 const DEFAULT_MEMORY: &str = "256MiB";
 
 impl RunArgs {
@@ -237,8 +243,9 @@ fn mapping(text: &str) -> Result<Mapping, &'static str> {
 pub(crate) enum Files {
     /// The directories of the host
     Host,
-    /// Copies in memory, made before the guest starts and discarded when it ends; up to 256 MiB or --hostcall-limit
-    /// each. The devices null, zero, full, random and urandom are emulated; other devices, sockets and pipes are left out
+    /// Copies in memory, made before the guest starts and discarded when it ends; up to 256 MiB or
+    /// --hostcall-limit each. The devices null, zero, full, random and urandom are emulated; other
+    /// devices, sockets and pipes are left out
     Mem,
 }
 

@@ -154,7 +154,8 @@ fn integer(text: &str) -> Result<i128, Mismatch> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
         return Err(Mismatch::Form);
     }
-    // Parsing digits fails only on overflow. Negating cannot overflow: the magnitude is not negative.
+    // Parsing digits fails only on overflow. Negating cannot overflow: the magnitude is not
+    // negative.
     i128::from_str_radix(digits, radix)
         .map(|magnitude| sign * magnitude)
         .map_err(|_| Mismatch::Range)

@@ -34,8 +34,8 @@ impl fmt::Display for CopyError {
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Copies everything below `from`: directories, files, symbolic links, hard links and times. The
-/// devices that `devices` has are added by their names. Other devices, sockets and pipes are left out.
-/// Symbolic links are not followed, so nothing outside of `from` is read.
+/// devices that `devices` has are added by their names. Other devices, sockets and pipes are left
+/// out. Symbolic links are not followed, so nothing outside of `from` is read.
 pub(crate) fn tree(from: &dyn Dir, to: &MemoryFs, devices: &Devices) -> Result<(), CopyError> {
     let mut copy = Copy {
         files: to,

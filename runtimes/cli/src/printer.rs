@@ -13,8 +13,8 @@ use crate::failure::Failure;
 /// returns. Events that do not fit are printed as lagged.
 const CAPACITY: usize = 1024;
 
-/// Prints every event of its subscriptions as one line of JSON, in the order of the emits and then of
-/// the subscriptions.
+/// Prints every event of its subscriptions as one line of JSON, in the order of the emits and then
+/// of the subscriptions.
 ///
 /// The printer is the waker of its subscriptions, so it prints within the emit: no event queues up,
 /// however long the guest runs, and events are in order with the guest's own output. The emitter

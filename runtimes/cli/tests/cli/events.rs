@@ -61,8 +61,8 @@ fn a_key_that_is_not_utf_8_is_base64(runtime: &str) {
     assert_eq!(ended.stderr, format!("{line}\n"));
 }
 
-/// Emits the keys `ff fe` and `61 22 00` with the value 9. The meta page is at 0, the variables are at
-/// 32, the keys at 64.
+/// Emits the keys `ff fe` and `61 22 00` with the value 9. The meta page is at 0, the variables are
+/// at 32, the keys at 64.
 const RAW_KEYS: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (memory (export "memory") 1)
@@ -231,7 +231,8 @@ fn events_to_a_stream_of_the_process_are_appended_to_its_file(runtime: &str) {
 #[cfg(not(unix))]
 fn events_to_a_stream_of_the_process_are_appended_to_its_file(_runtime: &str) {}
 
-/// As with `rangewatch .. --events FILE > FILE`: one position for both, so that nothing is overwritten.
+/// As with `rangewatch .. --events FILE > FILE`: one position for both, so that nothing is
+/// overwritten.
 fn events_and_results_in_one_file_are_in_order(runtime: &str) {
     let path = temporary(&format!("one_file.{runtime}"));
     let events = if cfg!(unix) {

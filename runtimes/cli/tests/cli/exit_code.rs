@@ -113,8 +113,8 @@ fn an_exit_in_a_callback_ends_the_run_with_its_code(runtime: &str) {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(9), ""));
 }
 
-/// Watches the key `k` under the id `w`, emits it, and exits with 9 in the callback. The meta page is at
-/// 0, the variables are at 32, `buf` is at 64.
+/// Watches the key `k` under the id `w`, emits it, and exits with 9 in the callback. The meta page
+/// is at 0, the variables are at 32, `buf` is at 64.
 const EXITS_IN_RECV: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))

@@ -1,8 +1,8 @@
 //! The built binary, on every runtime of this build.
 #![cfg(any(feature = "wasmi", feature = "wasmtime"))]
 
-/// Makes a test of each scenario, a function that takes the name of a runtime, for each runtime that is
-/// compiled in.
+/// Makes a test of each scenario, a function that takes the name of a runtime, for each runtime
+/// that is compiled in.
 macro_rules! on_each_runtime {
     ($($scenario:ident)*) => {
         #[cfg(feature = "wasmi")]

@@ -10,7 +10,8 @@ pub(crate) trait Choices {
         self.short_path()
     }
 
-    /// A path of a few components over a few names, so that calls use the same files; often invalid.
+    /// A path of a few components over a few names, so that calls use the same files; often
+    /// invalid.
     fn short_path(&mut self) -> String {
         let mut path = String::new();
         if self.next(100) == 0 {

@@ -31,15 +31,16 @@ pub(crate) fn is_without_openat2() -> bool {
 }
 
 /// Runs the tests of this binary that `args` select, as `cargo test -- ARGS` does, in a process
-/// without `openat2` and with the variables `env`. Fails unless the test `expected` is one of them and all pass.
+/// without `openat2` and with the variables `env`. Fails unless the test `expected` is one of them
+/// and all pass.
 pub(crate) fn test_without_openat2(args: &[&str], expected: &str, env: &[(&str, &str)]) {
     let tests = std::env::current_exe().expect("the path of this binary");
     let mut command = Command::new(tests);
     command.args(args).env(WITHOUT_OPENAT2, "1");
     command.envs(env.iter().copied());
     command.stdout(Stdio::piped()).stderr(Stdio::inherit());
-    // A process inherits the filters of the thread that starts it. That thread ends here, so that no
-    // other test runs on it.
+    // A process inherits the filters of the thread that starts it. That thread ends here, so that
+    // no other test runs on it.
     let child = thread::spawn(move || {
         forbid_openat2();
         command.spawn().expect("the tests can be run")

@@ -23,8 +23,9 @@ pub(super) struct Descent {
 impl Descent {
     /// Opens the directory at `names`, which are joined by `/`, below `dir`.
     ///
-    /// Returns `None` if one of them is a symbolic link or if `openat2` cannot tell: the caller then
-    /// opens one component at a time. The errors are those that a component would have by itself.
+    /// Returns `None` if one of them is a symbolic link or if `openat2` cannot tell: the caller
+    /// then opens one component at a time. The errors are those that a component would have by
+    /// itself.
     pub(super) fn open(&self, dir: &CapDir, names: &str) -> Result<Option<CapDir>, Errno> {
         if self.is_unavailable.load(Ordering::Relaxed) {
             return Ok(None);

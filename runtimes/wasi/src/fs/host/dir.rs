@@ -84,8 +84,8 @@ impl HostDir {
         })
     }
 
-    /// The symbolic link at `name`, which could not be opened because of `refused`. Returns `refused`
-    /// if it is no link.
+    /// The symbolic link at `name`, which could not be opened because of `refused`. Returns
+    /// `refused` if it is no link.
     fn symlink_or(&self, name: &str, refused: Errno) -> Result<Node, Errno> {
         match self.read_link(name) {
             Ok(target) => Ok(Node::Symlink(target)),

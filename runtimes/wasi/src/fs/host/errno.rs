@@ -4,8 +4,8 @@ use std::io;
 
 use crate::Errno;
 
-/// The errno of WASI for an error of the host's filesystem: from the errno on Unix, otherwise from the
-/// kind of the error.
+/// The errno of WASI for an error of the host's filesystem: from the errno on Unix, otherwise from
+/// the kind of the error.
 pub(super) fn errno(error: io::Error) -> Errno {
     #[cfg(unix)]
     if let Some(errno) = rustix::io::Errno::from_io_error(&error).and_then(of_unix) {
