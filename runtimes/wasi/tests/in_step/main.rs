@@ -156,7 +156,7 @@ fn in_step(n_calls: u64) -> Totals {
             let tree = tree(&*contender.dir);
             assert_eq!(tree, model.tree(), "{name}, seed {seed}: {trace:#?}");
         }
-        totals.n_descents += contenders.iter().map(Contender::n_descents).sum::<u64>();
+        totals.n_descents += contenders.iter().map(Subject::n_descents).sum::<u64>();
         drop(contenders);
         fs::remove_dir_all(&inside).unwrap();
         assert_eq!(snapshot(&outside), before, "seed {seed}: {trace:#?}");
