@@ -144,9 +144,17 @@ async fn call_all(
 ) -> Result<Exit, Failure> {
     for (index, step) in steps.iter().enumerate() {
         let left = &steps[index + 1..];
-        match guest.call(step.export, &step.args).await {
-            Ok(results) => print_results(&results)?,
-            Err(error) => return exit_before(left, ended(error)?),
+        if step.export == START {
+            match guest.run().await {
+                Ok(exit) if exit.code() == 0 => {}
+                Ok(exit) => return Ok(exit),
+                Err(error) => return Err(call_failed(&error)),
+            }
+        } else {
+            match guest.call(step.export, &step.args).await {
+                Ok(results) => print_results(&results)?,
+                Err(error) => return exit_before(left, ended(error)?),
+            }
         }
         let driven = guest.drive_until_idle().await;
         if let Some(exit) = callbacks.exit() {

@@ -3,9 +3,12 @@
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Failure, GuestState, HostCx, HostFunction, Instance, Limits, TrapKind, Val,
+    Failure, GuestState, HostCx, HostError, HostFunction, Instance, Limits, TrapKind, Val,
 };
-use wasmi::{Caller, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits, TrapCode};
+use wasmi::{
+    AsContextMut, Caller, Func, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits,
+    TrapCode,
+};
 
 use crate::convert::{failure, to_wasmi, vals};
 use crate::linker::memory_and_data;
@@ -17,6 +20,8 @@ pub(crate) struct State {
     /// The exported memory, looked up once at instantiation. The handle stays valid when the memory
     /// grows; a slice would not.
     memory: Option<Memory>,
+    /// The export that returns the address of the meta page.
+    page: Option<Func>,
     bounds: StoreLimits,
     started: bool,
 }
@@ -26,6 +31,7 @@ impl State {
         Self {
             guest,
             memory: None,
+            page: None,
             bounds,
             started: false,
         }
@@ -44,8 +50,9 @@ impl State {
         self.started
     }
 
-    pub(crate) fn start(&mut self, memory: Option<Memory>) {
+    pub(crate) fn start(&mut self, memory: Option<Memory>, page: Option<Func>) {
         self.memory = memory;
+        self.page = page;
         self.started = true;
     }
 
@@ -57,6 +64,7 @@ impl State {
 /// What a host function sees: of a running call, or of a suspended one.
 pub(crate) struct Cx<C>(pub(crate) C);
 
+#[async_trait]
 impl HostCx for Cx<Caller<'_, State>> {
     fn memory(&mut self) -> &mut [u8] {
         let memory = self.0.data().memory;
@@ -68,8 +76,14 @@ impl HostCx for Cx<Caller<'_, State>> {
         let (memory, state) = memory_and_data(&mut self.0, memory);
         (memory, state.guest.abi())
     }
+
+    async fn page(&mut self) -> Result<u32, HostError> {
+        let page = self.0.data().page;
+        call_page(&mut self.0, page)
+    }
 }
 
+#[async_trait]
 impl HostCx for Cx<&mut Store<State>> {
     fn memory(&mut self) -> &mut [u8] {
         let memory = self.0.data().memory;
@@ -81,6 +95,29 @@ impl HostCx for Cx<&mut Store<State>> {
         let (memory, state) = memory_and_data(self.0, memory);
         (memory, state.guest.abi())
     }
+
+    async fn page(&mut self) -> Result<u32, HostError> {
+        let page = self.0.data().page;
+        call_page(&mut *self.0, page)
+    }
+}
+
+/// The fuel for a call of the export that returns the address of the meta page. The call is made
+/// inside another one, whose slice may be nearly used up.
+const PAGE_FUEL: u64 = 100_000;
+
+fn call_page(mut cx: impl AsContextMut, page: Option<Func>) -> Result<u32, HostError> {
+    let page = page.ok_or("the guest does not export its meta page")?;
+    let page = page.typed::<(), i32>(&cx)?;
+    let mut cx = cx.as_context_mut();
+    // An engine that counts no fuel has none to set.
+    let Ok(left) = cx.get_fuel() else {
+        return Ok(page.call(&mut cx, ())? as u32);
+    };
+    cx.set_fuel(PAGE_FUEL)?;
+    let address = page.call(&mut cx, ());
+    cx.set_fuel(left)?;
+    Ok(address? as u32)
 }
 
 pub(crate) struct WasmiInstance {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rangewatch_runtime::abi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
@@ -116,11 +117,14 @@ impl Compiled for WasmiModule {
 
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let mut linker = Linker::<State>::new(&self.runtime.engine);
-        link_abi(
-            &mut linker,
-            |caller| caller.data().memory(),
-            |state| state.guest().abi(),
-        )?;
+        if imports.abi() {
+            link_abi(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().abi(),
+                |_| Ok(()),
+            )?;
+        }
         if imports.wasi() {
             link_wasi(
                 &mut linker,
@@ -202,7 +206,8 @@ impl Linked for WasmiLinked {
             }
         };
         let memory = instance.get_memory(&store, "memory");
-        store.data_mut().start(memory);
+        let page = instance.get_func(&store, abi::PAGE);
+        store.data_mut().start(memory, page);
         let functions = self.imports.functions().into();
         let limits = self.is_metered.then(|| limits.clone());
         Ok(Box::new(WasmiInstance::new(

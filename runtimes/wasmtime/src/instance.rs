@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val};
-use wasmtime::{Caller, Memory, ResourceLimiter, Store, StoreLimits};
+use rangewatch_runtime::{Failure, GuestState, HostCx, HostError, Instance, Limits, Val};
+use wasmtime::{Caller, Func, Memory, ResourceLimiter, Store, StoreLimits};
 
 use crate::convert::{failure, to_wasmtime, vals};
 use crate::linker::memory_and_data;
@@ -14,6 +14,8 @@ pub(crate) struct State {
     /// The exported memory, looked up once at instantiation. The handle stays valid when the memory
     /// grows; a slice would not.
     memory: Option<Memory>,
+    /// The export that returns the address of the meta page.
+    page: Option<Func>,
     bounds: StoreLimits,
     started: bool,
 }
@@ -23,6 +25,7 @@ impl State {
         Self {
             guest,
             memory: None,
+            page: None,
             bounds,
             started: false,
         }
@@ -40,8 +43,9 @@ impl State {
         self.started
     }
 
-    pub(crate) fn start(&mut self, memory: Option<Memory>) {
+    pub(crate) fn start(&mut self, memory: Option<Memory>, page: Option<Func>) {
         self.memory = memory;
+        self.page = page;
         self.started = true;
     }
 
@@ -53,6 +57,7 @@ impl State {
 /// What a host function sees.
 pub(crate) struct Cx<'a>(pub(crate) Caller<'a, State>);
 
+#[async_trait]
 impl HostCx for Cx<'_> {
     fn memory(&mut self) -> &mut [u8] {
         let memory = self.0.data().memory;
@@ -63,6 +68,13 @@ impl HostCx for Cx<'_> {
         let memory = self.0.data().memory;
         let (memory, state) = memory_and_data(&mut self.0, memory);
         (memory, state.guest.abi())
+    }
+
+    async fn page(&mut self) -> Result<u32, HostError> {
+        let page = self.0.data().page;
+        let page = page.ok_or("the guest does not export its meta page")?;
+        let page = page.typed::<(), i32>(&self.0)?;
+        Ok(page.call_async(&mut self.0, ()).await? as u32)
     }
 }
 

@@ -43,8 +43,10 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    link_abi(linker, exported_memory, get)?;
+    let attach = move |caller: &mut Caller<'_, T>| attach_in_call(caller, get);
+    link_abi(linker, exported_memory, get, attach)?;
     linker.func_wrap(abi::MODULE, abi::STOP, move |mut caller: Caller<'_, T>| {
+        attach(&mut caller)?;
         let (memory, abi) = split(&mut caller, exported_memory, get);
         // Nothing to wait for: the one instance of the group is the one that calls.
         abi_call(abi::STOP, || abi.stop(memory).map(drop))
@@ -125,8 +127,17 @@ pub fn add_wasi_to_linker_async<T: Send + 'static>(
     link_wasi_waits(linker, exported_memory, get, |_| true)
 }
 
-/// Asks a fresh instance for its meta page. Call it once, after `_initialize` where the guest has
-/// one, and before the guest's other exports.
+/// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
+/// before the guest's other exports, after you have initialized the guest:
+///
+/// * a reactor by its export `_initialize`, if it has one;
+/// * a command, which exports `_start` and no `_initialize`, by its export `_start`, on every
+///   instance exactly once. An exit with code 0, which [`host_trap`](crate::host_trap) finds in the
+///   error of the call, is success, and the instance can be used; an instance that exits with
+///   another code can only be dropped.
+///
+/// What a command emits while its `_start` runs is emitted at once: the page is read at that moment,
+/// and read again here.
 ///
 /// # Errors
 ///
@@ -262,15 +273,39 @@ fn finish<T>(
     Ok(())
 }
 
-/// The four functions of the ABI that return at once.
+/// Reads the meta page for a guest that calls the ABI before [`attach`]: a command in its `_start`.
+/// In a store that suspends it is an error of wasmtime, as the export is called synchronously.
+fn attach_in_call<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+) -> Result<()> {
+    if get(caller.data_mut()).is_attached() {
+        return Ok(());
+    }
+    let export = caller.get_export(abi::PAGE).and_then(Extern::into_func);
+    let Some(page) = export else {
+        return Err(abi_trap(AbiError::NotAttached));
+    };
+    let page = page.typed::<(), i32>(&*caller)?.call(&mut *caller, ())?;
+    let can_receive = caller.get_export(abi::RECV).is_some();
+    let memory = exported_memory(caller);
+    let (memory, data) = memory_and_data(caller, memory);
+    get(data)
+        .attach(memory, page as u32, can_receive)
+        .map_err(abi_trap)
+}
+
+/// The four functions of the ABI that return at once, each after `attach`.
 pub(crate) fn link_abi<T: 'static>(
     linker: &mut Linker<T>,
     memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    attach: impl Fn(&mut Caller<'_, T>) -> Result<()> + Copy + Send + Sync + 'static,
 ) -> Result<()> {
     macro_rules! link {
         ($($name:ident => $verb:ident;)*) => {$(
             linker.func_wrap(abi::MODULE, abi::$name, move |mut caller: Caller<'_, T>| {
+                attach(&mut caller)?;
                 let (memory, abi) = split(&mut caller, memory, get);
                 abi_call(abi::$name, || abi.$verb(memory))
             })?;

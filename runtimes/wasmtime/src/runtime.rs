@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rangewatch_runtime::abi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
@@ -105,11 +106,14 @@ impl Compiled for WasmtimeModule {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let engine = self.module.engine();
         let mut linker = Linker::<State>::new(engine);
-        link_abi(
-            &mut linker,
-            |caller| caller.data().memory(),
-            |state| state.guest().abi(),
-        )?;
+        if imports.abi() {
+            link_abi(
+                &mut linker,
+                |caller| caller.data().memory(),
+                |state| state.guest().abi(),
+                |_| Ok(()),
+            )?;
+        }
         if imports.wasi() {
             link_wasi(
                 &mut linker,
@@ -197,7 +201,8 @@ impl Linked for WasmtimeLinked {
             .await
             .map_err(failure)?;
         let memory = instance.get_memory(&mut store, "memory");
-        store.data_mut().start(memory);
+        let page = instance.get_func(&mut store, abi::PAGE);
+        store.data_mut().start(memory, page);
         let limits = self.is_metered.then(|| limits.clone());
         Ok(Box::new(WasmtimeInstance::new(store, instance, limits)))
     }

@@ -3,6 +3,7 @@
 use crate::command::{assembled, guest, run, run_with_input};
 
 on_each_runtime! {
+    a_command_that_uses_the_abi_is_started_once_and_then_called
     a_command_has_the_streams_of_the_process
     a_command_has_its_own_arguments_and_no_others
     a_command_that_reads_no_arguments_accepts_them
@@ -135,3 +136,49 @@ fn a_module_that_starts_beyond_the_memory_limit_is_1_and_the_option_is_named(run
     let ended = run(runtime, ["--memory", "257MiB", &large]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
+
+fn a_command_that_uses_the_abi_is_started_once_and_then_called(runtime: &str) {
+    let command = assembled("command", COMMAND);
+    let args = [
+        "--watch", "all", "--call", "apply,7", "--call", "apply,8", &command,
+    ];
+    let ended = run(runtime, args);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{ended:?}");
+    for (line, value) in lines.iter().zip([1, 7, 8]) {
+        assert!(line.contains(&format!("\"value\":{value},")), "{ended:?}");
+    }
+    let ended = run(runtime, ["--call", "_start", &command]);
+    assert_eq!(ended.code, Some(1), "it was started before: {ended:?}");
+}
+
+/// Emits the value 1 and exits with code 0 in `_start`; emits its argument in `apply`, which traps
+/// unless `_start` ran exactly once.
+const COMMAND: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (global $n_starts (mut i32) (i32.const 0))
+    (data (i32.const 32) "\40\00\00\00\03\00\00\00\10\00\00\00")
+    (data (i32.const 64) "\00\01k")
+    (func $check (if (i32.ne (global.get $n_starts) (i32.const 1)) (then unreachable)))
+    (func (export "__range_watch") (result i32) (i32.const 4))
+    (func (export "_start")
+        (global.set $n_starts (i32.add (global.get $n_starts) (i32.const 1)))
+        (call $check)
+        ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+        (i32.store (i32.const 4) (i32.const 64))
+        (i32.store (i32.const 8) (i32.const 32))
+        (i32.store (i32.const 12) (i32.const 36))
+        (i32.store (i32.const 16) (i32.const 128))
+        (i32.store (i32.const 20) (i32.const 40))
+        (i32.store (i32.const 24) (i32.const 44))
+        (i32.store (i32.const 28) (i32.const 48))
+        (i64.store (i32.const 48) (i64.const 1))
+        (call $flush)
+        (call $exit (i32.const 0)))
+    (func (export "apply") (param $value i64)
+        (call $check)
+        (i64.store (i32.const 48) (local.get $value))
+        (call $flush)))"#;

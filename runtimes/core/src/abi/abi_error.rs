@@ -15,6 +15,15 @@ pub enum AbiError {
          the host asks `{PAGE}` for the meta page only after the start section and `_initialize`"
     )]
     NotAttached,
+    /// The guest has not set all addresses of its meta page.
+    #[error(
+        "the guest has not set up its meta page at {address}: initialize the guest first, a command \
+         by `_start`, a reactor by `_initialize`"
+    )]
+    PageNotSet {
+        /// The address of the page, in bytes.
+        address: u32,
+    },
     /// A part of the meta page, or something it points to, is outside of the memory.
     #[error(
         "{what} is outside of the memory: {bytes} bytes at {address}, memory has {memory_bytes} bytes"

@@ -11,6 +11,7 @@
 
 mod abi;
 mod calls;
+mod commands;
 mod deadline;
 mod host_functions;
 mod imports;
@@ -57,6 +58,14 @@ groups! {
         g30_a_trapped_guest_is_gone_and_others_go_on,
         nans_are_canonical,
         memory_is_seen_between_calls_and_after_growth,
+    }
+    commands {
+        a_command_is_started_before_its_first_use,
+        a_command_runs_once,
+        a_pool_runs_a_command_on_fresh_instances,
+        a_command_that_exits_with_0_stays,
+        a_command_emits_while_it_starts,
+        an_emit_without_a_meta_page_traps,
     }
     host_functions {
         host_functions_see_values_and_memory,
@@ -179,6 +188,7 @@ macro_rules! tests_within_deadline {
     )*};
 }
 
+pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
 

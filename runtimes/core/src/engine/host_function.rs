@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
@@ -17,6 +18,7 @@ use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a host function sees of the guest that called it.
+#[async_trait]
 pub trait HostCx: Send {
     /// The guest's linear memory; empty when it exports none, and while its start section runs. The slice is valid for this borrow:
     /// the guest may grow its memory between calls.
@@ -24,6 +26,18 @@ pub trait HostCx: Send {
 
     /// The memory together with the guest's half of the range-watch ABI.
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
+
+    /// Calls the guest's export [`PAGE`](crate::abi::PAGE), in the middle of the guest's own call,
+    /// and returns the address of the meta page. Only asynchronous host functions await it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped with the guest's call.
+    ///
+    /// # Errors
+    ///
+    /// The guest has no such export, or the export trapped.
+    async fn page(&mut self) -> Result<u32, HostError>;
 }
 
 /// A host function that returns at once. It runs on the thread of the guest's call and is not

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use rangewatch_wasi as wasi;
 
-use crate::abi;
+use crate::abi::{self, AbiError, GuestAbi, Stopping};
 use crate::engine::host_function::{
     AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody,
 };
@@ -73,17 +73,38 @@ pub(crate) fn resolve(
         check_exports(info)?;
     }
     drop(provided);
-    functions.push(HostFunction::new(
-        abi::MODULE,
-        abi::STOP,
-        FuncType::default(),
-        HostFunctionBody::Async(Arc::new(Stop)),
-    ));
+    let can_receive = can_receive(info);
+    let mut push = |name, verb| {
+        let body = HostFunctionBody::Async(Arc::new(Verb { verb, can_receive }));
+        functions.push(HostFunction::new(
+            abi::MODULE,
+            name,
+            FuncType::default(),
+            body,
+        ));
+    };
+    push(abi::STOP, GuestAbi::stop);
+    // A command emits while its `_start` runs, before the host has read the meta page.
+    let links_abi = !info.is_command();
+    if !links_abi {
+        push(abi::FLUSH, |abi, memory| abi.flush(memory).map(|()| None));
+        push(abi::RESERVE, |abi, memory| {
+            abi.reserve(memory).map(|()| None)
+        });
+        push(abi::OPEN, |abi, memory| abi.open(memory).map(|()| None));
+        push(abi::START, |abi, memory| abi.start(memory).map(|()| None));
+    }
     Ok(Imports {
+        abi: links_abi,
         wasi: has_wasi,
         wasi_at_once: Vec::new(),
         functions,
     })
+}
+
+/// Whether the guest can run callbacks.
+pub(crate) fn can_receive(info: &ModuleInfo) -> bool {
+    info.func(abi::RECV) == Some(&FuncType::default())
 }
 
 fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
@@ -145,18 +166,26 @@ fn hint(import: &Import, has_wasi: bool) -> &'static str {
     }
 }
 
-/// The ABI's `stop`: the one of its functions that may have to wait.
-struct Stop;
+/// A function of the ABI that may have to wait: for the end of a callback, or for the meta page.
+struct Verb {
+    verb: fn(&mut GuestAbi, &mut [u8]) -> Result<Option<Stopping>, AbiError>,
+    can_receive: bool,
+}
 
-impl AsyncHostFunction for Stop {
+impl AsyncHostFunction for Verb {
     fn call<'a>(
         &'a self,
         cx: &'a mut dyn HostCx,
         _args: &'a [Val],
     ) -> BoxFuture<'a, Result<Vec<Val>, HostError>> {
         Box::pin(async move {
+            if !cx.memory_and_abi().1.is_attached() {
+                let page = cx.page().await?;
+                let (memory, abi) = cx.memory_and_abi();
+                abi.attach(memory, page, self.can_receive)?;
+            }
             let (memory, abi) = cx.memory_and_abi();
-            if let Some(stopping) = abi.stop(memory)? {
+            if let Some(stopping) = (self.verb)(abi, memory)? {
                 stopping.await;
             }
             Ok(Vec::new())

@@ -21,6 +21,11 @@ const PROFILE: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::EXTENDED_CONST)
     .difference(WasmFeatures::GC_TYPES);
 
+/// The export that runs a command.
+pub(crate) const START: &str = "_start";
+/// The export that initializes a reactor.
+pub(crate) const INITIALIZE: &str = "_initialize";
+
 /// A compiled module: make any number of guests from it.
 ///
 /// Cloning is cheap and gives the same module.
@@ -177,6 +182,13 @@ impl ModuleInfo {
         self.imports
             .iter()
             .any(|import| import.module == crate::abi::MODULE)
+    }
+
+    /// Whether it is a command: it exports `_start` and no `_initialize`.
+    ///
+    /// Source: WASI preview1, application ABI.
+    pub(crate) fn is_command(&self) -> bool {
+        self.func(START) == Some(&FuncType::default()) && self.func(INITIALIZE).is_none()
     }
 
     /// The exports, by name.

@@ -101,16 +101,23 @@ pub trait Compiled: Send + Sync {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError>;
 }
 
-/// What a guest's imports resolve to, besides the four functions of the range-watch ABI that
-/// return at once, which every backend links statically.
+/// What a guest's imports resolve to.
 #[derive(Clone, Debug, Default)]
 pub struct Imports {
+    pub(crate) abi: bool,
     pub(crate) wasi: bool,
     pub(crate) wasi_at_once: Vec<&'static str>,
     pub(crate) functions: Vec<HostFunction>,
 }
 
 impl Imports {
+    /// Whether the backend links the four functions of the range-watch ABI that never wait. If not,
+    /// they are among the [`functions`](Self::functions).
+    #[must_use]
+    pub fn abi(&self) -> bool {
+        self.abi
+    }
+
     /// Whether the functions of WASI preview1 are to be linked.
     #[must_use]
     pub fn wasi(&self) -> bool {
@@ -124,8 +131,9 @@ impl Imports {
         !self.wasi_at_once.contains(&function)
     }
 
-    /// The functions that are called through their object: the embedder's own, and the ABI's
-    /// `stop`, which may wait.
+    /// The functions that are called through their object: the embedder's own, the ABI's `stop`,
+    /// which may wait, and for commands the rest of the ABI, which may have to
+    /// [read the meta page](crate::HostCx::page) first.
     #[must_use]
     pub fn functions(&self) -> &[HostFunction] {
         &self.functions
@@ -152,11 +160,17 @@ pub trait Linked: Send + Sync {
 pub struct GuestState {
     abi: GuestAbi,
     wasi: Wasi,
+    /// Whether a command's `_start` has been called.
+    pub(crate) is_started: bool,
 }
 
 impl GuestState {
     pub(crate) fn new(abi: GuestAbi, wasi: Wasi) -> Self {
-        Self { abi, wasi }
+        Self {
+            abi,
+            wasi,
+            is_started: false,
+        }
     }
 
     /// The instance's half of the range-watch ABI.

@@ -107,6 +107,11 @@ pub enum CallError {
         /// The writer's error.
         source: std::io::Error,
     },
+    /// The guest's only instance has been started, and `_start` runs once on an instance.
+    #[error(
+        "the guest was started before, and `_start` runs once: make a new guest from the module"
+    )]
+    AlreadyStarted,
     /// The guest's only instance is gone: an earlier call trapped, exited or was dropped midway.
     #[error("the guest's instance is gone, because {reason}; make a new guest from the module")]
     Gone {

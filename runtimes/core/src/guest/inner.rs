@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::abi::{self, GuestAbi};
-use crate::engine::failure::Failure;
-use crate::engine::module::ModuleInfo;
+use crate::engine::imports::can_receive;
+use crate::engine::module::{INITIALIZE, ModuleInfo};
 use crate::engine::runtime::{GuestState, Instance, Linked};
 use crate::engine::val::{FuncType, Val};
 use crate::guest::builder::WasiSource;
@@ -33,12 +33,13 @@ impl Inner {
         self.callbacks.as_ref().unwrap_or(&self.calls)
     }
 
-    /// Makes an instance that is ready to be called.
+    /// Makes an instance and initializes it, unless it is a command: `_start` is called before the
+    /// first use of the instance, so that [`Guest::run`](crate::Guest::run) can be that call.
     pub(crate) async fn new_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let mut instance = self.bare_instance().await?;
-        let started = self.start(&mut *instance).await;
+        let initialized = self.initialize(&mut *instance).await;
         let flushed = instance.memory_and_state().1.wasi().flush();
-        started?;
+        initialized.map_err(InstantiateError::from_start)?;
         flushed.map_err(|error| InstantiateError::Wasi(error.into()))?;
         Ok(instance)
     }
@@ -50,49 +51,43 @@ impl Inner {
         self.linked
             .instantiate(state, self.group.limits())
             .await
-            .map_err(|failure| start_error("the start section", failure))
+            .map_err(|failure| CallError::new("the start section", failure))
+            .map_err(InstantiateError::from_start)
     }
 
-    /// Initializes an instance and asks it for its meta page.
-    async fn start(&self, instance: &mut dyn Instance) -> Result<(), InstantiateError> {
+    async fn initialize(&self, instance: &mut dyn Instance) -> Result<(), CallError> {
+        if self.info.is_command() {
+            return Ok(());
+        }
         if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
             instance
                 .call(INITIALIZE, &[])
                 .await
-                .map_err(|failure| start_error(INITIALIZE, failure))?;
+                .map_err(|failure| CallError::new(INITIALIZE, failure))?;
         }
-        if self.info.uses_abi() {
-            let page = instance
-                .call(abi::PAGE, &[])
-                .await
-                .map_err(|failure| start_error(abi::PAGE, failure))?;
-            let page = match page[..] {
-                [Val::I32(page)] => page as u32,
-                // The signature was checked when the imports were.
-                _ => 0,
-            };
-            let can_receive = self.info.func(abi::RECV) == Some(&FuncType::default());
-            let (memory, state) = instance.memory_and_state();
-            state
-                .abi()
-                .attach(memory, page, can_receive)
-                .map_err(|source| {
-                    InstantiateError::Start(Box::new(CallError::Abi {
-                        export: abi::PAGE.to_owned(),
-                        source,
-                    }))
-                })?;
-        }
-        Ok(())
+        self.read_page(instance).await
     }
-}
 
-/// The export by which a reactor is initialized. Source: WASI preview1, application ABI.
-const INITIALIZE: &str = "_initialize";
-
-fn start_error(export: &str, failure: Failure) -> InstantiateError {
-    match failure {
-        Failure::Engine(error) => InstantiateError::Engine(error),
-        failure => InstantiateError::Start(Box::new(CallError::new(export, failure))),
+    /// Reads the meta page of an initialized instance, if the module uses the ABI.
+    pub(crate) async fn read_page(&self, instance: &mut dyn Instance) -> Result<(), CallError> {
+        if !self.info.uses_abi() {
+            return Ok(());
+        }
+        let page = instance
+            .call(abi::PAGE, &[])
+            .await
+            .map_err(|failure| CallError::new(abi::PAGE, failure))?;
+        let page = match page[..] {
+            [Val::I32(page)] => page as u32,
+            // The signature was checked when the imports were.
+            _ => 0,
+        };
+        let (memory, state) = instance.memory_and_state();
+        (state.abi())
+            .attach(memory, page, can_receive(&self.info))
+            .map_err(|source| CallError::Abi {
+                export: abi::PAGE.to_owned(),
+                source,
+            })
     }
 }

@@ -85,10 +85,20 @@ pub enum InstantiateError {
     /// The embedder's WASI factory failed.
     #[error("the WASI context could not be built: {0}")]
     Wasi(#[source] HostError),
-    /// The start section, `_initialize` or `__range_watch` failed.
+    /// The start section, `_initialize`, `_start` or `__range_watch` failed, or `_start` exited with
+    /// a code other than 0.
     #[error("the guest failed while it started: {0}")]
     Start(#[source] Box<CallError>),
     /// The engine refused: a limit on memory or tables, no memory left on the host.
     #[error("the engine could not instantiate the module: {0}")]
     Engine(#[source] EngineError),
+}
+
+impl InstantiateError {
+    pub(crate) fn from_start(error: CallError) -> Self {
+        match error {
+            CallError::Engine { source, .. } => Self::Engine(source),
+            error => Self::Start(Box::new(error)),
+        }
+    }
 }

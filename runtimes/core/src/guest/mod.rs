@@ -10,6 +10,7 @@ pub(crate) mod instantiate_error;
 pub(crate) mod limits;
 pub(crate) mod pool;
 pub(crate) mod pump;
+mod start;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Exit;
 
-use crate::engine::module::Module;
+use crate::engine::module::{Module, START};
 use crate::engine::val::Val;
 use crate::engine::yield_now::yield_now;
 use crate::guest::builder::GuestBuilder;
@@ -73,6 +74,15 @@ impl Guest {
     /// has cost the instance.
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         CallError::unless_callable(&self.inner.info, export, args)?;
+        if export == START && self.inner.info.is_command() {
+            return match self.run().await? {
+                exit if exit.code() == 0 => Ok(Vec::new()),
+                exit => Err(CallError::Exit {
+                    export: export.to_owned(),
+                    exit,
+                }),
+            };
+        }
         let mut lease = self.inner.calls.lease(&self.inner, export).await?;
         match lease.call(export, args).await {
             Ok(results) => {
@@ -88,25 +98,37 @@ impl Guest {
 
     /// Runs a command: calls `_start`. A command that returns has exited with code 0.
     ///
+    /// `_start` runs once on an instance. When it exits with code 0 the instance stays, and exports
+    /// of the command can be called; with another code the instance is dropped. In a
+    /// [pool](GuestBuilder::pool) each run is the start of a fresh instance.
+    ///
+    /// A command that uses the range-watch ABI is started before its first call, callback or memory
+    /// access if it was not run before.
+    ///
     /// # Cancel safety
     ///
     /// As [`call`](Self::call).
     ///
     /// # Errors
     ///
-    /// [`CallError`], but for an exit, whatever its code.
+    /// [`CallError::AlreadyStarted`] when the instance has been started; otherwise as
+    /// [`call`](Self::call), except that an exit is no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
-        match self.call("_start", &[]).await {
-            Ok(_) => Ok(Exit::new(0)),
-            Err(CallError::Exit { exit, .. }) => Ok(exit),
-            Err(CallError::Discarded { n_emits, source }) => match *source {
-                CallError::Exit { exit, .. } => Ok(exit),
-                error => Err(CallError::Discarded {
-                    n_emits,
-                    source: Box::new(error),
-                }),
-            },
-            Err(error) => Err(error),
+        CallError::unless_callable(&self.inner.info, START, &[])?;
+        let mut lease = self.inner.calls.lease_unstarted(&self.inner).await?;
+        match lease.start(&self.inner).await {
+            Ok(exit) if exit.code() == 0 => {
+                lease.give_back();
+                Ok(exit)
+            }
+            Ok(exit) => {
+                lease.lose(&format_args!("`{START}` exited with code {}", exit.code()));
+                Ok(exit)
+            }
+            Err(error) => {
+                lease.lose(&error);
+                Err(error)
+            }
         }
     }
 

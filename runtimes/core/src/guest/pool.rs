@@ -4,10 +4,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::engine::host_function::no_unwind;
+use crate::engine::module::START;
 use crate::engine::runtime::Instance;
 use crate::engine::val::Val;
-use crate::guest::Inner;
 use crate::guest::call_error::CallError;
+use crate::guest::inner::Inner;
 
 /// A bounded number of instances, lent one call at a time in the order of asking.
 pub(crate) struct Pool {
@@ -52,17 +53,66 @@ impl Pool {
         self.idle.lock().push(instance);
     }
 
-    /// Waits for a place, then takes an idle instance or makes one. The place comes first: no
-    /// instance exists without one.
+    /// Waits for a place, then takes an idle instance or makes one, and starts it if it has to be
+    /// started before it is used. The place comes first: no instance exists without one.
     pub(crate) async fn lease<'a>(
         &'a self,
         guest: &Inner,
         export: &str,
     ) -> Result<Lease<'a>, CallError> {
-        let permit = self.permits.acquire().await.map_err(|_| CallError::Gone {
-            reason: "it was closed".to_owned(),
-        })?;
+        let permit = self.permit().await?;
         let idle = self.idle.lock().pop();
+        let mut lease = self.lend(guest, export, permit, idle).await?;
+        match lease.start_before_use(guest).await {
+            Ok(()) => Ok(lease),
+            Err(error) => {
+                lease.lose(&error);
+                Err(CallError::not_started(export, error))
+            }
+        }
+    }
+
+    /// As [`lease`](Self::lease), an instance of a command that has not been started. A pool makes
+    /// one if there is none; the single instance of a guest is started only once.
+    pub(crate) async fn lease_unstarted<'a>(
+        &'a self,
+        guest: &Inner,
+    ) -> Result<Lease<'a>, CallError> {
+        let permit = self.permit().await?;
+        let idle = {
+            let mut idle = self.idle.lock();
+            let unstarted = idle
+                .iter_mut()
+                .position(|instance| !instance.memory_and_state().1.is_started);
+            match unstarted {
+                Some(index) => Some(idle.swap_remove(index)),
+                None if !self.renewable && !idle.is_empty() => {
+                    return Err(CallError::AlreadyStarted);
+                }
+                // Makes room for the new one.
+                None => {
+                    idle.pop();
+                    None
+                }
+            }
+        };
+        self.lend(guest, START, permit, idle).await
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
+        let permit = self.permits.acquire().await;
+        permit.map_err(|_| CallError::Gone {
+            reason: "it was closed".to_owned(),
+        })
+    }
+
+    async fn lend<'a>(
+        &'a self,
+        guest: &Inner,
+        export: &str,
+        permit: SemaphorePermit<'a>,
+        idle: Option<Box<dyn Instance>>,
+    ) -> Result<Lease<'a>, CallError> {
         let instance = match idle {
             Some(instance) => instance,
             None if self.renewable => {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, HostTrap, Imports, Instance,
-    Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Compiled, EngineError, Failure, GuestState, HostCx, HostError, HostFunction, HostTrap, Imports,
+    Instance, Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -167,6 +167,7 @@ impl Toy {
     }
 }
 
+#[async_trait]
 impl HostCx for Toy {
     fn memory(&mut self) -> &mut [u8] {
         &mut self.memory
@@ -174,6 +175,13 @@ impl HostCx for Toy {
 
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         (&mut self.memory, self.state.abi())
+    }
+
+    async fn page(&mut self) -> Result<u32, HostError> {
+        match self.call(abi::PAGE, &[]).await.as_deref() {
+            Ok([Val::I32(page)]) => Ok(*page as u32),
+            other => Err(format!("`{}` gave {other:?}", abi::PAGE).into()),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::watches::watch::Running;
 #[derive(Debug)]
 pub struct GuestAbi {
     group: Arc<Group>,
-    page: Option<Page>,
+    page: PageState,
     /// What the running call has staged.
     staged: Option<Batch>,
     in_recv: bool,
@@ -52,24 +52,39 @@ impl GuestAbi {
     pub(crate) fn of(group: Arc<Group>) -> Self {
         Self {
             group,
-            page: None,
+            page: PageState::Unknown,
             staged: None,
             in_recv: false,
             can_receive: false,
         }
     }
 
-    /// Tells the host where the guest's meta page is: what the export [`PAGE`](super::PAGE)
-    /// returned, after the guest was initialized. `can_receive` says whether the guest exports
+    /// Sets the address of the guest's meta page: what the export [`PAGE`](super::PAGE) returned
+    /// after the guest was initialized. `can_receive` says whether the guest exports
     /// [`RECV`](super::RECV).
+    ///
+    /// The page is read once. A page that the guest has not set up yet is read again when the guest
+    /// calls an import; if it still is not set up then, that call is an error.
     ///
     /// # Errors
     ///
     /// [`AbiError::OutOfBounds`] when the page is not inside of the memory.
     pub fn attach(&mut self, memory: &[u8], page: u32, can_receive: bool) -> Result<(), AbiError> {
-        self.page = Some(Page::read(memory, page)?);
+        self.page = PageState::At(page);
         self.can_receive = can_receive;
-        Ok(())
+        match self.page(memory) {
+            Ok(_) | Err(AbiError::PageNotSet { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the address of the guest's meta page is known.
+    ///
+    /// A command may call the imports while its `_start` runs: whoever links them calls the export
+    /// [`PAGE`](super::PAGE) then, and [`attach`](Self::attach)es what it returns.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !matches!(self.page, PageState::Unknown)
     }
 
     /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no
@@ -79,7 +94,7 @@ impl GuestAbi {
     ///
     /// [`AbiError`]: a malformed list emits nothing; a bus that is closed refuses.
     pub fn flush(&mut self, memory: &[u8]) -> Result<(), AbiError> {
-        let page = self.page()?;
+        let page = self.page(memory)?;
         let buf = page.buf(memory)?;
         if buf.is_empty() {
             return Ok(());
@@ -136,7 +151,7 @@ impl GuestAbi {
     /// [`AbiError`] for a malformed call. What the guest may handle itself (the id exists) it reads
     /// from its memory.
     pub fn reserve(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
-        let page = self.page()?;
+        let page = self.page(memory)?;
         let answer = self.group.reserve(page.buf(memory)?);
         page.answer(memory, text(answer))
     }
@@ -147,7 +162,7 @@ impl GuestAbi {
     ///
     /// As [`reserve`](Self::reserve); also [`AbiError::OpenKeys`].
     pub fn open(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
-        let page = self.page()?;
+        let page = self.page(memory)?;
         let [id, from, to] = Keys::parse(page.buf(memory)?)?.three()?;
         let range_bytes = from.len() + to.len();
         let answer = self.group.open(id, selector(from, to), range_bytes);
@@ -160,7 +175,7 @@ impl GuestAbi {
     ///
     /// As [`reserve`](Self::reserve); also [`AbiError::NoRecv`].
     pub fn start(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
-        let page = self.page()?;
+        let page = self.page(memory)?;
         if !self.can_receive {
             return Err(AbiError::NoRecv);
         }
@@ -181,7 +196,7 @@ impl GuestAbi {
     ///
     /// As [`reserve`](Self::reserve).
     pub fn stop(&mut self, memory: &mut [u8]) -> Result<Option<Stopping>, AbiError> {
-        let page = self.page()?;
+        let page = self.page(memory)?;
         let answer = self.group.stop(page.buf(memory)?, self.in_recv);
         page.answer(
             memory,
@@ -214,7 +229,7 @@ impl GuestAbi {
         let Some(running) = self.group.next_callback() else {
             return Ok(None);
         };
-        self.page()
+        self.page(memory)
             .and_then(|page| page.deliver(memory, running.id(), running.value()))
             .map_err(|error| CallbackError {
                 id: running.id().to_owned(),
@@ -240,7 +255,7 @@ impl GuestAbi {
         self.in_recv = false;
         let committed = self.commit();
         let report = self
-            .page()
+            .page(memory)
             .and_then(|page| page.report(memory))
             .and_then(|report| committed.map(|()| report));
         if !matches!(report, Ok(None)) {
@@ -249,9 +264,26 @@ impl GuestAbi {
         report
     }
 
-    fn page(&self) -> Result<Page, AbiError> {
-        self.page.ok_or(AbiError::NotAttached)
+    fn page(&mut self, memory: &[u8]) -> Result<Page, AbiError> {
+        match self.page {
+            PageState::Unknown => Err(AbiError::NotAttached),
+            PageState::At(address) => {
+                let page = Page::read(memory, address)?;
+                self.page = PageState::Read(page);
+                Ok(page)
+            }
+            PageState::Read(page) => Ok(page),
+        }
     }
+}
+
+/// What the host knows of a guest's meta page.
+#[derive(Clone, Copy, Debug)]
+enum PageState {
+    Unknown,
+    /// The address of the page.
+    At(u32),
+    Read(Page),
 }
 
 /// A callback that is due or running. Dropping it says that the callback has ended.

@@ -15,12 +15,16 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads the seven little-endian addresses at `address`.
+    /// Reads the seven little-endian addresses at `address`. An address of 0 is one that the guest
+    /// has not set: no linker places a variable there.
     pub(super) fn read(memory: &[u8], address: u32) -> Result<Self, AbiError> {
         let mut slots = [0; 7];
         let bytes = slice(memory, "the meta page", address, 28)?;
         for (slot, bytes) in slots.iter_mut().zip(bytes.chunks_exact(4)) {
             *slot = u32_le(bytes);
+        }
+        if slots.contains(&0) {
+            return Err(AbiError::PageNotSet { address });
         }
         let [buf, buf_cap, buf_len, err, err_cap, err_len, val] = slots;
         Ok(Self {
