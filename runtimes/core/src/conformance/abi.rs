@@ -296,6 +296,28 @@ pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["w=4"]);
 }
 
+/// An error text that the host wrote for a verb inside of recv is no report, but what the guest
+/// writes in its place is.
+pub async fn a_recv_that_ignores_the_error_of_a_verb_keeps_its_watch(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    raw.follow("w", "a", "b").await;
+    let fail = || Step::VerbUnchecked(Verb::Stop, b"none".to_vec());
+    raw.plan([fail()]);
+    raw.emit(1, "a");
+    assert_eq!(raw.drive().await, ["w=1"]);
+    assert_eq!(raw.errors(), [""; 0]);
+    raw.plan([fail(), Step::Emit(3, "x")]);
+    raw.emit(2, "a");
+    assert_eq!(raw.drive().await, ["w=2", "Watch not found"]);
+    assert_eq!(raw.errors(), [""; 0]);
+    raw.plan([fail(), Step::Report("disk full", 9)]);
+    raw.emit(4, "a");
+    assert_eq!(raw.drive().await, ["w=4"]);
+    let errors = raw.errors();
+    assert!(errors[0].contains("reported `disk full`"), "{errors:?}");
+    assert_eq!(raw.stop("w").await, "Watch not found");
+}
+
 /// The instance that trapped in recv is dropped and the error heard; the bus goes on.
 pub async fn g30_a_recv_that_traps_is_reported_and_loses_the_instance(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;

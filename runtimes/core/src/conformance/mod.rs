@@ -132,6 +132,7 @@ groups! {
         verbs_work_inside_recv,
         an_emit_inside_recv_is_the_next_recv,
         a_recv_that_reports_closes_its_watch,
+        a_recv_that_ignores_the_error_of_a_verb_keeps_its_watch,
         g30_a_recv_that_traps_is_reported_and_loses_the_instance,
         g23_dropping_a_guest_frees_its_watches,
         ids_are_of_one_guest,

@@ -53,6 +53,10 @@ const VAL: usize = 64;
 pub(super) enum Step {
     /// Calls an import with this buffer and keeps its answer in the log.
     Verb(Verb, Vec<u8>),
+    /// Calls an import with this buffer and leaves its error text in place.
+    VerbUnchecked(Verb, Vec<u8>),
+    /// Leaves the error text of the last step in place.
+    LeaveError,
     /// Emits one key.
     Emit(u64, &'static str),
     /// Tells that it is there, and waits to be let go.
@@ -237,27 +241,31 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
     // The address of an instance's state tells the instances apart.
     let (memory, abi) = cx.memory_and_abi();
     let instance = std::ptr::from_ref(abi).addr();
-    let position = running
-        .lock()
-        .iter()
-        .position(|(other, _)| *other == instance);
-    match position {
-        None => {
-            let len = u32_at(memory, BUF_LEN) as usize;
-            let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
-            let mut value = [0; 8];
-            value.copy_from_slice(&memory[VAL..][..8]);
-            log.lock()
-                .push(format!("{id}={}", u64::from_le_bytes(value)));
-            let plan = plans.lock().pop_front().unwrap_or_default();
-            running.lock().push((instance, plan.into()));
-        }
-        Some(_) => {
-            let answer = err(memory);
-            if !answer.is_empty() {
-                log.lock().push(answer);
-                memory[ERR_LEN..][..4].fill(0);
+    {
+        let mut running = running.lock();
+        match running.iter().position(|(other, _)| *other == instance) {
+            None => {
+                let len = u32_at(memory, BUF_LEN) as usize;
+                let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
+                let mut value = [0; 8];
+                value.copy_from_slice(&memory[VAL..][..8]);
+                log.lock()
+                    .push(format!("{id}={}", u64::from_le_bytes(value)));
+                let plan = plans.lock().pop_front().unwrap_or_default();
+                running.push((instance, plan.into()));
             }
+            Some(position) => match running[position].1.front() {
+                Some(Step::LeaveError) => {
+                    running[position].1.pop_front();
+                }
+                _ => {
+                    let answer = err(memory);
+                    if !answer.is_empty() {
+                        log.lock().push(answer);
+                        memory[ERR_LEN..][..4].fill(0);
+                    }
+                }
+            },
         }
     }
     loop {
@@ -269,6 +277,11 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
                 None => {
                     running.remove(position);
                     return 0;
+                }
+                Some(Step::VerbUnchecked(verb, buf)) => {
+                    let steps = &mut running[position].1;
+                    steps.push_front(Step::LeaveError);
+                    Step::Verb(verb, buf)
                 }
                 Some(Step::Trap) => {
                     running.remove(position);
@@ -297,7 +310,9 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
                 let _ = there.send(());
                 let _ = go.await;
             }
-            Step::Trap => unreachable!("taken above"),
+            Step::VerbUnchecked(..) | Step::LeaveError | Step::Trap => {
+                unreachable!("handled above")
+            }
         }
     }
 }

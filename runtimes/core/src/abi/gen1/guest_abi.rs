@@ -30,6 +30,8 @@ pub struct GuestAbi {
     staged: Option<Batch>,
     in_recv: bool,
     can_receive: bool,
+    /// The error text that the host wrote last, which the guest may have left in place.
+    host_text: &'static [u8],
 }
 
 impl GuestAbi {
@@ -56,6 +58,7 @@ impl GuestAbi {
             staged: None,
             in_recv: false,
             can_receive: false,
+            host_text: b"",
         }
     }
 
@@ -152,8 +155,9 @@ impl GuestAbi {
     /// from its memory.
     pub fn reserve(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
         let page = self.page(memory)?;
-        let answer = self.group.reserve(page.buf(memory)?);
-        page.answer(memory, text(answer))
+        let result = self.group.reserve(page.buf(memory)?);
+        self.host_text = page.write_err(memory, text(result))?;
+        Ok(())
     }
 
     /// The import [`OPEN`](super::OPEN): watches the range of the buffer and holds what it sees.
@@ -165,8 +169,9 @@ impl GuestAbi {
         let page = self.page(memory)?;
         let [id, from, to] = Keys::parse(page.buf(memory)?)?.three()?;
         let range_bytes = from.len() + to.len();
-        let answer = self.group.open(id, selector(from, to), range_bytes);
-        page.answer(memory, text(answer))
+        let result = self.group.open(id, selector(from, to), range_bytes);
+        self.host_text = page.write_err(memory, text(result))?;
+        Ok(())
     }
 
     /// The import [`START`](super::START): delivers what an open watch held and will see.
@@ -179,8 +184,9 @@ impl GuestAbi {
         if !self.can_receive {
             return Err(AbiError::NoRecv);
         }
-        let answer = self.group.start(page.buf(memory)?);
-        page.answer(memory, text(answer))
+        let result = self.group.start(page.buf(memory)?);
+        self.host_text = page.write_err(memory, text(result))?;
+        Ok(())
     }
 
     /// The import [`STOP`](super::STOP): ends a watch and frees its id, at once.
@@ -197,12 +203,10 @@ impl GuestAbi {
     /// As [`reserve`](Self::reserve).
     pub fn stop(&mut self, memory: &mut [u8]) -> Result<Option<Stopping>, AbiError> {
         let page = self.page(memory)?;
-        let answer = self.group.stop(page.buf(memory)?, self.in_recv);
-        page.answer(
-            memory,
-            text(answer.as_ref().map(|_| ()).map_err(|error| *error)),
-        )?;
-        Ok(answer.unwrap_or(None).map(Stopping))
+        let result = self.group.stop(page.buf(memory)?, self.in_recv);
+        let outcome = result.as_ref().map(|_| ()).map_err(|error| *error);
+        self.host_text = page.write_err(memory, text(outcome))?;
+        Ok(result.unwrap_or(None).map(Stopping))
     }
 
     /// Waits until [`next_callback`](Self::next_callback) has something to look at.
@@ -237,26 +241,29 @@ impl GuestAbi {
                 cause: CallbackErrorCause::Abi(error),
             })?;
         self.in_recv = true;
+        self.host_text = b"";
         Ok(Some(Callback { running }))
     }
 
-    /// Ends a callback that returned, and commits what it has staged. What the guest reported, if anything; its watch is closed
-    /// then and the id is free.
+    /// Ends a callback that returned, and commits what it has staged. Returns the error that the
+    /// guest reported, if it did; its watch is closed then and the id is free.
+    ///
+    /// The error text of an import that the guest called and did not clear is no report.
     ///
     /// # Errors
     ///
-    /// [`AbiError`]: the guest's `err` variables are outside of its memory, or the bus refused what was staged. Its
-    /// watch is closed.
+    /// [`AbiError`]: the guest's `err` variables are outside of its memory, or the bus refused what
+    /// was staged. Its watch is closed.
     pub fn finish(
         &mut self,
-        memory: &[u8],
+        memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
         self.in_recv = false;
         let committed = self.commit();
         let report = self
             .page(memory)
-            .and_then(|page| page.report(memory))
+            .and_then(|page| page.take_err(memory, self.host_text))
             .and_then(|report| committed.map(|()| report));
         if !matches!(report, Ok(None)) {
             self.group.close(&callback.running);
@@ -332,8 +339,8 @@ fn selector(from: &[u8], to: &[u8]) -> Option<Selector> {
 }
 
 /// The exact error strings of the ABI; empty is success.
-fn text(answer: Result<(), WatchError>) -> &'static str {
-    match answer {
+fn text(result: Result<(), WatchError>) -> &'static str {
+    match result {
         Ok(()) => "",
         Err(WatchError::Exists) => "Watch exists",
         Err(WatchError::NotFound) => "Watch not found",

@@ -57,12 +57,19 @@ impl Page {
             .fold(0, |val, byte| val << 8 | u64::from(*byte)))
     }
 
-    /// Answers a call: an empty text is success, a longer one than fits is cut.
-    pub(super) fn answer(&self, memory: &mut [u8], text: &str) -> Result<(), AbiError> {
+    /// Writes the result of a call: an empty text is success. Returns what was written, which is
+    /// shorter than the text if that does not fit.
+    pub(super) fn write_err<'t>(
+        &self,
+        memory: &mut [u8],
+        text: &'t str,
+    ) -> Result<&'t [u8], AbiError> {
         let cap = read_u32(memory, "err_cap", self.err_cap)?;
         let len = cap.min(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        slice_mut(memory, "err", self.err, len)?.copy_from_slice(&text.as_bytes()[..len as usize]);
-        write_u32(memory, "err_len", self.err_len, len)
+        let written = &text.as_bytes()[..len as usize];
+        slice_mut(memory, "err", self.err, len)?.copy_from_slice(written);
+        write_u32(memory, "err_len", self.err_len, len)?;
+        Ok(written)
     }
 
     /// Puts the arguments of a recv in place.
@@ -81,15 +88,24 @@ impl Page {
         write_u32(memory, "err_len", self.err_len, 0)
     }
 
-    /// What the guest reported at the end of a recv, if anything. A length beyond the capacity is
-    /// a report too, of the part that can be read.
-    pub(super) fn report(&self, memory: &[u8]) -> Result<Option<String>, AbiError> {
+    /// Takes the error text that the guest wrote, if it wrote one. `host_text` is what the host
+    /// wrote there last, which is none of the guest. A length beyond the capacity is a text too, of
+    /// the part that can be read.
+    pub(super) fn take_err(
+        &self,
+        memory: &mut [u8],
+        host_text: &[u8],
+    ) -> Result<Option<String>, AbiError> {
         let len = read_u32(memory, "err_len", self.err_len)?;
         if len == 0 {
             return Ok(None);
         }
+        write_u32(memory, "err_len", self.err_len, 0)?;
         let cap = read_u32(memory, "err_cap", self.err_cap)?;
         let bytes = slice(memory, "err", self.err, len.min(cap).min(REPORT_BYTES))?;
+        if len <= cap && bytes == host_text {
+            return Ok(None);
+        }
         let mut text = String::from_utf8_lossy(bytes).into_owned();
         if len > cap {
             text.push_str(&format!(" (err_len is {len} but err_cap is {cap})"));
