@@ -118,10 +118,10 @@ pub use rangewatch_bus::{
 #[doc(inline)]
 pub use rangewatch_runtime::{
     AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
-    ExternType, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction, HostFunctionBody,
-    Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump, RunError, Runtime,
-    Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError, async_trait,
-    run_command,
+    ExternType, FlushError, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction,
+    HostFunctionBody, Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump,
+    RunError, Runtime, Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError,
+    async_trait, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rangewatch::{CallError, CallbackError, CallbackErrorCause, Exit};
+use rangewatch::{CallError, CallbackError, CallbackErrorCause, Exit, FlushError};
 
 use crate::failure::{describe, print_error};
 
@@ -37,7 +37,13 @@ impl Callbacks {
         self.lock().has_failed = true;
     }
 
-    /// Whether a callback has failed. An exit is not a failure.
+    /// Prints that output of the guest is lost.
+    pub(crate) fn fail_to_flush(&self, error: &FlushError) {
+        print_error(format_args!("{error}: {}", error.source));
+        self.lock().has_failed = true;
+    }
+
+    /// Whether a callback has failed, or output is lost. An exit is not a failure.
     pub(crate) fn have_failed(&self) -> bool {
         self.lock().has_failed
     }

@@ -124,6 +124,10 @@ async fn run_steps(
             let callbacks = Arc::clone(&callbacks);
             move |error| callbacks.record(&error)
         })
+        .on_flush_error({
+            let callbacks = Arc::clone(&callbacks);
+            move |error| callbacks.fail_to_flush(&error)
+        })
         .instantiate()
         .await;
     let ended = match guest {

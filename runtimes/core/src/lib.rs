@@ -40,6 +40,7 @@ pub use guest::call_error::CallError;
 pub use guest::callback_error::{CallbackError, CallbackErrorCause};
 pub use guest::command::{RunError, run_command};
 pub use guest::emits::Emits;
+pub use guest::flush_error::FlushError;
 pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;
 pub use guest::pump::Pump;

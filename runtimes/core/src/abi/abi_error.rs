@@ -86,6 +86,13 @@ pub enum AbiError {
     /// The bus refused the emit.
     #[error("the bus refused the emit: {0}")]
     Emit(#[source] EmitError),
+    /// The bus has history and refused a flush of the same value as the last: one of several that
+    /// make up an emit of many keys.
+    #[error(
+        "the bus refused the emit: {0}; a guest that needs several flushes for one emit stages its \
+         emits: use `Emits::Staged`, or `GuestAbi::staged` with a linker of your own"
+    )]
+    EmitNotStaged(#[source] EmitError),
     /// The guest gathers more emits in one call than its host lets it.
     #[error(
         "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"

@@ -117,6 +117,7 @@ groups! {
     wasi {
         a_command_reads_prints_and_exits,
         wasi_needs_a_context,
+        a_failed_flush_is_reported_beside_the_results,
     };
     /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
     /// too if it plays the part of [`RAW_GUEST`](crate::conformance::RAW_GUEST).
@@ -158,6 +159,7 @@ groups! {
         g32_a_call_that_traps_leaves_no_staged_emit,
         g32_a_refused_commit_leaves_no_emit,
         staged_emits_are_bounded,
+        emits_are_staged_by_default_on_a_bus_with_history,
     };
 }
 

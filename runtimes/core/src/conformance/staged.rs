@@ -110,3 +110,32 @@ pub async fn staged_emits_are_bounded(runtime: &dyn Runtime) {
         }
     }
 }
+
+/// On a bus with history an emit of several flushes is one emit, unless the guest is told to emit at
+/// once; the error says what to do then. Without history every flush is an emit.
+pub async fn emits_are_staged_by_default_on_a_bus_with_history(runtime: &dyn Runtime) {
+    let with_history = || {
+        let builder = RangeWatchBus::builder().history(History::events(8));
+        builder.build().expect("a valid history")
+    };
+    let emitted = async |bus: &RangeWatchBus, raw: &RawGuest| {
+        raw.follow("w", "trigger", "triggers").await;
+        let mut sub = bus.subscribe("a".."m").events(16).expect("the bus is open");
+        raw.plan([Step::Emit(7, "a"), Step::Emit(7, "b"), Step::Emit(8, "c")]);
+        raw.emit(1, "trigger");
+        // A trap is among the errors of the guest.
+        let _ = raw.guest.drive_until_idle().await;
+        values_and_keys(&mut sub)
+    };
+    let bus = with_history();
+    let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
+    assert_eq!(emitted(&bus, &raw).await, ["7=a,b", "8=c"]);
+    let bus = RangeWatchBus::new();
+    let raw = RawGuest::on(runtime, &bus, |builder| builder).await;
+    assert_eq!(emitted(&bus, &raw).await, ["7=a", "7=b", "8=c"]);
+    let bus = with_history();
+    let raw = RawGuest::on(runtime, &bus, |builder| builder.emits(Emits::Immediate)).await;
+    assert_eq!(emitted(&bus, &raw).await, ["7=a"]);
+    let errors = raw.errors();
+    assert!(errors[0].contains("use `Emits::Staged`"), "{errors:?}");
+}

@@ -1,10 +1,14 @@
 //! WASI preview1 as the backend links it.
 
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
-use rangewatch_wasi::{SharedBuffer, Wasi};
+use rangewatch_wasi::{SharedBuffer, Stdout, Wasi};
 
 use super::load;
-use crate::{Guest, InstantiateError, Runtime, run_command};
+use crate::{Emits, Guest, InstantiateError, RunError, Runtime, Val, run_command};
 
 /// Echoes one read of stdin to stdout and exits with the number of bytes.
 const ECHO: &str = r#"(module
@@ -46,4 +50,73 @@ pub async fn wasi_needs_a_context(runtime: &dyn Runtime) {
         "{error}"
     );
     assert!(error.to_string().contains(".wasi(..)"), "{error}");
+}
+
+/// Emits a key and prints a byte, then returns 7.
+const EMITS_AND_PRINTS: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val; then the variables.
+    (data (i32.const 16) "\60\00\00\00\30\00\00\00\34\00\00\00\80\00\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\20\00\00\00\03\00\00\00\10\00\00\00")
+    (data (i32.const 96) "\00\01k")
+    (data (i32.const 200) "\62\00\00\00\01\00\00\00")
+    (func (export "__range_watch") (result i32) (i32.const 16))
+    (func (export "go") (result i32)
+        (call $flush)
+        (drop (call $write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 216)))
+        (i32.const 7))
+    (func (export "_start")
+        (drop (call $write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 216)))))"#;
+
+/// A writer that takes everything and cannot be flushed.
+struct Unflushable;
+
+impl Write for Unflushable {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::Error::other("the disk is full"))
+    }
+}
+
+/// A call whose output cannot be flushed returns its results, its emits stay, and so does its
+/// instance; the error is reported beside them.
+pub async fn a_failed_flush_is_reported_beside_the_results(runtime: &dyn Runtime) {
+    let wasi = || Wasi::builder().stdout(Stdout::writer(Unflushable)).build();
+    let module = load(runtime, EMITS_AND_PRINTS).await;
+    for emits in [Emits::Immediate, Emits::Staged] {
+        let bus = RangeWatchBus::new();
+        let errors = Arc::<Mutex<Vec<String>>>::default();
+        let log = errors.clone();
+        let guest = Guest::builder(&module, &bus)
+            .wasi(wasi().expect("valid"))
+            .emits(emits)
+            .on_flush_error(move |error| log.lock().push(format!("{error}: {}", error.source)))
+            .instantiate()
+            .await
+            .expect("it starts");
+        for n_calls in 1..=2 {
+            assert_eq!(super::call(&guest, "go", &[]).await, [Val::I32(7)]);
+            assert_eq!(bus.stats().n_emits(), n_calls);
+            let errors = std::mem::take(&mut *errors.lock());
+            let failed =
+                |export| format!("what `{export}` wrote could not be flushed: the disk is full");
+            // The first call starts the guest.
+            let exports = if n_calls == 1 {
+                &["_start", "go"][..]
+            } else {
+                &["go"]
+            };
+            assert_eq!(errors, exports.iter().map(failed).collect::<Vec<_>>());
+        }
+    }
+    let wasm = wat::parse_str(EMITS_AND_PRINTS).expect("well formed");
+    match run_command(runtime, &wasm, wasi().expect("valid")).await {
+        Err(RunError::Flush { exit, .. }) => assert_eq!(exit.code(), 0),
+        other => panic!("{other:?}"),
+    }
 }

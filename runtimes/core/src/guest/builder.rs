@@ -14,7 +14,8 @@ use crate::engine::val::Scalars;
 use crate::guest::Guest;
 use crate::guest::callback_error::CallbackError;
 use crate::guest::emits::Emits;
-use crate::guest::inner::{Inner, OnCallbackError};
+use crate::guest::flush_error::FlushError;
+use crate::guest::inner::{Inner, OnCallbackError, OnFlushError};
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
@@ -26,20 +27,22 @@ use crate::watches::group::Group;
 /// |---|---|
 /// | [`wasi`](Self::wasi) | none: a module that imports WASI is refused |
 /// | [`limits`](Self::limits) | [`Limits::default`] |
-/// | [`emits`](Self::emits) | [`Emits::Immediate`] |
+/// | [`emits`](Self::emits) | [`Emits::Staged`] on a bus with history, [`Emits::Immediate`] without |
 /// | [`host_function`](Self::host_function) | none |
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
+/// | [`on_flush_error`](Self::on_flush_error) | a `warn` event of the `tracing` crate |
 #[must_use = "nothing happens before `instantiate`"]
 pub struct GuestBuilder<'a> {
     module: &'a Module,
     bus: &'a RangeWatchBus,
     wasi: WasiSource,
     limits: Limits,
-    emits: Emits,
+    emits: Option<Emits>,
     functions: Vec<HostFunction>,
     pool: Option<(u32, u32)>,
     on_callback_error: OnCallbackError,
+    on_flush_error: OnFlushError,
 }
 
 /// Where the WASI context of an instance comes from.
@@ -83,12 +86,16 @@ impl<'a> GuestBuilder<'a> {
             bus,
             wasi: WasiSource::None,
             limits: Limits::default(),
-            emits: Emits::default(),
+            emits: None,
             functions: Vec::new(),
             pool: None,
             on_callback_error: Box::new(
                 |error| tracing::warn!(%error, "a guest's callback failed"),
             ),
+            on_flush_error: Box::new(|error| {
+                let source = &error.source;
+                tracing::warn!(%error, %source, "a guest's output is lost");
+            }),
         }
     }
 
@@ -123,9 +130,10 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
-    /// Chooses when what the guest emits takes effect.
+    /// Chooses when what the guest emits takes effect. Unless it is set, emits are staged on a bus
+    /// with history and immediate on one without.
     pub fn emits(mut self, emits: Emits) -> Self {
-        self.emits = emits;
+        self.emits = Some(emits);
         self
     }
 
@@ -206,6 +214,21 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
+    /// Receives the errors of flushing what the guest wrote to the host's writers, on the thread of
+    /// the call that wrote it. The call itself is not affected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// builder.on_flush_error(|error| eprintln!("{error}: {}", error.source))
+    /// # }
+    /// ```
+    pub fn on_flush_error(mut self, f: impl Fn(FlushError) + Send + Sync + 'static) -> Self {
+        self.on_flush_error = Box::new(f);
+        self
+    }
+
     /// Makes the guest: resolves its imports, instantiates it, runs its start section and, if it
     /// exports it, `_initialize`.
     ///
@@ -248,7 +271,13 @@ impl<'a> GuestBuilder<'a> {
         let mut imports = imports::resolve(&info, self.functions, has_wasi)?;
         imports.wasi_at_once = self.wasi.at_once();
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
-        let group = Group::new(self.bus.clone(), self.limits, self.emits);
+        // The SDKs split an emit of many keys into flushes of one value, which only a bus without
+        // history accepts as emits of their own.
+        let emits = self.emits.unwrap_or(match self.bus.floor() {
+            Some(_) => Emits::Staged,
+            None => Emits::Immediate,
+        });
+        let group = Group::new(self.bus.clone(), self.limits, emits);
         let inner = Inner {
             info,
             linked,
@@ -257,6 +286,7 @@ impl<'a> GuestBuilder<'a> {
             calls,
             callbacks,
             on_callback_error: self.on_callback_error,
+            on_flush_error: self.on_flush_error,
         };
         // One instance at once, pooled or not: what cannot start fails here and not at a call.
         inner.calls.add_idle(inner.new_instance().await?);

@@ -99,14 +99,6 @@ pub enum CallError {
         /// Why.
         source: AbiError,
     },
-    /// The call returned, but what the guest wrote could not be flushed to the host's writers.
-    #[error("`{export}` returned, but its output could not be flushed: {source}")]
-    Flush {
-        /// The export that was called.
-        export: String,
-        /// The writer's error.
-        source: std::io::Error,
-    },
     /// The guest's only instance has been started, and `_start` runs once on an instance.
     #[error(
         "the guest was started before, and `_start` runs once: make a new guest from the module"

@@ -1,5 +1,8 @@
 //! A program that only wants WASI.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{Exit, Wasi};
 
@@ -7,6 +10,7 @@ use crate::engine::load_error::LoadError;
 use crate::engine::runtime::Runtime;
 use crate::guest::Guest;
 use crate::guest::call_error::CallError;
+use crate::guest::flush_error::FlushError;
 use crate::guest::instantiate_error::InstantiateError;
 
 /// Why a command did not run to its exit.
@@ -22,6 +26,14 @@ pub enum RunError {
     /// The program did not exit.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The program exited, but some of its output could not be flushed.
+    #[error("the program exited with code {}, but its output is not complete", .exit.code())]
+    Flush {
+        /// What the program exited with.
+        exit: Exit,
+        /// The error of the writer.
+        source: FlushError,
+    },
 }
 
 /// Loads a WASI command, runs it to its exit and returns what it said. The command has a bus of its
@@ -54,9 +66,18 @@ pub async fn run_command<R: Runtime + ?Sized>(
     wasi: Wasi,
 ) -> Result<Exit, RunError> {
     let module = runtime.load(wasm).await?;
+    let lost = Arc::<Mutex<Option<FlushError>>>::default();
+    let first_lost = lost.clone();
     let guest = Guest::builder(&module, &RangeWatchBus::new())
         .wasi(wasi)
+        .on_flush_error(move |error| {
+            first_lost.lock().get_or_insert(error);
+        })
         .instantiate()
         .await?;
-    Ok(guest.run().await?)
+    let exit = guest.run().await?;
+    match lost.lock().take() {
+        None => Ok(exit),
+        Some(source) => Err(RunError::Flush { exit, source }),
+    }
 }

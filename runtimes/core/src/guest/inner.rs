@@ -10,11 +10,13 @@ use crate::engine::val::{FuncType, Val};
 use crate::guest::builder::WasiSource;
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::CallbackError;
+use crate::guest::flush_error::FlushError;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
 use crate::watches::group::Group;
 
 pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
+pub(crate) type OnFlushError = Box<dyn Fn(FlushError) + Send + Sync>;
 
 /// What a guest, its pumps and its calls share.
 pub(crate) struct Inner {
@@ -26,6 +28,7 @@ pub(crate) struct Inner {
     /// `None`: callbacks run on the instance of the calls.
     pub(crate) callbacks: Option<Pool>,
     pub(crate) on_callback_error: OnCallbackError,
+    pub(crate) on_flush_error: OnFlushError,
 }
 
 impl Inner {
@@ -38,9 +41,11 @@ impl Inner {
     pub(crate) async fn new_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let mut instance = self.bare_instance().await?;
         let initialized = self.initialize(&mut *instance).await;
-        let flushed = instance.memory_and_state().1.wasi().flush();
+        if let Err(source) = instance.memory_and_state().1.wasi().flush() {
+            let export = INITIALIZE.to_owned();
+            (self.on_flush_error)(FlushError { export, source });
+        }
         initialized.map_err(InstantiateError::from_start)?;
-        flushed.map_err(|error| InstantiateError::Wasi(error.into()))?;
         Ok(instance)
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod call_error;
 pub(crate) mod callback_error;
 pub(crate) mod command;
 pub(crate) mod emits;
+pub(crate) mod flush_error;
 pub(crate) mod inner;
 pub(crate) mod instantiate_error;
 pub(crate) mod limits;
@@ -71,7 +72,8 @@ impl Guest {
     /// # Errors
     ///
     /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; every other error
-    /// has cost the instance.
+    /// has cost the instance. Output that cannot be flushed is no error of the call: it goes to
+    /// [`GuestBuilder::on_flush_error`].
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         CallError::unless_callable(&self.inner.info, export, args)?;
         if export == START && self.inner.info.is_command() {

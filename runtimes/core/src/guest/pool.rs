@@ -1,5 +1,7 @@
 //! The instances of a guest.
 
+use std::io;
+
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -8,6 +10,7 @@ use crate::engine::module::START;
 use crate::engine::runtime::Instance;
 use crate::engine::val::Val;
 use crate::guest::call_error::CallError;
+use crate::guest::flush_error::FlushError;
 use crate::guest::inner::Inner;
 
 /// A bounded number of instances, lent one call at a time in the order of asking.
@@ -57,7 +60,7 @@ impl Pool {
     /// started before it is used. The place comes first: no instance exists without one.
     pub(crate) async fn lease<'a>(
         &'a self,
-        guest: &Inner,
+        guest: &'a Inner,
         export: &str,
     ) -> Result<Lease<'a>, CallError> {
         let permit = self.permit().await?;
@@ -76,7 +79,7 @@ impl Pool {
     /// one if there is none; the single instance of a guest is started only once.
     pub(crate) async fn lease_unstarted<'a>(
         &'a self,
-        guest: &Inner,
+        guest: &'a Inner,
     ) -> Result<Lease<'a>, CallError> {
         let permit = self.permit().await?;
         let idle = {
@@ -108,7 +111,7 @@ impl Pool {
 
     async fn lend<'a>(
         &'a self,
-        guest: &Inner,
+        guest: &'a Inner,
         export: &str,
         permit: SemaphorePermit<'a>,
         idle: Option<Box<dyn Instance>>,
@@ -129,11 +132,12 @@ impl Pool {
                 return Err(CallError::Gone { reason });
             }
         };
-        let reason = format!("a call of `{export}` was dropped before it returned");
         Ok(Lease {
             pool: self,
+            guest,
             instance: Some(instance),
-            reason,
+            calling: None,
+            reason: String::new(),
             _permit: permit,
         })
     }
@@ -153,7 +157,11 @@ impl Pool {
 /// failed or was dropped midway has left its memory in a state that nobody knows.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
+    guest: &'a Inner,
     instance: Option<Box<dyn Instance>>,
+    /// The export that is being called.
+    calling: Option<String>,
+    /// Why the instance is dropped.
     reason: String,
     // After the instance in drop order: the place is free when the instance is gone.
     _permit: SemaphorePermit<'a>,
@@ -167,13 +175,14 @@ impl Lease<'_> {
             .expect("only giving back takes it, which takes the lease")
     }
 
-    /// Calls an export. What the guest wrote has reached its writers when this returns, whichever
-    /// way the call ended.
+    /// Calls an export, flushes what the guest wrote, and commits what it staged if it returned or
+    /// exited with code 0.
     pub(crate) async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        self.calling = Some(export.to_owned());
         let results = self.instance().call(export, args).await;
-        let state = self.instance().memory_and_state().1;
-        let flushed = state.wasi().flush();
-        let abi = state.abi();
+        self.calling = None;
+        self.flush(export);
+        let abi = self.instance().memory_and_state().1.abi();
         let n_emits = abi.n_staged();
         let results = results.map_err(|failure| CallError::new(export, failure));
         let has_ended_well = match &results {
@@ -188,18 +197,25 @@ impl Lease<'_> {
                 source,
             })?;
         }
-        let results = results.map_err(|error| match abi.discard() {
+        results.map_err(|error| match abi.discard() {
             0 => error,
             n_emits => CallError::Discarded {
                 n_emits,
                 source: Box::new(error),
             },
-        })?;
-        flushed.map_err(|source| CallError::Flush {
-            export: export.to_owned(),
-            source,
-        })?;
-        Ok(results)
+        })
+    }
+
+    /// Flushes what `export` wrote, and reports what goes wrong.
+    fn flush(&mut self, export: &str) {
+        let wasi = self.instance().memory_and_state().1.wasi();
+        let source = match no_unwind("flush", || wasi.flush()) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => io::Error::other(panic),
+        };
+        let export = export.to_owned();
+        (self.guest.on_flush_error)(FlushError { export, source });
     }
 
     pub(crate) fn give_back(mut self) {
@@ -216,13 +232,15 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let Some(mut instance) = self.instance.take() else {
+        if self.instance.is_none() {
             return;
-        };
-        // The call may have been dropped midway, and nobody else can reach the writers of its guest.
-        let wasi = instance.memory_and_state().1.wasi();
-        let _ = no_unwind("flush", || wasi.flush());
-        drop(instance);
+        }
+        if let Some(export) = self.calling.take() {
+            // Nothing else can reach the writers of the guest.
+            self.flush(&export);
+            self.reason = format!("a call of `{export}` was dropped before it returned");
+        }
+        self.instance = None;
         if !self.pool.renewable {
             *self.pool.gone.lock() = Some(std::mem::take(&mut self.reason));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::channel::oneshot;
-use rangewatch_bus::{Batch, RangeWatchBus, Selector};
+use rangewatch_bus::{Batch, EmitError, RangeWatchBus, Selector};
 
 use super::keys::Keys;
 use super::page::Page;
@@ -113,7 +113,13 @@ impl GuestAbi {
         let value = page.val(memory)?;
         let (bus, limits) = (self.group.bus(), self.group.limits());
         match self.group.emits() {
-            Emits::Immediate => bus.emit(value, keys).map(drop).map_err(AbiError::Emit),
+            Emits::Immediate => match bus.emit(value, keys) {
+                Ok(_) => Ok(()),
+                Err(error @ EmitError::NotIncreasing { value, head }) if value == head => {
+                    Err(AbiError::EmitNotStaged(error))
+                }
+                Err(error) => Err(AbiError::Emit(error)),
+            },
             Emits::Staged => self
                 .staged
                 .get_or_insert_with(|| bus.batch(limits.max_staged_bytes()))
