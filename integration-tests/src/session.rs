@@ -166,7 +166,15 @@ impl Session {
 #[must_use]
 pub fn kind(error: &CallError) -> String {
     match error {
-        CallError::Trap { export, kind, .. } => format!("trap {kind:?} in {export}"),
+        CallError::Trap {
+            export,
+            kind,
+            message,
+            ..
+        } => match message {
+            Some(message) => format!("trap {kind:?} in {export}: {message}"),
+            None => format!("trap {kind:?} in {export}"),
+        },
         CallError::Exit { exit, .. } => format!("exit {}", exit.code()),
         CallError::Abi { source, .. } => format!("abi {source:?}"),
         CallError::Gone { .. } => "gone".to_owned(),

@@ -14,11 +14,13 @@ on_each_backend! {
     a_handler_that_fails_loses_its_watch,
     a_verb_that_fails_inside_a_handler_is_no_failure_of_the_handler,
     g30_a_handler_that_traps_loses_the_instance,
+    a_panic_is_reported_with_its_text,
     g30_a_handler_that_spins_runs_out_of_fuel,
     g34_without_wasi_a_guest_is_a_plain_module,
 }
 
 const SPIN: i32 = 7;
+const PANIC: i32 = 10;
 
 async fn watcher(runtime: &dyn Runtime) -> Session {
     Session::new(runtime, guests::WATCHER).await
@@ -237,6 +239,22 @@ async fn g30_a_handler_that_traps_loses_the_instance(runtime: &dyn Runtime) -> T
     );
     assert_eq!(guest.call("n_received", &[]).await, None);
     guest.emit(2, "test-100");
+    guest.trace()
+}
+
+async fn a_panic_is_reported_with_its_text(runtime: &dyn Runtime) -> Trace {
+    let mut guest = watcher(runtime).await;
+    guest.code("follow", 1).await;
+    set_mode(&mut guest, PANIC, 0).await;
+    guest.emit(1, "test-100");
+    let before = guest.len();
+    assert_eq!(guest.drive().await, Err("gone".to_owned()));
+    let line = &guest.since(before + 1)[0];
+    assert!(
+        line.starts_with("recv w1=1: trap Unreachable in __range_watch_recv: panicked at ")
+            && line.ends_with("the watcher was told to panic"),
+        "{line}"
+    );
     guest.trace()
 }
 

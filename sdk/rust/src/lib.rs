@@ -56,8 +56,9 @@
 //!
 //! # Targets
 //!
-//! The crate is `no_std`, needs `alloc`, and brings neither an allocator nor a panic handler. On `wasm32` every module
-//! that links it exports `__range_watch` and `__range_watch_recv`, whether or not it watches: an export cannot depend
+//! The crate needs `alloc`, and brings neither an allocator nor a panic handler. With the feature `std`, which is on by
+//! default, a panic hook sends the text of a panic to the host; a guest without `std` turns the feature off and calls
+//! [`report_panic`] from its own panic handler. On `wasm32` every module that links the crate exports `__range_watch` and `__range_watch_recv`, whether or not it watches: an export cannot depend
 //! on which functions are called. The imports do; a guest that only emits imports one function.
 //!
 //! Everywhere else the crate builds, arguments are checked as in a guest, and what would reach the host returns
@@ -69,7 +70,7 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, all(feature = "std", target_arch = "wasm32")))]
 extern crate std;
 
 pub mod abi;
@@ -77,6 +78,7 @@ mod emit;
 mod error;
 mod host;
 mod key_list;
+mod panic;
 mod receive;
 #[cfg(any(target_arch = "wasm32", test))]
 mod receiver;
@@ -87,6 +89,7 @@ mod wasm;
 
 pub use crate::emit::emit;
 pub use crate::error::Error;
+pub use crate::panic::report_panic;
 pub use crate::receive::{receive, try_receive};
 pub use crate::selector::Selector;
 pub use crate::verbs::{open, reserve, start, stop};

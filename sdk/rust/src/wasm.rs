@@ -6,6 +6,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
+use core::fmt;
 
 use crate::abi::{BUF_BYTES, ERR_BYTES};
 use crate::error::Error;
@@ -69,9 +70,32 @@ impl Host for Imports {
     }
 }
 
+/// Called once on every instance, before anything else that the host calls but initialization.
 #[unsafe(export_name = "__range_watch")]
 extern "C" fn export_meta() -> *const Meta {
+    #[cfg(feature = "std")]
+    crate::panic::report_panics();
     &raw const META
+}
+
+/// Leaves a text for the host to read when the guest traps.
+pub(crate) fn write_panic(text: fmt::Arguments<'_>) {
+    ERR_LEN.write(0);
+    // Fails where the text is cut.
+    let _ = fmt::write(&mut PanicText, text);
+}
+
+/// Appends to the error text without allocating: memory may be what the guest is short of.
+struct PanicText;
+
+impl fmt::Write for PanicText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let n_written = ERR.append(&ERR_LEN, text.as_bytes());
+        if n_written < text.len() {
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
 }
 
 #[unsafe(export_name = "__range_watch_recv")]
@@ -163,14 +187,25 @@ impl<const N: usize> Shared<[u8; N]> {
 
     /// Copies in as much of `bytes` as fits, and its length into `len`.
     fn write_prefix(&self, len: &Shared<u32>, bytes: &[u8]) {
-        let n_bytes = N.min(bytes.len());
-        // SAFETY: both sides have at least `n_bytes`, and no reference into the static exists for `bytes` to be.
+        len.write(0);
+        self.append(len, bytes);
+    }
+
+    /// Copies in as much of `bytes` as fits behind the first `len` bytes, adds that to `len` and
+    /// returns it.
+    fn append(&self, len: &Shared<u32>, bytes: &[u8]) -> usize {
+        let start = N.min(len.read() as usize);
+        let n_bytes = bytes.len().min(N - start);
+        // SAFETY: the static has `n_bytes` from `start` on and `bytes` has as many, and no reference
+        // into the static exists that `bytes` could be.
         unsafe {
             self.0
                 .get()
                 .cast::<u8>()
+                .add(start)
                 .copy_from_nonoverlapping(bytes.as_ptr(), n_bytes)
         };
-        len.write(n_bytes as u32);
+        len.write((start + n_bytes) as u32);
+        n_bytes
     }
 }

@@ -53,6 +53,8 @@ pub mod modes {
     pub const FAIL_INSIDE: i32 = 8;
     /// Reports an error of `arg` bytes, all `e`.
     pub const FAIL_LONG: i32 = 9;
+    /// Panics with the text `the watcher was told to panic`.
+    pub const PANIC: i32 = 10;
 }
 
 thread_local! {
@@ -215,6 +217,7 @@ fn on_delivery(name: &[u8], value: u64) -> Result<(), String> {
         },
         modes::FAIL_INSIDE => LAST_CODE.set(code(watch::start("no such watch"))),
         modes::FAIL_LONG => return Err("e".repeat(arg.max(0) as usize)),
+        modes::PANIC => panic!("the watcher was told to panic"),
         _ => {}
     }
     Ok(())

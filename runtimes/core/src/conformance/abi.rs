@@ -339,6 +339,38 @@ pub async fn g30_a_recv_that_traps_is_reported_and_loses_the_instance(runtime: &
     raw.emit(2, "a");
 }
 
+/// A trap has the text that the guest wrote before it, cut and escaped; a text of the host or of an
+/// earlier callback is none.
+pub async fn a_trap_has_the_panic_text_of_the_guest(runtime: &dyn Runtime) {
+    let trap_of = async |steps: Vec<Step>| {
+        let raw = RawGuest::new(runtime).await;
+        raw.follow("w", "a", "b").await;
+        raw.plan([Step::Report("of an earlier callback", 22)]);
+        raw.emit(1, "a");
+        raw.drive().await;
+        raw.follow("w", "a", "b").await;
+        raw.errors();
+        raw.plan(steps);
+        raw.emit(2, "a");
+        let _ = raw.guest.drive_until_idle().await;
+        raw.errors().concat()
+    };
+    let text = "panicked at \u{1b}[1m:\né";
+    let panic = Step::Report(text, text.len() as u32);
+    let error = trap_of(vec![panic, Step::Trap]).await;
+    assert!(error.ends_with(r": panicked at \u{1b}[1m:\né"), "{error}");
+    let fail = Step::VerbUnchecked(Verb::Stop, b"none".to_vec());
+    for steps in [vec![Step::Trap], vec![fail, Step::Trap]] {
+        let error = trap_of(steps).await;
+        assert!(error.ends_with("an abort of the guest)"), "{error}");
+    }
+    static TABS: [u8; 1024] = [b'\t'; 1024];
+    let tabs = std::str::from_utf8(&TABS).expect("ASCII");
+    let error = trap_of(vec![Step::Report(tabs, 1024), Step::Trap]).await;
+    let (_, text) = error.rsplit_once(": ").expect("a message");
+    assert_eq!(text, r"\t".repeat(512), "cut to 1,024 bytes");
+}
+
 /// With its owner everything of a guest is gone, in whatever state.
 pub async fn g23_dropping_a_guest_frees_its_watches(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();

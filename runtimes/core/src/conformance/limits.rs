@@ -162,6 +162,8 @@ pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
 const GREEDY: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
+    (import "pantopic/wazero-range-watch" "__range_watch_start" (func $start))
+    (import "pantopic/wazero-range-watch" "__range_watch_stop" (func $stop))
     (memory (export "memory") 33)
     (table $table 1 funcref)
     ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
@@ -182,6 +184,12 @@ const GREEDY: &str = r#"(module
             (local.set $n (i32.add (local.get $n) (i32.const 1)))
             (br_if $next (i32.lt_u (local.get $n) (local.get $max)))))
         (local.get $n))
+    ;; The id of these verbs is so many zeros.
+    (func (export "start") (param $id_bytes i32)
+        (i32.store (i32.const 52) (local.get $id_bytes)) (call $start))
+    (func (export "stop") (param $id_bytes i32)
+        (i32.store (i32.const 52) (local.get $id_bytes)) (call $stop))
+    (func (export "__range_watch_recv"))
     (func (export "flush") (param $n i32) (param $bytes i32)
         (i32.store (i32.const 52) (local.get $bytes))
         (loop $again
@@ -284,4 +292,27 @@ pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
         } => assert_eq!(max_bytes, 16_777_216),
         error => panic!("{error}"),
     }
+}
+
+/// An id of more than 65,535 bytes is an error of every verb, which does nothing.
+pub async fn an_id_is_bounded(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    let err = async || {
+        let text = guest.with_memory(|memory| memory[80..][..usize::from(memory[60])].to_vec());
+        String::from_utf8(text.await.expect("there is an instance")).expect("ASCII")
+    };
+    for id_bytes in [65_536, 2 << 20] {
+        let reserved = call(&guest, "reserve", &[Val::I32(1), Val::I32(id_bytes)]).await;
+        assert_eq!(reserved, [Val::I32(0)]);
+        assert_eq!(err().await, "id too long");
+        for verb in ["start", "stop"] {
+            call(&guest, verb, &[Val::I32(id_bytes)]).await;
+            assert_eq!(err().await, "id too long", "{verb}");
+        }
+    }
+    assert_eq!(guest.n_watches(), 0);
+    let reserved = call(&guest, "reserve", &[Val::I32(1), Val::I32(65_535)]).await;
+    assert_eq!(reserved, [Val::I32(1)]);
+    call(&guest, "stop", &[Val::I32(65_535)]).await;
+    assert_eq!(err().await, "");
 }

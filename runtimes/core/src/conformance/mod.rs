@@ -94,6 +94,7 @@ groups! {
         watches_are_bounded_by_default,
         a_flush_is_bounded_by_default,
         staged_emits_are_bounded_by_default,
+        an_id_is_bounded,
     }
     suspension {
         an_async_host_function_suspends_the_guest,
@@ -135,6 +136,7 @@ groups! {
         a_recv_that_reports_closes_its_watch,
         a_recv_that_ignores_the_error_of_a_verb_keeps_its_watch,
         g30_a_recv_that_traps_is_reported_and_loses_the_instance,
+        a_trap_has_the_panic_text_of_the_guest,
         g23_dropping_a_guest_frees_its_watches,
         ids_are_of_one_guest,
         a_closed_bus_refuses_emits_and_watches,

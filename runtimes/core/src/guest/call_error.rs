@@ -44,12 +44,15 @@ pub enum CallError {
         ty: FuncType,
     },
     /// The guest trapped. Its instance is gone.
-    #[error("`{export}` trapped: {kind}")]
+    #[error("`{export}` trapped: {kind}{}", Message(message.as_deref()))]
     Trap {
         /// The export that was called.
         export: String,
         /// The kind of trap, the same on every engine.
         kind: TrapKind,
+        /// The text of the guest's panic, if the guest wrote one as the guest SDK does: at most
+        /// 1,024 bytes, control characters escaped.
+        message: Option<String>,
         /// The engine's words.
         #[source]
         source: EngineError,
@@ -135,6 +138,7 @@ impl CallError {
             Failure::Trap { kind, source } => Self::Trap {
                 export,
                 kind,
+                message: None,
                 source,
             },
             Failure::Host(HostTrap::Exit(exit)) => Self::Exit { export, exit },
@@ -194,6 +198,18 @@ impl fmt::Display for Names<'_> {
             0 if names.is_empty() => f.write_str("none"),
             0 => Ok(()),
             n_more => write!(f, " and {n_more} more"),
+        }
+    }
+}
+
+/// The message of a panic, if there is one.
+struct Message<'a>(Option<&'a str>);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
         }
     }
 }

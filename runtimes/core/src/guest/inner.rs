@@ -40,12 +40,9 @@ impl Inner {
     /// first use of the instance, so that [`Guest::run`](crate::Guest::run) can be that call.
     pub(crate) async fn new_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let mut instance = self.bare_instance().await?;
-        let initialized = self.initialize(&mut *instance).await;
-        if let Err(source) = instance.memory_and_state().1.wasi().flush() {
-            let export = INITIALIZE.to_owned();
-            (self.on_flush_error)(FlushError { export, source });
-        }
-        initialized.map_err(InstantiateError::from_start)?;
+        self.initialize(&mut *instance)
+            .await
+            .map_err(InstantiateError::from_start)?;
         Ok(instance)
     }
 
@@ -65,10 +62,12 @@ impl Inner {
             return Ok(());
         }
         if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
-            instance
-                .call(INITIALIZE, &[])
-                .await
-                .map_err(|failure| CallError::new(INITIALIZE, failure))?;
+            let initialized = instance.call(INITIALIZE, &[]).await;
+            if let Err(source) = instance.memory_and_state().1.wasi().flush() {
+                let export = INITIALIZE.to_owned();
+                (self.on_flush_error)(FlushError { export, source });
+            }
+            initialized.map_err(|failure| CallError::new(INITIALIZE, failure))?;
         }
         self.read_page(instance).await
     }

@@ -5,6 +5,7 @@ use std::io;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::engine::failure::{Failure, TrapKind};
 use crate::engine::host_function::no_unwind;
 use crate::engine::module::START;
 use crate::engine::runtime::Instance;
@@ -182,9 +183,21 @@ impl Lease<'_> {
         let results = self.instance().call(export, args).await;
         self.calling = None;
         self.flush(export);
-        let abi = self.instance().memory_and_state().1.abi();
+        let (memory, state) = self.instance().memory_and_state();
+        let abi = state.abi();
         let n_emits = abi.n_staged();
-        let results = results.map_err(|failure| CallError::new(export, failure));
+        let results = results.map_err(|failure| match failure {
+            Failure::Trap {
+                kind: kind @ TrapKind::Unreachable,
+                source,
+            } => CallError::Trap {
+                export: export.to_owned(),
+                kind,
+                message: abi.take_panic_text(memory),
+                source,
+            },
+            failure => CallError::new(export, failure),
+        });
         let has_ended_well = match &results {
             Ok(_) => true,
             Err(CallError::Exit { exit, .. }) => exit.code() == 0,

@@ -93,6 +93,7 @@ pub(crate) enum WatchError {
     AlreadyOpen,
     Closed,
     Limit,
+    IdTooLong,
 }
 
 impl Group {

@@ -161,7 +161,7 @@ impl GuestAbi {
     /// from its memory.
     pub fn reserve(&mut self, memory: &mut [u8]) -> Result<(), AbiError> {
         let page = self.page(memory)?;
-        let result = self.group.reserve(page.buf(memory)?);
+        let result = id(page.buf(memory)?).and_then(|id| self.group.reserve(id));
         self.host_text = page.write_err(memory, text(result))?;
         Ok(())
     }
@@ -190,7 +190,7 @@ impl GuestAbi {
         if !self.can_receive {
             return Err(AbiError::NoRecv);
         }
-        let result = self.group.start(page.buf(memory)?);
+        let result = id(page.buf(memory)?).and_then(|id| self.group.start(id));
         self.host_text = page.write_err(memory, text(result))?;
         Ok(())
     }
@@ -209,7 +209,7 @@ impl GuestAbi {
     /// As [`reserve`](Self::reserve).
     pub fn stop(&mut self, memory: &mut [u8]) -> Result<Option<Stopping>, AbiError> {
         let page = self.page(memory)?;
-        let result = self.group.stop(page.buf(memory)?, self.in_recv);
+        let result = id(page.buf(memory)?).and_then(|id| self.group.stop(id, self.in_recv));
         let outcome = result.as_ref().map(|_| ()).map_err(|error| *error);
         self.host_text = page.write_err(memory, text(outcome))?;
         Ok(result.unwrap_or(None).map(Stopping))
@@ -277,6 +277,26 @@ impl GuestAbi {
         report
     }
 
+    /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote itself,
+    /// as the guest SDK does, with control characters escaped and cut to 1,024 bytes.
+    pub fn take_panic_text(&mut self, memory: &mut [u8]) -> Option<String> {
+        let page = self.page(memory).ok()?;
+        let text = page.take_err(memory, self.host_text).ok()??;
+        let mut escaped = String::new();
+        for c in text.chars() {
+            let c = if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            };
+            if escaped.len() + c.len() > PANIC_TEXT_BYTES {
+                break;
+            }
+            escaped.push_str(&c);
+        }
+        Some(escaped)
+    }
+
     fn page(&mut self, memory: &[u8]) -> Result<Page, AbiError> {
         match self.page {
             PageState::Unknown => Err(AbiError::NotAttached),
@@ -332,6 +352,21 @@ impl Future for Stopping {
     }
 }
 
+/// Bytes of a panic text that are added to a trap: what the error text of the SDKs holds.
+const PANIC_TEXT_BYTES: usize = 1024;
+
+/// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be bounded
+/// by its memory alone.
+const MAX_ID_BYTES: usize = u16::MAX as usize;
+
+/// The id in a guest's buffer.
+fn id(buf: &[u8]) -> Result<&[u8], WatchError> {
+    if buf.len() > MAX_ID_BYTES {
+        return Err(WatchError::IdTooLong);
+    }
+    Ok(buf)
+}
+
 /// The range of `open`. Source: ABI.md; an empty end, or one equal to the start, means the one key;
 /// an inverted range is accepted and matches nothing.
 fn selector(from: &[u8], to: &[u8]) -> Option<Selector> {
@@ -353,5 +388,6 @@ fn text(result: Result<(), WatchError>) -> &'static str {
         Err(WatchError::AlreadyOpen) => "Watch already open",
         Err(WatchError::Closed) => "Watch closed",
         Err(WatchError::Limit) => "Watch limit reached",
+        Err(WatchError::IdTooLong) => "id too long",
     }
 }

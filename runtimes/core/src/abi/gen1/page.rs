@@ -114,8 +114,8 @@ impl Page {
     }
 }
 
-/// Bytes of a guest's report that are kept: a hostile guest could otherwise have the host copy all
-/// of its memory at every callback.
+/// Bytes of a guest's error text that are kept: a hostile guest could otherwise make the host copy
+/// all of its memory at every callback.
 const REPORT_BYTES: u32 = 4096;
 
 fn slice<'m>(
