@@ -1,7 +1,8 @@
 //! The numbers and names of the guest ABI, generation 1.
 //!
-//! Every import and `__range_watch_recv` is `() -> ()`; arguments travel through buffers in the guest's memory, whose
-//! addresses the host reads once from the **meta page**: seven little-endian `u32`, in this order:
+//! Every import and `__range_watch_recv` is `() -> ()`; arguments travel through buffers in the
+//! guest's memory, whose addresses the host reads once from the **meta page**: seven little-endian
+//! `u32`, in this order:
 //!
 //! | slot | points to | type |
 //! |---|---|---|
@@ -50,7 +51,7 @@ pub const WATCH_EXISTS: &str = "Watch exists";
 pub const WATCH_NOT_FOUND: &str = "Watch not found";
 /// Error text of the host: the id is open or started.
 pub const WATCH_ALREADY_OPEN: &str = "Watch already open";
-/// Error text of the host: the watch or what it belongs to has ended.
+/// Error text of the host: the watch, its bus or its group has ended.
 pub const WATCH_CLOSED: &str = "Watch closed";
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!(MAX_OPEN_BYTES, 16_378);
     }
 
-    /// Attributes take literals only, so the names stand once more in `wasm.rs`.
+    /// Attributes take literals only, so `wasm.rs` repeats the names.
     #[test]
     fn attributes_of_the_wasm_side_use_these_names() {
         let source = include_str!("wasm.rs");

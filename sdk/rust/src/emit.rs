@@ -2,18 +2,19 @@ use crate::error::Error;
 use crate::host::{Current, Host};
 use crate::key_list::KeyLists;
 
-/// Emits `value` to every watch, of any guest on the bus, whose range holds one of `keys`.
+/// Emits `value` to every watch, of any guest on the bus, whose range contains one of `keys`.
 ///
-/// Keys may repeat and may be empty; without keys nothing is emitted. Keys that do not fit into the shared buffer
-/// together, [`BUF_BYTES`](crate::abi::BUF_BYTES) with 2 bytes in front of each, go to the host in several flushes of
-/// the same value, in order. Nothing is dropped.
+/// Keys may repeat and may be empty; without keys nothing is emitted. Keys that do not fit into the
+/// shared buffer together, [`BUF_BYTES`](crate::abi::BUF_BYTES) with 2 bytes for the length of
+/// each, are sent to the host in several flushes of the same value, in order. No key is dropped.
 ///
-/// A host that refuses the emit, because its bus is closed or because values must increase there, traps.
+/// The call traps when the host refuses the emit: the bus is closed, or has history and a greater
+/// value already.
 ///
 /// # Errors
 ///
-/// - [`Error::TooLong`]: a key has more than [`MAX_KEY_BYTES`](crate::abi::MAX_KEY_BYTES) bytes; none of the keys was
-///   emitted.
+/// - [`Error::TooLong`]: a key has more than [`MAX_KEY_BYTES`](crate::abi::MAX_KEY_BYTES) bytes;
+///   none of the keys was emitted.
 /// - [`Error::NoHost`]: not in a guest, and there was a key.
 ///
 /// # Examples

@@ -11,7 +11,7 @@ use crate::abi;
 /// ```
 /// use rangewatch_guest as watch;
 ///
-/// /// Takes the id over from a predecessor that may still hold it.
+/// /// Reserves an id that an earlier watch of this guest may still have.
 /// fn reserve_again(id: &[u8]) -> Result<(), watch::Error> {
 ///     match watch::reserve(id) {
 ///         Err(watch::Error::Exists) => watch::stop(id).and_then(|()| watch::reserve(id)),
@@ -30,16 +30,17 @@ pub enum Error {
     AlreadyOpen,
     /// The watch, or the bus or group that it belongs to, has ended.
     Closed,
-    /// A key, or what a watch is opened with, does not fit into the buffer that is shared with the host.
+    /// A key, or what a watch is opened with, does not fit into the buffer that is shared with the
+    /// host.
     TooLong {
         /// Length of the key or id, or of id, from and to together.
         n_bytes: usize,
-        /// The most that would have fitted, inclusive.
+        /// The limit, inclusive.
         max_bytes: usize,
     },
     /// No key is in the range: its start is not below its end.
     EmptyRange,
-    /// The range has no upper end, and this generation of the ABI cannot say so.
+    /// The range has no upper end, which this generation of the ABI cannot encode.
     Unbounded,
     /// A handler is already registered on this instance.
     HandlerExists,

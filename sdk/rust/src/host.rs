@@ -6,9 +6,10 @@ pub(crate) use crate::wasm::Imports as Current;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use NoHost as Current;
 
-/// What the SDK asks of the host, above the shared buffer: encoded arguments go in, an error comes out.
+/// The calls of the SDK to the host: encoded arguments in, an error out.
 ///
-/// The buffer itself stays below this line, so that everything above can be tested without a guest's memory.
+/// An implementation owns the shared buffer, so that the rest of the SDK is tested without a
+/// guest's memory.
 pub(crate) trait Host {
     /// Emits one key list of at most [`BUF_BYTES`](crate::abi::BUF_BYTES).
     fn flush(&mut self, value: u64, keys: &[u8]) -> Result<(), Error>;
@@ -16,7 +17,7 @@ pub(crate) trait Host {
     /// Applies a verb to arguments of at most [`BUF_BYTES`](crate::abi::BUF_BYTES).
     fn apply(&mut self, verb: Verb, args: &[u8]) -> Result<(), Error>;
 
-    /// Keeps the handler that `__range_watch_recv` calls.
+    /// Stores the handler that `__range_watch_recv` calls.
     fn register(&mut self, handler: Handler) -> Result<(), Error>;
 }
 
@@ -53,7 +54,7 @@ pub(crate) mod tests {
     use super::*;
     use std::vec::Vec;
 
-    /// A host that writes down what reaches it and answers every verb alike.
+    /// A host that records the calls and returns the same error for every verb.
     #[derive(Debug, Default)]
     pub(crate) struct Recorder {
         pub(crate) flushed: Vec<(u64, Vec<u8>)>,

@@ -4,10 +4,10 @@ use core::mem;
 use crate::abi::{BUF_BYTES, KEY_PREFIX_BYTES, MAX_KEY_BYTES};
 use crate::error::Error;
 
-/// Encoded keys, cut into lists that each fit into the buffer.
+/// Encoded keys, split into lists that each fit into the buffer.
 ///
-/// The keys are gathered here and not in the shared buffer: a later key may be too long, and the iterator that yields
-/// them may itself emit.
+/// The keys are encoded here and not in the shared buffer, because a later key may be too long, and
+/// because the iterator that yields them may emit, too.
 #[derive(Debug, Default)]
 pub(crate) struct KeyLists {
     full: Vec<Vec<u8>>,

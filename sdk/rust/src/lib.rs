@@ -1,8 +1,9 @@
 //! Emit and watch byte-key ranges from a WebAssembly guest.
 //!
-//! An **emit** carries a `u64` value, usually the revision of the guest's store, and the byte keys that it touched. A
-//! **watch** covers one range of keys: when an emit of any guest on the bus touches it, the host calls this guest back
-//! with the id of the watch and a value. There is no payload; the value says from where to look in the store.
+//! An **emit** carries a `u64` value, usually the revision of the guest's store, and the byte keys
+//! that changed. A **watch** covers one range of keys: when an emit of any guest on the bus has a
+//! key in the range, the host calls the handler of this guest with the id of the watch and a value.
+//! There is no payload: the guest reads its store from that value on.
 //!
 //! ```
 //! use rangewatch_guest as watch;
@@ -21,28 +22,30 @@
 //! fn rescan(_id: &[u8], _value: u64) { /* read the store from `_value` on */ }
 //! ```
 //!
-//! # The life of a watch
+//! # States of a watch
 //!
-//! An id is free, reserved, open or started, and every id belongs to the group that the host gave the guest.
+//! An id is free, reserved, open or started. Ids are unique within the group that the host assigns
+//! to the guest.
 //!
-//! | verb | from | to | otherwise |
+//! | verb | from | to | in any other state |
 //! |---|---|---|---|
 //! | [`reserve`] | free | reserved | [`Error::Exists`] |
 //! | [`open`] | free, reserved | open: matching emits are held | [`Error::AlreadyOpen`], the first range stays |
 //! | [`start`] | open | started: matching emits are delivered | [`Error::NotFound`]; a second start does nothing |
 //! | [`stop`] | reserved, open, started | free | [`Error::NotFound`] |
 //!
-//! To follow a store without a gap: reserve the id, scan, open, scan what came since, start.
+//! To follow a store without a gap: reserve the id, scan the store, open the watch, scan what was
+//! added since, start.
 //!
-//! A delivery carries the **first** value that matched since the handler was last entered for that watch. Values that
-//! follow it before the handler is entered again are not delivered one by one: the value is a lower bound, and a
-//! rescan of the store from there sees them all.
+//! A delivery carries the **first** value that matched since the handler was last entered for that
+//! watch. Later values are coalesced into it until the handler is entered again: the value is a
+//! lower bound, and a scan of the store from that value on finds them all.
 //!
 //! # One guest, several instances
 //!
-//! A host may run callbacks on another instance of the same module than the one that opened the watch. A handler is
-//! registered per instance, so a guest for such a host registers it where every instance passes: in an exported
-//! `_initialize`, which hosts call once after instantiation.
+//! A host may run callbacks on another instance of the module than the one that opened the watch. A
+//! handler is registered per instance, so a guest for such a host registers it in an exported
+//! `_initialize`, which hosts call once on each instance.
 //!
 //! ```
 //! #[unsafe(no_mangle)]
@@ -51,18 +54,20 @@
 //! }
 //! ```
 //!
-//! On `wasm32-wasip1` a `cdylib` has an `_initialize` of its own; there, register in the first export that the host
-//! calls on an instance.
+//! On `wasm32-wasip1` the compiler defines the `_initialize` of a `cdylib`; register the handler in
+//! the first export that the host calls there.
 //!
 //! # Targets
 //!
-//! The crate needs `alloc`, and brings neither an allocator nor a panic handler. With the feature `std`, which is on by
-//! default, a panic hook sends the text of a panic to the host; a guest without `std` turns the feature off and calls
-//! [`report_panic`] from its own panic handler. On `wasm32` every module that links the crate exports `__range_watch` and `__range_watch_recv`, whether or not it watches: an export cannot depend
-//! on which functions are called. The imports do; a guest that only emits imports one function.
+//! The crate needs `alloc`, and brings neither an allocator nor a panic handler. With the feature
+//! `std`, which is on by default, a panic hook sends the text of a panic to the host; a guest
+//! without `std` turns the feature off and calls [`report_panic`] from its own panic handler. On
+//! `wasm32` every module that links the crate exports `__range_watch` and `__range_watch_recv`,
+//! whether or not it watches: an export cannot depend on which functions are called. The imports
+//! do; a guest that only emits imports one function.
 //!
-//! Everywhere else the crate builds, arguments are checked as in a guest, and what would reach the host returns
-//! [`Error::NoHost`].
+//! On other targets the crate builds and checks arguments as in a guest, and every call that needs
+//! a host returns [`Error::NoHost`].
 //!
 //! Guests are single-threaded: building with the `atomics` target feature is a compile error.
 

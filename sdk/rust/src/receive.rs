@@ -8,13 +8,14 @@ use crate::host::{Current, Host};
 
 pub(crate) type Handler = Box<dyn FnMut(&[u8], u64) -> Result<(), String>>;
 
-/// Registers the function that the host calls with the id of a watch and a value.
+/// Registers the handler: the function that the host calls with the id of a watch and a value.
 ///
-/// The value is the first one that matched since the function was last entered for that watch; later ones are found by
-/// a rescan from it. The function may call everything in this crate: emit, even into the range that called it, and
-/// open, start or stop watches, its own included. It is registered once per instance, for all watches and for good.
+/// The value is the first one that matched since the handler was last entered for that watch; a
+/// scan of the store from it finds the later ones. The handler may call everything in this crate:
+/// emit, even into the range of its own watch, and open, start or stop watches, its own included.
+/// It is registered once per instance, for all watches, and cannot be replaced.
 ///
-/// A delivery to an instance without a handler is an error to the host, which closes that watch.
+/// A delivery to an instance without a handler is an error, for which the host closes the watch.
 ///
 /// # Errors
 ///
@@ -43,8 +44,8 @@ pub fn receive(mut handler: impl FnMut(&[u8], u64) + 'static) -> Result<(), Erro
 
 /// As [`receive`], with a function that can fail.
 ///
-/// An error is reported to the host as its text, cut to [`ERR_BYTES`](crate::abi::ERR_BYTES). The host closes the watch
-/// that was delivered to; other watches and the instance stay as they are.
+/// The text of an error is reported to the host, cut to [`ERR_BYTES`](crate::abi::ERR_BYTES). The
+/// host closes the watch of the delivery; other watches and the instance stay.
 ///
 /// # Errors
 ///

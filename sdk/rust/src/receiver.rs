@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::error::Error;
 use crate::receive::Handler;
 
-/// Where the handler of an instance lives.
+/// The handler of an instance.
 pub(crate) struct Receiver {
     slot: Cell<Slot>,
 }
@@ -13,7 +13,7 @@ pub(crate) struct Receiver {
 enum Slot {
     Empty,
     Idle(Handler),
-    /// The handler is on the stack. It is not in the slot then, so that whatever it calls finds no borrow.
+    /// The handler is on the stack, and not borrowed from the slot: it may call back into the SDK.
     Running,
 }
 

@@ -5,9 +5,9 @@ use crate::error::Error;
 
 /// The keys that a watch covers, ordered as unsigned bytes.
 ///
-/// `"a".."b"` converts into a half-open range. [`From`](Self::From), [`All`](Self::All) and a prefix without an upper
-/// end can be written, but this generation of the ABI cannot encode them: [`open`](crate::open) answers
-/// [`Error::Unbounded`].
+/// `"a".."b"` converts into a half-open range. [`From`](Self::From), [`All`](Self::All) and a
+/// prefix without an upper end can be constructed, but this generation of the ABI cannot encode
+/// them: [`open`](crate::open) returns [`Error::Unbounded`].
 ///
 /// # Examples
 ///
@@ -26,9 +26,9 @@ pub enum Selector {
     Key(Vec<u8>),
     /// Every key from `from`, inclusive, to `to`, exclusive.
     Range {
-        /// The lowest key; empty for the very first.
+        /// The lowest key; empty for the lowest of all keys.
         from: Vec<u8>,
-        /// The key above the highest.
+        /// The end, exclusive.
         to: Vec<u8>,
     },
     /// Every key from this one, inclusive, to infinity.
@@ -58,7 +58,7 @@ impl Selector {
         Self::Prefix(prefix.as_ref().to_vec())
     }
 
-    /// The two bounds as the ABI has them, where an empty `to` stands for exactly the key `from`.
+    /// The two bounds as the ABI encodes them: an empty `to` means exactly the key `from`.
     pub(crate) fn into_bounds(self) -> Result<(Vec<u8>, Vec<u8>), Error> {
         match self {
             Self::Key(key) => Ok((key, Vec::new())),

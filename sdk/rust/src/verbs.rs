@@ -6,7 +6,7 @@ use crate::host::{Current, Host, Verb};
 use crate::key_list::push_key;
 use crate::selector::Selector;
 
-/// Takes the id, so that no other instance of the group can, without watching yet.
+/// Reserves an id in the group of this guest. Nothing is watched yet.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn reserve(id: impl AsRef<[u8]>) -> Result<(), Error> {
     apply_to_id(&mut Current, Verb::Reserve, id.as_ref())
 }
 
-/// Watches a range under a free or reserved id; what matches from now on is held until [`start`].
+/// Opens a watch of a range under a free or reserved id. Emits that match are held until [`start`].
 ///
 /// # Errors
 ///
@@ -63,9 +63,10 @@ pub fn open(id: impl AsRef<[u8]>, range: impl Into<Selector>) -> Result<(), Erro
     open_on(&mut Current, id.as_ref(), range.into())
 }
 
-/// Begins to deliver: first the value that was held since [`open`], if any, then what follows.
+/// Starts an open watch: delivers the first value that was held since [`open`], if any, and then
+/// those that follow.
 ///
-/// Starting a started watch does nothing.
+/// Starting a started watch has no effect.
 ///
 /// # Errors
 ///
@@ -81,7 +82,7 @@ pub fn open(id: impl AsRef<[u8]>, range: impl Into<Selector>) -> Result<(), Erro
 ///
 /// fn follow() -> Result<(), watch::Error> {
 ///     watch::open("w1", "a".."m")?;
-///     // Whatever the store committed before the watch was open is read here.
+///     // Read here what the store committed before the watch was open.
 ///     watch::start("w1")
 /// }
 /// ```
@@ -91,8 +92,8 @@ pub fn start(id: impl AsRef<[u8]>) -> Result<(), Error> {
 
 /// Ends a reserved, open or started watch and frees its id.
 ///
-/// After it returns, the handler is not entered for this watch any more. Where the handler of this watch is running on
-/// another instance, the call waits for it; inside a handler it never waits.
+/// The handler is not entered for this watch after the call returns. If the handler of this watch
+/// is running on another instance, the call waits for it; inside a handler it never waits.
 ///
 /// # Errors
 ///

@@ -35,8 +35,8 @@ unsafe extern "C" {
 
 /// The host, reached through the shared memory below.
 ///
-/// No reference into that memory ever exists: every access is a copy through a raw pointer, so that nothing is borrowed
-/// while the host, or a handler that calls back into the SDK, writes there.
+/// No reference into that memory exists: every access is a copy through a raw pointer, because the
+/// host, or a handler that calls back into the SDK, may write to it at any call.
 #[derive(Debug)]
 pub(crate) struct Imports;
 
@@ -102,7 +102,7 @@ impl fmt::Write for PanicText {
 extern "C" fn export_recv() {
     let id = BUF.read_prefix(&BUF_LEN);
     let outcome = RECEIVER.0.deliver(&id, VAL.read());
-    // Always written: a verb inside the handler may have left the host's answer to it there.
+    // Always written: it may hold the error text of a verb that the handler called.
     ERR.write_prefix(&ERR_LEN, outcome.err().unwrap_or_default().as_bytes());
 }
 
@@ -159,8 +159,9 @@ impl<T> Shared<T> {
 
 impl<T: Copy> Shared<T> {
     fn read(&self) -> T {
-        // SAFETY: the pointer is to a live, aligned static whose every bit pattern is a `u32` or `u64`; neither the host
-        // nor another thread runs during the read, and no reference to it exists.
+        // SAFETY: the pointer is to a live, aligned static whose every bit pattern is a `u32` or
+        // `u64`; neither the host nor another thread runs during the read, and no reference
+        // to it exists.
         unsafe { self.0.get().read() }
     }
 
@@ -175,7 +176,8 @@ impl<const N: usize> Shared<[u8; N]> {
     fn read_prefix(&self, len: &Shared<u32>) -> Vec<u8> {
         let n_bytes = N.min(len.read() as usize);
         let mut bytes = vec![0; n_bytes];
-        // SAFETY: both sides have at least `n_bytes`, and a new allocation does not overlap a static.
+        // SAFETY: both sides have at least `n_bytes`, and a new allocation does not overlap a
+        // static.
         unsafe {
             self.0
                 .get()
@@ -196,8 +198,8 @@ impl<const N: usize> Shared<[u8; N]> {
     fn append(&self, len: &Shared<u32>, bytes: &[u8]) -> usize {
         let start = N.min(len.read() as usize);
         let n_bytes = bytes.len().min(N - start);
-        // SAFETY: the static has `n_bytes` from `start` on and `bytes` has as many, and no reference
-        // into the static exists that `bytes` could be.
+        // SAFETY: the static has `n_bytes` from `start` on and `bytes` has as many, and no
+        // reference into the static exists that `bytes` could be.
         unsafe {
             self.0
                 .get()
