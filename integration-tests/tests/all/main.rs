@@ -9,6 +9,7 @@ mod emitter;
 mod greet;
 mod greet_c;
 mod greet_go;
+mod prebuilt;
 mod pumps;
 mod quickstart;
 #[cfg(feature = "wasmi")]

@@ -201,7 +201,7 @@ async fn a_handler_that_fails_loses_its_watch(runtime: &dyn Runtime) -> Trace {
     assert!(
         trace
             .iter()
-            .any(|line| line == "recv w1=1: reported the watcher was told to fail")
+            .any(|line| line == "recv w1=1: reported the watcher fails on purpose")
     );
     assert!(
         trace
@@ -252,7 +252,7 @@ async fn a_panic_is_reported_with_its_text(runtime: &dyn Runtime) -> Trace {
     let line = &guest.since(before + 1)[0];
     assert!(
         line.starts_with("recv w1=1: trap Unreachable in __range_watch_recv: panicked at ")
-            && line.ends_with("the watcher was told to panic"),
+            && line.ends_with("the watcher panics on purpose"),
         "{line}"
     );
     guest.trace()

@@ -43,7 +43,7 @@ pub mod modes {
     pub const STOP_OTHER: i32 = 3;
     /// Reserves, opens (as [`open`](super::open)) and starts the watch `arg`.
     pub const START_ANOTHER: i32 = 4;
-    /// Reports the error `the watcher was told to fail`.
+    /// Reports the error `the watcher fails on purpose`.
     pub const FAIL: i32 = 5;
     /// Traps.
     pub const TRAP: i32 = 6;
@@ -53,7 +53,7 @@ pub mod modes {
     pub const FAIL_INSIDE: i32 = 8;
     /// Reports an error of `arg` bytes, all `e`.
     pub const FAIL_LONG: i32 = 9;
-    /// Panics with the text `the watcher was told to panic`.
+    /// Panics with the text `the watcher panics on purpose`.
     pub const PANIC: i32 = 10;
 }
 
@@ -210,14 +210,14 @@ fn on_delivery(name: &[u8], value: u64) -> Result<(), String> {
         modes::STOP_ITSELF => LAST_CODE.set(stop(id)),
         modes::STOP_OTHER => LAST_CODE.set(stop(arg)),
         modes::START_ANOTHER => LAST_CODE.set(follow(arg)),
-        modes::FAIL => return Err("the watcher was told to fail".into()),
+        modes::FAIL => return Err("the watcher fails on purpose".into()),
         modes::TRAP => trap(),
         modes::SPIN => loop {
             std::hint::spin_loop();
         },
         modes::FAIL_INSIDE => LAST_CODE.set(code(watch::start("no such watch"))),
         modes::FAIL_LONG => return Err("e".repeat(arg.max(0) as usize)),
-        modes::PANIC => panic!("the watcher was told to panic"),
+        modes::PANIC => panic!("the watcher panics on purpose"),
         _ => {}
     }
     Ok(())

@@ -102,7 +102,7 @@ fn an_error_that_a_callback_reports_is_1_and_the_run_goes_on(runtime: &str) {
     let ended = run(runtime, watcher(&calls));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "0\n0\n1\n"));
     assert!(
-        ended.stderr.contains("`the watcher was told to fail`"),
+        ended.stderr.contains("`the watcher fails on purpose`"),
         "{ended:?}"
     );
 }
