@@ -1,5 +1,5 @@
-//! Takes the example out of the README, and lists the guests: a constant for each, and a macro over their names, so that a guest that no
-//! test names does not compile.
+//! Generates a constant for each guest, a macro over their names, so that a guest without tests
+//! does not compile, and the example of the README as a function.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the scenarios share: the guests, and the trace that must be the same on every backend.
+//! Shared by the scenarios: the guests, and traces that are compared across backends.
 
 mod session;
 

@@ -1,4 +1,4 @@
-//! A guest under observation.
+//! A guest whose calls, emits and callbacks are recorded.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +8,11 @@ use rangewatch::{
     SharedBuffer, Val, Wasi, WasiBuilder, run_command,
 };
 
-/// What happened, a line each: calls with their results or the kind of their error, emits with their
-/// keys, callbacks that failed.
+/// A line per event: calls with their results or the kind of their error, emits with their keys,
+/// callbacks that failed.
 pub type Trace = Vec<String>;
 
-/// A guest on a bus of its own, whose every move goes into a trace.
+/// A guest on a bus of its own, with a trace of everything that it does.
 #[derive(Debug)]
 pub struct Session {
     /// The guest.
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    /// Calls an export; its results, if it returned.
+    /// Calls an export. Returns the results, if it returned.
     pub async fn call(&mut self, export: &str, args: &[Val]) -> Option<Vec<Val>> {
         let result = self.guest.call(export, args).await;
         let line = match &result {
@@ -89,7 +89,7 @@ impl Session {
         result.ok()
     }
 
-    /// Calls an export of one i32 that returns one i32, as the verbs of the watcher are.
+    /// Calls an export `(i32) -> (i32)`, the signature of the watcher's verbs.
     ///
     /// # Panics
     ///
@@ -111,7 +111,7 @@ impl Session {
         self.observe();
     }
 
-    /// Runs the callbacks that are due; how many ran, or the kind of the error.
+    /// Runs the callbacks that are due. Returns their number, or the kind of the error.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Session {
         result
     }
 
-    /// What has happened so far.
+    /// The trace so far.
     #[must_use]
     pub fn trace(self) -> Trace {
         self.trace
@@ -145,7 +145,7 @@ impl Session {
         self.trace.len()
     }
 
-    /// Whether nothing has happened yet.
+    /// Whether the trace is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.trace.is_empty()
@@ -162,7 +162,7 @@ impl Session {
     }
 }
 
-/// The kind of an error: engines agree on it, and not on the words.
+/// The kind of an error, which is the same on every engine; the text is not.
 #[must_use]
 pub fn kind(error: &CallError) -> String {
     match error {
@@ -184,7 +184,7 @@ pub fn kind(error: &CallError) -> String {
     }
 }
 
-/// Runs a command with captured output: exit code, stdout and stderr as a trace.
+/// Runs a command with captured output. Returns the exit code, stdout and stderr as a trace.
 ///
 /// # Panics
 ///

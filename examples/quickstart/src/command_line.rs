@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use rangewatch::Runtime;
 
-/// The runtimes that the command line asks for. A runtime is a value: nothing else in this program knows which it is.
+/// The runtimes that the command line selects. A runtime is a value: the rest of the program does
+/// not depend on it.
 pub(crate) fn runtimes() -> Result<Vec<Box<dyn Runtime>>, String> {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -39,9 +40,9 @@ fn runtime(name: &str) -> Result<Box<dyn Runtime>, String> {
     }
 }
 
-/// Says on stderr what went wrong.
-pub(crate) fn complain(message: &str, code: ExitCode) -> ExitCode {
-    // A closed stderr leaves nobody to tell; the exit code remains.
+/// Prints an error on stderr.
+pub(crate) fn print_error(message: &str, code: ExitCode) -> ExitCode {
+    // Ignored if stderr is closed: the exit code remains.
     let _ = writeln!(io::stderr(), "quickstart: {message}");
     code
 }

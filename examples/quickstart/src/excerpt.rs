@@ -1,6 +1,6 @@
-//! The beginning of what somebody received.
+//! The first lines that a subscriber received.
 
-/// How many lines of a subscriber are shown.
+/// The number of lines per subscriber.
 const N_SHOWN: usize = 3;
 
 /// Appends the first lines, indented, and `..` for the rest.

@@ -1,7 +1,8 @@
-//! A guest reads the history of this repository and emits every commit with the paths that it touched; tasks in Rust, and
-//! the guest itself, receive what touches the paths that they watch.
+//! A guest reads the history of this repository and emits every commit with the paths that it
+//! changed; tasks in Rust, and the guest itself, receive the commits that change the paths that
+//! they watch.
 //!
-//! Read [`tour`]: it is the whole of the library in one page.
+//! [`tour`] shows the main parts of the library on one page.
 #![forbid(unsafe_code)]
 
 mod command_line;
@@ -17,19 +18,23 @@ use rangewatch::{
     Val, Wasi,
 };
 
-/// The guest, a WASI reactor written with the Rust SDK. Its source is in `integration-tests/guests/quickstart`.
+/// The guest, a WASI reactor written with the Rust SDK. Its source is in
+/// `integration-tests/guests/quickstart`.
 const GUEST: &[u8] = include_bytes!("../../../integration-tests/guests/prebuilt/quickstart.wasm");
 
 /// The commits of this repository, by `./make-history`.
 const HISTORY: &str = include_str!("../history.txt");
 
-/// Runs the guest on `runtime` and reports what everybody received. The report does not depend on the runtime.
+/// Runs the guest on `runtime` and reports what each subscriber received. The report does not
+/// depend on the runtime.
 async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
-    // A bus carries emits: a value, here the number of a commit, and keys, here the paths that it touched.
+    // A bus carries emits: a value, here the number of a commit, and keys, here the paths that it
+    // changed.
     let bus = RangeWatchBus::new();
 
-    // Subscribers watch ranges of keys: a prefix, or anything between two keys, such as what begins with e to i. Each of
-    // these gets every commit that touched what it watches, through a queue of its own with room for 1024 events.
+    // Subscriptions select ranges of keys: a prefix, or a range such as all keys that begin with e
+    // to i. Each of these receives every commit that changed a selected path, through a queue of
+    // its own with room for 1024 events.
     let mut followers = Vec::new();
     for watched in [
         Selector::prefix("bus/"),
@@ -39,11 +44,13 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
         let events = bus.subscribe(&watched).events(1024)?;
         followers.push(tokio::spawn(follow(watched, events)));
     }
-    // This one only wants to know that something changed, and from where to look. It needs no queue, however late it is.
+    // A wake subscription coalesces all emits since the last receive into one span. It needs no
+    // queue.
     let mut wake = bus.subscribe(..).wake()?;
 
-    // A module becomes a guest on the bus. It gets a WASI context with what we put there, and nothing else: arguments
-    // (the prefix that it is to watch itself), the history as standard input, a buffer as standard output.
+    // A module becomes a guest on the bus. Its WASI context has only what is set here: arguments
+    // (the prefix that the guest watches), the history as standard input, a buffer as standard
+    // output.
     let module = runtime.load(GUEST).await?;
     let output = SharedBuffer::new();
     let wasi = Wasi::builder()
@@ -57,16 +64,17 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
         .instantiate()
         .await?;
 
-    // The call emits commit after commit. It yields now and then, and the subscribers above receive meanwhile.
+    // The call emits commit after commit. It yields after each slice of fuel, so that the tasks
+    // above receive meanwhile.
     let results = guest.call("run", &[]).await?;
     let [Val::I32(n_commits @ 1..)] = results[..] else {
         return Err("the guest could not read the history".into());
     };
-    // The guest opened a watch of its own. Its callbacks run when somebody drives them: here step by step, in a service
-    // by a task that runs as long as the guest, `tokio::spawn(guest.pump())`.
+    // The guest opened a watch itself. This runs the callbacks that are due; a service spawns a
+    // task that runs them as long as the guest exists, `tokio::spawn(guest.pump())`.
     let n_callbacks = guest.drive_until_idle().await?;
 
-    // Closing the bus ends the subscriptions, each after it has received what it holds.
+    // Closing the bus ends each subscription after its queued events.
     bus.close();
 
     let mut report =
@@ -88,20 +96,20 @@ async fn tour(runtime: &dyn Runtime) -> Result<String, Box<dyn Error>> {
     Ok(report)
 }
 
-/// A subscriber: receives until the bus is closed. Returns what it has to say.
+/// A subscriber: receives until the bus is closed. Returns its part of the report.
 async fn follow(watched: Selector, mut events: EventSubscription) -> String {
     let mut lines = Vec::new();
     let failure = loop {
         match events.recv().await {
             Ok(event) => {
-                // The keys of the emit that this subscriber watches; there is at least one.
+                // The keys of the emit that the subscription selects; there is at least one.
                 let keys: Vec<_> = event.keys().map(String::from_utf8_lossy).collect();
                 let (value, n_keys) = (event.value(), keys.len());
                 lines.push(format!("commit {value:>3}, {n_keys:>3} paths: {}", keys[0]));
             }
-            // Who falls behind by more than the queue holds is told by how much.
+            // The queue was full, and this many events were dropped.
             Err(RecvError::Lagged(missed)) => lines.push(format!("missed {missed} commits")),
-            // The end that was meant: nothing more will come. Any other error is said, not taken for it.
+            // The bus was closed; any other error is reported.
             Err(RecvError::Closed) => break None,
             Err(error) => break Some(error),
         }
@@ -119,13 +127,13 @@ async fn main() -> ExitCode {
     match command_line::runtimes() {
         Ok(runtimes) => match show(&runtimes).await {
             Ok(code) => code,
-            Err(error) => command_line::complain(&error.to_string(), ExitCode::FAILURE),
+            Err(error) => command_line::print_error(&error.to_string(), ExitCode::FAILURE),
         },
-        Err(mistake) => command_line::complain(&mistake, ExitCode::from(2)),
+        Err(mistake) => command_line::print_error(&mistake, ExitCode::from(2)),
     }
 }
 
-/// Takes the tour on each of `runtimes`. They succeed when they agree.
+/// Runs the tour on each of `runtimes`. Fails if the reports differ.
 async fn show(runtimes: &[Box<dyn Runtime>]) -> Result<ExitCode, Box<dyn Error>> {
     let mut out = io::stdout();
     let mut first: Option<(&str, String)> = None;

@@ -1,4 +1,4 @@
-//! The built program, on every runtime of this build.
+//! The built binary, on every runtime of this build.
 #![cfg(any(feature = "wasmi", feature = "wasmtime"))]
 
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ fn quickstart(args: &[&str]) -> Output {
         .unwrap()
 }
 
-fn everybody_receives_what_touches_their_paths(runtime: &str) {
+fn each_subscriber_receives_the_commits_of_its_paths(runtime: &str) {
     let output = quickstart(&["--runtime", runtime]);
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{stdout}");
@@ -55,14 +55,14 @@ fn commits() -> Vec<Vec<&'static str>> {
 
 #[cfg(feature = "wasmi")]
 #[test]
-fn everybody_receives_what_touches_their_paths_on_wasmi() {
-    everybody_receives_what_touches_their_paths("wasmi");
+fn each_subscriber_receives_the_commits_of_its_paths_on_wasmi() {
+    each_subscriber_receives_the_commits_of_its_paths("wasmi");
 }
 
 #[cfg(feature = "wasmtime")]
 #[test]
-fn everybody_receives_what_touches_their_paths_on_wasmtime() {
-    everybody_receives_what_touches_their_paths("wasmtime");
+fn each_subscriber_receives_the_commits_of_its_paths_on_wasmtime() {
+    each_subscriber_receives_the_commits_of_its_paths("wasmtime");
 }
 
 #[cfg(all(feature = "wasmi", feature = "wasmtime"))]

@@ -1,5 +1,5 @@
-// A guest written from the text of the ABI alone, without an SDK, libc or any header of this project.
-// It can also break the ABI on purpose, which no SDK lets a guest do.
+// A guest written from the specification of the ABI, without an SDK, libc or any header of this
+// project. It can also break the ABI on purpose, which the SDKs prevent.
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -71,7 +71,8 @@ EXPORT("received_value") u64 received_value(u32 index) {
 
 EXPORT("last_value") u64 last_value(void) { return received_value(n_records - 1); }
 
-// From now on recv reports an error of this length, all `e`; more than 1024 breaks the ABI, 0 reports none.
+// Sets the length of the error, all `e`, that every following recv reports; more than 1024 breaks
+// the ABI, 0 reports none.
 EXPORT("fail_recv") void fail_recv(u32 n_bytes) { recv_err_len = n_bytes; }
 
 // ---- Verbs
@@ -155,7 +156,8 @@ EXPORT("reserve") int reserve(u32 id) {
     return code();
 }
 
-// The range `test-<from>` to `test-<to>`, sent as it is: equal bounds are a key, inverted bounds never match.
+// The range `test-<from>` to `test-<to>`, sent unchecked: equal bounds are a key, inverted bounds
+// never match.
 EXPORT("open") int open(u32 id, u32 from, u32 to) {
     buf_len = 0;
     u32 start = begin_part();
@@ -206,14 +208,15 @@ EXPORT("stop") int stop(u32 id) {
     return code();
 }
 
-// ---- Raw access, for a host that writes the buffer itself or tests its checks
+// ---- Raw access, for tests that write the buffer themselves
 
 EXPORT("buf") void *buf_address(void) { return buf; }
 EXPORT("err") void *err_address(void) { return err; }
 EXPORT("err_len") u32 err_length(void) { return err_len; }
 EXPORT("buf_len") u32 buf_length(void) { return buf_len; }
 
-// Calls import `verb` (0 flush, 1 reserve, 2 open, 3 start, 4 stop) on whatever is in the buffer, with this length.
+// Calls import `verb` (0 flush, 1 reserve, 2 open, 3 start, 4 stop) on the content of the buffer,
+// with this length.
 EXPORT("raw") int raw(u32 verb, u64 value, u32 n_bytes) {
     val = value;
     buf_len = n_bytes;
@@ -228,13 +231,14 @@ EXPORT("raw") int raw(u32 verb, u64 value, u32 n_bytes) {
     return code();
 }
 
-// What the guest says its capacities are, until it is said again.
+// Sets the capacities that the host reads.
 EXPORT("set_caps") void set_caps(u32 buf_bytes, u32 err_bytes) {
     buf_cap = buf_bytes;
     err_cap = err_bytes;
 }
 
-// Overwrites one slot, 0 to 6, of the meta page. Hosts read it once: call this before anything else.
+// Overwrites slot 0 to 6 of the meta page. Hosts read the page once: call this before anything
+// else.
 EXPORT("set_slot") void set_slot(u32 slot, void *address) {
     if (slot < 7) meta[slot] = address;
 }

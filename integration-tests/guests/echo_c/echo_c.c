@@ -1,8 +1,9 @@
-// A WASI command in C: an echo server on descriptor 3, until its host closes the listener. Prints how much it has echoed
-// and exits with the number of connections.
+// A WASI command in C: an echo server on descriptor 3, until the host closes the listener. Prints
+// the number of echoed bytes and exits with the number of connections.
 //
-// `messages` serves one connection after the other and waits in every call. What it echoes are messages, each with its length
-// in the first byte. `poll` serves all connections at once and waits in poll alone.
+// `messages` serves one connection after the other and waits in every call. It echoes messages,
+// each with its length in the first byte. `poll` serves all connections at once and waits only in
+// poll.
 
 #include <errno.h>
 #include <poll.h>
@@ -23,7 +24,7 @@ static void fail(const char *what) {
     exit(100);
 }
 
-// Says to the peer that there will be no more, and closes the connection.
+// Shuts down and closes the connection.
 static void end(int fd) {
     if (shutdown(fd, SHUT_WR) < 0) {
         fail("shutdown");
@@ -33,7 +34,8 @@ static void end(int fd) {
     }
 }
 
-// The next connection, or -1 when there will be none any more, or with SOCK_NONBLOCK none now.
+// The next connection, or -1 when the listener is closed or, with SOCK_NONBLOCK, when no connection
+// waits.
 static int next_connection(int flags) {
     int fd = accept4(LISTENER, NULL, NULL, flags);
     if (fd >= 0) {
@@ -69,7 +71,7 @@ static void serve_messages(void) {
     }
 }
 
-// What was received and is to be sent back.
+// Received bytes that are not sent back yet.
 struct client {
     int fd;
     size_t begin, end;
@@ -79,7 +81,7 @@ struct client {
 static struct client clients[MAX_CLIENTS];
 static int n_clients;
 
-// Does what can be done without waiting. Whether the connection goes on.
+// Receives and sends without waiting. Returns whether the connection stays open.
 static int serve(struct client *client) {
     if (client->begin == client->end) {
         ssize_t n = recv(client->fd, client->bytes, sizeof client->bytes, 0);
@@ -118,7 +120,7 @@ static void serve_by_poll(void) {
             fail("poll");
         }
         int accepts = listens && polled[n_clients].revents != 0;
-        // From the last one down, so that one that takes the place of another has been served.
+        // Backwards: a removed connection is replaced by the last one, which has been served.
         for (int i = n_clients - 1; i >= 0; i--) {
             if (polled[i].revents != 0 && !serve(&clients[i])) {
                 end(clients[i].fd);

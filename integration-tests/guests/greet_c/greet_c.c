@@ -1,4 +1,5 @@
-// A WASI command in C: prints `hello <name>` for every line of stdin and exits with the number of lines.
+// A WASI command in C: prints `hello <name>` for every line of stdin and exits with the number of
+// lines.
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-// Arguments, environment and exit: args_get, args_sizes_get, environ_get, environ_sizes_get, proc_exit.
+// Arguments, environment and exit: args_get, args_sizes_get, environ_get, environ_sizes_get,
+// proc_exit.
 
 #include <stdint.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "expect.h"
 
 #define IMPORT(name) __attribute__((import_module("wasi_snapshot_preview1"), import_name(name)))
-// As they are, for pointers that C would not pass.
+// Raw imports, for pointers that libc does not pass.
 IMPORT("args_get") int32_t raw_args_get(uint32_t argv, uint32_t buf);
 IMPORT("args_sizes_get") int32_t raw_args_sizes_get(uint32_t argc, uint32_t size);
 IMPORT("environ_get") int32_t raw_environ_get(uint32_t environ, uint32_t buf);
@@ -45,7 +46,7 @@ int main(int argc, char **argv) {
     EXPECT(strcmp(getenv("EMPTY"), "") == 0);
     EXPECT(getenv("MISSING") == NULL);
 
-    // A table that does not lie in memory as a whole is refused as a whole.
+    // A table that is partly outside of memory is refused before anything is written.
     uint32_t memory_bytes = __builtin_wasm_memory_size(0) * 65536;
     uint32_t table[64], before[64];
     char bytes[512];

@@ -1,4 +1,5 @@
-// Time and chance: clock_res_get, clock_time_get, random_get, sched_yield, and poll_oneoff for sleeping.
+// Time and randomness: clock_res_get, clock_time_get, random_get, sched_yield, and poll_oneoff for
+// sleeping.
 
 #include <sched.h>
 #include <stdint.h>
@@ -42,7 +43,7 @@ static void clocks(void) {
     EXPECT_ERRNO(__WASI_ERRNO_FAULT, raw_clock_res_get(1, __builtin_wasm_memory_size(0) * 65536 - 7));
 }
 
-// Waits for one timer, and nothing else.
+// Waits for one timer.
 static void wait_for(__wasi_clockid_t id, uint64_t timeout, __wasi_subclockflags_t flags) {
     __wasi_subscription_t timer = {.userdata = 5, .u.tag = __WASI_EVENTTYPE_CLOCK};
     timer.u.u.clock.id = id;
@@ -59,13 +60,13 @@ static void sleeps(void) {
     wait_for(__WASI_CLOCKID_MONOTONIC, 20 * MS, 0);
     EXPECT(now(__WASI_CLOCKID_MONOTONIC) - before >= 20 * MS);
 
-    // Until a time of the realtime clock, which is one that has passed at the second call.
+    // An absolute time of the realtime clock, which has passed at the second call.
     uint64_t then = now(__WASI_CLOCKID_REALTIME) + 10 * MS;
     wait_for(__WASI_CLOCKID_REALTIME, then, __WASI_SUBCLOCKFLAGS_SUBSCRIPTION_CLOCK_ABSTIME);
     EXPECT(now(__WASI_CLOCKID_REALTIME) >= then);
     wait_for(__WASI_CLOCKID_REALTIME, then, __WASI_SUBCLOCKFLAGS_SUBSCRIPTION_CLOCK_ABSTIME);
 
-    // The earlier of two timers wins, and only it.
+    // Of two timers only the earlier one is reported.
     __wasi_subscription_t timers[2] = {0};
     __wasi_event_t events[2];
     __wasi_size_t n_events;
@@ -78,7 +79,7 @@ static void sleeps(void) {
     EXPECT_OK(__wasi_poll_oneoff(timers, events, 2, &n_events));
     EXPECT(n_events == 1 && events[0].userdata == 0xabcdef0012345601ull);
     EXPECT(events[0].error == 0 && events[0].type == __WASI_EVENTTYPE_CLOCK);
-    // A clock that there is not is the event's error.
+    // An unknown clock is the error of its event.
     timers[0].u.u.clock.id = __WASI_CLOCKID_PROCESS_CPUTIME_ID;
     EXPECT_OK(__wasi_poll_oneoff(timers, events, 1, &n_events));
     EXPECT(n_events == 1 && events[0].error != 0);
@@ -91,7 +92,7 @@ static void chance(void) {
     bytes[0] = bytes[65537] = 0x5a;
     EXPECT_OK(__wasi_random_get(bytes + 1, 65536));
     EXPECT(bytes[0] == 0x5a && bytes[65537] == 0x5a);
-    // Each value is there about 256 times; half as many or twice as many do not happen.
+    // Each value occurs about 256 times, never half or twice as often.
     int counts[256] = {0};
     for (int i = 1; i <= 65536; i++) {
         counts[bytes[i]]++;

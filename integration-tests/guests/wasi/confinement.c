@@ -1,4 +1,4 @@
-// What a program must not get: paths that lead out, rights that were not given, descriptors that are not there.
+// Escapes that must fail: paths out of the root, missing rights, closed descriptors.
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #include "expect.h"
 
 #define IMPORT(name) __attribute__((import_module("wasi_snapshot_preview1"), import_name(name)))
-// Paths as they are: a C string has no NUL in it.
+// Raw paths with a length: a C string has no NUL in it.
 IMPORT("path_open")
 int32_t raw_path_open(int32_t fd, int32_t lookup, const char *path, uint32_t path_bytes, int32_t oflags, int64_t base,
     int64_t inheriting, int32_t fdflags, __wasi_fd_t *opened);
@@ -34,7 +34,7 @@ static void expect_refused(const char *path) {
         dprintf(2, "confinement.c: opening `%s` gave errno %d of WASI\n", path, refused);
         _Exit(1);
     }
-    // Nothing that is done with a path gets further than opening it.
+    // Every function that takes a path refuses what open refuses.
     __wasi_filestat_t stat;
     EXPECT(__wasi_path_filestat_get(ROOT, __WASI_LOOKUPFLAGS_SYMLINK_FOLLOW, path, &stat) != 0);
     EXPECT(__wasi_path_create_directory(ROOT, path) != 0);
@@ -64,26 +64,27 @@ static void links_that_lead_out(void) {
         EXPECT(try_open("out/made", __WASI_OFLAGS_CREAT) != 0);
         EXPECT_OK(__wasi_path_unlink_file(ROOT, "out"));
     }
-    // A link in a folder starts there: one step up is still inside, two are not.
+    // A link is resolved from its own folder: one step up is inside, two are not.
     EXPECT_OK(__wasi_path_symlink("../greeting.txt", ROOT, "folder/in"));
     EXPECT_OK(try_open("folder/in", 0));
     EXPECT_OK(__wasi_path_symlink("../../greeting.txt", ROOT, "folder/out"));
     EXPECT(try_open("folder/out", 0) != 0);
-    // What is refused as a target of a link is refused when the link is made, or else when it is followed.
+    // A target out of the root is refused when the link is created, or when it is followed.
     if (__wasi_path_symlink("/etc/passwd", ROOT, "absolute") == 0) {
         EXPECT(try_open("absolute", 0) != 0);
     }
-    // The target decides where `..` leads, not the text of the path.
+    // `..` after a link is the parent of its target.
     EXPECT_OK(__wasi_path_symlink("folder", ROOT, "here"));
     EXPECT_OK(try_open("here/../greeting.txt", 0));
     EXPECT(try_open("here/../../greeting.txt", 0) != 0);
-    // 40 links are followed, a loop is not.
+    // A chain of 40 links is followed, a loop is an error.
     EXPECT_OK(__wasi_path_symlink("loop", ROOT, "loop"));
     EXPECT_ERRNO(__WASI_ERRNO_LOOP, try_open("loop", 0));
     EXPECT_OK(__wasi_path_symlink("pong", ROOT, "ping"));
     EXPECT_OK(__wasi_path_symlink("ping", ROOT, "pong"));
     EXPECT_ERRNO(__WASI_ERRNO_LOOP, try_open("ping/x", 0));
-    // Out of one folder means into its parent, also when that folder is all that one descriptor stands for.
+    // `..` from the directory of a descriptor is refused, although its parent is inside of the
+    // root.
     __wasi_fd_t folder;
     EXPECT_OK(__wasi_path_open(ROOT, 0, "folder", __WASI_OFLAGS_DIRECTORY,
         __WASI_RIGHTS_PATH_OPEN | __WASI_RIGHTS_FD_READDIR, READ, 0, &folder));
@@ -124,7 +125,7 @@ static void rights(void) {
     __wasi_ciovec_t out = {(const uint8_t *)"x", 1};
     uint8_t byte;
     __wasi_iovec_t in = {&byte, 1};
-    // What was not asked for is not there: a file for reading is not written, and the other way round.
+    // A file opened for reading cannot be written, and the other way round.
     EXPECT_OK(__wasi_path_open(ROOT, 0, "greeting.txt", 0, READ, 0, 0, &fd));
     EXPECT(__wasi_fd_write(fd, &out, 1, &n_bytes) != 0);
     EXPECT(__wasi_fd_filestat_set_size(fd, 0) != 0);
@@ -133,7 +134,7 @@ static void rights(void) {
     EXPECT_OK(__wasi_path_open(ROOT, 0, "written", __WASI_OFLAGS_CREAT, WRITE, 0, 0, &fd));
     EXPECT_OK(__wasi_fd_write(fd, &out, 1, &n_bytes));
     EXPECT(__wasi_fd_read(fd, &in, 1, &n_bytes) != 0);
-    // Rights can be dropped, where they can be changed at all, and do not come back.
+    // Rights can be dropped, if they can be changed at all, and not regained.
     __wasi_fdstat_t fdstat;
     EXPECT_OK(__wasi_fd_fdstat_get(fd, &fdstat));
     __wasi_errno_t dropped = __wasi_fd_fdstat_set_rights(fd, fdstat.fs_rights_base & ~WRITE, 0);
@@ -143,7 +144,7 @@ static void rights(void) {
         EXPECT_ERRNO(__WASI_ERRNO_NOTCAPABLE, __wasi_fd_fdstat_set_rights(fd, fdstat.fs_rights_base, 0));
     }
     EXPECT_OK(__wasi_fd_close(fd));
-    // A directory is no file.
+    // A directory cannot be used as a file.
     EXPECT(__wasi_path_open(ROOT, 0, "folder", 0, READ | WRITE, 0, 0, &fd) != 0 || __wasi_fd_write(fd, &out, 1, &n_bytes) != 0);
     EXPECT(__wasi_fd_read(ROOT, &in, 1, &n_bytes) != 0 && __wasi_fd_write(ROOT, &out, 1, &n_bytes) != 0);
     EXPECT(__wasi_path_open(ROOT, 0, "greeting.txt", __WASI_OFLAGS_DIRECTORY, READ, 0, 0, &fd) == __WASI_ERRNO_NOTDIR);
@@ -161,7 +162,7 @@ static void descriptors(void) {
         EXPECT_ERRNO(__WASI_ERRNO_BADF, __wasi_fd_fdstat_get(missing[i], &stat));
         EXPECT_ERRNO(__WASI_ERRNO_BADF, __wasi_path_create_directory(missing[i], "x"));
     }
-    // The preopened directory says its name, and gives no more of it than there is room for.
+    // The name of the preopened directory is written only to a buffer that has room for it.
     __wasi_prestat_t prestat;
     EXPECT_OK(__wasi_fd_prestat_get(ROOT, &prestat));
     EXPECT(prestat.tag == __WASI_PREOPENTYPE_DIR && prestat.u.dir.pr_name_len == 1);
@@ -170,7 +171,7 @@ static void descriptors(void) {
     EXPECT(name[0] == '/' && name[1] == '?');
     EXPECT(__wasi_fd_prestat_dir_name(ROOT, name, 0) != 0);
     EXPECT_ERRNO(__WASI_ERRNO_BADF, __wasi_fd_prestat_get(ROOT + 1, &prestat));
-    // The table has an end, and a descriptor that is closed makes room.
+    // The number of descriptors is limited, and a closed one can be reused.
     int last = -1, n_open = 0;
     for (int fd; n_open < 100000 && (fd = open("/greeting.txt", O_RDONLY)) >= 0; n_open++) {
         last = fd;

@@ -1,4 +1,5 @@
-// How the programs in C fail: what was expected is said on stderr, and the exit code is 1.
+// Failures of the programs in C: the failed expectation is printed on stderr, and the exit code
+// is 1.
 #ifndef EXPECT_H
 #define EXPECT_H
 
@@ -16,7 +17,7 @@
         } \
     } while (0)
 
-// A call of WASI that has to give this errno.
+// A call of WASI that must fail with this errno.
 #define EXPECT_ERRNO(expected, call) \
     do { \
         int got = (call); \

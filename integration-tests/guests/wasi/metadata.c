@@ -1,5 +1,6 @@
-// What is known about files: fd_filestat_get, path_filestat_get, fd_filestat_set_times, path_filestat_set_times,
-// fd_filestat_set_size, fd_fdstat_get, fd_fdstat_set_flags, fd_advise, fd_allocate, fd_sync, fd_datasync.
+// Metadata of files: fd_filestat_get, path_filestat_get, fd_filestat_set_times,
+// path_filestat_set_times, fd_filestat_set_size, fd_fdstat_get, fd_fdstat_set_flags, fd_advise,
+// fd_allocate, fd_sync, fd_datasync.
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -57,7 +58,7 @@ static void identity(void) {
 
 static void times(void) {
     int fd = create("/times", "x");
-    // Nanoseconds are kept, each time by itself.
+    // Each time is stored separately, with nanoseconds.
     const __wasi_timestamp_t long_ago = 1000000001 * S + 123456789, later = 1234567890 * S + 987654321;
     EXPECT_OK(__wasi_fd_filestat_set_times(fd, long_ago, later, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM));
     __wasi_filestat_t stat = stat_of("times", 0);
@@ -68,25 +69,25 @@ static void times(void) {
     EXPECT_OK(__wasi_fd_filestat_set_times(fd, 1, 1, __WASI_FSTFLAGS_ATIM_NOW));
     stat = stat_of("times", 0);
     EXPECT(stat.atim > 1577836800 * S && stat.mtim == 5 * S + 6);
-    // A write and a truncation are changes; a time that is set does not last.
+    // A write and a truncation change the modification time, also one that was set.
     EXPECT(write(fd, "y", 1) == 1);
     EXPECT(stat_of("times", 0).mtim > 1577836800 * S);
     EXPECT_OK(__wasi_fd_filestat_set_times(fd, S, S, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM));
     EXPECT(ftruncate(fd, 0) == 0);
     EXPECT(stat_of("times", 0).mtim > 1577836800 * S);
 
-    // The two ways to say one time exclude each other; a bit without meaning is refused.
+    // The two flags of one time exclude each other; an unknown flag is refused.
     EXPECT_ERRNO(__WASI_ERRNO_INVAL,
         __wasi_fd_filestat_set_times(fd, 0, 0, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_ATIM_NOW));
     EXPECT_ERRNO(__WASI_ERRNO_INVAL, __wasi_path_filestat_set_times(ROOT, 0, "times", 0, 0,
         __WASI_FSTFLAGS_MTIM | __WASI_FSTFLAGS_MTIM_NOW));
     EXPECT_ERRNO(__WASI_ERRNO_INVAL, __wasi_fd_filestat_set_times(fd, 0, 0, 1 << 9));
-    // The last time that there is, and the first: whatever becomes of them, the host goes on.
+    // The greatest and the smallest time do not harm the host.
     EXPECT(__wasi_fd_filestat_set_times(fd, UINT64_MAX, INT64_MAX, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM) >= 0);
     EXPECT_OK(__wasi_fd_filestat_set_times(fd, 0, 0, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM));
     EXPECT(stat_of("times", 0).mtim == 0);
 
-    // A link has times of its own, and so has a directory.
+    // A link and a directory have their own times.
     EXPECT(symlink("times", "/link") == 0);
     EXPECT_OK(__wasi_path_filestat_set_times(ROOT, 0, "link", 0, 77 * S, __WASI_FSTFLAGS_MTIM));
     EXPECT(stat_of("link", 0).mtim == 77 * S && stat_of("times", 0).mtim == 0);
@@ -105,13 +106,13 @@ static void sizes(void) {
     int fd = create("/size", "12345");
     EXPECT(ftruncate(fd, 3) == 0 && stat_of("size", 0).size == 3);
     EXPECT(ftruncate(fd, 70000) == 0 && stat_of("size", 0).size == 70000);
-    // What was cut off does not come back.
+    // Truncated bytes are zero after the file is extended.
     char bytes[4] = "....";
     EXPECT(pread(fd, bytes, 4, 2) == 4 && memcmp(bytes, "3\0\0\0", 4) == 0);
     EXPECT(lseek(fd, 0, SEEK_CUR) == 5);
     EXPECT(__wasi_fd_filestat_set_size(fd, UINT64_MAX) != 0);
     EXPECT(stat_of("size", 0).size == 70000);
-    // Room may be refused, but not made where it was not asked for.
+    // An allocation may be refused, and may not change anything outside of its range.
     __wasi_errno_t allocated = __wasi_fd_allocate(fd, 0, 10);
     EXPECT(allocated == 0 || allocated == __WASI_ERRNO_NOTSUP);
     EXPECT(stat_of("size", 0).size == 70000);

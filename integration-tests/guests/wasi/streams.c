@@ -1,5 +1,5 @@
-// Standard streams: fd_read, fd_write, fd_fdstat_get, fd_fdstat_set_flags, fd_filestat_get, fd_seek, fd_tell, fd_pread,
-// fd_pwrite, fd_renumber, fd_close, poll_oneoff, sock_*.
+// Standard streams: fd_read, fd_write, fd_fdstat_get, fd_fdstat_set_flags, fd_filestat_get,
+// fd_seek, fd_tell, fd_pread, fd_pwrite, fd_renumber, fd_close, poll_oneoff, sock_*.
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -47,7 +47,7 @@ static void writing(void) {
     EXPECT(n_bytes == 14);
     EXPECT_OK(__wasi_fd_write(1, parts, 0, &n_bytes));
     EXPECT(n_bytes == 0);
-    // A part outside of memory is found before anything is written.
+    // A buffer outside of memory is an error before anything is written.
     parts[2].buf_len = UINT32_MAX;
     EXPECT_ERRNO(__WASI_ERRNO_FAULT, __wasi_fd_write(1, parts, 4, &n_bytes));
     EXPECT(__wasi_fd_write(0, parts, 1, &n_bytes) != 0);
@@ -56,7 +56,7 @@ static void writing(void) {
     EXPECT(poll_one(1, __WASI_EVENTTYPE_FD_WRITE).error == 0);
     EXPECT(poll_one(99, __WASI_EVENTTYPE_FD_WRITE).error == __WASI_ERRNO_BADF);
 
-    // More than one call moves.
+    // More bytes than one call transfers.
     static char large[1 << 20];
     memset(large, 'x', sizeof large);
     large[sizeof large - 1] = '\n';
@@ -70,7 +70,7 @@ static void writing(void) {
 static void reading(void) {
     char bytes[64];
     EXPECT(poll_one(0, __WASI_EVENTTYPE_FD_READ).error == 0);
-    // The parts are filled in order.
+    // The buffers are filled in order.
     char first[3];
     struct iovec parts[] = {{first, 3}, {bytes, 1}};
     ssize_t n = readv(0, parts, 2);
@@ -85,11 +85,11 @@ static void reading(void) {
     }
     EXPECT(n == 0);
     EXPECT(strcmp(all, "alice\nbob\n") == 0);
-    // The end stays the end, and can be polled.
+    // The end of the input is permanent, and can be polled.
     EXPECT(read(0, bytes, 1) == 0);
     __wasi_event_t event = poll_one(0, __WASI_EVENTTYPE_FD_READ);
     EXPECT(event.error == 0 && event.fd_readwrite.nbytes == 0);
-    // What is ready comes before a timer that is not.
+    // A ready stream is reported before a timer that is not due.
     __wasi_subscription_t both[2] = {{.userdata = 1, .u.tag = __WASI_EVENTTYPE_CLOCK},
         {.userdata = 2, .u.tag = __WASI_EVENTTYPE_FD_READ}};
     both[0].u.u.clock.id = __WASI_CLOCKID_MONOTONIC;
@@ -103,7 +103,7 @@ static void reading(void) {
 }
 
 static void renumbering(void) {
-    // The file takes the place of the stream.
+    // The file replaces the stream.
     int fd = open("/log.txt", O_CREAT | O_RDWR, 0666);
     EXPECT(fd > 2);
     EXPECT_ERRNO(__WASI_ERRNO_BADF, __wasi_fd_renumber(99, 2));

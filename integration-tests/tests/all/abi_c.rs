@@ -1,4 +1,4 @@
-//! A guest in plain C that knows the written ABI and nothing else.
+//! A guest in C that uses the guest ABI without an SDK.
 
 use integration_tests::{Session, Trace, guests, on_each_backend};
 use rangewatch::{Runtime, Val};
@@ -79,7 +79,7 @@ async fn g30_what_breaks_the_abi_traps_that_guest_only(runtime: &dyn Runtime) ->
         ("open_parts", i32s(&[1, 0])),
         ("open_parts", i32s(&[1, 2])),
         ("open_parts", i32s(&[1, 4])),
-        // The buffer is all zeros: an odd length cuts the last key short.
+        // The buffer is zeroed: with an odd length the last key is truncated.
         ("raw", vec![Val::I32(0), Val::I64(1), Val::I32(3)]),
         ("raw", vec![Val::I32(0), Val::I64(1), Val::I32(16_385)]),
         ("raw", vec![Val::I32(1), Val::I64(1), Val::I32(-1)]),
@@ -113,7 +113,7 @@ async fn a_report_longer_than_its_buffer_is_a_report(runtime: &dyn Runtime) -> T
 
 async fn g30_wild_addresses_of_the_meta_page_are_caught(runtime: &dyn Runtime) -> Trace {
     let mut trace = Trace::new();
-    // A capacity beyond the memory lets the length through, and the buffer is checked itself.
+    // The capacity is beyond the memory, so the bounds check of the buffer has to catch the length.
     for len in [1 << 30, i32::MAX, -1] {
         let mut guest = guest(runtime).await;
         guest.call("set_caps", &i32s(&[-1, -1])).await;

@@ -1,10 +1,9 @@
-//! Programs on a virtual clock and a seed: whatever they do is the same on every engine.
+//! Programs on a virtual clock and a seed behave the same on every engine.
 //!
-//! Seen from outside and in the managed way; `tests/wasi/traces` looks at each call, in linkers of one's own. What is
-//! compared: how a program ends, all bytes that it writes, the number of bytes that it draws and how often it asks for the
-//! time, the time when it ends, and the tree that it leaves behind with the numbers and times of all files. The clock moves
-//! with each reading of it, and files are dated by it, so that one call more or less of a clock or a file shows in what
-//! follows.
+//! Compares the results of managed guests; `tests/wasi/traces` compares each call, in linkers of
+//! the embedder. Compared are the exit code, the output, the number of random bytes, the time at
+//! the end, and the files with their inode numbers and times. Each reading advances the clock, and
+//! the filesystem uses the same clock, so a missing or an additional call changes every later time.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +18,7 @@ use rangewatch::wasi::Sleep;
 use rangewatch::wasi::fs::{Access, FileType, MemoryFs};
 use rangewatch::{Clock, Random, Runtime, SeededRandom};
 
-/// Once on each engine: the programs are long.
+/// Runs the programs once on each engine, because they take long.
 #[test]
 fn g34_programs_leave_one_trace_on_a_virtual_clock_and_a_seed() {
     let compiled = run(async || trace_of_programs(&rangewatch::Wasmtime::new()).await);
@@ -28,7 +27,7 @@ fn g34_programs_leave_one_trace_on_a_virtual_clock_and_a_seed() {
     assert_eq!(compiled, interpreted);
 }
 
-/// Time of readings and sleeps alone, shared by a program and its files.
+/// A clock that only readings and sleeps advance, shared by a program and its filesystem.
 #[derive(Clone)]
 struct Counted(Arc<AtomicU64>);
 
@@ -53,7 +52,7 @@ impl Clock for Counted {
     }
 }
 
-/// Random bytes, and how many of them have been drawn.
+/// Seeded random bytes, and the number of bytes drawn.
 struct Drawn(SeededRandom, Arc<AtomicU64>);
 
 impl Random for Drawn {
@@ -108,12 +107,12 @@ async fn trace_of_programs(runtime: &dyn Runtime) -> Trace {
     trace
 }
 
-/// Adds all that is known about everything below `path`.
+/// Adds the metadata and the contents of everything below `path`.
 fn describe(files: &MemoryFs, path: &str, trace: &mut Trace) {
     for name in files.list(path).expect("a directory") {
         let path = format!("{path}/{name}");
         let mut known = files.metadata(&path).expect("it was listed");
-        // Each filesystem of a process has a number of its own.
+        // The device number differs for each filesystem of a process.
         known.dev = 0;
         trace.push(format!("{path}: {known:?}"));
         match known.file_type {
@@ -126,7 +125,7 @@ fn describe(files: &MemoryFs, path: &str, trace: &mut Trace) {
     }
 }
 
-/// Bytes, in short.
+/// The first bytes, the length and a hash.
 fn digest(bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
@@ -138,7 +137,7 @@ fn digest(bytes: &[u8]) -> String {
     )
 }
 
-/// Where the programs are.
+/// The folder of the programs.
 fn folder() -> PathBuf {
     match std::env::var_os("RANGEWATCH_GUESTS") {
         Some(guests) => PathBuf::from(guests).join("wasi"),

@@ -1,4 +1,4 @@
-//! A server in C, on a listener in the memory of the host.
+//! An echo server in C, on an in-memory listener.
 
 use std::io::{self, Read, Write};
 use std::pin::pin;
@@ -15,13 +15,13 @@ on_each_backend! {
     messages_are_echoed_to_one_connection_after_the_other,
     connections_are_served_at_once_by_polling,
     a_host_that_blocks_talks_to_a_server_on_another_thread,
-    a_server_that_is_given_up_while_it_waits_refuses_connections,
+    a_server_that_is_dropped_while_it_waits_refuses_connections,
 }
 
-/// Smaller than what is sent, so that both sides have to wait for room.
+/// Smaller than the messages, so that both sides wait for room.
 const CAPACITY_BYTES: usize = 5;
 
-/// A message as the server takes it: its length, and so many bytes.
+/// A message in the format of the server: a length byte and that many bytes.
 fn message(len: u8) -> Vec<u8> {
     (0..=len).map(|i| len.wrapping_sub(i)).collect()
 }
@@ -42,18 +42,22 @@ async fn messages_are_echoed_to_one_connection_after_the_other(runtime: &dyn Run
                 feed.send(&message).await?;
                 let mut echoed = Vec::new();
                 while echoed.len() < message.len() {
-                    echoed.extend(echo.recv().await.expect("the server has not hung up"));
+                    echoed.extend(
+                        echo.recv()
+                            .await
+                            .expect("the server has not closed the connection"),
+                    );
                 }
                 assert_eq!(echoed, message);
             }
             drop(feed);
-            assert_eq!(echo.recv().await, None, "the server has nothing to add");
+            assert_eq!(echo.recv().await, None, "the server sends no more");
         }
         Ok(())
     }
     let (listener, connector) = loopback(1, CAPACITY_BYTES);
     let (trace, talked) = join(serve(runtime, listener, "messages"), talk(connector)).await;
-    talked.expect("nothing breaks");
+    talked.expect("no I/O error");
     assert_eq!(trace, ["exit 3", "464 bytes\n", ""]);
     trace
 }
@@ -66,14 +70,18 @@ async fn connections_are_served_at_once_by_polling(runtime: &dyn Runtime) -> Tra
         }
         drop(connector);
         for round in 0..4_u8 {
-            // All of them have sent before the first one is answered.
+            // All connections send before the first one is read.
             for (i, (_, feed)) in (0..).zip(&mut connections) {
                 feed.send(&[round, i, round, i]).await?;
             }
             for (i, (echo, _)) in (0..3).zip(&mut connections).rev() {
                 let mut echoed = Vec::new();
                 while echoed.len() < 4 {
-                    echoed.extend(echo.recv().await.expect("the server has not hung up"));
+                    echoed.extend(
+                        echo.recv()
+                            .await
+                            .expect("the server has not closed the connection"),
+                    );
                 }
                 assert_eq!(echoed, [round, i, round, i]);
             }
@@ -86,7 +94,7 @@ async fn connections_are_served_at_once_by_polling(runtime: &dyn Runtime) -> Tra
     }
     let (listener, connector) = loopback(8, CAPACITY_BYTES);
     let (trace, talked) = join(serve(runtime, listener, "poll"), talk(connector)).await;
-    talked.expect("nothing breaks");
+    talked.expect("no I/O error");
     assert_eq!(trace, ["exit 3", "48 bytes\n", ""]);
     trace
 }
@@ -118,7 +126,7 @@ async fn a_host_that_blocks_talks_to_a_server_on_another_thread(runtime: &dyn Ru
     trace
 }
 
-async fn a_server_that_is_given_up_while_it_waits_refuses_connections(
+async fn a_server_that_is_dropped_while_it_waits_refuses_connections(
     runtime: &dyn Runtime,
 ) -> Trace {
     let (listener, connector) = loopback(2, CAPACITY_BYTES);
@@ -131,7 +139,7 @@ async fn a_server_that_is_given_up_while_it_waits_refuses_connections(
         let mut cx = Context::from_waker(Waker::noop());
         let mut connection = connector.try_connect().expect("there is room");
         connection.write_all(&[9, 1, 2]).expect("there is room");
-        // A slice of fuel may end in between; so many are enough to get to the wait.
+        // Each poll may end at a slice of fuel; this many polls reach the wait.
         for _ in 0..1_000 {
             assert!(
                 run.as_mut().poll(&mut cx).is_pending(),

@@ -5,7 +5,7 @@ use rangewatch::{Runtime, Selector, Val};
 
 on_each_backend! {
     an_emit_is_one_event_with_its_keys,
-    keys_that_do_not_fit_are_flushed_in_turns,
+    keys_that_do_not_fit_are_split_into_flushes,
     an_oversized_key_is_an_error_before_anything_is_emitted,
     the_empty_key_is_a_key,
     a_closed_bus_traps_an_emit_that_is_expected_to_succeed,
@@ -31,7 +31,7 @@ async fn an_emit_is_one_event_with_its_keys(runtime: &dyn Runtime) -> Trace {
     guest.trace()
 }
 
-async fn keys_that_do_not_fit_are_flushed_in_turns(runtime: &dyn Runtime) -> Trace {
+async fn keys_that_do_not_fit_are_split_into_flushes(runtime: &dyn Runtime) -> Trace {
     let mut guest = emitter(runtime).await;
     let mut one = guest
         .bus
@@ -41,7 +41,7 @@ async fn keys_that_do_not_fit_are_flushed_in_turns(runtime: &dyn Runtime) -> Tra
     guest
         .call("emit_range", &[Val::I64(1), Val::I32(0), Val::I32(5_000)])
         .await;
-    // 12 bytes of key and 2 of length: 1,170 fit 16,384 bytes.
+    // 12 bytes of key and 2 of length: 1,170 keys fit into 16,384 bytes.
     assert_eq!(guest.len(), 1 + 5_000_usize.div_ceil(1_170));
     let event = one.try_recv().expect("the last key");
     assert_eq!((event.value(), event.seq().get()), (1, 5));

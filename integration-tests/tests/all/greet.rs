@@ -4,14 +4,14 @@ use integration_tests::{Trace, guests, on_each_backend, run_program};
 use rangewatch::{FixedClock, Runtime, SeededRandom};
 
 on_each_backend! {
-    names_in_greetings_out,
+    each_name_is_greeted,
     arguments_and_environment_arrive_in_order,
     g34_clock_and_randomness_are_what_the_host_hands_over,
-    the_exit_code_is_the_programs,
+    the_exit_code_is_the_one_of_the_program,
     g34_no_file_is_there_to_open,
 }
 
-async fn names_in_greetings_out(runtime: &dyn Runtime) -> Trace {
+async fn each_name_is_greeted(runtime: &dyn Runtime) -> Trace {
     let trace = run_program(runtime, guests::GREET, |wasi| {
         wasi.args(["greet"]).stdin("alice\nbob\n")
     })
@@ -53,7 +53,7 @@ async fn g34_clock_and_randomness_are_what_the_host_hands_over(runtime: &dyn Run
     trace
 }
 
-async fn the_exit_code_is_the_programs(runtime: &dyn Runtime) -> Trace {
+async fn the_exit_code_is_the_one_of_the_program(runtime: &dyn Runtime) -> Trace {
     let exit = run_program(runtime, guests::GREET, |wasi| {
         wasi.args(["greet", "--exit", "42"])
     })
@@ -77,7 +77,7 @@ async fn g34_no_file_is_there_to_open(runtime: &dyn Runtime) -> Trace {
     trace
 }
 
-/// A runtime that a configuration chose is as good as one that the code names.
+/// A command runs on a runtime behind an `Arc<dyn Runtime>`.
 #[cfg(feature = "wasmi")]
 #[test]
 fn a_shared_runtime_runs_commands() {

@@ -1,4 +1,4 @@
-//! A WASI command in Go, whose runtime asks for more than the program does.
+//! A WASI command in Go, whose runtime calls more functions than the program itself.
 
 use integration_tests::{Trace, guests, on_each_backend, run_program};
 use rangewatch::Runtime;

@@ -1,12 +1,12 @@
-//! Pumps on executors with threads of their own, beside emitters on other threads.
+//! Pumps on the threads of an executor, beside emitters on other threads.
 
 use std::sync::Arc;
 
 use integration_tests::{guests, within_deadline};
 use rangewatch::{Guest, RangeWatchBus, Runtime, Selector, Val};
 
-/// A guest follows what another guest emits, each on threads of the executor. However the callbacks
-/// fall, none of the emits is slept through.
+/// A guest watches what another guest emits, each on threads of the executor. No emit is missed,
+/// whatever the interleaving of emits and callbacks.
 async fn g12_a_pump_on_another_thread_misses_no_wake_up(runtime: Arc<dyn Runtime>) {
     let bus = RangeWatchBus::new();
     let watcher = runtime.load(guests::WATCHER).await.expect("it loads");
@@ -36,8 +36,8 @@ async fn g12_a_pump_on_another_thread_misses_no_wake_up(runtime: Arc<dyn Runtime
     emitting.await.expect("no panic");
     let span = all.recv().await.expect("the bus is open");
     assert_eq!((span.first(), span.last(), span.count()), (1, 2_000, 2_000));
-    // From here on one emit, one delivery. The first may still fall into the end of the burst, and
-    // the second into the first; the last cannot.
+    // Waits for a delivery after each emit. A delivery may belong to an earlier emit, except the
+    // last one.
     for value in 2_001..=2_200 {
         let before = read(&watcher, "n_received").await;
         bus.emit(value, ["test-100"]).expect("the bus is open");

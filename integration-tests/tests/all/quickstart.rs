@@ -1,4 +1,4 @@
-//! The guest of the quickstart: WASI and watches in one.
+//! The guest of the quickstart, which uses WASI and watches.
 
 use integration_tests::{Session, Trace, guests, on_each_backend};
 use rangewatch::{Runtime, SharedBuffer, Val, Wasi};

@@ -1,4 +1,4 @@
-//! The example of the README does what it says.
+//! The example of the README runs.
 
 include!(concat!(env!("OUT_DIR"), "/readme.rs"));
 

@@ -1,5 +1,5 @@
-//! The Rust SDK keeps a copy of the ABI's names and error texts, because it shares no crate with
-//! the host. This holds the two against each other.
+//! The Rust SDK repeats the names of the ABI, because it shares no crate with the host. Compares
+//! the two lists.
 
 use rangewatch::runtime::abi as host;
 use rangewatch_guest::abi as guest;

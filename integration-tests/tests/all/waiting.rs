@@ -1,4 +1,4 @@
-//! Programs that wait: for input that comes later, and for times that a virtual clock makes short.
+//! Programs that wait for input, or for a time on a virtual clock.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +13,7 @@ on_each_backend! {
     g34_a_program_that_sleeps_and_draws_leaves_one_trace,
 }
 
-/// Each line is sent when the program has nothing left to do but to wait for it.
+/// Sends each line when the program waits for it.
 async fn programs_wait_for_input_that_is_fed_while_they_run(runtime: &dyn Runtime) -> Trace {
     let mut trace = Trace::new();
     for wasm in [guests::GREET, guests::GREET_C, guests::GREET_GO] {
@@ -41,13 +41,14 @@ async fn programs_wait_for_input_that_is_fed_while_they_run(runtime: &dyn Runtim
     trace
 }
 
-/// Whether the program waits. One that has yielded at the end of a slice of fuel has not returned either, but many polls in
-/// a row are more slices than these programs burn before they read.
+/// Whether the program waits. A poll also returns pending at the end of a slice of fuel, but this
+/// many polls are more slices than the programs use before they read.
 fn is_waiting<F: Future>(mut run: std::pin::Pin<&mut F>, cx: &mut Context<'_>) -> bool {
     (0..1_000).all(|_| run.as_mut().poll(cx).is_pending())
 }
 
-/// Eight times: draws a duration, sleeps for it, asks its input or a time, and writes what the clocks say.
+/// Eight times: draws a duration, sleeps for it, polls its input and a timer, reads a byte and
+/// writes both clocks.
 const SLEEPER: &str = r#"(module
     (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
     (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

@@ -1,18 +1,18 @@
-//! Watches through the SDK, and handlers that do all they may.
+//! Watches through the SDK, and the calls that a handler may make.
 
 use integration_tests::{Session, Trace, guests, on_each_backend};
 use rangewatch::{Limits, Runtime, Val};
 
 on_each_backend! {
-    the_sdk_tells_every_answer_of_the_host_apart,
-    the_sdk_refuses_what_the_abi_cannot_say,
-    ranges_of_the_sdk_match_what_they_say,
+    the_sdk_has_a_variant_for_every_error_of_the_host,
+    the_sdk_refuses_what_the_abi_cannot_encode,
+    ranges_of_the_sdk_match_their_keys,
     g25_a_held_burst_arrives_as_its_first_value,
     a_handler_that_emits_into_its_own_range_receives_that_next,
     a_handler_may_stop_itself_and_others,
     a_handler_may_start_another_watch,
     a_handler_that_fails_loses_its_watch,
-    a_verb_that_fails_inside_a_handler_is_no_failure_of_the_handler,
+    a_verb_that_fails_inside_a_handler_does_not_fail_the_handler,
     g30_a_handler_that_traps_loses_the_instance,
     a_panic_is_reported_with_its_text,
     g30_a_handler_that_spins_runs_out_of_fuel,
@@ -52,7 +52,7 @@ async fn set_mode(guest: &mut Session, mode: i32, arg: i32) {
         .await;
 }
 
-async fn the_sdk_tells_every_answer_of_the_host_apart(runtime: &dyn Runtime) -> Trace {
+async fn the_sdk_has_a_variant_for_every_error_of_the_host(runtime: &dyn Runtime) -> Trace {
     let mut guest = watcher(runtime).await;
     let script = [
         ("start", 2),
@@ -80,7 +80,7 @@ async fn the_sdk_tells_every_answer_of_the_host_apart(runtime: &dyn Runtime) -> 
     guest.trace()
 }
 
-async fn the_sdk_refuses_what_the_abi_cannot_say(runtime: &dyn Runtime) -> Trace {
+async fn the_sdk_refuses_what_the_abi_cannot_encode(runtime: &dyn Runtime) -> Trace {
     let mut guest = watcher(runtime).await;
     assert_eq!(guest.code("open_all", 1).await, 7);
     let range = [Val::I32(1), Val::I32(200), Val::I32(100)];
@@ -93,7 +93,7 @@ async fn the_sdk_refuses_what_the_abi_cannot_say(runtime: &dyn Runtime) -> Trace
     guest.trace()
 }
 
-async fn ranges_of_the_sdk_match_what_they_say(runtime: &dyn Runtime) -> Trace {
+async fn ranges_of_the_sdk_match_their_keys(runtime: &dyn Runtime) -> Trace {
     let mut guest = watcher(runtime).await;
     guest
         .call("open_range", &[Val::I32(1), Val::I32(100), Val::I32(300)])
@@ -211,7 +211,7 @@ async fn a_handler_that_fails_loses_its_watch(runtime: &dyn Runtime) -> Trace {
     trace
 }
 
-async fn a_verb_that_fails_inside_a_handler_is_no_failure_of_the_handler(
+async fn a_verb_that_fails_inside_a_handler_does_not_fail_the_handler(
     runtime: &dyn Runtime,
 ) -> Trace {
     let mut guest = watcher(runtime).await;
@@ -230,7 +230,7 @@ async fn g30_a_handler_that_traps_loses_the_instance(runtime: &dyn Runtime) -> T
     guest.code("follow", 1).await;
     set_mode(&mut guest, 6, 0).await;
     guest.emit(1, "test-100");
-    // The next look finds no instance, because the watch stays due.
+    // The watch stays ready, and there is no instance for its next callback.
     let before = guest.len();
     assert_eq!(guest.drive().await, Err("gone".to_owned()));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The files that say what a program is given and has to answer.
+//! The files that configure a program and its expected result.
 //!
 //! Source: wasi-testsuite, doc/specification.md.
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::program::Expectations;
 
-/// The newer form of the file beside a program.
+/// The newer format of the file beside a program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Operations {
@@ -42,7 +42,7 @@ enum Operation {
     },
 }
 
-/// The older form.
+/// The older format.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Legacy {
@@ -54,11 +54,11 @@ struct Legacy {
     stderr: Option<String>,
 }
 
-/// What says about a folder which WASI its programs are for.
+/// The file of a folder that names the WASI version of its programs.
 #[derive(Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) name: String,
-    /// Folders of sources have none.
+    /// Missing in folders of sources.
     pub(crate) version: Option<String>,
 }
 
@@ -66,10 +66,10 @@ fn stdout() -> String {
     "stdout".to_owned()
 }
 
-/// Reads the text of a file, in either of its two forms.
+/// Parses a file of either format.
 pub(crate) fn parse(text: &str) -> Result<Expectations, String> {
     let file: Value = from_json(serde_json::from_str(text))?;
-    // The form is chosen beforehand, so that an error names the key that is wrong.
+    // Decides on the format first, so that an error names the wrong key.
     if file.get("operations").is_some() {
         let file: Operations = from_json(serde_json::from_value(file))?;
         let mut expected = Expectations::default();
@@ -94,8 +94,8 @@ fn from_json<T>(parsed: serde_json::Result<T>) -> Result<T, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-/// A program is fed all its input at once and its output is looked at when it has ended, in which the order of steps is
-/// lost, but nothing that they say.
+/// A program gets all its input at once and its output is compared at its end, so the order of the
+/// steps is ignored.
 fn add(expected: &mut Expectations, operation: Operation) -> Result<(), String> {
     match operation {
         Operation::Run { args, env, root } => {

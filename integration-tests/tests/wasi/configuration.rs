@@ -1,11 +1,11 @@
-//! What a program is run with.
+//! The configurations that a program is run in.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rangewatch::wasi::RightsMode;
 
-/// One way to run a program. It is written as in the names of the tests: `wasmtime/memory/captured/strict`.
+/// One configuration. Displayed as in the names of the tests: `wasmtime/memory/captured/strict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Configuration {
     pub(crate) engine: Engine,
@@ -14,7 +14,7 @@ pub(crate) struct Configuration {
     pub(crate) rights: Rights,
 }
 
-/// Makes an enum of names, with a table of all of them.
+/// Defines an enum of names, with a table of its variants.
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
         $(#[$doc])*
@@ -36,14 +36,14 @@ macro_rules! names {
 }
 
 names!(
-    /// What runs the program.
+    /// The engine.
     Engine {
         Wasmtime = "wasmtime",
         Wasmi = "wasmi",
     }
 );
 names!(
-    /// What the root of the program is.
+    /// The root directory of the program.
     Files {
         /// A directory of the host.
         Host = "host",
@@ -52,16 +52,16 @@ names!(
     }
 );
 names!(
-    /// What the streams of the program are.
+    /// The standard streams of the program.
     Stdio {
-        /// Those of a process.
+        /// Streams of a process.
         Inherited = "inherited",
-        /// Buffers.
+        /// Buffers in memory.
         Captured = "captured",
     }
 );
 names!(
-    /// How rights are treated.
+    /// The rights mode.
     Rights {
         Strict = "strict",
         Compat = "compat",

@@ -1,7 +1,9 @@
 //! Runs programs in the format of the official wasi-testsuite, each in every configuration.
 //!
-//! A test is `suite/program/engine/files/stdio/rights`, so that a filter picks what it says; a table of the passes follows
-//! the tests. The tests `suite/program/traces/files` compare the calls that the engines see. The programs of this project always run. `RANGEWATCH_WASI_TESTSUITE` adds folders, separated as in `PATH`.
+//! A test is named `suite/program/engine/files/stdio/rights`, for filters; a table of the passes
+//! follows the tests. The tests `suite/program/traces/files` compare the calls that the engines
+//! make. The programs of this project always run; `RANGEWATCH_WASI_TESTSUITE` adds folders,
+//! separated as in `PATH`.
 
 mod config_file;
 mod configuration;
@@ -49,12 +51,12 @@ fn main() -> ExitCode {
     }));
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
     let table = table.lock().unwrap_or_else(PoisonError::into_inner);
-    // Nobody may be reading any more; the exit code remains.
+    // Ignored if stdout is closed: the exit code remains.
     let _ = write!(io::stdout(), "{table}");
     conclusion.exit_code()
 }
 
-/// Our own programs, and those of the folders that the environment names.
+/// The programs of this project, and those of the folders that the environment names.
 fn programs(guests: &Path) -> Result<Vec<Arc<Program>>, String> {
     let folders = env::var_os(FOLDERS).unwrap_or_default();
     let mut programs = Vec::new();

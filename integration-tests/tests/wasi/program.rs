@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config_file::{self, Manifest};
 
-/// The WASI that this project has.
+/// The WASI version that this project implements.
 const VERSION: &str = "wasm32-wasip1";
 
-/// A program, and how to tell whether it works.
+/// A program and its expected result.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The name of its suite.
@@ -19,22 +19,22 @@ pub(crate) struct Program {
     pub(crate) expected: Expectations,
 }
 
-/// What a program is given, and what it has to answer.
+/// The configuration of a program and its expected result.
 #[derive(Debug, Default)]
 pub(crate) struct Expectations {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// A directory beside the program, which it finds as `/`.
+    /// A directory beside the program, preopened as `/`.
     pub(crate) root: Option<String>,
     pub(crate) stdin: String,
     pub(crate) exit_code: u32,
-    /// All of the output, if it matters.
+    /// The whole output, if it is compared.
     pub(crate) stdout: Option<String>,
     pub(crate) stderr: Option<String>,
 }
 
 impl Program {
-    /// The programs in a folder and below it, but for those of another WASI.
+    /// The programs in a folder and below it, without those for another WASI version.
     pub(crate) fn in_folder(folder: &Path) -> Result<Vec<Self>, String> {
         let mut programs = Vec::new();
         find(folder, &mut programs)?;
@@ -62,7 +62,7 @@ impl Program {
         })
     }
 
-    /// Its root directory as it is kept.
+    /// Its root directory in the source tree.
     pub(crate) fn root(&self) -> Option<PathBuf> {
         let root = self.expected.root.as_ref()?;
         Some(self.wasm.with_file_name(root))

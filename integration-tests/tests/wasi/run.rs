@@ -23,7 +23,7 @@ use crate::tree;
 /// interpreters on busy machines.
 const DEADLINE: Duration = Duration::from_secs(100);
 
-/// The first argument of a process that is one run of a program with the streams of the process.
+/// The first argument of a child process, which runs one program with the streams of the process.
 const CHILD: &str = "--run-as-child";
 
 /// How a program ended.
@@ -35,7 +35,7 @@ struct Ended {
 
 enum End {
     Exit(u32),
-    /// It did not exit, and why.
+    /// It did not exit; the reason.
     Failed(String),
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn run(program: &Program, configuration: Configuration) -> Result<(),
     check(&ended, &program.expected)
 }
 
-/// If this process is to be one run of a program: does it, and answers how to end.
+/// Runs the program if this is a child process, and returns the exit code for it.
 pub(crate) fn child() -> Option<ExitCode> {
     let mut args = env::args_os();
     if args.nth(1)? != CHILD {
@@ -87,7 +87,7 @@ fn captured(
     })
 }
 
-/// Runs the program in a process of its own, whose streams it inherits: this binary once more.
+/// Runs the program in a child process, this binary, whose streams it inherits.
 fn inherited(
     program: &Program,
     configuration: Configuration,
@@ -104,7 +104,7 @@ fn inherited(
         .spawn()
         .map_err(|error| format!("cannot run a process: {error}"))?;
     let mut stdin = child.stdin.take().expect("it is piped");
-    // A program that does not read may be gone by now, which its exit code tells.
+    // Fails if the program has ended without reading; its exit code is checked.
     let _ = stdin.write_all(program.expected.stdin.as_bytes());
     drop(stdin);
     let output = wait(child)?;
@@ -119,7 +119,7 @@ fn inherited(
     })
 }
 
-/// Waits for a process until the deadline, and ends it then.
+/// Waits for a process, and kills it at the deadline.
 fn wait(mut child: Child) -> Result<Output, String> {
     let mut stdout = child.stdout.take().expect("it is piped");
     let mut stderr = child.stderr.take().expect("it is piped");
@@ -184,13 +184,14 @@ fn wasi(
         .random(SystemRandom::new())
         .rights(configuration.rights.mode());
     match root {
-        // Files are as old as they would be on the host.
+        // The times of the files are of the same clock as on the host.
         Some(root) => with_root(wasi, configuration.files, root, SystemClock::new()),
         None => Ok(wasi),
     }
 }
 
-/// Gives a program its root directory, or a copy of it in memory, of which `clock` dates the changes.
+/// Gives a program its root directory, or a copy of it in memory, of which `clock` dates the
+/// changes.
 pub(crate) fn with_root(
     wasi: WasiBuilder,
     files: Files,

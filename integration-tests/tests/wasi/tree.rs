@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use rangewatch::wasi::fs::MemoryFs;
 
-/// Copies the files and directories below `from`, but for what an earlier run left behind.
+/// Copies the files and directories below `from`, without the leftovers of an earlier run.
 pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     walk(from, "", &mut |path, file| match file {
         Some(contents) => fs::write(to.join(path), contents),
@@ -28,7 +28,8 @@ pub(crate) fn in_memory(from: &Path, files: MemoryFs) -> io::Result<MemoryFs> {
 /// What is done with a path and, if it is a file, its contents.
 type Visit<'a> = dyn FnMut(&str, Option<Vec<u8>>) -> io::Result<()> + 'a;
 
-/// Calls `visit` with each path below `folder` and, if it is a file, its contents; a directory before what is in it.
+/// Calls `visit` with each path below `folder` and, if it is a file, its contents; a directory
+/// before what is in it.
 fn walk(folder: &Path, prefix: &str, visit: &mut Visit<'_>) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);

@@ -16,7 +16,8 @@
 //! #[unsafe(no_mangle)]
 //! extern "C" fn follow() {
 //!     watch::receive(|id, value| rescan(id, value)).expect("registered once");
-//!     watch::open(b"w1", "test-100".."test-300").and_then(|()| watch::start(b"w1")).expect("w1 is free");
+//!     watch::open(b"w1", "test-100".."test-300").expect("w1 is free");
+//!     watch::start(b"w1").expect("w1 is open");
 //! }
 //!
 //! fn rescan(_id: &[u8], _value: u64) { /* read the store from `_value` on */ }

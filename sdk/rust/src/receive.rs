@@ -58,7 +58,10 @@ pub fn receive(mut handler: impl FnMut(&[u8], u64) + 'static) -> Result<(), Erro
 /// use rangewatch_guest as watch;
 ///
 /// fn follow() -> Result<(), watch::Error> {
-///     watch::try_receive(|_id, value| value.checked_add(1).ok_or("revision is too large").map(drop))
+///     watch::try_receive(|_id, value| match value {
+///         u64::MAX => Err("no revision follows"),
+///         _ => Ok(()), // read the store from `value` on
+///     })
 /// }
 /// ```
 pub fn try_receive<E: Display>(

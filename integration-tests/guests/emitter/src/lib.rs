@@ -26,7 +26,8 @@ pub extern "C" fn emit_range(value: u64, first: u32, n_keys: u32) {
     must(watch::emit(value, keys));
 }
 
-/// Emits the key `small` and one key of `n_bytes` bytes, all `b`; at most 16382 fit. Returns [`OK`] or [`TOO_LONG`].
+/// Emits the key `small` and one key of `n_bytes` bytes, all `b`; at most 16382 fit. Returns [`OK`]
+/// or [`TOO_LONG`].
 #[unsafe(no_mangle)]
 pub extern "C" fn emit_big(value: u64, n_bytes: u32) -> i32 {
     code(watch::emit(

@@ -1,4 +1,4 @@
-//! A WASI command that shows what a program sees: `hello <name>` for every line of stdin, and what its options ask for.
+//! A WASI command that prints `hello <name>` for every line of stdin, and what its options select.
 //!
 //! | option | prints, before the greetings |
 //! |---|---|
@@ -16,7 +16,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
-    /// Fills `n_bytes` at `bytes`; 0 for success. The standard library offers no random bytes.
+    /// Fills `n_bytes` at `bytes`; 0 for success. The standard library has no function for random
+    /// bytes.
     fn random_get(bytes: *mut u8, n_bytes: usize) -> i32;
 }
 

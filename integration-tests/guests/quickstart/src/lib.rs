@@ -1,14 +1,18 @@
-//! A commit log as a store: emits every commit with the paths that it touched, and follows one prefix of them.
+//! A commit log as a store: emits every commit with the paths that it changed, and watches one
+//! prefix of them.
 //!
-//! The log on stdin is a header line `commit <n> <hash> <subject>` per commit, with the paths one per line below it.
-//! Empty lines mean nothing, and `n` increases. A git repository prints one with
+//! The log on stdin is a header line `commit <n> <hash> <subject>` per commit, with the paths one
+//! per line below it. Empty lines are ignored, and `n` increases. This prints the log of a git
+//! repository:
 //!
 //! ```sh
-//! git log --reverse --name-only --format='commit %h %s' | awk '/^commit /{sub(/^commit/, "commit " ++n)} 1'
+//! git log --reverse --name-only --format='commit %h %s' \
+//!     | awk '/^commit /{sub(/^commit/, "commit " ++n)} 1'
 //! ```
 //!
-//! The prefix is the first argument after the program's name, `bus/` without one. For every commit that touched it, the
-//! guest prints `guest: commit <n> touched <prefix>`, in order and once.
+//! The prefix is the first argument after the program's name, `bus/` by default. For every commit
+//! with a path under the prefix, the guest prints `guest: commit <n> touched <prefix>`, in order
+//! and once.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
@@ -17,7 +21,8 @@ use rangewatch_guest::{self as watch, Selector};
 
 const WATCH: &str = "quickstart";
 
-/// Reads the log to its end and emits it. Returns the number of commits, or -1 with the reason on stderr.
+/// Reads the log to its end and emits it. Returns the number of commits, or -1 with the reason on
+/// stderr.
 #[unsafe(no_mangle)]
 pub extern "C" fn run() -> i32 {
     match follow().and_then(|()| emit_log(io::stdin().lock())) {
@@ -29,12 +34,12 @@ pub extern "C" fn run() -> i32 {
     }
 }
 
-/// What the guest knows: its own commits are the store that a value points into.
+/// The store: a value is the number of a commit in it.
 #[derive(Default)]
 struct Store {
     commits: Vec<Commit>,
     prefix: String,
-    /// The highest commit that has been reported.
+    /// The highest reported commit.
     reported: u64,
 }
 
@@ -81,7 +86,7 @@ fn emit_log(input: impl BufRead) -> Result<i32, String> {
     Ok(n_commits + i32::from(emit_commit(pending)?))
 }
 
-/// The number in `commit <n> <hash> <subject>`. Anything else is a path, whatever it begins with.
+/// The number in `commit <n> <hash> <subject>`. Any other line is a path.
 fn number_of_header(line: &str) -> Option<u64> {
     let mut words = line.strip_prefix("commit ")?.splitn(3, ' ');
     let number = words.next()?.parse().ok()?;
@@ -89,7 +94,7 @@ fn number_of_header(line: &str) -> Option<u64> {
     (hash.len() >= 4 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(number)
 }
 
-/// Stores the commit before it is emitted, so that a rescan finds it. Returns whether there was one.
+/// Stores the commit before it is emitted, so that a scan finds it. Returns whether there was one.
 fn emit_commit(commit: Option<Commit>) -> Result<bool, String> {
     let Some(commit) = commit else {
         return Ok(false);
@@ -101,7 +106,8 @@ fn emit_commit(commit: Option<Commit>) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Reports what has happened since the value, which is the first commit that the host has not told us about.
+/// Reports the commits from the value on, which is the first commit that the host has not
+/// delivered.
 fn rescan(value: u64) {
     STORE.with_borrow_mut(|store| {
         let mut out = io::stdout().lock();
@@ -115,7 +121,7 @@ fn rescan(value: u64) {
                 .iter()
                 .any(|path| path.starts_with(&store.prefix))
             {
-                // A closed stdout leaves nobody to tell.
+                // Ignored if stdout is closed.
                 let _ = writeln!(
                     out,
                     "guest: commit {} touched {}",

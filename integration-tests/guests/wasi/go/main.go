@@ -1,4 +1,4 @@
-// A program in Go that is hard on its host: the file system as the standard library tests it, thousands of files, times,
+// A stress test in Go: the file system tests of the standard library, thousands of files, times,
 // links, and goroutines that sleep and read at the same time.
 package main
 
@@ -59,7 +59,8 @@ func fails(err, kind error) error {
 	return expect(errors.Is(err, kind), "%v is not %v", err, kind)
 }
 
-// Lines go through a channel while goroutines sleep for less and for longer; the order of waking is that of the times.
+// Lines are sent through a channel while goroutines sleep for different times; they wake in the
+// order of the times.
 func inputBesideGoroutines() error {
 	start := time.Now()
 	lines := make(chan string)
@@ -292,7 +293,7 @@ func times() error {
 	if err != nil {
 		return err
 	}
-	// A host may take the time of a file from a clock with long ticks.
+	// The host's clock for file times may have a coarse resolution.
 	age := info.ModTime().Sub(before)
 	return all(
 		func() error { return expect(age > -time.Second && age < time.Minute, "made after %v", age) },
@@ -348,7 +349,7 @@ func links() error {
 	)
 }
 
-// A tree is copied, walked and removed; a root of Go's own keeps to it.
+// A tree is copied, walked and removed; `os.Root` stays inside of it.
 func trees() error {
 	if err := os.CopyFS("/copy", os.DirFS("/folder")); err != nil {
 		return err

@@ -1,13 +1,14 @@
 //! A guest that a script drives through every state of a watch.
 //!
-//! Ids are small numbers, `w<n>` to the host. Every verb returns one of the codes in [`codes`]. What the handler
-//! receives is recorded on the instance that it runs on; what it does beyond that is set with [`set_mode`].
+//! Ids are small numbers, `w<n>` to the host. Every verb returns one of the codes in [`codes`].
+//! What the handler receives is recorded on the instance that it runs on; what it does beyond that
+//! is set with [`set_mode`].
 
 use std::cell::{Cell, RefCell};
 
 use rangewatch_guest::{self as watch, Error, Selector};
 
-/// What the exports return.
+/// The results of the exports.
 pub mod codes {
     /// Done.
     pub const OK: i32 = 0;
@@ -69,7 +70,8 @@ pub extern "C" fn _initialize() {
     register();
 }
 
-/// Registers the handler, which succeeds once per instance and then returns [`codes::HANDLER_EXISTS`].
+/// Registers the handler, which succeeds once per instance and then returns
+/// [`codes::HANDLER_EXISTS`].
 #[unsafe(no_mangle)]
 pub extern "C" fn register() -> i32 {
     code(watch::try_receive(on_delivery))

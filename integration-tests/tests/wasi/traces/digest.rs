@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Pages that have not changed since the last time are compared and not hashed, which even a build that is not optimized
-/// does at the speed of the memory.
+/// Pages that have not changed since the last time are compared and not hashed, which even a build
+/// that is not optimized does at the speed of the memory.
 const PAGE_BYTES: usize = 4096;
 
 /// The hash of a memory as it was when it was last asked for.

@@ -7,7 +7,8 @@ use rangewatch::wasi::MODULE;
 /// How often each function is called.
 const ROUNDS: usize = 300;
 
-/// What each round begins with, as the calls may have undone it: the memory as below, and a file that is open.
+/// What each round begins with, as the calls may have undone it: the memory as below, and a file
+/// that is open.
 const PREPARE: &str = r#"
     (memory.init $start (i32.const 0) (i32.const 0) (i32.const 96))
     (drop (call $path_open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 3) (i32.const 1)

@@ -1,4 +1,4 @@
-//! Guests that report each call of WASI that they make.
+//! Instruments guests to report each call of a WASI function.
 
 use std::convert::Infallible;
 
@@ -12,20 +12,20 @@ use wasmparser::{
     TypeSectionReader,
 };
 
-/// The module of the three functions that a guest reports to.
+/// The import module of the three functions that an instrumented guest calls.
 pub(super) const MODULE: &str = "trace";
 
-/// Takes the next argument of the call to come.
+/// Reports the next argument of the following call.
 pub(super) const ARGUMENT: &str = "argument";
 
-/// Says which function is called, by its number in [`wasi::FUNCTIONS`].
+/// Reports which function is called, as an index into [`wasi::FUNCTIONS`].
 pub(super) const CALL: &str = "call";
 
-/// Says what the call has answered.
+/// Reports the result of the call.
 pub(super) const ANSWER: &str = "answer";
 
-/// Wraps each imported function of WASI: whoever called it, by its number or through a table, now calls a function that
-/// reports the arguments, makes the call, and reports the answer.
+/// Wraps each imported function of WASI: direct calls and table entries now refer to a function
+/// that reports the arguments, makes the call, and reports the result.
 pub(super) fn instrument(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let explain = |error: &dyn std::fmt::Display| format!("not a module to instrument: {error}");
     let mut wrapping = Wrapping::of(wasm).map_err(|error| explain(&error))?;
@@ -38,26 +38,27 @@ pub(super) fn instrument(wasm: &[u8]) -> Result<Vec<u8>, String> {
 
 /// An imported function of WASI.
 struct Wrapped {
-    /// Its number among all functions.
+    /// Its index among all functions.
     index: u32,
-    /// The number of its type.
+    /// The index of its type.
     type_index: u32,
     signature: &'static wasi::FunctionSignature,
-    /// Its number in the table of functions.
+    /// Its index in the table of functions.
     id: usize,
 }
 
-/// What the numbers of functions become. The three of the trace follow the imports, and the wrappers follow everything.
+/// Renumbers functions: the three of the trace follow the imports, and the wrappers follow all
+/// others.
 struct Wrapping {
     wrapped: Vec<Wrapped>,
     n_imported: u32,
     n_defined: u32,
-    /// The number of the first type that is added.
+    /// The index of the first type that is added.
     n_types: u32,
 }
 
 impl Wrapping {
-    /// The functions of the trace, in the order in which they are imported.
+    /// The functions of the trace, in import order.
     const REPORTS: [&str; 3] = [ARGUMENT, CALL, ANSWER];
 
     fn of(wasm: &[u8]) -> wasmparser::Result<Self> {
@@ -92,7 +93,7 @@ impl Wrapping {
             return;
         }
         let mut functions = wasi::FUNCTIONS.iter().enumerate();
-        // What is not there does not link, traced or not.
+        // An unknown function fails to link, traced or not.
         if let Some((id, signature)) = functions.find(|(_, function)| function.name() == name) {
             self.wrapped.push(Wrapped {
                 index,
@@ -103,7 +104,7 @@ impl Wrapping {
         }
     }
 
-    /// The number of one of [`REPORTS`](Self::REPORTS).
+    /// The index of one of [`REPORTS`](Self::REPORTS).
     fn report(&self, name: &str) -> u32 {
         let position = Self::REPORTS.iter().position(|report| *report == name);
         self.n_imported + position.expect("it is one of them") as u32
@@ -127,7 +128,7 @@ impl Wrapping {
         }
         code.call(wrapped.index);
         if wrapped.signature.returns_errno() {
-            // The answer is handed through, so that no local has to hold it.
+            // The function returns its argument, so that no local is needed for the result.
             code.call(answer);
         }
         code.end();

@@ -1,8 +1,8 @@
-//! G29: whether a program makes the same calls on every engine, on a virtual clock and a seed.
+//! G29: a program makes the same calls on every engine, on a virtual clock and a seed.
 //!
-//! A program is rewritten so that it reports each call: the name, the arguments, the answer, and a hash of its memory
-//! afterwards. So the linkers of the backends are what is looked at, as they are. Between two calls a program computes, of
-//! which its memory tells.
+//! Each program is instrumented to report its calls: the name, the arguments, the result, and a
+//! hash of the memory afterwards. The linkers of the backends are tested unchanged. The hash covers
+//! what the program computes between two calls.
 
 mod digest;
 mod every_function;
@@ -29,10 +29,10 @@ use crate::configuration::{Engine, Files};
 use crate::program::{Expectations, Program};
 use crate::run;
 
-/// When every program starts, in seconds since 1970.
+/// The start time of every program, in seconds since 1970.
 const START_SECS: u64 = 1_690_674_910;
 
-/// What programs are for, and therefore have to call.
+/// The functions that a program is written to test, and has to call.
 const PURPOSES: &[(&str, &[&str])] = &[
     (
         "arguments",
@@ -121,24 +121,25 @@ const PURPOSES: &[(&str, &[&str])] = &[
     ("streams", &["fd_renumber", "poll_oneoff", "sock_shutdown"]),
 ];
 
-/// What a test is about.
+/// The program of a test.
 struct Subject {
     program: Arc<Program>,
     wasm: fn(&Program) -> Result<Vec<u8>, String>,
-    /// On each engine, made by the first test that needs it.
+    /// Compiled for each engine by the first test that needs it.
     compiled: OnceLock<OnEngines>,
 }
 
-/// A program as each engine has compiled it, or why it cannot be.
+/// The program compiled by each engine, or the error.
 type OnEngines = Result<Vec<(Engine, Box<dyn Compiled>)>, String>;
 
 /// An instrumented program, compiled by an engine.
 trait Compiled: Send + Sync {
-    /// Runs it as a command, in a linker of one's own: its calls, and how it ended.
+    /// Runs it as a command in a linker of the embedder; returns its calls and how it ended.
     fn run(&self, wasi: Wasi, recorder: Recorder) -> Result<(Vec<Call>, End), String>;
 }
 
-/// A test for each program on files of each kind: `suite/program/traces/files`. In `guests` are more programs.
+/// A test for each program on files of each kind: `suite/program/traces/files`. `guests` has more
+/// programs.
 pub(crate) fn trials(programs: &[Arc<Program>], guests: &Path) -> Result<Vec<Trial>, String> {
     let read = |program: &Program| fs::read(&program.wasm).map_err(|error| error.to_string());
     let mut subjects: Vec<_> = programs
@@ -261,7 +262,8 @@ impl Subject {
     }
 }
 
-/// A virtual clock that also moves when it is read, as programs wait for it in loops. Clones are one clock.
+/// A virtual clock that each reading advances, because programs wait for it in loops. Clones share
+/// the time.
 #[derive(Clone)]
 struct Moving(VirtualClock);
 

@@ -1,6 +1,6 @@
-//! Guests that report their calls, in a linker of one's own on either engine.
+//! Runs instrumented guests in a linker of the embedder, on either engine.
 
-/// Makes what runs instrumented programs on one engine, from its `engine()`: the same words for both.
+/// Defines the runner of one engine, from its `engine()`: the code is the same for both.
 macro_rules! compiled_on {
     ($engine:ident, $instantiate:ident, $error:path) => {
         use ::$engine::{Caller, Error, Extern, Linker, Memory, Module, Store};
@@ -98,7 +98,7 @@ pub(super) mod wasmi {
     compiled_on!(wasmi, instantiate_and_start, Error::new);
 
     fn engine() -> Result<Engine, Error> {
-        // As deep as the backend lets its guests go.
+        // The recursion limit of the backend.
         let mut config = Config::default();
         config
             .set_max_recursion_depth(16_384)

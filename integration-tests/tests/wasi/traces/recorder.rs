@@ -1,24 +1,24 @@
-//! Takes the reports of a guest.
+//! Records the reports of an instrumented guest.
 
 use super::digest::Digest;
 use super::steady::Steady;
 use super::trace::Call;
 
-/// How many calls a guest may make. The longest of our programs makes some ten thousand.
+/// The maximum number of calls of a guest. The longest program makes some ten thousand.
 const MAX_CALLS: usize = 1 << 20;
 
-/// The calls so far. The host functions of the trace do nothing but call it.
+/// The calls so far. The host functions of the trace only call it.
 #[derive(Default)]
 pub(super) struct Recorder {
     calls: Vec<Call>,
-    /// Of the call to come.
+    /// Arguments of the following call.
     arguments: Vec<u64>,
     digest: Digest,
     steady: Option<Steady>,
 }
 
 impl Recorder {
-    /// A recorder that hides the numbers and the times of the host's files, if there are any.
+    /// A recorder that replaces the inode numbers and times of the host's files, if there are any.
     pub(super) fn new(steady: Option<Steady>) -> Self {
         Self {
             steady,
@@ -26,12 +26,12 @@ impl Recorder {
         }
     }
 
-    /// Takes one argument of the call to come.
+    /// Records one argument of the following call.
     pub(super) fn argument(&mut self, argument: i64) {
         self.arguments.push(argument as u64);
     }
 
-    /// The call begins. The error is that there have been too many.
+    /// Records the begin of a call. Fails after too many calls.
     pub(super) fn call(&mut self, function: i32) -> Result<(), &'static str> {
         if self.calls.len() == MAX_CALLS {
             return Err("the guest makes calls without end");
@@ -45,7 +45,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// The call has returned.
+    /// Records the return of the call.
     pub(super) fn answer(&mut self, memory: &mut [u8], answer: i32) -> i32 {
         let call = self.calls.last_mut().expect("answers follow calls");
         if let Some(steady) = &mut self.steady {
@@ -56,7 +56,7 @@ impl Recorder {
         answer
     }
 
-    /// The guest has ended.
+    /// Records the end of the guest.
     pub(super) fn finish(mut self, memory: &[u8]) -> Vec<Call> {
         if let Some(call) = self.calls.last_mut().filter(|call| call.answer.is_none()) {
             call.memory = self.digest.of(memory);

@@ -1,22 +1,23 @@
-//! Directories of the host without what differs from one copy to the next.
+//! Replaces the inode numbers and times of directories of the host, which differ from copy to copy.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::trace::Call;
 
-/// What a time of today becomes.
+/// Replaces a time of today.
 const TODAY_NS: u64 = super::START_SECS * 1_000_000_000;
 
-/// How long ago a file may have been made to be from today.
+/// The maximum age of a file whose times are replaced.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Rewrites what a guest is told about files of the host, before it sees it.
+/// Replaces the metadata of files of the host in the results of a guest's calls.
 ///
-/// Files are numbered in the order in which they are met. As the host may or may not give the number of a file that is
-/// gone to one that is made, files are numbered anew when something is made after something has been removed. A
-/// listing that goes on after that has no numbers: it may tell of files that are gone, whose numbers others may have by now.
-/// What happens to files on the host's clock happens at one time; times that the guest has set itself stay what they are.
+/// Inode numbers are replaced by the order of first appearance. The host may reuse the number of a
+/// removed file, so the numbers start over when a file is created after one was removed. A listing
+/// that continues after that has no numbers: it may contain removed files, whose numbers may be
+/// reused. Times of the host's clock are replaced by one time; times that the guest has set are
+/// kept.
 pub(super) struct Steady {
     met: HashMap<u64, u64>,
     last: u64,
@@ -37,7 +38,7 @@ impl Steady {
         }
     }
 
-    /// Looks at the answer of a call.
+    /// Replaces metadata in the result of a call.
     pub(super) fn hide(&mut self, call: &Call, answer: i32, memory: &mut [u8]) {
         const CREATE: u64 = 1;
         match call.name() {
@@ -73,8 +74,8 @@ impl Steady {
         }
     }
 
-    /// Source: WASI preview1 witx, `dirent`, 24 bytes of which the second 8 are the number of the file. The last entry may
-    /// be cut off, and then is asked for again.
+    /// Source: WASI preview1 witx, `dirent`, 24 bytes of which the second 8 are the inode number.
+    /// The last entry may be truncated; the guest then reads it again.
     fn hide_entries(&mut self, mut entries: &mut [u8], may_be_stale: bool) {
         while entries.len() >= 24 {
             if may_be_stale {
@@ -105,7 +106,7 @@ impl Steady {
     }
 }
 
-/// The number that so many bytes begin with, the least significant first.
+/// The little-endian number in the first bytes.
 fn read(bytes: &[u8], n_bytes: usize) -> u64 {
     let bytes = bytes[..n_bytes].iter().rev();
     bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))

@@ -1,4 +1,4 @@
-//! What a guest has called, and how two such lists are compared.
+//! The calls of a guest, and the comparison of two lists of calls.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use rangewatch::wasi;
 /// One call of WASI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {
-    /// The number of the function in [`wasi::FUNCTIONS`].
+    /// The index of the function in [`wasi::FUNCTIONS`].
     pub(super) function: usize,
-    /// Numbers of 32 bits are extended with zeros.
+    /// 32-bit numbers are zero-extended.
     pub(super) arguments: Vec<u64>,
-    /// `None` if it did not return: the guest has exited.
+    /// `None` if it did not return because the guest exited.
     pub(super) answer: Option<i32>,
-    /// What the guest's memory held afterwards, in short.
+    /// A hash of the guest's memory afterwards.
     pub(super) memory: u64,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// The exit code of a guest, or what it ended with instead. Those words are the engine's, and not compared.
+/// The exit code of a guest, or its error, whose text is the engine's and is not compared.
 pub(super) type End = Result<u32, String>;
 
 /// All calls of a guest, and how it ended.

@@ -1,4 +1,4 @@
-//! Directories, as the standard library of Rust uses them: making, listing, moving and removing them.
+//! Directories through the standard library of Rust: creating, listing, renaming and removing them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -57,12 +57,12 @@ fn making_and_removing() -> io::Result<()> {
     Ok(())
 }
 
-/// More entries than fit into any buffer: none is missing, and none is there twice.
+/// More entries than fit into any buffer: none is missing, and none is listed twice.
 fn listing() -> io::Result<()> {
     fs::create_dir("/many")?;
     let mut made = BTreeSet::new();
     for i in 0..1000 {
-        // Of all lengths up to the longest, so that entries end anywhere in the buffers.
+        // Names of all lengths, so that entries end anywhere in the buffers.
         let name = format!("{i:04}{}", "x".repeat(i * 7 % 252));
         fs::write(format!("/many/{name}"), "")?;
         made.insert(name);
@@ -75,7 +75,8 @@ fn listing() -> io::Result<()> {
     Ok(())
 }
 
-/// What is there all the time is listed once, whatever is made and removed meanwhile.
+/// An entry that exists during the whole listing is listed once, while others are created and
+/// removed.
 fn listing_while_it_changes() -> io::Result<()> {
     let mut seen = BTreeSet::new();
     for (n_seen, entry) in fs::read_dir("/many")?.enumerate() {

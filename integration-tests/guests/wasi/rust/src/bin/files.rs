@@ -1,5 +1,5 @@
-//! Files, as the standard library of Rust uses them: opening in every mode, reading and writing at positions, appending,
-//! truncating, removing what is open.
+//! Files through the standard library of Rust: opening in every mode, reading and writing at
+//! positions, appending, truncating, removing an open file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
@@ -45,7 +45,7 @@ fn modes() -> io::Result<()> {
     let mut read = File::open(path)?;
     assert!(read.write(b"x").is_err(), "it is for reading only");
     assert!(read.set_len(0).is_err(), "it is for reading only");
-    // Without truncation the rest stays; with it nothing does.
+    // Without truncation the rest of the file stays.
     OpenOptions::new().write(true).open(path)?.write_all(b"FI")?;
     assert_eq!(fs::read(path)?, b"FIrst");
     File::create(path)?.write_all(b"2")?;
@@ -73,7 +73,7 @@ fn positions() -> io::Result<()> {
     let n_bytes = file.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)])?;
     assert_eq!((n_bytes, &one, &other), (7, b"012", b"3456"));
 
-    // Beyond the end there is nothing to read; what is written there leaves a hole of zeros.
+    // A read beyond the end returns nothing; a write there leaves zeros in between.
     assert_eq!(file.seek(SeekFrom::Start(100_000))?, 100_000);
     assert_eq!(file.read(&mut buf)?, 0);
     assert_eq!(file.metadata()?.len(), 10);
@@ -81,7 +81,7 @@ fn positions() -> io::Result<()> {
     assert_eq!(file.metadata()?.len(), 100_003);
     let all = fs::read("/positions")?;
     assert!(all[10..100_000].iter().all(|byte| *byte == 0) && all.ends_with(b"end"));
-    // Two openings have two positions.
+    // Each descriptor has its own position.
     let mut second = File::open("/positions")?;
     assert_eq!((second.read(&mut buf[..2])?, &buf[..2]), (2, &b"01"[..]));
     assert_eq!(file.stream_position()?, 100_003);
@@ -125,7 +125,7 @@ fn removed_files() -> io::Result<()> {
     fs::remove_file("/removed")?;
     assert_eq!(kind(fs::metadata("/removed")), Some(ErrorKind::NotFound));
     assert_eq!(kind(fs::remove_file("/removed")), Some(ErrorKind::NotFound));
-    // A new file of the old name is another file.
+    // A new file with the old name is another file.
     fs::write("/removed", "new")?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;

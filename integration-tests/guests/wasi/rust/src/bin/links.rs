@@ -1,11 +1,11 @@
-//! Hard and symbolic links, and renaming over what is there.
+//! Hard and symbolic links, and renaming over existing entries.
 
 use std::ffi::{CString, c_char, c_int};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 
 unsafe extern "C" {
-    /// Of wasi-libc. What the standard library has for it is not stable.
+    /// From wasi-libc: the function of the standard library is not stable.
     fn symlink(target: *const c_char, path: *const c_char) -> c_int;
 }
 
@@ -43,7 +43,7 @@ fn hard_links() -> io::Result<()> {
     assert!(fs::hard_link("/one", "/three/").is_err(), "a file is no directory");
     fs::remove_file("/one")?;
     assert_eq!(fs::read("/folder/two")?, b"written through the other");
-    // Two names of one file: renaming one to the other leaves both, as POSIX has it.
+    // Two links of one file: renaming one to the other leaves both. Source: POSIX rename.
     fs::hard_link("/folder/two", "/one")?;
     fs::rename("/one", "/folder/two")?;
     assert!(fs::metadata("/one")?.is_file() && fs::metadata("/folder/two")?.is_file());
@@ -64,7 +64,8 @@ fn symbolic_links() -> io::Result<()> {
         let entry = entry?;
         assert_eq!(entry.file_type()?.is_symlink(), entry.file_name() == "link");
     }
-    // A link that is written through stays a link, and one that is removed or moved leaves its target alone.
+    // Writing through a link does not replace it, and removing or renaming it does not change its
+    // target.
     fs::write("/link", "through the link")?;
     assert_eq!(fs::read("/greeting.txt")?, b"through the link");
     fs::hard_link("/link", "/second")?;
@@ -84,14 +85,14 @@ fn links_to_directories() -> io::Result<()> {
     make_symlink("a/b", "/to-b")?;
     fs::write("/to-b/file", "in b")?;
     assert_eq!(fs::read("/a/b/file")?, b"in b");
-    // `..` is the parent of the directory that the link leads to.
+    // `..` after a link is the parent of its target.
     fs::write("/a/marker", "in a")?;
     assert_eq!(fs::read("/to-b/../marker")?, b"in a");
     assert_eq!(fs::read_dir("/to-b/")?.count(), 1);
     assert!(fs::remove_dir("/to-b").is_err(), "a link is no directory");
     make_symlink("../to-b/../b", "/a/round")?;
     assert_eq!(fs::read("/a/round/file")?, b"in b");
-    // Removing a tree does not follow the links in it.
+    // Removing a tree does not follow its links.
     fs::create_dir("/tree")?;
     make_symlink("../a", "/tree/a")?;
     fs::remove_dir_all("/tree")?;
