@@ -20,7 +20,7 @@ fn the_prebuilt_guests_are_those_of_the_sources() {
         })
         .collect();
     let mut found = BTreeMap::new();
-    for folder in ["", "../../sdk/rust"] {
+    for folder in ["", "../../sdk/rust/src"] {
         add_sources(&guests, &mut PathBuf::from(folder), &mut found);
     }
     assert!(found.len() > 20, "{found:?}");

@@ -25,8 +25,8 @@ pub async fn keys_of_one_flush_are_one_emit(runtime: &dyn Runtime) {
     assert!(all.try_recv().is_err());
 }
 
-/// The answers of all verbs in all states.
-pub async fn every_row_of_the_state_machine_answers_as_written(runtime: &dyn Runtime) {
+/// The results of all verbs in all states.
+pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     // none
     assert_eq!(raw.start("a").await, "Watch not found");
@@ -209,7 +209,7 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
     assert_eq!(all.try_recv().expect("delivered").value(), 9);
 }
 
-/// Its own id and another's, stopped by a running recv: no error, no wait, no recv after it.
+/// A running recv stops its own watch and another: no error, no wait, no recv after it.
 pub async fn g24_stop_inside_recv_takes_effect_after_it(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("self", "a", "b").await;
@@ -229,7 +229,7 @@ pub async fn g24_stop_inside_recv_takes_effect_after_it(runtime: &dyn Runtime) {
     assert_eq!(raw.guest.n_watches(), 0);
 }
 
-/// Reserve, open and start another watch inside of recv, its own id anew included.
+/// Reserve, open and start another watch inside of recv, and its own id again.
 pub async fn verbs_work_inside_recv(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -264,8 +264,8 @@ pub async fn an_emit_inside_recv_is_the_next_recv(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["w=1", "w=2", "w=4"]);
 }
 
-/// A report closes its watch and frees the id, also one that claims more than fits; other watches
-/// and the instance go on.
+/// A report closes its watch and frees the id, also one that is longer than its buffer; other
+/// watches and the instance stay.
 pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -434,7 +434,7 @@ pub async fn a_closed_bus_refuses_emits_and_watches(runtime: &dyn Runtime) {
     );
 }
 
-/// A guest holds as many watches as its limit says, and is told.
+/// The number of watches is limited, with an error beyond it.
 pub async fn watches_are_limited(runtime: &dyn Runtime) {
     let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
         builder.limits(Limits::default().watches(2))

@@ -51,7 +51,7 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
     );
 }
 
-/// An instance has few tables, so that their number does not get around the limit on each.
+/// The number of tables is limited, because the limit on elements is per table.
 pub async fn tables_are_few(runtime: &dyn Runtime) {
     for (n_tables, is_allowed) in [(Limits::MAX_TABLES, true), (Limits::MAX_TABLES + 1, false)] {
         let tables = "(table 1 funcref)".repeat(n_tables);
@@ -63,7 +63,7 @@ pub async fn tables_are_few(runtime: &dyn Runtime) {
     }
 }
 
-/// A loop without an end burns its fuel and traps; each call has the whole of it.
+/// An endless loop uses up its fuel and traps; each call starts with the whole fuel.
 pub async fn fuel_ends_a_loop(runtime: &dyn Runtime) {
     let text = r#"(module
         (func (export "spin") (loop br 0))
@@ -82,7 +82,8 @@ pub async fn fuel_ends_a_loop(runtime: &dyn Runtime) {
     }
 }
 
-/// A start section that loops is ended, one that traps is reported, one that waits is refused.
+/// A start section that loops runs out of fuel, one that traps is reported, one that waits is
+/// refused.
 pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
     let n_calls = Arc::new(AtomicUsize::new(0));
     let start = async |body: &str| {
@@ -136,7 +137,7 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
     assert_eq!(n_calls.load(Ordering::Relaxed), 0);
 }
 
-/// A runtime that counts no fuel refuses a fuel limit, and one that does takes it.
+/// A runtime that counts no fuel refuses a fuel limit.
 pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
     let module = load(runtime, "(module (func (export \"go\")))").await;
     let limits = Limits::default().fuel_per_call(1_000);
@@ -157,8 +158,8 @@ pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
     }
 }
 
-/// A guest that asks for as much of one thing as it is told to. Its buffer of 2 MiB is at 65536; a
-/// flush of it is a list of empty keys, as long as it holds nothing but zeros.
+/// A guest that uses as much of one resource as its arguments say. Its buffer of 2 MiB is at 65536
+/// and filled with zeros, which are a list of empty keys.
 const GREEDY: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
@@ -249,7 +250,8 @@ pub async fn tables_are_bounded_by_default(runtime: &dyn Runtime) {
     assert_eq!(grown, [Val::I32(1)]);
 }
 
-/// A guest without limits of its own has 100,000 watches, whose ids and ranges have 64 MiB together.
+/// A guest without limits of its own has 100,000 watches, whose ids and ranges have 64 MiB
+/// together.
 pub async fn watches_are_bounded_by_default(runtime: &dyn Runtime) {
     let guest = greedy(runtime).await;
     let args = [Val::I32(100_100), Val::I32(4)];
@@ -275,7 +277,8 @@ pub async fn a_flush_is_bounded_by_default(runtime: &dyn Runtime) {
     }
 }
 
-/// A call of a guest without limits of its own stages 16 MiB at most, 8 bytes for each key included.
+/// A call of a guest without limits of its own stages 16 MiB at most, 8 bytes for each key
+/// included.
 pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
     let guest = guest(runtime, GREEDY, |builder| builder.emits(Emits::Staged)).await;
     // 524,288 empty keys a time, which are 4 MiB.

@@ -13,8 +13,8 @@ pub const COUNTER: &str = r#"(module
             (br_if 0 (i32.load (i32.const 8))))
         (local.get $n)))"#;
 
-/// A guest whose export `serve` accepts a connection on descriptor 3, sends back what it receives until there is no more, and
-/// returns how many bytes that were.
+/// A guest whose export `serve` accepts a connection on descriptor 3, sends back what it receives
+/// until there is no more, and returns how many bytes that were.
 pub const ECHO: &str = r#"(module
     (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "sock_recv" (func $recv (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -37,7 +37,8 @@ pub const ECHO: &str = r#"(module
         (call $ok (call $shutdown (local.get $fd) (i32.const 2)))
         (local.get $n)))"#;
 
-/// A guest whose export `say` prints the first byte of its first argument, and traps where that is not in its memory.
+/// A guest whose export `say` prints the first byte of its first argument, and traps where that is
+/// not in its memory.
 pub const SAY_WHO: &str = r#"(module
     (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -49,11 +50,12 @@ pub const SAY_WHO: &str = r#"(module
         (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))
         (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))))"#;
 
-/// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in the
-/// crate that has them: they are the same words for every engine.
+/// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in
+/// the crate that has them: they are the same words for every engine.
 ///
-/// Takes the engine's crate, the backend's, and the method of the engine's linker that instantiates.
-/// The caller has `futures`, `rangewatch-bus`, `rangewatch-wasi` and `wat` among its dependencies.
+/// Takes the engine's crate, the backend's, and the method of the engine's linker that
+/// instantiates. The caller has `futures`, `rangewatch-bus`, `rangewatch-wasi` and `wat` among its
+/// dependencies.
 #[macro_export]
 macro_rules! linker_tests {
     ($engine:ident, $backend:ident, $instantiate:ident) => {
@@ -85,7 +87,8 @@ macro_rules! linker_tests {
                 &mut state.watch
             }
 
-            /// The raw guest of the suite; its recv records the id, and reports an error when told to.
+            /// The raw guest of the suite; its recv records the id, and reports an error when told
+            /// to.
             fn guest(bus: &RangeWatchBus) -> Guest {
                 let engine = Engine::default();
                 let mut linker = Linker::<State>::new(&engine);
@@ -193,6 +196,43 @@ macro_rules! linker_tests {
                     assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
                     guest.verb("flush", b"\0\x01b").expect("no trap");
                     assert_eq!(guest.deliver(), (0, vec![]));
+                }
+
+                #[test]
+                fn a_command_emits_in_its_start_and_is_attached_after_it() {
+                    let bus = RangeWatchBus::new();
+                    let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
+                    let engine = Engine::default();
+                    let mut linker = Linker::<State>::new(&engine);
+                    $backend::add_to_linker(&mut linker, watch).expect("fresh names");
+                    $backend::add_wasi_to_linker(&mut linker, |s: &mut State| &mut s.wasi)
+                        .expect("fresh names");
+                    // Its main emits the value 1 and exits with code 0.
+                    linker.func_wrap("test", "main", || 100_i32).expect("a fresh name");
+                    linker.func_wrap("test", "received", |_: i64| ()).expect("a fresh name");
+                    let wasm = wat::parse_str($crate::conformance::COMMAND).expect("well formed");
+                    let module = Module::new(&engine, wasm).expect("valid");
+                    let state = State {
+                        watch: GuestAbi::new(&bus),
+                        wasi: Wasi::builder().build().expect("valid"),
+                        received: Vec::new(),
+                        report: false,
+                    };
+                    let mut store = Store::new(&engine, state);
+                    let instance = linker
+                        .$instantiate(&mut store, &module)
+                        .expect("all is provided");
+                    let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
+                    let error = start.expect("exported").call(&mut store, ());
+                    match $backend::host_trap(&error.expect_err("an exit is no return")) {
+                        Some(HostTrap::Exit(exit)) => assert_eq!(exit.code(), 0),
+                        other => panic!("{other:?}"),
+                    }
+                    assert_eq!(all.try_recv().expect("emitted").value(), 1);
+                    $backend::attach(&mut store, &instance, watch).expect("the page is there");
+                    let apply = instance.get_typed_func::<i64, ()>(&mut store, "apply");
+                    apply.expect("exported").call(&mut store, 2).expect("no trap");
+                    assert_eq!(all.try_recv().expect("emitted").value(), 2);
                 }
 
                 #[test]

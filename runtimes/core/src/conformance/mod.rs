@@ -125,7 +125,7 @@ groups! {
     abi_tests:
     abi {
         keys_of_one_flush_are_one_emit,
-        every_row_of_the_state_machine_answers_as_written,
+        every_verb_has_its_result_in_every_state,
         g25_values_held_between_open_and_start_arrive_as_the_first,
         a_burst_delivers_its_first_value_once,
         ranges_match_as_the_abi_says,
@@ -165,8 +165,8 @@ groups! {
     };
 }
 
-/// One test per name, with the [deadline](crate::conformance::DEADLINE) of a test. Used by the macros
-/// of the groups.
+/// One test per name, with the [deadline](crate::conformance::DEADLINE) of a test. Used by the
+/// macros of the groups.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_test {

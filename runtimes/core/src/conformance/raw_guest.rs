@@ -1,4 +1,4 @@
-//! A guest that is nothing but the ABI, and the script that plays its part.
+//! A guest that only uses the ABI, and the script of its callbacks.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,9 +11,9 @@ use rangewatch_bus::RangeWatchBus;
 use super::load;
 use crate::{CallError, CallbackError, Guest, GuestBuilder, HostCx, Runtime, Val};
 
-/// A guest written from the text of the ABI alone. Its buffers lie at the addresses below; its
-/// exports call the imports; its recv asks the host function `test.received` what to do, until it
-/// is told 0.
+/// A guest written from the specification of the ABI. Its buffers are at the addresses below; its
+/// exports call the imports; its recv calls the host function `test.received` for its next step,
+/// until that returns 0.
 pub const RAW_GUEST: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
@@ -51,7 +51,7 @@ const VAL: usize = 64;
 
 /// What a recv does, step by step.
 pub(super) enum Step {
-    /// Calls an import with this buffer and keeps its answer in the log.
+    /// Calls an import with this buffer and logs its error text.
     Verb(Verb, Vec<u8>),
     /// Calls an import with this buffer and leaves its error text in place.
     VerbUnchecked(Verb, Vec<u8>),
@@ -59,7 +59,7 @@ pub(super) enum Step {
     LeaveError,
     /// Emits one key.
     Emit(u64, &'static str),
-    /// Tells that it is there, and waits to be let go.
+    /// Sends that it is reached, and waits for the release.
     Wait(oneshot::Sender<()>, oneshot::Receiver<()>),
     /// Reports an error of this text and of this length.
     Report(&'static str, u32),
@@ -86,13 +86,14 @@ impl Verb {
     }
 }
 
-/// What the guest has seen, in order: deliveries `w1=7`, and answers `stop: Watch not found`.
+/// The deliveries of the guest and the error texts of its verbs, in order: `w1=7`, `Watch not
+/// found`.
 pub(super) type Log = Arc<Mutex<Vec<String>>>;
 
 /// The steps of the next recvs, one list each.
 type Plans = Arc<Mutex<VecDeque<Vec<Step>>>>;
 
-/// What the recvs that run have still to do, each by the address of its instance's state.
+/// The remaining steps of the running callbacks, by the address of their instance's state.
 type Running = Mutex<Vec<(usize, VecDeque<Step>)>>;
 
 /// A raw guest on a bus, with its log.
@@ -118,7 +119,7 @@ impl RawGuest {
         let (log, plans, errors) = (Log::default(), Plans::default(), Log::default());
         let builder = Guest::builder(&module, bus);
         let (recv_log, recv_plans) = (log.clone(), plans.clone());
-        // The plan of the callback that runs; with several instances there are several.
+        // With several instances there are several running callbacks.
         let running = Arc::<Running>::default();
         let builder = builder.host_function_async("test", "received", move |cx, ()| {
             let (log, plans, running) = (recv_log.clone(), recv_plans.clone(), running.clone());
@@ -235,8 +236,8 @@ impl RawGuest {
     pub(super) const ERR_CAP: usize = ERR_CAP;
 }
 
-/// One turn of the guest's recv: the first records the delivery and takes a plan, the following
-/// ones carry it out. Returns what the guest is to call.
+/// One step of the guest's recv: the first call records the delivery and takes a plan, the
+/// following ones execute it. Returns the number of the import that the guest calls.
 async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Running) -> i32 {
     // The address of an instance's state tells the instances apart.
     let (memory, abi) = cx.memory_and_abi();
@@ -306,7 +307,7 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
                 memory[ERR_LEN..][..4].copy_from_slice(&len.to_le_bytes());
             }
             Step::Wait(there, go) => {
-                // Whoever gave up waiting does not mind.
+                // Ignored if the test does not wait any more.
                 let _ = there.send(());
                 let _ = go.await;
             }

@@ -8,8 +8,8 @@ use super::raw_guest::{RawGuest, Step, keys};
 use crate::abi::AbiError;
 use crate::{CallError, Emits, Limits, Runtime};
 
-/// A guest whose emits are staged, with a watch whose recv carries out plans, and a subscription that
-/// sees what the plans emit.
+/// A guest whose emits are staged, with a watch whose recv carries out plans, and a subscription
+/// that sees what the plans emit.
 async fn staged(runtime: &dyn Runtime, bus: &RangeWatchBus) -> (RawGuest, EventSubscription) {
     let raw = RawGuest::on(runtime, bus, |builder| {
         builder.emits(Emits::Staged).pool(1, 1)
@@ -29,7 +29,8 @@ fn values_and_keys(sub: &mut EventSubscription) -> Vec<String> {
         .collect()
 }
 
-/// Nothing is on the bus before the call returns; then consecutive flushes of one value are one emit.
+/// Nothing is on the bus before the call returns; then consecutive flushes of one value are one
+/// emit.
 pub async fn g04_staged_flushes_of_one_value_are_one_emit(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let (raw, mut sub) = staged(runtime, &bus).await;
@@ -111,8 +112,8 @@ pub async fn staged_emits_are_bounded(runtime: &dyn Runtime) {
     }
 }
 
-/// On a bus with history an emit of several flushes is one emit, unless the guest is told to emit at
-/// once; the error says what to do then. Without history every flush is an emit.
+/// On a bus with history an emit of several flushes is one emit, unless emits are immediate; the
+/// error then says what to do. Without history every flush is an emit.
 pub async fn emits_are_staged_by_default_on_a_bus_with_history(runtime: &dyn Runtime) {
     let with_history = || {
         let builder = RangeWatchBus::builder().history(History::events(8));

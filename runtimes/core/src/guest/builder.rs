@@ -200,9 +200,9 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Gives the guest up to `calls` instances for calls and up to `callbacks` more for callbacks,
-    /// so that callbacks cannot starve calls. Instances are made when they are needed, and made
-    /// anew when one is lost; at most 4096 of either. They share watch ids but no memory: a guest that keeps state in its
-    /// memory wants none of this.
+    /// so that callbacks cannot starve calls. Instances are created when they are needed, also to
+    /// replace a lost one; at most 4096 of either. They share watch ids but no memory: a guest that
+    /// keeps state in its memory wants none of this.
     pub fn pool(mut self, calls: u32, callbacks: u32) -> Self {
         self.pool = Some((calls, callbacks));
         self
@@ -273,10 +273,11 @@ impl<'a> GuestBuilder<'a> {
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         // The SDKs split an emit of many keys into flushes of one value, which only a bus without
         // history accepts as emits of their own.
-        let emits = self.emits.unwrap_or(match self.bus.floor() {
-            Some(_) => Emits::Staged,
+        let emits = match self.emits {
+            Some(emits) => emits,
+            None if self.bus.floor().is_some() => Emits::Staged,
             None => Emits::Immediate,
-        });
+        };
         let group = Group::new(self.bus.clone(), self.limits, emits);
         let inner = Inner {
             info,

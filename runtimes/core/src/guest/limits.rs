@@ -32,7 +32,8 @@ impl Limits {
     /// otherwise have the host copy all of its memory at every emit, as keys of no bytes 16 times
     /// over.
     pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
-    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise have the host gather keys without end.
+    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise have the host gather
+    /// keys without end.
     pub const DEFAULT_STAGED_BYTES: usize = 16 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
     pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
@@ -40,11 +41,11 @@ impl Limits {
     pub const DEFAULT_WATCHES: usize = 100_000;
 
     /// Fuel of the start section unless [`fuel_per_call`](Self::fuel_per_call) says otherwise. An
-    /// interpreter cannot suspend a start section: a loop in it would hold the thread for ever.
+    /// interpreter cannot suspend a start section: a loop in it would block the thread.
     pub const DEFAULT_START_FUEL: u64 = 1_000_000_000;
 
-    /// Fuel that one call may burn, the start section and `_initialize` included; a call that
-    /// burns more ends as [`TrapKind::OutOfFuel`](crate::TrapKind::OutOfFuel). Unlimited unless set.
+    /// Fuel that one call may burn, the start section and `_initialize` included; a call that burns
+    /// more ends as [`TrapKind::OutOfFuel`](crate::TrapKind::OutOfFuel). Unlimited unless set.
     #[must_use]
     pub fn fuel_per_call(mut self, fuel: u64) -> Self {
         self.fuel_per_call = Some(fuel);

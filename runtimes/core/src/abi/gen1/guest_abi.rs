@@ -42,9 +42,9 @@ impl GuestAbi {
         Self::of(Group::new(bus.clone(), Limits::default(), Emits::Immediate))
     }
 
-    /// As [`new`](Self::new), but what the guest flushes is [staged](Emits::Staged): after a call of one of its exports
-    /// that returned, [`commit`](Self::commit) emits it; after one that did not, drop the store or
-    /// [`discard`](Self::discard). Callbacks commit by themselves.
+    /// As [`new`](Self::new), but what the guest flushes is [staged](Emits::Staged): after a call
+    /// of one of its exports that returned, [`commit`](Self::commit) emits it; after one that did
+    /// not, drop the store or [`discard`](Self::discard). Callbacks commit by themselves.
     #[must_use]
     pub fn staged(bus: &RangeWatchBus) -> Self {
         Self::of(Group::new(bus.clone(), Limits::default(), Emits::Staged))
@@ -83,8 +83,8 @@ impl GuestAbi {
 
     /// Whether the address of the guest's meta page is known.
     ///
-    /// A command may call the imports while its `_start` runs: whoever links them calls the export
-    /// [`PAGE`](super::PAGE) then, and [`attach`](Self::attach)es what it returns.
+    /// A command may call the imports while its `_start` runs. The linked functions then call the
+    /// export [`PAGE`](super::PAGE), and [`attach`](Self::attach) what it returns.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         !matches!(self.page, PageState::Unknown)
@@ -130,7 +130,8 @@ impl GuestAbi {
         }
     }
 
-    /// Lets what was [staged](Self::staged) take effect: all of it, or nothing. Does nothing if nothing was.
+    /// Lets what was [staged](Self::staged) take effect: all of it, or nothing. Does nothing if
+    /// nothing was.
     ///
     /// # Errors
     ///
@@ -197,8 +198,8 @@ impl GuestAbi {
 
     /// The import [`STOP`](super::STOP): ends a watch and frees its id, at once.
     ///
-    /// The id may be taken anew at once: by then it is another watch, whose callbacks do not wait for
-    /// the last one of this.
+    /// The id is free at once: a new watch of the same id does not wait for the callback of this
+    /// one.
     ///
     /// When a callback of the watch is running on another instance of the group, the returned
     /// future resolves at its end, and the caller of `stop` must not go on before. Inside of any
@@ -229,8 +230,9 @@ impl GuestAbi {
     }
 
     /// Takes the next callback that is due and puts its arguments into the guest's memory. The
-    /// caller then calls the export [`RECV`](super::RECV) and, when it returned, [`finish`](Self::finish);
-    /// when it did not return, it drops the [`Callback`] and the instance.
+    /// caller then calls the export [`RECV`](super::RECV) and, when it returned,
+    /// [`finish`](Self::finish); when it did not return, it drops the [`Callback`] and the
+    /// instance.
     ///
     /// # Errors
     ///
@@ -277,8 +279,8 @@ impl GuestAbi {
         report
     }
 
-    /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote itself,
-    /// as the guest SDK does, with control characters escaped and cut to 1,024 bytes.
+    /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote
+    /// itself, as the guest SDK does, with control characters escaped and cut to 1,024 bytes.
     pub fn take_panic_text(&mut self, memory: &mut [u8]) -> Option<String> {
         let page = self.page(memory).ok()?;
         let text = page.take_err(memory, self.host_text).ok()??;
@@ -355,8 +357,8 @@ impl Future for Stopping {
 /// Bytes of a panic text that are added to a trap: what the error text of the SDKs holds.
 const PANIC_TEXT_BYTES: usize = 1024;
 
-/// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be bounded
-/// by its memory alone.
+/// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be
+/// bounded by its memory alone.
 const MAX_ID_BYTES: usize = u16::MAX as usize;
 
 /// The id in a guest's buffer.
