@@ -21,7 +21,7 @@ use crate::tree;
 /// How long a program may run, which is less than the deadline of its test, so that a process is
 /// killed. The slowest of the official programs waits for 200 ms; the rest is for unoptimized
 /// interpreters on busy machines.
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// The first argument of a child process, which runs one program with the streams of the process.
 const CHILD: &str = "--run-as-child";
