@@ -1,4 +1,4 @@
-//! Emitters that wait for room.
+//! Emitters that wait for room, and the order in which they do.
 
 mod count;
 mod deadline;
@@ -78,12 +78,227 @@ fn g21_emitters_with_the_same_subscribers_in_opposite_order_never_wait_for_each_
     b.try_recv().unwrap();
     assert!(ba.as_mut().poll(&mut cx).is_pending() && ab.as_mut().poll(&mut cx).is_pending());
     a.try_recv().unwrap();
-    assert!(ba.as_mut().poll(&mut cx).is_ready() && ab.as_mut().poll(&mut cx).is_pending());
+    // The first to wait is the first to emit.
+    assert!(ba.as_mut().poll(&mut cx).is_pending() && ab.as_mut().poll(&mut cx).is_ready());
     assert_eq!(
         (a.try_recv().unwrap().value(), b.try_recv().unwrap().value()),
-        (3, 3)
+        (2, 2)
     );
-    assert!(ab.as_mut().poll(&mut cx).is_ready());
+    assert!(ba.as_mut().poll(&mut cx).is_ready());
+}
+
+/// A subscription to everything with a queue of `n_bytes`. An emit of one key of n bytes takes
+/// n + 16 of them.
+fn subscribe_bytes(bus: &RangeWatchBus, n_bytes: usize) -> EventSubscription {
+    let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
+    builder.queue_bytes(n_bytes).events(1_000).unwrap()
+}
+
+#[test]
+fn g21_waiting_emitters_take_effect_in_the_order_in_which_they_began_to_wait() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe(&bus, "a".."m", 2);
+    for value in [1, 2] {
+        block_on(bus.emit_async(value, ["b"])).unwrap();
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut emits: Vec<_> = (3..7).map(|value| emitting(&bus, value, &["b"])).collect();
+    for emit in &mut emits {
+        assert!(emit.as_mut().poll(&mut cx).is_pending());
+    }
+    sub.try_recv().unwrap();
+    // Neither a later one nor a new one takes the place of the first.
+    for emit in &mut emits[1..] {
+        assert!(emit.as_mut().poll(&mut cx).is_pending());
+    }
+    let mut new = emitting(&bus, 7, &["b"]);
+    assert!(new.as_mut().poll(&mut cx).is_pending());
+    emits.push(new);
+    for emit in &mut emits {
+        assert!(emit.as_mut().poll(&mut cx).is_ready());
+        sub.try_recv().unwrap();
+    }
+    let last: Vec<_> = std::iter::from_fn(|| sub.try_recv().ok()).collect();
+    assert_eq!(
+        last.iter().map(|event| event.value()).collect::<Vec<_>>(),
+        [7]
+    );
+}
+
+#[test]
+fn g21_a_receive_wakes_as_many_emitters_as_it_made_room_for() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe_bytes(&bus, 100);
+    let (large, small) = ("x".repeat(84), "x".repeat(9));
+    let (large, small) = ([large.as_str()], [small.as_str()]);
+    block_on(bus.emit_async(1, large)).unwrap();
+    let (waker, count) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut emits: Vec<_> = (0..10).map(|_| emitting(&bus, 2, &small)).collect();
+    for emit in &mut emits {
+        assert!(emit.as_mut().poll(&mut cx).is_pending());
+    }
+    sub.try_recv().unwrap();
+    assert_eq!(count.n_wakes(), 4, "four of 25 bytes have room in 100");
+    // None is woken twice for the same room, and none whose room is still reserved for another.
+    assert!(emits[5].as_mut().poll(&mut cx).is_pending());
+    for (i, emit) in emits[..4].iter_mut().enumerate() {
+        assert!(emit.as_mut().poll(&mut cx).is_ready(), "{i}");
+    }
+    assert_eq!(count.n_wakes(), 4);
+    sub.try_recv().unwrap();
+    assert_eq!(count.n_wakes(), 5);
+}
+
+#[test]
+fn g21_a_large_emit_is_not_overtaken_by_small_ones() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe_bytes(&bus, 100);
+    let (large, small) = ("x".repeat(84), "x".repeat(9));
+    let (large, small) = ([large.as_str()], [small.as_str()]);
+    block_on(bus.emit_async(1, small)).unwrap();
+    block_on(bus.emit_async(2, small)).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waiting = emitting(&bus, 3, &large);
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    // There is room for small ones, which wait all the same.
+    let mut after = emitting(&bus, 4, &small);
+    assert!(after.as_mut().poll(&mut cx).is_pending());
+    sub.try_recv().unwrap();
+    assert!(after.as_mut().poll(&mut cx).is_pending());
+    sub.try_recv().unwrap();
+    assert!(after.as_mut().poll(&mut cx).is_pending());
+    assert!(waiting.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(sub.try_recv().unwrap().value(), 3);
+    assert!(after.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn g21_a_stalled_consumer_delays_only_the_emitters_that_match_it() {
+    let bus = RangeWatchBus::new();
+    let mut stalled = subscribe(&bus, "a".."b", 1);
+    let mut active = subscribe(&bus, "b".."c", 1);
+    block_on(bus.emit_async(1, ["a", "b"])).unwrap();
+    let (waker, count) = counting();
+    let mut cx = Context::from_waker(&waker);
+    // These wait longer than the one that matches only the active consumer.
+    let mut both: Vec<_> = (0..3).map(|_| emitting(&bus, 2, &["b", "a"])).collect();
+    for emit in &mut both {
+        assert!(emit.as_mut().poll(&mut cx).is_pending());
+    }
+    for value in 3..50 {
+        let (waker, woken) = counting();
+        let mut cx = Context::from_waker(&waker);
+        let mut emit = emitting(&bus, value, &["b"]);
+        let was_pending = emit.as_mut().poll(&mut cx).is_pending();
+        active.try_recv().unwrap();
+        // Those that the receive woke retry, and wait for the stalled consumer.
+        for emit in &mut both {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(emit.as_mut().poll(&mut cx).is_pending());
+        }
+        if was_pending {
+            assert_eq!(woken.n_wakes(), 1, "{value}");
+            assert!(emit.as_mut().poll(&mut cx).is_ready(), "{value}");
+        }
+    }
+    assert!(count.n_wakes() <= both.len());
+    stalled.try_recv().unwrap();
+    active.try_recv().unwrap();
+    assert!(both[0].as_mut().poll(&mut cx).is_ready());
+    assert!(both[1].as_mut().poll(&mut cx).is_pending());
+}
+
+#[test]
+fn g21_a_dropped_future_passes_its_place_to_the_next_emitter() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe(&bus, "a".."m", 1);
+    block_on(bus.emit_async(1, ["b"])).unwrap();
+    let wakers: Vec<_> = (0..4).map(|_| counting()).collect();
+    let mut emits: Vec<_> = wakers
+        .iter()
+        .map(|(waker, _)| {
+            let mut emit = emitting(&bus, 2, &["b"]);
+            assert!(
+                emit.as_mut()
+                    .poll(&mut Context::from_waker(waker))
+                    .is_pending()
+            );
+            Some(emit)
+        })
+        .collect();
+    let n_wakes = || {
+        wakers
+            .iter()
+            .map(|(_, count)| count.n_wakes())
+            .collect::<Vec<_>>()
+    };
+    // One that was not notified takes nothing with it.
+    emits[1] = None;
+    assert_eq!(n_wakes(), [0, 0, 0, 0]);
+    sub.try_recv().unwrap();
+    assert_eq!(n_wakes(), [1, 0, 0, 0]);
+    emits[0] = None;
+    assert_eq!(n_wakes(), [1, 0, 1, 0]);
+    emits[2] = None;
+    assert_eq!(n_wakes(), [1, 0, 1, 1]);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(emits[3].as_mut().unwrap().as_mut().poll(&mut cx).is_ready());
+    assert_eq!(bus.last_seq().unwrap().get(), 2);
+
+    // The room that a large one waited for is there for the small ones behind it.
+    let bus = RangeWatchBus::new();
+    let _sub = subscribe_bytes(&bus, 100);
+    let (large, small) = ("x".repeat(84), "x".repeat(9));
+    let (large, small) = ([large.as_str()], [small.as_str()]);
+    block_on(bus.emit_async(1, small)).unwrap();
+    let mut waiting = Some(emitting(&bus, 2, &large));
+    assert!(
+        waiting
+            .as_mut()
+            .unwrap()
+            .as_mut()
+            .poll(&mut cx)
+            .is_pending()
+    );
+    let (waker, count) = counting();
+    let mut behind = emitting(&bus, 3, &small);
+    assert!(
+        behind
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    waiting.take();
+    assert_eq!(count.n_wakes(), 1);
+    assert!(behind.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn g21_an_emitter_whose_room_a_synchronous_emit_takes_waits_again() {
+    let bus = RangeWatchBus::new();
+    let mut sub = subscribe(&bus, "a".."m", 2);
+    for value in [1, 2] {
+        block_on(bus.emit_async(value, ["b"])).unwrap();
+    }
+    let (waker, count) = counting();
+    let mut cx = Context::from_waker(&waker);
+    let mut emits = [3, 4].map(|value| emitting(&bus, value, &["b"]));
+    for emit in &mut emits {
+        assert!(emit.as_mut().poll(&mut cx).is_pending());
+    }
+    sub.try_recv().unwrap();
+    sub.try_recv().unwrap();
+    assert_eq!(count.n_wakes(), 2);
+    bus.emit(5, ["b"]).unwrap();
+    // The room that is left is for the first of them.
+    assert!(emits[1].as_mut().poll(&mut cx).is_pending());
+    assert!(emits[0].as_mut().poll(&mut cx).is_ready());
+    assert_eq!(sub.try_recv().unwrap().value(), 5);
+    assert_eq!(count.n_wakes(), 3);
+    assert!(emits[1].as_mut().poll(&mut cx).is_ready());
+    let values: Vec<_> = (0..2).map(|_| sub.try_recv().unwrap().value()).collect();
+    assert_eq!(values, [3, 4]);
 }
 
 #[test]

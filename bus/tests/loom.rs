@@ -499,6 +499,88 @@ fn g21_a_waiting_emitter_commits_only_when_there_is_room_everywhere() {
 }
 
 #[test]
+fn g21_a_dropped_future_that_was_notified_passes_its_place_on() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = narrow(&bus);
+        bus.emit(1, ["k"]).unwrap();
+        let mut first = Box::pin(bus.emit_async(2, ["k"]));
+        let waker = Waker::from(Arc::new(Nobody));
+        assert!(
+            first
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let second = patient_emitter(&bus, 3);
+        let consumer = thread::spawn(move || {
+            assert_eq!([(); 2].map(|()| recv_value(&mut sub)), [1, 3]);
+        });
+        // Before or after the receive that notifies it.
+        drop(first);
+        second.join().unwrap();
+        consumer.join().unwrap();
+    });
+}
+
+#[test]
+fn g21_emitters_that_share_one_of_their_two_consumers_both_return() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let narrow = |key: &str| {
+            let builder = bus.subscribe(Selector::key(key));
+            builder.overflow(Overflow::Backpressure).events(1).unwrap()
+        };
+        let (mut a, mut b) = (narrow("a"), narrow("b"));
+        bus.emit(1, ["a", "b"]).unwrap();
+        let emitters = [["a", "b"], ["b", "c"]].map(|keys| {
+            spawn(&bus, move |bus| {
+                block_on(bus.emit_async(2, keys)).map(drop).unwrap()
+            })
+        });
+        recv_value(&mut a);
+        for _ in 0..3 {
+            recv_value(&mut b);
+        }
+        recv_value(&mut a);
+        emitters
+            .into_iter()
+            .for_each(|emitter| emitter.join().unwrap());
+    });
+}
+
+#[test]
+fn g21_an_edit_or_the_end_of_a_subscription_releases_an_emitter() {
+    type Release = fn(&RangeWatchBus, EventSubscription) -> Option<EventSubscription>;
+    let releases: [Release; 3] = [
+        |_, mut sub| {
+            sub.set_selectors(Selector::key("other")).unwrap();
+            Some(sub)
+        },
+        |_, sub| {
+            drop(sub);
+            None
+        },
+        |bus, sub| {
+            bus.close();
+            Some(sub)
+        },
+    ];
+    for release in releases {
+        model(TWO_THREADS, move || {
+            let bus = RangeWatchBus::new();
+            let sub = narrow(&bus);
+            bus.emit(1, ["k"]).unwrap();
+            let emitter = spawn(&bus, |bus| block_on(bus.emit_async(2, ["k"])));
+            let sub = release(&bus, sub);
+            let emitted = emitter.join().unwrap();
+            assert!(matches!(emitted, Ok(_) | Err(EmitError::Closed)));
+            drop(sub);
+        });
+    }
+}
+
+#[test]
 fn g09_a_mark_comes_after_what_it_covers_beside_an_emitter() {
     // A queue that parks, and one that stays live.
     for capacity in [1, 8] {

@@ -1,58 +1,71 @@
-//! Emitters that wait for room in a queue.
+//! Asynchronous emits, which wait for room in queues.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::emit::{Effects, EmitKeys, Record};
+use crate::emit::{Effects, EmitKeys, Record, Ticket};
 use crate::order::{Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
 use crate::{EmitError, Emitted};
 
-/// Emitters that wait for room, each by a number of its own.
+/// Wakers of emitters that must retry, to be woken after all locks are released.
 #[derive(Default)]
-pub(crate) struct RoomWaiters(Vec<(u64, Waker)>);
+pub(crate) struct RoomWakers(Vec<Waker>);
 
-/// An emitter that waits for room with at most one subscriber, until this is dropped.
+/// An emitter that waits for room in at most one queue, until this is dropped.
 pub(crate) struct WaitForRoom {
-    /// The number by which a queue knows the emitter, once it has waited.
-    waiter: Option<u64>,
+    /// The place in the order of waiting emitters, from the first attempt on.
+    ticket: Option<Ticket>,
     full: Option<Arc<Mailbox<EventQueue>>>,
+}
+
+/// What registering and unregistering an emitter leaves to be done after the locks are released.
+#[derive(Default)]
+struct Moved {
+    notified: RoomWakers,
+    /// Wakers that were replaced or removed, to be dropped.
+    stale: Vec<Waker>,
 }
 
 impl WaitForRoom {
     pub(crate) const fn new() -> Self {
         Self {
-            waiter: None,
+            ticket: None,
             full: None,
         }
     }
 
-    /// Waits with `full` and no longer with another.
-    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue>>>) {
+    /// Waits for room in `full` and in no other queue. The next emitter in the order of the queue
+    /// that this leaves is notified of the room that was reserved for this one.
+    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue>>>, moved: &mut Moved) {
         let before = std::mem::replace(&mut self.full, full);
-        if let (Some(before), Some(waiter)) = (before, self.waiter) {
-            let stays = self
-                .full
-                .as_ref()
-                .is_some_and(|full| Arc::ptr_eq(full, &before));
-            if !stays {
-                let waker = before.with(|queue| queue.room_waiters_mut().remove(waiter));
-                drop(waker);
-            }
+        let (Some(before), Some(ticket)) = (before, self.ticket) else {
+            return;
+        };
+        let stays = self
+            .full
+            .as_ref()
+            .is_some_and(|full| Arc::ptr_eq(full, &before));
+        if !stays {
+            let Moved { notified, stale } = moved;
+            before.with(|queue| stale.extend(queue.stop_waiting(ticket, notified)));
         }
     }
 }
 
 impl Drop for WaitForRoom {
     fn drop(&mut self) {
-        self.move_to(None);
+        let mut moved = Moved::default();
+        self.move_to(None, &mut moved);
+        moved.notified.wake_all();
     }
 }
 
 impl Shared {
-    /// Emits if every subscriber that slows emitters down has room; otherwise waits for one that has none.
+    /// Emits if every matching subscription with backpressure has room for the emit and for all
+    /// emits that wait longer for its room. Otherwise waits at the first one that has not.
     pub(crate) fn poll_emit(
         &self,
         cx: &Context<'_>,
@@ -64,50 +77,69 @@ impl Shared {
         // Cloned before the lock is taken; what is not needed is dropped after it is released.
         let mut waker = Some(cx.waker().clone());
         let mut effects = Effects::new();
-        let (polled, full) = {
+        let mut moved = Moved::default();
+        let polled = {
             let state = &mut *self.state.lock();
             match state.accept(value) {
-                Err(error) => (Poll::Ready(Err(error)), None),
+                Err(error) => {
+                    waiting.move_to(None, &mut moved);
+                    Poll::Ready(Err(error))
+                }
                 Ok(value) => {
-                    let waiter = state.waiter(waiting);
-                    match state.wait_for_room(value, keys.lookup(), n_bytes, waiter, &mut waker) {
-                        Some(full) => (Poll::Pending, Some(full)),
-                        None => {
-                            let (keys, lookup) = (keys.keys, keys.lookup());
-                            let emitted = state.commit(value, keys, lookup, &mut effects);
-                            (Poll::Ready(Ok(emitted)), None)
-                        }
-                    }
+                    let ticket = *waiting.ticket.get_or_insert_with(|| state.next_ticket());
+                    let wait = Wait {
+                        ticket,
+                        n_bytes,
+                        waker: &mut waker,
+                        moved: &mut moved,
+                    };
+                    let full = state.wait_for_room(value, keys.lookup(), wait);
+                    let emitted = full.is_none().then(|| {
+                        let (keys, lookup) = (keys.keys, keys.lookup());
+                        state.commit(value, keys, lookup, &mut effects)
+                    });
+                    // After the commit: what was reserved for it is now used.
+                    waiting.move_to(full, &mut moved);
+                    emitted.map_or(Poll::Pending, |emitted| Poll::Ready(Ok(emitted)))
                 }
             }
         };
-        waiting.move_to(full);
+        effects.wakers.extend(moved.notified.into_wakers());
         effects.apply();
         polled
     }
 }
 
+/// An attempt to emit, and what to register if it must wait.
+struct Wait<'a> {
+    ticket: Ticket,
+    n_bytes: usize,
+    waker: &'a mut Option<Waker>,
+    moved: &'a mut Moved,
+}
+
 impl State {
-    fn waiter(&mut self, waiting: &mut WaitForRoom) -> u64 {
-        *waiting.waiter.get_or_insert_with(|| {
-            self.last_waiter += 1;
-            self.last_waiter
-        })
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket = self.last_ticket.next();
+        self.last_ticket
     }
 
-    /// Registers `waker` with a matching subscriber that has no room for the emit, if there is one. What
-    /// was registered for the same waiter before takes the place of `waker`.
+    /// Registers the emitter with the first matching queue that does not admit it, if there is one.
     fn wait_for_room(
         &self,
         value: u64,
         lookup: &[&[u8]],
-        n_bytes: usize,
-        waiter: u64,
-        waker: &mut Option<Waker>,
+        wait: Wait<'_>,
     ) -> Option<Arc<Mailbox<EventQueue>>> {
         if self.n_backpressure == 0 {
             return None;
         }
+        let Wait {
+            ticket,
+            n_bytes,
+            waker,
+            moved: Moved { notified, stale },
+        } = wait;
         let mut full = None;
         self.index.visit_any_sorted(lookup, |&id| {
             let Some(slot) = &self.slots[id as usize] else {
@@ -117,12 +149,12 @@ impl State {
                 return;
             }
             if let Subscriber::Events(mailbox) = &slot.subscriber {
-                // One lock for the look and the registration: a receive in between would not wake.
+                // One lock for the check and the registration: a receive in between would not
+                // notify.
                 let must_wait = mailbox.with(|queue| {
-                    let must_wait = !queue.has_room(n_bytes);
-                    if must_wait {
-                        let new = waker.take();
-                        *waker = new.and_then(|new| queue.room_waiters_mut().insert(waiter, new));
+                    let must_wait = !queue.admits(ticket, n_bytes);
+                    if let Some(waker) = waker.take_if(|_| must_wait) {
+                        stale.extend(queue.wait_for_room(ticket, n_bytes, waker, notified));
                     }
                     must_wait
                 });
@@ -135,50 +167,102 @@ impl State {
     }
 }
 
-impl RoomWaiters {
+impl RoomWakers {
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Lets an emitter wait for room.
-    fn insert(&mut self, waiter: u64, waker: Waker) -> Option<Waker> {
-        match self.0.iter_mut().find(|(id, _)| *id == waiter) {
-            Some((_, old)) => Some(std::mem::replace(old, waker)),
-            None => {
-                self.0.push((waiter, waker));
-                None
-            }
-        }
-    }
-
-    /// Lets an emitter wait no more.
-    fn remove(&mut self, waiter: u64) -> Option<Waker> {
-        let i = self.0.iter().position(|(id, _)| *id == waiter)?;
-        Some(self.0.swap_remove(i).1)
+    pub(crate) fn push(&mut self, waker: Waker) {
+        self.0.push(waker);
     }
 
     pub(crate) fn into_wakers(self) -> impl Iterator<Item = Waker> {
-        self.0.into_iter().map(|(_, waker)| waker)
+        self.0.into_iter()
     }
 
-    /// Lets emitters look again.
+    /// Wakes all of them.
     #[inline]
     pub(crate) fn wake_all(self) {
         // Mostly there are none.
-        if !self.is_empty() {
+        if !self.0.is_empty() {
             self.wake_each();
         }
     }
 
-    /// A panic of one of the wakers is theirs: the consumer, in whose receive this runs, would lose what it took.
+    /// Ignores panics of the wakers: this runs inside a receive, which would lose its item, or
+    /// inside a drop.
     #[cold]
     fn wake_each(self) {
-        for waker in self.into_wakers() {
+        for waker in self.0 {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use crate::emit::room_queue::n_visits;
+    use crate::{EmitError, Emitted, Overflow, RangeWatchBus};
+
+    /// Appends its number to a list when it is woken.
+    struct Numbered {
+        number: usize,
+        woken: Arc<parking_lot::Mutex<Vec<usize>>>,
+        n_wakes: Arc<AtomicUsize>,
+    }
+
+    impl Wake for Numbered {
+        fn wake(self: Arc<Self>) {
+            self.n_wakes.fetch_add(1, Ordering::Relaxed);
+            self.woken.lock().push(self.number);
+        }
+    }
+
+    #[test]
+    fn g21_a_receive_wakes_one_of_very_many_waiting_emitters_and_visits_no_others() {
+        const N: usize = 4_000;
+        type Emitting<'a> = Pin<Box<dyn Future<Output = Result<Emitted, EmitError>> + 'a>>;
+        let bus = RangeWatchBus::new();
+        let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
+        let mut sub = builder.events(1).unwrap();
+        bus.emit(0, ["k"]).unwrap();
+        let (woken, n_wakes) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let wakers: Vec<Waker> = (0..N)
+            .map(|number| {
+                let (woken, n_wakes) = (Arc::clone(&woken), Arc::clone(&n_wakes));
+                let numbered = Numbered {
+                    number,
+                    woken,
+                    n_wakes,
+                };
+                Waker::from(Arc::new(numbered))
+            })
+            .collect();
+        let mut emits: Vec<Emitting<'_>> = (0..N)
+            .map(|_| Box::pin(bus.emit_async(1, ["k"])) as Emitting<'_>)
+            .collect();
+        let mut poll = |number: usize| {
+            let mut cx = Context::from_waker(&wakers[number]);
+            emits[number].as_mut().poll(&mut cx)
+        };
+        for number in 0..N {
+            assert!(poll(number).is_pending());
+        }
+        let before = n_visits();
+        for expected in 0..N {
+            sub.try_recv().unwrap();
+            assert_eq!(std::mem::take(&mut *woken.lock()), [expected]);
+            assert!(poll(expected).is_ready());
+        }
+        assert_eq!(n_wakes.load(Ordering::Relaxed), N);
+        // Per receive: the emitter that is notified, that emitter when it retries and when it
+        // leaves, and the next one, for which there is no room.
+        let visits = n_visits() - before;
+        assert!(visits <= 6 * N, "{visits} visits for {N} receives");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::emit::{Effects, Record};
+use crate::emit::{Effects, Record, Ticket};
 use crate::history::HistoryBuffer;
 use crate::index::{Handle, IntervalIndex};
 use crate::keys::KeyRanges;
@@ -29,8 +29,8 @@ pub(crate) struct State {
     /// How many subscribers an asynchronous emit may have to wait for.
     pub(crate) n_backpressure: usize,
     pub(crate) n_parked: usize,
-    /// The number of the last emitter that waited for room.
-    pub(crate) last_waiter: u64,
+    /// The ticket of the last asynchronous emit.
+    pub(crate) last_ticket: Ticket,
     /// What became of the emits that subscribers matched which have left.
     pub(crate) removed: Stats,
     /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
@@ -65,7 +65,7 @@ impl State {
             n_rebuilds: 0,
             n_backpressure: 0,
             n_parked: 0,
-            last_waiter: 0,
+            last_ticket: Ticket::default(),
             removed: Stats::default(),
             found: Vec::new(),
         }

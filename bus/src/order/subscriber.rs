@@ -39,10 +39,10 @@ impl Subscriber {
         }
     }
 
-    /// Lets emitters that wait for room of this subscriber look again.
+    /// Wakes all emitters that wait for room of this subscriber, to retry.
     pub(crate) fn release_emitters(&self, effects: &mut Effects) {
         if let Self::Events(mailbox) = self {
-            let emitters = mailbox.with(Buffer::take_room_waiters);
+            let emitters = mailbox.with(Buffer::release_emitters);
             effects.wakers.extend(emitters.into_wakers());
         }
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::fifo::Fifo;
 use crate::Seq;
-use crate::emit::Record;
+use crate::emit::{Record, Room};
 use crate::subscription::Span;
 
 /// Events, and what lies between them, in the order in which they are received.
@@ -57,6 +57,13 @@ impl Entries {
     /// Whether there is room for an event of `n_bytes`.
     pub(crate) const fn has_place(&self, n_bytes: usize) -> bool {
         self.n_free_places > 0 && n_bytes <= self.n_free_bytes
+    }
+
+    pub(crate) const fn free_room(&self) -> Room {
+        Room {
+            n_places: self.n_free_places,
+            n_bytes: self.n_free_bytes,
+        }
     }
 
     /// Adds an event, if there is room. Returns whether there was.

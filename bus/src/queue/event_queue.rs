@@ -8,7 +8,7 @@ use super::entries::{Entries, Entry, Marker};
 use super::missed::Missed;
 use super::tail::Tail;
 use crate::Seq;
-use crate::emit::{Record, RoomWaiters};
+use crate::emit::{Record, Room, RoomQueue, RoomWakers, Ticket};
 use crate::subscription::{Buffer, Span};
 
 /// A queue that is bounded in events and in bytes, and what happens beyond the bounds.
@@ -32,7 +32,8 @@ pub(crate) struct EventQueue {
     end: Option<End>,
     /// Whether the queue was full since the consumer last had nothing to receive.
     is_slow: bool,
-    room_waiters: RoomWaiters,
+    /// The emitters that wait for room, if there are any.
+    room_queue: Option<Box<RoomQueue>>,
     /// The value up to which everything was received.
     position: Option<u64>,
     counts: Counts,
@@ -102,7 +103,7 @@ impl EventQueue {
             wants_mark: false,
             end: None,
             is_slow: false,
-            room_waiters: RoomWaiters::new(),
+            room_queue: None,
             position,
             counts: Counts::new(),
         }
@@ -162,9 +163,57 @@ impl EventQueue {
         self.entries.has_place(n_bytes) && !self.tail.has_gap()
     }
 
-    /// Whether an emitter that would wait for room need not: there is room, or there never will be.
-    pub(crate) fn has_room(&self, n_bytes: usize) -> bool {
-        n_bytes > self.entries.max_bytes() || self.has_place(n_bytes)
+    /// Whether an asynchronous emit need not wait: there is room for it and for all emits that wait
+    /// longer, or there never will be.
+    pub(crate) fn admits(&self, ticket: Ticket, n_bytes: usize) -> bool {
+        if n_bytes > self.entries.max_bytes() {
+            return true;
+        }
+        let queue = self.room_queue.as_ref();
+        self.has_place(n_bytes)
+            && queue.is_none_or(|queue| queue.admits(ticket, n_bytes, self.free_room()))
+    }
+
+    /// The room for events behind everything else.
+    fn free_room(&self) -> Room {
+        if self.tail.has_gap() {
+            Room::default()
+        } else {
+            self.entries.free_room()
+        }
+    }
+
+    /// Registers an emitter that must wait. Returns the waker that was registered for it before.
+    pub(crate) fn wait_for_room(
+        &mut self,
+        ticket: Ticket,
+        n_bytes: usize,
+        waker: Waker,
+        notified: &mut RoomWakers,
+    ) -> Option<Waker> {
+        let queue = self.room_queue.get_or_insert_default();
+        let replaced = queue.insert(ticket, n_bytes, waker);
+        self.notify_emitters(notified);
+        replaced
+    }
+
+    /// Removes an emitter that waits no longer. Returns the waker that was registered for it.
+    pub(crate) fn stop_waiting(
+        &mut self,
+        ticket: Ticket,
+        notified: &mut RoomWakers,
+    ) -> Option<Waker> {
+        let removed = self.room_queue.as_mut()?.remove(ticket);
+        self.notify_emitters(notified);
+        removed
+    }
+
+    fn notify_emitters(&mut self, notified: &mut RoomWakers) {
+        let free = self.free_room();
+        if let Some(queue) = &mut self.room_queue {
+            queue.notify(free, notified);
+        }
+        self.room_queue.take_if(|queue| queue.is_empty());
     }
 
     /// Queues an emit, if there is a place. Returns whether there was. A mark at the tail comes to lie before it.
@@ -338,10 +387,6 @@ impl EventQueue {
         })
     }
 
-    pub(crate) const fn room_waiters_mut(&mut self) -> &mut RoomWaiters {
-        &mut self.room_waiters
-    }
-
     fn take_event(&mut self, emit: Record) -> Taken {
         self.counts.delivered += 1;
         self.position = Some(emit.value());
@@ -406,11 +451,17 @@ impl Buffer for EventQueue {
         self.end.is_some()
     }
 
-    fn take_room_waiters(&mut self) -> RoomWaiters {
-        std::mem::take(&mut self.room_waiters)
+    fn notify_room(&mut self) -> RoomWakers {
+        let mut notified = RoomWakers::new();
+        if self.room_queue.is_some() {
+            self.notify_emitters(&mut notified);
+        }
+        notified
     }
 
-    fn has_room_waiters(&self) -> bool {
-        !self.room_waiters.is_empty()
+    fn release_emitters(&mut self) -> RoomWakers {
+        self.room_queue
+            .take()
+            .map_or_else(RoomWakers::new, |queue| queue.release())
     }
 }

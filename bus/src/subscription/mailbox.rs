@@ -4,7 +4,7 @@ use std::mem;
 use std::task::{Context, Poll};
 
 use crate::ControlError;
-use crate::emit::{RoomWaiters, Waiter, WakeWaiter};
+use crate::emit::{RoomWakers, Waiter, WakeWaiter};
 use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
 
@@ -24,14 +24,14 @@ pub(crate) trait Buffer {
         false
     }
 
-    /// Whether emitters wait for what a take has made room for.
-    fn has_room_waiters(&self) -> bool {
-        false
+    /// The emitters to wake for the room that a take has made.
+    fn notify_room(&mut self) -> RoomWakers {
+        RoomWakers::new()
     }
 
-    /// Hands out the emitters that wait for room.
-    fn take_room_waiters(&mut self) -> RoomWaiters {
-        RoomWaiters::new()
+    /// Takes out all emitters that wait for room, to be woken.
+    fn release_emitters(&mut self) -> RoomWakers {
+        RoomWakers::new()
     }
 }
 
@@ -138,10 +138,10 @@ impl<B: Buffer> Mailbox<B> {
 
     /// Ends the mailbox: what is buffered can still be taken, also if it was held. The caller wakes the
     /// wakers, those of the consumer and of emitters that wait for room, once it holds no lock.
-    pub(crate) fn close(&self) -> (Option<B::Waiter>, RoomWaiters) {
+    pub(crate) fn close(&self) -> (Option<B::Waiter>, RoomWakers) {
         let mut state = self.state.lock();
         state.closed = true;
-        (state.waiter.take(), state.buffer.take_room_waiters())
+        (state.waiter.take(), state.buffer.release_emitters())
     }
 
     /// Takes the next item without waiting. `Ready(None)` is the end, `Pending` an empty buffer.
@@ -249,21 +249,17 @@ impl<B: Buffer> State<B> {
     }
 
     /// The second half are the emitters that a take has made room for.
-    fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWaiters) {
+    fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWakers) {
         if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {
-            return (Poll::Pending, RoomWaiters::new());
+            return (Poll::Pending, RoomWakers::new());
         }
         match self.buffer.take() {
             Some(item) => {
-                let waiters = if self.buffer.has_room_waiters() {
-                    self.buffer.take_room_waiters()
-                } else {
-                    RoomWaiters::new()
-                };
+                let waiters = self.buffer.notify_room();
                 (Poll::Ready(Some(item)), waiters)
             }
-            None if self.closed => (Poll::Ready(None), RoomWaiters::new()),
-            None => (Poll::Pending, RoomWaiters::new()),
+            None if self.closed => (Poll::Ready(None), RoomWakers::new()),
+            None => (Poll::Pending, RoomWakers::new()),
         }
     }
 }
