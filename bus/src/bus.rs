@@ -157,15 +157,17 @@ impl RangeWatchBus {
     /// Emits once every matching subscription with [`Overflow::Backpressure`](crate::Overflow::Backpressure) has
     /// room for it; of the others it waits for none. When it returns, each of them has the emit.
     ///
-    /// It waits for one subscription without room at a time, and takes effect for all at once. Emits that wait for
-    /// room of the same subscription take effect in the order of their first poll, whatever their size: a small one
-    /// does not overtake a large one, also if there is room for it. An emit does not wait for emits that wait for
-    /// other subscriptions, so a stalled consumer delays only the emits that match it, and emits cannot wait for each
-    /// other in a cycle. A subscription that is held or paused is waited for without a limit.
+    /// It waits for one subscription without room at a time, and takes effect for all at once. Emits
+    /// that wait for room of the same subscription take effect in the order of their first poll: a
+    /// small one does not overtake a large one, even if there is room for it. An emit does not wait
+    /// for emits that wait for other subscriptions, so a stalled consumer delays only the emits that
+    /// match it, and emits never wait for each other in a cycle. A subscription that is held or
+    /// paused is waited for without a limit.
     ///
-    /// A receive wakes as many waiting emits as it made room for, and reserves the room for them. A future that was
-    /// woken must be polled or dropped, or it keeps later asynchronous emits from that room: do not hold one
-    /// unpolled while awaiting another in the same task. A synchronous emit takes any room, also what is reserved.
+    /// A receive wakes as many waiting emits as it made room for, and reserves the room for them. A
+    /// future that was woken must be polled or dropped, or it keeps later asynchronous emits from
+    /// that room: do not hold one unpolled while awaiting another in the same task. A synchronous
+    /// emit takes any room, also what is reserved.
     ///
     /// Not waited for is a subscription that reads from the history, because it began in the past or because a
     /// synchronous emit has parked it: it has the emit as long as the history does, and ends with
@@ -183,8 +185,8 @@ impl RangeWatchBus {
     ///
     /// # Cancel safety
     ///
-    /// Yes. If the future is dropped before it is ready, nothing was emitted, and its place in the order goes to the
-    /// next waiting emit.
+    /// Yes. If the future is dropped before it is ready, nothing was emitted, and the room reserved
+    /// for it goes to the next waiting emit.
     ///
     /// # Examples
     ///

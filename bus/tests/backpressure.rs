@@ -107,7 +107,7 @@ fn g21_waiting_emitters_take_effect_in_the_order_in_which_they_began_to_wait() {
         assert!(emit.as_mut().poll(&mut cx).is_pending());
     }
     sub.try_recv().unwrap();
-    // Neither a later one nor a new one takes the place of the first.
+    // Neither a later one nor a new one overtakes the first.
     for emit in &mut emits[1..] {
         assert!(emit.as_mut().poll(&mut cx).is_pending());
     }

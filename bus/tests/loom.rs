@@ -1,8 +1,8 @@
-//! Models of every wait that the bus makes by hand: loom runs each with all interleavings of its threads, as far as
-//! they differ in a few preemptions.
+//! Models of every wait that the bus makes by hand: loom runs each with all interleavings of its
+//! threads, as far as they differ in a few preemptions.
 //!
-//! A wake-up that is lost is a deadlock, which ends the model. Run with
-//! `RUSTFLAGS="--cfg loom" cargo test --package rangewatch-bus --release --test loom`, with a target folder of its own;
+//! A wake-up that is lost is a deadlock, which ends the model. Run with `RUSTFLAGS="--cfg loom"
+//! cargo test --package rangewatch-bus --release --test loom`, with a target folder of its own;
 //! without the flag there is nothing here. `LOOM_MAX_PREEMPTIONS` sets another bound.
 #![cfg(loom)]
 
@@ -49,7 +49,8 @@ fn narrow(bus: &RangeWatchBus) -> EventSubscription {
 
 type Thread<T = ()> = thread::JoinHandle<T>;
 
-/// Runs on a thread that has a handle of the bus of its own, so that the bus does not close with it.
+/// Runs on a thread that has a handle of the bus of its own, so that the bus does not close with
+/// it.
 fn spawn<T: 'static>(
     bus: &RangeWatchBus,
     run: impl FnOnce(&RangeWatchBus) -> T + 'static,
@@ -453,14 +454,21 @@ fn g21_dropping_the_future_of_a_waiting_emitter_emits_nothing_and_keeps_nobody_w
         });
         let emitter = patient_emitter(&bus, 3);
         let mut received = vec![recv_value(&mut sub), recv_value(&mut sub)];
-        let gave_up = quitter.join().unwrap();
-        if !gave_up {
+        let was_pending = quitter.join().unwrap();
+        if !was_pending {
             received.push(recv_value(&mut sub));
         }
         emitter.join().unwrap();
         assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
         received.sort_unstable();
-        assert_eq!(received, if gave_up { vec![1, 3] } else { vec![1, 2, 3] });
+        assert_eq!(
+            received,
+            if was_pending {
+                vec![1, 3]
+            } else {
+                vec![1, 2, 3]
+            }
+        );
     });
 }
 
@@ -470,7 +478,8 @@ fn g21_two_waiting_emitters_over_two_subscriptions_do_not_deadlock() {
         let bus = RangeWatchBus::new();
         let (mut first, mut second) = (narrow(&bus), narrow(&bus));
         let emitters = [patient_emitter(&bus, 1), patient_emitter(&bus, 2)];
-        // The second is drained after the first each time, so that an emitter waits for one and then the other.
+        // The second is drained after the first each time, so that an emitter waits for one and
+        // then the other.
         let received = [(); 2].map(|()| (recv_value(&mut first), recv_value(&mut second)));
         for emitter in emitters {
             emitter.join().unwrap();
