@@ -4,12 +4,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
+use rangewatch_bench_harness::{Effort, Report, quantile};
 use rangewatch_bus::RangeWatchBus;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::harness::{Effort, quantile};
 use crate::peers::Message;
-use crate::report::Report;
 
 const N_EMITS: usize = 200_000;
 const N_BATCHES: usize = 5;

@@ -1,14 +1,13 @@
-//! What one delivery costs: the push into a queue and the wake-up of who waits for it.
+//! The cost of one delivery: the push into a queue and the wake-up of a waiting consumer.
 
 use std::task::{Context, Waker};
 
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report};
 use rangewatch_bus::index::IntervalIndex;
 use rangewatch_bus::{EventSubscription, KeyRange, Overflow, RangeWatchBus, WakeSubscription};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::harness::{Contender, Effort, cpu_time_of};
 use crate::peers::Message;
-use crate::report::Report;
 
 const KEY: &str = "/registry/pods/ns-017/pod-0042";
 const CAPACITY: usize = 16;
@@ -21,7 +20,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         let mut channel = channel(name, N_CONSUMERS).expect("a name of the list");
         Contender::timed(move |n| {
             (0..n)
-                .map(|_| cycle(&mut *channel, |push| cpu_time_of(push)))
+                .map(|_| cycle(&mut *channel, |push| Clock::Thread.time(push)))
                 .sum()
         })
     });
@@ -29,7 +28,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     full(effort, report);
 }
 
-/// Emits that find the queue full.
+/// Emits to a full queue.
 fn full(effort: Effort, report: &Report) {
     report.note("\nOne emit to a consumer whose queue of 16 is full.\n");
     report.table(&[
@@ -61,17 +60,17 @@ fn full(effort: Effort, report: &Report) {
     report.row(effort, "one emit", &mut contenders);
 }
 
-/// Something with consumers.
+/// A channel or a bus, with its consumers.
 pub(crate) trait Channel {
-    /// Lets all consumers wait.
+    /// Polls all consumers, which then wait.
     fn wait(&mut self);
     /// Sends one message to all.
     fn push(&mut self);
-    /// Lets all consumers receive it.
+    /// Receives it with all consumers.
     fn receive(&mut self);
 }
 
-/// The names of the channels that there are.
+/// The names that `channel` knows.
 pub(crate) const NAMES: [&str; 4] = ["events", "wake", "search", "mpsc"];
 
 pub(crate) fn channel(name: &str, n_consumers: usize) -> Option<Box<dyn Channel>> {
@@ -101,7 +100,7 @@ pub(crate) fn channel(name: &str, n_consumers: usize) -> Option<Box<dyn Channel>
     })
 }
 
-/// One message to all, of which `push` counts.
+/// One message to all consumers; only `push` counts.
 pub(crate) fn cycle<T>(channel: &mut dyn Channel, count: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
     channel.wait();
     let counted = count(&mut || counted_push(channel));
@@ -109,7 +108,7 @@ pub(crate) fn cycle<T>(channel: &mut dyn Channel, count: impl FnOnce(&mut dyn Fn
     counted
 }
 
-/// By its name the instructions below it are told from the others, so it must not be inlined.
+/// Valgrind attributes instructions by the name of this function, so it must not be inlined.
 #[inline(never)]
 fn counted_push(channel: &mut dyn Channel) {
     channel.push();
@@ -169,7 +168,7 @@ impl Channel for Spans {
     }
 }
 
-/// What of an emit is the search for who matches: nobody is told.
+/// The search of an emit for matching subscriptions, without deliveries.
 struct Search {
     index: IntervalIndex<u32>,
     found: Vec<u32>,

@@ -1,16 +1,14 @@
-//! What an emit costs by the number of its keys and of the subscriptions that match.
+//! The cost of an emit, by the numbers of keys and of matching subscriptions.
 
 use std::time::Duration;
 
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report};
 use rangewatch_bus::{EventSubscription, RangeWatchBus, WakeSubscription};
 
-use crate::harness::{Contender, Effort, cpu_time_of};
-use crate::report::Report;
-
 const N_WATCHERS: usize = 65_536;
-/// What the matching subscriptions watch lies in the middle of what the others do.
+/// The ranges of the matching subscriptions lie in the middle of the others.
 const HOT: &str = "watched/00032768~";
-/// How many emits a queue takes between two rounds of receives, which do not count.
+/// The emits between two rounds of receives, which do not count.
 const CAPACITY: usize = 64;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
@@ -47,7 +45,7 @@ fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
         while left > 0 {
             let n_now = left.min(CAPACITY as u64);
             left -= n_now;
-            time += cpu_time_of(|| {
+            time += Clock::Thread.time(|| {
                 for value in 0..n_now {
                     event_bus.emit(value, &keys).unwrap();
                 }
@@ -62,7 +60,7 @@ fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
     report.row(effort, &name, &mut [wake, events]);
 }
 
-/// The first key is that of the row; the others lie between the ranges that are watched.
+/// The first key matches; the others lie between the watched ranges.
 fn keys(n_keys: usize) -> Vec<String> {
     let others = (1..n_keys).map(|i| format!("watched/{:08}~", i * 317 % N_WATCHERS));
     std::iter::once(format!("{HOT}/key"))

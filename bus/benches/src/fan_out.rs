@@ -1,19 +1,18 @@
-//! One emit to many subscribers: through the bus, and through channels that reach all.
+//! One emit to many subscribers: with the bus, and with channels that reach all of them.
 
 use std::ops::Range;
 
+use rangewatch_bench_harness::{Contender, Effort, Report};
 use rangewatch_bus::{EventSubscription, RangeWatchBus};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::harness::{Contender, Effort};
 use crate::peers::Message;
-use crate::report::Report;
 
 const KEY: &str = "/registry/pods/ns-017/pod-0042";
 const CAPACITY: usize = 16;
 /// The watchers of the row in which one of many matches.
 const N_WATCHERS: usize = 65_536;
-/// The receivers that these are shared out to.
+/// The receivers that they are distributed to.
 const N_RECEIVERS: usize = 1000;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
@@ -49,7 +48,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     one_match(effort, report);
 }
 
-/// One match in many watchers: the bus finds it, channels deliver to all, which filter.
+/// One match among many watchers: the bus finds it, channels deliver to all, and each filters.
 fn one_match(effort: Effort, report: &Report) {
     let key = |i: usize| format!("/registry/pods/ns-{:03}/pod-{:04}", i / 100, i % 100);
     let watcher = |i| range(&key(i), &format!("{}\0", key(i)));
@@ -79,7 +78,7 @@ fn range(from: &str, to: &str) -> Range<Vec<u8>> {
     from.into()..to.into()
 }
 
-/// `only` is the subscription that matches; the others need not be looked at.
+/// `only` is the matching subscription; the others receive nothing.
 fn row(
     effort: Effort,
     report: &Report,
@@ -152,7 +151,7 @@ fn row(
     );
 }
 
-/// How many receivers want what they received, which has to be the message that was sent.
+/// The number of receivers that match the message they received, which must be the one sent.
 fn n_matching(
     received: impl Iterator<Item = Message>,
     ranges: &[Vec<Range<Vec<u8>>>],

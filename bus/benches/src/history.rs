@@ -1,17 +1,16 @@
-//! What the history costs, and what is read from it.
+//! The cost of the history, and of reading from it.
 
 use std::time::Duration;
 
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report};
 use rangewatch_bus::{EventSubscription, History, RangeWatchBus, Selector};
 use tokio::sync::mpsc;
 
-use crate::harness::{Contender, Effort, cpu_time_of};
 use crate::peers::Message;
-use crate::report::Report;
 
 const N_EVENTS: usize = 10_000;
 const KEYS: [&str; 3] = ["/registry/pods/a", "/registry/pods/b", "/registry/nodes/c"];
-/// What a queue holds of a cycle of parking and resuming, and what is emitted in it.
+/// The capacity of the queue that parks, and the emits of one cycle of parking and resuming.
 const CAPACITY: usize = 16;
 const N_CYCLE: usize = 2 * CAPACITY;
 
@@ -60,7 +59,7 @@ fn replay(effort: Effort, report: &Report) {
         let mut time = Duration::ZERO;
         for _ in 0..n.div_ceil(N_EVENTS as u64) {
             let mut sub = bus.subscribe(&selector).since(1).events(1024).unwrap();
-            time += cpu_time_of(|| assert_eq!(drain(&mut sub), n_matching));
+            time += Clock::Thread.time(|| assert_eq!(drain(&mut sub), n_matching));
         }
         // The harness divides by the number that it asked for.
         time.mul_f64(n as f64 / (n.div_ceil(N_EVENTS as u64) * N_EVENTS as u64) as f64)
@@ -75,7 +74,7 @@ fn replay(effort: Effort, report: &Report) {
             for value in 0..N_EVENTS as u64 {
                 sender.try_send(Message::new(value, &KEYS)).unwrap();
             }
-            time += cpu_time_of(|| while receiver.try_recv().is_ok() {});
+            time += Clock::Thread.time(|| while receiver.try_recv().is_ok() {});
         }
         time.mul_f64(n as f64 / (n_rounds * N_EVENTS as u64) as f64)
     });

@@ -1,16 +1,17 @@
-//! Counts of instructions, which do not depend on what else the machine does.
+//! Counts of instructions, which do not depend on the load of the machine.
 
 use std::process::{Command, ExitCode};
 
-use crate::delivery::{NAMES, channel, cycle};
-use crate::report::Report;
+use rangewatch_bench_harness::Report;
 
-/// The argument that makes this program the loop that is counted.
+use crate::delivery::{NAMES, channel, cycle};
+
+/// The argument with which this program runs the loop that is counted.
 pub(crate) const LOOP: &str = "loop";
 
-/// Two lengths of the loop, so that what is not the loop cancels.
+/// Two lengths of the loop: their difference leaves out the start and the end of the program.
 const LENGTHS: [u64; 2] = [200, 1200];
-/// Two numbers of consumers, so that what is done once per message cancels.
+/// Two numbers of consumers: their difference leaves out the work per message.
 const CONSUMERS: [usize; 2] = [1, 101];
 
 /// Runs `CHANNEL N_CONSUMERS N_MESSAGES`.
@@ -57,7 +58,9 @@ pub(crate) fn run(report: &Report) -> ExitCode {
         .map(|counts| counts.map(|(one, many)| (one, (many - one) / further as f64)))
         .collect();
     let [_, _, Some((_, search)), Some((_, mpsc))] = each[..] else {
-        report.note("nothing was counted: is valgrind there, and does this program have its symbols (profile `bench`)?");
+        report.note(
+            "nothing was counted: install valgrind, and build with symbols (profile `bench`)",
+        );
         return ExitCode::FAILURE;
     };
     for (name, counts) in NAMES.iter().zip(&each) {

@@ -1,14 +1,12 @@
-//! How long it takes from an emit until a consumer that waits on another thread has it.
+//! The time from an emit until a waiting consumer on another thread has received it.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
+use rangewatch_bench_harness::{Effort, Report, nanos, quantile};
 use rangewatch_bus::RangeWatchBus;
 use tokio::sync::{broadcast, mpsc};
-
-use crate::harness::{Effort, quantile};
-use crate::report::{Report, nanos};
 
 const N_SAMPLES: usize = 1000;
 const IDLE: Duration = Duration::from_millis(1);
@@ -50,8 +48,9 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     }
 }
 
-/// Sends the time as the value, so that the receiver knows how long it took. The next is sent when this one
-/// was received, so that a machine which is busy elsewhere lets none be merged or lost.
+/// Sends the current time as the value, so that the receiver can compute the latency. Each message
+/// is sent after the previous one was received, so that none is coalesced or lost on a busy
+/// machine.
 fn sample(n: usize, send: impl Fn(u64), mut recv: impl FnMut() -> u64 + Send) -> Vec<f64> {
     let base = Instant::now();
     let now = || base.elapsed().as_nanos() as u64;

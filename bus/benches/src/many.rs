@@ -1,10 +1,8 @@
 //! Very many subscriptions.
 
+use rangewatch_bench_harness::{Contender, Effort, Report};
 use rangewatch_bus::index::IntervalIndex;
 use rangewatch_bus::{KeyRange, RangeWatchBus, WakeSubscription};
-
-use crate::harness::{Contender, Effort};
-use crate::report::Report;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
     report.note("An emit that matches one of the subscriptions; each time another. Memory: the program `memory`.\n");

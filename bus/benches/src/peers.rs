@@ -1,9 +1,9 @@
-//! What the channels of others carry in the place of an emit.
+//! The message that other channels carry instead of an emit.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-/// An emit as one would send it over a channel: copied once, shared by all that receive it.
+/// An emit as a message of a channel: copied once, shared by all receivers.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) value: u64,
@@ -18,7 +18,7 @@ impl Message {
         }
     }
 
-    /// Whether a receiver that watches `ranges`, sorted and disjoint, wants the message.
+    /// Whether a receiver that watches `ranges`, sorted and disjoint, matches the message.
     pub(crate) fn matches(&self, ranges: &[Range<Vec<u8>>]) -> bool {
         self.keys.iter().any(|key| {
             let n_below = ranges.partition_point(|range| *range.start <= **key);

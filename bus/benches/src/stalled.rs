@@ -1,20 +1,18 @@
-//! Whether subscribers that do not receive slow down the one that does.
+//! The effect of stalled subscribers on a healthy one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Instant;
 
+use rangewatch_bench_harness::{Effort, Report, nanos, quantile};
 use rangewatch_bus::{EventSubscription, History, Overflow, RangeWatchBus};
-
-use crate::harness::{Effort, quantile};
-use crate::report::{Report, nanos};
 
 const N_SAMPLES: usize = 20_000;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
     report.note(
-        "From an emit to the wake-up of the one healthy subscriber, which alone it matches.\n",
+        "From an emit to the wake-up of the one healthy subscriber, the only one that it matches.\n",
     );
     report.table(&["stalled", "p50", "p99", "p50 to 1", "p99 to 1"]);
     for (name, overflow) in [("parked", Overflow::Park), ("lagging", Overflow::Lagged)] {
@@ -34,7 +32,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     }
 }
 
-/// Notes when it is woken.
+/// A waker that stores the time at which it was woken.
 struct Stamp {
     base: Instant,
     woken_at: AtomicU64,

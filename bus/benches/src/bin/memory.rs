@@ -1,5 +1,5 @@
-//! The bytes that a subscription takes, everything included. A program of its own, because counting slows down
-//! what the other measures.
+//! The bytes of memory per subscription. A separate program, because counting allocations slows
+//! down the other benchmarks.
 
 #![expect(
     clippy::print_stdout,
@@ -15,22 +15,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rangewatch_bus::{RangeWatchBus, SubscribeBuilder};
 
-/// The system's allocator, counting what is live.
+/// The system's allocator, with a count of the live bytes.
 struct Counting;
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is passed on to the system's allocator as it is, and counting does not allocate.
+// SAFETY: every call is forwarded unchanged to the system's allocator, and counting does not
+// allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and the block came from `System`.
+        // SAFETY: the caller upholds the contract of `dealloc`, and the block came from `System`.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
@@ -47,7 +48,7 @@ fn main() {
     println!("wake {wake}, events (empty) {events}");
 }
 
-/// With the handle that the consumer has, and the slack of tables that grew.
+/// Includes the consumer's handle, and the unused capacity of tables.
 fn per_subscription<S>(subscribe: impl Fn(SubscribeBuilder<'_>) -> S) -> usize {
     let before = LIVE_BYTES.load(Ordering::Relaxed);
     let bus = RangeWatchBus::new();

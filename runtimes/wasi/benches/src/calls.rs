@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use rangewatch_bench_harness::{Effort, Report};
+
 use crate::guests::{BUFFER, RESULT, looping, poll, transfer};
-use crate::harness::Effort;
-use crate::report::Report;
 use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row};
 use crate::tree::Tree;
 use crate::world::{FileLocation, MAX_INPUT, World};

@@ -1,16 +1,15 @@
 //! Calls on files of the host.
 
 use rangewatch::Wasmtime;
+use rangewatch_bench_harness::{Effort, Report, at_most, measure, nanos};
 
 use crate::guests::{
     BUFFER, DEEP_FILE, FILE, RESULT, filestat, listing, looping, open_and_close, open_file,
     transfer,
 };
-use crate::harness::{Effort, measure};
 use crate::managed;
 use crate::on_wasmtime::{Compiled, Files};
-use crate::report::{Report, at_least, nanos};
-use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row};
+use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row, at_least};
 use crate::tree::{FILE_BYTES, Tree};
 use crate::world::{Host, World};
 
@@ -167,17 +166,14 @@ fn listings(effort: Effort, report: &Report) {
         goals,
     )
     .run(effort, report);
-    let n_entries = match effort {
-        Effort::Smoke => 100,
-        Effort::Full => 8_096,
-    };
+    let n_entries = if effort == Effort::Smoke { 100 } else { 8_096 };
     let tree = Tree::with_entries(n_entries);
     let row = listing_row("as a Rust guest lists", 128, tree.world(), [None; 2]);
     // Measured once: a run of the peers takes long enough.
     let times = row.print(Effort::Smoke, report);
     report.note("");
     for (engine, time, goal) in [("wasmtime", times[0], 0.3e9), ("wasmi", times[1], 0.5e9)] {
-        let said = crate::report::at_most(time, goal, nanos);
+        let said = at_most(time, goal, nanos);
         report.note(&format!("{n_entries} files on {engine}: {said}"));
     }
 }

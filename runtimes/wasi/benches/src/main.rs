@@ -6,14 +6,12 @@ mod calls;
 mod context;
 mod files;
 mod guests;
-mod harness;
 mod managed;
 mod memory_fs;
 #[cfg(target_os = "linux")]
 mod native;
 mod on_wasmi;
 mod on_wasmtime;
-mod report;
 mod row;
 mod startup;
 mod tree;
@@ -21,18 +19,15 @@ mod world;
 
 use std::process::ExitCode;
 
-use harness::Effort;
-use report::Report;
+use rangewatch_bench_harness::{Group, Report, run_groups};
 
 const USAGE: &str = "usage: rangewatch-wasi-benches [--smoke] [GROUP]...
 
-Without a group all are run: calls, files, native (on Linux), memory-fs, startup.
---smoke runs each row once, to see that it works.";
-
-type Group = fn(Effort, &Report);
+Without a group all run: calls, files, native (on Linux), memory-fs, startup.
+--smoke runs each row once, to check that it works.";
 
 /// The groups of rows by name.
-const GROUPS: &[(&str, Group)] = &[
+const GROUPS: &[Group] = &[
     ("calls", calls::run),
     ("files", files::run),
     #[cfg(target_os = "linux")]
@@ -42,31 +37,6 @@ const GROUPS: &[(&str, Group)] = &[
 ];
 
 fn main() -> ExitCode {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let report = Report;
-    let n_args = args.len();
-    args.retain(|arg| arg != "--smoke");
-    let effort = if args.len() < n_args {
-        Effort::Smoke
-    } else {
-        Effort::Full
-    };
-    if args
-        .iter()
-        .any(|arg| GROUPS.iter().all(|(name, _)| name != arg))
-    {
-        report.note(USAGE);
-        return ExitCode::FAILURE;
-    }
-    report.heading();
-    if effort == Effort::Smoke {
-        report.note("each row once: the times mean nothing");
-    }
-    for (name, run) in GROUPS {
-        if args.is_empty() || args.iter().any(|arg| arg == name) {
-            report.group(name);
-            run(effort, &report);
-        }
-    }
-    ExitCode::SUCCESS
+    let report = Report::new("cargo run --profile bench");
+    run_groups(&report, USAGE, GROUPS)
 }

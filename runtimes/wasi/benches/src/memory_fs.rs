@@ -1,12 +1,11 @@
 //! Files in a memory filesystem, which no peer has.
 
 use rangewatch::{MemoryFs, Wasmi, Wasmtime};
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report, at_most, measure, nanos};
 
 use crate::files::{listing_row, open_row, transfer_row};
 use crate::guests::creating;
-use crate::harness::{Contender, Effort, cpu_time_of, measure};
 use crate::managed::Compiled;
-use crate::report::{Report, at_most, nanos};
 use crate::row::Row;
 use crate::tree::in_memory;
 use crate::world::{FileLocation, World};
@@ -57,9 +56,10 @@ fn ours(effort: Effort, row: &Row) -> [f64; 2] {
 
 /// Each run uses a new filesystem.
 fn create(effort: Effort, report: &Report) {
-    let n_created = match effort {
-        Effort::Smoke => 10,
-        Effort::Full => N_CREATED,
+    let n_created = if effort == Effort::Smoke {
+        10
+    } else {
+        N_CREATED
     };
     let wat = creating();
     let wasmtime = Compiled::new(&Wasmtime::unmetered(), &wat);
@@ -70,7 +70,7 @@ fn create(effort: Effort, report: &Report) {
             let created = (0..n).map(|_| {
                 let fs = MemoryFs::new();
                 let mut guest = host.instantiate(&in_world(fs.clone()));
-                let time = cpu_time_of(|| assert_eq!(guest.run(n_created), 0));
+                let time = Clock::Process.time(|| assert_eq!(guest.run(n_created), 0));
                 assert_eq!(fs.n_entries(), u64::from(n_created));
                 time
             });

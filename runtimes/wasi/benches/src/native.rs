@@ -5,13 +5,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use rangewatch::Wasmtime;
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report, at_most, measure, nanos};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
 
 use crate::files::{listing_row, open_row, transfer_row};
 use crate::guests::{FILE, LISTED};
-use crate::harness::{Contender, Effort, measure};
 use crate::managed::Compiled;
-use crate::report::{Report, at_most, nanos};
 use crate::row::Row;
 use crate::tree::Tree;
 
@@ -30,7 +29,10 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     report.table(&["", "ours on wasmtime", "native", "ours takes"]);
     let row = |row: Row, goal: f64, native: &mut dyn FnMut()| {
         let ours = Compiled::new(&Wasmtime::unmetered(), &row.wat);
-        let times = measure(effort, &mut [row.contender(&ours), Contender::new(native)]);
+        let times = measure(
+            effort,
+            &mut [row.contender(&ours), Contender::on(Clock::Process, native)],
+        );
         report.cells(&[
             row.name.to_owned(),
             nanos(times[0]),

@@ -4,10 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use rangewatch::{Wasmi, Wasmtime};
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report, measure, nanos};
 
-use crate::harness::{Contender, Effort, cpu_time_of, measure};
 use crate::on_wasmtime::Files;
-use crate::report::{Report, at_least, nanos};
 use crate::world::{Guest, Host, World};
 use crate::{managed, on_wasmi, on_wasmtime};
 
@@ -102,7 +101,8 @@ impl Row {
                 let n_calls = left.min(self.max_calls);
                 let mut guest = self.instance(host);
                 let n_calls_u32 = u32::try_from(n_calls).expect("an instance makes few calls");
-                time += cpu_time_of(|| assert_eq!(guest.run(n_calls_u32), 0, "{}", self.name));
+                time +=
+                    Clock::Process.time(|| assert_eq!(guest.run(n_calls_u32), 0, "{}", self.name));
                 left -= n_calls;
             }
             time
@@ -113,5 +113,16 @@ impl Row {
         let mut guest = host.instantiate(&self.world);
         assert_eq!(guest.setup(), 0, "the setup of {}", self.name);
         guest
+    }
+}
+
+/// The ratios of the peer's time to this crate's, as a guest and in a linker, and the goal for the
+/// guest. Marks a missed goal.
+pub(crate) fn at_least([guest, linker]: [f64; 2], goal: Option<f64>) -> String {
+    let ratios = format!("{guest:.1}x, {linker:.1}x");
+    match goal {
+        None => ratios,
+        Some(goal) if guest < goal => format!("{ratios} (goal {goal}x: missed)"),
+        Some(goal) => format!("{ratios} (goal {goal}x)"),
     }
 }

@@ -1,10 +1,9 @@
 //! The cost of starting a guest.
 
 use rangewatch::wasi::fs::MemoryFs;
+use rangewatch_bench_harness::{Clock, Contender, Effort, Report, at_most, measure, nanos};
 
 use crate::guests::NOP;
-use crate::harness::{Contender, Effort, measure};
-use crate::report::{Report, at_most, nanos};
 use crate::tree::Tree;
 use crate::{context, on_wasmi, on_wasmtime};
 
@@ -23,10 +22,14 @@ fn contexts(effort: Effort, report: &Report) {
         "wasmi_wasi",
     ]);
     let mut contenders = [
-        Contender::new(|| drop(context::build_with_memory_fs(&fs))),
-        Contender::new(|| drop(context::build_with_host_dir(tree.path()))),
-        Contender::new(|| drop(on_wasmtime::build_peer(tree.path()))),
-        Contender::new(|| drop(on_wasmi::build_peer(tree.path()))),
+        Contender::on(Clock::Process, || drop(context::build_with_memory_fs(&fs))),
+        Contender::on(Clock::Process, || {
+            drop(context::build_with_host_dir(tree.path()))
+        }),
+        Contender::on(Clock::Process, || {
+            drop(on_wasmtime::build_peer(tree.path()))
+        }),
+        Contender::on(Clock::Process, || drop(on_wasmi::build_peer(tree.path()))),
     ];
     let times = measure(effort, &mut contenders);
     let absent = || "-".to_owned();
@@ -56,10 +59,10 @@ fn commands(effort: Effort, report: &Report) {
         on_wasmi::Compiled::new(NOP),
     );
     let mut contenders = [
-        Contender::new(|| wasmtime.run_ours()),
-        Contender::new(|| wasmtime.run_peer()),
-        Contender::new(|| wasmi.run_ours()),
-        Contender::new(|| wasmi.run_peer()),
+        Contender::on(Clock::Process, || wasmtime.run_ours()),
+        Contender::on(Clock::Process, || wasmtime.run_peer()),
+        Contender::on(Clock::Process, || wasmi.run_ours()),
+        Contender::on(Clock::Process, || wasmi.run_peer()),
     ];
     let times = measure(effort, &mut contenders);
     for (engine, times) in ["wasmtime", "wasmi"].iter().zip(times.chunks(2)) {
