@@ -212,8 +212,7 @@
 //! - G20 Forward progress: each cycle of parking and reading delivers at least one event; a consumer that is faster
 //!   than the emitters becomes live.
 //! - G21 `emit_async` returns when every matching subscription with backpressure has the emit, or has it in the history if
-//!   it reads from there; two of them over the same subscriptions never wait for each other; dropping its future emits
-//!   nothing.
+//!   it reads from there; two of them over the same subscriptions never deadlock; dropping its future emits nothing.
 //! - G22 Isolation: nothing of one bus is observable on another.
 //! - G23 A cancelled or dropped subscription gets no delivery, and its memory is free, in every state.
 //! - G25 Emits between `open` and `start` arrive after `start`, at a wake subscription as one span.

@@ -94,17 +94,16 @@ impl RoomQueue {
     /// Notifies the first emitters that wait, as far as there is room for them that is not
     /// reserved. To be called whenever room became free or a reservation ended.
     pub(crate) fn notify(&mut self, free: Room, wakers: &mut RoomWakers) {
-        while let Some(first) = self.waiting.first_entry() {
+        while let Some((_, first)) = self.waiting.first_key_value() {
             visit();
-            let n_bytes = first.get().n_bytes;
-            let has_place = self.notified.len() < free.n_places;
-            if !has_place || n_bytes > free.n_bytes.saturating_sub(self.n_reserved_bytes) {
+            if !self.is_unreserved(first.n_bytes, free) {
                 break;
             }
-            let (ticket, waiting) = first.remove_entry();
-            self.notified.insert(ticket, n_bytes);
-            self.n_reserved_bytes += n_bytes;
-            wakers.push(waiting.waker);
+            if let Some((ticket, Waiting { n_bytes, waker })) = self.waiting.pop_first() {
+                self.notified.insert(ticket, n_bytes);
+                self.n_reserved_bytes += n_bytes;
+                wakers.push(waker);
+            }
         }
     }
 
