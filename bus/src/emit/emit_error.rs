@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why an emit was refused. A refused emit takes no [`Seq`] and reaches nobody.
+/// Why an emit was refused. A refused emit takes no [`Seq`](crate::Seq) and reaches nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EmitError {
