@@ -14,7 +14,9 @@ use crate::Errno;
 /// ```
 /// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs};
 ///
-/// let root = MemoryFs::from([("a", ""), ("b", "")]).into_dir();
+/// let root = MemoryFs::new().into_dir();
+/// root.create_dir("a")?;
+/// root.create_dir("b")?;
 /// let mut names = Vec::new();
 /// for entry in root.read_dir()? {
 ///     names.push(entry?.name);
