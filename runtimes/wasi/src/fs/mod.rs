@@ -45,21 +45,20 @@
 //!     }
 //!
 //!     fn lookup(&self, name: &str) -> Result<Node, Errno> {
-//!         let number = name.parse::<u64>().ok().filter(|n| (1..10).contains(n) && *name == n.to_string());
-//!         let number = number.ok_or(Errno::Noent)?;
+//!         let number = (1..10).find(|n: &u64| n.to_string() == name).ok_or(Errno::Noent)?;
 //!         let text = format!("{}\n", number * number);
 //!         Ok(Node::File(Arc::new(BytesFile::new(number, text))))
 //!     }
 //!
 //!     fn read_dir(&self) -> Result<ReadDir, Errno> {
-//!         let files = (1..10).map(|n: u64| Ok(DirEntry::new(n.to_string(), FileType::RegularFile, n)));
-//!         Ok(Box::new(files))
+//!         let entry = |n: u64| Ok(DirEntry::new(n.to_string(), FileType::RegularFile, n));
+//!         Ok(Box::new((1..10).map(entry)))
 //!     }
 //! }
 //!
 //! let ctx = Wasi::builder().preopen("/squares", Squares, Access::ReadOnly).build()?;
 //!
-//! // In a test module: expands to one test per scenario, each of which uses the filesystem as a guest does.
+//! // In a test module: expands to one test per scenario.
 //! rangewatch_wasi::read_only_filesystem_tests!(Squares);
 //! # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 //! ```

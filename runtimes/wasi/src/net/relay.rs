@@ -45,7 +45,10 @@ impl MemorySocket {
     /// use futures_io::{AsyncRead, AsyncWrite};
     /// use rangewatch_wasi::net::Connector;
     ///
-    /// async fn forward(connector: &Connector, stream: impl AsyncRead + AsyncWrite) -> io::Result<()> {
+    /// async fn forward<S>(connector: &Connector, stream: S) -> io::Result<()>
+    /// where
+    ///     S: AsyncRead + AsyncWrite,
+    /// {
     ///     connector.connect().await?.relay(stream).await
     /// }
     /// ```

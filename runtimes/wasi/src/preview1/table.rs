@@ -52,7 +52,9 @@ pub const MODULE: &str = "wasi_snapshot_preview1";
 ///                     Err(Interrupt::Wait) => $ctx.block(),
 ///                     Err(Interrupt::Errno(errno)) => break Ok(Some(errno.code())),
 ///                     Err(Interrupt::Exit(exit)) => break Err(exit),
-///                     Err(Interrupt::Raise(signal)) => break Err(Exit::new(128 + u32::from(signal.number()))),
+///                     Err(Interrupt::Raise(signal)) => {
+///                         break Err(Exit::new(128 + u32::from(signal.number())));
+///                     }
 ///                     Ok(()) => break Ok(Some(0)),
 ///                 }
 ///             }

@@ -26,10 +26,10 @@ const GATHERED_BYTES: usize = 64 << 10;
 /// use rangewatch_wasi::{SharedBuffer, Stdout, Wasi};
 ///
 /// let captured = SharedBuffer::new();
-/// let mut lines = 0;
+/// let mut n_bytes = 0;
 /// let ctx = Wasi::builder()
 ///     .stdout(captured.clone())
-///     .stderr(Stdout::from_fn(move |bytes| lines += bytes.iter().filter(|byte| **byte == b'\n').count()))
+///     .stderr(Stdout::from_fn(move |bytes| n_bytes += bytes.len()))
 ///     .build()?;
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```

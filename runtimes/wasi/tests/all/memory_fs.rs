@@ -234,7 +234,7 @@ fn links_enter_a_bounded_number_of_directories() {
 }
 
 #[test]
-fn a_device_is_an_entry_like_a_file_but_its_contents_are_elsewhere() {
+fn a_device_is_a_directory_entry_whose_contents_are_outside() {
     let devices = Devices::new(SeededRandom::new(1));
     let device = |name| match devices.lookup(name) {
         Ok(Node::File(device)) => device,
@@ -249,7 +249,7 @@ fn a_device_is_an_entry_like_a_file_but_its_contents_are_elsewhere() {
         assert_eq!((error.path.as_str(), error.errno), (path, errno));
     }
 
-    // The numbers are those of this filesystem, so that no two entries have the same.
+    // The device and inode numbers are those of this filesystem, and unique in it.
     let of = |path| fs.metadata(path).unwrap();
     let (file, null, zero) = (of("file"), of("dev/null"), of("dev/zero"));
     assert_eq!(null.file_type, FileType::CharacterDevice);

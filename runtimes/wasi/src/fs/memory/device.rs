@@ -1,4 +1,4 @@
-//! Devices in memory.
+//! Devices of a memory filesystem.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use super::shared::Shared;
 use crate::Errno;
 use crate::fs::{File, FileType, Metadata, SetTimes};
 
-/// A file of another filesystem under a name of this one, with a device and inode number of this one.
+/// A file of another filesystem under a name of this one, with the device number of this filesystem
+/// and an inode number in it.
 pub(super) struct MemoryDevice {
     dev: u64,
     ino: u64,
