@@ -1,14 +1,14 @@
 //! The implementation of the fuzz targets.
 
 mod allocator;
-#[path = "../../tests/in_step/call.rs"]
+#[path = "../../tests/differential/call.rs"]
 mod call;
 pub mod calls;
 mod descriptors;
 mod effects;
 mod function;
-#[path = "../../tests/in_step/guest.rs"]
+#[path = "../../tests/differential/guest.rs"]
 mod guest;
 pub mod paths;
-#[path = "../../tests/in_step/tree.rs"]
+#[path = "../../tests/differential/tree.rs"]
 mod tree;

@@ -87,7 +87,7 @@ struct Totals {
 }
 
 /// Makes `n_calls` random calls on each filesystem.
-fn in_step(n_calls: u64) -> Totals {
+fn compare(n_calls: u64) -> Totals {
     let temporary = tempfile::tempdir().unwrap();
     let outside = temporary.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -98,14 +98,14 @@ fn in_step(n_calls: u64) -> Totals {
         let inside = temporary.path().join("inside");
         fs::create_dir(&inside).unwrap();
         let mut model = Model::new();
-        let mut contenders = vec![
+        let mut subjects = vec![
             Subject::new("memory", MemoryFs::new()),
             Subject::new("host", HostDir::open(&inside).unwrap()),
         ];
         for call in initial_calls() {
             model.call(&call).unwrap();
-            for contender in &mut contenders {
-                contender.guest.call(&call).unwrap();
+            for subject in &mut subjects {
+                subject.guest.call(&call).unwrap();
             }
         }
         if seed % 2 == 0 {
@@ -114,18 +114,18 @@ fn in_step(n_calls: u64) -> Totals {
                 let open = Call::Open(3, 0, path.to_owned(), 0, 0, 0);
                 overlay.guest.call(&open).unwrap();
             }
-            contenders.insert(0, overlay);
+            subjects.insert(0, overlay);
         }
         let mut rng = Rng(seed);
         let mut trace = Vec::new();
         for call in std::iter::repeat_with(|| Call::random(&mut rng)).take(CALLS) {
-            let outcomes: Vec<_> = contenders
+            let outcomes: Vec<_> = subjects
                 .iter_mut()
-                .map_while(|contender| match contender.guest.call(&call) {
+                .map_while(|subject| match subject.guest.call(&call) {
                     // An overlay cannot rename directories of its lower layer; the others skip such
                     // a rename.
-                    Err(Errno::Xdev) if contender.name == "overlay" => None,
-                    outcome => Some((contender.name, outcome)),
+                    Err(Errno::Xdev) if subject.name == "overlay" => None,
+                    outcome => Some((subject.name, outcome)),
                 })
                 .collect();
             if outcomes.is_empty() {
@@ -143,21 +143,21 @@ fn in_step(n_calls: u64) -> Totals {
                 );
             }
         }
-        for contender in &mut contenders {
-            let name = contender.name;
+        for subject in &mut subjects {
+            let name = subject.name;
             for fd in 3..12 {
-                let names = contender.guest.names(fd);
+                let names = subject.guest.names(fd);
                 assert_eq!(
                     names,
                     model.names(fd),
                     "{fd}, {name}, seed {seed}: {trace:#?}"
                 );
             }
-            let tree = tree(&*contender.dir);
+            let tree = tree(&*subject.dir);
             assert_eq!(tree, model.tree(), "{name}, seed {seed}: {trace:#?}");
         }
-        totals.n_descents += contenders.iter().map(Subject::n_descents).sum::<u64>();
-        drop(contenders);
+        totals.n_descents += subjects.iter().map(Subject::n_descents).sum::<u64>();
+        drop(subjects);
         fs::remove_dir_all(&inside).unwrap();
         assert_eq!(snapshot(&outside), before, "seed {seed}: {trace:#?}");
     }
@@ -166,7 +166,7 @@ fn in_step(n_calls: u64) -> Totals {
 
 #[test]
 fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes() {
-    let totals = in_step(n_calls());
+    let totals = compare(n_calls());
     let n_succeeded = totals.n_succeeded;
     assert!(
         n_succeeded * 6 > n_calls(),
