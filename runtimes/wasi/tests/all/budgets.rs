@@ -35,7 +35,7 @@ fn output_over_a_truncating_budget_is_dropped_and_the_guest_does_not_notice() {
 }
 
 #[test]
-fn a_write_over_budget_does_not_wait_for_room() {
+fn a_write_over_budget_does_not_wait() {
     const FD_WRITE: u8 = 2;
     let (stdout, _full) = pipe(5);
     let stdout = Stdout::from(stdout).budget(5, OverBudget::Fail(Errno::Dquot));

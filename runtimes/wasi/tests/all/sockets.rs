@@ -362,7 +362,7 @@ fn an_address_outside_of_the_memory_is_a_fault_and_consumes_nothing() {
 }
 
 #[test]
-fn a_send_is_limited_by_the_room() {
+fn a_send_is_limited_by_the_buffer() {
     let (mut guest, mut host) = connected(8);
     guest.put(0x1000, b"abcdefghij");
     guest.put_iovecs(

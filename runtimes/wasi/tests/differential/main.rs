@@ -165,7 +165,7 @@ fn compare(n_calls: u64) -> Totals {
 }
 
 #[test]
-fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes() {
+fn g34_filesystems_agree_with_the_reference_implementation_and_change_nothing_outside() {
     let totals = compare(n_calls());
     let n_succeeded = totals.n_succeeded;
     assert!(
@@ -187,6 +187,6 @@ fn g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_ch
 #[cfg(target_os = "linux")]
 fn g34_filesystems_agree_without_openat2() {
     let n_calls = (n_calls() / 10).to_string();
-    let test = "g34_all_filesystems_agree_with_a_model_on_random_calls_and_nothing_outside_changes";
+    let test = "g34_filesystems_agree_with_the_reference_implementation_and_change_nothing_outside";
     seccomp::test_without_openat2(&["--exact", test], test, &[(CASES, &n_calls)]);
 }

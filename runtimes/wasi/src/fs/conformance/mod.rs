@@ -102,7 +102,7 @@ groups! {
         descriptors_have_the_lowest_free_number,
         a_removed_file_is_usable_until_it_is_closed,
         a_file_is_used_only_in_the_mode_it_was_opened_with,
-        read_only_is_read_only,
+        a_read_only_directory_cannot_be_changed,
     }
     renaming {
         a_file_replaces_a_file,

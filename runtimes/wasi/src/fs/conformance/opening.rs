@@ -110,7 +110,7 @@ pub fn a_file_is_used_only_in_the_mode_it_was_opened_with(dir: Arc<dyn Dir>) {
 }
 
 /// A read-only directory cannot be changed through any function.
-pub fn read_only_is_read_only(dir: Arc<dyn Dir>) {
+pub fn a_read_only_directory_cannot_be_changed(dir: Arc<dyn Dir>) {
     let mut owner = Guest::new(Arc::clone(&dir));
     owner.put_file("file", b"hello");
     owner.create_dir("dir").expect("a new directory");

@@ -1,4 +1,4 @@
-//! A directory of the host.
+//! Directories of the host as a filesystem.
 
 #[cfg(target_os = "linux")]
 mod descend;
