@@ -40,7 +40,7 @@ fn bytes_are_written_up_to_the_limit_and_no_further() {
     assert_eq!(other.write_at(b"x", 100), Err(Errno::Fbig));
     assert_eq!(other.write_at(b"x", u64::MAX), Err(Errno::Fbig));
     assert_eq!(dir.symlink("link", "x"), Err(Errno::Dquot));
-    assert_eq!((quota.used_bytes(), quota.n_names()), (100, 2));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (100, 2));
     one.set_size(10).unwrap();
     assert_eq!(quota.used_bytes(), 50);
     open(&dir, "other", options(Create::IfMissing, true)).unwrap();
@@ -57,10 +57,10 @@ fn a_removed_file_is_charged_until_it_is_closed() {
     file.append(&[1; 40]).unwrap();
     dir.link("file", &*dir, "again").unwrap();
     dir.remove_file("file").unwrap();
-    assert_eq!((quota.used_bytes(), quota.n_names()), (40, 1));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (40, 1));
     let again = open(&dir, "again", options(Create::Never, false)).unwrap();
     dir.remove_file("again").unwrap();
-    assert_eq!((quota.used_bytes(), quota.n_names()), (40, 0));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (40, 0));
     file.append(&[1; 60]).unwrap();
     drop(file);
     assert_eq!(quota.used_bytes(), 100);
@@ -82,10 +82,10 @@ fn directory_entries_are_limited() {
     assert_eq!(dir.symlink("more", ""), Err(Errno::Dquot));
     open(&dir, "file", options(Create::IfMissing, true)).unwrap();
     dir.rename("file", &*dir, "link").unwrap();
-    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 2));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (0, 2));
     dir.remove_dir("dir").unwrap();
     dir.remove_file("link").unwrap();
-    assert_eq!(quota.n_names(), 0);
+    assert_eq!(quota.n_entries(), 0);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn existing_files_are_not_charged_and_release_nothing() {
     let file = new(&dir, "new").unwrap();
     file.append(&[1; 5]).unwrap();
     dir.remove_file("old").unwrap();
-    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 0));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (0, 0));
     assert_eq!(file.append(&[1; 100]), Ok(15));
     assert_eq!(files.used_bytes(), 20);
 }
@@ -155,10 +155,10 @@ fn a_file_with_several_hard_links_is_released_with_the_last() {
     let second = open(&dir, "two", options(Create::Never, false)).unwrap();
     dir.remove_file("one").unwrap();
     drop(open(&dir, "two", options(Create::Never, false)).unwrap());
-    assert_eq!((quota.used_bytes(), quota.n_names()), (100, 1));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (100, 1));
     dir.remove_file("two").unwrap();
     drop(first);
     assert_eq!(quota.used_bytes(), 100);
     drop(second);
-    assert_eq!((quota.used_bytes(), quota.n_names()), (0, 0));
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (0, 0));
 }

@@ -316,7 +316,7 @@ impl Guest {
         assert!(self.files.used_bytes() <= LIMIT_BYTES);
         assert!(self.files.n_entries() <= LIMIT_ENTRIES);
         assert!(self.quota.used_bytes() <= LIMIT_BYTES);
-        assert!(self.quota.n_names() <= LIMIT_ENTRIES);
+        assert!(self.quota.n_entries() <= LIMIT_ENTRIES);
         assert!(self.out.len() <= SharedBuffer::DEFAULT_LIMIT_BYTES);
         assert!(self.err.len() as u64 <= BUDGET_BYTES);
         let wild = |name: &String| name.contains(['/', '\0']) || name == ".." || name == ".";

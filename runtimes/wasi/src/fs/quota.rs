@@ -1,4 +1,4 @@
-//! A filesystem that holds only so much.
+//! A filesystem with limits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -7,17 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Create, Dir, File, FileType, IntoDir, Metadata, Node, OpenOptions, ReadDir, SetTimes};
 use crate::Errno;
 
-/// A directory that grows only so far, and everything below it. Clones share one quota.
+/// A directory, with everything below it, whose growth is limited. Clones share one quota.
 ///
-/// What counts is what is added through here, from the moment at which the quota is made: the bytes by which files grow,
-/// holes and the targets of symbolic links included, and the names. What is cut or removed through here is given back, never
-/// below nothing; a file that is removed while it is open is given back when it is closed. What others do to the directory
-/// does not count. So what a guest has added, less what it has removed, never exceeds the limits:
+/// The quota charges changes that are made through it, from its creation on: the bytes by which
+/// files grow, holes and the targets of symbolic links included, and the directory entries.
+/// Truncating and removing release the charge, never below zero; a removed file that is open is
+/// released when it is closed. Changes that bypass the quota are not charged. The additions of a
+/// guest minus its removals never exceed the limits:
 ///
-/// - a file that alone would be longer than the bytes allowed is [`Errno::Fbig`];
-/// - any other excess is [`Errno::Dquot`]; a write is done in part as long as one byte fits.
+/// - a file whose size alone would exceed the limit in bytes fails with [`Errno::Fbig`];
+/// - any other excess fails with [`Errno::Dquot`]; a write is done in part if at least one byte
+///   fits.
 ///
-/// Changes are made one after the other, however many guests share the quota.
+/// Changes are serialized, also when several guests share the quota.
 ///
 /// # Examples
 ///
@@ -27,8 +29,8 @@ use crate::Errno;
 ///
 /// let scratch = Quota::new(MemoryFs::new(), 1 << 20, 100);
 /// let ctx = Wasi::builder().preopen("/tmp", &scratch, Access::ReadWrite).build()?;
-/// // The guest runs, and then:
-/// assert_eq!((scratch.used_bytes(), scratch.n_names()), (0, 0));
+/// // After the guest has run:
+/// assert_eq!((scratch.used_bytes(), scratch.n_entries()), (0, 0));
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```
 #[derive(Clone)]
@@ -37,12 +39,13 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `dir`, to which at most `limit_bytes` bytes and `limit_names` names can be added.
+    /// Limits `dir`: at most `limit_bytes` bytes and `limit_entries` directory entries can be
+    /// added.
     #[must_use]
-    pub fn new(dir: impl IntoDir, limit_bytes: u64, limit_names: u64) -> Self {
+    pub fn new(dir: impl IntoDir, limit_bytes: u64, limit_entries: u64) -> Self {
         let account = Account {
             limit_bytes,
-            limit_names,
+            limit_entries,
             state: Mutex::default(),
         };
         Self {
@@ -53,16 +56,16 @@ impl Quota {
         }
     }
 
-    /// How many bytes have been added, less those that were given back.
+    /// The bytes that are charged.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.root.account.lock().used_bytes
     }
 
-    /// How many names have been added, less those that were given back.
+    /// The directory entries that are charged.
     #[must_use]
-    pub fn n_names(&self) -> u64 {
-        self.root.account.lock().n_names
+    pub fn n_entries(&self) -> u64 {
+        self.root.account.lock().n_entries
     }
 }
 
@@ -82,32 +85,32 @@ impl fmt::Debug for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quota")
             .field("used_bytes", &self.used_bytes())
-            .field("n_names", &self.n_names())
+            .field("n_entries", &self.n_entries())
             .finish_non_exhaustive()
     }
 }
 
-/// What is used, and of how much. The lock is held during each change of the filesystem, or two of them could both find the
-/// last byte free.
+/// The limits and the charge. The lock is held during each change of the filesystem: otherwise two
+/// concurrent changes could both take the last free byte.
 struct Account {
     limit_bytes: u64,
-    limit_names: u64,
-    state: Mutex<Used>,
+    limit_entries: u64,
+    state: Mutex<Usage>,
 }
 
 #[derive(Default)]
-struct Used {
+struct Usage {
     used_bytes: u64,
-    n_names: u64,
-    /// The files that are open, by device and number.
+    n_entries: u64,
+    /// The open files, by device and inode number.
     open: HashMap<Key, Open>,
-    /// Those that had several names when they were opened. An overlay gives such a file another number when it is copied, so
-    /// that each of them has to be asked.
-    open_by_several: BTreeMap<u64, OpenBySeveral>,
+    /// The open files that had several hard links when they were opened. An overlay changes the
+    /// inode number of such a file on copy-up, so its current attributes are read.
+    open_hard_links: BTreeMap<u64, OpenHardLink>,
     n_opened: u64,
 }
 
-/// The device and number of a file.
+/// The device and inode number of a file.
 type Key = (u64, u64);
 
 fn key(of: &Metadata) -> Key {
@@ -117,16 +120,16 @@ fn key(of: &Metadata) -> Key {
 #[derive(Default)]
 struct Open {
     n_opened: u64,
-    /// Whether the last name is gone, so that the bytes are given back with the last descriptor.
-    nameless: bool,
+    /// Whether the last hard link is removed: the bytes are then released with the last descriptor.
+    is_removed: bool,
 }
 
-struct OpenBySeveral {
+struct OpenHardLink {
     file: Arc<dyn File>,
-    nameless: bool,
+    is_removed: bool,
 }
 
-impl OpenBySeveral {
+impl OpenHardLink {
     fn is(&self, gone: Key) -> bool {
         let metadata = self.file.metadata();
         metadata.is_ok_and(|metadata| key(&metadata) == gone)
@@ -134,18 +137,18 @@ impl OpenBySeveral {
 }
 
 impl Account {
-    /// Poison tells nothing: numbers are changed in one step each.
-    fn lock(&self) -> MutexGuard<'_, Used> {
+    /// A poisoned lock guards consistent data: each number is changed in one step.
+    fn lock(&self) -> MutexGuard<'_, Usage> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far a file of `size` bytes may grow.
-    fn room(&self, used: &Used, size: u64) -> u64 {
+    /// The size to which a file of `size` bytes may grow.
+    fn room(&self, used: &Usage, size: u64) -> u64 {
         let rest = self.limit_bytes.saturating_sub(used.used_bytes);
         size.saturating_add(rest)
     }
 
-    /// Why a file cannot have `size` bytes.
+    /// The errno for a file that cannot have `size` bytes.
     fn excess(&self, size: u64) -> Errno {
         match size > self.limit_bytes {
             true => Errno::Fbig,
@@ -153,37 +156,37 @@ impl Account {
         }
     }
 
-    /// Takes note that a file has another size.
-    fn resized(&self, used: &mut Used, before: u64, after: u64) {
+    /// Records the new size of a file.
+    fn resized(&self, used: &mut Usage, before: u64, after: u64) {
         used.used_bytes = used.used_bytes.saturating_add(after.saturating_sub(before));
         used.give_back(before.saturating_sub(after));
     }
 
-    /// Makes something under a new name, which takes `n_bytes`.
+    /// Charges a new name and `n_bytes`, and creates it with `make`.
     fn add<T>(
         &self,
-        used: &mut Used,
+        used: &mut Usage,
         n_bytes: u64,
         make: impl FnOnce() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        if used.n_names >= self.limit_names || n_bytes > self.room(used, 0) {
+        if used.n_entries >= self.limit_entries || n_bytes > self.room(used, 0) {
             return Err(Errno::Dquot);
         }
         let made = make()?;
-        used.n_names += 1;
+        used.n_entries += 1;
         used.used_bytes += n_bytes;
         Ok(made)
     }
 }
 
-impl Used {
+impl Usage {
     fn give_back(&mut self, n_bytes: u64) {
         self.used_bytes = self.used_bytes.saturating_sub(n_bytes);
     }
 
-    /// Takes note that a name of what `gone` describes is gone.
+    /// Records the removal of a name of the file `gone`.
     fn removed(&mut self, gone: &Metadata) {
-        self.n_names = self.n_names.saturating_sub(1);
+        self.n_entries = self.n_entries.saturating_sub(1);
         let has_bytes = matches!(
             gone.file_type,
             FileType::RegularFile | FileType::SymbolicLink
@@ -194,25 +197,27 @@ impl Used {
         }
     }
 
-    /// Whether a file whose last name is gone is open. Its bytes are then given back later.
+    /// Whether the file `gone`, whose last hard link is removed, is open. If so, its bytes are
+    /// released later.
     fn keep_while_open(&mut self, gone: Key) -> bool {
-        let by_several = self.open_by_several.values_mut();
+        let hard_links = self.open_hard_links.values_mut();
         let mut is_open = false;
-        for open in by_several.filter(|open| open.is(gone)) {
-            open.nameless = true;
+        for open in hard_links.filter(|open| open.is(gone)) {
+            open.is_removed = true;
             is_open = true;
         }
         if let Some(open) = self.open.get_mut(&gone) {
-            open.nameless = true;
+            open.is_removed = true;
             is_open = true;
         }
         is_open
     }
 
-    /// Takes note that one who had a file open has closed it. With the last one the bytes go of a file that has no name.
+    /// Records that a descriptor of a file is closed. The last one releases the bytes of a removed
+    /// file.
     fn closed(&mut self, file: &dyn File, handle: Handle) {
-        let nameless = match handle {
-            Handle::OfOne(key) => {
+        let is_removed = match handle {
+            Handle::Single(key) => {
                 let Some(open) = self.open.get_mut(&key) else {
                     return;
                 };
@@ -220,14 +225,14 @@ impl Used {
                 if open.n_opened > 0 {
                     return;
                 }
-                self.open.remove(&key).is_some_and(|open| open.nameless)
+                self.open.remove(&key).is_some_and(|open| open.is_removed)
             }
-            Handle::OfSeveral(number) => {
-                let open = self.open_by_several.remove(&number);
-                open.is_some_and(|open| open.nameless)
+            Handle::HardLink(number) => {
+                let open = self.open_hard_links.remove(&number);
+                open.is_some_and(|open| open.is_removed)
             }
         };
-        if !nameless {
+        if !is_removed {
             return;
         }
         if let Ok(metadata) = file.metadata() {
@@ -244,7 +249,7 @@ struct QuotaDir {
 }
 
 impl QuotaDir {
-    fn wrap(&self, used: &mut Used, node: Node) -> Result<Node, Errno> {
+    fn wrap(&self, used: &mut Usage, node: Node) -> Result<Node, Errno> {
         match node {
             Node::Dir(inner) => Ok(Node::Dir(Arc::new(Self {
                 account: Arc::clone(&self.account),
@@ -258,21 +263,21 @@ impl QuotaDir {
         }
     }
 
-    fn wrap_file(&self, used: &mut Used, inner: Arc<dyn File>, metadata: &Metadata) -> Node {
+    fn wrap_file(&self, used: &mut Usage, inner: Arc<dyn File>, metadata: &Metadata) -> Node {
         if metadata.file_type != FileType::RegularFile {
             return Node::File(inner);
         }
         let handle = if metadata.n_links > 1 {
             used.n_opened += 1;
-            let open = OpenBySeveral {
+            let open = OpenHardLink {
                 file: Arc::clone(&inner),
-                nameless: false,
+                is_removed: false,
             };
-            used.open_by_several.insert(used.n_opened, open);
-            Handle::OfSeveral(used.n_opened)
+            used.open_hard_links.insert(used.n_opened, open);
+            Handle::HardLink(used.n_opened)
         } else {
             used.open.entry(key(metadata)).or_default().n_opened += 1;
-            Handle::OfOne(key(metadata))
+            Handle::Single(key(metadata))
         };
         Node::File(Arc::new(QuotaFile {
             account: Arc::clone(&self.account),
@@ -281,13 +286,13 @@ impl QuotaDir {
         }))
     }
 
-    /// Opens a name that is free.
-    fn create(&self, used: &mut Used, name: &str, options: OpenOptions) -> Result<Node, Errno> {
+    /// Opens a name that does not exist.
+    fn create(&self, used: &mut Usage, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         let (file, metadata) = self.account.add(used, 0, || {
             let Node::File(file) = self.inner.open(name, options)? else {
                 return Err(Errno::Io);
             };
-            // A file that cannot be counted is not there.
+            // A file that cannot be charged is removed.
             let metadata = file.metadata();
             let metadata = metadata.inspect_err(|_| {
                 let _ = self.inner.remove_file(name);
@@ -372,14 +377,14 @@ impl Dir for QuotaDir {
 
     fn create_dir(&self, name: &str) -> Result<(), Errno> {
         let used = &mut *self.account.lock();
-        self.refuse_taken(name)?;
+        self.require_absent(name)?;
         let make = || self.inner.create_dir(name);
         self.account.add(used, 0, make)
     }
 
     fn symlink(&self, name: &str, target: &str) -> Result<(), Errno> {
         let used = &mut *self.account.lock();
-        self.refuse_taken(name)?;
+        self.require_absent(name)?;
         let make = || self.inner.symlink(name, target);
         self.account.add(used, target.len() as u64, make)
     }
@@ -387,7 +392,7 @@ impl Dir for QuotaDir {
     fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = self.same_quota(to)?;
         let used = &mut *self.account.lock();
-        to.refuse_taken(to_name)?;
+        to.require_absent(to_name)?;
         let make = || self.inner.link(name, &*to.inner, to_name);
         self.account.add(used, 0, make)
     }
@@ -440,8 +445,8 @@ impl Dir for QuotaDir {
 }
 
 impl QuotaDir {
-    /// Names the better reason where there is one: `mkdir -p` depends on it.
-    fn refuse_taken(&self, name: &str) -> Result<(), Errno> {
+    /// Fails with `EEXIST` instead of `EDQUOT` for an existing name: `mkdir -p` depends on it.
+    fn require_absent(&self, name: &str) -> Result<(), Errno> {
         match self.inner.metadata_at(name) {
             Ok(_) => Err(Errno::Exist),
             Err(Errno::Noent) => Ok(()),
@@ -456,15 +461,15 @@ struct QuotaFile {
     handle: Handle,
 }
 
-/// Under which an open file is known, by the number of its names when it was opened.
+/// The key of an open file, by the hard link count when it was opened.
 #[derive(Clone, Copy)]
 enum Handle {
-    OfOne(Key),
-    OfSeveral(u64),
+    Single(Key),
+    HardLink(u64),
 }
 
 impl QuotaFile {
-    /// Writes what there is room for at `offset`, or at the end.
+    /// Writes as much as the limit allows at `offset`, or at the end.
     fn write(&self, buf: &[u8], offset: Option<u64>) -> Result<usize, Errno> {
         let used = &mut *self.account.lock();
         let before = self.inner.metadata()?.size_bytes;
@@ -540,7 +545,7 @@ impl File for QuotaFile {
     }
 }
 
-/// The last descriptor of a file without a name takes its bytes along.
+/// Closing the last descriptor of a removed file releases its bytes.
 impl Drop for QuotaFile {
     fn drop(&mut self) {
         self.account.lock().closed(&*self.inner, self.handle);

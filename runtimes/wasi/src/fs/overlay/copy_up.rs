@@ -1,4 +1,4 @@
-//! Copying what is to be changed from the lower directory to the upper one.
+//! Copy-up: copying a file from the lower layer before it is changed.
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use super::state::State;
 use crate::Errno;
 use crate::fs::{Create, Dir, File, FileType, Metadata, Node, OpenOptions, SetTime, SetTimes};
 
-/// How much is copied at a time.
+/// The size of the copy buffer.
 const BUF_BYTES: usize = 64 << 10;
 
-/// What has been copied.
+/// The result of a copy-up.
 pub(super) enum Copied {
     File(Arc<dyn File>),
     Symlink,
 }
 
-/// Copies the file or symbolic link `name`, which is in the lower directory only. Who has it open goes on with the copy. If
-/// it fails, everything is seen as before.
+/// Copies the file or symbolic link `name`, which exists only in the lower layer. Open descriptors
+/// of the file use the copy from then on. On error nothing has changed.
 pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Copied, Errno> {
     let upper = dir.make_upper()?;
     match dir.lower.lookup(name)? {
@@ -34,7 +34,7 @@ pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Cop
         Node::File(lower) => {
             let original = lower.metadata()?;
             if original.file_type != FileType::RegularFile {
-                // What is read from a device is not what it is.
+                // Reading a device would copy its data and not the device.
                 return Err(Errno::Notsup);
             }
             let file = create(&**upper, name)?;
@@ -49,7 +49,7 @@ pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Cop
     }
 }
 
-/// Puts an empty file where the lower directory has `original`, whose contents are not wanted any more.
+/// Creates an empty file instead of copying `original`, whose contents will be truncated.
 pub(super) fn replace_by_empty(
     state: &mut State,
     dir: &Merged,
@@ -65,7 +65,7 @@ pub(super) fn replace_by_empty(
     Ok(file)
 }
 
-/// Sets the times to those of the original, if the filesystem has any.
+/// Sets the times to those of the original, if the filesystem supports it.
 pub(super) fn keep_times(
     original: &Metadata,
     set: impl FnOnce(SetTimes) -> Result<(), Errno>,
@@ -93,7 +93,8 @@ fn create(upper: &dyn Dir, name: &str) -> Result<Arc<dyn File>, Errno> {
     }
 }
 
-/// Holes stay holes, and a file that is too large is refused before anything is copied.
+/// Copies the contents. Holes stay holes, and a file that is too large fails before anything is
+/// copied.
 fn fill(lower: &dyn File, upper: &dyn File, original: &Metadata) -> Result<(), Errno> {
     upper.set_size(original.size_bytes)?;
     let mut buf = vec![0; BUF_BYTES];
@@ -122,12 +123,13 @@ fn write_all(file: &dyn File, mut buf: &[u8], mut offset: u64) -> Result<(), Err
     Ok(())
 }
 
-/// Takes back a copy that is not complete. The error that led here is the one to be told.
+/// Removes an incomplete copy. An error of the removal is ignored: the caller returns the first
+/// one.
 fn discard(upper: &dyn Dir, name: &str) {
     let _ = upper.remove_file(name);
 }
 
-/// The names of one lower file become different files, which must not have the same number.
+/// Hard links of one lower file become separate files, which must have different inode numbers.
 fn remember(state: &mut State, copy: &Metadata, original: &Metadata) {
     if original.n_links <= 1 {
         state.remember_origin(copy, original);

@@ -316,11 +316,11 @@ impl OverlayDir {
             return Ok(false);
         };
         let open = state.files.get(&merged.path_of(name));
-        let awaits_copy = open.is_some_and(|open| open.awaits_copy());
-        if awaits_copy {
+        let needs_copy_up = open.is_some_and(|open| open.needs_copy_up());
+        if needs_copy_up {
             copy_up::copy_up(state, merged, name)?;
         }
-        Ok(awaits_copy)
+        Ok(needs_copy_up)
     }
 
     /// Marks the lower file as removed, after the upper layer has removed or replaced the name.

@@ -9,7 +9,7 @@ use super::state::{Shared, State};
 use crate::Errno;
 use crate::fs::{File, Metadata, SetTimes};
 
-/// A file of the upper directory, under the number that it has here.
+/// A file of the upper layer, with the inode number that the overlay reports.
 pub(super) struct UpperFile {
     shared: Arc<Shared>,
     file: Arc<dyn File>,
@@ -63,16 +63,17 @@ impl File for UpperFile {
     }
 }
 
-/// A file of the lower directory, until it is copied; and then the copy. All who have it open share this.
+/// A file of the lower layer until its copy-up, and then the copy. All descriptors of the file
+/// share it.
 pub(super) struct LowerFile {
     shared: Arc<Shared>,
     dir: Arc<Merged>,
     name: Box<str>,
     lower: Arc<dyn File>,
     upper: OnceLock<Arc<dyn File>>,
-    /// Whether somebody may write it.
+    /// Whether a descriptor may write to it.
     writable: AtomicBool,
-    /// Whether the name is gone, and with it the place for a copy.
+    /// Whether the name is removed, and copy-up is impossible.
     removed: AtomicBool,
 }
 
@@ -106,21 +107,21 @@ impl LowerFile {
         self.removed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has to be copied before its name goes.
-    pub(super) fn awaits_copy(&self) -> bool {
+    /// Whether the file must be copied up before its name is removed.
+    pub(super) fn needs_copy_up(&self) -> bool {
         self.writable.load(Ordering::Relaxed) && self.upper.get().is_none()
     }
 
-    fn now(&self) -> &dyn File {
+    fn current(&self) -> &dyn File {
         &**self.upper.get().unwrap_or(&self.lower)
     }
 
-    /// The file to be changed.
+    /// The file for a change, copied up if necessary.
     fn to_change(&self) -> Result<&dyn File, Errno> {
         if self.upper.get().is_none() {
             self.copy(&mut self.shared.lock())?;
         }
-        Ok(self.now())
+        Ok(self.current())
     }
 
     fn copy(&self, state: &mut State) -> Result<(), Errno> {
@@ -128,8 +129,8 @@ impl LowerFile {
             return Ok(());
         }
         if self.removed.load(Ordering::Relaxed) {
-            // Who could write it had it copied before the name went; what is left is to set the times of a file that was
-            // opened for reading.
+            // A file that is open for writing was copied up before its removal. What remains is
+            // setting the times of a file that is open for reading.
             return Err(Errno::Rofs);
         }
         if let Copied::File(file) = copy_up::copy_up(state, &self.dir, &self.name)? {
@@ -141,7 +142,7 @@ impl LowerFile {
 
 impl File for LowerFile {
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let mut metadata = self.now().metadata()?;
+        let mut metadata = self.current().metadata()?;
         let state = self.shared.lock();
         if self.upper.get().is_some() {
             return Ok(state.identify(metadata));
@@ -153,7 +154,7 @@ impl File for LowerFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        self.now().read_at(buf, offset)
+        self.current().read_at(buf, offset)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize, Errno> {
@@ -185,7 +186,8 @@ impl File for LowerFile {
     }
 }
 
-/// A device of the lower directory, or a pipe. What is read and written is no part of the filesystem, unlike its times.
+/// A device or named pipe of the lower layer. Reads and writes do not change the filesystem;
+/// setting times would.
 pub(super) struct LowerDevice {
     lower: Arc<dyn File>,
 }

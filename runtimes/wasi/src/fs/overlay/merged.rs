@@ -1,4 +1,4 @@
-//! A directory that the lower filesystem has.
+//! A directory that exists in the lower layer.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,31 +8,33 @@ use super::state::State;
 use crate::Errno;
 use crate::fs::{Dir, Node};
 
-/// The longest path of a lower directory, in bytes; what is deeper is [`Errno::Nametoolong`]. Guests that open one directory
-/// after the other get there, when the lower filesystem is that deep.
+/// The maximum path length of a lower directory in bytes; a deeper one fails with
+/// [`Errno::Nametoolong`]. Guests reach it by opening one directory after the other in a deep lower
+/// filesystem.
 ///
-/// Without it, each step down a filesystem without end would make the host keep a longer path.
+/// Without this limit, each step down an infinite filesystem would make the host store a longer
+/// path.
 pub(super) const MAX_MERGED_PATH_BYTES: usize = 16 << 10;
 
-/// How many bytes the paths of all lower directories may have together that are open, or have an open one below them; one
-/// more is [`Errno::Nfile`].
+/// The maximum sum of the path lengths of all lower directories that are open, or have an open
+/// directory below them, in bytes; more fail with [`Errno::Nfile`].
 ///
-/// Without it, a chain of directories costs the host the square of its length.
+/// Without this limit, a chain of directories costs the host the square of its length.
 const MAX_OPEN_PATH_BYTES: usize = 64 << 20;
 
-/// A lower directory, and the upper one of the same path once there is one.
+/// A lower directory, with the upper directory of the same path once it exists.
 pub(super) struct Merged {
-    /// Below the root, without a slash in front; empty for the root.
+    /// The path below the root, without a leading slash; empty for the root.
     path: Box<str>,
-    above: Option<Above>,
+    parent: Option<Parent>,
     pub(super) lower: Arc<dyn Dir>,
     upper: OnceLock<Arc<dyn Dir>>,
     removed: AtomicBool,
-    /// Of all paths of the filesystem.
+    /// The sum of the lengths of all paths of the overlay.
     n_open_path_bytes: Arc<AtomicUsize>,
 }
 
-struct Above {
+struct Parent {
     dir: Arc<Merged>,
     name: Box<str>,
 }
@@ -41,7 +43,7 @@ impl Merged {
     pub(super) fn root(lower: Arc<dyn Dir>, upper: Arc<dyn Dir>) -> Self {
         Self {
             path: "".into(),
-            above: None,
+            parent: None,
             lower,
             upper: OnceLock::from(upper),
             removed: AtomicBool::new(false),
@@ -49,7 +51,7 @@ impl Merged {
         }
     }
 
-    /// The directory `name` in this one, which `lower` is, and `upper` if there is one.
+    /// The directory `name` in this one, with its lower directory and its upper one, if it exists.
     pub(super) fn child(
         self: &Arc<Self>,
         state: &mut State,
@@ -64,7 +66,7 @@ impl Merged {
         let child = match state.dirs.get(&path) {
             Some(child) => child,
             None => {
-                // Directories are only opened one at a time, under the lock that `state` stands for.
+                // Directories are opened one at a time, under the lock of `state`.
                 let n_bytes = self.n_open_path_bytes.load(Ordering::Relaxed);
                 if n_bytes + path.len() > MAX_OPEN_PATH_BYTES {
                     return Err(Errno::Nfile);
@@ -73,7 +75,7 @@ impl Merged {
                 of_all.fetch_add(path.len(), Ordering::Relaxed);
                 let child = Arc::new(Self {
                     path: path.as_str().into(),
-                    above: Some(Above {
+                    parent: Some(Parent {
                         dir: Arc::clone(self),
                         name: name.into(),
                     }),
@@ -87,7 +89,7 @@ impl Merged {
             }
         };
         if let Some(upper) = upper {
-            // Where there is one already, it is the same.
+            // If it is already set, it is the same directory.
             let _ = child.upper.set(upper);
         }
         Ok(child)
@@ -104,12 +106,12 @@ impl Merged {
         self.upper.get()
     }
 
-    /// The upper directory, which is made if there is none, and so are those above it.
+    /// The upper directory. Creates it and its parents if necessary.
     pub(super) fn make_upper(&self) -> Result<&Arc<dyn Dir>, Errno> {
         let mut missing = Vec::new();
         let mut dir = self;
         let mut above = loop {
-            match (dir.upper.get(), &dir.above) {
+            match (dir.upper.get(), &dir.parent) {
                 (Some(upper), _) => break upper,
                 (None, Some(above)) => {
                     missing.push((dir, above));
@@ -120,7 +122,7 @@ impl Merged {
         };
         for (dir, place) in missing.into_iter().rev() {
             match above.create_dir(&place.name) {
-                // It may be what is left of an attempt that failed.
+                // The directory may be left over from a failed attempt.
                 Ok(()) | Err(Errno::Exist) => {}
                 Err(errno) => return Err(errno),
             }
@@ -141,7 +143,7 @@ impl Merged {
         self.removed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether neither directory has anything that is to be seen.
+    /// Whether no entry is visible.
     pub(super) fn is_empty(&self, state: &State) -> Result<bool, Errno> {
         if let Some(upper) = self.upper.get() {
             if let Some(entry) = upper.read_dir()?.next() {
@@ -157,14 +159,14 @@ impl Merged {
     }
 }
 
-/// Directories above go one by one: each from within the drop of the next would overflow the stack, if they are deep enough.
+/// Drops parents iteratively. A recursive drop would overflow the stack for a deep path.
 impl Drop for Merged {
     fn drop(&mut self) {
         self.n_open_path_bytes
             .fetch_sub(self.path.len(), Ordering::Relaxed);
-        let mut above = self.above.take();
+        let mut above = self.parent.take();
         while let Some(mut dir) = above.and_then(|above| Arc::into_inner(above.dir)) {
-            above = dir.above.take();
+            above = dir.parent.take();
         }
     }
 }

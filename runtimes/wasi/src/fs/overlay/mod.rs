@@ -1,4 +1,4 @@
-//! A filesystem that can be changed over one that cannot.
+//! A writable layer over a filesystem that does not change.
 
 mod copy_up;
 mod dir;
@@ -13,22 +13,25 @@ use std::sync::Arc;
 use self::dir::OverlayDir;
 use super::{Dir, IntoDir};
 
-/// Two directories seen as one: a lower one that is never changed, and an upper one that has whatever differs from it.
-/// Clones are the same filesystem.
+/// A union of two directories: a lower layer that never changes, and an upper layer that stores all
+/// changes. Clones share one filesystem.
 ///
-/// - What is under a name is what the upper directory has, and otherwise what the lower one has. A directory that both have
-///   is one directory with the entries of both.
-/// - A lower file is copied to the upper directory when it is written for the first time, not when it is opened, and who has
-///   it open goes on with the copy. So a guest that opens everything for writing costs nothing until it writes.
-/// - What is removed is remembered here and does not show through. It comes back with the next `Overlay` over the same
-///   directories; the directories themselves have no trace of it.
+/// - A name is looked up in the upper layer first, and then in the lower one. Directories that
+///   exist in both are merged.
+/// - A lower file is copied up at its first change, not when it is opened for writing; open
+///   descriptors then use the copy. A guest that opens every file for writing costs nothing until
+///   it writes.
+/// - Removed names (whiteouts) are stored in memory, and hide the lower layer. They are gone with
+///   the `Overlay`: the two directories have no trace of them.
 ///
-/// A file keeps its number when it is copied, unless it has several names below: these become different files, as each is
-/// copied by itself. The lower directory must not change while it is used here. Copying takes as long as the file is large
-/// and keeps other guests waiting; a [`Quota`](super::Quota) around the upper directory is a bound on it.
+/// A file keeps its inode number on copy-up, unless it has several hard links: copy-up makes these
+/// separate files. The lower layer must not change while it is in use. Copy-up takes time in
+/// proportion to the size of the file and blocks other guests of the overlay; a
+/// [`Quota`](super::Quota) around the upper layer bounds it.
 ///
-/// DIFFERENCE: a directory that the lower filesystem has is not renamed, which is [`Errno::Xdev`](crate::Errno::Xdev): its
-/// contents would have to be copied. Linux does the same, and programs that move directories copy them then.
+/// DIFFERENCE: renaming a directory of the lower layer fails with
+/// [`Errno::Xdev`](crate::Errno::Xdev), because it would have to be copied with its contents. Linux
+/// does the same, and programs that move directories then copy them.
 ///
 /// # Examples
 ///
@@ -50,19 +53,20 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// How many removed names of the lower directory are remembered: 2^18. One more is
-    /// [`Errno::Nospc`](crate::Errno::Nospc), and nothing is removed.
-    ///
-    /// Without a limit, a guest could take all memory of its host by removing the entries of a directory without end.
-    pub const MAX_REMOVED: usize = 1 << 18;
-
-    /// How many bytes the paths of the removed names may have together: 64 MiB. More is also
+    /// The maximum number of whiteouts: 2^18. Removing one more lower name fails with
     /// [`Errno::Nospc`](crate::Errno::Nospc).
     ///
-    /// Without it, the names in a directory that is nested deeply enough are remembered as gigabytes.
+    /// Without this limit, a guest could exhaust the memory of its host by removing the entries of
+    /// an infinite directory.
+    pub const MAX_REMOVED: usize = 1 << 18;
+
+    /// The maximum sum of the path lengths of all whiteouts: 64 MiB. More fail with
+    /// [`Errno::Nospc`](crate::Errno::Nospc), too.
+    ///
+    /// Without this limit, the whiteouts in a deeply nested directory take gigabytes.
     pub const MAX_REMOVED_BYTES: usize = 64 << 20;
 
-    /// `upper` over `lower`. What is in either is seen at once.
+    /// Makes an overlay of `upper` over `lower`. Existing entries of both are visible.
     #[must_use]
     pub fn new(lower: impl IntoDir, upper: impl IntoDir) -> Self {
         Self {
