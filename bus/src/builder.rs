@@ -1,4 +1,4 @@
-//! A bus that is more than the default.
+//! Building a bus with a history or with another source of time.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::order::{Shared, State};
 use crate::timer::{ThreadTimer, Timer};
 use crate::{History, RangeWatchBus};
 
-/// Makes a [`RangeWatchBus`], from [`RangeWatchBus::builder`].
+/// Builds a [`RangeWatchBus`], from [`RangeWatchBus::builder`].
 ///
 /// The defaults are those of [`RangeWatchBus::new`]: no history, no head, a
-/// [`ThreadTimer`], which starts no thread before it is needed.
+/// [`ThreadTimer`], which starts its thread lazily.
 ///
 /// # Examples
 ///
-/// A bus that goes on after a restart, where its store says that revision 41 was the last:
+/// A bus after a restart; the last revision in its store is 41:
 ///
 /// ```
 /// use rangewatch_bus::{EmitError, History, RangeWatchBus, Selector, SubscribeError};
@@ -42,16 +42,16 @@ pub struct RangeWatchBusBuilder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A history of no events, or of no bytes, was asked for.
+    /// A bound of the history is 0.
     #[error(
         "a history needs room for at least one event and one byte: \
          give greater bounds, or build a bus without history"
     )]
     EmptyHistory,
-    /// A head was restored on a bus without history, on which values mean nothing.
+    /// A head was given for a bus without history.
     #[error("a head belongs to a bus with history: call `history` too")]
     HeadWithoutHistory,
-    /// The head leaves no value to emit.
+    /// The head is `u64::MAX - 1` or more, so that no value is left to emit.
     #[error("the head leaves no value to emit: give one below u64::MAX - 1")]
     LastHead,
 }
@@ -67,31 +67,32 @@ impl Default for RangeWatchBusBuilder {
 }
 
 impl RangeWatchBusBuilder {
-    /// Keeps the latest emits. Values must rise strictly then.
+    /// Retains the latest emits. Values must strictly increase then.
     pub const fn history(mut self, history: History) -> Self {
         self.history = Some(history);
         self
     }
 
-    /// Goes on from `head`, the last value before a restart. The first emit must lie above it, and
-    /// [`since`](crate::SubscribeBuilder::since) serves what does.
+    /// Sets the head to `head`, the last value before a restart. The first emit must lie above it,
+    /// and [`since`](crate::SubscribeBuilder::since) serves values above it.
     pub const fn head(mut self, head: u64) -> Self {
         self.head = Some(head);
         self
     }
 
-    /// Takes time from `timer`.
+    /// Uses `timer` as the source of time. See [`Timer`].
     pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
         self.timer = Arc::new(timer);
         self
     }
 
-    /// Makes the bus.
+    /// Builds the bus.
     ///
     /// # Errors
     ///
-    /// [`BuildError::EmptyHistory`] if a bound of the history is 0, [`BuildError::HeadWithoutHistory`] if
-    /// there is a head and no history, [`BuildError::LastHead`] if no value is left above the head.
+    /// [`BuildError::EmptyHistory`] if a bound of the history is 0,
+    /// [`BuildError::HeadWithoutHistory`] if there is a head and no history,
+    /// [`BuildError::LastHead`] if no value is left above the head.
     pub fn build(self) -> Result<RangeWatchBus, BuildError> {
         let history = match (self.history, self.head) {
             (None, None) => None,

@@ -1,4 +1,4 @@
-//! The bus.
+//! The handle of a bus.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -43,7 +43,7 @@ pub struct RangeWatchBus {
     owner: Arc<CloseOnDrop>,
 }
 
-/// What the handles of a bus share and its subscriptions do not: its end closes the bus.
+/// Shared by the handles of a bus, not by its subscriptions: its drop closes the bus.
 struct CloseOnDrop {
     shared: Arc<Shared>,
 }
@@ -55,7 +55,17 @@ impl RangeWatchBus {
         Self::over(Shared::new(State::new(None), Arc::new(ThreadTimer)))
     }
 
-    /// Starts a bus with history, a restored head or a timer of your own.
+    /// Builds a bus with history, a restored head or another source of time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(1_000)).build()?;
+    /// assert_eq!(bus.floor(), Some(0));
+    /// # Ok::<(), rangewatch_bus::BuildError>(())
+    /// ```
     pub fn builder() -> RangeWatchBusBuilder {
         RangeWatchBusBuilder::default()
     }
@@ -71,32 +81,31 @@ impl RangeWatchBus {
     /// Emits `value` with `keys`: every subscription that watches one of the keys receives it,
     /// once.
     ///
-    /// When this returns, every matching subscription holds the emit and a consumer that waits has
-    /// been woken. It never waits for a consumer. Consumers' wakers run in this call, after its
+    /// When this returns, every matching subscription holds the emit and waiting consumers were
+    /// woken. It never waits for a consumer. Wakers run in this call, after the
     /// lock is released; they may use the bus in any way. The iterator and its keys are read
     /// before the lock is taken and dropped after it is released.
     ///
-    /// Emits of several threads take effect one after the other, in the order of their [`Seq`].
-    /// On a bus with history values must rise strictly; on one without they are not looked at, and may repeat
-    /// and fall. Keys are any bytes of any length, in
-    /// any order, also repeated; the consumer of events sees them as they were emitted. An emit
-    /// without keys is an emit like any other: it takes a `Seq` and matches nothing.
+    /// Emits of several threads take effect one after the other, in the order of their [`Seq`]. On
+    /// a bus with history values must strictly increase; on a bus without history any value is
+    /// accepted. Keys are any bytes of any length, in any order, also repeated; an
+    /// [`Event`](crate::Event) shows them as they were emitted. An emit without keys is accepted:
+    /// it takes a `Seq` and matches nothing.
     ///
-    /// An emit of few keys that matches no subscription for events, and is kept in no history, allocates nothing; any other
-    /// copies its keys once, in one allocation, whatever the number of subscriptions. The bus keeps room to note whom an emit
-    /// finds, four bytes for each that was ever found at once, and the thread keeps room for up to 16,384 wakers
-    /// and as many emits that leave full queues and the history.
+    /// An emit of at most 16 keys that matches no event subscription on a bus without history
+    /// allocates nothing. Any other emit copies its keys once, in one allocation, whatever the
+    /// number of subscriptions. Scratch buffers are reused: one per bus for the matches, four bytes
+    /// for each, and two per thread, for up to 16,384 wakers and as many evicted emits.
     ///
     /// # Errors
     ///
     /// [`EmitError::Closed`] if the bus is closed, [`EmitError::NotIncreasing`] and
-    /// [`EmitError::LastValue`] if a history cannot take the value; nobody receives the emit.
+    /// [`EmitError::LastValue`] if a history cannot take the value; nothing is emitted then.
     ///
     /// # Panics
     ///
     /// Not by itself. A panic of `keys` passes through before anything is emitted; a panic of a
-    /// consumer's waker passes through after the emit is complete and every other consumer has
-    /// been woken.
+    /// waker passes through after the emit is complete and every other consumer was woken.
     ///
     /// # Examples
     ///
@@ -121,8 +130,8 @@ impl RangeWatchBus {
         self.emit_value(Value::Given(value), keys)
     }
 
-    /// Emits `keys` with the value that follows on the head, for emitters that have no order of their own. On a fresh
-    /// bus the first value is 1. [`Emitted::value`] says which it was.
+    /// Emits `keys` with the value after the head, for concurrent emitters. On a new
+    /// bus the first value is 1. [`Emitted::value`] returns the value.
     ///
     /// # Errors
     ///
@@ -154,34 +163,37 @@ impl RangeWatchBus {
         self.shared().emit(value, &EmitKeys::new(&keys))
     }
 
-    /// Emits once every matching subscription with [`Overflow::Backpressure`](crate::Overflow::Backpressure) has
-    /// room for it; of the others it waits for none. When it returns, each of them has the emit.
+    /// Emits when every matching subscription with
+    /// [`Overflow::Backpressure`](crate::Overflow::Backpressure) has room for it, and does not wait
+    /// for other subscriptions. When it returns, each of them has the emit.
     ///
-    /// It waits for one subscription without room at a time, and takes effect for all at once. Emits
-    /// that wait for room of the same subscription take effect in the order of their first poll: a
-    /// small one does not overtake a large one, even if there is room for it. An emit does not wait
-    /// for emits that wait for other subscriptions, so a stalled consumer delays only the emits that
-    /// match it, and emits never wait for each other in a cycle. A subscription that is held or
-    /// paused is waited for without a limit.
+    /// It waits for one subscription without room at a time, and takes effect for all at once.
+    /// Emits that wait for room of the same subscription take effect in the order of their first
+    /// poll: a small one does not overtake a large one, even if there is room for it. An emit does
+    /// not wait for emits that wait for other subscriptions, so a stalled consumer delays only the
+    /// emits that match it, and emits never wait for each other in a cycle. A subscription that is
+    /// held or paused is waited for without a limit.
     ///
     /// A receive wakes as many waiting emits as it made room for, and reserves the room for them. A
     /// future that was woken must be polled or dropped, or it keeps later asynchronous emits from
     /// that room: do not hold one unpolled while awaiting another in the same task. A synchronous
     /// emit takes any room, also what is reserved.
     ///
-    /// Not waited for is a subscription that reads from the history, because it began in the past or because a
-    /// synchronous emit has parked it: it has the emit as long as the history does, and ends with
-    /// [`RecvError::Compacted`](crate::RecvError::Compacted) if it is too slow for that. Nor is one that could
-    /// never hold the emit. So for backpressure without a loss, emit asynchronously only, into a history that is
-    /// larger than what a consumer begins with.
+    /// It does not wait for a parked subscription, which began in the past or overflowed by a
+    /// synchronous emit: that one reads the emit from the history, and ends with
+    /// [`RecvError::Compacted`](crate::RecvError::Compacted) if it is too slow for that. Nor does
+    /// it wait for a queue whose bound in bytes is below the size of the emit. For backpressure
+    /// without loss emit only asynchronously, into a history that is larger than what a consumer
+    /// begins with.
     ///
-    /// Several emitters at a time on a bus with history take [`emit_next_async`](Self::emit_next_async): a value that is
-    /// given may be overtaken while it waits.
+    /// Several concurrent emitters on a bus with history use
+    /// [`emit_next_async`](Self::emit_next_async): a given value may no longer lie above the head
+    /// when the wait is over.
     ///
     /// # Errors
     ///
-    /// As [`emit`](Self::emit), at once or after having waited: the bus may be closed, and the head may rise to
-    /// the value, while it waits.
+    /// As [`emit`](Self::emit), at once or after the wait: meanwhile the bus may be closed, and the
+    /// head may reach the value.
     ///
     /// # Cancel safety
     ///
@@ -213,13 +225,12 @@ impl RangeWatchBus {
         self.emit_value_async(Value::Given(value), keys).await
     }
 
-    /// As [`emit_async`](Self::emit_async), with the value that follows on the head when the emit takes effect: for several
-    /// emitters with backpressure on a bus with history, whose values would otherwise overtake each other while they
-    /// wait.
+    /// As [`emit_async`](Self::emit_async), with the value after the head at the time when the emit
+    /// takes effect: for concurrent emitters with backpressure on a bus with history.
     ///
     /// # Errors
     ///
-    /// As [`emit_next`](Self::emit_next), at once or after having waited.
+    /// As [`emit_next`](Self::emit_next), at once or after the wait.
     ///
     /// # Cancel safety
     ///
@@ -243,10 +254,10 @@ impl RangeWatchBus {
         poll_fn(|cx| self.shared().poll_emit(cx, value, &keys, &mut waiting)).await
     }
 
-    /// Emits several values, each with its keys, with no other emit in between, and wakes each waiting
-    /// consumer once.
+    /// Emits several values, each with its keys, with no other emit in between, and wakes each
+    /// waiting consumer once. All are emitted, or none.
     ///
-    /// Either all take effect, or none. The lock of the bus is held for all of them together.
+    /// The lock of the bus is held for all of them together.
     ///
     /// # Errors
     ///
@@ -275,37 +286,64 @@ impl RangeWatchBus {
         staged.emit(self)
     }
 
-    /// Begins a batch of at most `max_bytes`, whose emits take effect together when it is
+    /// Makes an empty batch of at most `max_bytes`, whose emits take effect together when it is
     /// [committed](Batch::commit).
     pub fn batch(&self, max_bytes: usize) -> Batch {
         Batch::new(self, max_bytes)
     }
 
-    /// Says that nothing was emitted up to `value`: the head rises, and progress marks with it.
+    /// Raises the head to `value` without an emit: later progress marks have at least this value.
     ///
     /// # Errors
     ///
     /// As [`emit`](Self::emit), and [`EmitError::NoHistory`] if the bus has no history.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+    /// bus.advance(7)?;
+    /// assert_eq!(bus.head(), Some(7));
+    /// assert!(bus.emit(7, ["k"]).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(&self, value: u64) -> Result<(), EmitError> {
         self.shared().advance(value)
     }
 
-    /// Forgets the emits below `value`, which becomes the floor: the least value that
-    /// [`since`](SubscribeBuilder::since) serves. Returns the floor, which is higher if it was before.
+    /// Removes the emits below `value` from the history. `value` becomes the floor, the least value
+    /// that [`since`](SubscribeBuilder::since) serves, unless the floor is higher already. Returns
+    /// the floor.
     ///
-    /// Subscriptions that were yet to read what is forgotten end with
+    /// Subscriptions that had yet to read what is removed end with
     /// [`RecvError::Compacted`](crate::RecvError::Compacted).
     ///
     /// # Errors
     ///
     /// [`CompactError::AboveHead`] if `value` lies more than one above the head,
     /// [`CompactError::NoHistory`] if the bus has no history.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus, Selector, SubscribeError};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+    /// bus.emit(1, ["k"])?;
+    /// bus.emit(2, ["k"])?;
+    /// assert_eq!(bus.compact(2)?, 2);
+    /// let too_old = bus.subscribe(Selector::all()).since(1).events(16);
+    /// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 2 })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compact(&self, value: u64) -> Result<u64, CompactError> {
         self.shared().compact(value)
     }
 
-    /// The greatest value so far on a bus with history: emitted, [advanced](Self::advance) to or restored. `None`
-    /// without history, or before the first.
+    /// The greatest value so far on a bus with history: emitted, [advanced](Self::advance) to or
+    /// restored. `None` without history, or before the first.
     #[must_use]
     pub fn head(&self) -> Option<u64> {
         self.shared().bounds().and_then(|(head, _)| head)
@@ -317,19 +355,19 @@ impl RangeWatchBus {
         self.shared().bounds().map(|(_, floor)| floor)
     }
 
-    /// Begins a subscription to what `selectors` select: one selector or range expression, or an
-    /// array, a vector or a slice of them. See [`Selectors`] for the rest.
+    /// Starts to build a subscription to what `selectors` select: one selector or range expression,
+    /// or an array, a vector or a slice of them. See [`Selectors`] for other forms.
     ///
-    /// A plain `"a"` is refused by the compiler: whether the one key is meant or all that begin
-    /// with it is never guessed, so say [`Selector::key`](crate::Selector::key) or
-    /// [`Selector::prefix`](crate::Selector::prefix). The bounds of a range expression are of one
+    /// A plain `"a"` does not compile, because it could mean the one key or all keys that begin
+    /// with it: write [`Selector::key`](crate::Selector::key) or
+    /// [`Selector::prefix`](crate::Selector::prefix). The bounds of a range expression have one
     /// type; for two types, as in `b"a".."m"`, there is
     /// [`Selector::range`](crate::Selector::range). In a list of different kinds, a range
     /// expression is converted with `.into()`.
     ///
-    /// The builder's [`events`](SubscribeBuilder::events) and [`wake`](SubscribeBuilder::wake)
-    /// choose what is received. A subscription without selectors is legal; it receives nothing
-    /// until the bus is closed.
+    /// [`events`](SubscribeBuilder::events) or [`wake`](SubscribeBuilder::wake) of the builder
+    /// makes the subscription. A subscription without selectors is valid; it receives nothing until
+    /// the bus is closed.
     ///
     /// # Examples
     ///
@@ -351,9 +389,9 @@ impl RangeWatchBus {
         SubscribeBuilder::new(self.shared(), selectors.into(), Phase::Started)
     }
 
-    /// Begins a subscription that takes its place now and watches nothing until it is
-    /// [opened](crate::WakeSubscription::open). What was emitted before that is not seen, also with
-    /// [`since`](SubscribeBuilder::since).
+    /// Starts to build a subscription that watches nothing until it is
+    /// [opened](crate::WakeSubscription::open). Earlier emits are not received, hence
+    /// [`since`](SubscribeBuilder::since) is refused.
     ///
     /// # Examples
     ///
@@ -365,7 +403,7 @@ impl RangeWatchBus {
     /// bus.emit(1400, ["k"])?; // not seen
     /// watch.open("a".."z")?;
     /// for value in [1500, 1600, 1700, 1800] {
-    ///     bus.emit(value, ["k"])?; // gathered
+    ///     bus.emit(value, ["k"])?; // held
     /// }
     /// assert!(watch.try_recv().is_err());
     /// watch.start()?;
@@ -376,16 +414,16 @@ impl RangeWatchBus {
         SubscribeBuilder::new(self.shared(), Selectors::new(), Phase::Reserved)
     }
 
-    /// Closes the bus, for good: later emits and subscriptions fail.
+    /// Closes the bus: later emits and subscriptions fail. Closing a closed bus has no effect.
     ///
-    /// Subscriptions end after everything that they hold, or have yet to read from the history, has been received;
-    /// those that wait are woken. Closing a closed bus does nothing.
+    /// Subscriptions end after everything that they hold, or have yet to read from the history, was
+    /// received; waiting consumers are woken.
     pub fn close(&self) {
         self.shared().close();
     }
 
-    /// Closes the bus as [`close`](Self::close) does, and lets its subscriptions end at once: what they hold is
-    /// discarded.
+    /// Closes the bus as [`close`](Self::close), and ends its subscriptions at once: what they hold
+    /// is discarded.
     pub fn close_now(&self) {
         self.shared().close_now();
     }
@@ -398,8 +436,7 @@ impl RangeWatchBus {
 
     /// The position of the last emit, or `None` if there was none yet.
     ///
-    /// Every emit up to this one has taken effect: the subscriptions that it matched hold it or
-    /// have delivered it.
+    /// The subscriptions that an emit up to this position matched hold it or have delivered it.
     #[must_use]
     pub fn last_seq(&self) -> Option<Seq> {
         self.shared().last_seq()
@@ -412,11 +449,24 @@ impl RangeWatchBus {
         self.shared().n_subscriptions()
     }
 
-    /// The state of the bus in numbers.
+    /// The statistics of the bus.
     ///
-    /// Takes time linear in the number of subscriptions, in pieces between which emits go on; so while there are
-    /// any, sums over subscriptions are not of one moment, and may miss what a subscription counted that ends
-    /// meanwhile.
+    /// Takes time linear in the number of subscriptions, in pieces, between which the lock is
+    /// released. Beside concurrent emits the sums are therefore not of one moment, and may miss the
+    /// counts of a subscription that ends meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let _sub = bus.subscribe(..).wake()?;
+    /// bus.emit(1, ["k"])?;
+    /// let stats = bus.stats();
+    /// assert_eq!((stats.n_emits(), stats.deliveries().pending()), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> BusStats {
         self.shared().stats()

@@ -1,8 +1,9 @@
-//! An async event bus: emitted byte keys reach subscriber channels by range lookup.
+//! An async event bus for byte keys: an emit reaches every subscription whose ranges hold one of
+//! its keys.
 //!
 //! A [`RangeWatchBus`] carries **emits**: a `u64` value, usually the revision of a state machine,
 //! and a set of byte **keys**. A **subscription** watches ranges of keys, given by [`Selector`]s,
-//! and receives every emit that has a key in one of them. There is no payload, by design: the value
+//! and receives every emit that has a key in one of them. An emit has no payload: the value
 //! says where to look, and the store that emits it holds the data.
 //!
 //! ```
@@ -25,63 +26,73 @@
 //!
 //! # Emits
 //!
-//! [`emit`](RangeWatchBus::emit) is a plain function for any thread. It never waits for a consumer:
-//! when it returns, every matching subscription holds the emit, and consumers that waited have been
-//! woken. Each accepted emit takes the next [`Seq`] of its bus, and everything that happens on a
-//! bus has its place in that one order: the start of a subscription, an edit of its selectors, its end and the
-//! close lie between two emits, never within one.
+//! [`emit`](RangeWatchBus::emit) is a synchronous function for any thread. It never waits for a
+//! consumer: when it returns, every matching subscription holds the emit, and waiting consumers
+//! were notified. Each accepted emit takes the next [`Seq`] of its bus. The start of a
+//! subscription, an edit of its selectors, its end and the close of the bus have a place in the
+//! same order: each lies between two emits.
 //!
 //! | | |
 //! |---|---|
 //! | [`emit`](RangeWatchBus::emit) | a value and its keys |
-//! | [`emit_next`](RangeWatchBus::emit_next) | keys, with the value that follows on the head; needs history |
-//! | [`emit_many`](RangeWatchBus::emit_many) | several emits with nothing in between, one wake-up per consumer |
-//! | [`batch`](RangeWatchBus::batch) | the same, put together from pieces and committed at once or not at all |
-//! | [`emit_async`](RangeWatchBus::emit_async) | waits for room with the subscriptions that ask for it |
+//! | [`emit_next`](RangeWatchBus::emit_next) | keys, with the value after the head; needs history |
+//! | [`emit_many`](RangeWatchBus::emit_many) | several emits with nothing in between, one wake per consumer |
+//! | [`batch`](RangeWatchBus::batch) | the same, staged in pieces and committed at once or not at all |
+//! | [`emit_async`](RangeWatchBus::emit_async) | waits for room in subscriptions with backpressure |
 //!
-//! # Two kinds of subscription
+//! # Subscriptions
 //!
 //! | | [`WakeSubscription`] | [`EventSubscription`] |
 //! |---|---|---|
 //! | says | something you watch changed | this changed, with these of the keys that you watch |
 //! | item | a [`Span`] of all matches since the last receive | an [`Event`] per matching emit |
 //! | memory | constant | a queue, bounded in events and in bytes |
-//! | slow consumer | a span covers more emits | as its [`Overflow`] says |
+//! | slow consumer | a span covers more emits | its [`Overflow`] policy decides |
 //!
 //! Both are received from with `recv().await` (cancel safe), `try_recv()`, `poll_recv(cx)` or as a
 //! [`Stream`](futures_core::Stream). The crate needs no executor: a receive waits with the waker it
 //! is polled with.
 //!
-//! A consumer of spans rescans in its own store from the first value of the span, or reads the
-//! state at the last. For a consumer that must see each change, a queue of events is the choice.
+//! The consumer of a span rescans its own store from the first value of the span, or reads the
+//! state at the last. A consumer that must see each change takes events.
+//!
+//! A [`WatchSet`] receives from any number of wake subscriptions, each under a key, through one
+//! waker: for a server with ten thousand watches on one connection.
 //!
 //! # History
 //!
-//! A bus that is [built](RangeWatchBus::builder) with a [`History`] keeps its latest emits, bounded in events and in bytes.
-//! Its values rise strictly; the greatest is the [`head`](RangeWatchBus::head), the least that can be asked for
-//! the [`floor`](RangeWatchBus::floor). What it gives:
+//! A bus that is [built](RangeWatchBus::builder) with a [`History`] retains its latest emits,
+//! bounded in events and in bytes. Its values strictly increase. The greatest is the
+//! [`head`](RangeWatchBus::head), the least that a subscription can begin with the
+//! [`floor`](RangeWatchBus::floor). A history provides:
 //!
-//! - [`since`](SubscribeBuilder::since): begin with a value of the past, with no gap and no repeat where the past
-//!   meets the present.
-//! - [`Overflow::Park`]: a consumer that was too slow reads on from the history.
-//! - [Progress marks](Item::Progress): everything up to this value was received, also if nothing matched.
-//! - [`compact`](RangeWatchBus::compact) and [`advance`](RangeWatchBus::advance), for a store that compacts and whose
-//!   revisions rise without emits; a [restored head](RangeWatchBusBuilder::head) after a restart.
+//! - [`since`](SubscribeBuilder::since): a subscription begins with a value of the past, without a
+//!   gap or a repeat at the seam of replay and live.
+//! - [`Overflow::Park`]: a slow consumer catches up from the history.
+//! - [Progress marks](Item::Progress): everything up to this value was received, also if nothing
+//!   matched.
+//! - [`compact`](RangeWatchBus::compact) and [`advance`](RangeWatchBus::advance), for a store that
+//!   compacts and whose revisions increase without emits; a [restored
+//!   head](RangeWatchBusBuilder::head) after a restart.
 //!
-//! On a bus without history values are not looked at, and asking for any of this is an error, not a surprise; only a
-//! wake subscription can begin in the past, with a [conservative](Span::is_conservative) span.
+//! On a bus without history any value is accepted, and asking for one of these is an error. Only a
+//! wake subscription can begin in the past there, with a [conservative](Span::is_conservative)
+//! span.
 //!
-//! After a restart, give the builder the head that the store has. To serve consumers that were behind it, give it an
-//! older one and emit again what the store knows since, before anybody subscribes.
+//! After a restart, give the builder the head of the store. To serve consumers that were behind it,
+//! give it an older head and emit again what the store knows since, before any subscription.
 //!
-//! A consumer that goes on after a restart of its own, and rescans its store where the history does not reach:
+//! A consumer that resumes after a restart of its own, and rescans its store when the history does
+//! not reach back far enough:
 //!
 //! ```
 //! use rangewatch_bus::{Event, History, RangeWatchBus, RecvError, Selector, SubscribeError};
 //!
 //! # fn rescan_from_store() -> u64 { 900 }
 //! # fn apply(_event: Event) {}
-//! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<(), Box<dyn std::error::Error>> {
+//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//!
+//! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<()> {
 //!     let all = || bus.subscribe(Selector::all());
 //!     let mut resumed = all().since(checkpoint + 1).events(256);
 //!     loop {
@@ -119,127 +130,163 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Life cycle
+//! # States of a subscription
 //!
-//! A subscription delivers from the moment it is made, unless it is told otherwise:
+//! A subscription is started when it is made, unless it was [reserved](RangeWatchBus::reserve) or
+//! [held](SubscribeBuilder::hold).
 //!
-//! | state | reached by | watches | delivers |
-//! |---|---|---|---|
-//! | reserved | [`reserve`](RangeWatchBus::reserve) | nothing | nothing |
-//! | held | [`hold`](SubscribeBuilder::hold), [`open`](EventSubscription::open), [`pause`](EventSubscription::pause) | its selectors | nothing |
-//! | started | [`start`](EventSubscription::start), [`start_after`](EventSubscription::start_after) | its selectors | what it holds, then what comes |
-//! | ended | [`Overflow::Disconnect`], a history that overtook it, the close | nothing | what it holds, then why it ended, for ever |
+//! ```text
+//!   reserve()          subscribe(..).hold()          subscribe(..)
+//!       |                       |                          |
+//!       v          open         v     start, start_after   v
+//!   reserved -------------->  held  <----------------->  started
+//!                               |           pause          |  ^
+//!                               |                          |  |
+//!                               |          the queue of a  |  | replay has
+//!                               |        Park subscription |  | caught up
+//!                               |             overflows    v  |
+//!                               |                         parked
+//!                               |                          |
+//!                               +------------+-------------+
+//!                                            |  the bus is closed; overflow with Disconnect;
+//!                                            v  compaction beyond the position of a replay
+//!                                          ended
+//! ```
 //!
-//! From every state it can be cancelled or dropped, which frees what it holds at once. Its selectors can be
-//! [added to](EventSubscription::add_selectors), [removed](EventSubscription::remove_selectors) and
-//! [replaced](EventSubscription::set_selectors) while it is open, each at one [`Seq`] that the call returns.
+//! | state | watches | delivers |
+//! |---|---|---|
+//! | reserved | nothing | nothing |
+//! | held | its selectors | nothing |
+//! | started | its selectors | what it holds, then what is emitted |
+//! | parked | its selectors | what the history has from its position on, then live emits again |
+//! | ended | nothing | what it holds, then the reason of the end on every receive |
+//!
+//! A subscription that begins with `since` starts in the state parked. From every state a
+//! subscription can be cancelled or dropped, which frees what it holds at once. Its selectors can
+//! be [added to](EventSubscription::add_selectors), [removed](EventSubscription::remove_selectors)
+//! and [replaced](EventSubscription::set_selectors) while it is held, started or parked, each at
+//! one [`Seq`] that the call returns.
 //!
 //! The bus closes when [`close`](RangeWatchBus::close) is called or its last handle is dropped.
-//! Subscriptions still give what they hold and what they have yet to read from the history, and then say that the bus
-//! is closed, for ever; [`close_now`](RangeWatchBus::close_now) discards it. Emits and subscriptions on a closed bus
-//! are errors.
+//! Subscriptions then deliver what they hold and what is left for them in the history, and after
+//! that return `Closed` on every receive; [`close_now`](RangeWatchBus::close_now) discards instead
+//! of delivering. Emits and subscriptions on a closed bus are errors.
 //!
-//! # Numbers
+//! # Statistics
 //!
-//! [`stats`](RangeWatchBus::stats) of a bus and of a subscription say what became of every emit that matched, and add
-//! up. [`lag`](EventSubscription::lag) says how far a consumer is behind, [`position`](EventSubscription::position)
-//! where it would resume.
+//! [`stats`](RangeWatchBus::stats) of a bus and of a subscription count what happened to every emit
+//! that matched, and add up. [`lag`](EventSubscription::lag) is the number of emits that a consumer
+//! is behind, [`position`](EventSubscription::position) the value after which it would resume.
 //!
 //! # Keys and selectors
 //!
 //! Keys are any bytes, of any length, ordered as unsigned bytes, lexicographically. A selector is a
-//! key, a half-open range, a start without an end, a prefix or everything. A subscription takes
+//! key, a half-open range, a start without an end, a prefix or everything. A subscription has
 //! none, one or several, which may overlap; it watches their union, in [normal
 //! form](WakeSubscription::selectors).
 //!
 //! # Locks
 //!
-//! A bus has one lock, and each subscription a small one of its own for the time in which one item
-//! is put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them and hands
-//! over to the subscriptions that match, and not while it reads the keys from the caller or wakes. Reading from the
-//! history takes the lock of the bus for a bounded number of emits at a time. What takes it for longer is a subscription
-//! of very many selectors, when it begins, is edited and ends; a batch, for all of its emits; a `compact`, for what it
-//! forgets; and an emit so large that much of the history leaves for it. No code of a
-//! caller or consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close,
-//! from inside any call of the bus.
+//! A bus has one lock, and each subscription a small one of its own that is held while one item is
+//! put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them
+//! and pushes to the matching subscriptions, not while it reads the keys from the caller or
+//! notifies consumers. Replay takes the lock of the bus for a bounded number of emits at a time.
+//! The lock is held longer by: the begin, the edit and the end of a subscription of very many
+//! selectors; a batch, for all of its emits; a `compact`, for the emits that it removes; an emit so
+//! large that much of the history is evicted for it; and one removal of a subscription in many,
+//! when most of a large table of subscriptions is free and is rebuilt. No code of a caller or a
+//! consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close, from
+//! inside any call of the bus.
 //!
 //! # Features
 //!
 //! None is on by default, and none changes what the others do.
 //!
-//! - `tokio`: a `TokioTimer` for [progress marks at an interval](SubscribeBuilder::progress_every), in place of
-//!   a thread.
-//! - `tracing`: one event, of the target `rangewatch_bus`, when a subscription starts to be slow (`WARN`: `subscription`,
-//!   `seq`, `outcome`) and one when it has caught up (`INFO`: `subscription` and its counts of emits, `delivered`,
-//!   `coalesced`, `dropped`, `replayed`); never one per drop.
-//! - `metrics`: `RangeWatchBus::record_metrics`, which hands the statistics to the `metrics` facade.
+//! - `tokio`: `TokioTimer`, for [progress marks at an interval](SubscribeBuilder::progress_every)
+//!   without a timer thread.
+//! - `tracing`: one event, of the target `rangewatch_bus`, when a queue overflows for the first
+//!   time (`WARN`: `subscription`, `seq`, `outcome`) and one when its consumer has caught up
+//!   (`INFO`: `subscription` and its counts of emits, `delivered`, `coalesced`, `dropped`,
+//!   `replayed`); never one per dropped event. `subscription` is a number that may be reused and
+//!   may change when other subscriptions end.
+//! - `metrics`: `RangeWatchBus::record_metrics`, which passes the statistics to the `metrics`
+//!   facade.
 //!
 //! # Guarantees
 //!
-//! Each is proved by tests that carry its number; the crate `rangewatch-checker` verifies those
-//! marked \* on recorded traces, in your own tests, too.
+//! Each is proved by tests that carry its number, listed in `GUARANTEES.md` of the repository. The
+//! crate `rangewatch-checker` verifies those marked \* on recorded traces, also in the tests of
+//! your own code. S is a subscription; *matching* means that some key of the emit lies in some
+//! selector of S at that point of the order.
 //!
-//! - G1\* Ordered: a subscription receives emits in the order of their `Seq`; with history their values strictly
+//! - G1\* Ordered: S receives emits in the order of their `Seq`; with history their values strictly
 //!   increase.
-//! - G2\* Unique: no emit reaches a subscription twice, also where the history meets what is live.
-//! - G3\* Reliable: every matching emit after the start of a subscription is delivered or lies in a
-//!   delivered span; otherwise one error per contiguous miss says what was missed.
-//! - G4\* Atomic: one emit is one event with all its matching keys, also when a batch put it together from pieces.
-//! - G5\* Seamless start: an emit that begins after the subscription was made is seen; a concurrent
-//!   one is seen wholly or not at all.
+//! - G2\* Unique: no emit reaches S twice, also at the seam of replay and live.
+//! - G3\* Reliable: every matching emit after the start of S is delivered or lies in a
+//!   delivered span; otherwise S receives one error per contiguous miss, which says what it missed.
+//! - G4\* Atomic: one emit is one event with all its matching keys, also when it was staged in
+//!   pieces.
+//! - G5\* Seamless start: an emit that begins after the subscribe call has returned is seen; a
+//!   concurrent one is seen wholly or not at all.
 //! - G6\* Future start: `since` a value above the head delivers nothing and no progress below it.
-//! - G7\* No silent gap: `since` a value below the floor fails with `Compacted`; a parked subscription that the floor
-//!   overtakes ends so.
+//! - G7\* No silent gap: `since` a value below the floor fails with `Compacted`; a parked S that
+//!   the floor overtakes ends so.
 //! - G8\* `since` the floor is valid, and delivers the value of the floor if it was emitted.
-//! - G9\* Progress: a mark comes after every matching value up to it; later events are above; a subscription that never
-//!   matched anything gets marks, too.
-//! - G10\* Exact match: a subscription gets an emit if and only if a key lies in a selector.
+//! - G9\* Progress: a mark comes after every matching value up to it, and later events are above
+//!   it; it works for an S that never matched anything.
+//! - G10\* Exact match: S gets an emit if and only if a key lies in a selector.
 //! - G11\* One delivery per emit, however many keys and selectors match.
-//! - G12 No lost wake-up: when a matching emit has returned, the subscription holds or has
-//!   delivered it, and a waiting receive is woken.
-//! - G13\* A span is exact: the first and the last value, in the order of the emits, and the count
-//!   of the undelivered matching emits. One that is conservative says so.
+//! - G12 No lost wake-up: when a matching emit has returned, S holds or has
+//!   delivered it, and a waiting receive was woken.
+//! - G13\* The span is exact: the first and the last value, in the order of the emits, and the
+//!   count of the undelivered matching emits. A conservative span says so.
 //! - G14 The memory of a wake subscription does not grow with unread emits.
-//! - G15 An emit never waits for a consumer, runs no consumer's code under its lock, and wakes only
-//!   after the lock is released.
-//! - G16 The steps from an emit to the wake of a consumer do not grow with the number of stalled subscriptions that the
-//!   emit does not match.
-//! - G17 A queue never holds more events or bytes than its bounds, nor does the history.
+//! - G15 `emit` never waits for a subscriber, runs no subscriber code under its lock (wakers run
+//!   after it is released; a waker that panics passes through when all others have run), and holds
+//!   the lock for a number of steps that grows with the keys emitted, the matches found and the
+//!   records that the history evicts for it, and only as a logarithm with the number of ranges.
+//! - G16 The steps from an emit to the wake of a healthy S do not grow with the number of stalled
+//!   subscriptions that the emit does not match.
+//! - G17 Bounded: a queue never exceeds its capacity in events and bytes, nor does the history.
 //! - G18\* Lagged: the next receive reports the exact number missed, then the oldest retained
 //!   follows.
-//! - G19\* Disconnect: buffered items first, then an error with the value to resume from; resuming there loses nothing
-//!   that is still in the history.
-//! - G20 Forward progress: each cycle of parking and reading delivers at least one event; a consumer that is faster
-//!   than the emitters becomes live.
-//! - G21 `emit_async` returns when every matching subscription with backpressure has the emit, or has it in the history if
-//!   it reads from there; two of them over the same subscriptions never deadlock; dropping its future emits nothing.
-//! - G22 Isolation: nothing of one bus is observable on another.
-//! - G23 A cancelled or dropped subscription gets no delivery, and its memory is free, in every state.
+//! - G19\* Disconnect: buffered items first, then an error with the value to resume from; resuming
+//!   there loses nothing that is still in the history.
+//! - G20 Forward progress: each cycle of parking and replay delivers at least one event; a consumer
+//!   that is faster than the emitters becomes live.
+//! - G21 `emit_async` returns when every matching subscription with backpressure has the emit, or
+//!   has it in the history if it is parked; two of them over the same subscriptions never deadlock;
+//!   dropping its future emits nothing.
+//! - G22 Isolation: nothing of one bus is observable on another; a thread stopped inside the lock
+//!   of one bus delays no other.
+//! - G23 After a cancel or drop S gets no delivery, and its memory is free, in every state.
 //! - G25 Emits between `open` and `start` arrive after `start`, at a wake subscription as one span.
 //! - G26 Misuse is an error value, never a panic.
-//! - G27\* Closing drains: buffered items, and what a parked subscription has in the history, then the end; a later emit
-//!   fails with `Closed`.
+//! - G27\* Closing drains: buffered items, and what a parked S has in the history, then the end; a
+//!   later emit fails with `Closed`.
 //! - G28\* Adding or removing selectors takes effect at one `Seq`, which the call returns.
-//! - G35\* Conservation: at rest, the emits that matched are those delivered, coalesced, dropped, discarded and
-//!   pending, per subscription and per bus.
-//! - G36 `lag` is 0 if and only if a subscription is not reading from the history and holds no emit.
+//! - G31 A key of a watch set that was taken as a `Delivery` is not received again before that is
+//!   dropped.
+//! - G35\* Conservation: at rest, the emits that matched are those delivered, coalesced, dropped,
+//!   discarded and pending, per subscription and per bus.
+//! - G36 `lag` is 0 if and only if S is not parked and holds no emit.
 //!
-//! Not promised: durability, any order between buses, exactly-once effects, bounds on latency.
+//! Not promised: durability, order between buses, exactly-once effects, bounds on latency.
 
 #![forbid(unsafe_code)]
 
-// Where what is:
+// The modules:
 //
-// bus, builder    the handle of a bus, and how one is made with a history
+// bus, builder    the handle of a bus, and the builder of a bus with a history
 // keys/           selectors, and the ranges of keys that they are normalized into
-// index/          the interval index: which ranges hold a key
-// emit/           what an emit is stored as, batches, `emit_async`, wakers to wake after the lock
+// index/          the interval index: the ranges that hold a key
+// emit/           the record of an emit, batches, `emit_async`, wakers to wake after the lock
 // order/          the state behind the one lock of a bus, and every operation under it
-// subscription/   the builder, both kinds of subscription, what they receive, errors
-// queue/          the bounded queue of an event subscription, and its overflow policies
+// subscription/   the subscribe builder, both kinds of subscription, their items and errors
+// queue/          the bounded queue of an event subscription, and the overflow policies
 // history/        the retained emits, and how a subscription catches up from them
 // watch_set/      many wake subscriptions, received through one waker
-// stats, metrics  numbers; timer: where time comes from; sync: the lock, replaced by loom's in models
+// stats, metrics, timer (sources of time), sync (the lock, which a loom model replaces)
 
 mod builder;
 mod bus;

@@ -1,13 +1,13 @@
-//! The numbers of a bus, handed to the `metrics` facade.
+//! The statistics of a bus for the `metrics` facade.
 
 use crate::RangeWatchBus;
 
 impl RangeWatchBus {
-    /// Hands the [statistics](Self::stats) of this bus to the recorder of the `metrics` crate, each with the label `bus`
-    /// set to `name`. Feature `metrics`.
+    /// Passes the [statistics](Self::stats) of this bus to the recorder of the `metrics` crate,
+    /// each with the label `bus` set to `name`. Feature `metrics`.
     ///
-    /// Nothing is recorded by itself: call it when the numbers are wanted, before they are scraped or every few
-    /// seconds. An emit costs the same with and without this feature.
+    /// Call it before each scrape, or every few seconds: nothing else records them. An emit costs
+    /// the same with and without this feature.
     ///
     /// | name | kind | unit |
     /// |---|---|---|

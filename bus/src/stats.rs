@@ -1,13 +1,32 @@
-//! What can be counted on a bus.
+//! Statistics of subscriptions and of a bus.
 
-/// What became of the emits that a subscription matched, from
+/// Counts what happened to the emits that a subscription matched, from
 /// [`WakeSubscription::stats`](crate::WakeSubscription::stats) and
-/// [`EventSubscription::stats`](crate::EventSubscription::stats), or of those of all subscriptions that a bus
-/// ever had, in [`BusStats`].
+/// [`EventSubscription::stats`](crate::EventSubscription::stats), or that all subscriptions of a
+/// bus matched, also those that have ended, in [`BusStats`].
 ///
-/// All fields count emits, not items: an emit that matches three subscriptions is matched three times.
-/// Nothing is lost between them: when nobody emits or receives, [`matched`](Self::matched) is the sum of
-/// the others (G35).
+/// All fields count emits, not items. An emit that matches three subscriptions is counted three
+/// times. At rest, without a concurrent emit or receive, [`matched`](Self::matched) is the sum of
+/// the other fields (G35).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{Overflow, RangeWatchBus};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe(..).overflow(Overflow::Lagged).events(2)?;
+/// for value in 1..=5 {
+///     bus.emit(value, ["k"])?;
+/// }
+/// assert!(sub.try_recv().is_err()); // missed three
+/// sub.try_recv()?;
+/// let stats = sub.stats();
+/// assert_eq!((stats.matched(), stats.dropped()), (5, 3));
+/// assert_eq!((stats.delivered(), stats.pending()), (1, 1));
+/// assert!(stats.is_conserved());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub(crate) matched: u64,
@@ -19,7 +38,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Emits that matched, with those that were read from the history for
+    /// Emits that matched, including those of the past that were read from the history for
     /// [`since`](crate::SubscribeBuilder::since).
     #[must_use]
     pub const fn matched(&self) -> u64 {
@@ -32,34 +51,35 @@ impl Stats {
         self.delivered
     }
 
-    /// Emits received inside a span or a gap, beside its first.
+    /// Emits received in a span or a gap, except the first of each.
     #[must_use]
     pub const fn coalesced(&self) -> u64 {
         self.coalesced
     }
 
-    /// Emits lost to overflow or to a history that overtook the subscription, and reported as that by an
-    /// error.
+    /// Emits that were lost by overflow or by compaction beyond the position of a replay, and
+    /// reported by an error.
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Emits given up with their subscription when it was cancelled or dropped, or the bus closed at
-    /// once, and those that [`start_after`](crate::EventSubscription::start_after) left out.
+    /// Emits discarded by a cancel or drop of the subscription, by
+    /// [`close_now`](crate::RangeWatchBus::close_now) or by
+    /// [`start_after`](crate::EventSubscription::start_after).
     #[must_use]
     pub const fn discarded(&self) -> u64 {
         self.discarded
     }
 
-    /// Emits to be received, in the queue or in the history, or to be reported as dropped.
+    /// Emits in the queue or in the history that are yet to be received or to be reported as
+    /// dropped.
     #[must_use]
     pub const fn pending(&self) -> u64 {
         self.pending
     }
 
-    /// Whether [`matched`](Self::matched) is the sum of the others, as it is whenever nobody emits or
-    /// receives.
+    /// Whether [`matched`](Self::matched) is the sum of the other fields, as it is at rest.
     #[must_use]
     pub const fn is_conserved(&self) -> bool {
         self.matched
@@ -76,7 +96,7 @@ impl Stats {
     }
 }
 
-/// The state of a bus in numbers, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats).
+/// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusStats {
     pub(crate) emits: u64,
@@ -94,7 +114,7 @@ impl BusStats {
         self.emits
     }
 
-    /// The sums over all subscriptions, also of those that have ended.
+    /// The sums over all subscriptions, also those that have ended.
     #[must_use]
     pub const fn deliveries(&self) -> &Stats {
         &self.deliveries
@@ -106,8 +126,8 @@ impl BusStats {
         self.subscriptions
     }
 
-    /// The number of subscriptions that read from the history: parked, or not yet caught up with
-    /// [`since`](crate::SubscribeBuilder::since).
+    /// The number of parked subscriptions, which read from the history: after an overflow, or to
+    /// catch up from [`since`](crate::SubscribeBuilder::since).
     #[must_use]
     pub const fn n_parked(&self) -> usize {
         self.parked
@@ -119,7 +139,8 @@ impl BusStats {
         self.history_events
     }
 
-    /// What the emits in the history count for, as [`History::bytes`](crate::History::bytes) says.
+    /// The size of the emits in the history in bytes, as [`History::bytes`](crate::History::bytes)
+    /// counts it.
     #[must_use]
     pub const fn history_bytes(&self) -> usize {
         self.history_bytes

@@ -1,4 +1,4 @@
-//! The one lock that the crate uses, so that a loom model can put its own in its place.
+//! The lock type of this crate. A loom model replaces it by its own.
 
 #[cfg(not(loom))]
 pub(crate) use parking_lot::Mutex;
@@ -10,8 +10,8 @@ pub(crate) use modelled::Mutex;
 mod modelled {
     use loom::sync::MutexGuard;
 
-    /// loom's lock in the shape of the other one: a model ends at its first panic, so there is no
-    /// poison to report.
+    /// The lock of loom with the interface of parking_lot. A model ends at its first panic, so a
+    /// poisoned lock is not reported.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 

@@ -1,4 +1,4 @@
-//! Where time comes from.
+//! Sources of time.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,14 +9,15 @@ use std::time::Duration;
 use crate::emit::WakeList;
 use crate::sync::Mutex;
 
-/// Waits for a time that is over: what a [`Timer`] gives.
+/// The future that a [`Timer`] returns.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A source of time, for [progress marks at an interval](crate::SubscribeBuilder::progress_every), which are
-/// all that a bus needs time for.
+/// A source of time, for [progress marks at an interval](crate::SubscribeBuilder::progress_every).
+/// A bus uses time for nothing else.
 ///
-/// Given to [`RangeWatchBusBuilder::timer`](crate::RangeWatchBusBuilder::timer). There are [`ThreadTimer`],
-/// the default, [`ManualTimer`] for tests, and with the feature `tokio` a `TokioTimer`.
+/// Set with [`RangeWatchBusBuilder::timer`](crate::RangeWatchBusBuilder::timer). Implementations:
+/// [`ThreadTimer`], the default; [`ManualTimer`], for tests; `TokioTimer`, with the feature
+/// `tokio`.
 ///
 /// # Examples
 ///
@@ -25,7 +26,7 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// use rangewatch_bus::timer::{Sleep, ThreadTimer, Timer};
 ///
-/// /// Time that passes ten times as fast.
+/// /// Sleeps for a tenth of the time.
 /// #[derive(Debug)]
 /// struct FastTimer;
 ///
@@ -36,7 +37,7 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// }
 /// ```
 pub trait Timer: fmt::Debug + Send + Sync {
-    /// Makes a future that is ready once `duration` has passed from now.
+    /// Returns a future that is ready when `duration` has passed from now.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
@@ -46,8 +47,7 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
     }
 }
 
-/// Time by a thread of its own, which the whole process shares and the first sleep starts. Works on any
-/// executor.
+/// Uses one timer thread per process, started lazily. Works on any executor.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,
@@ -61,7 +61,7 @@ impl Timer for ThreadTimer {
     }
 }
 
-/// Time by the timer of a tokio runtime, which receives may be polled outside of: no thread beside those of the
+/// Uses the timer of a tokio runtime, and no further thread. Receives may be polled outside of the
 /// runtime.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Debug)]
@@ -69,9 +69,9 @@ pub struct TokioTimer(tokio::runtime::Handle);
 
 #[cfg(feature = "tokio")]
 impl TokioTimer {
-    /// Takes time from a runtime, which must have been built with its time enabled (`enable_time`, `enable_all`, the
-    /// macros of tokio), and must not have been shut down when a receive is polled: a sleep panics otherwise, as
-    /// tokio's do.
+    /// Uses the timer of `runtime`, which must have been built with its time driver (`enable_time`,
+    /// `enable_all` or the macros of tokio) and must be running when a receive is polled: a sleep
+    /// panics otherwise, as tokio's own.
     #[must_use]
     pub const fn new(runtime: tokio::runtime::Handle) -> Self {
         Self(runtime)
@@ -86,9 +86,10 @@ impl Timer for TokioTimer {
     }
 }
 
-/// Time that passes only when it is told to: for tests, which then neither wait nor depend on a clock.
+/// A clock that only [`advance`](Self::advance) moves, for tests that neither wait nor depend on a
+/// real clock.
 ///
-/// Clones are handles of the same time.
+/// Clones are handles of the same clock.
 ///
 /// # Examples
 ///
@@ -126,13 +127,13 @@ struct ManualTime {
 }
 
 impl ManualTimer {
-    /// Makes a time that stands at zero.
+    /// Makes a clock at zero.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets `duration` pass, and wakes who has slept long enough.
+    /// Moves the clock by `duration` and wakes the sleeps that are over.
     pub fn advance(&self, duration: Duration) {
         let mut time = self.0.lock();
         time.now = time.now.saturating_add(duration);

@@ -413,7 +413,7 @@ fn g21_an_emitter_is_released_by_every_end_of_its_waiting() {
 }
 
 #[test]
-fn g21_neither_who_reads_the_history_nor_what_never_fits_is_waited_for() {
+fn g21_emitters_do_not_wait_for_parked_subscriptions_nor_for_what_never_fits() {
     let history = History::events(100);
     let bus = RangeWatchBus::builder().history(history).build().unwrap();
     for value in 1..=3 {

@@ -26,7 +26,7 @@ fn g17_the_queue_never_holds_more_than_its_capacity() {
 }
 
 #[test]
-fn g18_the_next_receive_says_exactly_how_many_were_missed_then_the_oldest_retained_follows() {
+fn g18_the_next_receive_reports_the_exact_number_missed_then_the_oldest_retained_follows() {
     let bus = RangeWatchBus::new();
     let mut sub = bus.subscribe(.."m").events(2).unwrap();
     for value in 1..=10 {
@@ -65,32 +65,32 @@ proptest! {
     #![proptest_config(cases::config())]
 
     #[test]
-    fn g18_the_queue_answers_like_its_twin(
+    fn g18_the_queue_agrees_with_a_list(
         capacity in 1_usize..6,
         steps in vec(prop_oneof![any::<u64>().prop_map(Step::Emit), Just(Step::Receive)], 0..80),
     ) {
         let bus = RangeWatchBus::new();
         let mut sub = bus.subscribe(..).events(capacity).unwrap();
         // Everything emitted and not received, dropped or not.
-        let mut twin = VecDeque::new();
+        let mut reference = VecDeque::new();
         for step in steps {
             match step {
                 Step::Emit(value) => {
                     bus.emit(value, ["k"]).unwrap();
-                    twin.push_back(value);
+                    reference.push_back(value);
                 }
                 Step::Receive => {
-                    let expected = match twin.len().checked_sub(capacity) {
+                    let expected = match reference.len().checked_sub(capacity) {
                         Some(missed @ 1..) => {
-                            twin.drain(..missed);
+                            reference.drain(..missed);
                             Err(TryRecvError::Lagged(missed as u64))
                         }
-                        _ => twin.pop_front().ok_or(TryRecvError::Empty),
+                        _ => reference.pop_front().ok_or(TryRecvError::Empty),
                     };
                     prop_assert_eq!(sub.try_recv().map(|event| event.value()), expected);
                 }
             }
-            prop_assert_eq!(sub.len(), twin.len().min(capacity));
+            prop_assert_eq!(sub.len(), reference.len().min(capacity));
         }
     }
 }

@@ -15,7 +15,7 @@ const N_EMITS: u64 = 500;
 
 /// Receives, in every way there is, from an emitter on another thread until the bus closes.
 ///
-/// Ends only if no wake-up is lost: the emitter goes on when the consumer has seen what was
+/// Ends only if no wake-up is lost: the emitter continues when the consumer has received what was
 /// emitted.
 async fn consume(bus: RangeWatchBus) {
     let mut events = bus.subscribe(.."m").events(4).unwrap();
@@ -41,7 +41,7 @@ async fn consume(bus: RangeWatchBus) {
         assert_eq!(received.value(), value);
         assert_eq!(spans.recv().await.unwrap().last(), value);
         bus.emit(value, ["answer"]).unwrap();
-        // The answer lies in the range of the events, too.
+        // The reply lies in the range of the events, too.
         assert!(events.recv().await.unwrap().keys().eq([b"answer"]));
     }
     assert_eq!(events.recv().await, Err(RecvError::Closed));

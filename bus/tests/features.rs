@@ -1,4 +1,4 @@
-//! What the optional features add. Run with `--all-features`.
+//! Optional features. Run with `--all-features`.
 
 #[cfg(feature = "tracing")]
 mod count;
@@ -17,7 +17,7 @@ mod tracing_events {
 
     use crate::count::counting;
 
-    /// Writes events down as `LEVEL name=value ..`, in the order of the fields.
+    /// Records events as `LEVEL name=value ..`, in the order of the fields.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -78,10 +78,10 @@ mod tracing_events {
     }
 
     #[test]
-    fn one_event_says_that_a_subscription_is_slow_and_one_that_it_is_no_longer() {
+    fn one_event_reports_the_first_overflow_and_one_that_the_consumer_has_caught_up() {
         for (overflow, outcome) in [
-            (Overflow::Lagged, "events are dropped or merged"),
-            (Overflow::Coalesce, "events are dropped or merged"),
+            (Overflow::Lagged, "events are dropped or coalesced"),
+            (Overflow::Coalesce, "events are dropped or coalesced"),
             (Overflow::Park, "events are left in the history"),
         ] {
             let logs = log_of(overflow);
@@ -106,7 +106,7 @@ mod tracing_events {
     }
 
     #[test]
-    fn g12_a_panic_of_who_writes_events_down_costs_nobody_a_wake_up() {
+    fn g12_a_panic_of_a_tracing_subscriber_loses_no_wake_up() {
         let bus = RangeWatchBus::new();
         let slow = bus.subscribe(..).events(1).unwrap();
         bus.emit(1, ["k"]).unwrap();

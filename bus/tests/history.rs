@@ -177,7 +177,7 @@ fn g07_a_start_below_the_floor_is_refused_with_the_floor() {
 }
 
 #[test]
-fn g07_a_parked_subscription_that_the_floor_overtakes_ends_so_for_ever() {
+fn g07_a_parked_subscription_below_the_floor_ends_with_compacted() {
     let bus = bus_of(History::events(3));
     let mut sub = bus.subscribe(..).events(2).unwrap();
     for value in 1..=10 {
@@ -206,7 +206,7 @@ fn g07_what_does_not_match_may_leave_the_history_before_a_parked_subscription() 
             .unwrap();
     }
     assert_eq!(sub.try_recv().unwrap().value(), 3);
-    // Read with 6 for the consumer and 9 without a place.
+    // Read with 6 for the consumer and no place for 9.
     bus.emit(10, ["a"]).unwrap();
     assert_eq!(sub.try_recv().unwrap().value(), 6);
     bus.compact(9).unwrap();
@@ -359,7 +359,7 @@ fn g17_an_emit_that_is_larger_than_the_history_is_delivered_and_raises_the_floor
 }
 
 #[test]
-fn g13_without_history_a_wake_subscription_begins_with_a_span_that_says_it_is_conservative() {
+fn g13_without_history_a_wake_subscription_begins_with_a_conservative_span() {
     let bus = RangeWatchBus::new();
     for value in 1..=5 {
         bus.emit(value, ["z"]).unwrap();

@@ -1,7 +1,6 @@
-//! Code of the caller and of consumers that uses the bus from wherever the bus calls it.
+//! User code that uses the bus from wherever the bus calls it.
 //!
-//! If any of it ran under a lock of the bus, it would wait for itself for ever; so each test runs
-//! on a thread of its own, against the clock.
+//! If the bus called it under a lock, it would deadlock; so each test has a deadline.
 
 #![expect(
     unsafe_code,
@@ -18,7 +17,7 @@ use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 
 use rangewatch_bus::{RangeWatchBus, Selector, TryRecvError, WakeSubscription};
 
-/// What a hostile waker is told to do, by the moment at which it does it.
+/// The moment at which a hostile waker runs its hook.
 type Hook = dyn Fn(Moment) + Send + Sync;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +38,9 @@ fn hostile(hook: impl Fn(Moment) + Send + Sync + 'static) -> Waker {
     // The pointer of each waker comes from `raw`, hence from `Arc::into_raw` of this type, and each
     // waker owns one count of it.
 
-    /// The hook of a waker that lives on.
+    /// The hook of a waker that stays valid.
     unsafe fn lend(data: *const ()) -> ManuallyDrop<Arc<Box<Hook>>> {
-        // SAFETY: the waker owns a count, which is not given up here.
+        // SAFETY: the waker owns a count, which stays with it.
         ManuallyDrop::new(unsafe { Arc::from_raw(data.cast()) })
     }
     /// The hook of a waker that ends.
@@ -73,7 +72,7 @@ fn hostile(hook: impl Fn(Moment) + Send + Sync + 'static) -> Waker {
 
     // SAFETY: the functions of the table keep the contract of `RawWakerVTable`: they are
     // thread-safe, as the hook is `Send` and `Sync`, and they manage the count of the `Arc` as
-    // said above.
+    // described above.
     unsafe { Waker::from_raw(raw(Arc::new(Box::new(hook)))) }
 }
 

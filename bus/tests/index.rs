@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rangewatch_bus::index::{Handle, IntervalIndex};
 use rangewatch_bus::{KeyRange, Selector};
 
-/// The slow twin: a list and a scan.
+/// The reference implementation: a list and a scan.
 #[derive(Default)]
 struct Scan(Vec<(Handle, Selector, u32)>);
 
@@ -58,7 +58,7 @@ proptest! {
     #![proptest_config(cases::config())]
 
     #[test]
-    fn g10_the_index_answers_like_a_scan(ops in vec(op(), 1..60)) {
+    fn g10_the_index_agrees_with_a_scan(ops in vec(op(), 1..60)) {
         let mut index = IntervalIndex::new();
         let mut scan = Scan::default();
         let mut handles = Vec::new();

@@ -35,8 +35,8 @@ enum Stop {
 static STOP: Mutex<Stop> = Mutex::new(Stop::NotYet);
 static CHANGED: Condvar = Condvar::new();
 
-// SAFETY: every call is passed on to the system's allocator as it is. Waiting does not allocate: the
-// lock and the condition variable are initialized by constants.
+// SAFETY: every call is passed on to the system's allocator as it is. Waiting does not allocate:
+// the lock and the condition variable are initialized by constants.
 unsafe impl GlobalAlloc for Stopping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if STOPS.try_with(|stops| stops.replace(false)) == Ok(true) {

@@ -1,4 +1,4 @@
-//! How subscriptions and buses end, and how misuse is answered.
+//! The ends of subscriptions and buses, and errors of misuse.
 
 mod deadline;
 
@@ -20,7 +20,7 @@ impl Wake for Nothing {
 }
 
 #[test]
-fn g23_a_cancelled_subscription_gets_no_delivery_and_gives_up_its_waker() {
+fn g23_a_cancelled_subscription_gets_no_delivery_and_drops_its_waker() {
     let bus = RangeWatchBus::new();
     let mut wake = bus.subscribe(..).wake().unwrap();
     let mut events = bus.subscribe(..).events(1).unwrap();
@@ -139,7 +139,7 @@ fn g27_closing_drains_what_is_buffered_then_ends() {
     assert_eq!(
         block_on(events.recv()),
         Err(RecvError::Closed),
-        "and so for ever"
+        "and so on every receive"
     );
 }
 
@@ -161,7 +161,7 @@ fn g27_closing_ends_the_streams() {
 }
 
 #[test]
-fn g27_closing_wakes_those_who_wait_also_without_selectors() {
+fn g27_closing_wakes_waiting_consumers_also_without_selectors() {
     deadline::ends(|| {
         for close in [|bus: RangeWatchBus| bus.close(), drop] {
             let bus = RangeWatchBus::new();
@@ -302,7 +302,7 @@ fn g27_a_stream_ends_after_the_error_that_is_its_end() {
 }
 
 #[test]
-fn g23_a_subscription_that_is_dropped_in_any_state_gives_up_its_waker() {
+fn g23_a_subscription_that_is_dropped_in_any_state_drops_its_waker() {
     let history = History::events(100);
     let bus = RangeWatchBus::builder().history(history).build().unwrap();
     let nothing = Arc::new(Nothing);

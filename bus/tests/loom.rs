@@ -1,5 +1,5 @@
-//! Models of every wait that the bus makes by hand: loom runs each with all interleavings of its
-//! threads, as far as they differ in a few preemptions.
+//! Models of every hand-written wait: loom runs each in all interleavings of its threads up to a
+//! number of preemptions.
 //!
 //! A wake-up that is lost is a deadlock, which ends the model. Run with `RUSTFLAGS="--cfg loom"
 //! cargo test --package rangewatch-bus --release --test loom`, with a target folder of its own;
@@ -49,8 +49,7 @@ fn narrow(bus: &RangeWatchBus) -> EventSubscription {
 
 type Thread<T = ()> = thread::JoinHandle<T>;
 
-/// Runs on a thread that has a handle of the bus of its own, so that the bus does not close with
-/// it.
+/// Runs on a thread with another handle of the bus, so that the bus does not close before.
 fn spawn<T: 'static>(
     bus: &RangeWatchBus,
     run: impl FnOnce(&RangeWatchBus) -> T + 'static,
@@ -78,8 +77,8 @@ fn recv_value(sub: &mut EventSubscription) -> u64 {
     block_on(sub.recv()).unwrap().value()
 }
 
-/// Receives spans until they cover `n_emits`; returns the first and the last value. All emits of the
-/// bus match, with the number of the emit as its value.
+/// Receives spans until they cover `n_emits`; returns the first and the last value. All emits of
+/// the bus match, with the number of the emit as its value.
 fn recv_spans(sub: &mut WakeSubscription, n_emits: u64) -> (u64, u64) {
     let mut recv = || {
         let span = block_on(sub.recv()).unwrap();
@@ -99,15 +98,15 @@ fn recv_spans(sub: &mut WakeSubscription, n_emits: u64) -> (u64, u64) {
     (first, last)
 }
 
-/// A waker of a task that nobody polls any more.
-struct Nobody;
+/// The waker of a task that is not polled any more.
+struct NoTask;
 
-impl Wake for Nobody {
+impl Wake for NoTask {
     fn wake(self: Arc<Self>) {}
 }
 
-fn poll_as_nobody<F: Future>(future: F) -> Poll<F::Output> {
-    let waker = Waker::from(Arc::new(Nobody));
+fn poll_once_without_task<F: Future>(future: F) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::new(NoTask));
     pin!(future).poll(&mut Context::from_waker(&waker))
 }
 
@@ -157,13 +156,13 @@ fn g12_the_waker_of_the_last_poll_is_the_one_that_is_woken() {
         let mut events = all(&bus).events(4).unwrap();
         let mut spans = all(&bus).wake().unwrap();
         let emitter = emitter(&bus, [1]);
-        // A task that is gone polled before; its waker must not be the one that the emit takes.
-        let value = match poll_as_nobody(events.recv()) {
+        // Another task polled before; the emit must not take its waker.
+        let value = match poll_once_without_task(events.recv()) {
             Poll::Ready(event) => event.unwrap().value(),
             Poll::Pending => recv_value(&mut events),
         };
         assert_eq!(value, 1);
-        let span = match poll_as_nobody(spans.recv()) {
+        let span = match poll_once_without_task(spans.recv()) {
             Poll::Ready(span) => span.unwrap(),
             Poll::Pending => block_on(spans.recv()).unwrap(),
         };
@@ -173,7 +172,7 @@ fn g12_the_waker_of_the_last_poll_is_the_one_that_is_woken() {
 }
 
 #[test]
-fn g12_a_consumer_that_starts_misses_nothing_that_was_gathered() {
+fn g12_a_consumer_that_starts_misses_nothing_that_was_held() {
     model(TWO_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = all(&bus).hold().wake().unwrap();
@@ -190,7 +189,7 @@ fn g23_a_drop_beside_an_emit_leaves_nothing() {
         let bus = RangeWatchBus::new();
         let mut events = all(&bus).events(1).unwrap();
         let spans = all(&bus).wake().unwrap();
-        assert!(poll_as_nobody(events.recv()).is_pending());
+        assert!(poll_once_without_task(events.recv()).is_pending());
         let emitter = emitter(&bus, 1..=2);
         drop(events);
         drop(spans);
@@ -288,7 +287,7 @@ fn g02_a_span_that_begins_in_the_history_goes_on_without_a_gap() {
 }
 
 #[test]
-fn g07_a_catch_up_beside_a_compaction_is_complete_or_says_what_it_missed() {
+fn g07_a_catch_up_beside_a_compaction_is_complete_or_ends_with_compacted() {
     model(TWO_THREADS, || {
         let bus = with_history();
         for value in 1..=N_OLD {
@@ -320,7 +319,7 @@ fn g07_a_catch_up_beside_a_compaction_is_complete_or_says_what_it_missed() {
 }
 
 #[test]
-fn g07_a_span_whose_history_is_forgotten_while_it_is_read_is_refused_and_leaves_nothing() {
+fn g07_a_span_whose_history_is_compacted_while_it_is_read_is_refused_and_leaves_nothing() {
     model(TWO_THREADS, || {
         let bus = with_history();
         for value in 1..=N_OLD {
@@ -444,13 +443,13 @@ fn g21_an_emitter_that_waits_for_room_is_woken_when_the_subscription_parks() {
 }
 
 #[test]
-fn g21_dropping_the_future_of_a_waiting_emitter_emits_nothing_and_keeps_nobody_waiting() {
+fn g21_dropping_the_future_of_a_waiting_emitter_emits_nothing_and_blocks_no_other() {
     model(THREE_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = narrow(&bus);
         bus.emit(1, ["k"]).unwrap();
         let quitter = spawn(&bus, |bus| {
-            poll_as_nobody(bus.emit_async(2, ["k"])).is_pending()
+            poll_once_without_task(bus.emit_async(2, ["k"])).is_pending()
         });
         let emitter = patient_emitter(&bus, 3);
         let mut received = vec![recv_value(&mut sub), recv_value(&mut sub)];
@@ -699,7 +698,7 @@ fn g28_an_edit_while_parked_is_seen_at_its_position_when_the_history_is_read() {
 }
 
 #[test]
-fn g26_an_edit_beside_a_close_takes_effect_or_says_that_it_is_late() {
+fn g26_an_edit_beside_a_close_takes_effect_or_fails_with_closed() {
     model(TWO_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = all(&bus).events(1).unwrap();
@@ -819,7 +818,7 @@ fn g12_a_receiver_that_is_dropped_beside_an_emit_passes_its_notification_on() {
         // It takes one of the two keys at most.
         let quitter = thread::spawn({
             let watches = Arc::clone(&watches);
-            move || usize::from(poll_as_nobody(watches.recv()).is_ready())
+            move || usize::from(poll_once_without_task(watches.recv()).is_ready())
         });
         let emitter = emitter(&bus, [1]);
         block_on(watches.recv()).1.unwrap();
@@ -836,7 +835,7 @@ fn g12_a_claim_that_is_dropped_beside_an_emit_is_announced_again() {
         let watches = watch_set(&bus, [7]);
         let quitter = thread::spawn({
             let watches = Arc::clone(&watches);
-            move || drop(poll_as_nobody(watches.ready()))
+            move || drop(poll_once_without_task(watches.ready()))
         });
         let emitter = emitter(&bus, [1]);
         let delivery = block_on(watches.ready()).take().unwrap();

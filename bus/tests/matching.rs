@@ -1,4 +1,4 @@
-//! Which keys a selector selects, and in which words.
+//! The keys that a selector selects, and its textual form.
 
 mod cases;
 
@@ -9,7 +9,7 @@ use rangewatch_bus::{
     SubscribeError, TryRecvError,
 };
 
-/// The slow twin: what each selector means, in the words of its definition and nothing else.
+/// The reference implementation: the definition of each selector.
 fn selects(selector: &Selector, key: &[u8]) -> bool {
     let key = key.to_vec();
     match selector {

@@ -1,4 +1,4 @@
-//! What is allocated, and what is given back.
+//! Memory: what is allocated, and what is freed.
 
 #![expect(
     unsafe_code,
@@ -62,7 +62,7 @@ fn measure(action: impl FnOnce()) -> (usize, isize) {
 fn g14_a_million_unread_emits_take_no_memory_of_a_wake_subscription() {
     let bus = RangeWatchBus::new();
     let mut sub = bus.subscribe("a".."m").wake().unwrap();
-    // The bus notes whom an emit finds, and keeps the room for that.
+    // The first emit allocates the scratch buffer of the matches.
     bus.emit(0, ["b"]).unwrap();
     let grown = measure(|| {
         for value in 1..1_000_000 {
@@ -109,7 +109,10 @@ fn events_of_one_emit_share_its_keys() {
     let (n_allocations, bytes) = measure(|| {
         bus.emit(2, [&key]).unwrap();
     });
-    assert_eq!(n_allocations, 1, "one for the keys, whoever holds them");
+    assert_eq!(
+        n_allocations, 1,
+        "one for the keys, however many subscriptions hold them"
+    );
     assert!(
         bytes < 11_000,
         "{bytes} bytes for 100 events of a key of 10,000 bytes"
@@ -327,17 +330,17 @@ fn g17_no_policy_takes_more_memory_for_what_a_full_queue_is_not_to_hold() {
 }
 
 #[test]
-fn g21_emitters_that_give_up_waiting_leave_nothing() {
+fn g21_emitters_that_stop_waiting_leave_nothing() {
     let bus = RangeWatchBus::new();
     let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
     let _sub = builder.events(1).unwrap();
     bus.emit(1, ["k"]).unwrap();
-    let give_up = || {
+    let cancel = || {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(pin!(bus.emit_async(2, ["k"])).poll(&mut cx).is_pending());
     };
-    give_up();
-    let (_, bytes) = measure(|| (0..10_000).for_each(|_| give_up()));
+    cancel();
+    let (_, bytes) = measure(|| (0..10_000).for_each(|_| cancel()));
     assert_eq!(bytes, 0);
 }
 
@@ -552,7 +555,7 @@ fn g23_a_bus_that_was_large_gives_its_memory_back_while_some_subscriptions_stay(
     });
     assert!(grown < 100_000, "{grown} bytes for a hundred");
 
-    // Those that stay are what they were, also where the bus knows them by another number now.
+    // The remaining ones work as before, also after their places have changed.
     for (i, sub) in kept.iter_mut().enumerate() {
         let key = format!("{:06}", i * 1_000);
         assert!(sub.selectors().iter().eq([&Selector::key(&key)]));

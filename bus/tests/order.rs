@@ -1,4 +1,4 @@
-//! What is delivered, in which order, and how often.
+//! Delivery: content, order, and how often.
 
 use futures::executor::block_on;
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq, TryRecvError};
@@ -34,7 +34,7 @@ fn g02_no_emit_arrives_twice() {
 }
 
 #[test]
-fn g03_every_matching_emit_lies_in_a_span_also_when_nobody_receives_for_long() {
+fn g03_every_matching_emit_lies_in_a_span_also_without_receives_for_long() {
     let bus = RangeWatchBus::new();
     let mut sub = bus.subscribe("a".."m").wake().unwrap();
     let mut n_covered = 0;

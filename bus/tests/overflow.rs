@@ -1,4 +1,4 @@
-//! What becomes of events for which there is no room, by policy.
+//! Overflow policies.
 
 use futures::executor::block_on;
 use rangewatch_bus::{
@@ -50,7 +50,7 @@ fn the_default_is_park_with_history_and_lagged_without() {
 }
 
 #[test]
-fn g17_no_policy_lets_a_queue_exceed_its_capacity_or_its_bytes() {
+fn g17_a_queue_never_exceeds_its_capacity_or_its_bytes_with_any_policy() {
     for bus in [with_history(100), RangeWatchBus::new()] {
         for overflow in POLICIES {
             let subscribe = |capacity, bytes| {
@@ -211,7 +211,7 @@ fn g18_a_start_after_a_value_reports_what_was_missed_above_it_and_nothing_else()
 }
 
 #[test]
-fn g03_a_start_within_a_gap_leaves_what_lies_above_and_says_that_it_is_cut() {
+fn g03_a_start_within_a_gap_keeps_what_lies_above_and_marks_it_as_conservative() {
     // The gap stands at the end of the queue, or has been closed by a receive.
     for is_closed in [false, true] {
         let bus = RangeWatchBus::new();
@@ -291,7 +291,7 @@ fn g19_a_disconnected_subscription_stays_so_after_the_close() {
 }
 
 #[test]
-fn g20_every_cycle_of_parking_delivers_and_who_is_faster_becomes_live() {
+fn g20_every_cycle_of_parking_delivers_and_a_faster_consumer_becomes_live() {
     let bus = with_history(1_000);
     for capacity in [1, 3] {
         let mut sub = bus.subscribe(..).events(capacity).unwrap();

@@ -26,7 +26,7 @@ fn emit(bus: &RangeWatchBus, values: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// What can be received now: events by their value, gaps by their last, marks as they are.
+/// The items in the queue: events by their value, gaps by their last, marks.
 #[derive(Debug, PartialEq, Eq)]
 enum Got {
     Event(u64),
@@ -49,7 +49,7 @@ fn items(sub: &mut EventSubscription) -> Vec<Got> {
 }
 
 #[test]
-fn g09_a_mark_comes_for_who_never_matched_anything() {
+fn g09_a_mark_is_received_by_a_subscription_that_never_matched() {
     let bus = with_history(10);
     let mut sub = bus.subscribe("x"..).events(1).unwrap();
     assert_eq!(sub.request_progress(), Ok(None), "nothing was emitted yet");
@@ -136,7 +136,7 @@ fn g09_a_mark_survives_every_overflow() {
         asked(Overflow::Lagged),
         [Lagged(3), Mark(2), Event(4), Event(5)]
     );
-    // The mark says more behind the gap.
+    // The mark behind the gap is raised.
     assert_eq!(
         asked(Overflow::Coalesce),
         [Event(1), Event(2), Gap(5), Mark(5)]
@@ -148,7 +148,7 @@ fn g09_a_mark_survives_every_overflow() {
 }
 
 #[test]
-fn g09_a_mark_that_is_asked_for_while_reading_the_history_comes_when_it_has_been_read() {
+fn g09_a_mark_requested_while_parked_is_received_after_the_replay() {
     let bus = with_history(100);
     emit(&bus, 1..=4);
     let mut sub = bus.subscribe(..).since(1).events(2).unwrap();
@@ -254,7 +254,7 @@ fn g09_marks_come_at_an_interval_also_when_nothing_ever_matches() {
             Poll::Ready(Ok(Item::Progress(3)))
         );
     }
-    // Marks are passed over by those who receive events only.
+    // `recv` skips marks.
     assert_eq!(sub.poll_recv(&mut cx), Poll::Pending);
     timer.advance(2 * MINUTE);
     assert_eq!(sub.poll_recv(&mut cx), Poll::Pending);

@@ -1,4 +1,4 @@
-//! What is counted adds up, in every state and at every end.
+//! Statistics add up, in every state and at every end.
 
 use rangewatch_bus::{
     BusStats, EventSubscription, History, Overflow, RangeWatchBus, Selector, Stats,

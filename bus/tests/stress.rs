@@ -151,7 +151,7 @@ fn g01_to_g18_hold_between_several_emitters_and_consumers_that_come_and_go() {
 }
 
 #[test]
-fn g05_a_seq_read_from_the_bus_says_that_everything_up_to_it_is_queued() {
+fn g05_everything_up_to_the_last_seq_of_the_bus_is_queued() {
     deadline::ends(|| {
         let bus = RangeWatchBus::new();
         let mut sub = bus.subscribe(..).wake().unwrap();

@@ -1,5 +1,5 @@
-//! Many threads under the checker, with history, every policy, edits, marks and starts in the past: bounded steps
-//! and no sleeps.
+//! Many threads under the checker, with history, every policy, edits, marks and starts in the past:
+//! bounded steps and no sleeps.
 
 mod deadline;
 mod random;
@@ -59,7 +59,7 @@ fn disturb(sub: &mut EventSubscription, log: &Log, random: &mut Random) {
     }
 }
 
-/// How a consumer goes on after a subscription: with the next value, or not at all.
+/// Whether a consumer resumes after a subscription, and from which value.
 fn consume(
     bus: &RangeWatchBus,
     mut sub: EventSubscription,

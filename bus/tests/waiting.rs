@@ -1,4 +1,4 @@
-//! Who waits is woken, and what is held or taken is not lost to others.
+//! Waiting consumers are woken, and nothing that is held or taken is lost.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use rangewatch_bus::{
     EventSubscription, History, Item, Overflow, RangeWatchBus, Selector, Span, WakeSubscription,
 };
 
-/// Counts its wakes, and panics at them if it is told to.
+/// A waker that counts its wakes, and may panic.
 struct Count {
     n_wakes: AtomicUsize,
     panics: bool,
@@ -50,7 +50,7 @@ fn is_pending(sub: &mut EventSubscription, waker: &Waker) -> bool {
 }
 
 #[test]
-fn g12_a_start_wakes_who_waits_for_it_whatever_is_held() {
+fn g12_a_start_wakes_a_waiting_consumer_whatever_is_held() {
     let starts: [fn(&mut EventSubscription); 2] = [
         |sub| sub.start().unwrap(),
         |sub| sub.start_after(1).unwrap(),
@@ -75,7 +75,7 @@ fn g12_a_start_wakes_who_waits_for_it_whatever_is_held() {
 }
 
 #[test]
-fn g12_a_start_wakes_who_waits_for_a_span() {
+fn g12_a_start_wakes_a_consumer_that_waits_for_a_span() {
     let bus = RangeWatchBus::new();
     let mut sub: WakeSubscription = bus.subscribe(..).hold().wake().unwrap();
     bus.emit(1, ["k"]).unwrap();
@@ -89,7 +89,7 @@ fn g12_a_start_wakes_who_waits_for_a_span() {
 }
 
 #[test]
-fn g09_a_mark_that_is_asked_for_wakes_who_waits() {
+fn g09_a_requested_mark_wakes_a_waiting_consumer() {
     let bus = with_history();
     bus.emit(7, ["elsewhere"]).unwrap();
     let mut sub = bus.subscribe("a".."b").events(1).unwrap();
@@ -121,7 +121,7 @@ fn g28_an_edit_leaves_the_keys_of_events_that_came_from_the_history() {
 }
 
 #[test]
-fn g12_several_wakers_that_panic_in_one_emit_cost_nobody_a_wake_up() {
+fn g12_several_wakers_that_panic_in_one_emit_lose_no_wake_up() {
     let bus = RangeWatchBus::new();
     let wakers = [true, true, false, true, false].map(Count::new);
     let subs = wakers.each_ref().map(|(_, waker)| {
@@ -138,7 +138,7 @@ fn g12_several_wakers_that_panic_in_one_emit_cost_nobody_a_wake_up() {
 }
 
 #[test]
-fn g12_who_reads_much_history_of_others_lets_them_run_and_is_polled_again() {
+fn g12_a_long_replay_without_matches_yields_and_is_polled_again() {
     let history = History::events(20_000);
     let bus = RangeWatchBus::builder().history(history).build().unwrap();
     for _ in 0..10_000 {
@@ -161,7 +161,7 @@ fn g12_who_reads_much_history_of_others_lets_them_run_and_is_polled_again() {
 }
 
 #[test]
-fn g12_a_panic_of_who_wakes_one_sleeper_leaves_no_other_asleep() {
+fn g12_a_panic_of_the_waker_of_one_sleep_wakes_the_others() {
     const SECOND: Duration = Duration::from_secs(1);
     let timer = ManualTimer::new();
     let wakers = [true, false].map(Count::new);
@@ -177,7 +177,7 @@ fn g12_a_panic_of_who_wakes_one_sleeper_leaves_no_other_asleep() {
 }
 
 #[test]
-fn g03_an_emitter_whose_waker_panics_costs_the_consumer_no_event() {
+fn g03_a_panic_of_the_waker_of_an_emitter_loses_no_event() {
     let bus = RangeWatchBus::new();
     let builder = bus.subscribe(..).overflow(Overflow::Backpressure);
     let mut sub = builder.events(1).unwrap();

@@ -1,4 +1,4 @@
-//! Emits that are gathered first and take effect at once, or not at all.
+//! Batches: emits that are staged and committed together.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use thiserror::Error;
 use crate::emit::EmitKeys;
 use crate::{EmitError, EmittedMany, RangeWatchBus};
 
-/// Emits that are staged: [`commit`](Self::commit) lets them take effect with no other emit in between; dropping the
+/// Staged emits. [`commit`](Self::commit) emits them with no other emit in between; dropping the
 /// batch emits nothing. From [`RangeWatchBus::batch`].
 ///
-/// Consecutive keys of the same value become one emit, so that an emit may be put together from pieces.
+/// Consecutive keys of the same value are one emit, so that an emit may be staged in pieces.
 ///
-/// A batch is a handle of its bus: the bus does not close while there is one.
+/// A batch is a handle of its bus, which stays open as long as the batch exists.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ pub struct Batch {
     max_bytes: usize,
 }
 
-/// More was staged than the batch may hold. What was staged before is unharmed.
+/// The keys exceed the bound of the batch. What was staged before is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the batch is full, it holds at most {max_bytes} bytes: commit it first, or give it a greater bound"
@@ -65,13 +65,13 @@ impl Batch {
         }
     }
 
-    /// Stages `keys` for `value`: as more keys of the last emit if it has the same value, as an emit of their
-    /// own otherwise.
+    /// Stages `keys` for `value`. They are added to the last emit if it has the same value;
+    /// otherwise they are a new emit.
     ///
     /// # Errors
     ///
-    /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of the batch; none
-    /// of them is staged.
+    /// [`BatchFullError`] if the keys, with 8 bytes for each key and each emit, exceed the bound of
+    /// the batch; none of them is staged.
     ///
     /// # Panics
     ///
@@ -102,26 +102,27 @@ impl Batch {
         Ok(())
     }
 
-    /// Emits what is staged, all of it or nothing: each emit with a [`Seq`](crate::Seq) of its own, in order, with no
-    /// other emit in between, and one wake-up per waiting consumer. The batch is empty then and may be used again.
+    /// Emits everything that is staged, or nothing: each emit with its own [`Seq`](crate::Seq), in
+    /// order, with no other emit in between, and one wake-up per waiting consumer. The batch is
+    /// then empty and may be used again.
     ///
     /// # Errors
     ///
-    /// As [`RangeWatchBus::emit`], for the first value that is refused; nothing is emitted then, and what is staged
-    /// stays so.
+    /// As [`RangeWatchBus::emit`], for the first value that is refused. Nothing is emitted then,
+    /// and the batch is unchanged.
     pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
         let emitted = self.staged.emit(&self.bus)?;
         self.staged.roll_back((0, 0, 0));
         Ok(emitted)
     }
 
-    /// The number of emits that are staged.
+    /// The number of staged emits.
     #[must_use]
     pub fn n_emits(&self) -> usize {
         self.staged.emits.len()
     }
 
-    /// What is staged counts for: the bytes of the keys, and 8 for each key and each emit.
+    /// The size of the staged emits: the bytes of the keys, and 8 for each key and each emit.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         self.staged.n_bytes()
@@ -138,7 +139,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// What is added to `staged`, and is taken back when this is dropped before it is kept.
+/// Rolls `staged` back to the savepoint when it is dropped, unless it was disarmed.
 struct StageGuard<'a> {
     staged: &'a mut Staged,
     before: Option<Savepoint>,
@@ -166,10 +167,10 @@ impl Drop for StageGuard<'_> {
 /// The numbers of emits, keys and bytes that are staged.
 type Savepoint = (usize, usize, usize);
 
-/// Emits one after the other, their keys in one buffer.
+/// Staged emits, their keys in one buffer.
 #[derive(Default)]
 pub(crate) struct Staged {
-    /// The value of each emit, and how many keys came before it.
+    /// The value of each emit, and the number of keys before it.
     emits: Vec<(u64, usize)>,
     /// Where each key ends in `bytes`. It begins where the key before it ends.
     ends: Vec<usize>,
@@ -186,7 +187,7 @@ impl Staged {
         self.ends.push(self.bytes.len());
     }
 
-    /// Lets the emits take effect, or none of them.
+    /// Emits all, or none.
     pub(crate) fn emit(&self, bus: &RangeWatchBus) -> Result<EmittedMany, EmitError> {
         let mut start = 0;
         let keys: Vec<&[u8]> = self

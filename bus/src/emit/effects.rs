@@ -1,8 +1,9 @@
-//! What a critical section leaves to be done after it.
+//! Work that a critical section defers until its lock is released.
 
 use crate::emit::{Evicted, WakeList};
 
-/// What a critical section leaves to be done after it: nothing of this runs or is freed under a lock.
+/// Work that a critical section defers until its lock is released: wakers run user code, and
+/// freeing takes time.
 pub(crate) struct Effects {
     pub(crate) wakers: WakeList,
     pub(crate) evicted: Evicted,
@@ -20,9 +21,9 @@ impl Effects {
         }
     }
 
-    /// To be called without locks.
+    /// Must be called without locks.
     pub(crate) fn apply(self) {
-        // A subscriber of `tracing` may panic: nobody may lose a wake-up to that.
+        // Wakers first, because a subscriber of `tracing` may panic.
         self.wakers.wake_all();
         #[cfg(feature = "tracing")]
         self.slow

@@ -1,11 +1,11 @@
-//! The keys of an emit in the order of the lookup.
+//! The keys of an emit, sorted for the lookup.
 
 use smallvec::SmallVec;
 
 use crate::index::N_KEYS_INLINE;
 
-/// The keys of one emit, and the same in ascending order: one lookup of sorted keys passes each range
-/// once, so that many keys in the ranges of many subscriptions do not hold the lock for their product.
+/// The keys of one emit, as given and in ascending order. A lookup of sorted keys visits each range
+/// once, so that the time under the lock does not grow with the product of keys and subscriptions.
 /// Sorting needs no lock.
 pub(crate) struct EmitKeys<'a> {
     pub(crate) keys: &'a [&'a [u8]],

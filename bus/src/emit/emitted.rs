@@ -1,9 +1,22 @@
-//! What an emit answers.
+//! Receipts of emits.
 
 use crate::Seq;
 
-/// The receipt of an accepted emit, from [`RangeWatchBus::emit`](crate::RangeWatchBus::emit) and its
-/// siblings.
+/// The receipt of an accepted emit, from [`RangeWatchBus::emit`](crate::RangeWatchBus::emit) and
+/// its variants.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let _low = bus.subscribe("a".."m").wake()?;
+/// let _all = bus.subscribe(..).wake()?;
+/// let emitted = bus.emit(7, ["x"])?;
+/// assert_eq!((emitted.seq().get(), emitted.matched(), emitted.woken()), (1, 1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emitted {
     pub(crate) seq: Seq,
@@ -30,21 +43,22 @@ impl Emitted {
     /// The number of subscriptions that this emit matched, each counted once however many of its
     /// selectors and of the keys match.
     ///
-    /// A matched subscription holds the emit when `emit` returns, or finds it in the history if it is
-    /// [`parked`](Self::parked); whether its consumer ever receives it is up to the consumer.
+    /// A matched subscription holds the emit when `emit` returns, or reads it from the history if
+    /// it is [`parked`](Self::parked).
     #[must_use]
     pub const fn matched(&self) -> usize {
         self.matched
     }
 
-    /// The number of matched subscriptions that will read this emit from the history: those that were
-    /// catching up already, and those whose queue this emit found full.
+    /// The number of matched subscriptions that will read this emit from the history: those that
+    /// were parked already, and those whose queue this emit has overflowed.
     #[must_use]
     pub const fn parked(&self) -> usize {
         self.parked
     }
 
-    /// The number of matched subscriptions whose consumer waited and was woken.
+    /// The number of matched subscriptions whose waiting consumer was notified. Members of one
+    /// [`WatchSet`](crate::WatchSet) count one each, although one receiver is woken for them.
     #[must_use]
     pub const fn woken(&self) -> usize {
         self.woken
@@ -71,8 +85,8 @@ impl EmittedMany {
         self.first_seq
     }
 
-    /// The position of the last of the emits; `None` if there were none. No other emit lies between the
-    /// first and the last.
+    /// The position of the last of the emits; `None` if there were none. No other emit lies between
+    /// the first and the last.
     #[must_use]
     pub const fn last_seq(&self) -> Option<Seq> {
         self.last_seq
@@ -96,8 +110,8 @@ impl EmittedMany {
         self.parked
     }
 
-    /// The number of subscriptions whose consumer waited and was woken: each once, however many of the
-    /// emits it matched.
+    /// The number of subscriptions whose waiting consumer was notified: each once, however many of
+    /// the emits it matched.
     #[must_use]
     pub const fn woken(&self) -> usize {
         self.woken

@@ -1,4 +1,4 @@
-//! What leaves queues and the history in a critical section, and is freed after it.
+//! Records that a critical section evicts from queues and the history, to be freed after it.
 
 use std::cell::Cell;
 use std::mem;
@@ -10,7 +10,7 @@ thread_local! {
     static SCRATCH: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };
 }
 
-/// Emits to be freed outside of locks: where this is dropped.
+/// Evicted records. Drop this without locks.
 pub(crate) struct Evicted(Vec<Record>);
 
 impl Evicted {
@@ -31,7 +31,7 @@ impl Extend<Record> for Evicted {
 impl Drop for Evicted {
     #[inline]
     fn drop(&mut self) {
-        // Mostly nothing is evicted.
+        // Most emits evict nothing.
         if self.0.capacity() > 0 {
             scratch::put_back(&SCRATCH, mem::take(&mut self.0));
         }

@@ -1,4 +1,5 @@
-//! Emitting: the stored form of an emit, batches, backpressure, and what runs after the lock is released.
+//! Emitting: the stored form of an emit, batches, backpressure, and what runs after the lock is
+//! released.
 
 mod batch;
 mod effects;

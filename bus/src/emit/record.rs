@@ -1,34 +1,35 @@
-//! An emit as queues, histories and events hold it.
+//! The record of an emit, as queues, histories and events share it.
 
 use std::iter;
 use std::sync::Arc;
 
 use crate::Seq;
 
-/// The bytes of a number in the layout.
+/// The size of a number in the layout in bytes.
 const NUMBER: usize = size_of::<u64>();
 
-/// The place of each number in the layout, before where the keys end.
+/// The index of each number in the layout. The ends of the keys follow.
 const SEQ: usize = 0;
 const VALUE: usize = 1;
 const N_KEYS: usize = 2;
 const ENDS: usize = 3;
 
-/// One emit, put down once and shared by everything that holds it: the history, the queues of all subscribers that it
-/// matched, and the events that they receive. So a place in a queue is two words.
+/// One emit, encoded once into a buffer shared by the history, the queues of all subscribers that
+/// it matched, and their events. A queue entry is therefore two words.
 ///
-/// One allocation: the position of the emit, its value, the number of its keys, where each of them ends, and the bytes
-/// of all. A key begins where the one before it ends.
+/// Layout, in one allocation: the position of the emit, its value, the number of its keys, the end
+/// of each key, the bytes of all keys. A key begins where the previous one ends.
 #[derive(Clone)]
 pub(crate) struct Record(Arc<[u8]>);
 
 impl Record {
-    /// Copies `keys`, in one allocation.
+    /// Encodes an emit, in one allocation.
     pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]]) -> Self {
         let start = NUMBER * (ENDS + keys.len());
         let len = NUMBER * N_KEYS + Self::n_bytes_of(keys);
         let mut bytes: Arc<[u8]> = iter::repeat_n(0, len).collect();
-        let unshared = Arc::get_mut(&mut bytes).expect("nobody shares it yet");
+        let unshared =
+            Arc::get_mut(&mut bytes).expect("it was allocated above and is not shared yet");
         let (numbers, mut rest) = unshared.split_at_mut(start);
         let (first, ends) = numbers.split_at_mut(NUMBER * ENDS);
         put(first, [seq.get(), value, keys.len() as u64]);
@@ -63,13 +64,13 @@ impl Record {
         self.number(N_KEYS) as usize
     }
 
-    /// What the emit counts for where queues and histories are bounded in bytes: its keys, and 8 bytes for each of
-    /// them and for all of them together.
+    /// The size of the emit in the bounds of queues and histories: its keys, and 8 bytes for each
+    /// of them and for the emit.
     pub(crate) fn n_bytes(&self) -> usize {
         self.0.len() - NUMBER * N_KEYS
     }
 
-    /// What an emit of `keys` will count for.
+    /// The size of an emit of `keys`.
     pub(crate) fn n_bytes_of(keys: &[&[u8]]) -> usize {
         NUMBER * (1 + keys.len()) + keys.iter().map(|key| key.len()).sum::<usize>()
     }

@@ -1,21 +1,22 @@
-//! Room that a thread keeps from one emit to the next.
+//! Scratch buffers, reused per thread.
 
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-/// How many items a thread keeps room for: a single huge emit must not hold its memory for ever.
+/// The greatest capacity of a scratch buffer that is kept, in items: a single huge emit must not
+/// retain its memory.
 const MAX_SCRATCH_ITEMS: usize = 16 << 10;
 
-/// Room for a list, so that emits do not allocate it one after the other. An emit that a waker makes inside of another
-/// finds none, and makes its own.
+/// A scratch buffer, so that an emit does not allocate. A nested emit, made by a waker, finds it
+/// taken and allocates another.
 pub(crate) type Scratch<T> = LocalKey<Cell<Vec<T>>>;
 
-/// The room that the thread keeps. A thread that is ending keeps nothing any more.
+/// Takes the scratch buffer of the thread; an empty one if the thread is ending.
 pub(crate) fn take<T>(scratch: &'static Scratch<T>) -> Vec<T> {
     scratch.try_with(Cell::take).unwrap_or_default()
 }
 
-/// Keeps the room of a list. What the list still holds is freed.
+/// Returns a scratch buffer to the thread. Items that it still holds are freed.
 pub(crate) fn put_back<T>(scratch: &'static Scratch<T>, mut list: Vec<T>) {
     list.clear();
     if (1..=MAX_SCRATCH_ITEMS).contains(&list.capacity()) {

@@ -1,16 +1,15 @@
-//! The emits that a bus with history keeps.
+//! The retained emits of a bus with history.
 
 use std::collections::VecDeque;
 
 use crate::emit::Record;
 use crate::{CompactError, EmitError, History, Seq};
 
-/// The latest emits, bounded in events and in bytes, and what is known of values before and after
-/// them.
+/// The latest emits, bounded in events and in bytes, the head and the floor.
 ///
-/// The values rise strictly, so a value finds its place by binary search.
+/// The values strictly increase, so a value is found by binary search.
 pub(crate) struct HistoryBuffer {
-    /// Each with its value, so that the search for one need not look into the others.
+    /// Each with its value, so that a search does not read the records.
     emits: VecDeque<(u64, Record)>,
     n_bytes: usize,
     bounds: History,
@@ -52,19 +51,19 @@ impl HistoryBuffer {
         self.n_bytes
     }
 
-    /// Whether `value` may follow.
+    /// Whether an emit may have `value`.
     pub(crate) fn check(&self, value: u64) -> Result<(), EmitError> {
         check_rise(self.head, value)
     }
 
-    /// The value that follows on the head.
+    /// The value after the head.
     pub(crate) fn next_value(&self) -> Result<u64, EmitError> {
         let next = self.head.map_or(1, |head| head.saturating_add(1));
         check_rise(self.head, next).map(|()| next)
     }
 
-    /// Adds an emit whose value was checked. What has to leave goes to `evicted`, to be freed outside
-    /// of locks.
+    /// Adds an emit whose value was checked. Evicted emits go to `evicted`, to be freed outside of
+    /// locks.
     pub(crate) fn push(&mut self, emit: Record, evicted: &mut impl Extend<Record>) {
         let value = emit.value();
         self.head = Some(value);
@@ -88,12 +87,12 @@ impl HistoryBuffer {
         }
     }
 
-    /// Says that nothing was emitted up to `value`, which was checked.
+    /// Raises the head to `value`, which was checked.
     pub(crate) const fn advance(&mut self, value: u64) {
         self.head = Some(value);
     }
 
-    /// Forgets what lies below `value`. Returns the floor.
+    /// Removes the emits below `value`. Returns the floor.
     pub(crate) fn compact(
         &mut self,
         value: u64,
@@ -120,7 +119,7 @@ impl HistoryBuffer {
         Ok(self.floor)
     }
 
-    /// How many of the emits have a value of `next` or more.
+    /// The number of emits with a value of `next` or more.
     pub(crate) fn n_since(&self, next: u64) -> usize {
         self.len() - self.index_of(next)
     }
@@ -142,7 +141,7 @@ impl HistoryBuffer {
         Some((first, emits.next_back().unwrap_or(first)))
     }
 
-    /// The emits from the value `next` on, if they are few and have few keys.
+    /// The emits from the value `next` on, unless they or their keys exceed the bounds.
     pub(crate) fn tail(
         &self,
         next: u64,
@@ -162,7 +161,7 @@ impl HistoryBuffer {
         Some(oldest)
     }
 
-    /// How many of the emits have a value below `value`.
+    /// The number of emits with a value below `value`.
     fn index_of(&self, value: u64) -> usize {
         self.emits.partition_point(|(emitted, _)| *emitted < value)
     }

@@ -49,9 +49,11 @@ impl ChunkSize {
 }
 
 impl Shared {
-    /// Reads a piece of the history for a subscriber whose queue is empty, from the value `next` on.
+    /// Reads a piece of the history for a subscriber whose queue is empty, from the value `next`
+    /// on.
     ///
-    /// The last piece is matched under the lock, and the subscriber is live when the lock is released.
+    /// The last piece is matched under the lock, and the subscriber is live when the lock is
+    /// released.
     pub(crate) fn catch_up(
         &self,
         mailbox: &Mailbox<EventQueue>,
@@ -69,18 +71,18 @@ impl Shared {
                 ..
             } = state;
             let (Some(history), Some(slot)) = (&*history, &mut slots[id]) else {
-                // Only a bus with history parks a subscriber, and one that receives has its place.
+                // Not reached: only a bus with history parks a subscriber.
                 mailbox.with(|queue| queue.go_live(None, 0));
                 return CatchUp::Again;
             };
             if !slot.parked {
-                // The bus was closed at once, in between.
+                // `close_now` was called in between.
                 return CatchUp::Again;
             }
             if next < history.floor() {
                 slot.parked = false;
                 *n_parked -= 1;
-                mailbox.with(|queue| queue.overtaken(history.floor(), slot.n_left_in_history));
+                mailbox.with(|queue| queue.end_compacted(history.floor(), slot.n_left_in_history));
                 state.end(id);
                 return CatchUp::Again;
             }
@@ -103,13 +105,13 @@ impl Shared {
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
         mailbox.with(|queue| {
             if queue.replay().is_none() {
-                // The bus was closed at once, in between.
+                // `close_now` was called in between.
                 return CatchUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());
             match (complete, end, queue.replay()) {
                 (true, Some(end), _) => {
-                    queue.examined(end);
+                    queue.replay_from(end);
                     size.grow();
                 }
                 (_, _, next) => {
@@ -121,7 +123,7 @@ impl Shared {
         })
     }
 
-    /// How far a subscriber is behind, in emits: 0 if it is live and its queue is empty.
+    /// The number of emits that a subscriber is behind: 0 if it is live and its queue is empty.
     pub(crate) fn lag(&self, mailbox: &Mailbox<EventQueue>) -> u64 {
         let state = &*self.state.lock();
         let slot = state.slots[mailbox.place()].as_ref();
@@ -156,8 +158,8 @@ pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64, max_events: usize) 
         .collect()
 }
 
-/// Hands matching emits of the history to a queue that is empty: the first goes to the consumer, the others
-/// as far as there is room. Returns also whether there was room for all.
+/// Delivers the first of the matching emits and queues the others as far as there is room, in a
+/// queue that is empty. The second half of the result is whether there was room for all.
 fn absorb<'a>(
     queue: &mut EventQueue,
     matches: impl Iterator<Item = &'a Record>,
@@ -167,8 +169,8 @@ fn absorb<'a>(
         if matches!(first, CatchUp::Again) {
             first = CatchUp::Event(queue.deliver_replayed(emit.clone()));
         } else if !queue.push_replayed(emit) {
-            // What lies before it did not match and may leave the history.
-            queue.examined(emit.value());
+            // Emits before it did not match and may be removed from the history.
+            queue.replay_from(emit.value());
             return (first, false);
         }
     }

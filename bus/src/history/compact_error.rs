@@ -1,21 +1,20 @@
-//! Why a compaction was refused.
+//! Errors of compacting.
 
 use thiserror::Error;
 
-/// Why a [`compact`](crate::RangeWatchBus::compact) was refused; nothing has been forgotten.
+/// Why [`compact`](crate::RangeWatchBus::compact) failed. Nothing was removed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompactError {
-    /// The value lies more than one above the greatest value so far, so it would forget what was not yet
-    /// emitted.
+    /// The value lies more than one above the head.
     #[error("cannot compact to {value}: {}", AboveHead(*head))]
     AboveHead {
         /// The value that was given.
         value: u64,
-        /// The greatest value so far, `None` if there is none.
+        /// The head, `None` if there is none.
         head: Option<u64>,
     },
-    /// The bus has no history to compact.
+    /// The bus has no history.
     #[error("this bus has no history: build it with `RangeWatchBus::builder().history(..)`")]
     NoHistory,
 }

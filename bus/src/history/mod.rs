@@ -8,12 +8,12 @@ pub(crate) use buffer::{HistoryBuffer, check_rise};
 pub(crate) use catch_up::{CHUNK_EVENTS, CatchUp, ChunkSize, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 pub use compact_error::CompactError;
 
-/// The bounds of the history of a bus: what [`since`](crate::SubscribeBuilder::since) is served
-/// from, and what a parked subscription catches up from.
+/// The bounds of the history of a bus, from which [`since`](crate::SubscribeBuilder::since) and
+/// parked subscriptions are replayed.
 ///
-/// The history is a ring buffer: when an emit would exceed one of the bounds, the oldest emits leave it
-/// until the newest fits. An emit that is larger than the history is delivered like any other and
-/// leaves the history empty.
+/// The history is a ring buffer: when an emit would exceed one of the bounds, the oldest emits are
+/// evicted until it fits. An emit that is larger than the history is delivered, and the history is
+/// empty afterwards.
 ///
 /// # Examples
 ///
@@ -35,12 +35,12 @@ pub struct History {
 }
 
 impl History {
-    /// The bound in bytes of a history that was given none: 64 MiB.
+    /// The default bound in bytes: 64 MiB.
     ///
-    /// Without it a few emits of very many keys would take all memory.
+    /// Prevents that a few emits of very many keys take all memory.
     pub const DEFAULT_BYTES: usize = 64 << 20;
 
-    /// Keeps at most `max_events` emits, and [`DEFAULT_BYTES`](Self::DEFAULT_BYTES).
+    /// Retains at most `max_events` emits and [`DEFAULT_BYTES`](Self::DEFAULT_BYTES).
     ///
     /// Memory is allocated as the history fills.
     #[must_use]
@@ -51,8 +51,8 @@ impl History {
         }
     }
 
-    /// Keeps at most `max_bytes`. An emit counts for the bytes of its keys, and 8 for each of them and
-    /// for the emit; the history itself takes 60 to 90 bytes an emit beside that.
+    /// Retains at most `max_bytes`. An emit counts the bytes of its keys, and 8 for each key and
+    /// for the emit. The history takes 60 to 90 further bytes for each emit, which are not counted.
     #[must_use]
     pub const fn bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;

@@ -1,7 +1,7 @@
 //! An index of byte ranges: which of them hold a key?
 //!
-//! [`IntervalIndex`] is what the bus looks subscriptions up in. It stands on its own: it knows
-//! nothing of buses, and indexes values of any type.
+//! The bus finds subscriptions with an [`IntervalIndex`]. The index does not depend on the bus, and
+//! holds values of any type.
 
 #[cfg(test)]
 mod tests;
@@ -15,10 +15,10 @@ use smallvec::SmallVec;
 
 use crate::KeyRange;
 
-/// How many keys an emit, or a lookup of any of them, takes without allocating.
+/// The greatest number of keys of an emit or a lookup that are stored inline, without allocating.
 pub(crate) const N_KEYS_INLINE: usize = 16;
 
-/// A set of [`KeyRange`]s, each with a value, that finds those which hold a key.
+/// A set of [`KeyRange`]s, each with a value, that finds the ranges that hold a key.
 ///
 /// Ranges may overlap, nest and repeat. With n ranges and k of them found, a lookup takes O(min(n,
 /// (k + 1) log n)) expected comparisons, an insertion and a removal take O(log n). A lookup of m
@@ -91,9 +91,8 @@ struct Node<V> {
 /// Names one entry of an [`IntervalIndex`], from [`insert`](IntervalIndex::insert) until it is
 /// removed.
 ///
-/// A handle whose entry has been removed names nothing, also after other entries were inserted. A
-/// handle is meant for the index that made it; another index may give it an unrelated meaning, or
-/// none.
+/// A handle of a removed entry stays invalid, also after other entries were inserted. Use a handle
+/// only with the index that returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle {
     place: Place,
@@ -164,8 +163,7 @@ impl<V> IntervalIndex<V> {
         let removed = self.nodes[handle.place.index()].take();
         self.free.push(handle.place);
         if self.is_empty() {
-            // No handle fits a later entry, because ids are not reused; so the places may begin
-            // anew.
+            // Ids are not reused, so old handles stay invalid although places are.
             self.nodes = Vec::new();
             self.free = Vec::new();
         }
@@ -191,7 +189,7 @@ impl<V> IntervalIndex<V> {
     /// Appends the values of all entries whose range holds any of `keys` to `found`, each entry
     /// once, in no particular order.
     ///
-    /// Entries are told apart, not values: equal values of two entries are both appended.
+    /// Equal values of two entries are both appended.
     pub fn find_any<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>, found: &mut Vec<V>)
     where
         V: Clone,
@@ -226,8 +224,9 @@ impl<V> IntervalIndex<V> {
         }
     }
 
-    /// Visits the entries, in the subtree of `place`, whose range holds any of the sorted `keys`; all of those
-    /// have started if it is known that each range in the subtree starts at or below the least key.
+    /// Visits the entries, in the subtree of `place`, whose range holds any of the sorted `keys`;
+    /// all of those have started if it is known that each range in the subtree starts at or below
+    /// the least key.
     ///
     /// The least key alone decides: a lookup of nothing but it would enter the subtree as well. So
     /// the lookup of many keys passes no node that the lookups of each would not.
@@ -338,7 +337,8 @@ impl<V> IntervalIndex<V> {
 
     /// What a node is ordered by in the heap: its id, mixed beyond recognition without the seed.
     ///
-    /// Source: the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators).
+    /// Source: the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+    /// generators).
     fn priority(&self, place: Place) -> u64 {
         let mut mixed = self.node(place).id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.seed;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -359,8 +359,8 @@ impl<V> IntervalIndex<V> {
     }
 }
 
-/// Adds an item to a vector that grows by a quarter, not to the double: what there is one of per subscription should
-/// not be there twice.
+/// Adds an item to a vector that grows by a quarter, not to the double: what there is one of per
+/// subscription should not be there twice.
 pub(crate) fn push_tightly<T>(items: &mut Vec<T>, item: T) {
     if items.len() == items.capacity() {
         items.reserve_exact(items.len() / 4 + 4);

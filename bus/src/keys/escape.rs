@@ -1,10 +1,10 @@
-//! The textual form of bytes: UTF-8 as it is, everything else as `\xNN`.
+//! The textual form of bytes: UTF-8 as it is, other bytes as `\xNN`.
 
 use std::fmt;
 
-/// Displays bytes as text from which [`unescape`] gives the same bytes back.
+/// Displays bytes as text that [`unescape`] maps back to the same bytes.
 ///
-/// Valid UTF-8 stays as it is, except control characters and the backslash itself.
+/// Valid UTF-8 is kept, except control characters and the backslash.
 pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -37,7 +37,7 @@ pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// The bytes that an escaped text stands for, or the byte offset of the first backslash that begins
+/// The bytes of an escaped text, or the byte offset of the first backslash that begins
 /// no escape.
 pub(crate) fn unescape(text: &str) -> Result<Box<[u8]>, usize> {
     let mut bytes = Vec::with_capacity(text.len());

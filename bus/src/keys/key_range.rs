@@ -10,9 +10,9 @@ use crate::Selector;
 
 /// A non-empty half-open range of keys, `[start, end)`, in unsigned lexicographic byte order.
 ///
-/// This is what every valid [`Selector`] comes down to, and what an
-/// [`IntervalIndex`](crate::index::IntervalIndex) stores. It holds at least one key by
-/// construction. An unbounded end is a bound of its own, above every key; no key stands for it.
+/// Every valid [`Selector`] is converted to a range, and an
+/// [`IntervalIndex`](crate::index::IntervalIndex) stores ranges. A range holds at least one key by
+/// construction. An unbounded end lies above every key and is not represented by a key.
 ///
 /// Clones share their bytes.
 ///
@@ -35,14 +35,14 @@ use crate::Selector;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyRange {
-    /// The start, and what the end needs beside it: nothing if there is none; one zero byte if the range
-    /// is a single key, whose successor is the whole; else the end. Every range has one such form.
+    /// The start, followed by nothing if there is no end, by one zero byte if the range is a single
+    /// key, so that all bytes are its successor, else by the end. Equal ranges have equal bytes.
     bytes: Arc<[u8]>,
     n_start_bytes: usize,
 }
 
-/// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the bounds:
-/// unbounded is above every key.
+/// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the
+/// bounds: unbounded is above every key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bound {
     Key(Box<[u8]>),
@@ -60,7 +60,7 @@ pub struct EmptyRangeError {
     pub to: Box<[u8]>,
 }
 
-/// What the errors say about a range that holds no key.
+/// The error message for a range that holds no key.
 pub(crate) struct EmptyRangeMessage<'a> {
     pub(crate) from: &'a [u8],
     pub(crate) to: &'a [u8],
@@ -111,13 +111,13 @@ impl KeyRange {
         }
     }
 
-    /// The keys that begin with `prefix`. A prefix of nothing but 0xFF bytes, or of no bytes, has
+    /// The keys that begin with `prefix`. A prefix of only 0xFF bytes, or of no bytes, has
     /// no end.
     fn prefix(prefix: &[u8]) -> Self {
         Self::from_start_and_end(prefix, prefix_end(prefix).as_deref())
     }
 
-    /// The range in its one form. The end, if there is one, lies above the start.
+    /// The range in its normal form. The end, if there is one, lies above the start.
     fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
         match end {
             Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::single(start),
@@ -195,8 +195,8 @@ impl TryFrom<&Selector> for KeyRange {
 }
 
 impl From<&KeyRange> for Selector {
-    /// The selector that says the same most plainly: `all`, `from`, `key` or `prefix` if one of
-    /// them does, else `range`.
+    /// The simplest selector of the same keys: `all`, `from`, `key` or `prefix` if possible, else
+    /// `range`.
     fn from(range: &KeyRange) -> Self {
         let start = range.start();
         match range.end() {

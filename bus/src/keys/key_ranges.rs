@@ -7,9 +7,9 @@ use super::key_range::Bound;
 use crate::emit::Record;
 use crate::{EmptyRangeError, KeyRange, Selectors};
 
-/// Disjoint ranges in ascending order that neither overlap nor touch: what a subscription watches.
+/// The ranges of a subscription: disjoint, not adjacent, in ascending order.
 ///
-/// Being disjoint makes a key lie in at most one of them. One range, the common case, is stored
+/// A key lies in at most one of them. One range, the common case, is stored
 /// inline.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRanges(SmallVec<[KeyRange; 1]>);

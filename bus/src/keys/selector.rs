@@ -1,4 +1,4 @@
-//! What a subscription watches.
+//! Selectors.
 
 use std::fmt;
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
@@ -8,21 +8,20 @@ use super::key_range::successor;
 /// A set of keys to watch.
 ///
 /// Keys are byte strings, compared as unsigned bytes, lexicographically: a key is below every
-/// longer key that begins with it, and the empty key is the least of all. Ranges are half-open. An
-/// unbounded end is a selector of its own ([`From`](Self::From), [`All`](Self::All)), never a key
-/// that stands for it.
+/// longer key that begins with it, and the empty key is the least. Ranges are half-open. Ranges
+/// without an end have their own selectors, [`From`](Self::From) and [`All`](Self::All).
 ///
-/// A selector is not checked when it is made: a [`Range`](Self::Range) that holds no key is refused
-/// by the subscription that is asked to watch it.
+/// A selector is not checked when it is made: subscribing to a [`Range`](Self::Range) that holds no
+/// key fails.
 ///
-/// Every range expression over something that is bytes converts into a selector, and a subscription
-/// takes them as they are: `"a".."m"`, `"a"..="m"`, `b"a".to_vec()..`, `.."m"`, `..="m"`, `..`. An
-/// inclusive end becomes the exclusive end directly above it, which is the key with a zero byte
-/// appended; so `"a"..="m"` selects `m` and not `ma`.
+/// Range expressions over bytes convert into selectors, and a subscription
+/// accepts them directly: `"a".."m"`, `"a"..="m"`, `b"a".to_vec()..`, `.."m"`, `..="m"`, `..`. An
+/// inclusive end becomes the exclusive end directly above it, the key with a zero byte
+/// appended: `"a"..="m"` selects `m` and not `ma`.
 ///
 /// # Textual form
 ///
-/// `Display` and `FromStr` speak the form that command lines use:
+/// `Display` and `FromStr` use this form, also for command lines:
 ///
 /// | form | selects |
 /// |---|---|
@@ -33,7 +32,7 @@ use super::key_range::successor;
 /// | `all` | every key |
 ///
 /// In all of them `\xNN` stands for the byte with that hexadecimal number and `\\` for a backslash.
-/// What `Display` writes, `FromStr` reads back to an equal selector, for all bytes.
+/// `FromStr` parses the output of `Display` to an equal selector, for all bytes.
 ///
 /// # Examples
 ///
@@ -80,7 +79,7 @@ impl Selector {
 
     /// Selects the keys from `from`, inclusive, to `to`, exclusive.
     ///
-    /// If `to` is not above `from`, the range holds no key and subscribing to it is an error.
+    /// If `to` is not above `from`, the range holds no key, and subscribing to it fails.
     #[must_use]
     pub fn range(from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Self {
         Self::Range {

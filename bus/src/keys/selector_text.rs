@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::escape::{Escaped, unescape, write_hex};
 use crate::Selector;
 
-/// Why a text is not a [`Selector`].
+/// Why a text could not be parsed as a [`Selector`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseSelectorError {
@@ -80,7 +80,7 @@ impl fmt::Display for Selector {
     }
 }
 
-/// The start of a range, with those dots escaped that would make the separator appear too early: a
+/// Displays the start of a range. Escapes dots that would be parsed as the separator: a
 /// dot before a dot, and a dot at the end.
 struct DotsEscaped<'a>(&'a [u8]);
 

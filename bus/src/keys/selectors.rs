@@ -6,12 +6,12 @@ use smallvec::SmallVec;
 
 use crate::Selector;
 
-/// None, one or several [`Selector`]s: what a subscription is asked to watch.
+/// None, one or several [`Selector`]s of a subscription.
 ///
-/// A subscription takes anything that converts into this type: one selector or range expression, or
-/// an array, a vector or a slice of them. An iterator is collected:
-/// `selectors.collect::<Selectors>()`. Several selectors may overlap, touch or repeat; together
-/// they select what any of them selects.
+/// [`subscribe`](crate::RangeWatchBus::subscribe) accepts anything that converts into this type:
+/// one selector or range expression, or an array, a vector or a slice of them. Collect an iterator:
+/// `selectors.collect::<Selectors>()`. Selectors may overlap, be adjacent or repeat; together they
+/// select the union.
 ///
 /// # Examples
 ///

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The position of an emit in the order of its bus: the first emit is 1, each later one is one
-/// more.
+/// The position of an emit in the order of its bus: 1 for the first emit, one more for each later
+/// one.
 ///
-/// Every accepted emit takes exactly one `Seq`, also an emit without keys and an emit that nobody
-/// watches, so the `Seq`s of a bus have no gaps. They order the emits of one bus and mean nothing
-/// on another.
+/// Every accepted emit takes exactly one `Seq`, also an emit without keys or without matches, so
+/// the `Seq`s of a bus have no gaps. They are not comparable between buses.
 ///
-/// There is no zero: "nothing emitted yet" is `None` in an `Option<Seq>`, which is as small as a
+/// There is no zero: "nothing emitted yet" is `None` in an `Option<Seq>`, which has the size of a
 /// `u64` and orders before every `Seq`.
 ///
 /// # Examples
@@ -49,8 +48,7 @@ impl Seq {
 
     /// The `Seq` of the emit that follows `last`.
     ///
-    /// Saturates instead of panicking; at a billion emits per second the end is five centuries
-    /// away.
+    /// Saturates instead of panicking, after five centuries of a billion emits per second.
     pub(crate) const fn after(last: Option<Self>) -> Self {
         match last {
             Some(Self(last)) => Self(last.saturating_add(1)),

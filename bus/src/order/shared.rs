@@ -1,4 +1,4 @@
-//! What all handles of a bus share: its one lock, and what is done under it.
+//! The shared part of a bus: its one lock, and the operations under it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 
 /// The state of a bus behind its one lock.
 ///
-/// Everything that has a place in the order happens in one critical section: an emit, the start of
-/// a subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of a
-/// mailbox. No code that is not ours runs under it: keys are read before it is taken, wakers are woken
-/// and dropped after it is released.
+/// Every operation with a position in the order is one critical section: an emit, the start of a
+/// subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of
+/// a mailbox. No user code runs under it: keys are read before it is taken, wakers are woken and
+/// dropped after it is released.
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) timer: Arc<dyn Timer>,
@@ -42,7 +42,7 @@ impl Shared {
         Ok(emitted)
     }
 
-    /// Lets several emits take effect with nothing in between, or none.
+    /// Emits several values with nothing in between, or none.
     pub(crate) fn emit_many(
         &self,
         emits: &[(u64, EmitKeys<'_>)],
@@ -71,7 +71,7 @@ impl Shared {
         Ok(many)
     }
 
-    /// Says that nothing was emitted up to `value`.
+    /// Raises the head to `value`.
     pub(crate) fn advance(&self, value: u64) -> Result<(), EmitError> {
         let state = &mut *self.state.lock();
         let value = state.accept(Value::Given(value))?;
@@ -92,8 +92,8 @@ impl Shared {
     /// Removes a subscriber, whose `Registration` calls this once.
     pub(crate) fn unsubscribe<B: Buffer>(&self, mailbox: &Mailbox<B>) {
         let mut effects = Effects::new();
-        // Freed after the lock is released: a mailbox may hold a waker. What it holds is freed also if an emitter
-        // that waits for its room still knows the mailbox.
+        // Freed after the lock is released: a mailbox may hold a waker. The entries are freed also
+        // if an emitter that waits for room holds the mailbox.
         let (_slot, _cleared) = {
             let state = &mut *self.state.lock();
             let slot = state.remove(mailbox.place());
@@ -121,7 +121,7 @@ impl Shared {
         effects.apply();
     }
 
-    /// Closes, and forgets what the subscriptions hold.
+    /// Closes, and discards what the subscriptions hold.
     pub(crate) fn close_now(&self) {
         let mut effects = Effects::new();
         let mut cleared = Vec::new();
@@ -138,7 +138,7 @@ impl Shared {
         effects.apply();
     }
 
-    /// What a subscriber watches.
+    /// The ranges of a subscriber.
     pub(crate) fn ranges<B: Buffer>(&self, mailbox: &Mailbox<B>) -> KeyRanges {
         let state = &*self.state.lock();
         let entries = state.slots[mailbox.place()]
@@ -150,7 +150,7 @@ impl Shared {
             .collect()
     }
 
-    /// Lets a subscriber watch `ranges` from now on.
+    /// Replaces the ranges of a subscriber.
     pub(crate) fn replace_ranges<B: Buffer>(
         &self,
         mailbox: &Mailbox<B>,
@@ -173,7 +173,7 @@ impl Shared {
                     return Err(ControlError::Ended);
                 }
                 edited.unread = slot.unread(state.history.as_ref());
-                // Emitters that wait for its room may not match it any more.
+                // Waiting emitters may no longer match it.
                 slot.subscriber.release_emitters(&mut effects);
             }
             state.replace_ranges(id, ranges);
@@ -183,7 +183,8 @@ impl Shared {
         Ok(edited)
     }
 
-    /// Lets emits with a value up to `value` not reach a subscriber, also those that it holds.
+    /// Discards the emits with a value up to `value` that a subscriber holds, and excludes later
+    /// ones.
     pub(crate) fn discard_through<B: Buffer>(&self, mailbox: &Mailbox<B>, value: u64) {
         let mut effects = Effects::new();
         let _discarded = {
@@ -234,7 +235,7 @@ impl Shared {
         let mut n_rebuilds = None;
         while let Some(place) = next {
             let state = self.state.lock();
-            // Places have changed: what was counted may be counted again.
+            // Places have changed in between, so counting starts over.
             let starts_over = n_rebuilds.replace(state.n_rebuilds) != Some(state.n_rebuilds);
             next = state.add_stats(if starts_over { 0 } else { place }, &mut sums);
         }
@@ -251,7 +252,7 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The formatter may be the caller's own, so nothing is written under the lock.
+        // The formatter may be user code, so nothing is written under the lock.
         let (last_seq, n_subscriptions, closed) =
             (self.last_seq(), self.n_subscriptions(), self.is_closed());
         f.debug_struct("Shared")
@@ -262,13 +263,13 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// When an edit took effect.
+/// The position of an edit.
 #[derive(Clone, Copy)]
 pub(crate) struct Edited {
-    /// The first emit that is matched against what is watched now.
+    /// The first emit that is matched against the new ranges.
     pub(crate) seq: Seq,
     pub(crate) head: Option<u64>,
-    /// The emits before that which may yet be received as events.
+    /// The earlier emits that are yet to be received as events.
     pub(crate) unread: Unread,
 }
 
@@ -342,7 +343,7 @@ mod tests {
             assert!(healthy.try_recv().is_ok() && stalled.len() == n_stalled);
             cost
         };
-        // The one range that holds the key lies below all others in the index, whose depth is that
+        // The range that holds the key lies below all others in the index, whose depth is that
         // of a random tree.
         let (few, many) = (cost(1), cost(1_000));
         assert!(
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(bus.emit_next(["k"]).unwrap().parked(), 1);
         let (done, is_done) = std::sync::mpsc::channel();
         let emitter = sub.mailbox().with(|_| {
-            // The consumer holds the lock of its queue for as long as this runs.
+            // The lock of the queue is held as long as this closure runs.
             let bus = bus.clone();
             let emitter = std::thread::spawn(move || {
                 let parked = bus.emit_next(["k"]).unwrap().parked();

@@ -1,4 +1,4 @@
-//! A subscriber's place on the bus.
+//! The entry of a subscriber in the table of its bus.
 
 use smallvec::SmallVec;
 
@@ -8,27 +8,27 @@ use crate::order::Subscriber;
 use crate::subscription::Unread;
 use crate::{Seq, Stats};
 
-/// A subscriber and what the bus knows of it.
+/// A subscriber and its state under the lock of the bus.
 pub(crate) struct Slot {
     pub(crate) subscriber: Subscriber,
     /// The entries in the index, in ascending order of their ranges.
     pub(crate) entries: SmallVec<[Handle; 1]>,
-    /// The last emit that matched, by which an emit that matches several entries is delivered once.
+    /// The last emit that matched: an emit that matches several entries is delivered once.
     pub(crate) last_match: Option<Seq>,
-    /// Emits with a value up to `start_after` are not for it, if `has_start_after`. Two fields,
-    /// because an `Option<u64>` takes eight bytes more.
+    /// Emits with a value up to `start_after` are excluded if `has_start_after`. An `Option<u64>`
+    /// would take eight bytes more.
     start_after: u64,
     has_start_after: bool,
     pub(crate) n_matched: u64,
-    /// Matches that were left in the history while it was parked, over all times. The queue counts
-    /// those of them that were read or given up; this is counted here so that an emit need not
-    /// take the lock of a parked subscription.
+    /// The number of matches that were left in the history while it was parked; it only grows. The
+    /// queue counts those of them that were read or discarded. This counter is here so that an emit
+    /// need not take the lock of a parked subscription.
     pub(crate) n_left_in_history: u64,
-    /// Whether it reads from the history, so that emits are not queued for it.
+    /// Whether it is parked: emits are left in the history for it.
     pub(crate) parked: bool,
-    /// Whether an asynchronous emit waits for its room.
+    /// Whether `emit_async` waits for room in its queue.
     pub(crate) backpressure: bool,
-    /// Whether it ended by overflow: it matches nothing any more.
+    /// Whether it has ended by overflow or compaction, and matches nothing any more.
     pub(crate) ended: bool,
 }
 
@@ -48,7 +48,7 @@ impl Slot {
         }
     }
 
-    /// Whether emits of this value are not for the subscriber.
+    /// Whether emits of this value are excluded by `since` or `start_after`.
     pub(crate) const fn excludes(&self, value: u64) -> bool {
         self.has_start_after && value <= self.start_after
     }
@@ -59,7 +59,7 @@ impl Slot {
         self.has_start_after = true;
     }
 
-    /// The emits that may yet be received as events or looked at.
+    /// The emits that are yet to be received or to be matched.
     pub(crate) fn unread(&self, history: Option<&HistoryBuffer>) -> Unread {
         let Subscriber::Events(mailbox) = &self.subscriber else {
             return Unread::default();

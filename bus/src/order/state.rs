@@ -1,4 +1,4 @@
-//! The state of a bus behind its one lock, and what an emit does to it.
+//! The state of a bus behind its one lock.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::queue::Pushed;
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
-/// Everything that has a place in the order.
+/// The state of a bus.
 pub(crate) struct State {
     pub(crate) last_seq: Option<Seq>,
     /// The value of the last emit.
@@ -22,34 +22,37 @@ pub(crate) struct State {
     pub(crate) history: Option<HistoryBuffer>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     pub(crate) index: IntervalIndex<u32>,
-    /// The subscribers. The mailbox of each knows its place, which changes when the table is rebuilt.
+    /// The subscribers. The mailbox of each knows its place, which changes when the table is
+    /// rebuilt.
     pub(crate) slots: Slots,
     /// How often places have changed.
     pub(crate) n_rebuilds: u64,
-    /// How many subscribers an asynchronous emit may have to wait for.
+    /// The number of subscribers with backpressure.
     pub(crate) n_backpressure: usize,
     pub(crate) n_parked: usize,
     /// The ticket of the last asynchronous emit.
     pub(crate) last_ticket: Ticket,
-    /// What became of the emits that subscribers matched which have left.
+    /// The sums over removed subscribers.
     pub(crate) removed: Stats,
-    /// The subscribers that an emit finds, empty between emits: four bytes for each that was ever found at once.
+    /// Scratch buffer of an emit: the places of the subscribers that it matches.
     found: Vec<u32>,
 }
 
-/// How many subscriptions are counted without letting emitters in between.
+/// How many places are counted before the lock is released: bounds the time for which emitters
+/// wait.
 const CHUNK: usize = 256;
 
-/// The table of subscribers and the index are rebuilt when fewer than one in so many places is used.
+/// The table of subscribers and the index are rebuilt when fewer than one in so many places is
+/// used.
 const MIN_OCCUPANCY: usize = 8;
 /// Tables of fewer places are not rebuilt.
 const MIN_SHRUNK: usize = 64;
 
-/// Which value an emit has.
+/// The value of an emit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value {
     Given(u64),
-    /// The one that follows on the head.
+    /// The value after the head.
     Next,
 }
 
@@ -71,7 +74,7 @@ impl State {
         }
     }
 
-    /// The value that an emit would have, if it were accepted now.
+    /// Checks whether an emit is accepted. Returns its value.
     pub(crate) fn accept(&self, value: Value) -> Result<u64, EmitError> {
         if self.closed {
             return Err(EmitError::Closed);
@@ -84,7 +87,7 @@ impl State {
         }
     }
 
-    /// Lets an accepted emit take effect. `lookup` are the keys in ascending order.
+    /// Commits an accepted emit. `lookup` are the keys in ascending order.
     pub(crate) fn commit(
         &mut self,
         value: u64,
@@ -101,7 +104,7 @@ impl State {
             let emit = record.insert(Record::new(seq, value, keys));
             history.push(emit.clone(), &mut effects.evicted);
         }
-        // The search comes first: each of the two loops has the registers to itself.
+        // Search and delivery are two loops, so that each keeps its variables in registers.
         let mut found = std::mem::take(&mut self.found);
         self.index.visit_any_sorted(lookup, |&id| found.push(id));
         if !found.is_empty() {
@@ -156,8 +159,8 @@ impl State {
         }
     }
 
-    /// What follows from a queue that was full. Returns whether its subscriber was parked. Apart from `commit`, of which
-    /// every delivery pays for what it is inlined with.
+    /// Handles the overflow of a queue. Returns whether its subscriber was parked. Kept out of
+    /// line: a cold path that would otherwise be inlined into every delivery.
     #[cold]
     #[inline(never)]
     fn overflowed(&mut self, id: usize, pushed: Pushed, effects: &mut Effects) -> bool {
@@ -173,7 +176,7 @@ impl State {
                     slot.parked = true;
                     slot.n_left_in_history += 1;
                     self.n_parked += 1;
-                    // A parked subscriber is not waited for.
+                    // Emitters do not wait for a parked subscriber.
                     slot.subscriber.release_emitters(effects);
                 }
                 true
@@ -186,7 +189,7 @@ impl State {
         }
     }
 
-    /// Gives a subscriber a place.
+    /// Adds a subscriber.
     pub(crate) fn insert(&mut self, mut slot: Slot, ranges: &KeyRanges) {
         let id = self.slots.free_place();
         slot.subscriber.set_place(id);
@@ -196,7 +199,7 @@ impl State {
         self.slots.insert(slot);
     }
 
-    /// Takes a subscriber out.
+    /// Removes a subscriber.
     pub(crate) fn remove(&mut self, id: usize) -> Option<Slot> {
         self.leave_index(id);
         let slot = self.slots.remove(id)?;
@@ -206,10 +209,10 @@ impl State {
         Some(slot)
     }
 
-    /// Gives memory back when most places of the table or of the index are free.
+    /// Rebuilds the table and the index when most of their places are free, to give memory back.
     ///
-    /// Rebuilds both, in as many steps as there are places and ranges. It takes as many removals
-    /// before that, so that a removal costs a constant number of steps on average.
+    /// A rebuild takes as many steps as there are places and ranges, and is preceded by about as
+    /// many removals: a removal takes a constant number of steps on average.
     fn shrink(&mut self) {
         let is_sparse = |len: usize, n_places: usize, n_others: usize| {
             len < n_places / MIN_OCCUPANCY && n_places >= MIN_SHRUNK && n_others <= n_places
@@ -240,7 +243,7 @@ impl State {
         self.n_rebuilds += 1;
     }
 
-    /// Lets a subscriber match nothing any more, for good.
+    /// Ends a subscriber: it matches nothing any more.
     pub(crate) fn end(&mut self, id: usize) {
         self.leave_index(id);
         if let Some(slot) = &mut self.slots[id] {
@@ -257,7 +260,7 @@ impl State {
         }
     }
 
-    /// Lets a subscriber match `ranges` from now on. Ranges that stay are not touched.
+    /// Replaces the ranges of a subscriber. Ranges that it keeps are not touched.
     pub(crate) fn replace_ranges(&mut self, id: usize, ranges: &KeyRanges) {
         let Some(slot) = &mut self.slots[id] else {
             return;
@@ -297,7 +300,7 @@ impl State {
             .collect()
     }
 
-    /// Whether a subscription may begin, at `since` if there is one. Returns the history.
+    /// Checks whether a subscription may begin, at `since` if there is one. Returns the history.
     pub(crate) fn check_subscribe(
         &self,
         since: Option<u64>,
@@ -342,8 +345,8 @@ impl State {
         mailbox
     }
 
-    /// Adds the subscribers from the place `next` on to `sums`: a bounded number of them. Returns the next
-    /// place, as long as there is one.
+    /// Adds the statistics of a bounded number of subscribers, from the place `next` on, to `sums`.
+    /// Returns the next place, if there is one.
     pub(crate) fn add_stats(&self, next: usize, sums: &mut BusStats) -> Option<usize> {
         if next == 0 {
             sums.emits = self.last_seq.map_or(0, u64::from);
@@ -360,8 +363,7 @@ impl State {
         (end < self.slots.n_places()).then_some(end)
     }
 
-    /// Takes note of what became of the matches of a subscriber that leaves: what is left of them is
-    /// discarded.
+    /// Adds the statistics of a subscriber that is removed: its pending matches are discarded.
     pub(crate) fn add_removed(&mut self, slot: &Slot) {
         let mut stats = slot.stats();
         stats.discarded += std::mem::take(&mut stats.pending);
@@ -369,7 +371,7 @@ impl State {
     }
 }
 
-/// What the index says of the subscriber `id`.
+/// The value of the entries of the subscriber `id` in the index.
 fn entry_of(id: usize) -> u32 {
     u32::try_from(id).expect("four billion subscribers take more memory than there is")
 }

@@ -1,4 +1,4 @@
-//! The bus's end of a subscription.
+//! The subscriber: the bus's reference to a subscription.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::emit::Effects;
 use crate::queue::{Counts, EventQueue};
 use crate::subscription::{Buffer, Mailbox, WakeBuffer};
 
-/// What an emit is handed to.
+/// The mailbox of a subscription of either kind.
 #[derive(Clone)]
 pub(crate) enum Subscriber {
     Wake(Arc<Mailbox<WakeBuffer>>),
@@ -14,7 +14,7 @@ pub(crate) enum Subscriber {
 }
 
 impl Subscriber {
-    /// Ends the subscription: it can still be drained.
+    /// Closes the mailbox, which can still be drained.
     pub(crate) fn close(&self, effects: &mut Effects) {
         match self {
             Self::Wake(mailbox) => {
@@ -31,7 +31,7 @@ impl Subscriber {
         }
     }
 
-    /// Notes the place of the subscriber in the table of its bus.
+    /// Stores the place of the subscriber in the table of its bus.
     pub(crate) fn set_place(&self, place: usize) {
         match self {
             Self::Wake(mailbox) => mailbox.set_place(place),
@@ -47,7 +47,7 @@ impl Subscriber {
         }
     }
 
-    /// Forgets what is buffered, and what was to be read from the history. The result is to be freed outside of
+    /// Discards what is buffered and what was left in the history. Drop the result outside of
     /// locks.
     pub(crate) fn clear(&self, n_left_in_history: u64) -> impl Sized + use<> {
         match self {
@@ -59,7 +59,7 @@ impl Subscriber {
         }
     }
 
-    /// What became of the matches, and how many wait in the buffer or in the history.
+    /// The counts of the matches, and the number that are pending.
     pub(crate) fn counts(&self, n_left_in_history: u64) -> (Counts, u64) {
         match self {
             Self::Wake(mailbox) => mailbox.peek(|buffer| (buffer.counts(), buffer.span.count())),

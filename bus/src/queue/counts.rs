@@ -1,15 +1,15 @@
-//! What became of the emits that a subscription matched.
+//! Counters of the emits that a subscription matched.
 
-/// The counters of one subscription that its buffer keeps. All count emits, and only grow.
+/// The counters in the buffer of a subscription. All count emits, and only grow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// Received: an event by itself, or the one emit of a span that the others were merged into.
+    /// Received as an event, or as the first emit of a span.
     pub(crate) delivered: u64,
-    /// Received inside a span, beside the first.
+    /// Received in a span, except the first of each.
     pub(crate) coalesced: u64,
-    /// Lost to overflow, and reported as that.
+    /// Dropped by overflow and reported.
     pub(crate) dropped: u64,
-    /// Given up because the subscription ended, or did not want them.
+    /// Discarded by the end of the subscription, or by `start_after`.
     pub(crate) discarded: u64,
     /// Left in the history and read from there.
     pub(crate) replayed: u64,
@@ -36,7 +36,7 @@ impl Counts {
         self.coalesced += coalesced;
     }
 
-    /// What a span of `count` emits counts as delivered and as coalesced.
+    /// The delivered and the coalesced emits of a span of `count` emits.
     pub(crate) const fn of_span(count: u64) -> (u64, u64) {
         match count.checked_sub(1) {
             Some(coalesced) => (1, coalesced),

@@ -1,4 +1,4 @@
-//! What an event queue holds for its consumer, within bounds.
+//! The entries of an event queue, within bounds.
 
 use std::num::NonZeroUsize;
 
@@ -7,9 +7,9 @@ use crate::Seq;
 use crate::emit::{Record, Room};
 use crate::subscription::Span;
 
-/// Events, and what lies between them, in the order in which they are received.
+/// Events, gaps and progress marks in the order in which they are received.
 ///
-/// Events and gaps take a place each, marks take none; bytes are those of the events.
+/// An event and a gap count for one place, a mark for none; only events count for bytes.
 pub(crate) struct Entries {
     fifo: Fifo<Entry>,
     capacity: NonZeroUsize,
@@ -17,17 +17,17 @@ pub(crate) struct Entries {
     n_free_places: usize,
     n_free_bytes: usize,
     n_marks: usize,
-    /// How many emits the gaps have beside the first of each.
+    /// The number of emits in gaps, except the first of each.
     n_coalesced: u64,
 }
 
-/// Two words: what is not an event is rare, and in a box.
+/// Two words: gaps and marks are rare, and boxed.
 pub(crate) enum Entry {
     Event(Record),
     Marker(Box<Marker>),
 }
 
-/// What is queued beside the events.
+/// An entry other than an event.
 #[derive(Clone, Copy)]
 pub(crate) enum Marker {
     Gap(Span),
@@ -36,8 +36,8 @@ pub(crate) enum Marker {
 
 const _: () = assert!(size_of::<Entry>() == size_of::<Record>());
 
-/// Marks that wait for the consumer. One more takes the place of the latest, so that a consumer which
-/// asks and does not receive takes no memory.
+/// The greatest number of queued marks. One more replaces the latest: bounds the memory of a
+/// consumer that requests marks and does not receive.
 const MAX_MARKS: usize = 4;
 
 impl Entries {
@@ -115,7 +115,7 @@ impl Entries {
         Some(entry)
     }
 
-    /// Takes the oldest event out, and leaves marks where they are: they say nothing that this makes untrue.
+    /// Removes the oldest event. Marks stay, because they remain true.
     pub(crate) fn remove_oldest_event(&mut self) -> Option<Record> {
         let is_event = |entry: &Entry| matches!(entry, Entry::Event(_));
         let Some(Entry::Event(emit)) = self.fifo.remove_first(is_event) else {
@@ -130,7 +130,8 @@ impl Entries {
         self.n_free_bytes += emit.n_bytes();
     }
 
-    /// Takes out what has a value up to `value`. Returns the events, and how many emits the gaps stood for.
+    /// Removes what has a value up to `value`. Returns the events, and the number of emits in
+    /// removed gaps.
     pub(crate) fn discard_through(&mut self, value: u64) -> (Vec<Record>, u64) {
         let mut events = Vec::new();
         let mut n_in_gaps = 0;
@@ -154,15 +155,15 @@ impl Entries {
         (events, n_in_gaps)
     }
 
-    /// Takes everything out.
+    /// Removes everything.
     pub(crate) fn clear(&mut self) -> Fifo<Entry> {
         let empty = Self::new(self.capacity, self.max_bytes);
         std::mem::replace(self, empty).fifo
     }
 
-    /// The first and the last emit that the entries stand for.
+    /// The first and the last emit of the entries.
     pub(crate) fn ends(&self) -> Option<(Seq, Seq)> {
-        // Fast, because marks are few.
+        // Constant time, because marks are few.
         let (first, _) = self.fifo.iter().find_map(Entry::ends)?;
         let (_, last) = self.fifo.iter().rev().find_map(Entry::ends)?;
         Some((first, last))
@@ -191,7 +192,7 @@ impl Entries {
 }
 
 impl Entry {
-    /// The first and the last emit that the entry stands for; a mark stands for none.
+    /// The first and the last emit of the entry; a mark has none.
     fn ends(&self) -> Option<(Seq, Seq)> {
         match self {
             Self::Event(emit) => Some((emit.seq(), emit.seq())),

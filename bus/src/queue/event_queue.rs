@@ -1,4 +1,4 @@
-//! The queue of an event subscription.
+//! The bounded queue of an event subscription.
 
 use std::num::NonZeroUsize;
 use std::task::Waker;
@@ -7,17 +7,24 @@ use super::counts::Counts;
 use super::entries::{Entries, Entry, Marker};
 use super::missed::Missed;
 use super::tail::Tail;
-use crate::Seq;
 use crate::emit::{Record, Room, RoomQueue, RoomWakers, Ticket};
 use crate::subscription::{Buffer, Span};
+use crate::{Overflow, Seq};
 
-/// A queue that is bounded in events and in bytes, and what happens beyond the bounds.
+/// A queue that is bounded in events and in bytes.
 ///
-/// What is received comes in the order of the emits: the report of what was missed, the entries, the
-/// open gap, what is read from the history, the mark at the tail, the end.
+/// The emitter pushes while it holds the bus lock; the consumer takes under the queue's own lock.
+/// When a push would exceed the bounds, the overflow policy decides: `Lagged` drops the oldest
+/// event and counts it, `Coalesce` extends the gap at the tail, `Disconnect` ends the subscription,
+/// `Park` switches the consumer to the history. Invariant: the events and their bytes never exceed
+/// the bounds.
+///
+/// Items are received in the order of the emits: the report of missed events, the entries, the
+/// gap at the tail, events of the history, the mark at the tail, the end.
 pub(crate) struct EventQueue {
     entries: Entries,
-    on_full: OnFull,
+    /// What a synchronous emit does when the queue is full: never `Backpressure`.
+    overflow: Overflow,
     missed: Missed,
     tail: Tail,
     /// The last emit before the subscription.
@@ -25,13 +32,13 @@ pub(crate) struct EventQueue {
     /// How many of the matches that were left in the history were read from there or given up. The
     /// bus counts how many were left there; both only grow.
     n_settled_in_history: u64,
-    /// Set while the subscription is parked: the least value that it has not examined.
+    /// Set while the subscription is parked: the value to replay from.
     replay: Option<u64>,
-    /// Whether a mark was asked for while parked.
+    /// Whether a mark was requested while parked.
     wants_mark: bool,
     end: Option<End>,
-    /// Whether the queue was full since the consumer last had nothing to receive.
-    is_slow: bool,
+    /// Whether the queue has overflowed since the consumer last had caught up.
+    has_overflowed: bool,
     /// The emitters that wait for room, if there are any.
     room_queue: Option<Box<RoomQueue>>,
     /// The value up to which everything was received.
@@ -39,45 +46,36 @@ pub(crate) struct EventQueue {
     counts: Counts,
 }
 
-/// What an event for which there is no room leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFull {
-    DropOldest,
-    Merge,
-    Disconnect,
-    Park,
-}
-
-/// Why a subscription ended before its bus. It is said for ever.
+/// Why a subscription ended before its bus. Every later receive returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Disconnected { resume: u64 },
     Compacted { floor: u64 },
 }
 
-/// What a push came to.
+/// The outcome of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     Queued,
-    /// Dropped or merged: the consumer will hear of it, but not of each.
+    /// Dropped or coalesced. The consumer receives one report for several.
     Lost {
-        /// Whether the consumer was not slow before.
+        /// Whether this is the first overflow since the consumer last had caught up.
         first: bool,
     },
     Parked {
-        /// Whether the consumer was not slow before.
+        /// Whether this is the first overflow since the consumer last had caught up.
         first: bool,
     },
     Disconnected,
 }
 
-/// What a subscription receives next.
+/// What a receive takes from the queue.
 pub(crate) enum Taken {
     Event(Record),
     Gap(Span),
     Progress(u64),
     Lagged(u64),
-    /// The queue is empty, and the history goes on from this value.
+    /// The queue is empty; the replay continues with this value.
     Replay(u64),
     End(End),
 }
@@ -87,14 +85,14 @@ impl EventQueue {
     pub(crate) const fn new(
         capacity: NonZeroUsize,
         max_bytes: usize,
-        on_full: OnFull,
+        overflow: Overflow,
         start: Option<Seq>,
         replay: Option<u64>,
         position: Option<u64>,
     ) -> Self {
         Self {
             entries: Entries::new(capacity, max_bytes),
-            on_full,
+            overflow,
             missed: Missed::new(),
             tail: Tail::new(),
             start,
@@ -102,14 +100,14 @@ impl EventQueue {
             replay,
             wants_mark: false,
             end: None,
-            is_slow: false,
+            has_overflowed: false,
             room_queue: None,
             position,
             counts: Counts::new(),
         }
     }
 
-    /// Adds an emit, which must be later than those before. What has to go for it is handed to `evicted`,
+    /// Adds an emit, which must be later than those before. Events dropped for it go to `evicted`,
     /// to be freed outside of locks.
     #[inline]
     pub(crate) fn push(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
@@ -120,8 +118,8 @@ impl EventQueue {
         }
     }
 
-    /// `push` where something stands at the tail or there is no place. Apart, because every delivery pays for what it
-    /// is inlined with.
+    /// The cold path of `push`: the tail is not empty, or the queue is full. Kept out of line,
+    /// because the hot path is inlined into every delivery.
     #[inline(never)]
     fn push_slowly(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
         if self.store(emit) {
@@ -131,26 +129,26 @@ impl EventQueue {
         }
     }
 
-    /// What becomes of an emit for which there is no place.
+    /// Applies the overflow policy to an emit.
     fn overflow(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
-        let first = !std::mem::replace(&mut self.is_slow, true);
-        match self.on_full {
-            OnFull::DropOldest => {
+        let first = !std::mem::replace(&mut self.has_overflowed, true);
+        match self.overflow {
+            Overflow::Lagged => {
                 self.drop_oldest(emit, evicted);
                 Pushed::Lost { first }
             }
-            OnFull::Merge => {
+            Overflow::Coalesce | Overflow::Backpressure => {
                 self.tail.merge(emit.seq(), emit.value());
                 Pushed::Lost { first }
             }
-            OnFull::Disconnect => {
+            Overflow::Disconnect => {
                 self.end = Some(End::Disconnected {
                     resume: emit.value(),
                 });
                 self.counts.dropped += 1;
                 Pushed::Disconnected
             }
-            OnFull::Park => {
+            Overflow::Park => {
                 self.replay = Some(emit.value());
                 self.wants_mark |= self.tail.take_mark().is_some();
                 Pushed::Parked { first }
@@ -216,7 +214,7 @@ impl EventQueue {
         self.room_queue.take_if(|queue| queue.is_empty());
     }
 
-    /// Queues an emit, if there is a place. Returns whether there was. A mark at the tail comes to lie before it.
+    /// Queues an emit if there is room, behind a mark at the tail. Returns whether there was.
     fn store(&mut self, emit: &Record) -> bool {
         let has_place = self.has_place(emit.n_bytes());
         if has_place {
@@ -231,7 +229,7 @@ impl EventQueue {
     fn drop_oldest(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) {
         while !self.store(emit) {
             let Some(oldest) = self.entries.remove_oldest_event() else {
-                // Nothing is left to drop: it never fits.
+                // No event is left to drop: the emit exceeds the bound by itself.
                 self.missed.push(emit.value());
                 return;
             };
@@ -240,8 +238,8 @@ impl EventQueue {
         }
     }
 
-    /// Asks for a mark: at the value `head` behind everything that is queued, or, while parked, once the
-    /// history has been read. Returns whether it will come: behind the end none does.
+    /// Requests a mark: with the value `head` behind everything that is queued, or, while parked,
+    /// after the replay. Returns whether it will be received: after the end none is.
     pub(crate) fn mark(&mut self, head: u64) -> bool {
         if self.end.is_some() {
             return false;
@@ -254,7 +252,7 @@ impl EventQueue {
         true
     }
 
-    /// Adds a matching emit that was read from the history, unless there is no room for it.
+    /// Adds a matching emit of the history if there is room. Returns whether there was.
     pub(crate) fn push_replayed(&mut self, emit: &Record) -> bool {
         let has_place = self.store(emit);
         if has_place {
@@ -263,7 +261,7 @@ impl EventQueue {
         has_place
     }
 
-    /// Takes note of a matching emit that was read from the history. Those before the start of the subscription
+    /// Counts a matching emit of the history. Those before the start of the subscription
     /// were not counted as matches when they were emitted.
     fn count_replayed(&mut self, seq: Seq) {
         if Some(seq) > self.start {
@@ -274,20 +272,20 @@ impl EventQueue {
         }
     }
 
-    /// Takes note that everything below the value `next` has been examined, in the history.
-    pub(crate) const fn examined(&mut self, next: u64) {
+    /// Sets the value to replay from: everything below was examined.
+    pub(crate) const fn replay_from(&mut self, next: u64) {
         self.replay = Some(next);
     }
 
-    /// Takes note that what was emitted up to `head` is not for the consumer, who begins only now.
+    /// Sets the position of a subscription that begins after `head`.
     pub(crate) fn begin_after(&mut self, head: Option<u64>) {
         self.position = self.position.max(head);
     }
 
-    /// Ends the reading from the history: `head` is the value up to which everything was examined.
+    /// Ends the replay: `head` is the value up to which everything was examined.
     pub(crate) fn go_live(&mut self, head: Option<u64>, n_left_in_history: u64) {
         self.replay = None;
-        // Everything that was wanted has been read.
+        // What is left was excluded by `start_after` or an edit.
         self.counts.discarded += self.settle(n_left_in_history);
         let wants_mark = std::mem::take(&mut self.wants_mark);
         if let Some(head) = head.filter(|_| wants_mark) {
@@ -306,18 +304,18 @@ impl EventQueue {
         n_unread
     }
 
-    /// Ends a parked subscription that the history has overtaken.
-    pub(crate) fn overtaken(&mut self, floor: u64, n_left_in_history: u64) {
+    /// Ends a parked subscription whose position lies below the floor.
+    pub(crate) fn end_compacted(&mut self, floor: u64, n_left_in_history: u64) {
         self.replay = None;
         self.counts.dropped += self.settle(n_left_in_history);
         self.end = Some(End::Compacted { floor });
     }
 
-    /// Forgets what is queued or to be read from the history with a value up to `value`. What it hands out is
-    /// freed outside of locks.
+    /// Discards everything with a value up to `value`, in the queue and in the history. Returns the
+    /// events, to be freed outside of locks.
     ///
-    /// What of the history is not wanted is not looked at, so that it may be gone from there; it counts as
-    /// discarded once the rest has been read.
+    /// The replay skips such emits of the history, which may be removed from there; they count as
+    /// discarded when the replay ends.
     pub(crate) fn discard_through(&mut self, value: u64) -> Vec<Record> {
         if let Some(next) = &mut self.replay {
             *next = value.saturating_add(1).max(*next);
@@ -333,8 +331,8 @@ impl EventQueue {
         discarded
     }
 
-    /// Forgets everything that is queued or to be read from the history, for an end without draining. What it hands
-    /// out is freed outside of locks.
+    /// Discards everything, in the queue and in the history. Returns the entries, to be freed
+    /// outside of locks.
     pub(crate) fn clear(&mut self, n_left_in_history: u64) -> impl Sized + use<> {
         self.counts.discarded += self.n_queued() + self.settle(n_left_in_history);
         self.missed.take();
@@ -362,13 +360,13 @@ impl EventQueue {
         self.n_queued() + self.n_unread(n_left_in_history)
     }
 
-    /// The matches that the consumer has yet to read from the history, or that the history has lost.
+    /// The matches that the consumer has yet to read from the history, or that were removed from
+    /// there.
     pub(crate) const fn n_unread(&self, n_left_in_history: u64) -> u64 {
         n_left_in_history.saturating_sub(self.n_settled_in_history)
     }
 
-    /// The matches that the consumer has yet to receive or to hear of, but for those that it will read
-    /// from the history.
+    /// The matches in the queue that the consumer has yet to receive or to have reported as missed.
     pub(crate) fn n_queued(&self) -> u64 {
         self.entries.len() as u64
             + self.entries.n_coalesced()
@@ -376,13 +374,13 @@ impl EventQueue {
             + self.missed.n_events()
     }
 
-    /// If the consumer was slow and has nothing to receive now, it is slow no longer: returns what it came to.
+    /// The counts of a consumer that has caught up since the queue has overflowed.
     #[cfg(feature = "tracing")]
     pub(crate) fn recover(&mut self) -> Option<Counts> {
         let is_caught_up = self.n_queued() == 0 && self.replay.is_none();
-        let recovers = self.is_slow && is_caught_up && self.end.is_none();
+        let recovers = self.has_overflowed && is_caught_up && self.end.is_none();
         recovers.then(|| {
-            self.is_slow = false;
+            self.has_overflowed = false;
             self.counts
         })
     }
@@ -393,8 +391,7 @@ impl EventQueue {
         Taken::Event(emit)
     }
 
-    /// Takes note of a matching emit that goes from the history to the consumer without a place in the
-    /// queue.
+    /// Delivers a matching emit of the history without queueing it.
     pub(crate) fn deliver_replayed(&mut self, emit: Record) -> Taken {
         self.count_replayed(emit.seq());
         self.take_event(emit)
@@ -428,7 +425,7 @@ impl Buffer for EventQueue {
                     }
                 },
             };
-            // The place that is free closes the gap: what comes now is queued behind it.
+            // The free place closes the gap: later emits are queued behind it.
             if let Some(gap) = self.tail.take_gap() {
                 self.entries.push_gap(gap);
             }

@@ -1,12 +1,13 @@
-//! A queue whose push is cheap enough for the path of every delivery.
+//! A queue with a cheap push, for the hot path of a delivery.
 
 use std::collections::VecDeque;
 use std::mem;
 
-/// First in, first out, in two halves: what is pushed goes to the end of a vector, what is popped comes from a history, and
-/// the vector becomes the history, which copies nothing, when the history is empty.
+/// First in, first out, in two halves: `push_back` appends to a vector, `pop_front` takes from a
+/// ring buffer. When the ring buffer is empty, the vector becomes the ring buffer without copying.
 ///
-/// A push to a vector is inlined and a third of the instructions of one to a history; the price is a second buffer.
+/// A push to a vector is inlined and takes a third of the instructions of one to a ring buffer. The
+/// cost is a second buffer.
 pub(crate) struct Fifo<T> {
     outgoing: VecDeque<T>,
     /// Behind everything in `outgoing`.
@@ -34,7 +35,7 @@ impl<T> Fifo<T> {
         if self.incoming.len() <= 1 {
             return self.incoming.pop();
         }
-        // The buffer that is empty takes what comes next.
+        // The empty buffer is reused for later pushes.
         let empty = Vec::from(mem::take(&mut self.outgoing));
         self.outgoing = mem::replace(&mut self.incoming, empty).into();
         self.outgoing.pop_front()
@@ -44,7 +45,7 @@ impl<T> Fifo<T> {
         self.outgoing.iter().chain(&self.incoming)
     }
 
-    /// Takes the first item out that `is_sought` is true of. Fast where that is among the first.
+    /// Removes the first item for which `is_sought` is true. Fast if that is near the front.
     pub(crate) fn remove_first(&mut self, is_sought: impl Fn(&T) -> bool) -> Option<T> {
         let mut i = self.outgoing.iter().position(&is_sought);
         if i.is_none() {
@@ -55,7 +56,7 @@ impl<T> Fifo<T> {
         self.outgoing.remove(i?)
     }
 
-    /// Takes the last item out that `is_sought` is true of.
+    /// Removes the last item for which `is_sought` is true.
     pub(crate) fn remove_last(&mut self, is_sought: impl Fn(&T) -> bool) -> Option<T> {
         match self.incoming.iter().rposition(&is_sought) {
             Some(i) => Some(self.incoming.remove(i)),

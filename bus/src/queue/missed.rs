@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-/// The greatest number of runs that are told apart. Bounds the memory of a queue whose consumer does
-/// not receive: 24 bytes for each.
+/// The greatest number of runs. Bounds the memory of a queue whose consumer does
+/// not receive, to 24 bytes for each.
 const MAX_RUNS: usize = 64;
 
 /// Counts dropped events, in the order of their emits. They lie before everything retained, in one
 /// piece.
 ///
-/// The values are remembered in runs, so that [`discard_through`](Self::discard_through) can tell
-/// which events a consumer did not want. Runs of consecutive values are exact. Only when more than
-/// [`MAX_RUNS`] are needed are the oldest merged.
+/// The values are stored as runs of consecutive values, so that
+/// [`discard_through`](Self::discard_through) is exact. Beyond [`MAX_RUNS`] the oldest runs are
+/// merged, which makes it inexact within them.
 pub(crate) struct Missed {
     n_events: u64,
     runs: VecDeque<Run>,
@@ -66,9 +66,9 @@ impl Missed {
         std::mem::replace(self, Self::new()).n_events
     }
 
-    /// Leaves out the events with a value up to `value`. Returns how many they were.
+    /// Discards the events with a value up to `value`. Returns their number.
     ///
-    /// An event whose run was merged with others is left out if they all are.
+    /// Of runs that were merged either all events are discarded or none.
     pub(crate) fn discard_through(&mut self, value: u64) -> u64 {
         let before = self.n_events;
         self.runs.retain_mut(|run| {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g18_what_is_counted_is_exact_for_as_many_runs_as_are_told_apart() {
+    fn g18_the_number_of_missed_events_is_exact_up_to_the_greatest_number_of_runs() {
         let mut missed = Missed::new();
         (0..MAX_RUNS as u64).for_each(|i| missed.push(10 * i));
         assert_eq!(missed.discard_through(305), 31);
@@ -115,7 +115,7 @@ mod tests {
         let mut missed = Missed::new();
         (0..1_000).for_each(|i| missed.push(10 * i));
         assert_eq!(missed.runs.len(), MAX_RUNS);
-        // Within those that were merged nothing can be told apart.
+        // The merged runs are discarded together.
         assert_eq!(missed.discard_through(100), 0);
         assert_eq!(missed.discard_through(9_985), 999);
         assert_eq!(missed.take(), 1);

@@ -9,5 +9,5 @@ mod overflow;
 mod tail;
 
 pub(crate) use counts::Counts;
-pub(crate) use event_queue::{End, EventQueue, OnFull, Pushed, Taken};
+pub(crate) use event_queue::{End, EventQueue, Pushed, Taken};
 pub use overflow::Overflow;

@@ -1,27 +1,40 @@
-//! What becomes of an event for which there is no room.
+//! Overflow policies.
 
-/// What a subscription for events does when its queue is full, chosen with
+/// What an event subscription does when its queue is full, set with
 /// [`SubscribeBuilder::overflow`](crate::SubscribeBuilder::overflow).
 ///
 /// The default is [`Park`](Self::Park) on a bus with history and [`Lagged`](Self::Lagged) on one
 /// without.
 ///
-/// | | a full queue, with history | a full queue, without history | the consumer receives |
+/// | | a full queue | needs history | the consumer receives |
 /// |---|---|---|---|
-/// | [`Lagged`](Self::Lagged) | drops its oldest events | the same | [`RecvError::Lagged`] with the exact number, then the oldest event retained |
-/// | [`Coalesce`](Self::Coalesce) | merges the newest into one gap | the same | the queue, then [`RecvError::Coalesced`] with the span of the gap, then what follows |
-/// | [`Disconnect`](Self::Disconnect) | ends the subscription | the same | the queue, then [`RecvError::Disconnected`] with the value to resume from, for ever |
-/// | [`Park`](Self::Park) | leaves the rest in the history | refused when subscribing | every event; [`RecvError::Compacted`] if the history lost what was not received yet |
-/// | [`Backpressure`](Self::Backpressure) | as `Park`; [`emit_async`] waits instead | as `Coalesce`; [`emit_async`] waits instead | as there |
+/// | [`Lagged`](Self::Lagged) | drops its oldest events | no | [`RecvError::Lagged`] with the exact number, then the oldest event retained |
+/// | [`Coalesce`](Self::Coalesce) | coalesces the newest events into one gap | no | the queue, then [`RecvError::Coalesced`] with the span of the gap, then later events |
+/// | [`Disconnect`](Self::Disconnect) | ends the subscription | no | the queue, then [`RecvError::Disconnected`] with the value to resume from |
+/// | [`Park`](Self::Park) | leaves the rest in the history | yes | every event; [`RecvError::Compacted`] if unread events were removed from the history |
+/// | [`Backpressure`](Self::Backpressure) | [`emit_async`] waits; a synchronous emit applies `Park` with history, else `Coalesce` | no | as there |
 ///
-/// An emitter is never slowed down, except by a choice of its own to await [`emit_async`], which does not wait for a
-/// subscription that reads from the history. A subscription with
-/// [`since`](crate::SubscribeBuilder::since) reads from the history until it has caught up, whatever its policy, and
-/// may lose the race against the history as a parked one does; from then on its policy holds.
+/// Only [`emit_async`] waits for a consumer, and not for a parked one. A subscription with
+/// [`since`](crate::SubscribeBuilder::since) is parked until it has caught up, with every policy;
+/// the policy applies afterwards.
 ///
-/// An event that is larger than the bound in bytes never fits: it is dropped after everything older, merged, ends the
-/// subscription or is left in the history like one that finds the queue full, and [`emit_async`] does not wait for it. From the history it is
-/// received all the same, without a place in the queue.
+/// An event that is larger than the bound in bytes never fits: the policy applies to it as if the
+/// queue were full, and [`emit_async`] does not wait for it. Replay delivers it nevertheless,
+/// without queueing it.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{Overflow, RangeWatchBus, TryRecvError};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe(..).overflow(Overflow::Disconnect).events(1)?;
+/// bus.emit(1, ["k"])?;
+/// bus.emit(2, ["k"])?;
+/// assert_eq!(sub.try_recv()?.value(), 1);
+/// assert_eq!(sub.try_recv(), Err(TryRecvError::Disconnected { resume: 2 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// [`RecvError::Lagged`]: crate::RecvError::Lagged
 /// [`RecvError::Coalesced`]: crate::RecvError::Coalesced
@@ -31,17 +44,39 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Drops the oldest events and says how many they were.
+    /// Drops the oldest events and reports their number.
     Lagged,
-    /// Merges the newest events into one gap, a [`Span`](crate::Span) at the end of the queue. A receive closes the
-    /// gap: what is emitted from then on is queued behind it.
+    /// Coalesces the newest events into one gap, a [`Span`](crate::Span) at the tail of the queue.
+    /// A receive closes the gap: later events are queued behind it.
     Coalesce,
-    /// Ends the subscription. The error says from which value a new one can resume without a loss, as long as the
-    /// history has it.
+    /// Ends the subscription. The error has the value from which a new one resumes without loss, as
+    /// long as the history reaches back to it.
     Disconnect,
-    /// Leaves the path of the emitters and reads from the history once the queue is empty. Needs history.
+    /// Parks the subscription: it is replayed from the history once its queue is empty. Needs
+    /// history.
     Park,
-    /// Lets [`emit_async`](crate::RangeWatchBus::emit_async) wait for room, also while the subscription is held or paused. For a synchronous emit it is
-    /// [`Park`](Self::Park) with history and [`Coalesce`](Self::Coalesce) without.
+    /// Makes [`emit_async`](crate::RangeWatchBus::emit_async) wait for room, also while the
+    /// subscription is held or paused. A synchronous emit applies [`Park`](Self::Park) with history
+    /// and [`Coalesce`](Self::Coalesce) without.
     Backpressure,
+}
+
+impl Overflow {
+    /// The policy that a synchronous emit applies, which does not wait.
+    pub(crate) const fn without_waiting(self, has_history: bool) -> Self {
+        match (self, has_history) {
+            (Self::Backpressure, true) => Self::Park,
+            (Self::Backpressure, false) => Self::Coalesce,
+            (overflow, _) => overflow,
+        }
+    }
+
+    /// The policy of a subscription that has chosen none.
+    pub(crate) const fn default_of(has_history: bool) -> Self {
+        if has_history {
+            Self::Park
+        } else {
+            Self::Lagged
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! What of an event queue stands behind its entries.
+//! The tail of an event queue, behind its entries.
 
 use crate::Seq;
 use crate::subscription::{Span, SpanBuffer};
 
-/// The open gap and the progress mark, in this order; mostly there is neither, which one look tells.
+/// The open gap and the progress mark, in this order. `None` if there is neither, the common case.
 pub(crate) struct Tail(Option<TailItems>);
 
 struct TailItems {
-    /// Events that found the queue full, merged. Open until there is room behind the entries.
+    /// Coalesced events. The gap is open until there is room behind the entries.
     gap: SpanBuffer,
     mark: Option<u64>,
 }
@@ -30,7 +30,7 @@ impl Tail {
         self.0.as_ref().map_or(0, |tail| tail.gap.count())
     }
 
-    /// Merges an emit into the gap. The mark comes behind the gap, so it may say more.
+    /// Coalesces an emit into the gap. The mark is received after the gap, so its value is raised.
     pub(crate) fn merge(&mut self, seq: Seq, value: u64) {
         let tail = self.0.get_or_insert(TailItems::EMPTY);
         tail.gap.push(seq, value);
@@ -46,7 +46,7 @@ impl Tail {
         gap
     }
 
-    /// Puts a mark behind everything, in place of the one that may be there.
+    /// Sets the mark, replacing an earlier one.
     pub(crate) fn set_mark(&mut self, mark: u64) {
         self.0.get_or_insert(TailItems::EMPTY).mark = Some(mark);
     }
@@ -57,7 +57,7 @@ impl Tail {
         mark
     }
 
-    /// Leaves out what has a value up to `value`. Returns how many emits of the gap are gone.
+    /// Discards what has a value up to `value`. Returns the number of emits discarded from the gap.
     pub(crate) fn discard_through(&mut self, value: u64) -> u64 {
         let Some(tail) = &mut self.0 else {
             return 0;
@@ -68,7 +68,7 @@ impl Tail {
         n_discarded
     }
 
-    /// Keeps the promise that nothing standing is `None`.
+    /// Restores the invariant that an empty tail is `None`.
     fn tidy(&mut self) {
         self.0
             .take_if(|tail| tail.gap.is_empty() && tail.mark.is_none());

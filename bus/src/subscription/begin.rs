@@ -1,4 +1,4 @@
-//! How a subscription begins, also in the past.
+//! Adding a subscription to a bus, also with emits of the past.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::subscription::{Mailbox, Phase, SpanBuffer, WakeBuffer};
 use crate::{Seq, SubscribeError};
 
 impl Shared {
-    /// Subscribes for spans, from the value `since` on if there is one.
+    /// Adds a wake subscription, from the value `since` on if there is one.
     pub(crate) fn subscribe_wake(
         &self,
         ranges: &KeyRanges,
@@ -40,7 +40,7 @@ impl Shared {
                 _ => return Ok(mailbox),
             }
         };
-        // It is live, and nobody receives from it yet: what came before is read in pieces, and put in front.
+        // It is live, and not yet received from: earlier emits are read in pieces and put in front.
         let mut span = SpanBuffer::new();
         let mut next = begin;
         loop {
@@ -72,8 +72,9 @@ impl Shared {
         Ok(mailbox)
     }
 
-    /// Subscribes for events, by the queue that `queue` makes, from the value `since` on if there is one. The
-    /// queue is made of the last emit before it, of the value to read the history from and of the value that counts as received.
+    /// Adds an event subscription, from the value `since` on if there is one. The arguments of
+    /// `queue` are the last emit before the subscription, the value to replay from and the
+    /// position.
     pub(crate) fn subscribe_events(
         &self,
         ranges: &KeyRanges,

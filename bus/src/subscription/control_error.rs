@@ -1,18 +1,18 @@
-//! Why a subscription refused to be changed.
+//! Errors of changing a subscription.
 
 use thiserror::Error;
 
 use crate::EmptyRangeError;
 use crate::keys::EmptyRangeMessage;
 
-/// Why the life cycle or the selectors of a subscription were not changed. Nothing has happened then.
+/// Why the state or the selectors of a subscription could not be changed. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ControlError {
     /// The subscription is reserved: it watches nothing yet.
-    #[error("the subscription is only reserved: open it with selectors first")]
+    #[error("the subscription is reserved: open it with selectors first")]
     NotOpen,
-    /// The subscription has been opened before.
+    /// The subscription is open already, or was never reserved.
     #[error("the subscription is already open: edit its selectors, or make another one")]
     AlreadyOpen,
     /// A range selector holds no key: its end does not lie above its start.
@@ -23,10 +23,10 @@ pub enum ControlError {
         /// The end of the range, which would be exclusive.
         to: Box<[u8]>,
     },
-    /// The subscription has ended by overflow, as its receives say.
+    /// The event subscription has ended by overflow or compaction; its receives return the reason.
     #[error("the subscription has ended: make another one")]
     Ended,
-    /// The bus is closed, for good: no emit will be matched any more.
+    /// The bus is closed: no emit will match any more.
     #[error("the bus is closed: nothing will be emitted any more")]
     Closed,
 }

@@ -1,4 +1,4 @@
-//! What an event subscription receives.
+//! Events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,25 @@ use crate::Seq;
 use crate::emit::Record;
 use crate::keys::{Escaped, KeyRanges};
 
-/// One emit, as an [`EventSubscription`](crate::EventSubscription) sees it: its value and those of
-/// its keys that the subscription watches.
+/// One emit as an [`EventSubscription`](crate::EventSubscription) receives it: its value and those
+/// of its keys that the subscription watches.
 ///
-/// Clones are cheap: all events of one emit share one buffer that holds all keys of the emit, and
-/// the keys of an event are filtered out of it when they are asked for. So an event keeps the keys
-/// of its whole emit in memory.
+/// Clones are cheap: all events of one emit share one buffer with all keys of the emit, which
+/// [`keys`](Self::keys) filters. An event therefore keeps all keys of its emit in memory.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe("a".."m").events(16)?;
+/// bus.emit(7, ["b", "x", "a"])?;
+/// let event = sub.try_recv()?;
+/// assert_eq!((event.value(), event.seq().get()), (7, 1));
+/// assert!(event.keys().eq([b"b", b"a"]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Event {
     emit: Record,
@@ -37,10 +50,9 @@ impl Event {
     }
 
     /// The keys of the emit that the subscription watches: at least one, in the order of the emit.
-    /// A key that was emitted twice is there twice.
+    /// A key that was emitted twice is returned twice.
     ///
-    /// Each key of the emit is tested against the selectors as the iterator comes to it, a binary
-    /// search.
+    /// The iterator matches each key of the emit against the selectors by a binary search.
     #[must_use]
     pub fn keys(&self) -> Keys<'_> {
         Keys {
@@ -62,7 +74,7 @@ impl fmt::Debug for Event {
 }
 
 impl PartialEq for Event {
-    /// Whether the events are of the same position and value and show the same keys.
+    /// Whether the events have the same position, value and keys.
     fn eq(&self, other: &Self) -> bool {
         self.seq() == other.seq() && self.value() == other.value() && self.keys().eq(other.keys())
     }

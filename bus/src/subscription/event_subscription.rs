@@ -1,4 +1,4 @@
-//! The subscription that receives every event.
+//! Event subscriptions: every matching emit, in order.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -30,29 +30,29 @@ pub(crate) const MAX_PIECES_PER_POLL: usize = 16;
 ///
 /// # Overflow
 ///
-/// The queue is bounded in events and in bytes, and an emit never waits for it. What happens to a matching
-/// emit that finds it full was [chosen](crate::Overflow) when subscribing. Errors of a receive report gaps, after
-/// which the events go on, and ends; [`RecvError::is_end`] tells which.
+/// The queue is bounded in events and in bytes, and an emit never waits for it. The
+/// [policy](crate::Overflow) that was chosen when subscribing decides what an emit does when the
+/// queue is full. An error of a receive is either a gap, after which more events follow, or the
+/// end: see [`RecvError::is_end`].
 ///
 /// # History
 ///
-/// On a bus with history, a subscription that begins in the past or that was parked reads from the history in
-/// its receives, in pieces, until it has caught up: every receive that reads returns at least one event, if there
-/// is one. [`lag`](Self::lag) says how far behind it is, [`position`](Self::position) where to
-/// resume.
+/// On a bus with history, a subscription that begins in the past or was parked is replayed from the
+/// history: its receives read the history in pieces, until it has caught up and is live.
+/// [`lag`](Self::lag) is the number of emits that it is behind, [`position`](Self::position) the
+/// value after which to resume.
 ///
 /// # Consumer
 ///
-/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending
-/// receive is woken, and once per wait. It is kept until an emit or the close wakes it or the
-/// subscription is dropped, also when the future that registered it is dropped before. No executor
-/// is needed: any that polls futures will do, and [`poll_recv`](Self::poll_recv) by hand.
+/// A subscription has one consumer: only the waker of the latest pending receive is woken, once.
+/// The waker is kept until an emit or the close wakes it or the subscription is dropped, also when
+/// the future that registered it was dropped before. Any executor works.
 ///
 /// # End
 ///
 /// After the bus is [closed](crate::RangeWatchBus::close), everything still in the queue is
-/// received, then [`RecvError::Closed`]; the stream ends. Dropping the subscription, or
-/// [`cancel`](Self::cancel), ends it from this side.
+/// received, then [`RecvError::Closed`]; the stream ends. The consumer ends a subscription by
+/// dropping it or with [`cancel`](Self::cancel).
 ///
 /// # Examples
 ///
@@ -78,7 +78,7 @@ pub struct EventSubscription {
     watched: RangeVersions,
     interval: Option<Box<Interval>>,
     chunk_size: ChunkSize,
-    /// Whether the stream has given the error that is its end.
+    /// Whether the stream has returned its last item.
     has_ended: bool,
 }
 
@@ -104,8 +104,9 @@ impl EventSubscription {
         self.registration.mailbox()
     }
 
-    /// Receives the next event, waiting for one if there is none. Progress marks are passed over. Of a subscription
-    /// that is not [started](Self::start) it waits for the start, which is the caller's own, or for the end.
+    /// Receives the next event; waits if there is none. Progress marks are skipped. On a
+    /// subscription that is not [started](Self::start) it waits for the end, because starting needs
+    /// the same mutable reference.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl EventSubscription {
     ///
     /// # Cancel safety
     ///
-    /// Yes. An event, or the report that events were missed, leaves the subscription only as the
+    /// Yes. An event or an error leaves the subscription only as the
     /// result of this function; if the future is dropped before, nothing is lost.
     ///
     /// # Examples
@@ -142,7 +143,7 @@ impl EventSubscription {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Receives the next item, an event, a gap or a progress mark, waiting for one if there is none.
+    /// Receives the next item, an event, a gap or a progress mark; waits if there is none.
     ///
     /// # Errors
     ///
@@ -151,12 +152,30 @@ impl EventSubscription {
     /// # Cancel safety
     ///
     /// Yes, as [`recv`](Self::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use rangewatch_bus::{Item, Overflow, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe(..).overflow(Overflow::Coalesce).events(1)?;
+    /// for value in 1..=3 {
+    ///     bus.emit(value, ["k"])?;
+    /// }
+    /// assert!(matches!(sub.recv_item().await?, Item::Event(event) if event.value() == 1));
+    /// let Item::Gap(gap) = sub.recv_item().await? else { panic!("not a gap") };
+    /// assert_eq!((gap.first(), gap.last()), (2, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn recv_item(&mut self) -> Result<Item, RecvError> {
         poll_fn(|cx| self.poll_recv_item(cx)).await
     }
 
-    /// The items as a stream: events, gaps and progress marks, and the error that is the end, unless it is the close
-    /// of the bus.
+    /// The items as a stream: events, gaps and progress marks. An end other than the close of the
+    /// bus is the last item, an error.
     pub const fn items(&mut self) -> Items<'_> {
         Items(self)
     }
@@ -165,8 +184,8 @@ impl EventSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none for now, [`TryRecvError::CatchingUp`] if there was none in
-    /// the part of the history that this call has read, [`TryRecvError::NotStarted`] if there will be none before it is
+    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::CatchingUp`] if there was none in
+    /// the part of the history that this call has read, [`TryRecvError::NotStarted`] if it is not
     /// [started](Self::start), the others as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
         loop {
@@ -202,12 +221,12 @@ impl EventSubscription {
         Err(TryRecvError::CatchingUp)
     }
 
-    /// [`recv`](Self::recv) for those who poll by hand.
+    /// The poll function of [`recv`](Self::recv).
     ///
-    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place
-    /// of the waker of any earlier call. A call with the same waker as before does not clone it
-    /// again. While much of the history is read that does not match, `Pending` may be answered with the waker
-    /// already woken.
+    /// On `Pending`, the waker of `cx` is registered in place of that of an earlier call, and woken
+    /// by the next matching emit or by the close. A call with the same waker as before does not
+    /// clone it. While a long part of the history does not match, it returns `Pending` with the
+    /// waker already woken.
     ///
     /// # Errors
     ///
@@ -221,7 +240,7 @@ impl EventSubscription {
         }
     }
 
-    /// [`recv_item`](Self::recv_item) for those who poll by hand, as [`poll_recv`](Self::poll_recv).
+    /// The poll function of [`recv_item`](Self::recv_item), as [`poll_recv`](Self::poll_recv).
     ///
     /// # Errors
     ///
@@ -231,13 +250,13 @@ impl EventSubscription {
         self.poll_item(cx)
     }
 
-    /// Asks for a mark if one is due. Once per poll: a timer that is always ready must not keep the poll
-    /// from ending.
+    /// Requests a mark if one is due, once per poll: a timer that is always ready must not keep the
+    /// poll from ending.
     fn poll_interval(&mut self, cx: &mut Context<'_>) {
         let is_due = |interval: &mut Box<Interval>| interval.poll_due(cx).is_ready();
         if self.interval.as_mut().is_some_and(is_due) {
             let registration = &self.registration;
-            // Who polls looks at once: nobody is to be woken.
+            // The consumer is polling, so its waker need not be woken.
             drop(registration.shared().mark(self.mailbox()));
         }
     }
@@ -261,17 +280,17 @@ impl EventSubscription {
         Poll::Pending
     }
 
-    /// Asks for a [progress mark](Item::Progress), which comes after everything that matched before this call.
-    /// Returns the value that it will have at least; `None`, and no mark comes, if nothing was emitted yet, the
-    /// subscription begins above the head or has ended, or the bus is closed.
+    /// Requests a [progress mark](Item::Progress), which is received after everything that matched
+    /// before this call. Returns the least value that it will have; `None`, and no mark follows, if
+    /// nothing was emitted yet, the subscription begins above the head or has ended, or the bus is
+    /// closed.
     ///
-    /// Marks are received with [`recv_item`](Self::recv_item). While the subscription reads from the history, the
-    /// mark comes once it has caught up. Of marks that are asked for and not received only a few are kept, the
-    /// latest among them.
+    /// Marks are received with [`recv_item`](Self::recv_item). A parked subscription receives the
+    /// mark when it has caught up. At most 5 marks are queued; one more replaces the latest.
     ///
     /// # Errors
     ///
-    /// [`ProgressError::NoHistory`] if the bus has no history: its values promise nothing about later ones.
+    /// [`ProgressError::NoHistory`] if the bus has no history: its values need not increase.
     ///
     /// # Examples
     ///
@@ -299,8 +318,8 @@ impl EventSubscription {
         Ok(Some(head))
     }
 
-    /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). What waits in the
-    /// history is not counted.
+    /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). Events
+    /// to be read from the history are not counted.
     #[must_use]
     pub fn len(&self) -> usize {
         self.mailbox().peek(|queue| queue.entries().len())
@@ -312,51 +331,52 @@ impl EventSubscription {
         self.len() == 0
     }
 
-    /// What the events in the queue count for in bytes, at most [`max_bytes`](Self::max_bytes).
+    /// The size of the events in the queue in bytes, at most [`max_bytes`](Self::max_bytes).
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         self.mailbox().peek(|queue| queue.entries().n_bytes())
     }
 
-    /// How many emits the subscription is behind: those that it has yet to receive or to hear of and, while it reads
-    /// from the history, those that it has yet to look at or that the history has lost. It is 0 if and only if the
-    /// subscription does not read from the history and holds no emit, whether it is started or not; marks and the end
-    /// do not count.
+    /// The number of emits that the subscription is behind: those that it holds or has to report as
+    /// missed and, while it is parked, those of the history that it has yet to read, or that were
+    /// removed from there. It is 0 if and only if the subscription is not parked and holds no emit,
+    /// in every state. Marks and the end do not count.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.registration.shared().lag(self.mailbox())
     }
 
-    /// The value up to which everything that matches was received or reported as missed: the last that was received, a
-    /// mark's included, or what the subscription began after. A new subscription resumes with one more.
+    /// The value up to which everything that matches was received or reported as missed: that of
+    /// the last item, a mark included, or the value before the first that the subscription began
+    /// with. A new subscription resumes [since](crate::SubscribeBuilder::since) one more.
     ///
-    /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus without
-    /// history, or before its first emit.
+    /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus
+    /// without history, or before its first emit.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
         self.mailbox().peek(EventQueue::position)
     }
 
-    /// The greatest number of events that the queue holds.
+    /// The bound of the queue in events.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.mailbox()
             .peek(|queue| queue.entries().capacity().get())
     }
 
-    /// The greatest number of bytes that the events in the queue count for, as
-    /// [`queue_bytes`](crate::SubscribeBuilder::queue_bytes) set it.
+    /// The bound of the queue in bytes, as set with
+    /// [`queue_bytes`](crate::SubscribeBuilder::queue_bytes).
     #[must_use]
     pub fn max_bytes(&self) -> usize {
         self.mailbox().peek(|queue| queue.entries().max_bytes())
     }
 
-    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
-    /// on whose position is returned, and delivers once it is [started](Self::start).
+    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription, which is held then. Returns
+    /// the position of the first emit that is matched against `selectors`.
     ///
     /// # Errors
     ///
-    /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
+    /// [`ControlError::AlreadyOpen`] if it is not reserved, [`ControlError::EmptyRange`] if a
     /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
     pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
         if self.mailbox().phase() != Phase::Reserved {
@@ -368,48 +388,51 @@ impl EventSubscription {
         Ok(edited.seq)
     }
 
-    /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
+    /// Starts to deliver, first what it holds. Starting twice has no effect.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
         self.registration.start(None)
     }
 
-    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
-    /// report that such were missed. For good: a later call with a lower value does not bring them back.
+    /// As [`start`](Self::start), without the emits of values up to `value`: those that it holds,
+    /// later ones, and those missed are neither delivered nor reported. A later call with a lower
+    /// value has no effect.
     ///
-    /// For a subscription that was held while a snapshot of revision `value` was read: what the snapshot has is
-    /// not received.
+    /// For a subscription that was held while a snapshot of revision `value` was read. The number
+    /// of [missed](RecvError::Lagged) events is that of those above `value`; only if the values of
+    /// the missed events form more than 64 runs of consecutive values may it include some below.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
         self.registration.start(Some(value))
     }
 
-    /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits. The queue may
-    /// overflow meanwhile, as that of a slow consumer.
+    /// Holds what matches until it is [started](Self::start) again: a receive waits. The queue may
+    /// overflow meanwhile.
     ///
-    /// The close of the bus ends a pause, and so does an end by overflow: what was gathered is received, then the end. Of
-    /// a subscription that has ended this changes nothing.
+    /// The close of the bus ends a pause, and so does the end by
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect): what the queue holds is received,
+    /// then the end. An ended subscription stays as it is.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn pause(&mut self) -> Result<(), ControlError> {
         self.mailbox().pause()
     }
 
-    /// Watches what `selectors` select, too, from the emit on whose position is returned.
+    /// Adds `selectors`. Returns the position of the first emit that is matched against them.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
-    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
-    /// has changed then.
+    /// [`ControlError::NotOpen`] if it is reserved, [`ControlError::EmptyRange`] if a range
+    /// selector holds no key, [`ControlError::Ended`] if it has ended by overflow or compaction,
+    /// [`ControlError::Closed`] if the bus is closed. Nothing has changed then.
     ///
     /// # Examples
     ///
@@ -430,8 +453,8 @@ impl EventSubscription {
         self.edit_open(Edit::Add, &selectors.into())
     }
 
-    /// Watches no longer what `selectors` select, from the emit on whose position is returned. What was gathered
-    /// before is still received.
+    /// Removes the keys that `selectors` select. Returns the position of the first emit that is
+    /// matched without them. What matched before is still received.
     ///
     /// # Errors
     ///
@@ -443,8 +466,8 @@ impl EventSubscription {
         self.edit_open(Edit::Remove, &selectors.into())
     }
 
-    /// Watches what `selectors` select and nothing else, from the emit on whose position is returned. What was
-    /// gathered before is still received.
+    /// Replaces all selectors by `selectors`. Returns the position of the first emit that is
+    /// matched against them. What matched before is still received.
     ///
     /// # Errors
     ///
@@ -453,26 +476,24 @@ impl EventSubscription {
         self.edit_open(Edit::Replace, &selectors.into())
     }
 
-    /// What this subscription watches: its selectors, in normal form.
-    ///
-    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
-    /// and put in the plainest form.
+    /// The selectors of this subscription in normal form: disjoint, in ascending order, overlapping
+    /// and adjacent ones merged, each in its simplest form.
     #[must_use]
     pub fn selectors(&self) -> Selectors {
         self.registration.selectors()
     }
 
-    /// What became of the emits that matched.
+    /// Counts what happened to the emits that matched.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.registration.stats()
     }
 
-    /// Ends the subscription, in any state: no later emit reaches it, and what it held is gone and its memory
-    /// free.
+    /// Ends the subscription, in any state: no later emit reaches it, and what it holds is freed.
+    /// The same as dropping it.
     ///
-    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
-    /// no `async`: no code of the consumer runs inside the bus.
+    /// Not `async`, because there is nothing to wait for: no code of the consumer runs inside the
+    /// bus.
     pub fn cancel(self) {
         drop(self);
     }
@@ -488,7 +509,7 @@ impl EventSubscription {
         Ok(edited)
     }
 
-    /// What was taken, for the consumer; `None` if it was nothing to receive.
+    /// Turns what was taken from the queue into an item; `None` if there is none to receive.
     fn item(&mut self, taken: Taken) -> Option<Result<Item, RecvError>> {
         let taken = match taken {
             Taken::Replay(next) => {
@@ -523,7 +544,7 @@ impl EventSubscription {
     }
 }
 
-/// An item as those see it who receive events only: a gap is an error, a mark is nothing.
+/// Maps an item for `recv`: a gap becomes an error, a progress mark is skipped.
 fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Event, E>> {
     match item {
         Ok(Item::Event(event)) => Some(Ok(event)),
@@ -533,8 +554,7 @@ fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Eve
     }
 }
 
-/// The events, gaps as errors in between, and the error that is the end, unless it is the close of the
-/// bus.
+/// The events, and gaps as errors. An end other than the close of the bus is the last item.
 impl Stream for EventSubscription {
     type Item = Result<Event, RecvError>;
 

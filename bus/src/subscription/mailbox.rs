@@ -1,4 +1,4 @@
-//! What an emit fills and a subscription empties, and the waiting in between.
+//! The buffer between an emit and a consumer, and the consumer's waker.
 
 use std::mem;
 use std::task::{Context, Poll};
@@ -19,7 +19,7 @@ pub(crate) trait Buffer {
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;
 
-    /// Whether the subscription has ended by itself, so that nothing is gained by holding back what it has.
+    /// Whether the subscription has ended, so that it delivers what it holds even if it is held.
     fn has_ended(&self) -> bool {
         false
     }
@@ -35,23 +35,23 @@ pub(crate) trait Buffer {
     }
 }
 
-/// Whether a mailbox gives out what it holds.
+/// Whether a subscription delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// It watches nothing yet.
+    /// It has not been opened.
     Reserved,
-    /// It gathers and does not deliver.
+    /// It holds what matches.
     Held,
     Started,
 }
 
-/// A buffer, its end and the waker of its one consumer.
+/// A buffer and the registered waiter of its one consumer.
 ///
-/// Lock order: the lock of the bus, then that of a mailbox; a consumer takes only the latter. No
-/// code that is not ours runs under either, so wakers are cloned, woken and dropped outside.
+/// Lock order: the lock of the bus, then that of a mailbox. No user code runs under either, so
+/// wakers are cloned, woken and dropped outside.
 ///
-/// A wake-up cannot be lost: the consumer registers its waker under the same lock under which it
-/// last saw the buffer empty, and an emitter takes the waker under the same lock under which it
+/// No wake-up is lost: the consumer registers its waiter under the same lock under which it
+/// last saw the buffer empty, and an emitter takes the waiter under the same lock under which it
 /// fills the buffer.
 pub(crate) struct Mailbox<B: Buffer> {
     state: Mutex<State<B>>,
@@ -62,7 +62,8 @@ struct State<B: Buffer> {
     waiter: Option<B::Waiter>,
     phase: Phase,
     closed: bool,
-    /// The place of the subscriber in the table of its bus, which changes under the lock of the bus.
+    /// The place of the subscriber in the table of its bus, which changes under the lock of the
+    /// bus.
     place: u32,
 }
 
@@ -79,8 +80,8 @@ impl<B: Buffer> Mailbox<B> {
         }
     }
 
-    /// Fills the buffer. The caller wakes the waker, that of a consumer which may receive now, once it
-    /// holds no lock.
+    /// Fills the buffer. Returns the waiter if the consumer may receive now, to be notified once
+    /// the caller holds no lock.
     #[inline]
     pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<B::Waiter>) {
         let mut state = self.state.lock();
@@ -94,7 +95,7 @@ impl<B: Buffer> Mailbox<B> {
         (filled, waiter)
     }
 
-    /// Changes the buffer in a way that gives a waiting consumer nothing to receive.
+    /// Changes the buffer without adding anything to receive.
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut B) -> R) -> R {
         change(&mut self.state.lock().buffer)
     }
@@ -113,31 +114,32 @@ impl<B: Buffer> Mailbox<B> {
         self.state.lock().phase
     }
 
-    /// Gathers from now on, what was reserved.
+    /// Moves from reserved to held.
     pub(crate) fn open(&self) {
         self.state.lock().phase = Phase::Held;
     }
 
-    /// Gives out what it holds from now on. The caller wakes the waker, of a consumer that waited for this, once what
-    /// it may receive is settled.
+    /// Moves to started. Returns the waiter, to be notified once the caller has discarded what is
+    /// not to be received.
     pub(crate) fn start(&self) -> Result<Option<B::Waiter>, ControlError> {
         let mut state = self.state.lock();
         state.move_to(Phase::Started)?;
         Ok(state.waiter.take())
     }
 
-    /// Gathers and does not give out, from now on.
+    /// Moves to held.
     pub(crate) fn pause(&self) -> Result<(), ControlError> {
         self.state.lock().move_to(Phase::Held)
     }
 
-    /// Refuses what is only reserved.
+    /// Fails if the subscription is reserved.
     pub(crate) fn require_open(&self) -> Result<(), ControlError> {
         self.state.lock().require_open()
     }
 
-    /// Ends the mailbox: what is buffered can still be taken, also if it was held. The caller wakes the
-    /// wakers, those of the consumer and of emitters that wait for room, once it holds no lock.
+    /// Closes the mailbox: what is buffered can still be taken, also if it was held. Returns the
+    /// waiter of the consumer and the emitters that wait for room, to be notified once the caller
+    /// holds no lock.
     pub(crate) fn close(&self) -> (Option<B::Waiter>, RoomWakers) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -151,7 +153,7 @@ impl<B: Buffer> Mailbox<B> {
         taken
     }
 
-    /// Takes the next item or registers the waker. `Ready(None)` is the end.
+    /// Takes the next item or registers the task. `Ready(None)` is the end.
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<B::Item>> {
         {
             let mut state = self.state.lock();
@@ -170,7 +172,7 @@ impl<B: Buffer> Mailbox<B> {
             }
         }
         // The buffer may be filled while the waker is cloned outside the lock, hence the second
-        // look.
+        // take.
         let mut waiter = Some(B::Waiter::from_waker(cx.waker().clone()));
         let mut state = self.state.lock();
         let (taken, waiters) = state.try_take();
@@ -183,13 +185,13 @@ impl<B: Buffer> Mailbox<B> {
         taken
     }
 
-    /// Whether the bus is closed and nothing more can be taken, as far as `is_drained` says of the buffer.
+    /// Whether the bus is closed and the buffer is drained.
     pub(crate) fn has_closed(&self, is_drained: impl FnOnce(&B) -> bool) -> bool {
         let state = self.state.lock();
         state.closed && is_drained(&state.buffer)
     }
 
-    /// Looks at the buffer.
+    /// Reads the buffer.
     pub(crate) fn peek<R>(&self, peek: impl FnOnce(&B) -> R) -> R {
         peek(&self.state.lock().buffer)
     }
@@ -248,7 +250,8 @@ impl<B: Buffer> State<B> {
         Ok(())
     }
 
-    /// The second half are the emitters that a take has made room for.
+    /// Takes the next item. The second half are the emitters to notify, for which there may be room
+    /// now.
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWakers) {
         if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {
             return (Poll::Pending, RoomWakers::new());

@@ -1,4 +1,4 @@
-//! When progress marks are due.
+//! Progress marks: at an interval, and on request.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -13,15 +13,15 @@ use crate::subscription::Mailbox;
 use crate::sync::Mutex;
 use crate::timer::{Sleep, Timer};
 
-/// The interval of a subscription that asked for progress marks at one.
+/// The interval of progress marks of a subscription.
 pub(crate) struct Interval {
     timer: Arc<dyn Timer>,
     duration: Duration,
     /// Draws the jitter.
     random: RandomState,
     n_sleeps: u64,
-    /// Behind a lock that nobody ever waits for: it is only reached through a mutable reference, and the
-    /// lock makes it shareable nevertheless.
+    /// The lock makes the field `Sync`. It is never contended, because it is only reached through a
+    /// mutable reference.
     sleep: Mutex<Option<Sleep>>,
 }
 
@@ -36,7 +36,7 @@ impl Interval {
         }
     }
 
-    /// Ready when a mark is due; the next interval begins with that.
+    /// Ready when a mark is due; the next interval begins then.
     pub(crate) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.sleep.lock();
         let mut is_due = false;
@@ -51,7 +51,7 @@ impl Interval {
                     is_due = true;
                     *slot = None;
                 }
-                // A timer that is always ready must not keep the consumer here.
+                // A timer that is always ready must not block the consumer.
                 Poll::Ready(()) => {
                     *slot = None;
                     cx.waker().wake_by_ref();
@@ -65,8 +65,8 @@ impl Interval {
 }
 
 impl Shared {
-    /// Asks for a progress mark behind everything that a subscriber has yet to receive. Returns the
-    /// value that it will have at least, and the waker of a consumer that waits.
+    /// Requests a progress mark behind everything that a subscriber has yet to receive. Returns the
+    /// least value that it will have, and the waker of a waiting consumer.
     pub(crate) fn mark(&self, mailbox: &Mailbox<EventQueue>) -> Option<(u64, Option<Waker>)> {
         let state = self.state.lock();
         let head = state.history.as_ref().and_then(HistoryBuffer::head)?;
@@ -79,8 +79,8 @@ impl Shared {
     }
 }
 
-/// Between nine and eleven tenths of `duration`, so that subscriptions which were made together do not ask
-/// together for ever.
+/// Between nine and eleven tenths of `duration`, so that subscriptions that were made together do
+/// not request their marks together.
 fn jitter(duration: Duration, random: u64) -> Duration {
     let tenth = duration / 10;
     let share = (random % 2001) as f64 / 1000.0;

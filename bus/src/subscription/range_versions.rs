@@ -1,4 +1,4 @@
-//! What a subscription for events watches, now and at the emits that it has yet to receive.
+//! The versions of the ranges of an event subscription: the current one, and those of unread emits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use crate::Seq;
 use crate::emit::Record;
 use crate::keys::KeyRanges;
 
-/// The ranges of a subscription in the course of its edits.
+/// The current and earlier ranges of a subscription.
 ///
-/// An event is seen with the ranges that were watched when it was emitted, so old ranges are kept until
-/// every event of their time was received.
+/// An event shows the keys that were watched when it was emitted, so earlier ranges are kept until
+/// every event emitted while they were current was received.
 pub(crate) struct RangeVersions {
     current: Arc<KeyRanges>,
-    /// Earlier ranges in ascending order, each with the position of the first emit that is not matched
-    /// against it.
+    /// Earlier ranges, in ascending order of the position of the first emit that is not matched
+    /// against them.
     earlier: VecDeque<(Seq, Arc<KeyRanges>)>,
 }
 
-/// The emits that a subscription may yet receive as events or look at, by the first and the last of each kind. Those in
-/// the history come after those queued.
+/// The emits that a subscription has yet to receive or to match, by the first and the last of each
+/// kind. Those in the history are later than those in the queue.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Unread {
     pub(crate) queued: Option<(Seq, Seq)>,
@@ -34,21 +34,22 @@ impl RangeVersions {
         }
     }
 
-    /// What was watched at `seq`.
+    /// The ranges that an emit at `seq` is matched against.
     pub(crate) fn at(&self, seq: Seq) -> &Arc<KeyRanges> {
         let i = self.earlier.partition_point(|(until, _)| *until <= seq);
         let earlier = self.earlier.get(i);
         earlier.map_or(&self.current, |(_, ranges)| ranges)
     }
 
-    /// Whether an emit matched at its time.
+    /// Whether an emit matches the ranges of its time.
     pub(crate) fn matched(&self, emit: &Record) -> bool {
         self.at(emit.seq()).match_any(emit)
     }
 
-    /// Watches `ranges` from the emit at `seq` on.
+    /// Makes `ranges` current from the emit at `seq` on.
     ///
-    /// No more is kept than there are emits that are unread, however often a consumer that does not receive edits.
+    /// At most as many versions are kept as there are unread emits, however many edits a consumer
+    /// makes without receiving.
     pub(crate) fn replace(&mut self, ranges: KeyRanges, seq: Seq, unread: Unread) {
         let old = std::mem::replace(&mut self.current, Arc::new(ranges));
         let since = self.earlier.back().map_or(Seq::FIRST, |(until, _)| *until);
@@ -58,8 +59,8 @@ impl RangeVersions {
         self.forget_all_but(unread);
     }
 
-    /// Forgets what no unread emit needs: what is before them all, and between those queued and those in the history,
-    /// which may have lost the ones between.
+    /// Removes versions that no unread emit needs: those before the first, and those between the
+    /// queue and the history, from which emits may have been removed.
     fn forget_all_but(&mut self, unread: Unread) {
         let first = unread.queued.or(unread.in_history).map(|(first, _)| first);
         self.forget_before(first);
@@ -75,11 +76,11 @@ impl RangeVersions {
         }
     }
 
-    /// Takes note that everything before `seq` was received, and everything up to the last emit if it
-    /// is `None`.
+    /// Removes the versions of emits before `seq`, which were received, or of all emits if it is
+    /// `None`.
     #[inline]
     pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
-        // Mostly nothing was edited.
+        // Most subscriptions are never edited.
         if !self.earlier.is_empty() {
             self.forget_earlier(seq);
         }

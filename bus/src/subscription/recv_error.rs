@@ -1,4 +1,4 @@
-//! Why a receive gives no item.
+//! Errors of receiving.
 
 use thiserror::Error;
 
@@ -6,8 +6,9 @@ use crate::Span;
 
 /// Why [`EventSubscription::recv`](crate::EventSubscription::recv) returned no event.
 ///
-/// [`Lagged`](Self::Lagged) and [`Coalesced`](Self::Coalesced) are gaps, after which the events go on. The others
-/// are the end: [`is_end`](Self::is_end) tells them apart, also those that your code does not know.
+/// [`Lagged`](Self::Lagged) and [`Coalesced`](Self::Coalesced) are gaps, after which more events
+/// follow. The others are the end. Use [`is_end`](Self::is_end), which also knows variants that
+/// your code does not.
 ///
 /// # Examples
 ///
@@ -28,50 +29,50 @@ use crate::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The consumer was too slow and missed exactly this many events, those directly before the
+    /// The queue was full, and exactly this many events were dropped, those directly before the
     /// next one received. Not the end: the oldest event retained is next.
     ///
-    /// On a bus with history what was missed may still be there: until the next receive, the
-    /// [`position`](crate::EventSubscription::position) is that before the gap, and a subscription since one more
-    /// receives all of it.
+    /// A history may still have the missed events: until the next receive, the
+    /// [`position`](crate::EventSubscription::position) is that before the gap, and a subscription
+    /// since one more receives them.
     #[error(
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]
     Lagged(u64),
-    /// The consumer was too slow, and these events were merged. Not the end: what was emitted after them is
-    /// next.
+    /// The queue was full, and these events were coalesced. Not the end: later events follow.
     #[error(
-        "{} events were merged into a gap: rescan from {} to {}, and receive faster or ask for a larger capacity",
+        "{} events were coalesced into a gap: rescan from {} to {}, and receive faster or ask for a larger capacity",
         .0.count(), .0.first(), .0.last()
     )]
     Coalesced(Span),
-    /// The consumer was too slow, and its subscription ended. Every later receive says so too.
+    /// The queue was full, and the subscription ended. Every later receive returns the same error.
     #[error(
         "the queue was full, and the subscription ended: subscribe again since {resume} if there is a history, or rescan, \
          and receive faster or ask for a larger capacity"
     )]
     Disconnected {
-        /// The value of the first event that was not received. A subscription since this value misses
-        /// nothing that is still in the history.
+        /// The value of the first event that was not received. A subscription since this value
+        /// misses nothing that is still in the history.
         resume: u64,
     },
-    /// The history lost events that the subscription was yet to read, and the subscription ended. Every later
-    /// receive says so too.
+    /// Events that the subscription had yet to read were removed from the history, and the
+    /// subscription ended. Every later receive returns the same error.
     #[error(
-        "the history has lost what was not received yet: rescan, and subscribe again since {floor}"
+        "events that were not received yet were removed from the history: rescan, and subscribe again \
+         since {floor}"
     )]
     Compacted {
         /// The least value that a new subscription can begin with.
         floor: u64,
     },
-    /// The bus is closed, and everything that the queue held has been received. Every later receive
-    /// says so too.
+    /// The bus is closed, and everything that the queue held was received. Every later receive
+    /// returns the same error.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }
 
 impl RecvError {
-    /// Whether nothing more will be received: every later receive gives the same error.
+    /// Whether this is the end: every later receive returns the same error.
     #[must_use]
     pub const fn is_end(&self) -> bool {
         match self {
@@ -81,16 +82,16 @@ impl RecvError {
     }
 }
 
-/// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event: the reasons of
-/// [`RecvError`], and that there is none for now.
+/// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event: the
+/// reasons of [`RecvError`], and those for which [`recv`](crate::EventSubscription::recv) waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
-    /// There is nothing for now.
-    #[error("no event for now: try again after an emit, or await one with recv")]
+    /// The queue is empty.
+    #[error("the queue is empty: try again after an emit, or await an event with recv")]
     Empty,
-    /// The subscription reads from the history, and none of the emits that this call has read match. One
-    /// call reads at most 4,096 emits.
+    /// The subscription reads from the history, and none of the emits that this call has read
+    /// match. One call reads at most 4,096 emits.
     #[error("nothing that matches in the part of the history that was read: try again at once")]
     CatchingUp,
     /// The subscription is reserved, held or paused.
@@ -120,7 +121,8 @@ pub enum TryRecvError {
 }
 
 impl TryRecvError {
-    /// What [`recv`](crate::EventSubscription::recv) would return; `None` where it would wait.
+    /// The error that [`recv`](crate::EventSubscription::recv) would return; `None` if it would
+    /// wait.
     #[must_use]
     pub const fn recv_error(self) -> Option<RecvError> {
         match self {
@@ -147,9 +149,9 @@ impl From<RecvError> for TryRecvError {
 }
 
 /// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is
-/// closed, and the last span has been received. Every later receive says so too.
+/// closed, and the last span was received. Every later receive returns the same error.
 ///
-/// A wake subscription cannot lag, so there is no other error.
+/// There is no other error, because a wake subscription cannot lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bus is closed and everything has been received")]
 #[expect(
@@ -170,7 +172,8 @@ pub enum TryWakeError {
     /// The subscription is reserved, held or paused.
     #[error("the subscription is not started: start it to receive")]
     NotStarted,
-    /// The bus is closed, and the last span has been received. Every later receive says so too.
+    /// The bus is closed, and the last span was received. Every later receive returns the same
+    /// error.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }

@@ -1,4 +1,4 @@
-//! The tie between a subscription and its bus.
+//! The registration of a subscription with its bus.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(crate) struct Registration<B: Buffer<Waiter: Into<WakeWaiter>>> {
     mailbox: Arc<Mailbox<B>>,
 }
 
-/// How the selectors of a live subscription are changed.
+/// A change of the selectors of a subscription.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Edit {
     Add,
@@ -23,7 +23,7 @@ pub(crate) enum Edit {
 }
 
 impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
-    /// Takes over a subscriber.
+    /// Takes ownership of a subscriber.
     pub(crate) fn new(shared: &Arc<Shared>, mailbox: Arc<Mailbox<B>>) -> Self {
         Self {
             shared: Arc::clone(shared),
@@ -47,8 +47,7 @@ impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
         self.shared.subscription_stats(&self.mailbox)
     }
 
-    /// Lets the subscription deliver, without what has a value up to `after`, and wakes a consumer that waited for
-    /// that.
+    /// Starts the subscription, without the values up to `after`, and notifies a waiting consumer.
     pub(crate) fn start(&self, after: Option<u64>) -> Result<(), ControlError> {
         let waiter = self.mailbox.start()?;
         if let Some(value) = after {
@@ -62,14 +61,14 @@ impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
         Ok(())
     }
 
-    /// Changes what is watched. Returns the ranges from now on, and when that is.
+    /// Changes the selectors. Returns the new ranges, and the position of the change.
     pub(crate) fn edit(
         &self,
         edit: Edit,
         selectors: &Selectors,
     ) -> Result<(KeyRanges, Edited), ControlError> {
         let given = KeyRanges::normalize(selectors)?;
-        // Nobody else edits in between: it takes the subscription itself.
+        // No other edit is possible in between: it needs the subscription itself.
         let ranges = match edit {
             Edit::Add => self.shared.ranges(&self.mailbox).with(&given),
             Edit::Remove => self.shared.ranges(&self.mailbox).without(&given),

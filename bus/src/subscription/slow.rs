@@ -1,10 +1,11 @@
-//! Events of the `tracing` crate: one when a subscription starts to be slow, one when it stops.
+//! Events of the `tracing` crate: one when a queue overflows first, one when its consumer has
+//! caught up.
 
 use crate::Seq;
 use crate::queue::{EventQueue, Pushed};
 use crate::subscription::Mailbox;
 
-/// A subscription that was keeping up found its queue full.
+/// The first overflow of a queue since its consumer last had caught up.
 pub(crate) struct SlowConsumer {
     subscription: usize,
     seq: Seq,
@@ -12,10 +13,10 @@ pub(crate) struct SlowConsumer {
 }
 
 impl SlowConsumer {
-    /// What there is to report of a push, if anything: a subscription that was slow already is not.
+    /// The report of a push, if it is the first overflow.
     pub(crate) const fn began(subscription: usize, seq: Seq, pushed: Pushed) -> Option<Self> {
         let outcome = match pushed {
-            Pushed::Lost { first: true } => "events are dropped or merged",
+            Pushed::Lost { first: true } => "events are dropped or coalesced",
             Pushed::Parked { first: true } => "events are left in the history",
             Pushed::Disconnected => "the subscription ends",
             Pushed::Queued | Pushed::Lost { .. } | Pushed::Parked { .. } => return None,
@@ -27,7 +28,7 @@ impl SlowConsumer {
         })
     }
 
-    /// To be called without locks: a subscriber of `tracing` is not our code.
+    /// Must be called without locks, because a subscriber of `tracing` is user code.
     pub(crate) fn report(&self) {
         tracing::warn!(
             target: "rangewatch_bus",
@@ -39,7 +40,7 @@ impl SlowConsumer {
     }
 }
 
-/// Reports that a subscription, which has nothing to receive, keeps up again, if it was slow.
+/// Reports that a subscription with nothing to receive has caught up, if its queue had overflowed.
 pub(crate) fn report_recovery(mailbox: &Mailbox<EventQueue>) {
     let Some(counts) = mailbox.with(EventQueue::recover) else {
         return;
@@ -51,6 +52,6 @@ pub(crate) fn report_recovery(mailbox: &Mailbox<EventQueue>) {
         coalesced = counts.coalesced,
         dropped = counts.dropped,
         replayed = counts.replayed,
-        "a subscription that was slow keeps up again"
+        "a subscription that was slow has caught up"
     );
 }

@@ -1,19 +1,35 @@
-//! What a wake subscription receives.
+//! Spans.
 
 use crate::Seq;
 
-/// The matching emits since the last receive of a [`WakeSubscription`](crate::WakeSubscription),
-/// summed up.
+/// A summary of the matching emits since the last receive of a
+/// [`WakeSubscription`](crate::WakeSubscription).
 ///
-/// A span stands for one emit or more. It is exact: every emit that matched the subscription after
-/// the previous span is in it, and nothing else. "First" and "last" are in the order of the emits,
-/// not of the values: on a bus whose values fall, `last` may be less than `first`.
+/// A span stands for one emit or more. It is exact: it covers the emits that matched the
+/// subscription after the previous span, and no others. "First" and "last" are in the order of the
+/// emits, not of the values: on a bus without history, `last` may be less than `first`.
 ///
-/// The one exception says so: a span that is [conservative](Self::is_conservative) covers at least what
-/// matched.
+/// The exception is a [conservative](Self::is_conservative) span, which covers at least the emits
+/// that matched.
 ///
-/// This is also what a subscription for events receives for a gap, where its queue
-/// [coalesced](crate::Overflow::Coalesce).
+/// An event subscription receives a span for a gap, with
+/// [`Overflow::Coalesce`](crate::Overflow::Coalesce).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe(..).wake()?;
+/// for value in [3, 1, 2] {
+///     bus.emit(value, ["k"])?;
+/// }
+/// let span = sub.try_recv()?;
+/// assert_eq!((span.first(), span.last(), span.count()), (3, 2, 3));
+/// assert_eq!((span.first_seq().get(), span.last_seq().get()), (1, 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     first: u64,
@@ -36,8 +52,8 @@ impl Span {
         }
     }
 
-    /// A span over everything from the value `first` to the value `last`, which was emitted at
-    /// `last_seq`: no one knows what of it matched.
+    /// A span from the value `first` to the value `last`, which was emitted at
+    /// `last_seq`, when it is not known which emits matched.
     pub(crate) const fn conservative(first: u64, last: u64, last_seq: Seq) -> Self {
         Self {
             first,
@@ -64,8 +80,9 @@ impl Span {
     /// The number of emits in the span, at least 1. Emits in between that did not match are not
     /// counted.
     ///
-    /// Of a conservative span those emits are counted that are known to have matched, there may be none; of one that
-    /// [`start_after`](crate::WakeSubscription::start_after) has cut, also those that are left out.
+    /// A conservative span counts the emits that are known to have matched, possibly none; one that
+    /// [`start_after`](crate::WakeSubscription::start_after) has cut also counts those that were
+    /// cut off.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -83,18 +100,18 @@ impl Span {
         self.last_seq
     }
 
-    /// Whether the span may cover more than what matched: its first value is a lower bound, its count is
-    /// not exact.
+    /// Whether the span may cover more than what matched: its first value is a lower bound, its
+    /// count is not exact.
     ///
-    /// So is the span with which a subscription with [`since`](crate::SubscribeBuilder::since) begins on a
-    /// bus without history, and one that
+    /// True for the first span of a subscription with [`since`](crate::SubscribeBuilder::since) on
+    /// a bus without history, and for a span that
     /// [`start_after`](crate::WakeSubscription::start_after) has cut.
     #[must_use]
     pub const fn is_conservative(&self) -> bool {
         self.is_conservative
     }
 
-    /// Leaves the values up to `value` out, of a span that ends above.
+    /// Cuts off the values up to `value`, of a span that ends above.
     pub(crate) fn clip(&mut self, value: u64) {
         if self.first <= value {
             self.first = value.saturating_add(1);
@@ -103,7 +120,7 @@ impl Span {
     }
 }
 
-/// At most one span, whatever happens.
+/// The pending span of a wake subscription or of a gap.
 #[derive(Debug)]
 pub(crate) struct SpanBuffer(Option<Span>);
 
@@ -122,7 +139,7 @@ impl SpanBuffer {
             Some(span) => {
                 span.last = value;
                 span.last_seq = seq;
-                // As many as there are Seqs, so it saturates no earlier than they do.
+                // It saturates no earlier than `Seq`.
                 span.count = span.count.saturating_add(1);
             }
             empty @ None => *empty = Some(Span::new(seq, value)),
@@ -151,7 +168,7 @@ impl SpanBuffer {
         self.0.as_ref().map_or(0, Span::count)
     }
 
-    /// The number of emits to be received, which is not 0 as long as there is a span.
+    /// The number of emits to be received, at least 1 if there is a span.
     pub(crate) fn lag(&self) -> u64 {
         self.0.as_ref().map_or(0, |span| span.count.max(1))
     }
@@ -160,8 +177,8 @@ impl SpanBuffer {
         self.0.take()
     }
 
-    /// Leaves out what has a value up to `value`, as far as a span can tell. Returns how many emits are
-    /// gone.
+    /// Discards the span if it ends at `value` or below, else cuts it. Returns the number of emits
+    /// discarded.
     pub(crate) fn discard_through(&mut self, value: u64) -> u64 {
         match &mut self.0 {
             Some(span) if span.last > value => {

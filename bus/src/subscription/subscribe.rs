@@ -1,4 +1,4 @@
-//! From selectors to a subscription.
+//! The builder of subscriptions.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -10,17 +10,31 @@ use super::progress::Interval;
 use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::Shared;
-use crate::queue::{EventQueue, OnFull};
+use crate::queue::EventQueue;
 use crate::subscription::{Phase, RangeVersions};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
 
-/// Makes a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
+/// Builds a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
 /// [`RangeWatchBus::reserve`](crate::RangeWatchBus::reserve).
 ///
-/// Nothing is subscribed until [`wake`](Self::wake) or [`events`](Self::events) returns a subscription. The
-/// defaults: it starts at once, with the next emit; a full queue is handled by
-/// [`Overflow::Park`] with history and by [`Overflow::Lagged`] without; a queue holds at most
-/// [`DEFAULT_QUEUE_BYTES`](Self::DEFAULT_QUEUE_BYTES); no progress marks.
+/// [`wake`](Self::wake) or [`events`](Self::events) makes the subscription. The
+/// defaults: started, with the next emit; overflow policy
+/// [`Overflow::Park`] with history and [`Overflow::Lagged`] without; at most
+/// [`DEFAULT_QUEUE_BYTES`](Self::DEFAULT_QUEUE_BYTES) in the queue; no progress marks.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{Overflow, RangeWatchBus, Selector};
+///
+/// let bus = RangeWatchBus::new();
+/// let _jobs = bus
+///     .subscribe(Selector::prefix("job/"))
+///     .overflow(Overflow::Disconnect)
+///     .queue_bytes(1 << 20)
+///     .events(256)?;
+/// # Ok::<(), rangewatch_bus::SubscribeError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is subscribed until `wake` or `events` is called"]
 pub struct SubscribeBuilder<'a> {
@@ -33,7 +47,7 @@ pub struct SubscribeBuilder<'a> {
     progress_every: Option<Duration>,
 }
 
-/// Why a subscription was refused.
+/// Why a subscription could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
@@ -45,40 +59,41 @@ pub enum SubscribeError {
         /// The end of the range, which would be exclusive.
         to: Box<[u8]>,
     },
-    /// A queue of no events, or of no bytes, was asked for.
+    /// The capacity in events or the bound in bytes is 0.
     #[error(
         "an event queue needs room for at least one event and one byte: ask for more than 0, \
          or for a wake subscription"
     )]
     ZeroCapacity,
-    /// Progress marks were asked for without a time in between.
+    /// The interval of progress marks is zero.
     #[error("progress marks need an interval above zero")]
     ZeroInterval,
-    /// A setting of event queues was given to a wake subscription, which has no queue.
+    /// `overflow`, `queue_bytes` or `progress_every` was called for a wake subscription, which has
+    /// no queue.
     #[error(
         "overflow, queue_bytes and progress_every belong to a queue of events: \
          leave them out, or subscribe for events"
     )]
     NoQueue,
-    /// What is reserved watches nothing of the past.
+    /// `since` was called for a reserved subscription, which begins when it is opened.
     #[error(
         "a reserved subscription begins when it is opened: leave out since, or subscribe and hold"
     )]
     SinceReserved,
-    /// The history does not reach back to the value that the subscription was to begin with.
+    /// The history does not reach back to the value of `since`.
     #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
     Compacted {
         /// The least value that a subscription can begin with.
         floor: u64,
     },
-    /// What was asked for needs a bus with history: [`since`](SubscribeBuilder::since) for events,
-    /// [`Overflow::Park`], and progress marks.
+    /// [`since`](SubscribeBuilder::since) for events, [`Overflow::Park`] and progress marks need a
+    /// bus with history.
     #[error(
         "this bus has no history: build it with `RangeWatchBus::builder().history(..)`, \
          or subscribe without since, parking and progress marks"
     )]
     NoHistory,
-    /// The bus is closed, for good.
+    /// The bus is closed.
     #[error("the bus is closed: nothing will be emitted any more")]
     Closed,
 }
@@ -90,9 +105,9 @@ impl From<EmptyRangeError> for SubscribeError {
 }
 
 impl<'a> SubscribeBuilder<'a> {
-    /// The bound of a queue that was given none, in bytes: 64 MiB.
+    /// The default bound of a queue in bytes: 64 MiB.
     ///
-    /// Without it a few emits of very many keys would take all memory.
+    /// Prevents that a few emits of very many keys take all memory.
     pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
 
     pub(crate) const fn new(shared: &'a Arc<Shared>, selectors: Selectors, phase: Phase) -> Self {
@@ -107,15 +122,15 @@ impl<'a> SubscribeBuilder<'a> {
         }
     }
 
-    /// Begins with the emits of the value `value` and above: first those in the history, then the live ones,
-    /// with no gap and no repeat in between.
+    /// Begins with the emits of the value `value` and above: first those in the history, then the
+    /// live ones, without a gap or a repeat in between.
     ///
-    /// A value above the head begins in the future: nothing below it is received.
+    /// With a value above the head nothing below it is received.
     ///
-    /// For events the bus needs a history that reaches back to `value`. A [`wake`](Self::wake) subscription
-    /// needs none: without history it begins with a [conservative](crate::Span::is_conservative) span
-    /// from `value` to the last value that was emitted, if that lies not below, and the receiver scans its own
-    /// store for it.
+    /// For events the bus needs a history that reaches back to `value`. A [`wake`](Self::wake)
+    /// subscription needs none: without history it begins with a
+    /// [conservative](crate::Span::is_conservative) span from `value` to the last value that was
+    /// emitted, unless that is below, and the consumer scans its own store for the span.
     ///
     /// # Examples
     ///
@@ -139,27 +154,27 @@ impl<'a> SubscribeBuilder<'a> {
         self
     }
 
-    /// Chooses what happens when the queue of [`events`](Self::events) is full. A wake subscription has
-    /// no queue.
+    /// Sets the policy for a full queue of [`events`](Self::events). A wake subscription has no
+    /// queue.
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = Some(overflow);
         self
     }
 
-    /// Bounds the queue of [`events`](Self::events) in bytes, besides its capacity in events. An event counts for
-    /// all keys of its emit, and 8 bytes for each of them and for the emit; what several queues hold of one
-    /// emit they share, and each counts it.
+    /// Bounds the queue of [`events`](Self::events) in bytes, besides its capacity in events. An
+    /// event counts all keys of its emit, and 8 bytes for each key and for the emit. Queues share
+    /// the memory of an emit, but each counts it.
     pub const fn queue_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = Some(max_bytes);
         self
     }
 
-    /// Gathers, but does not deliver until
-    /// [`start`](EventSubscription::start) or [`start_after`](EventSubscription::start_after) is called.
+    /// Makes a held subscription, which delivers nothing until [`start`](EventSubscription::start)
+    /// or [`start_after`](EventSubscription::start_after) is called.
     ///
     /// # Examples
     ///
-    /// Nothing is lost and nothing is seen twice between a snapshot and the events after it:
+    /// A snapshot, then the events after it, without a gap or a repeat:
     ///
     /// ```
     /// use rangewatch_bus::RangeWatchBus;
@@ -182,28 +197,30 @@ impl<'a> SubscribeBuilder<'a> {
         self
     }
 
-    /// Asks for a [progress mark](crate::Item::Progress) at about every `interval`, with a jitter of a tenth, for as
-    /// long as the consumer receives with [`recv_item`](EventSubscription::recv_item).
+    /// Requests a [progress mark](crate::Item::Progress) about every `interval`, with a jitter of a
+    /// tenth, while the consumer receives with [`recv_item`](EventSubscription::recv_item).
     ///
-    /// Time is taken from the bus's [`Timer`](crate::timer::Timer), from the first receive on. A mark comes also
-    /// when nothing ever matched. Needs a bus with history; a wake subscription has no marks.
+    /// Uses the [`Timer`](crate::timer::Timer) of the bus, from the first receive on. Marks are
+    /// also received when nothing ever matched. Needs a bus with history; a wake subscription has
+    /// no marks.
     pub const fn progress_every(mut self, interval: Duration) -> Self {
         self.progress_every = Some(interval);
         self
     }
 
-    /// Subscribes to one [`Span`](crate::Span) per receive, of all matching emits since the last:
-    /// O(1) memory, nothing to overflow.
+    /// Makes a wake subscription: one [`Span`](crate::Span) per receive, of all matching emits
+    /// since the last, in constant memory.
     ///
-    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
-    /// or not at all, and if it is seen, so is every later one. With [`since`](Self::since) and history, this
-    /// reads the history from there, outside of the lock but for the end.
+    /// An emit that begins after this has returned is seen. A concurrent one is seen wholly or not
+    /// at all, and if it is seen, so is every later one. With [`since`](Self::since) and history,
+    /// this reads the history from there, in pieces.
     ///
     /// # Errors
     ///
-    /// [`SubscribeError::EmptyRange`] if a range selector holds no key, [`SubscribeError::Compacted`] if the
-    /// history does not reach back to `since`, [`SubscribeError::SinceReserved`], [`SubscribeError::NoQueue`] if a setting
-    /// of event queues was given, [`SubscribeError::Closed`] if the bus is closed.
+    /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
+    /// [`SubscribeError::Compacted`] if the history does not reach back to `since`,
+    /// [`SubscribeError::SinceReserved`], [`SubscribeError::NoQueue`] if a setting of event queues
+    /// was given, [`SubscribeError::Closed`] if the bus is closed.
     pub fn wake(self) -> Result<WakeSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         self.check_since()?;
@@ -217,22 +234,23 @@ impl<'a> SubscribeBuilder<'a> {
         Ok(WakeSubscription::new(registration))
     }
 
-    /// Subscribes to every matching emit as an [`Event`](crate::Event), through a queue of at most
-    /// `capacity` events.
+    /// Makes an event subscription: every matching emit is an [`Event`](crate::Event), in a queue
+    /// of at most `capacity` events.
     ///
-    /// What happens when the queue is full is chosen with [`overflow`](Self::overflow). The capacity is a
-    /// bound; memory is allocated as the queue fills, so a huge capacity costs nothing by itself.
+    /// [`overflow`](Self::overflow) sets the policy for a full queue. The capacity is a
+    /// bound; memory is allocated as the queue fills.
     ///
-    /// An emit that begins after this has returned is seen. One that is concurrent is seen wholly
+    /// An emit that begins after this has returned is seen. A concurrent one is seen wholly
     /// or not at all, and if it is seen, so is every later one.
     ///
     /// # Errors
     ///
     /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
-    /// [`SubscribeError::ZeroCapacity`] if `capacity` or the bound in bytes is 0, [`SubscribeError::ZeroInterval`],
-    /// [`SubscribeError::SinceReserved`], [`SubscribeError::Compacted`] if the history does
-    /// not reach back to `since`, [`SubscribeError::NoHistory`] if there is none and since, parking or marks
-    /// need it, [`SubscribeError::Closed`] if the bus is closed.
+    /// [`SubscribeError::ZeroCapacity`] if `capacity` or the bound in bytes is 0,
+    /// [`SubscribeError::ZeroInterval`], [`SubscribeError::SinceReserved`],
+    /// [`SubscribeError::Compacted`] if the history does not reach back to `since`,
+    /// [`SubscribeError::NoHistory`] if there is none and since, parking or marks need it,
+    /// [`SubscribeError::Closed`] if the bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         self.check_since()?;
@@ -244,23 +262,23 @@ impl<'a> SubscribeBuilder<'a> {
             return Err(SubscribeError::ZeroInterval);
         }
         let has_history = self.shared.bounds().is_some();
-        let on_full = match (self.overflow, has_history) {
-            (Some(Overflow::Park), false) => return Err(SubscribeError::NoHistory),
-            (Some(Overflow::Lagged), _) | (None, false) => OnFull::DropOldest,
-            (Some(Overflow::Coalesce), _) | (Some(Overflow::Backpressure), false) => OnFull::Merge,
-            (Some(Overflow::Disconnect), _) => OnFull::Disconnect,
-            (Some(Overflow::Park | Overflow::Backpressure) | None, true) => OnFull::Park,
-        };
+        let overflow = self
+            .overflow
+            .unwrap_or_else(|| Overflow::default_of(has_history));
+        if overflow == Overflow::Park && !has_history {
+            return Err(SubscribeError::NoHistory);
+        }
         if self.progress_every.is_some() && !has_history {
             return Err(SubscribeError::NoHistory);
         }
         let mailbox = self.shared.subscribe_events(
             &ranges,
             self.since,
-            self.overflow == Some(Overflow::Backpressure),
+            overflow == Overflow::Backpressure,
             self.phase,
             |start, replay, position| {
-                EventQueue::new(capacity, max_bytes, on_full, start, replay, position)
+                let overflow = overflow.without_waiting(has_history);
+                EventQueue::new(capacity, max_bytes, overflow, start, replay, position)
             },
         )?;
         let interval = self

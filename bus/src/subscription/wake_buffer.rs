@@ -4,7 +4,7 @@ use crate::emit::WakeWaiter;
 use crate::queue::Counts;
 use crate::subscription::{Buffer, Span, SpanBuffer};
 
-/// One span, whatever happens, and what became of its forerunners.
+/// The pending span, and the counts of earlier ones.
 #[derive(Debug)]
 pub(crate) struct WakeBuffer {
     pub(crate) span: SpanBuffer,
@@ -36,12 +36,12 @@ impl WakeBuffer {
         }
     }
 
-    /// Forgets the span, for an end without draining.
+    /// Discards the span.
     pub(crate) fn clear(&mut self) {
         self.discarded += self.span.take().map_or(0, |span| span.count());
     }
 
-    /// Forgets values up to `value`, as far as a span can tell.
+    /// Discards values up to `value`.
     pub(crate) fn discard_through(&mut self, value: u64) {
         self.discarded += self.span.discard_through(value);
         self.position = self.position.max(Some(value));

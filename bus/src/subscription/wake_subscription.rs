@@ -1,4 +1,4 @@
-//! The subscription that says "something you watch changed".
+//! Wake subscriptions: "something you watch changed".
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,35 +14,35 @@ use crate::order::Edited;
 use crate::subscription::{Mailbox, Phase, WakeBuffer};
 use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 
-/// Receives one [`Span`] for all the matching emits since the last receive: "something you watch
+/// Receives one [`Span`] for all matching emits since the last receive: "something you watch
 /// changed".
 ///
-/// Made by [`SubscribeBuilder::wake`](crate::SubscribeBuilder::wake). Its memory is constant for
-/// ever: it cannot overflow, loses nothing and never slows an emitter. The span gives both the
-/// first value of a burst, from which to rescan, and the latest.
+/// Made by [`SubscribeBuilder::wake`](crate::SubscribeBuilder::wake). Its memory is constant: it
+/// cannot overflow, loses nothing and never slows an emitter. The span has both the first value of
+/// a burst, from which to rescan, and the latest. To receive from many of them, put them into a
+/// [`WatchSet`](crate::WatchSet).
 ///
 /// When an emit that matches has returned, the subscription holds or has delivered a span that
-/// covers it, and a waiting receive has been woken.
+/// covers it, and a waiting receive was woken.
 ///
 /// # Consumer
 ///
-/// There is one consumer at a time, whichever way it receives: only the waker of the latest pending
-/// receive is woken, and once per wait. It is kept until an emit or the close wakes it or the
-/// subscription is dropped, also when the future that registered it is dropped before. No executor
-/// is needed: any that polls futures will do, and [`poll_recv`](Self::poll_recv) by hand.
+/// A subscription has one consumer: only the waker of the latest pending receive is woken, once.
+/// The waker is kept until an emit or the close wakes it or the subscription is dropped, also when
+/// the future that registered it was dropped before. Any executor works.
 ///
-/// # Begin
+/// # Start
 ///
 /// A subscription may begin with a value of the past or the future
 /// ([`since`](crate::SubscribeBuilder::since)), [reserved](crate::RangeWatchBus::reserve) or
-/// [held](crate::SubscribeBuilder::hold). What matched before it was [started](Self::start) is received as
-/// one span then.
+/// [held](crate::SubscribeBuilder::hold). What matches before it is [started](Self::start) is then
+/// received as one span.
 ///
 /// # End
 ///
 /// After the bus is [closed](crate::RangeWatchBus::close), the last span is received and then
-/// [`Closed`]; the stream ends. Dropping the subscription, or [`cancel`](Self::cancel), ends it
-/// from this side.
+/// [`Closed`]; the stream ends. The consumer ends a subscription by dropping it or with
+/// [`cancel`](Self::cancel).
 ///
 /// # Examples
 ///
@@ -73,8 +73,7 @@ impl WakeSubscription {
         self.registration.mailbox()
     }
 
-    /// Receives the span of all matching emits since the last receive, waiting for one if there was
-    /// none.
+    /// Receives the span of all matching emits since the last receive; waits if there are none.
     ///
     /// # Errors
     ///
@@ -108,9 +107,9 @@ impl WakeSubscription {
     ///
     /// # Errors
     ///
-    /// [`TryWakeError::Empty`] if nothing matched since the last receive, [`TryWakeError::NotStarted`] if there will be no
-    /// span before it is [started](Self::start), [`TryWakeError::Closed`]
-    /// if nothing ever will.
+    /// [`TryWakeError::Empty`] if nothing matched since the last receive,
+    /// [`TryWakeError::NotStarted`] if it is not [started](Self::start), [`TryWakeError::Closed`]
+    /// if the bus is closed and the last span was received.
     pub fn try_recv(&mut self) -> Result<Span, TryWakeError> {
         match self.mailbox().try_take() {
             Poll::Ready(Some(span)) => Ok(span),
@@ -122,11 +121,11 @@ impl WakeSubscription {
         }
     }
 
-    /// [`recv`](Self::recv) for those who poll by hand.
+    /// The poll function of [`recv`](Self::recv).
     ///
-    /// On `Pending`, the waker of `cx` is woken by the next matching emit or by the close, in place
-    /// of the waker of any earlier call. A call with the same waker as before does not clone it
-    /// again.
+    /// On `Pending`, the waker of `cx` is registered in place of that of an earlier call, and woken
+    /// by the next matching emit or by the close. A call with the same waker as before does not
+    /// clone it.
     ///
     /// # Errors
     ///
@@ -135,12 +134,12 @@ impl WakeSubscription {
         Poll::Ready(ready!(self.mailbox().poll_take(cx)).ok_or(Closed))
     }
 
-    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription: it gathers what `selectors` select from the emit
-    /// on whose position is returned, and delivers once it is [started](Self::start).
+    /// Opens a [reserved](crate::RangeWatchBus::reserve) subscription, which is held then. Returns
+    /// the position of the first emit that is matched against `selectors`.
     ///
     /// # Errors
     ///
-    /// [`ControlError::AlreadyOpen`] if it was opened before or never reserved, [`ControlError::EmptyRange`] if a
+    /// [`ControlError::AlreadyOpen`] if it is not reserved, [`ControlError::EmptyRange`] if a
     /// range selector holds no key, [`ControlError::Closed`] if the bus is closed.
     pub fn open(&mut self, selectors: impl Into<Selectors>) -> Result<Seq, ControlError> {
         if self.mailbox().phase() != Phase::Reserved {
@@ -153,48 +152,48 @@ impl WakeSubscription {
         Ok(edited.seq)
     }
 
-    /// Delivers from now on, beginning with what was gathered. Starting twice does nothing.
+    /// Starts to deliver, first what it holds. Starting twice has no effect.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn start(&mut self) -> Result<(), ControlError> {
         self.registration.start(None)
     }
 
-    /// As [`start`](Self::start), without the emits of values up to `value`, neither those gathered nor later ones, nor a
-    /// report that such were missed. For good: a later call with a lower value does not bring them back.
+    /// As [`start`](Self::start), without the emits of values up to `value`: those that it holds,
+    /// later ones, and those missed are neither delivered nor reported. A later call with a lower
+    /// value has no effect.
     ///
-    /// For a subscription that was held while a snapshot of revision `value` was read. A span that begins below and
-    /// ends above is cut and [conservative](Span::is_conservative): it cannot tell which of its emits were
-    /// which. Meant for values that rise.
+    /// For a subscription that was held while a snapshot of revision `value` was read. A span from
+    /// below to above `value` is cut and [conservative](Span::is_conservative), because it does not
+    /// know the values in between. Meant for values that increase.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn start_after(&mut self, value: u64) -> Result<(), ControlError> {
         self.registration.start(Some(value))
     }
 
-    /// Gathers and does not deliver, until it is [started](Self::start) again: a receive waits.
+    /// Holds what matches until it is [started](Self::start) again: a receive waits.
     ///
-    /// The close of the bus ends a pause, and so does an end by overflow: what was gathered is received, then the end. Of
-    /// a subscription that has ended this changes nothing.
+    /// The close of the bus ends a pause: the span is received, then the end.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved.
+    /// [`ControlError::NotOpen`] if it is reserved.
     pub fn pause(&mut self) -> Result<(), ControlError> {
         self.mailbox().pause()
     }
 
-    /// Watches what `selectors` select, too, from the emit on whose position is returned.
+    /// Adds `selectors`. Returns the position of the first emit that is matched against them.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotOpen`] if it is only reserved, [`ControlError::EmptyRange`] if a range selector holds no
-    /// key, [`ControlError::Ended`] if it has ended by overflow, [`ControlError::Closed`] if the bus is closed. Nothing
-    /// has changed then.
+    /// [`ControlError::NotOpen`] if it is reserved, [`ControlError::EmptyRange`] if a range
+    /// selector holds no key, [`ControlError::Closed`] if the bus is closed. Nothing has changed
+    /// then.
     ///
     /// # Examples
     ///
@@ -215,8 +214,8 @@ impl WakeSubscription {
         self.edit_open(Edit::Add, &selectors.into())
     }
 
-    /// Watches no longer what `selectors` select, from the emit on whose position is returned. What was gathered
-    /// before is still received.
+    /// Removes the keys that `selectors` select. Returns the position of the first emit that is
+    /// matched without them. What matched before is still received.
     ///
     /// # Errors
     ///
@@ -228,8 +227,8 @@ impl WakeSubscription {
         self.edit_open(Edit::Remove, &selectors.into())
     }
 
-    /// Watches what `selectors` select and nothing else, from the emit on whose position is returned. What was
-    /// gathered before is still received.
+    /// Replaces all selectors by `selectors`. Returns the position of the first emit that is
+    /// matched against them. What matched before is still received.
     ///
     /// # Errors
     ///
@@ -238,30 +237,28 @@ impl WakeSubscription {
         self.edit_open(Edit::Replace, &selectors.into())
     }
 
-    /// What this subscription watches: its selectors, in normal form.
-    ///
-    /// Overlapping and touching selectors are merged; what remains is disjoint, in ascending order
-    /// and put in the plainest form.
+    /// The selectors of this subscription in normal form: disjoint, in ascending order, overlapping
+    /// and adjacent ones merged, each in its simplest form.
     #[must_use]
     pub fn selectors(&self) -> Selectors {
         self.registration.selectors()
     }
 
-    /// What became of the emits that matched.
+    /// Counts what happened to the emits that matched.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.registration.stats()
     }
 
-    /// The number of emits that the next span will count, but 1 for a [conservative](Span::is_conservative) one that
-    /// counts none; 0 if there is no span to receive.
+    /// The [count](Span::count) of the next span, at least 1; 0 if there is no span to receive.
     #[must_use]
     pub fn lag(&self) -> u64 {
         self.mailbox().peek(|buffer| buffer.span.lag())
     }
 
-    /// The value up to which everything that matches was received: the last of the last span, or what the
-    /// subscription began after. A new subscription resumes with one more.
+    /// The value up to which everything that matches was received: the last of the last span, or
+    /// the value before the first that the subscription began with. A new subscription resumes
+    /// [since](crate::SubscribeBuilder::since) one more.
     ///
     /// `None` if nothing was received yet and the subscription did not begin at a value.
     #[must_use]
@@ -269,11 +266,11 @@ impl WakeSubscription {
         self.mailbox().peek(|buffer| buffer.position)
     }
 
-    /// Ends the subscription, in any state: no later emit reaches it, and what it held is gone and its memory
-    /// free.
+    /// Ends the subscription, in any state: no later emit reaches it, and what it holds is freed.
+    /// The same as dropping it.
     ///
-    /// The same as dropping it, for code that wants to say so. There is nothing to wait for, hence
-    /// no `async`: no code of the consumer runs inside the bus.
+    /// Not `async`, because there is nothing to wait for: no code of the consumer runs inside the
+    /// bus.
     pub fn cancel(self) {
         drop(self);
     }

@@ -10,8 +10,8 @@ use crate::{Closed, Span};
 
 /// A key that was announced to its holder, from [`WatchSet::ready`](crate::WatchSet::ready).
 ///
-/// While this lives, the key that it stands for is announced to no other caller of `ready`. Dropping
-/// it without taking announces the key again.
+/// While this lives, the key that it stands for is announced to no other caller of `ready`.
+/// Dropping it without taking announces the key again.
 #[must_use = "the key is announced to no other receiver as long as this lives"]
 pub struct Ready<'a, K: Hash + Eq + Clone + Send + 'static> {
     /// `None` once the claim was given back.
@@ -26,8 +26,8 @@ impl<'a, K: Hash + Eq + Clone + Send + 'static> Ready<'a, K> {
 
     /// Takes the key that has been ready longest, and pauses it until the [`Delivery`] is dropped.
     ///
-    /// `None` if no key is ready any more, because it was removed, or received by a method that does
-    /// not wait for announcements.
+    /// `None` if no key is ready any more, because it was removed, or received by a method that
+    /// does not wait for announcements.
     #[must_use]
     pub fn take(mut self) -> Option<Delivery<K>> {
         let core = self.core.take()?;

@@ -20,8 +20,8 @@ use state::{Hold, WatchSetCore};
 /// and the [`Span`] of a subscription that has something to receive.
 ///
 /// This is what a server with ten thousand watches on one connection needs: one task and one waker
-/// instead of one per watch. A receive costs the same however many subscriptions are in the set. The
-/// subscriptions may belong to different buses.
+/// instead of one per watch. A receive costs the same however many subscriptions are in the set.
+/// The subscriptions may belong to different buses.
 ///
 /// # Sharing
 ///

@@ -19,9 +19,9 @@ const MIN_SHRUNK: usize = 64;
 
 /// What a set shares with the emits that enqueue its members.
 ///
-/// Lock order: the subscription of a member (held while [`with`](Self::with) runs), the state of the
-/// set, a mailbox. No code of the user's runs under the last two, except `Hash`, `Eq` and `Clone` of
-/// the keys. An emit enqueues after it has released the lock of its bus.
+/// Lock order: the subscription of a member (held while [`with`](Self::with) runs), the state of
+/// the set, a mailbox. No code of the user's runs under the last two, except `Hash`, `Eq` and
+/// `Clone` of the keys. An emit enqueues after it has released the lock of its bus.
 pub(super) struct WatchSetCore<K> {
     state: Mutex<WatchSetState<K>>,
 }
@@ -219,8 +219,8 @@ struct Using<'a, K: Hash + Eq + Clone + Send + 'static> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static> Using<'_, K> {
-    /// The mailbox of the subscription, which the user may have replaced and polled; `None` if it is
-    /// in use by another call, whose end looks after it.
+    /// The mailbox of the subscription, which the user may have replaced and polled; `None` if it
+    /// is in use by another call, whose end looks after it.
     fn idle_mailbox(&self) -> Option<Arc<Mailbox<WakeBuffer>>> {
         let subscription = self.subscription.try_lock()?;
         let mailbox = Arc::clone(subscription.as_ref()?.mailbox());

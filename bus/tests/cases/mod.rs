@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rangewatch_bus::Selector;
 
-/// The number of cases by default. `RANGEWATCH_CASES` asks for another.
+/// The default number of cases. The variable `RANGEWATCH_CASES` sets another.
 const DEFAULT_CASES: u32 = 512;
 
 /// The configuration of every property test here.
@@ -20,7 +20,7 @@ pub(crate) fn config() -> ProptestConfig {
         .unwrap_or(DEFAULT_CASES);
     ProptestConfig {
         cases,
-        // A failing case is printed in full; what should stay becomes a test of its own.
+        // A failing case is printed in full; add it as a test.
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..ProptestConfig::default()

@@ -1,13 +1,13 @@
-//! Fails, instead of hanging, when something waits for ever.
+//! A deadline: a test fails instead of hanging.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Far more than any test here takes, and short enough to wait for.
+/// Far more than any test takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Runs `test` on a thread of its own and fails if it does not end.
+/// Runs `test` on another thread and fails if it does not end before the deadline.
 #[track_caller]
 pub(crate) fn ends(test: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
@@ -18,7 +18,7 @@ pub(crate) fn ends(test: impl FnOnce() + Send + 'static) {
     });
     match ended.recv_timeout(DEADLINE) {
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            panic!("a deadlock or a lost wake-up: it waits for ever")
+            panic!("a deadlock or a lost wake-up: the deadline is over")
         }
         _ => thread.join().unwrap(),
     }

@@ -1,10 +1,10 @@
-//! The bus of the twin: a list of all emits, and a list of subscriptions that is gone through.
+//! The reference bus: a list of all emits, and a list of subscriptions that is scanned.
 
 use rangewatch_bus::{CompactError, ControlError, EmitError, SubscribeError, TryRecvError};
 
 use crate::events::TwinEvents;
 use crate::got::{Got, Summary};
-use crate::script::{Asked, Begin, Change, Keys, Past as Bounds};
+use crate::script::{Begin, Change, Keys, Past as Bounds, Request};
 use crate::totals::Totals;
 use crate::wake::TwinWake;
 use crate::watched::Watched;
@@ -21,12 +21,12 @@ impl Emit {
     }
 }
 
-/// What a subscription reads of its bus.
+/// The state of the bus that a subscription reads.
 pub(crate) struct Past<'a> {
     pub(crate) emits: &'a [Emit],
     pub(crate) floor: u64,
     pub(crate) head: Option<u64>,
-    /// Emits up to this value are not for it.
+    /// Emits up to this value are excluded.
     pub(crate) after: Option<u64>,
     pub(crate) watched: &'a Watched,
 }
@@ -58,7 +58,7 @@ pub(crate) struct TwinSub {
 }
 
 #[derive(Debug)]
-pub(crate) struct TwinBus {
+pub(crate) struct ReferenceBus {
     bounds: Bounds,
     emits: Vec<Emit>,
     head: Option<u64>,
@@ -72,7 +72,7 @@ pub(crate) struct TwinBus {
 /// How many subscriptions an emit matched, and how many will read it from the history.
 pub(crate) type Matches = (usize, usize);
 
-impl TwinBus {
+impl ReferenceBus {
     pub(crate) fn new(bounds: Bounds) -> Self {
         let head = bounds.and_then(|(_, _, head)| head);
         Self {
@@ -217,13 +217,13 @@ impl TwinBus {
 
     pub(crate) fn subscribe(
         &mut self,
-        asked: &Asked,
+        request: &Request,
         since: Option<u64>,
     ) -> Result<(), SubscribeError> {
-        if since.is_some() && matches!(asked.begin, Begin::Reserved) {
+        if since.is_some() && matches!(request.begin, Begin::Reserved) {
             return Err(SubscribeError::SinceReserved);
         }
-        if asked
+        if request
             .events
             .as_ref()
             .is_some_and(|queue| queue.max_bytes == 0)
@@ -231,7 +231,7 @@ impl TwinBus {
             return Err(SubscribeError::ZeroCapacity);
         }
         let has_history = self.bounds.is_some();
-        let needs_history = asked
+        let needs_history = request
             .events
             .as_ref()
             .is_some_and(|queue| queue.overflow == Some(rangewatch_bus::Overflow::Park));
@@ -244,16 +244,16 @@ impl TwinBus {
         if has_history && since.is_some_and(|since| since < self.floor) {
             return Err(SubscribeError::Compacted { floor: self.floor });
         }
-        if since.is_some() && !has_history && asked.events.is_some() {
+        if since.is_some() && !has_history && request.events.is_some() {
             return Err(SubscribeError::NoHistory);
         }
         let mut watched = Watched::default();
-        if !matches!(asked.begin, Begin::Reserved) {
-            watched.edit(0, Change::Set, &asked.selectors);
+        if !matches!(request.begin, Begin::Reserved) {
+            watched.edit(0, Change::Set, &request.selectors);
         }
         let after = since.and_then(|since| since.checked_sub(1));
         let position = since.map_or(self.head, |_| after);
-        let kind = match &asked.events {
+        let kind = match &request.events {
             Some(queue) => {
                 let replay = since.filter(|since| retained(&self.emits, *since).next().is_some());
                 Kind::Events(TwinEvents::new(
@@ -264,13 +264,13 @@ impl TwinBus {
                 ))
             }
             None => Kind::Wake(TwinWake::new(
-                self.first_span(since, &watched, !asked.selectors.is_empty()),
+                self.first_span(since, &watched, !request.selectors.is_empty()),
                 position,
             )),
         };
         self.subs.push(TwinSub {
             watched,
-            begin: asked.begin,
+            begin: request.begin,
             after,
             kind,
         });
@@ -308,7 +308,7 @@ impl TwinBus {
         })
     }
 
-    /// The next item of a subscription, but for the marks if they are not wanted.
+    /// The next item of a subscription. Marks are skipped unless `marks` is set.
     pub(crate) fn receive(&mut self, sub: usize, marks: bool) -> Result<Got, TryRecvError> {
         let sub = &mut self.subs[sub];
         if !matches!(sub.begin, Begin::Started) && !self.closed && !sub.has_ended() {
@@ -386,7 +386,7 @@ impl TwinBus {
         Ok(())
     }
 
-    /// `None` where a progress mark is refused.
+    /// `None` if a progress mark is refused.
     pub(crate) fn request_progress(&mut self, sub: usize) -> Option<Option<u64>> {
         self.bounds?;
         let sub = &mut self.subs[sub];
@@ -456,14 +456,14 @@ impl TwinSub {
         matches!(&self.kind, Kind::Events(events) if events.has_ended())
     }
 
-    /// Whether the last of the emits is for it.
+    /// Whether it receives the last of the emits.
     fn wants(&self, emits: &[Emit]) -> bool {
         let i = emits.len() - 1;
         !self.has_ended() && Some(emits[i].value) > self.after && self.watched.matches(i, &emits[i])
     }
 }
 
-/// What the bus says where the twin refuses to compact.
+/// The error of the bus where the reference refuses to compact.
 pub(crate) fn above_head(error: CompactError) -> Option<(u64, Option<u64>)> {
     match error {
         CompactError::AboveHead { value, head, .. } => Some((value, head)),

@@ -1,4 +1,4 @@
-//! A subscription for events of the twin: lists of emits, and nothing counted that can be looked up.
+//! Event subscriptions of the reference: lists of emits, without counters.
 
 use rangewatch_bus::{Overflow, TryRecvError};
 
@@ -7,7 +7,7 @@ use crate::got::{Got, Summary};
 use crate::script::Queue;
 use crate::totals::Totals;
 
-/// Marks that are kept between events.
+/// The greatest number of marks that are queued between events.
 const MAX_MARKS: usize = 4;
 
 #[derive(Debug)]
@@ -324,7 +324,7 @@ impl TwinEvents {
             }
         }
         self.replay = None;
-        // What is left was not wanted.
+        // What is left was excluded.
         self.totals.discarded += std::mem::take(&mut self.left).len() as u64;
         if std::mem::take(&mut self.wants_mark) {
             self.tail_mark = past.head.filter(|_| past.head > past.after);

@@ -1,4 +1,4 @@
-//! What is received, from the bus and from the twin, in a form that can be compared.
+//! Received items of the bus and of the reference implementation, in a comparable form.
 
 use rangewatch_bus::{Event, Item, Span};
 
@@ -13,7 +13,7 @@ pub(crate) enum Got {
     Progress(u64),
 }
 
-/// A span: the emits in it, but for those that are only known to lie in a part that `since` or a cut
+/// A span: the emits in it, except those in a part that `since` or a cut
 /// made conservative.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -84,7 +84,7 @@ impl From<Item> for Got {
             Item::Event(event) => event.into(),
             Item::Gap(gap) => gap.into(),
             Item::Progress(mark) => Self::Progress(mark),
-            _ => panic!("an item that the twin does not know: {item:?}"),
+            _ => panic!("an item that the reference does not know: {item:?}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The bus and a twin that is slow and plain run the same scripts: all results, and after every step all that
-//! can be read of them, are the same.
+//! The bus against a reference implementation of lists and linear scans: both run the same scripts,
+//! and all results and all observable state after every step are equal.
 
 #[path = "../cases/mod.rs"]
 mod cases;
@@ -22,9 +22,9 @@ use rangewatch_bus::{
     SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError, WakeSubscription,
 };
 
-use bus::{TwinBus, above_head};
+use bus::{ReferenceBus, above_head};
 use got::Got;
-use script::{Asked, Begin, Change, Choice, How, Keys, Past, Step, past, step};
+use script::{Begin, Change, Choice, Keys, Kind, Past, Request, Step, past, step};
 use totals::Totals;
 
 /// A subscription of the bus.
@@ -44,8 +44,8 @@ macro_rules! either {
 }
 
 impl Sub {
-    fn subscribe(builder: SubscribeBuilder<'_>, asked: &Asked) -> Result<Self, SubscribeError> {
-        let Some(queue) = &asked.events else {
+    fn subscribe(builder: SubscribeBuilder<'_>, request: &Request) -> Result<Self, SubscribeError> {
+        let Some(queue) = &request.events else {
             return builder.wake().map(Self::Wake);
         };
         let builder = match queue.overflow {
@@ -85,10 +85,10 @@ impl Sub {
     }
 }
 
-/// The bus beside its twin.
+/// The bus and the reference implementation.
 struct Pair {
     bus: RangeWatchBus,
-    twin: TwinBus,
+    reference: ReferenceBus,
     subs: Vec<Sub>,
 }
 
@@ -103,33 +103,34 @@ impl Pair {
         }
         Self {
             bus: builder.build().unwrap(),
-            twin: TwinBus::new(past),
+            reference: ReferenceBus::new(past),
             subs: Vec::new(),
         }
     }
 
-    fn emit(&mut self, how: How, choice: Choice, keys: Keys) -> Result<(), TestCaseError> {
-        let value = choice.of(self.twin.last_value());
-        let seq = self.twin.n_emits() as u64 + 1;
+    fn emit(&mut self, how: Kind, choice: Choice, keys: Keys) -> Result<(), TestCaseError> {
+        let value = choice.of(self.reference.last_value());
+        let seq = self.reference.n_emits() as u64 + 1;
         let one = |matches: Vec<_>| matches[0];
         let (emitted, expected) = match how {
-            How::Emit => (
+            Kind::Emit => (
                 self.bus.emit(value, &keys),
-                self.twin.emit(vec![(value, keys)]).map(one),
+                self.reference.emit(vec![(value, keys)]).map(one),
             ),
-            How::EmitNext => {
+            Kind::EmitNext => {
                 let emitted = self.bus.emit_next(&keys);
-                let next = self.twin.next_value();
-                let expected = next.and_then(|next| self.twin.emit(vec![(next, keys)]).map(one));
+                let next = self.reference.next_value();
+                let expected =
+                    next.and_then(|next| self.reference.emit(vec![(next, keys)]).map(one));
                 if let (Ok(emitted), Ok(next)) = (&emitted, next) {
                     prop_assert_eq!(emitted.value(), next);
                 }
                 (emitted, expected)
             }
-            How::EmitAsync => {
+            Kind::EmitAsync => {
                 let mut cx = Context::from_waker(Waker::noop());
                 let emitted = pin!(self.bus.emit_async(value, &keys)).poll(&mut cx);
-                match (emitted, self.twin.emit_async(value, keys)) {
+                match (emitted, self.reference.emit_async(value, keys)) {
                     (Poll::Ready(emitted), Some(expected)) => (emitted, expected),
                     (Poll::Pending, None) => return Ok(()),
                     (emitted, expected) => {
@@ -148,7 +149,7 @@ impl Pair {
     }
 
     fn emit_many(&mut self, emits: Vec<(Choice, Keys)>, staged: bool) -> Result<(), TestCaseError> {
-        let mut value = self.twin.last_value();
+        let mut value = self.reference.last_value();
         let mut given: Vec<(u64, Keys)> = Vec::new();
         for (choice, keys) in emits {
             value = Some(choice.of(value));
@@ -175,8 +176,8 @@ impl Pair {
             self.bus
                 .emit_many(given.iter().map(|(value, keys)| (*value, keys)))
         };
-        let n_before = self.twin.n_emits() as u64;
-        let expected = self.twin.emit(given).map(|matches| {
+        let n_before = self.reference.n_emits() as u64;
+        let expected = self.reference.emit(given).map(|matches| {
             let n_emits = matches.len() as u64;
             let sums = matches
                 .iter()
@@ -197,18 +198,20 @@ impl Pair {
         Ok(())
     }
 
-    fn subscribe(&mut self, asked: &Asked) -> Result<(), TestCaseError> {
-        let since = asked.since.map(|since| since.of(self.twin.last_value()));
-        let mut builder = match asked.begin {
-            Begin::Started => self.bus.subscribe(&asked.selectors),
-            Begin::Held => self.bus.subscribe(&asked.selectors).hold(),
+    fn subscribe(&mut self, request: &Request) -> Result<(), TestCaseError> {
+        let since = request
+            .since
+            .map(|since| since.of(self.reference.last_value()));
+        let mut builder = match request.begin {
+            Begin::Started => self.bus.subscribe(&request.selectors),
+            Begin::Held => self.bus.subscribe(&request.selectors).hold(),
             Begin::Reserved => self.bus.reserve(),
         };
         if let Some(since) = since {
             builder = builder.since(since);
         }
-        let subscribed = Sub::subscribe(builder, asked).map(|sub| self.subs.push(sub));
-        prop_assert_eq!(subscribed, self.twin.subscribe(asked, since));
+        let subscribed = Sub::subscribe(builder, request).map(|sub| self.subs.push(sub));
+        prop_assert_eq!(subscribed, self.reference.subscribe(request, since));
         Ok(())
     }
 
@@ -216,10 +219,10 @@ impl Pair {
         let sub = &mut self.subs[i];
         match step {
             Step::Receive(_) => {
-                prop_assert_eq!(sub.receive(false), self.twin.receive(i, false));
+                prop_assert_eq!(sub.receive(false), self.reference.receive(i, false));
             }
             Step::ReceiveItem(_) => {
-                prop_assert_eq!(sub.receive(true), self.twin.receive(i, true));
+                prop_assert_eq!(sub.receive(true), self.reference.receive(i, true));
             }
             Step::Change(_, change, given) => {
                 let selectors = Selectors::from(&given);
@@ -228,38 +231,38 @@ impl Pair {
                     Change::Remove => sub.remove_selectors(selectors),
                     Change::Set => sub.set_selectors(selectors),
                 });
-                let expected = self.twin.edit(i, change, &given, false);
+                let expected = self.reference.edit(i, change, &given, false);
                 prop_assert_eq!(seq.map(u64::from), expected);
             }
             Step::Open(_, given) => {
                 let selectors = Selectors::from(&given);
                 let seq = either!(sub, sub => sub.open(selectors));
-                let expected = self.twin.edit(i, Change::Set, &given, true);
+                let expected = self.reference.edit(i, Change::Set, &given, true);
                 prop_assert_eq!(seq.map(u64::from), expected);
             }
             Step::Pause(_) => {
                 let paused = either!(sub, sub => sub.pause());
-                prop_assert_eq!(paused, self.twin.turn(i, Begin::Held));
+                prop_assert_eq!(paused, self.reference.turn(i, Begin::Held));
             }
             Step::Start(_) => {
                 let started = either!(sub, sub => sub.start());
-                prop_assert_eq!(started, self.twin.turn(i, Begin::Started));
+                prop_assert_eq!(started, self.reference.turn(i, Begin::Started));
             }
             Step::StartAfter(_, choice) => {
-                let value = choice.of(self.twin.last_value());
+                let value = choice.of(self.reference.last_value());
                 let started = either!(sub, sub => sub.start_after(value));
-                prop_assert_eq!(started, self.twin.start_after(i, value));
+                prop_assert_eq!(started, self.reference.start_after(i, value));
             }
             Step::RequestProgress(_) => {
                 if let Sub::Events(sub) = sub {
-                    let expected = self.twin.request_progress(i);
+                    let expected = self.reference.request_progress(i);
                     let expected = expected.ok_or(ProgressError::NoHistory);
                     prop_assert_eq!(sub.request_progress(), expected);
                 }
             }
             Step::Drop(_) => {
                 drop(self.subs.remove(i));
-                self.twin.drop_sub(i);
+                self.reference.drop_sub(i);
             }
             _ => unreachable!("the others are steps of the bus"),
         }
@@ -271,27 +274,27 @@ impl Pair {
             Step::Emit(how, choice, keys) => self.emit(how, choice, keys)?,
             Step::Many(emits) => self.emit_many(emits, false)?,
             Step::Batch(emits) => self.emit_many(emits, true)?,
-            Step::Subscribe(asked) => self.subscribe(&asked)?,
+            Step::Subscribe(request) => self.subscribe(&request)?,
             Step::Compact(choice) => {
-                let value = choice.of(self.twin.last_value());
+                let value = choice.of(self.reference.last_value());
                 let compacted = match self.bus.compact(value) {
                     Ok(floor) => Some(Ok(floor)),
                     Err(CompactError::NoHistory) => None,
                     Err(error) => above_head(error).map(Err),
                 };
-                prop_assert_eq!(compacted, self.twin.compact(value));
+                prop_assert_eq!(compacted, self.reference.compact(value));
             }
             Step::Advance(choice) => {
-                let value = choice.of(self.twin.last_value());
-                prop_assert_eq!(self.bus.advance(value), self.twin.advance(value));
+                let value = choice.of(self.reference.last_value());
+                prop_assert_eq!(self.bus.advance(value), self.reference.advance(value));
             }
             Step::Close => {
                 self.bus.close();
-                self.twin.close(false);
+                self.reference.close(false);
             }
             Step::CloseNow => {
                 self.bus.close_now();
-                self.twin.close(true);
+                self.reference.close(true);
             }
             Step::Receive(i)
             | Step::ReceiveItem(i)
@@ -311,23 +314,26 @@ impl Pair {
     }
 
     fn compare(&self) -> Result<(), TestCaseError> {
-        let (bus, twin) = (&self.bus, &self.twin);
-        prop_assert_eq!((bus.head(), bus.floor()), twin.bounds());
-        prop_assert_eq!(bus.last_seq().map_or(0, u64::from), twin.n_emits() as u64);
-        prop_assert_eq!(bus.n_subscriptions(), twin.subs.len());
-        for (i, (sub, twin_sub)) in self.subs.iter().zip(&twin.subs).enumerate() {
+        let (bus, reference) = (&self.bus, &self.reference);
+        prop_assert_eq!((bus.head(), bus.floor()), reference.bounds());
+        prop_assert_eq!(
+            bus.last_seq().map_or(0, u64::from),
+            reference.n_emits() as u64
+        );
+        prop_assert_eq!(bus.n_subscriptions(), reference.subs.len());
+        for (i, (sub, reference_sub)) in self.subs.iter().zip(&reference.subs).enumerate() {
             let stats = sub.stats();
             prop_assert!(stats.is_conserved(), "{:?}", stats);
-            prop_assert_eq!(Totals::of(&stats), twin_sub.totals());
-            prop_assert_eq!(sub.state(), twin.state(i));
+            prop_assert_eq!(Totals::of(&stats), reference_sub.totals());
+            prop_assert_eq!(sub.state(), reference.state(i));
         }
         let stats = bus.stats();
-        prop_assert_eq!(Totals::of(stats.deliveries()), twin.totals());
-        prop_assert_eq!(stats.n_emits(), twin.n_emits() as u64);
-        prop_assert_eq!(stats.n_subscriptions(), twin.subs.len());
-        prop_assert_eq!(stats.n_parked(), twin.n_parked());
+        prop_assert_eq!(Totals::of(stats.deliveries()), reference.totals());
+        prop_assert_eq!(stats.n_emits(), reference.n_emits() as u64);
+        prop_assert_eq!(stats.n_subscriptions(), reference.subs.len());
+        prop_assert_eq!(stats.n_parked(), reference.n_parked());
         let history = (stats.n_history_events(), stats.history_bytes());
-        prop_assert_eq!(history, twin.history());
+        prop_assert_eq!(history, reference.history());
         Ok(())
     }
 
@@ -336,7 +342,7 @@ impl Pair {
         for i in 0..self.subs.len() {
             loop {
                 let got = self.subs[i].receive(true);
-                prop_assert_eq!(&got, &self.twin.receive(i, true));
+                prop_assert_eq!(&got, &self.reference.receive(i, true));
                 let is_over = |error: &TryRecvError| {
                     matches!(error, TryRecvError::Empty | TryRecvError::NotStarted)
                         || is_end(*error)
@@ -361,14 +367,14 @@ proptest! {
     #![proptest_config(cases::config())]
 
     #[test]
-    fn g01_to_g36_the_bus_answers_like_its_twin(past in past(), steps in vec(step(), 1..70)) {
+    fn g01_to_g36_the_bus_agrees_with_the_reference_implementation(past in past(), steps in vec(step(), 1..70)) {
         let mut pair = Pair::new(past);
         for step in steps {
             pair.run(step)?;
         }
         pair.drain()?;
         pair.bus.close();
-        pair.twin.close(false);
+        pair.reference.close(false);
         pair.drain()?;
     }
 }

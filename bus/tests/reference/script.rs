@@ -1,4 +1,4 @@
-//! The steps of a script, and how they are drawn.
+//! The steps of a script, and their strategies.
 
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -8,7 +8,8 @@ use rangewatch_bus::{Overflow, Selector};
 
 use crate::cases;
 
-/// A value, most often in the neighborhood of the head, so that scripts of few steps meet the bounds.
+/// A value, most often in the neighborhood of the head, so that scripts of few steps meet the
+/// bounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Choice {
     /// So much above the head, or below it.
@@ -28,7 +29,7 @@ impl Choice {
 pub(crate) type Keys = Vec<Vec<u8>>;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum How {
+pub(crate) enum Kind {
     Emit,
     EmitNext,
     EmitAsync,
@@ -48,9 +49,9 @@ pub(crate) enum Change {
     Set,
 }
 
-/// What is asked of a subscription.
+/// The settings of a subscription.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Request {
     pub(crate) selectors: Vec<Selector>,
     pub(crate) since: Option<Choice>,
     pub(crate) begin: Begin,
@@ -68,10 +69,10 @@ pub(crate) struct Queue {
 /// One step. Subscriptions are named by a number that is taken modulo how many there are.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Emit(How, Choice, Keys),
+    Emit(Kind, Choice, Keys),
     Many(Vec<(Choice, Keys)>),
     Batch(Vec<(Choice, Keys)>),
-    Subscribe(Asked),
+    Subscribe(Request),
     Receive(usize),
     ReceiveItem(usize),
     Change(usize, Change, Vec<Selector>),
@@ -129,7 +130,7 @@ fn selectors() -> impl Strategy<Value = Vec<Selector>> {
     ]
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn request() -> impl Strategy<Value = Request> {
     let overflow = select(
         &[
             Overflow::Lagged,
@@ -155,7 +156,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         prop_oneof![5 => Just(Begin::Started), 2 => Just(Begin::Held), 1 => Just(Begin::Reserved)],
         weighted(0.8, queue),
     )
-        .prop_map(|(selectors, since, begin, events)| Asked {
+        .prop_map(|(selectors, since, begin, events)| Request {
             selectors,
             since,
             begin,
@@ -165,7 +166,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let how =
-        prop_oneof![3 => Just(How::Emit), 1 => Just(How::EmitNext), 1 => Just(How::EmitAsync)];
+        prop_oneof![3 => Just(Kind::Emit), 1 => Just(Kind::EmitNext), 1 => Just(Kind::EmitAsync)];
     let change = select(&[Change::Add, Change::Remove, Change::Set][..]);
     let many = || vec((choice(), keys()), 0..4);
     let sub = || 0_usize..6;
@@ -173,7 +174,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         40 => (how, choice(), keys()).prop_map(|(how, value, keys)| Step::Emit(how, value, keys)),
         2 => many().prop_map(Step::Many),
         2 => many().prop_map(Step::Batch),
-        12 => asked().prop_map(Step::Subscribe),
+        12 => request().prop_map(Step::Subscribe),
         12 => sub().prop_map(Step::Receive),
         12 => sub().prop_map(Step::ReceiveItem),
         4 => (sub(), change, selectors())

@@ -1,4 +1,4 @@
-//! The statistics of the twin.
+//! The statistics of the reference.
 
 use rangewatch_bus::Stats;
 
@@ -35,7 +35,7 @@ impl Totals {
         }
     }
 
-    /// What is left of a subscription that leaves: what it had yet to receive is discarded.
+    /// The totals of a removed subscription: pending emits are discarded.
     pub(crate) fn departed(self) -> Self {
         Self {
             discarded: self.discarded + self.pending,

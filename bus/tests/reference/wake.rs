@@ -1,4 +1,4 @@
-//! A subscription for spans of the twin.
+//! Wake subscriptions of the reference.
 
 use crate::bus::Emit;
 use crate::got::{Got, Summary};

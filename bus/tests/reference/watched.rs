@@ -1,4 +1,4 @@
-//! What a subscription of the twin watches: every edit that it ever saw, gone through for each key.
+//! The selectors of a subscription of the reference: a list of all edits, applied for each key.
 
 use rangewatch_bus::{Selector, Selectors};
 
