@@ -230,7 +230,8 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Makes the guest: resolves its imports, instantiates it, runs its start section and, if it
-    /// exports it, `_initialize`.
+    /// exports it, `_initialize`. `_start` of a command is not run here: see
+    /// [`Guest::run`](crate::Guest::run).
     ///
     /// # Cancel safety
     ///
