@@ -59,8 +59,8 @@ pub const COMMAND: &str = r#"(module
     (func (export "__range_watch_recv")
         (call $check) (call $received (i64.load (i32.const 64)))))"#;
 
-/// What `main` of [`COMMAND`] does: it returns; emits before it has set up its page; emits the value 1
-/// and returns; emits the value 1 and exits.
+/// What `main` of [`COMMAND`] does: it returns; emits before it has set up its page; emits the
+/// value 1 and returns; emits the value 1 and exits.
 #[derive(Clone, Copy)]
 enum Main {
     Return,
