@@ -513,7 +513,7 @@ fn g21_a_dropped_future_that_was_notified_passes_its_place_on() {
         let mut sub = narrow(&bus);
         bus.emit(1, ["k"]).unwrap();
         let mut first = Box::pin(bus.emit_async(2, ["k"]));
-        let waker = Waker::from(Arc::new(Nobody));
+        let waker = Waker::from(Arc::new(NoTask));
         assert!(
             first
                 .as_mut()
