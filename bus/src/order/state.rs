@@ -128,11 +128,7 @@ impl State {
             }
             match &slot.subscriber {
                 Subscriber::Wake(mailbox) => {
-                    let (_, waiter) = mailbox.fill(|buffer| buffer.span.push(seq, value));
-                    if let Some(waiter) = waiter {
-                        woken += 1;
-                        effects.wakers.push_waiter(waiter);
-                    }
+                    woken += usize::from(mailbox.push(seq, value, &mut effects.wakers));
                 }
                 Subscriber::Events(mailbox) => {
                     let emit = record.get_or_insert_with(|| Record::new(seq, value, keys));

@@ -3,10 +3,10 @@
 use std::mem;
 use std::task::{Context, Poll};
 
-use crate::ControlError;
-use crate::emit::{RoomWakers, Waiter, WakeWaiter};
+use crate::emit::{RoomWakers, Waiter, WakeList, WakeWaiter};
 use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
+use crate::{ControlError, Seq};
 
 /// A buffer that an emitter fills and one consumer empties.
 pub(crate) trait Buffer {
@@ -204,6 +204,26 @@ pub(crate) enum Registered {
     Waits,
     /// There is something to receive now.
     Ready,
+}
+
+impl Mailbox<WakeBuffer> {
+    /// Adds an emit to the span. Collects the waiter if the consumer may receive now; returns whether
+    /// there was one.
+    #[inline]
+    pub(crate) fn push(&self, seq: Seq, value: u64, wakers: &mut WakeList) -> bool {
+        let mut state = self.state.lock();
+        state.buffer.span.push(seq, value);
+        if state.phase != Phase::Started {
+            return false;
+        }
+        match state.waiter.take() {
+            Some(waiter) => {
+                wakers.push_waiter(waiter);
+                true
+            }
+            None => false,
+        }
+    }
 }
 
 /// The consumer side for watch sets, which call this under a lock of their own.
