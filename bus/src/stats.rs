@@ -96,7 +96,8 @@ impl Stats {
     }
 }
 
-/// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats).
+/// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats), where an
+/// example is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusStats {
     pub(crate) emits: u64,
