@@ -32,7 +32,6 @@ pub use engine::load_error::LoadError;
 pub use engine::module::{ExternType, Import, Module, ModuleInfo};
 pub use engine::runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};
-pub use engine::wasi_call::{wasi_attempt, wasi_block, wasi_ready};
 pub use engine::yield_now::yield_now;
 pub use guest::Guest;
 pub use guest::builder::GuestBuilder;

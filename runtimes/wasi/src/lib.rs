@@ -13,7 +13,8 @@
 //! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker.
 //!   [`FUNCTIONS`] is the same table as data, to check the imports of a module against.
 //!
-//! Embedders who use an engine for which there is a backend only need [`Wasi`] and what goes into it.
+//! The modules `link_wasmtime` and `link_wasmi` (features `wasmtime` and `wasmi`) add the functions to
+//! the linker of an engine that you already have. An adapter for another engine starts from [`call`].
 //!
 //! # Modules
 //!
@@ -23,6 +24,7 @@
 //! - `descriptor`: the table of open file descriptors, rights, and listings of directories.
 //! - `time`: clocks and timers. `wait`: the state of a call that waits, polled or blocking.
 //! - `memory`: checked access to the guest's memory, and tables of buffers in it.
+//! - `link`: adapters for the linkers of engines. [`call`]: what adapters are built of.
 //! - `outcome`: how a call ends: [`Errno`], [`Interrupt`], [`Exit`], signals.
 //! - `preview1`: the 46 functions, one file per subject, and the table of their signatures.
 //! - `limits`: constants that limit the host's cost of one call.
@@ -82,14 +84,18 @@
 //!
 //! - `host-dir`: directories of the host, `fs::HostDir`.
 //! - `futures-io`: streams and sockets over asynchronous readers and writers.
+//! - `wasmtime`, `wasmi`: the adapters `link_wasmtime` and `link_wasmi`.
 //! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for the tests of a filesystem of one's own.
 
 #![forbid(unsafe_code)]
 
+pub mod call;
 mod context;
 mod descriptor;
 pub mod fs;
 mod limits;
+#[cfg(any(feature = "wasmi", feature = "wasmtime"))]
+mod link;
 mod memory;
 pub mod net;
 mod outcome;
@@ -113,6 +119,10 @@ pub use limits::{
     DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
     MAX_PEEK_BYTES, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
 };
+#[cfg(feature = "wasmi")]
+pub use link::link_wasmi;
+#[cfg(feature = "wasmtime")]
+pub use link::link_wasmtime;
 pub use outcome::{
     errno::Errno,
     exit::Exit,

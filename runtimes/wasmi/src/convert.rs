@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use rangewatch_wasi::{Exit, call};
 use wasmi::errors::{ErrorKind, HostError, InstantiationError};
 use wasmi::{Error, F32, F64, TrapCode};
 
@@ -22,8 +23,8 @@ impl fmt::Display for Trap {
 
 impl HostError for Trap {}
 
-/// What a function of this crate ended a guest's call with: an exit, a misuse of the ABI. `None`
-/// for an error of wasmi or of somebody else.
+/// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
+/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmi or of somebody else.
 #[must_use]
 pub fn host_trap(error: &Error) -> Option<&HostTrap> {
     error.downcast_ref::<Trap>().map(|trap| &trap.0)
@@ -34,6 +35,12 @@ pub(crate) fn trap(trap: HostTrap) -> Error {
 }
 
 pub(crate) fn failure(error: Error) -> Failure {
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        return Failure::Host((*exit).into());
+    }
+    if let Some(trap) = error.downcast_ref::<call::Trap>() {
+        return Failure::Host(trap.clone().into());
+    }
     if error.downcast_ref::<Trap>().is_some() {
         if let Some(Trap(trap)) = error.downcast::<Trap>() {
             return Failure::Host(trap);

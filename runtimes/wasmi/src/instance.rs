@@ -5,8 +5,9 @@ use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
     Failure, GuestState, HostCx, HostError, HostFunction, Instance, Limits, TrapKind, Val,
 };
+use rangewatch_wasi::link_wasmi::Suspended;
 use wasmi::{
-    AsContextMut, Caller, Func, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits,
+    AsContextMut, Caller, Error, Func, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits,
     TrapCode,
 };
 
@@ -143,22 +144,20 @@ impl WasmiInstance {
         }
     }
 
-    /// Awaits the function that a call was suspended for.
-    async fn host_call(&mut self, suspend: &Suspend) -> Result<Vec<wasmi::Val>, Failure> {
-        match suspend {
-            Suspend::Function { function, args } => {
-                let function = &self.functions[*function];
-                let values = function
-                    .call_async(&mut Cx(&mut self.store), args)
-                    .await
-                    .map_err(Failure::Host)?;
-                Ok(values.iter().map(to_wasmi).collect())
-            }
-            Suspend::Wasi(wait) => {
-                let code = wait.finish(&mut self.store, |state| state.guest().wasi());
-                Ok(vec![code.await.map_err(Failure::Host)?])
-            }
+    /// Awaits the function that suspended the call with `error`. `None` for an error that did not
+    /// suspend it.
+    async fn host_call(&mut self, error: &Error) -> Option<Result<Vec<wasmi::Val>, Failure>> {
+        if let Some(Suspend { function, args }) = error.downcast_ref() {
+            let function = &self.functions[*function];
+            let values = function.call_async(&mut Cx(&mut self.store), args).await;
+            let values = values.map(|values| values.iter().map(to_wasmi).collect());
+            return Some(values.map_err(Failure::Host));
         }
+        let suspended = error.downcast_ref::<Suspended>()?;
+        let code = suspended
+            .finish(&mut self.store, |state| state.guest().wasi())
+            .await;
+        Some(code.map(|code| vec![wasmi::Val::I32(code)]).map_err(failure))
     }
 }
 
@@ -189,10 +188,10 @@ impl Instance for WasmiInstance {
             Err(error) => {
                 // The export is the host function itself, an import that the guest passes on: there
                 // is no frame to resume.
-                let Some(suspend) = error.downcast_ref::<Suspend>() else {
+                let Some(values) = self.host_call(&error).await else {
                     return Err(failure(error));
                 };
-                return Ok(vals(&self.host_call(suspend).await?));
+                return Ok(vals(&values?));
             }
         };
         loop {
@@ -205,11 +204,10 @@ impl Instance for WasmiInstance {
                         .map_err(failure)?
                 }
                 ResumableCall::HostTrap(call) => {
-                    let Some(suspend) = call.host_error().downcast_ref::<Suspend>() else {
+                    let Some(values) = self.host_call(call.host_error()).await else {
                         return Err(failure(call.into_host_error()));
                     };
-                    let values = self.host_call(suspend).await?;
-                    call.resume(&mut self.store, &values, &mut results)
+                    call.resume(&mut self.store, &values?, &mut results)
                         .map_err(failure)?
                 }
             };
@@ -245,7 +243,7 @@ impl Fuel {
             let kind = TrapKind::OutOfFuel;
             return Err(Failure::Trap {
                 kind,
-                source: wasmi::Error::from(TrapCode::OutOfFuel).into(),
+                source: Error::from(TrapCode::OutOfFuel).into(),
             });
         }
         let grant = slice.max(required).min(self.left);

@@ -13,9 +13,13 @@ mod runtime;
 mod suspend;
 
 pub use convert::{Trap, host_trap};
-pub use linker::{add_to_linker, add_wasi_to_linker, add_wasi_to_linker_async, attach, deliver};
+pub use linker::{add_to_linker, attach, deliver};
+#[doc(inline)]
+pub use rangewatch_wasi::link_wasmi::{
+    add_to_linker as add_wasi_to_linker, add_to_linker_async as add_wasi_to_linker_async,
+    call_async, run_start, run_start_async,
+};
 pub use runtime::Wasmi;
-pub use suspend::call_async;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

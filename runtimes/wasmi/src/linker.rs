@@ -1,14 +1,10 @@
-//! The functions of the ABI and of WASI, linked into anybody's linker.
-
-use std::task::Poll;
+//! The functions of the guest ABI, in a linker of the embedder.
 
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind, wasi_attempt, wasi_block};
-use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
+use rangewatch_runtime::{HostTrap, no_unwind};
 use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store};
 
 use crate::convert::trap;
-use crate::suspend::{Suspend, WasiWait};
 
 /// Adds the five functions of the range-watch ABI to a linker of your own.
 ///
@@ -57,88 +53,14 @@ pub fn add_to_linker<T: 'static>(
     Ok(())
 }
 
-/// Adds the functions of WASI preview1 to a linker of your own. `get` finds the context in the data
-/// of your store.
-///
-/// A guest that waits, for input or in a sleep, [holds its thread](Wasi::block). Where that must not
-/// be, [`add_wasi_to_linker_async`].
-///
-/// The memory of a call is the one of the instance that calls. The context is the one that `get`
-/// finds: a store with several guests has a linker for each, whose `get` finds the context of its
-/// guest.
-///
-/// # Errors
-///
-/// When the linker has functions of these names already.
-///
-/// # Examples
-///
-/// A command ends by an exit, which [`host_trap`](crate::host_trap) finds in the error of the call,
-/// or by returning.
-///
-/// ```
-/// # let exits = r#"(module
-/// #     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-/// #     (memory (export "memory") 1)
-/// #     (func (export "_start") (call $exit (i32.const 3))))"#;
-/// # let wasm = wat::parse_str(exits)?;
-/// use rangewatch_runtime::HostTrap;
-/// use rangewatch_wasi::{SharedBuffer, Wasi};
-/// use wasmi::{Engine, Linker, Module, Store};
-///
-/// let engine = Engine::default();
-/// let mut linker = Linker::<Wasi>::new(&engine);
-/// rangewatch_wasmi::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi)?;
-///
-/// let out = SharedBuffer::new();
-/// let wasi = Wasi::builder().args(["guest.wasm"]).stdout(out.clone()).build()?;
-/// let mut store = Store::new(&engine, wasi);
-/// let instance = linker.instantiate_and_start(&mut store, &Module::new(&engine, &wasm)?)?;
-/// let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-/// let code = match start.call(&mut store, ()) {
-///     Ok(()) => 0,
-///     Err(error) => match rangewatch_wasmi::host_trap(&error) {
-///         Some(HostTrap::Exit(exit)) => exit.code(),
-///         _ => return Err(error.into()), // a trap
-///     },
-/// };
-/// store.data_mut().flush()?; // an exit has done so; nobody else does
-/// # assert_eq!(code, 3);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-pub fn add_wasi_to_linker<T: 'static>(
-    linker: &mut Linker<T>,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<(), Error> {
-    link_wasi(linker, exported_memory, get)?;
-    link_wasi_waits(linker, exported_memory, get, |_| false)
-}
-
-/// As [`add_wasi_to_linker`], for guests that are called with [`call_async`](crate::call_async): one
-/// that waits is suspended and holds no thread.
-///
-/// A guest that has to wait in another kind of call ends with an error that says so. The start
-/// section is such a call; what a guest does there it does better in an export.
-///
-/// # Errors
-///
-/// When the linker has functions of these names already.
-pub fn add_wasi_to_linker_async<T: 'static>(
-    linker: &mut Linker<T>,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<(), Error> {
-    link_wasi(linker, exported_memory, get)?;
-    link_wasi_waits(linker, exported_memory, get, |_| true)
-}
-
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
 /// before the guest's other exports, after you have initialized the guest:
 ///
 /// * a reactor by its export `_initialize`, if it has one;
 /// * a command, which exports `_start` and no `_initialize`, by its export `_start`, on every
-///   instance exactly once. An exit with code 0, which [`host_trap`](crate::host_trap) finds in the
-///   error of the call, is success, and the instance can be used; an instance that exits with
-///   another code can only be dropped.
+///   instance exactly once. [`run_start`](crate::run_start) does so and returns its exit. After
+///   an exit with code 0 the instance can be used; an instance that exits with another code can
+///   only be dropped.
 ///
 /// What a command emits while its `_start` runs is emitted at once: the page is read at that moment,
 /// and read again here.
@@ -238,87 +160,6 @@ pub(crate) fn link_abi<T: 'static>(
         OPEN => open;
         START => start;
     }
-    Ok(())
-}
-
-/// The functions of WASI that return at once.
-pub(crate) fn link_wasi<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<(), Error> {
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
-                    let (memory, wasi) = split(&mut caller, memory, get);
-                    no_unwind(stringify!($name), || Errno::encode(preview1::$name(wasi, memory $(, $arg)*)))
-                        .map_err(trap)
-                },
-            )?;
-        };
-        (@ never $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
-                    let (memory, wasi) = split(&mut caller, memory, get);
-                    let exit = no_unwind(stringify!($name), || preview1::$name(wasi, memory $(, $arg)*));
-                    Err(trap(exit.map_or_else(|panic| panic, HostTrap::Exit)))
-                },
-            )?;
-        };
-        (@ wait $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
-    Ok(())
-}
-
-/// The functions of WASI that may have to wait. They suspend the guest where `may_suspend`, and hold
-/// the thread where a call cannot be suspended.
-pub(crate) fn link_wasi_waits<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-    may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-) -> Result<(), Error> {
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
-                    let function = stringify!($name);
-                    let may_suspend = may_suspend(caller.data());
-                    let memory = memory(&caller);
-                    let (bytes, data) = memory_and_data(&mut caller, memory);
-                    let wasi = get(data);
-                    let attempt = move |wasi: &mut Wasi, memory: &mut [u8]| preview1::$name(wasi, memory $(, $arg)*);
-                    if !may_suspend {
-                        return wasi_block(function, wasi, bytes, attempt).map_err(trap);
-                    }
-                    match wasi_attempt(function, || attempt(wasi, bytes)).map_err(trap)? {
-                        Poll::Ready(code) => Ok(code),
-                        Poll::Pending => Err(Error::host(Suspend::Wasi(WasiWait {
-                            function,
-                            memory,
-                            attempt: Box::new(attempt),
-                        }))),
-                    }
-                },
-            )?;
-        };
-        (@ $other:ident $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
     Ok(())
 }
 

@@ -8,13 +8,14 @@ use rangewatch_runtime::abi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
+use rangewatch_wasi::link_wasmi::Link;
 use wasmi::{
     Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
 };
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
 use crate::instance::{Cx, State, WasmiInstance};
-use crate::linker::{link_abi, link_wasi, link_wasi_waits};
+use crate::linker::link_abi;
 use crate::suspend::Suspend;
 
 /// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
@@ -126,24 +127,16 @@ impl Compiled for WasmiModule {
             )?;
         }
         if imports.wasi() {
-            link_wasi(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().wasi(),
-            )?;
-            link_wasi_waits(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().wasi(),
-                State::is_started,
-            )?;
+            Link::new(|state: &mut State| state.guest().wasi())
+                .memory(|caller| caller.data().memory())
+                .add_to_linker_async(&mut linker, State::is_started)?;
         }
         for (index, function) in imports.functions().iter().enumerate() {
             let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
             let (module, name) = (function.module(), function.name());
             if function.is_async() {
                 linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
-                    Err(Error::host(Suspend::Function {
+                    Err(Error::host(Suspend {
                         function: index,
                         args: vals(params),
                     }))
@@ -198,10 +191,10 @@ impl Linked for WasmiLinked {
             Ok(instance) => instance,
             Err(error) => {
                 return Err(match error.downcast_ref::<Suspend>() {
-                    Some(Suspend::Function { function, .. }) => {
-                        Failure::Host(self.imports.functions()[*function].in_start())
+                    Some(suspend) => {
+                        Failure::Host(self.imports.functions()[suspend.function].in_start())
                     }
-                    _ => failure(error),
+                    None => failure(error),
                 });
             }
         };

@@ -1,10 +1,11 @@
 //! Values, types and errors, translated.
 
 use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use rangewatch_wasi::{Exit, call};
 use wasmtime::{Engine, Error, Trap};
 
-/// What a function of this crate ended a guest's call with: an exit, a misuse of the ABI. `None`
-/// for an error of wasmtime or of somebody else.
+/// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
+/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmtime or of somebody else.
 #[must_use]
 pub fn host_trap(error: &Error) -> Option<&HostTrap> {
     error.downcast_ref()
@@ -13,6 +14,14 @@ pub fn host_trap(error: &Error) -> Option<&HostTrap> {
 pub(crate) fn failure(error: Error) -> Failure {
     let error = match error.downcast::<HostTrap>() {
         Ok(trap) => return Failure::Host(trap),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<Exit>() {
+        Ok(exit) => return Failure::Host(exit.into()),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<call::Trap>() {
+        Ok(trap) => return Failure::Host(trap.into()),
         Err(error) => error,
     };
     match error.downcast_ref::<Trap>() {

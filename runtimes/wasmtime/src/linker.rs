@@ -1,10 +1,7 @@
-//! The functions of the ABI and of WASI, linked into anybody's linker.
-
-use std::task::Poll;
+//! The functions of the guest ABI, in a linker of the embedder.
 
 use rangewatch_runtime::abi::{self, AbiError, Callback, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind, wasi_attempt, wasi_block, wasi_ready};
-use rangewatch_wasi::{self as wasi, Errno, Wasi, preview1};
+use rangewatch_runtime::{HostTrap, no_unwind};
 use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
 
 /// Adds the five functions of the range-watch ABI to a linker of your own.
@@ -54,87 +51,14 @@ pub fn add_to_linker<T: 'static>(
     Ok(())
 }
 
-/// Adds the functions of WASI preview1 to a linker of your own. `get` finds the context in the data
-/// of your store.
-///
-/// A guest that waits, for input or in a sleep, [holds its thread](Wasi::block). Where that must not
-/// be, [`add_wasi_to_linker_async`].
-///
-/// The memory of a call is the one of the instance that calls. The context is the one that `get`
-/// finds: a store with several guests has a linker for each, whose `get` finds the context of its
-/// guest.
-///
-/// # Errors
-///
-/// When the linker has functions of these names already.
-///
-/// # Examples
-///
-/// A command ends by an exit, which [`host_trap`](crate::host_trap) finds in the error of the call,
-/// or by returning.
-///
-/// ```
-/// # let exits = r#"(module
-/// #     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-/// #     (memory (export "memory") 1)
-/// #     (func (export "_start") (call $exit (i32.const 3))))"#;
-/// # let wasm = wat::parse_str(exits)?;
-/// use rangewatch_runtime::HostTrap;
-/// use rangewatch_wasi::{SharedBuffer, Wasi};
-/// use wasmtime::{Engine, Linker, Module, Store};
-///
-/// let engine = Engine::default();
-/// let mut linker = Linker::<Wasi>::new(&engine);
-/// rangewatch_wasmtime::add_wasi_to_linker(&mut linker, |wasi: &mut Wasi| wasi)?;
-///
-/// let out = SharedBuffer::new();
-/// let wasi = Wasi::builder().args(["guest.wasm"]).stdout(out.clone()).build()?;
-/// let mut store = Store::new(&engine, wasi);
-/// let instance = linker.instantiate(&mut store, &Module::new(&engine, &wasm)?)?;
-/// let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-/// let code = match start.call(&mut store, ()) {
-///     Ok(()) => 0,
-///     Err(error) => match rangewatch_wasmtime::host_trap(&error) {
-///         Some(HostTrap::Exit(exit)) => exit.code(),
-///         _ => return Err(error.into()), // a trap
-///     },
-/// };
-/// store.data_mut().flush()?; // an exit has done so; nobody else does
-/// # assert_eq!(code, 3);
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-pub fn add_wasi_to_linker<T: 'static>(
-    linker: &mut Linker<T>,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<()> {
-    link_wasi(linker, exported_memory, get)?;
-    link_wasi_blocking(linker, exported_memory, get, |_| true)
-}
-
-/// As [`add_wasi_to_linker`], for a store that suspends: a guest that waits holds no thread.
-///
-/// Instantiate and call with the `_async` functions of wasmtime. Dropping the future of a call ends
-/// the wait, and leaves nothing behind.
-///
-/// # Errors
-///
-/// When the linker has functions of these names already.
-pub fn add_wasi_to_linker_async<T: Send + 'static>(
-    linker: &mut Linker<T>,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<()> {
-    link_wasi(linker, exported_memory, get)?;
-    link_wasi_waits(linker, exported_memory, get, |_| true)
-}
-
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
 /// before the guest's other exports, after you have initialized the guest:
 ///
 /// * a reactor by its export `_initialize`, if it has one;
 /// * a command, which exports `_start` and no `_initialize`, by its export `_start`, on every
-///   instance exactly once. An exit with code 0, which [`host_trap`](crate::host_trap) finds in the
-///   error of the call, is success, and the instance can be used; an instance that exits with
-///   another code can only be dropped.
+///   instance exactly once. [`run_start`](crate::run_start) does so and returns its exit. After
+///   an exit with code 0 the instance can be used; an instance that exits with another code can
+///   only be dropped.
 ///
 /// What a command emits while its `_start` runs is emitted at once: the page is read at that moment,
 /// and read again here.
@@ -317,107 +241,6 @@ pub(crate) fn link_abi<T: 'static>(
         OPEN => open;
         START => start;
     }
-    Ok(())
-}
-
-/// The functions of WASI that return at once.
-pub(crate) fn link_wasi<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-) -> Result<()> {
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                    let (memory, wasi) = split(&mut caller, memory, get);
-                    no_unwind(stringify!($name), || Errno::encode(preview1::$name(wasi, memory $(, $arg)*)))
-                        .map_err(wasmtime::Error::from)
-                },
-            )?;
-        };
-        (@ never $name:ident($($arg:ident: $ty:ty),*)) => {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
-                    let (memory, wasi) = split(&mut caller, memory, get);
-                    let exit = no_unwind(stringify!($name), || preview1::$name(wasi, memory $(, $arg)*));
-                    Err(exit.map_or_else(|panic| panic, HostTrap::Exit).into())
-                },
-            )?;
-        };
-        (@ wait $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
-    Ok(())
-}
-
-/// The functions of WASI that may have to wait, as far as `includes` their names: they hold the thread.
-pub(crate) fn link_wasi_blocking<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-    includes: impl Fn(&str) -> bool,
-) -> Result<()> {
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
-            linker.func_wrap(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                    let (memory, wasi) = split(&mut caller, memory, get);
-                    wasi_block(stringify!($name), wasi, memory, |wasi, memory| {
-                        preview1::$name(wasi, memory $(, $arg)*)
-                    })
-                    .map_err(wasmtime::Error::from)
-                },
-            )?;
-        }};
-        (@ $other:ident $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
-    Ok(())
-}
-
-/// As [`link_wasi_blocking`], but they suspend the guest.
-pub(crate) fn link_wasi_waits<T: Send + 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
-    includes: impl Fn(&str) -> bool,
-) -> Result<()> {
-    macro_rules! link {
-        ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-            link!(@ $result $name($($arg: $ty),*));
-        )*};
-        (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
-            linker.func_wrap_async(
-                wasi::MODULE,
-                stringify!($name),
-                move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
-                    loop {
-                        let (memory, wasi) = split(&mut caller, memory, get);
-                        let attempt = || preview1::$name(wasi, memory $(, $arg)*);
-                        if let Poll::Ready(code) = wasi_attempt(stringify!($name), attempt)? {
-                            return Ok::<i32, wasmtime::Error>(code);
-                        }
-                        wasi_ready(stringify!($name), |cx| get(caller.data_mut()).poll_ready(cx)).await?;
-                    }
-                }),
-            )?;
-        }};
-        (@ $other:ident $($rest:tt)*) => {};
-    }
-    rangewatch_wasi::for_each_function!(link);
     Ok(())
 }
 

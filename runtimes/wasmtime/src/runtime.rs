@@ -8,11 +8,12 @@ use rangewatch_runtime::abi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
+use rangewatch_wasi::link_wasmtime::Link;
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::{link_abi, link_wasi, link_wasi_blocking, link_wasi_waits};
+use crate::linker::link_abi;
 
 /// wasmtime as a [`Runtime`].
 ///
@@ -115,23 +116,9 @@ impl Compiled for WasmtimeModule {
             )?;
         }
         if imports.wasi() {
-            link_wasi(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().wasi(),
-            )?;
-            link_wasi_waits(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().wasi(),
-                |function| imports.wasi_may_wait(function),
-            )?;
-            link_wasi_blocking(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().wasi(),
-                |function| !imports.wasi_may_wait(function),
-            )?;
+            Link::new(|state: &mut State| state.guest().wasi())
+                .memory(|caller| caller.data().memory())
+                .add_to_linker_async(&mut linker, |function| imports.wasi_may_wait(function))?;
         }
         for function in imports.functions() {
             let ty = func_type(engine, function.ty()).ok_or("the signature does not cross")?;

@@ -90,3 +90,44 @@ fn a_guest_that_waits_holds_no_thread_where_it_is_linked_so() {
         assert_eq!(call.await.expect("no trap"), 30);
     });
 }
+
+/// Reads until the end of its input, then exits with the number of bytes.
+const COUNT_AND_EXIT: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (func (export "_start") (local $n i32)
+        (i32.store (i32.const 0) (i32.const 64))
+        (i32.store (i32.const 4) (i32.const 100))
+        (loop
+            (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
+            (local.set $n (i32.add (local.get $n) (i32.load (i32.const 8))))
+            (br_if 0 (i32.load (i32.const 8))))
+        (call $exit (local.get $n))))"#;
+
+#[test]
+fn a_command_that_waits_blocks_no_thread_and_its_exit_code_is_returned() {
+    let engine = Engine::default();
+    let mut linker = Linker::<Wasi>::new(&engine);
+    rangewatch_wasmtime::add_wasi_to_linker_async(&mut linker, |wasi: &mut Wasi| wasi)
+        .expect("fresh names");
+    let wasm = wat::parse_str(COUNT_AND_EXIT).expect("well formed");
+    let module = Module::new(&engine, wasm).expect("valid");
+    let (mut feed, stdin) = pipe(64);
+    let context = Wasi::builder().stdin(stdin).build().expect("valid");
+    let mut store = Store::new(&engine, context);
+    futures::executor::block_on(async {
+        let instance = linker.instantiate_async(&mut store, &module).await;
+        let instance = instance.expect("all is provided");
+        let mut run = pin!(rangewatch_wasmtime::run_start_async(
+            &mut store,
+            &instance,
+            |wasi: &mut Wasi| wasi
+        ));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(run.as_mut().poll(&mut cx).is_pending());
+        feed.send(b"abc").await.expect("the guest reads");
+        drop(feed);
+        assert_eq!(run.await.expect("no trap").code(), 3);
+    });
+}

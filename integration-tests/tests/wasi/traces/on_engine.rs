@@ -4,9 +4,8 @@
 macro_rules! compiled_on {
     ($engine:ident, $instantiate:ident, $error:path) => {
         use ::$engine::{Caller, Error, Extern, Linker, Memory, Module, Store};
-        use rangewatch::Wasi;
-        use rangewatch::runtime::HostTrap;
-        use rangewatch::$engine::{add_wasi_to_linker, host_trap};
+        use rangewatch::$engine::add_wasi_to_linker;
+        use rangewatch::{Exit, Wasi};
 
         use crate::traces::instrument::{ANSWER, ARGUMENT, CALL, MODULE};
         use crate::traces::recorder::Recorder;
@@ -41,9 +40,9 @@ macro_rules! compiled_on {
                     .map_err(text)?;
                 let end = match start.call(&mut store, ()) {
                     Ok(()) => Ok(0),
-                    Err(error) => match host_trap(&error) {
-                        Some(HostTrap::Exit(exit)) => Ok(exit.code()),
-                        _ => Err(text(error)),
+                    Err(error) => match error.downcast_ref::<Exit>() {
+                        Some(exit) => Ok(exit.code()),
+                        None => Err(text(error)),
                     },
                 };
                 let memory = instance.get_memory(&mut store, "memory");

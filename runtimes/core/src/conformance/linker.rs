@@ -65,7 +65,9 @@ macro_rules! linker_tests {
             use std::io::{Read, Write};
 
             use rangewatch_wasi::net::loopback;
-            use rangewatch_wasi::{SharedBuffer, Wasi, WasiBuilder, pipe};
+            use rangewatch_wasi::{
+                Exit, Raise, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
+            };
             use $crate::HostTrap;
             use $crate::abi::{AbiError, GuestAbi};
             use $crate::conformance::RAW_GUEST;
@@ -165,6 +167,28 @@ macro_rules! linker_tests {
                     .expect("no trap");
                     (n, reports)
                 }
+            }
+
+            /// The outcome of `run_start` on a command whose `_start` has `body`, and its output,
+            /// which a buffered writer holds back until it is flushed.
+            fn run_start(body: &str) -> (Result<u32, $engine::Error>, String) {
+                let out = SharedBuffer::new();
+                let writer = std::io::BufWriter::new(out.clone());
+                let wasi = Wasi::builder().stdout(Stdout::writer(writer));
+                let wat = format!(
+                    r#"(module
+                        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+                        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                        (import "wasi_snapshot_preview1" "proc_raise" (func $raise (param i32) (result i32)))
+                        (memory (export "memory") 1)
+                        (data (i32.const 0) "\08\00\00\00\02\00\00\00hi")
+                        (func (export "_start")
+                            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+                            {body}))"#
+                );
+                let (mut store, instance) = wasi_guest(&wat, wasi.raise(Raise::Default));
+                let exit = $backend::run_start(&mut store, &instance, |wasi: &mut Wasi| wasi);
+                (exit.map(Exit::code), out.to_string_lossy())
             }
 
             $crate::tests_within_deadline! {
@@ -357,11 +381,67 @@ macro_rules! linker_tests {
                     let error = start
                         .call(&mut store, ())
                         .expect_err("an exit is no return");
-                    match $backend::host_trap(&error) {
-                        Some(HostTrap::Exit(exit)) => assert_eq!(exit.code(), 42),
+                    let exit = error.downcast_ref::<Exit>().expect("an exit");
+                    assert_eq!(exit.code(), 42);
+                    assert_eq!(out.to_string_lossy(), "hi");
+                }
+
+                #[test]
+                fn run_start_turns_an_exit_into_its_code() {
+                    let (code, out) = run_start("(call $exit (i32.const 0))");
+                    assert_eq!(code.expect("an exit is not an error"), 0);
+                    assert_eq!(out, "hi");
+                    let (code, out) = run_start("(call $exit (i32.const -1))");
+                    assert_eq!(code.expect("an exit is not an error"), u32::MAX);
+                    assert_eq!(out, "hi");
+                }
+
+                #[test]
+                fn run_start_flushes_when_a_command_returns_or_traps() {
+                    let (code, out) = run_start("");
+                    assert_eq!(code.expect("it returned"), 0);
+                    assert_eq!(out, "hi");
+                    let (error, out) = run_start("(unreachable)");
+                    error.expect_err("a trap is not an exit");
+                    assert_eq!(out, "hi");
+                }
+
+                #[test]
+                fn a_signal_ends_a_call_with_a_trap_of_wasi() {
+                    // 6 is ABRT.
+                    let (error, _) = run_start("(drop (call $raise (i32.const 6)))");
+                    let error = error.expect_err("a signal is not an exit");
+                    match error.downcast_ref::<call::Trap>() {
+                        Some(call::Trap::Raise(signal)) => assert_eq!(signal.name(), "ABRT"),
                         other => panic!("{other:?}"),
                     }
-                    assert_eq!(out.to_string_lossy(), "hi");
+                }
+
+                #[test]
+                fn a_panic_of_the_embedder_ends_a_call_with_a_trap_of_wasi() {
+                    struct Broken;
+
+                    impl Random for Broken {
+                        fn fill(&mut self, _buf: &mut [u8]) -> std::io::Result<()> {
+                            panic!("no entropy")
+                        }
+                    }
+
+                    let (mut store, instance) = wasi_guest(
+                        r#"(module
+                            (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+                            (memory (export "memory") 1)
+                            (func (export "_start") (drop (call $random (i32.const 0) (i32.const 8)))))"#,
+                        Wasi::builder().random(Broken),
+                    );
+                    let error = $backend::run_start(&mut store, &instance, |wasi: &mut Wasi| wasi)
+                        .expect_err("it panicked");
+                    match error.downcast_ref::<call::Trap>() {
+                        Some(call::Trap::Panic { function, message }) => {
+                            assert_eq!((*function, message.as_str()), ("random_get", "no entropy"));
+                        }
+                        other => panic!("{other:?}"),
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! How a call into an instance fails.
 
-use rangewatch_wasi::Exit;
+use rangewatch_wasi::{Exit, call};
 
 use crate::abi::AbiError;
 use crate::engine::host_function::HostError;
@@ -50,6 +50,28 @@ pub enum HostTrap {
         /// Its error.
         source: HostError,
     },
+}
+
+impl From<Exit> for HostTrap {
+    fn from(exit: Exit) -> Self {
+        Self::Exit(exit)
+    }
+}
+
+impl From<call::Trap> for HostTrap {
+    fn from(trap: call::Trap) -> Self {
+        match trap {
+            call::Trap::Exit(exit) => Self::Exit(exit),
+            call::Trap::Raise(signal) => Self::Function {
+                function: "proc_raise".to_owned(),
+                source: signal.into(),
+            },
+            call::Trap::Panic { function, message } => Self::Function {
+                function: function.to_owned(),
+                source: format!("it panicked: {message}").into(),
+            },
+        }
+    }
 }
 
 /// The kinds of traps that engines agree on.

@@ -7,5 +7,4 @@ pub(crate) mod load_error;
 pub(crate) mod module;
 pub(crate) mod runtime;
 pub(crate) mod val;
-pub(crate) mod wasi_call;
 pub(crate) mod yield_now;

@@ -17,6 +17,7 @@
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[must_use = "the guest has exited: end its call"]
 #[error("the guest exited with code {code}")]
 pub struct Exit {
     code: u32,

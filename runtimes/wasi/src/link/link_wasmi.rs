@@ -1,0 +1,456 @@
+//! WASI preview1 in a [`wasmi::Linker`].
+//!
+//! [`add_to_linker`] links functions that block the thread while a guest waits,
+//! [`add_to_linker_async`] functions that suspend a guest which is called with [`call_async`].
+//! [`run_start`] and [`run_start_async`] run a command and return its exit code. [`Link`] has the
+//! settings that few embedders need.
+//!
+//! A guest that exits ends its call with an [`Exit`], which `error.downcast_ref::<Exit>()` finds. A
+//! signal that it raised, or a panic of the embedder's code, is a [`Trap`].
+//!
+//! # Examples
+//!
+//! ```
+//! # let wasm = wat::parse_str(r#"(module
+//! #     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+//! #     (memory (export "memory") 1)
+//! #     (func (export "_start") (call $exit (i32.const 3))))"#)?;
+//! use rangewatch_wasi::{SharedBuffer, Wasi, link_wasmi};
+//! use wasmi::{Engine, Linker, Module, Store};
+//!
+//! let engine = Engine::default();
+//! let mut linker = Linker::<Wasi>::new(&engine);
+//! link_wasmi::add_to_linker(&mut linker, |ctx: &mut Wasi| ctx)?;
+//!
+//! let out = SharedBuffer::new();
+//! let ctx = Wasi::builder().args(["guest.wasm"]).stdout(out.clone()).build()?;
+//! let mut store = Store::new(&engine, ctx);
+//! let instance = linker.instantiate_and_start(&mut store, &Module::new(&engine, &wasm)?)?;
+//! let exit = link_wasmi::run_start(&mut store, &instance, |ctx: &mut Wasi| ctx)?;
+//! assert_eq!(exit.code(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::task::Poll;
+
+use wasmi::errors::HostError;
+use wasmi::{
+    Caller, Error, Extern, Func, Instance, Linker, Memory, ResumableCall, Store, TrapCode, Val,
+};
+
+use crate::call::{self, Trap};
+use crate::{Errno, Exit, Interrupt, MODULE, Wasi, preview1};
+
+/// Adds the 46 functions. A guest that waits, for input or in a sleep, [blocks](Wasi::block) its
+/// thread.
+///
+/// `get` returns the guest's context in the data of the store. The memory of a call is the export
+/// `memory` of the calling instance. A store with several guests needs a linker for each, whose
+/// `get` returns the context of that guest.
+///
+/// # Errors
+///
+/// The linker has functions of these names already.
+pub fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
+    Link::new(get).add_to_linker(linker)
+}
+
+/// As [`add_to_linker`], for guests that are called with [`call_async`] or [`run_start_async`]: one
+/// that waits is suspended and blocks no thread.
+///
+/// A guest that has to wait in another kind of call ends with the error [`Suspended`]. The start
+/// section is such a call.
+///
+/// # Errors
+///
+/// The linker has functions of these names already.
+pub fn add_to_linker_async<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
+    Link::new(get).add_to_linker_async(linker, |_| true)
+}
+
+/// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
+/// passed to `proc_exit`, or 0 when `_start` returned.
+///
+/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: programs
+/// are not made to start twice.
+///
+/// # Errors
+///
+/// The instance exports no function `_start`; a trap; the error of a writer when `_start` returned
+/// and its output could not be flushed. An exit code other than 0 is not an error.
+pub fn run_start<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut Wasi,
+) -> Result<Exit, Error> {
+    let start = instance.get_typed_func::<(), ()>(&*store, "_start")?;
+    let result = start.call(&mut *store, ());
+    exit(get(store.data_mut()), result)
+}
+
+/// As [`run_start`], for a linker of [`add_to_linker_async`]. The engine must translate eagerly, as
+/// for [`call_async`].
+///
+/// # Cancel safety
+///
+/// Not cancel safe: dropping the future ends the guest in the middle of its work. Drop the store.
+///
+/// # Errors
+///
+/// As [`run_start`].
+pub async fn run_start_async<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut Wasi,
+) -> Result<Exit, Error> {
+    let start = instance.get_typed_func::<(), ()>(&*store, "_start")?;
+    let result = call_async(store, start.func(), &[], &mut [], &get).await;
+    exit(get(store.data_mut()), result)
+}
+
+fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
+    let flushed = ctx.flush();
+    match result {
+        Ok(()) => match flushed {
+            Ok(()) => Ok(Exit::new(0)),
+            Err(error) => Err(Error::new(error.to_string())),
+        },
+        Err(error) => error.downcast_ref::<Exit>().copied().ok_or(error),
+    }
+}
+
+/// Calls a function of a guest that waits without blocking the thread, in a store whose linker has
+/// [`add_to_linker_async`].
+///
+/// `get` returns the context in the data of the store. The engine must translate eagerly: with
+/// `CompilationMode::Lazy` a call that was suspended may not be resumable. Fuel that runs out is an
+/// error, as in [`Func::call`].
+///
+/// # Cancel safety
+///
+/// Not cancel safe: dropping the future ends the guest's call in the middle of its work. Drop the
+/// store.
+///
+/// # Errors
+///
+/// As [`Func::call`].
+pub async fn call_async<T>(
+    store: &mut Store<T>,
+    func: &Func,
+    args: &[Val],
+    results: &mut [Val],
+    get: impl Fn(&mut T) -> &mut Wasi,
+) -> Result<(), Error> {
+    let mut call = match func.call_resumable(&mut *store, args, results) {
+        Ok(call) => call,
+        Err(error) => {
+            // The function is the import itself: there is no frame to resume.
+            let Some(suspended) = error.downcast_ref::<Suspended>() else {
+                return Err(error);
+            };
+            let code = suspended.finish(store, get).await?;
+            results.fill(Val::I32(code));
+            return Ok(());
+        }
+    };
+    loop {
+        call = match call {
+            ResumableCall::Finished => return Ok(()),
+            ResumableCall::OutOfFuel(_) => return Err(TrapCode::OutOfFuel.into()),
+            ResumableCall::HostTrap(call) => {
+                let Some(suspended) = call.host_error().downcast_ref::<Suspended>() else {
+                    return Err(call.into_host_error());
+                };
+                let code = suspended.finish(store, &get).await?;
+                call.resume(&mut *store, &[Val::I32(code)], results)?
+            }
+        };
+    }
+}
+
+/// The host error by which a function that has to wait suspends the guest.
+///
+/// [`call_async`] handles it. An embedder with a loop of its own around [`Func::call_resumable`],
+/// for instance to add fuel, finds it with `host_error().downcast_ref()`, awaits
+/// [`finish`](Self::finish) and resumes the call with the result.
+pub struct Suspended {
+    function: &'static str,
+    /// Of the instance that called. A handle: the memory may grow meanwhile.
+    memory: Option<Memory>,
+    attempt: Attempt,
+}
+
+/// Makes one attempt of a function; the guest's arguments are captured.
+type Attempt = Box<dyn Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt> + Send + Sync>;
+
+impl Suspended {
+    /// Waits, and retries the function until it returns. The result is the errno that the guest's
+    /// call is to be resumed with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe in itself: the function has had no effect, and `finish` can be called again.
+    ///
+    /// # Errors
+    ///
+    /// What the guest's call ends with: an exit, a signal, a panic of the embedder's code.
+    pub async fn finish<T>(
+        &self,
+        store: &mut Store<T>,
+        get: impl Fn(&mut T) -> &mut Wasi,
+    ) -> Result<i32, Error> {
+        loop {
+            let poll_ready = |cx: &mut std::task::Context<'_>| get(store.data_mut()).poll_ready(cx);
+            call::ready(self.function, poll_ready)
+                .await
+                .map_err(error)?;
+            let (memory, data) = match self.memory {
+                Some(memory) => memory.data_and_store_mut(&mut *store),
+                None => (&mut [][..], store.data_mut()),
+            };
+            let ctx = get(data);
+            let attempted = call::attempt(self.function, || (self.attempt)(ctx, memory));
+            if let Poll::Ready(code) = attempted.map_err(error)? {
+                return Ok(code);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Suspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suspended")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Suspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` has to wait where a call cannot be suspended: call the guest with `call_async`",
+            self.function
+        )
+    }
+}
+
+impl HostError for Suspended {}
+impl HostError for Exit {}
+impl HostError for Trap {}
+
+/// Settings of the linked functions: which memory a call uses, and when a call may be suspended.
+///
+/// # Examples
+///
+/// A store whose data holds the handle of the memory, so that no call looks the export up:
+///
+/// ```
+/// use rangewatch_wasi::Wasi;
+/// use rangewatch_wasi::link_wasmi::Link;
+/// use wasmi::{Engine, Linker, Memory};
+///
+/// struct State {
+///     wasi: Wasi,
+///     memory: Option<Memory>, // set after instantiation
+/// }
+///
+/// let engine = Engine::default();
+/// let mut linker = Linker::<State>::new(&engine);
+/// Link::new(|state: &mut State| &mut state.wasi)
+///     .memory(|caller| caller.data().memory)
+///     .add_to_linker(&mut linker)?;
+/// # Ok::<(), wasmi::Error>(())
+/// ```
+pub struct Link<T, G, M> {
+    get: G,
+    memory: M,
+    data: PhantomData<fn(&mut T)>,
+}
+
+impl<T: 'static, G> Link<T, G, ()>
+where
+    G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+{
+    /// `get` returns the guest's context in the data of the store. The memory is the export
+    /// `memory` of the calling instance, looked up at each call.
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "the type of the memory's accessor has no name"
+    )]
+    pub fn new(
+        get: G,
+    ) -> Link<
+        T,
+        G,
+        impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static + use<T, G>,
+    > {
+        Link {
+            get,
+            memory: |caller: &Caller<'_, T>| {
+                caller.get_export("memory").and_then(Extern::into_memory)
+            },
+            data: PhantomData,
+        }
+    }
+}
+
+impl<T, G, M> Link<T, G, M>
+where
+    T: 'static,
+    G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+    M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+{
+    /// `memory` returns the memory of a call. With `None`, every pointer is out of bounds.
+    pub fn memory<N>(self, memory: N) -> Link<T, G, N>
+    where
+        N: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    {
+        Link {
+            get: self.get,
+            memory,
+            data: PhantomData,
+        }
+    }
+
+    /// Adds the functions. Those that wait block the thread.
+    ///
+    /// # Errors
+    ///
+    /// The linker has functions of these names already.
+    pub fn add_to_linker(self, linker: &mut Linker<T>) -> Result<(), Error> {
+        self.link_immediate(linker)?;
+        self.link_waiting(linker, |_| false)
+    }
+
+    /// Adds the functions. Those that wait suspend the guest if `may_suspend` returns true for the
+    /// data of the store, and block the thread if not: wasmi cannot suspend a start section, nor a
+    /// call that is not resumable.
+    ///
+    /// # Errors
+    ///
+    /// The linker has functions of these names already.
+    pub fn add_to_linker_async(
+        self,
+        linker: &mut Linker<T>,
+        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        self.link_immediate(linker)?;
+        self.link_waiting(linker, may_suspend)
+    }
+
+    /// The functions that never wait.
+    fn link_immediate(&self, linker: &mut Linker<T>) -> Result<(), Error> {
+        let (memory, get) = (self.memory, self.get);
+        macro_rules! link {
+            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+                link!(@ $result $name($($arg: $ty),*));
+            )*};
+            (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
+                linker.func_wrap(
+                    MODULE,
+                    stringify!($name),
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
+                        let memory = memory(&caller);
+                        let (memory, ctx) = split(&mut caller, memory, get);
+                        let call = || preview1::$name(ctx, memory $(, $arg)*);
+                        call::catch(stringify!($name), call).map(Errno::encode).map_err(error)
+                    },
+                )?;
+            };
+            (@ never $name:ident($($arg:ident: $ty:ty),*)) => {
+                linker.func_wrap(
+                    MODULE,
+                    stringify!($name),
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
+                        let memory = memory(&caller);
+                        let (memory, ctx) = split(&mut caller, memory, get);
+                        let call = || preview1::$name(ctx, memory $(, $arg)*);
+                        Err(error(call::catch(stringify!($name), call).map_or_else(|trap| trap, Trap::Exit)))
+                    },
+                )?;
+            };
+            (@ wait $($rest:tt)*) => {};
+        }
+        crate::for_each_function!(link);
+        Ok(())
+    }
+
+    /// The functions that may wait.
+    fn link_waiting(
+        &self,
+        linker: &mut Linker<T>,
+        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let (memory, get) = (self.memory, self.get);
+        macro_rules! link {
+            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+                link!(@ $result $name($($arg: $ty),*));
+            )*};
+            (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+                linker.func_wrap(
+                    MODULE,
+                    stringify!($name),
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
+                        let function = stringify!($name);
+                        let may_suspend = may_suspend(caller.data());
+                        let memory = memory(&caller);
+                        let (bytes, ctx) = split(&mut caller, memory, get);
+                        let call = move |ctx: &mut Wasi, memory: &mut [u8]| preview1::$name(ctx, memory $(, $arg)*);
+                        if !may_suspend {
+                            return call::block(function, ctx, bytes, call).map_err(error);
+                        }
+                        match call::attempt(function, || call(ctx, bytes)).map_err(error)? {
+                            Poll::Ready(code) => Ok(code),
+                            Poll::Pending => Err(Error::host(Suspended {
+                                function,
+                                memory,
+                                attempt: Box::new(call),
+                            })),
+                        }
+                    },
+                )?;
+            };
+            (@ $other:ident $($rest:tt)*) => {};
+        }
+        crate::for_each_function!(link);
+        Ok(())
+    }
+}
+
+impl<T, G, M> fmt::Debug for Link<T, G, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+/// The memory of a call and the context, borrowed at once. No memory is an empty one.
+fn split<'a, T: 'static>(
+    caller: &'a mut Caller<'_, T>,
+    memory: Option<Memory>,
+    get: impl Fn(&mut T) -> &mut Wasi,
+) -> (&'a mut [u8], &'a mut Wasi) {
+    match memory {
+        Some(memory) => {
+            let (memory, data) = memory.data_and_store_mut(caller);
+            (memory, get(data))
+        }
+        None => (&mut [], get(caller.data_mut())),
+    }
+}
+
+/// An exit crosses the engine as an [`Exit`], so that it is found by that type.
+fn error(trap: Trap) -> Error {
+    match trap {
+        Trap::Exit(exit) => Error::host(exit),
+        trap => Error::host(trap),
+    }
+}
