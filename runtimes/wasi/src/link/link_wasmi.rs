@@ -282,10 +282,6 @@ where
 {
     /// `get` returns the guest's context in the data of the store. The memory is the export
     /// `memory` of the calling instance, looked up at each call.
-    #[expect(
-        clippy::new_ret_no_self,
-        reason = "the type of the memory's accessor has no name"
-    )]
     pub fn new(
         get: G,
     ) -> Link<
