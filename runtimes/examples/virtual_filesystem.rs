@@ -9,7 +9,8 @@ use rangewatch::{Access, MemoryFs, Runtime, SharedBuffer, Wasi, Wasmi, run_comma
 /// Runs the program and returns its output.
 pub(crate) async fn files(runtime: &dyn Runtime, wasm: &[u8]) -> Result<String, Box<dyn Error>> {
     let out = SharedBuffer::new();
-    let data = MemoryFs::from([("greeting.txt", "hello\n"), ("logs/today", "nothing yet\n")]);
+    let data =
+        MemoryFs::with_files([("greeting.txt", "hello\n"), ("logs/today", "nothing yet\n")])?;
     let wasi = Wasi::builder()
         .args(["greet", "--cat", "/data/greeting.txt"])
         .preopen("/data", data.clone(), Access::ReadOnly) // a clone is the same filesystem

@@ -13,6 +13,8 @@
 //! | `wasmtime` | yes | `Wasmtime`, and the module `wasmtime` for linkers that you already have |
 //! | `wasmi` | yes | `Wasmi`, and the module `wasmi` for linkers that you already have |
 //! | `host-dir` | yes | `HostDir`: directories of the host for guests; for hosts that have an operating system |
+//! | `net` | no | sockets for guests, `wasi::net` |
+//! | `overlay`, `quota` | no | the filesystems `wasi::fs::Overlay` and `wasi::fs::Quota` |
 //! | `futures-io` | no | standard streams and sockets over `AsyncRead` and `AsyncWrite` |
 //!
 //! A feature decides what is compiled, a value decides what runs; enabling one changes nothing that is there already.
@@ -77,7 +79,7 @@
 //!     .args(["hello.wasm"])
 //!     .stdin("alice\nbob\n")
 //!     .stdout(out.clone())
-//!     .preopen("/data", MemoryFs::from([("greeting.txt", "hello")]), Access::ReadOnly)
+//!     .preopen("/data", MemoryFs::with_files([("greeting.txt", "hello")])?, Access::ReadOnly)
 //!     .clock(FixedClock::at(1_690_674_910, 239_502_000))
 //!     .build()?;
 //! let exit = rangewatch::run_command(&runtime, wasm, wasi).await?;

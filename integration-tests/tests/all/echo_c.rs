@@ -8,6 +8,7 @@ use std::thread;
 use futures::executor::block_on;
 use futures::future::join;
 use integration_tests::{Trace, guests, on_each_backend, run_program};
+use rangewatch::wasi::PipeRecvError;
 use rangewatch::wasi::net::{Connector, MemoryListener, loopback};
 use rangewatch::{Runtime, Wasi, run_command};
 
@@ -51,7 +52,11 @@ async fn messages_are_echoed_to_one_connection_after_the_other(runtime: &dyn Run
                 assert_eq!(echoed, message);
             }
             drop(feed);
-            assert_eq!(echo.recv().await, None, "the server sends no more");
+            assert_eq!(
+                echo.recv().await,
+                Err(PipeRecvError::Closed),
+                "the server sends no more"
+            );
         }
         Ok(())
     }
@@ -88,7 +93,7 @@ async fn connections_are_served_at_once_by_polling(runtime: &dyn Runtime) -> Tra
         }
         for (mut echo, feed) in connections {
             drop(feed);
-            assert_eq!(echo.recv().await, None);
+            assert_eq!(echo.recv().await, Err(PipeRecvError::Closed));
         }
         Ok(())
     }

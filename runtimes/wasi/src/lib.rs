@@ -8,7 +8,7 @@
 //! - [`Wasi`] is the context of one guest: its arguments, environment, streams, directories, clocks
 //!   and randomness. [`WasiBuilder`] lists the defaults, which grant nothing.
 //! - [`fs`] has the filesystems, in memory and of the host, and the traits for implementing others.
-//! - [`net`] has the sockets, and the traits for implementing others.
+//! - `net` (feature `net`) has the sockets, and the traits for implementing others.
 //! - [`preview1`] has the functions, and documents how complete each is.
 //! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker.
 //!   [`FUNCTIONS`] is the same table as data, to check the imports of a module against.
@@ -83,9 +83,13 @@
 //! All features are off by default.
 //!
 //! - `host-dir`: directories of the host, `fs::HostDir`.
+//! - `overlay`, `quota`: the filesystems `fs::Overlay` and `fs::Quota`.
+//! - `net`: sockets for guests. Without it, the functions `sock_*` return the errnos of a guest that
+//!   has no socket.
 //! - `futures-io`: streams and sockets over asynchronous readers and writers.
 //! - `wasmtime`, `wasmi`: the adapters `link_wasmtime` and `link_wasmi`.
-//! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for the tests of a filesystem of one's own.
+//! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for your own
+//!   filesystems.
 
 #![forbid(unsafe_code)]
 
@@ -97,7 +101,15 @@ mod limits;
 #[cfg(any(feature = "wasmi", feature = "wasmtime"))]
 mod link;
 mod memory;
+#[cfg(feature = "net")]
 pub mod net;
+#[cfg(not(feature = "net"))]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the feature `net` makes this module public"
+)]
+mod net;
 mod outcome;
 pub mod preview1;
 mod stdio;
@@ -132,7 +144,7 @@ pub use outcome::{
 pub use preview1::table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
 pub use stdio::{
     budget::OverBudget,
-    pipe::{PipeReader, PipeWriter, TryRecvError, pipe},
+    pipe::{PipeReader, PipeRecvError, PipeWriter, TryRecvError, pipe},
     shared_buffer::SharedBuffer,
     stdin::Stdin,
     stdout::Stdout,

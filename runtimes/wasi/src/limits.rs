@@ -90,3 +90,10 @@ pub(crate) const MAX_ENTERED: u32 = 4096;
 /// Without this limit, a guest that lists one large directory through many descriptors makes its
 /// host buffer as many copies.
 pub(crate) const MAX_LISTING_BYTES: usize = 256 << 10;
+
+/// How many entries that a listing has passed are remembered by a hash of their names, at 8 bytes
+/// each. A guest that goes back beyond them in a larger directory may miss entries, or see them
+/// twice, if others were removed meanwhile.
+///
+/// Without it, a guest that lists a large directory makes its host keep 8 bytes per entry.
+pub(crate) const MAX_LISTING_HASHES: usize = 32 << 10;

@@ -68,14 +68,14 @@ fn allocate_extends_a_host_file_and_never_truncates_it() {
 #[test]
 fn allocate_extends_an_overlay_file_and_never_truncates_it() {
     extends(Overlay::new(
-        MemoryFs::from([("file", "")]),
+        MemoryFs::with_files([("file", "")]).unwrap(),
         MemoryFs::new(),
     ));
 }
 
 #[test]
 fn allocate_is_not_supported_unless_the_host_allows_it() {
-    let files = MemoryFs::from([("file", "hello")]);
+    let files = MemoryFs::with_files([("file", "hello")]).unwrap();
     let mut guest = Guest::new(&files, Allocate::Refuse);
     let fd = guest.open(0, 0);
     assert_eq!(guest.allocate(fd, 0, 100), Err(Errno::Notsup));

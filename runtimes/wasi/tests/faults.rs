@@ -160,7 +160,9 @@ const CALLS: &[(&str, Call)] = &[
 ];
 
 fn files() -> MemoryFs {
-    let files = MemoryFs::from([("dir/file", "contents of a file"), ("dir/sub/file", "more")]);
+    let files =
+        MemoryFs::with_files([("dir/file", "contents of a file"), ("dir/sub/file", "more")])
+            .unwrap();
     files.create_dir_all("dir/empty").unwrap();
     files.symlink("dir/file", "link").unwrap();
     files
@@ -255,7 +257,7 @@ fn on_a_directory_with_a_quota() {
 #[test]
 fn appended_bytes_are_not_appended_twice() {
     const APPEND: i32 = 1;
-    let files = MemoryFs::from([("dir/file", "")]);
+    let files = MemoryFs::with_files([("dir/file", "")]).unwrap();
     let faults = Faults::new();
     let mut guest = Guest::new(faults.wrap(&files));
     guest.iovec();

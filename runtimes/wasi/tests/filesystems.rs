@@ -112,11 +112,12 @@ mod read_only_overlay {
     use super::{MemoryFs, Overlay, ReadOnly, busy_memory};
 
     fn some_files() -> ReadOnly {
-        let upper = MemoryFs::from([
+        let upper = MemoryFs::with_files([
             ("a", "instead of a directory"),
             ("b/file", "instead"),
             ("d/e", ""),
-        ]);
+        ])
+        .unwrap();
         upper.symlink("b/file", "file").expect("a new link");
         ReadOnly::new(Overlay::new(busy_memory(), upper))
     }
@@ -166,7 +167,7 @@ mod read_only_memory {
     use super::{MemoryFs, ReadOnly};
 
     fn some_files() -> ReadOnly {
-        let files = MemoryFs::from([("a", "hello"), ("b/c/d", ""), ("b/e", "x")]);
+        let files = MemoryFs::with_files([("a", "hello"), ("b/c/d", ""), ("b/e", "x")]).unwrap();
         files.write("large", vec![7; 100_000]).expect("room");
         files.symlink("b/e", "link").expect("a new link");
         ReadOnly::new(files)

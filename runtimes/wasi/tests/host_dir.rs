@@ -4,8 +4,8 @@
 #[cfg(target_os = "linux")]
 mod seccomp;
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,8 @@ struct Guest {
 }
 
 const FOLLOW: i32 = 1;
+const TRUNC: i32 = 8;
+const FD_WRITE: i64 = 1 << 6;
 
 impl Guest {
     fn new(dir: &Path) -> Self {
@@ -87,6 +89,13 @@ impl Guest {
         let (ctx, memory) = (&mut self.ctx, &mut self.memory);
         preview1::path_open(ctx, memory, 3, FOLLOW, 1024, len, oflags, rights, 0, 0, 0)?;
         Ok(i32::from_le_bytes(self.memory[..4].try_into().unwrap()))
+    }
+
+    fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<(), Interrupt> {
+        self.memory[1024..1024 + bytes.len()].copy_from_slice(bytes);
+        self.memory[0..4].copy_from_slice(&1024_u32.to_le_bytes());
+        self.memory[4..8].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+        preview1::fd_write(&mut self.ctx, &mut self.memory, fd, 0, 1, 8)
     }
 
     fn read(&mut self, fd: i32) -> Result<Vec<u8>, Errno> {
@@ -308,11 +317,51 @@ fn times_outside_of_the_range_saturate() {
     assert_eq!(guest.stat("file"), Ok((0, 1_234_567_890_123_456_789)));
 }
 
+#[test]
+fn copies_in_an_overlay_keep_the_permission_bits() {
+    let (lower, upper) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (below, above) = (lower.path(), upper.path());
+    let set = |path: &Path, bits| fs::set_permissions(path, Permissions::from_mode(bits)).unwrap();
+    let bits = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    fs::create_dir(below.join("private")).unwrap();
+    for (name, mode) in [("secret", 0o600), ("tool", 0o755), ("private/file", 0o640)] {
+        fs::write(below.join(name), "contents").unwrap();
+        set(&below.join(name), mode);
+    }
+    fs::write(below.join("frozen"), "contents").unwrap();
+    set(&below.join("frozen"), 0o440);
+    set(&below.join("private"), 0o700);
+
+    let overlay = || {
+        let host = |path| HostDir::open(path).unwrap();
+        Overlay::new(host(below), host(above))
+    };
+    for mut guest in [
+        Guest::of(overlay()),
+        Guest::of(Quota::new(overlay(), 1 << 20, 9)),
+    ] {
+        for (path, oflags) in [
+            ("secret", 0),
+            ("tool", TRUNC),
+            ("private/file", 0),
+            ("frozen", 0),
+        ] {
+            let fd = guest.open_for(FD_WRITE, path, oflags).unwrap();
+            guest.write(fd, b"x").unwrap();
+        }
+    }
+    let copied = ["secret", "tool", "private/file", "private"].map(|name| bits(&above.join(name)));
+    assert_eq!(copied, [0o600, 0o755, 0o640, 0o700]);
+    // The owner can write the copy again.
+    assert_eq!(bits(&above.join("frozen")), 0o640);
+    assert_eq!(fs::read(below.join("secret")).unwrap(), b"contents");
+}
+
 /// Most host filesystems reuse the inode number of a removed file for the next one.
 #[test]
 fn a_new_file_does_not_reuse_the_inode_number_of_a_removed_copy() {
     let upper = TempDir::new().unwrap();
-    let lower = MemoryFs::from([("file", "")]);
+    let lower = MemoryFs::with_files([("file", "")]).unwrap();
     let host = HostDir::open(upper.path()).unwrap();
     let dir = Overlay::new(&lower, host).into_dir();
     let number = dir.metadata_at("file").unwrap().ino;

@@ -30,7 +30,10 @@ fn a_mount_has_a_valid_and_unused_name() {
 
 #[test]
 fn mounted_directories_are_usable_and_cannot_be_moved() {
-    let (one, other) = (MemoryFs::from([("file", "1")]), MemoryFs::new());
+    let (one, other) = (
+        MemoryFs::with_files([("file", "1")]).unwrap(),
+        MemoryFs::new(),
+    );
     let mounts = Mounts::new()
         .mount("one", &one)
         .unwrap()

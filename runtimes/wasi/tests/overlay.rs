@@ -8,11 +8,12 @@ use rangewatch_wasi::fs::{
 };
 
 fn lower() -> MemoryFs {
-    let files = MemoryFs::from([
+    let files = MemoryFs::with_files([
         ("file", "lower"),
         ("dir/file", "lower"),
         ("dir/sub/file", "lower"),
-    ]);
+    ])
+    .unwrap();
     files.symlink("file", "link").unwrap();
     files
 }

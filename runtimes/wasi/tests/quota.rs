@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::{
-    Create, Dir, File, IntoDir, MemoryFs, Node, OpenOptions, Overlay, Quota,
+    Create, Dir, File, IntoDir, MemoryFs, Metadata, Node, OpenOptions, Overlay, Quota,
 };
 
 fn options(create: Create, truncate: bool) -> OpenOptions {
@@ -90,7 +90,7 @@ fn directory_entries_are_limited() {
 
 #[test]
 fn existing_files_are_not_charged_and_release_nothing() {
-    let files = MemoryFs::from([("old", "0123456789")]);
+    let files = MemoryFs::with_files([("old", "0123456789")]).unwrap();
     let quota = Quota::new(&files, 15, 2);
     let dir = quota.clone().into_dir();
     let file = new(&dir, "new").unwrap();
@@ -122,7 +122,7 @@ fn allocated_space_is_charged() {
 /// Copy-up in an overlay changes the inode number of a file with several hard links.
 #[test]
 fn an_open_file_whose_inode_number_changes_is_released_once() {
-    let lower = MemoryFs::from([("file", "")]);
+    let lower = MemoryFs::with_files([("file", "")]).unwrap();
     let below = lower.clone().into_dir();
     below.link("file", &*below, "again").unwrap();
     let upper = MemoryFs::new();
@@ -161,4 +161,79 @@ fn a_file_with_several_hard_links_is_released_with_the_last() {
     assert_eq!(quota.used_bytes(), 100);
     drop(second);
     assert_eq!((quota.used_bytes(), quota.n_entries()), (0, 0));
+}
+
+#[test]
+fn truncating_a_file_below_an_overlay_copies_none_of_its_contents() {
+    let contents = "x".repeat(1_000);
+    let lower = MemoryFs::with_files([("file", contents)]).unwrap();
+    let upper = MemoryFs::builder().limit_bytes(100).build();
+    let quota = Quota::new(Overlay::new(&lower, &upper), 100, 10);
+    let dir = quota.clone().into_dir();
+    for create in [Create::Never, Create::IfMissing] {
+        let file = open(&dir, "file", options(create, true)).unwrap();
+        assert_eq!(file.metadata().unwrap().size_bytes, 0);
+        assert_eq!(file.append(&[1; 60]), Ok(60));
+        assert_eq!((quota.used_bytes(), upper.used_bytes()), (60, 60));
+    }
+}
+
+/// A filesystem whose hard links have different inode numbers, as on some network filesystems.
+struct NumberPerName(Arc<dyn Dir>);
+
+impl NumberPerName {
+    fn inner(dir: &dyn Dir) -> &dyn Dir {
+        &*dir.as_any().downcast_ref::<Self>().unwrap().0
+    }
+}
+
+impl Dir for NumberPerName {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.metadata()
+    }
+
+    fn lookup(&self, name: &str) -> Result<Node, Errno> {
+        self.0.lookup(name)
+    }
+
+    fn read_dir(&self) -> Result<rangewatch_wasi::fs::ReadDir, Errno> {
+        self.0.read_dir()
+    }
+
+    fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
+        self.0.open(name, options)
+    }
+
+    fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
+        let mut metadata = self.0.metadata_at(name)?;
+        metadata.ino = u64::from(name.as_bytes()[0]);
+        Ok(metadata)
+    }
+
+    fn link(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
+        self.0.link(name, Self::inner(to), to_name)
+    }
+
+    fn rename(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
+        self.0.rename(name, Self::inner(to), to_name)
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), Errno> {
+        self.0.remove_file(name)
+    }
+}
+
+#[test]
+fn a_rename_between_hard_links_releases_no_name() {
+    let root = NumberPerName(MemoryFs::new().into_dir());
+    let inner: Arc<dyn Dir> = Arc::new(root);
+    let quota = Quota::new(inner, 100, 10);
+    let dir = quota.clone().into_dir();
+    new(&dir, "a").unwrap().append(&[1; 10]).unwrap();
+    dir.link("a", &*dir, "b").unwrap();
+    dir.rename("a", &*dir, "b").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (10, 2));
+    new(&dir, "c").unwrap();
+    dir.rename("c", &*dir, "b").unwrap();
+    assert_eq!((quota.used_bytes(), quota.n_entries()), (10, 2));
 }

@@ -157,7 +157,10 @@ impl WasmiInstance {
         let code = suspended
             .finish(&mut self.store, |state| state.guest().wasi())
             .await;
-        Some(code.map(|code| vec![wasmi::Val::I32(code)]).map_err(failure))
+        Some(
+            code.map(|code| vec![wasmi::Val::I32(code)])
+                .map_err(failure),
+        )
     }
 }
 

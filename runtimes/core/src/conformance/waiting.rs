@@ -12,8 +12,8 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{
-    Clock, OverBudget, Raise, SharedBuffer, Signal, Stdout, SystemClock, Timer, VirtualClock, Wasi,
-    WasiBuilder, pipe,
+    Clock, OverBudget, PipeRecvError, Raise, SharedBuffer, Signal, Stdout, SystemClock, Timer,
+    VirtualClock, Wasi, WasiBuilder, pipe,
 };
 
 use super::{call, call_err, load};
@@ -154,7 +154,11 @@ pub async fn a_guest_that_writes_waits_for_room(runtime: &dyn Runtime) {
     }
     drop(guest);
     assert_eq!(output.recv().await.expect("written").len(), 2);
-    assert_eq!(output.recv().await, None, "the pipe ends with its guest");
+    assert_eq!(
+        output.recv().await,
+        Err(PipeRecvError::Closed),
+        "the pipe ends with its guest"
+    );
 }
 
 /// Guests that sleep hold no thread: a thousand of them are suspended on this one.

@@ -187,7 +187,7 @@ impl Guest {
         files.write("d/b", "world").expect("room");
         files.symlink("../a", "d/c").expect("room");
         files.symlink("loop", "loop").expect("room");
-        let lower = MemoryFs::from([("a", "below"), ("d/b", "below")]);
+        let lower = MemoryFs::with_files([("a", "below"), ("d/b", "below")]).unwrap();
         let upper = MemoryFs::builder().limit_entries(LIMIT_ENTRIES).build();
         let quota = Quota::new(MemoryFs::new(), LIMIT_BYTES, LIMIT_ENTRIES);
         let (out, err) = (SharedBuffer::new(), SharedBuffer::new());

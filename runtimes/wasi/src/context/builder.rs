@@ -9,6 +9,7 @@ use crate::context::string_table::StringTable;
 use crate::descriptor::{Descriptors, HostSocket};
 use crate::fs::device_numbers::DeviceNumbers;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
+#[cfg(feature = "net")]
 use crate::net::{Listener, Socket};
 use crate::time::clock::GuestClock;
 use crate::{
@@ -277,10 +278,10 @@ impl WasiBuilder {
     /// use rangewatch_wasi::fs::{Access, MemoryFs};
     ///
     /// let ctx = Wasi::builder()
-    ///     .preopen("/etc", MemoryFs::from([("app.toml", "verbose = true\n")]), Access::ReadOnly)
+    ///     .preopen("/etc", MemoryFs::with_files([("app.toml", "verbose = true\n")])?, Access::ReadOnly)
     ///     .preopen("/tmp", MemoryFs::new(), Access::ReadWrite)
     ///     .build()?;
-    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn preopen(
         mut self,
@@ -329,6 +330,7 @@ impl WasiBuilder {
     /// # drop((ctx, answers));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(feature = "net")]
     pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
         self.sockets.push(HostSocket::Listening(Box::new(listener)));
         self
@@ -350,6 +352,7 @@ impl WasiBuilder {
     /// # drop((ctx, answers));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(feature = "net")]
     pub fn socket(mut self, socket: impl Socket + 'static) -> Self {
         self.sockets.push(HostSocket::Connected(Box::new(socket)));
         self

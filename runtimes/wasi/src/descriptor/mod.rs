@@ -328,6 +328,10 @@ pub(crate) struct NotFileErrnos {
 }
 
 /// A socket that the host has granted.
+#[cfg_attr(
+    not(feature = "net"),
+    expect(dead_code, reason = "only the feature `net` grants sockets")
+)]
 pub(crate) enum HostSocket {
     Connected(Box<dyn Socket>),
     Listening(Box<dyn Listener>),

@@ -20,6 +20,6 @@ pub enum Allocate {
     Refuse,
     /// Calls [`File::allocate`](crate::fs::File::allocate) of the filesystem. A memory filesystem
     /// extends the file without reserving memory; a host directory on Linux reserves the space. A
-    /// [`Quota`](crate::fs::Quota) counts it.
+    /// `Quota` counts it.
     Extend,
 }

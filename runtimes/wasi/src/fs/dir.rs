@@ -206,6 +206,16 @@ pub trait Dir: AsAny + Send + Sync + 'static {
         Err(Errno::Notsup)
     }
 
+    /// Sets the permission bits of the host, in `0..=0o777`. See [`Metadata::permissions`].
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::Notsup`] if the filesystem has no permission bits, which is the default, and any
+    /// other error of the filesystem.
+    fn set_permissions(&self, _bits: u32) -> Result<(), Errno> {
+        Err(Errno::Notsup)
+    }
+
     /// Sets the times of `name`; those of the link itself for a symbolic link.
     ///
     /// # Errors
@@ -232,11 +242,11 @@ pub trait Dir: AsAny + Send + Sync + 'static {
 /// ```
 /// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs, Node};
 ///
-/// let root = MemoryFs::from([("etc/motd", "hello\n")]).into_dir();
+/// let root = MemoryFs::with_files([("etc/motd", "hello\n")])?.into_dir();
 /// let Node::Dir(etc) = root.lookup("etc")? else { panic!("a directory") };
 /// let Node::File(motd) = etc.lookup("motd")? else { panic!("a file") };
 /// assert_eq!(motd.metadata()?.size_bytes, 6);
-/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 #[non_exhaustive]

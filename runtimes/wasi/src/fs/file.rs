@@ -101,6 +101,16 @@ pub trait File: Send + Sync + 'static {
         Err(Errno::Notsup)
     }
 
+    /// Sets the permission bits of the host, in `0..=0o777`. See [`Metadata::permissions`].
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::Notsup`] if the filesystem has no permission bits, which is the default, and any
+    /// other error of the filesystem.
+    fn set_permissions(&self, _bits: u32) -> Result<(), Errno> {
+        Err(Errno::Notsup)
+    }
+
     /// Waits until contents and attributes are stored durably. The default has no effect.
     ///
     /// # Errors

@@ -9,10 +9,10 @@
 /// ```
 /// use rangewatch_wasi::fs::{Dir, FileType, IntoDir, MemoryFs};
 ///
-/// let root = MemoryFs::from([("file", "text")]).into_dir();
+/// let root = MemoryFs::with_files([("file", "text")])?.into_dir();
 /// assert_eq!(root.metadata()?.file_type, FileType::Directory);
 /// assert_eq!(root.metadata_at("file")?.file_type, FileType::RegularFile);
-/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -72,6 +72,9 @@ pub struct Metadata {
     pub modified_ns: u64,
     /// The time of the last change of contents or attributes.
     pub changed_ns: u64,
+    /// The permission bits of the host, in `0..=0o777`, if the filesystem has any. A guest does not
+    /// see them; an `Overlay` copies them.
+    pub permissions: Option<u32>,
 }
 
 impl Metadata {
@@ -87,6 +90,7 @@ impl Metadata {
             accessed_ns: 0,
             modified_ns: 0,
             changed_ns: 0,
+            permissions: None,
         }
     }
 }

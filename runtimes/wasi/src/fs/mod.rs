@@ -11,8 +11,8 @@
 //! and wrappers around other filesystems:
 //!
 //! - [`ReadOnly`], which refuses changes;
-//! - [`Quota`], which limits bytes and entries;
-//! - [`Overlay`], which stores changes in an upper layer;
+//! - `Quota` (feature `quota`), which limits bytes and entries;
+//! - `Overlay` (feature `overlay`), which stores changes in an upper layer;
 //! - [`Mounts`], which combines directories under one root.
 //!
 //! # Context and filesystem
@@ -86,7 +86,9 @@ mod memory;
 mod metadata;
 mod mounts;
 mod open_options;
+#[cfg(feature = "overlay")]
 mod overlay;
+#[cfg(feature = "quota")]
 mod quota;
 mod read_dir;
 mod read_only;
@@ -103,7 +105,9 @@ pub use memory::{MemoryFs, MemoryFsBuilder, MemoryFsError};
 pub use metadata::{FileType, Metadata};
 pub use mounts::{MountError, Mounts};
 pub use open_options::{Create, OpenOptions};
+#[cfg(feature = "overlay")]
 pub use overlay::Overlay;
+#[cfg(feature = "quota")]
 pub use quota::Quota;
 pub use read_dir::{DirEntry, ReadDir};
 pub use read_only::{Access, ReadOnly};

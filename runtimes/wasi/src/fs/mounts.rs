@@ -27,7 +27,7 @@ use crate::{Errno, MAX_NAME_BYTES};
 /// use rangewatch_wasi::fs::{Access, MemoryFs, Mounts, ReadOnly};
 ///
 /// let mounts = Mounts::new()
-///     .mount("etc", ReadOnly::new(MemoryFs::from([("app.toml", "verbose = true\n")])))?
+///     .mount("etc", ReadOnly::new(MemoryFs::with_files([("app.toml", "verbose = true\n")])?))?
 ///     .mount("tmp", MemoryFs::new())?;
 /// let ctx = Wasi::builder().preopen("/", mounts, Access::ReadWrite).build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -177,6 +177,10 @@ impl Dir for Mounts {
     }
 
     fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_permissions(&self, _bits: u32) -> Result<(), Errno> {
         Err(Errno::Rofs)
     }
 

@@ -343,28 +343,26 @@ impl Dir for QuotaDir {
 
     fn open(&self, name: &str, options: OpenOptions) -> Result<Node, Errno> {
         let used = &mut *self.account.lock();
-        // The contents go last, when nothing can fail any more and their size is known.
-        let untruncated = OpenOptions {
-            write: options.write || options.truncate,
-            truncate: false,
-            ..options
+        let found = match options.truncate || options.create != Create::Never {
+            false => None,
+            true => match self.inner.metadata_at(name) {
+                Err(Errno::Noent) if options.create != Create::Never => {
+                    return self.create(used, name, options);
+                }
+                found => Some(found?),
+            },
         };
-        if options.create != Create::Never {
-            match self.inner.metadata_at(name) {
-                Err(Errno::Noent) => return self.create(used, name, untruncated),
-                found => drop(found?),
+        // The inner filesystem truncates: an overlay would copy the contents before a `set_size`.
+        // After it nothing may fail, so the attributes are those from before.
+        match (self.inner.open(name, options)?, found) {
+            (Node::File(file), Some(found)) if options.truncate => {
+                if found.file_type == FileType::RegularFile {
+                    used.give_back(found.size_bytes);
+                }
+                Ok(self.wrap_file(used, file, &found))
             }
+            (node, _) => self.wrap(used, node),
         }
-        let file = match self.inner.open(name, untruncated)? {
-            Node::File(file) => file,
-            node => return self.wrap(used, node),
-        };
-        let metadata = file.metadata()?;
-        if options.truncate && metadata.file_type == FileType::RegularFile {
-            file.set_size(0)?;
-            used.give_back(metadata.size_bytes);
-        }
-        Ok(self.wrap_file(used, file, &metadata))
     }
 
     fn metadata_at(&self, name: &str) -> Result<Metadata, Errno> {
@@ -400,15 +398,14 @@ impl Dir for QuotaDir {
     fn rename(&self, name: &str, to: &dyn Dir, to_name: &str) -> Result<(), Errno> {
         let to = self.same_quota(to)?;
         let used = &mut *self.account.lock();
-        let moved = self.inner.metadata_at(name)?;
         let replaced = match to.inner.metadata_at(to_name) {
             Err(Errno::Noent) => None,
             replaced => Some(replaced?),
         };
         self.inner.rename(name, &*to.inner, to_name)?;
         if let Some(replaced) = replaced {
-            // Two names of one file both stay.
-            if key(&moved) != key(&replaced) {
+            // A rename between two hard links of one file succeeds and removes neither.
+            if self.inner.metadata_at(name) == Err(Errno::Noent) {
                 used.removed(&replaced);
             }
         }
@@ -433,6 +430,10 @@ impl Dir for QuotaDir {
 
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.inner.set_times(times)
+    }
+
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.inner.set_permissions(bits)
     }
 
     fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
@@ -534,6 +535,10 @@ impl File for QuotaFile {
 
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.inner.set_times(times)
+    }
+
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.inner.set_permissions(bits)
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -22,7 +22,7 @@ use crate::Errno;
 ///     names.push(entry?.name);
 /// }
 /// assert_eq!(names, ["a", "b"]);
-/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub type ReadDir = Box<dyn Iterator<Item = Result<DirEntry, Errno>> + Send>;
 

@@ -14,10 +14,10 @@ use crate::Errno;
 /// use rangewatch_wasi::Wasi;
 /// use rangewatch_wasi::fs::{Access, MemoryFs};
 ///
-/// let files = MemoryFs::from([("app.toml", "verbose = true\n")]);
+/// let files = MemoryFs::with_files([("app.toml", "verbose = true\n")])?;
 /// let ctx = Wasi::builder().preopen("/etc", files, Access::ReadOnly).build()?;
 /// # drop(ctx);
-/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -40,9 +40,10 @@ pub enum Access {
 /// use rangewatch_wasi::Errno;
 /// use rangewatch_wasi::fs::{Dir, MemoryFs, ReadOnly};
 ///
-/// let dir = ReadOnly::new(MemoryFs::from([("file", "text")]));
+/// let dir = ReadOnly::new(MemoryFs::with_files([("file", "text")])?);
 /// assert!(dir.lookup("file").is_ok());
 /// assert_eq!(dir.remove_file("file"), Err(Errno::Rofs));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ReadOnly {
     inner: Arc<dyn Dir>,
@@ -136,6 +137,10 @@ impl Dir for ReadOnly {
         Err(Errno::Rofs)
     }
 
+    fn set_permissions(&self, _bits: u32) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
     fn set_times_at(&self, _name: &str, _times: SetTimes) -> Result<(), Errno> {
         Err(Errno::Rofs)
     }
@@ -200,6 +205,10 @@ impl File for ReadOnlyFile {
     }
 
     fn set_times(&self, _times: SetTimes) -> Result<(), Errno> {
+        Err(Errno::Rofs)
+    }
+
+    fn set_permissions(&self, _bits: u32) -> Result<(), Errno> {
         Err(Errno::Rofs)
     }
 

@@ -29,12 +29,12 @@ pub enum SetTime {
 /// ```
 /// use rangewatch_wasi::fs::{Dir, IntoDir, MemoryFs, SetTime, SetTimes};
 ///
-/// let root = MemoryFs::from([("file", "")]).into_dir();
+/// let root = MemoryFs::with_files([("file", "")])?.into_dir();
 /// let mut times = SetTimes::default();
 /// times.modified = Some(SetTime::At(1_000));
 /// root.set_times_at("file", times)?;
 /// assert_eq!(root.metadata_at("file")?.modified_ns, 1_000);
-/// # Ok::<(), rangewatch_wasi::Errno>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

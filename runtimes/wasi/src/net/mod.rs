@@ -85,16 +85,20 @@
 //! ```
 
 mod listener;
+#[cfg(feature = "net")]
 mod loopback;
+#[cfg(feature = "net")]
 mod memory_socket;
 pub(crate) mod open_socket;
 mod readiness;
-#[cfg(feature = "futures-io")]
+#[cfg(all(feature = "futures-io", feature = "net"))]
 mod relay;
 mod socket;
 
 pub use listener::Listener;
+#[cfg(feature = "net")]
 pub use loopback::{Connector, MemoryListener, loopback};
+#[cfg(feature = "net")]
 pub use memory_socket::{MemorySocket, socket_pair};
 pub use readiness::Readiness;
 pub use socket::Socket;

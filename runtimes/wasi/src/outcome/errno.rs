@@ -173,8 +173,15 @@ impl fmt::Display for Errno {
 impl std::error::Error for Errno {}
 
 impl From<Errno> for io::Error {
+    /// An error of the kind that means the same, and [`Other`](io::ErrorKind::Other) if there is
+    /// none. The number is its source, which converts back into the same `Errno`.
     fn from(errno: Errno) -> Self {
-        Self::other(errno)
+        let meaning = match errno {
+            Errno::Perm | Errno::Notcapable => Errno::Acces,
+            errno => errno,
+        };
+        let found = KINDS.iter().find(|(_, errno)| *errno == meaning);
+        Self::new(found.map_or(io::ErrorKind::Other, |(kind, _)| *kind), errno)
     }
 }
 
@@ -183,33 +190,67 @@ impl From<io::Error> for Errno {
         if let Some(errno) = error.get_ref().and_then(|source| source.downcast_ref()) {
             return *errno;
         }
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => Self::Exist,
-            io::ErrorKind::BrokenPipe => Self::Pipe,
-            io::ErrorKind::ConnectionAborted => Self::Connaborted,
-            io::ErrorKind::ConnectionReset => Self::Connreset,
-            io::ErrorKind::CrossesDevices => Self::Xdev,
-            io::ErrorKind::DirectoryNotEmpty => Self::Notempty,
-            io::ErrorKind::ExecutableFileBusy => Self::Txtbsy,
-            io::ErrorKind::FileTooLarge => Self::Fbig,
-            io::ErrorKind::Interrupted => Self::Intr,
-            io::ErrorKind::InvalidInput => Self::Inval,
-            io::ErrorKind::IsADirectory => Self::Isdir,
-            io::ErrorKind::NotADirectory => Self::Notdir,
-            io::ErrorKind::NotConnected => Self::Notconn,
-            io::ErrorKind::NotFound => Self::Noent,
-            io::ErrorKind::NotSeekable => Self::Spipe,
-            io::ErrorKind::OutOfMemory => Self::Nomem,
-            io::ErrorKind::PermissionDenied => Self::Acces,
-            io::ErrorKind::QuotaExceeded => Self::Dquot,
-            io::ErrorKind::ReadOnlyFilesystem => Self::Rofs,
-            io::ErrorKind::ResourceBusy => Self::Busy,
-            io::ErrorKind::StorageFull => Self::Nospc,
-            io::ErrorKind::TimedOut => Self::Timedout,
-            io::ErrorKind::TooManyLinks => Self::Mlink,
-            io::ErrorKind::Unsupported => Self::Notsup,
-            io::ErrorKind::WouldBlock => Self::Again,
-            _ => Self::Io,
+        let found = KINDS.iter().find(|(kind, _)| *kind == error.kind());
+        found.map_or(Self::Io, |(_, errno)| *errno)
+    }
+}
+
+/// The kinds of errors of the standard library that have an errno, one for one.
+const KINDS: &[(io::ErrorKind, Errno)] = &[
+    (io::ErrorKind::AddrInUse, Errno::Addrinuse),
+    (io::ErrorKind::AddrNotAvailable, Errno::Addrnotavail),
+    (io::ErrorKind::AlreadyExists, Errno::Exist),
+    (io::ErrorKind::BrokenPipe, Errno::Pipe),
+    (io::ErrorKind::ConnectionAborted, Errno::Connaborted),
+    (io::ErrorKind::ConnectionRefused, Errno::Connrefused),
+    (io::ErrorKind::ConnectionReset, Errno::Connreset),
+    (io::ErrorKind::CrossesDevices, Errno::Xdev),
+    (io::ErrorKind::Deadlock, Errno::Deadlk),
+    (io::ErrorKind::DirectoryNotEmpty, Errno::Notempty),
+    (io::ErrorKind::ExecutableFileBusy, Errno::Txtbsy),
+    (io::ErrorKind::FileTooLarge, Errno::Fbig),
+    (io::ErrorKind::HostUnreachable, Errno::Hostunreach),
+    (io::ErrorKind::Interrupted, Errno::Intr),
+    (io::ErrorKind::InvalidInput, Errno::Inval),
+    (io::ErrorKind::IsADirectory, Errno::Isdir),
+    (io::ErrorKind::NetworkDown, Errno::Netdown),
+    (io::ErrorKind::NetworkUnreachable, Errno::Netunreach),
+    (io::ErrorKind::NotADirectory, Errno::Notdir),
+    (io::ErrorKind::NotConnected, Errno::Notconn),
+    (io::ErrorKind::NotFound, Errno::Noent),
+    (io::ErrorKind::NotSeekable, Errno::Spipe),
+    (io::ErrorKind::OutOfMemory, Errno::Nomem),
+    (io::ErrorKind::PermissionDenied, Errno::Acces),
+    (io::ErrorKind::QuotaExceeded, Errno::Dquot),
+    (io::ErrorKind::ReadOnlyFilesystem, Errno::Rofs),
+    (io::ErrorKind::ResourceBusy, Errno::Busy),
+    (io::ErrorKind::StaleNetworkFileHandle, Errno::Stale),
+    (io::ErrorKind::StorageFull, Errno::Nospc),
+    (io::ErrorKind::TimedOut, Errno::Timedout),
+    (io::ErrorKind::TooManyLinks, Errno::Mlink),
+    (io::ErrorKind::Unsupported, Errno::Notsup),
+    (io::ErrorKind::WouldBlock, Errno::Again),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_errno_becomes_an_error_of_its_kind_and_the_same_errno_again() {
+        for (kind, errno) in KINDS {
+            let error = io::Error::from(*errno);
+            assert_eq!(error.kind(), *kind);
+            assert_eq!(Errno::from(error), *errno);
+            assert_eq!(Errno::from(io::Error::from(*kind)), *errno);
+        }
+        for (errno, kind) in [
+            (Errno::Notcapable, io::ErrorKind::PermissionDenied),
+            (Errno::Nomsg, io::ErrorKind::Other),
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(error.kind(), kind);
+            assert_eq!(Errno::from(error), errno);
         }
     }
 }

@@ -17,7 +17,8 @@ const DIRENT_BYTES: usize = 24;
 /// The first entries are `.` and `..`, unless the host [omits](crate::WasiBuilder::dot_entries)
 /// them. A cookie is valid until the directory is listed from cookie 0 again, which starts a new
 /// listing. Entries that are created or removed during the listing may or may not be returned;
-/// every other entry is returned once.
+/// every other entry is returned once, whether the guest goes forward or back to an earlier cookie.
+/// A cookie that was never returned through this descriptor is the end of the directory.
 ///
 /// DIFFERENCE: `..` has the inode number of the directory itself, because the guest may have no
 /// access to the parent.
@@ -49,20 +50,25 @@ pub fn fd_readdir(
     memory::slice(memory, bufused_out as u32, 4)?;
     let mut rest = memory::slice_mut(memory, buf as u32, buf_len as u32)?;
 
-    let mut index = cookie as u64;
-    let listing = match open.listing.take() {
-        Some(listing) if index != 0 && !listing.has_forgotten(index) => listing,
-        _ => Box::new(Listing::new(&open.dir, dot_entries)?),
-    };
-    let listing = open.listing.insert(listing);
-    while !rest.is_empty() {
-        let Some(entry) = listing.entry(index)? else {
-            break;
-        };
-        // No directory has 2^64 entries, but a guest may pass that cookie.
-        index = index.saturating_add(1);
-        rest = put(rest, &dirent(entry, index));
-        rest = put(rest, entry.name.as_bytes());
+    let mut position = cookie as u64;
+    match &mut open.listing {
+        None if position == 0 => {
+            open.listing = Some(Box::new(Listing::new(&open.dir, dot_entries)?));
+        }
+        Some(listing) if position == 0 => listing.restart(&open.dir, dot_entries)?,
+        Some(listing) => listing.go_back(&open.dir, dot_entries, position)?,
+        None => {}
+    }
+    let listing = open.listing.as_deref_mut();
+    if let Some(listing) = listing.filter(|listing| listing.accepts(position)) {
+        while !rest.is_empty() {
+            let Some(entry) = listing.entry(position)? else {
+                break;
+            };
+            position += 1;
+            rest = put(rest, &dirent(entry, position));
+            rest = put(rest, entry.name.as_bytes());
+        }
     }
     let bufused = (buf_len as u32) - rest.len() as u32;
     memory::write_u32(memory, bufused_out as u32, bufused)

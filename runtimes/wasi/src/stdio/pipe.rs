@@ -111,6 +111,23 @@ pub enum TryRecvError {
     /// The writer is dropped, and all its bytes have been received.
     #[error("the pipe is empty and its writer is dropped")]
     Closed,
+    /// The other end [failed](PipeWriter::fail), and everything it wrote before has been received.
+    /// Returned once; after it the pipe is [`Closed`](Self::Closed).
+    #[error("the source of the pipe failed: {0}")]
+    Failed(Errno),
+}
+
+/// Why [`PipeReader::recv`] returned no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipeRecvError {
+    /// The other end is gone, and everything it wrote has been received.
+    #[error("the pipe is empty and its other end is gone")]
+    Closed,
+    /// The other end [failed](PipeWriter::fail), and everything it wrote before has been received.
+    /// Returned once; after it the pipe is [`Closed`](Self::Closed).
+    #[error("the source of the pipe failed: {0}")]
+    Failed(Errno),
 }
 
 #[derive(Debug)]
@@ -172,15 +189,15 @@ impl PipeWriter {
         }
     }
 
-    /// Closes the pipe with an error. A guest that reads gets the error once, after the buffered
-    /// bytes: use it when the source of the bytes fails, so that the guest does not take a
-    /// truncated input for a complete one.
+    /// Closes the pipe with an error. The reader, a guest or the host, gets the bytes that are in
+    /// the pipe, then the error once, then the end. For a source that broke off, so that the reader
+    /// does not take a part for the whole.
     pub fn fail(self, errno: Errno) {
         self.shared.lock().failure = Some(errno);
     }
 
     /// Ready when the reader is dropped.
-    #[cfg(feature = "futures-io")]
+    #[cfg(all(feature = "futures-io", feature = "net"))]
     pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
         if state.is_reader_gone {
@@ -209,29 +226,39 @@ impl PipeWriter {
 }
 
 impl PipeReader {
-    /// Waits for at least one byte and returns all bytes in the pipe; `None` when the writer is
-    /// dropped and the pipe is empty.
+    /// Waits until there are bytes in the pipe, and returns all of them: at least one.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no bytes are lost.
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeRecvError`], when the pipe is empty and the other end is gone.
     ///
     /// # Examples
     ///
     /// ```
-    /// use rangewatch_wasi::PipeReader;
+    /// use rangewatch_wasi::{PipeReader, PipeRecvError};
     ///
-    /// async fn read_all(answers: &mut PipeReader) -> Vec<u8> {
+    /// async fn read_all(answers: &mut PipeReader) -> Result<Vec<u8>, PipeRecvError> {
     ///     let mut all = Vec::new();
-    ///     while let Some(bytes) = answers.recv().await {
-    ///         all.extend(bytes);
+    ///     loop {
+    ///         match answers.recv().await {
+    ///             Ok(bytes) => all.extend(bytes),
+    ///             Err(PipeRecvError::Closed) => return Ok(all),
+    ///             Err(error) => return Err(error),
+    ///         }
     ///     }
-    ///     all
     /// }
     /// ```
-    pub async fn recv(&mut self) -> Option<Vec<u8>> {
+    pub async fn recv(&mut self) -> Result<Vec<u8>, PipeRecvError> {
         poll_fn(|cx| self.shared.poll_readable(cx)).await;
-        self.try_recv().ok()
+        self.try_recv().map_err(|error| match error {
+            TryRecvError::Failed(errno) => PipeRecvError::Failed(errno),
+            // The pipe is not empty, or the other end is gone: this reader is the only one.
+            TryRecvError::Empty | TryRecvError::Closed => PipeRecvError::Closed,
+        })
     }
 
     #[cfg(feature = "futures-io")]
@@ -251,11 +278,13 @@ impl PipeReader {
     pub fn try_recv(&mut self) -> Result<Vec<u8>, TryRecvError> {
         let mut state = self.shared.lock();
         if state.bytes.is_empty() {
-            return Err(if state.is_writer_gone {
-                TryRecvError::Closed
-            } else {
-                TryRecvError::Empty
-            });
+            if !state.is_writer_gone {
+                return Err(TryRecvError::Empty);
+            }
+            return Err(state
+                .failure
+                .take()
+                .map_or(TryRecvError::Closed, TryRecvError::Failed));
         }
         let bytes = mem::take(&mut state.bytes);
         state.wake_writer_unlocked();

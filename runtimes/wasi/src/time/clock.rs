@@ -148,36 +148,51 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that never advances.
+/// A clock that always reads the same time.
 ///
-/// A guest that loops until a deadline never ends on this clock; [`SteppingClock`] is as
-/// deterministic and ends such loops. A sleep ends immediately.
+/// A guest that spins until some time has passed never ends on this clock. [`SteppingClock`] is as
+/// deterministic and moves. Every sleep of a guest is over at once.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use rangewatch_wasi::{Clock, FixedClock};
 ///
-/// let mut clock = FixedClock::at(1_690_674_910, 0);
+/// let mut clock = FixedClock::at(1_690_674_910, 0).monotonic_at(Duration::from_secs(5));
 /// assert_eq!(clock.realtime_ns(), 1_690_674_910_000_000_000);
-/// assert_eq!(clock.realtime_ns(), 1_690_674_910_000_000_000);
+/// assert_eq!(clock.monotonic_ns(), 5_000_000_000);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FixedClock {
     realtime_ns: u64,
+    monotonic_ns: u64,
 }
 
 impl FixedClock {
     /// Makes a clock whose real time is always `secs` seconds and `nanos` nanoseconds after
     /// 1970-01-01T00:00:00Z.
     ///
-    /// Times after the year 2554 saturate. The monotonic clock always reads 1.
+    /// Times after the year 2554 saturate. The monotonic clock reads 1 ns unless
+    /// [`monotonic_at`](Self::monotonic_at) sets it.
     #[must_use]
     pub const fn at(secs: u64, nanos: u32) -> Self {
         Self {
             realtime_ns: secs
                 .saturating_mul(1_000_000_000)
                 .saturating_add(nanos as u64),
+            monotonic_ns: 1,
+        }
+    }
+
+    /// Sets what the monotonic clock reads. Some runtimes refuse 0: Go stops with "nanotime
+    /// returning zero".
+    #[must_use]
+    pub fn monotonic_at(self, elapsed: Duration) -> Self {
+        Self {
+            monotonic_ns: saturating_ns(elapsed),
+            ..self
         }
     }
 }
@@ -188,10 +203,10 @@ impl Clock for FixedClock {
     }
 
     fn monotonic_ns(&mut self) -> u64 {
-        1
+        self.monotonic_ns
     }
 
-    /// Every sleep elapses immediately, and the clock does not advance.
+    /// Every sleep is over at once, and the clock does not move.
     fn sleep(&mut self, _duration: Duration) -> Sleep {
         Sleep::Elapsed
     }
@@ -222,8 +237,8 @@ pub struct SteppingClock {
 }
 
 impl SteppingClock {
-    /// Makes a clock whose first reading is `step` after `start`. The monotonic clock starts at 0
-    /// and advances with it.
+    /// A clock whose first reading is `step` after `start`. The monotonic clock starts 1 ns below
+    /// that of `start`, which is 0 by default, and moves with it.
     ///
     /// A step under 1 ns counts as 1 ns. The clock saturates at the end of its range.
     #[must_use]
@@ -248,7 +263,9 @@ impl Clock for SteppingClock {
     }
 
     fn monotonic_ns(&mut self) -> u64 {
-        self.step()
+        let elapsed_ns = self.step();
+        let start_ns = self.start.monotonic_ns.saturating_sub(1);
+        start_ns.saturating_add(elapsed_ns)
     }
 
     fn realtime_resolution_ns(&mut self) -> u64 {

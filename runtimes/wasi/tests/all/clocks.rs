@@ -141,3 +141,16 @@ fn clocks_saturate_at_the_end_of_their_range() {
         1
     );
 }
+
+#[test]
+fn the_monotonic_time_of_a_fixed_clock_can_be_set() {
+    let fixed = FixedClock::at(1_000, 0).monotonic_at(Duration::from_nanos(7_000));
+    let mut guest = Guest::new(Wasi::builder().clock(fixed));
+    assert_eq!(guest.time(REALTIME), Ok(1_000_000_000_000));
+    assert_eq!(guest.time(MONOTONIC), Ok(7_000));
+    assert_eq!(guest.time(MONOTONIC), Ok(7_000));
+    let stepping = SteppingClock::new(fixed, Duration::from_nanos(10));
+    let mut guest = Guest::new(Wasi::builder().clock(stepping));
+    assert_eq!(guest.time(MONOTONIC), Ok(7_009));
+    assert_eq!(guest.time(MONOTONIC), Ok(7_019));
+}

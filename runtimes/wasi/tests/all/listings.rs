@@ -72,3 +72,22 @@ fn a_listing_reads_each_entry_once_with_any_buffer_size() {
         );
     }
 }
+
+#[test]
+fn a_cookie_that_was_never_returned_takes_no_entry_from_the_filesystem() {
+    let dir = Counting::default();
+    let wasi = Wasi::builder().preopen("/", dir.clone(), Access::ReadOnly);
+    let mut guest = Guest::new(wasi);
+    let mut bufused = |cookie: u64| {
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::fd_readdir(ctx, memory, 3, 8, 1024, cookie as i64, 0).unwrap();
+        guest.u32(0)
+    };
+    assert_eq!(bufused(u64::MAX), 0);
+    assert_eq!(bufused(0), 1024);
+    let n_entries = dir.n_entries.load(Ordering::Relaxed);
+    for cookie in [FILES / 2, FILES + 2, FILES + 3, u64::MAX] {
+        assert_eq!(bufused(cookie), 0);
+    }
+    assert_eq!(dir.n_entries.load(Ordering::Relaxed), n_entries);
+}

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use rangewatch_wasi::{TryRecvError, pipe};
+use rangewatch_wasi::{Errno, PipeRecvError, TryRecvError, pipe};
 
 use crate::polling::counter;
 
@@ -60,7 +60,7 @@ fn a_waiting_pipe_end_is_woken_by_bytes_and_by_the_end() {
         assert!(recv.as_mut().poll(&mut cx).is_pending());
         writer.try_send(b"ab").unwrap();
         assert_eq!(counter.count(), 1);
-        assert_eq!(recv.poll(&mut cx), Poll::Ready(Some(b"ab".to_vec())));
+        assert_eq!(recv.poll(&mut cx), Poll::Ready(Ok(b"ab".to_vec())));
     }
     {
         let mut send = pin!(writer.send(b"cdef"));
@@ -74,7 +74,7 @@ fn a_waiting_pipe_end_is_woken_by_bytes_and_by_the_end() {
     assert!(recv.as_mut().poll(&mut cx).is_pending());
     drop(writer);
     assert_eq!(counter.count(), 3);
-    assert_eq!(recv.poll(&mut cx), Poll::Ready(None));
+    assert_eq!(recv.poll(&mut cx), Poll::Ready(Err(PipeRecvError::Closed)));
 }
 
 #[test]
@@ -87,4 +87,35 @@ fn blocking_on_a_pipe_loses_no_bytes() {
     reader.read_to_end(&mut all).unwrap();
     writing.join().unwrap().unwrap();
     assert!(all == expected);
+}
+
+#[test]
+fn a_failed_pipe_ends_with_its_error_for_every_kind_of_reader() {
+    let failed = || {
+        let (mut writer, reader) = pipe(9);
+        writer.try_send(b"part").unwrap();
+        writer.fail(Errno::Connreset);
+        reader
+    };
+    let mut cx = Context::from_waker(Waker::noop());
+
+    let mut reader = failed();
+    for expected in [
+        Ok(b"part".to_vec()),
+        Err(PipeRecvError::Failed(Errno::Connreset)),
+        Err(PipeRecvError::Closed),
+    ] {
+        assert_eq!(pin!(reader.recv()).poll(&mut cx), Poll::Ready(expected));
+    }
+
+    let mut reader = failed();
+    assert_eq!(reader.try_recv().unwrap(), b"part");
+    assert_eq!(
+        reader.try_recv(),
+        Err(TryRecvError::Failed(Errno::Connreset))
+    );
+    assert_eq!(reader.try_recv(), Err(TryRecvError::Closed));
+
+    let error = failed().read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

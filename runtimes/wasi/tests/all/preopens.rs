@@ -18,10 +18,14 @@ fn two_dirs() -> WasiBuilder {
     Wasi::builder()
         .preopen(
             "/data",
-            MemoryFs::from([("file", "data")]),
+            MemoryFs::with_files([("file", "data")]).unwrap(),
             Access::ReadWrite,
         )
-        .preopen(".", MemoryFs::from([("file", "here")]), Access::ReadOnly)
+        .preopen(
+            ".",
+            MemoryFs::with_files([("file", "here")]).unwrap(),
+            Access::ReadOnly,
+        )
 }
 
 fn name_of(guest: &mut Guest, fd: i32) -> Result<String, Errno> {
@@ -72,7 +76,7 @@ fn g34_a_guest_without_directories_opens_nothing() {
 
 #[test]
 fn g34_no_link_or_rename_moves_a_file_out_of_a_read_only_directory() {
-    let files = MemoryFs::from([("file", "data"), ("rw/x", "")]);
+    let files = MemoryFs::with_files([("file", "data"), ("rw/x", "")]).unwrap();
     let mut guest = Guest::new(
         Wasi::builder()
             .preopen("/rw", &files, Access::ReadWrite)
@@ -89,10 +93,14 @@ fn g34_no_link_or_rename_moves_a_file_out_of_a_read_only_directory() {
 
 #[test]
 fn filesystems_have_different_devices_and_refuse_cross_renames() {
-    let one = MemoryFs::from([("file", "1")]);
+    let one = MemoryFs::with_files([("file", "1")]).unwrap();
     let builder = Wasi::builder()
         .preopen("/1", &one, Access::ReadWrite)
-        .preopen("/2", MemoryFs::from([("x", "2")]), Access::ReadWrite)
+        .preopen(
+            "/2",
+            MemoryFs::with_files([("x", "2")]).unwrap(),
+            Access::ReadWrite,
+        )
         .preopen("/3", &one, Access::ReadWrite);
     let mut guest = Guest::new(builder);
     assert_eq!(guest.rename((3, "file"), (4, "y")), Err(Errno::Xdev));

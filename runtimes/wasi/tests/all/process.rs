@@ -136,7 +136,7 @@ fn an_exit_flushes_both_outputs() {
     guest.write(1, b"out").unwrap();
     guest.write(2, b"err").unwrap();
     assert!(out.is_empty() && err.is_empty());
-    preview1::proc_exit(&mut guest.ctx, &mut [], 0);
+    let _exit = preview1::proc_exit(&mut guest.ctx, &mut [], 0);
     assert_eq!((out.take(), err.take()), (b"out".to_vec(), b"err".to_vec()));
 }
 

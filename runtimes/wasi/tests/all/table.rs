@@ -172,7 +172,7 @@ fn every_function_treats_files_and_directories_as_documented() {
     for (name, state, refusal) in documented() {
         let function = Function::named(name);
         let outcomes = [3, 4].map(|fd| {
-            let fs = MemoryFs::from([("file", "text")]);
+            let fs = MemoryFs::with_files([("file", "text")]).unwrap();
             fs.create_dir_all("dir").unwrap();
             fs.symlink("file", "link").unwrap();
             let wasi = Wasi::builder().preopen(".", fs, Access::ReadWrite);

@@ -196,6 +196,11 @@ impl Dir for FaultyDir {
         self.inner.set_times(times)
     }
 
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.faults.step()?;
+        self.inner.set_permissions(bits)
+    }
+
     fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
         self.faults.step()?;
         self.inner.set_times_at(name, times)
@@ -246,6 +251,11 @@ impl File for FaultyFile {
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.faults.step()?;
         self.inner.set_times(times)
+    }
+
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.faults.step()?;
+        self.inner.set_permissions(bits)
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -114,3 +114,43 @@ pub fn a_large_directory_is_listed_in_small_pieces(dir: Arc<dyn Dir>) {
         assert!(!again.is_empty() && listed[11..].starts_with(&again));
     }
 }
+
+/// A guest that goes back to a cookie in a directory too large to be buffered, after entries were
+/// removed before and behind the cookie, gets every surviving entry once.
+pub fn removals_neither_skip_nor_repeat_entries_of_a_large_directory(dir: Arc<dyn Dir>) {
+    const FILES: usize = 6000;
+    let mut guest = Guest::new(dir);
+    guest.create_dir("dir").expect("a new directory");
+    for i in 0..FILES {
+        let fd = guest.open(&format!("dir/a file with the number {i}"), CREAT);
+        guest.close(fd.expect("a new file")).expect("it is open");
+    }
+    let fd = guest.open("dir", DIRECTORY).expect("a directory");
+    let listed = guest.list(fd, 4096);
+    let (before, behind) = listed.split_at(1000);
+    for entry in before[2..]
+        .iter()
+        .step_by(2)
+        .chain(behind.iter().step_by(7))
+    {
+        let removed = guest.unlink(&format!("dir/{}", entry.name));
+        removed.expect("it is there");
+    }
+    let survivors = behind.iter().enumerate().filter(|(at, _)| at % 7 != 0);
+    let survivors: BTreeSet<&str> = survivors.map(|(_, entry)| entry.name.as_str()).collect();
+
+    let (mut names, mut cookie) = (Vec::new(), before[999].next);
+    loop {
+        let (piece, bufused) = guest.readdir(fd, 4096, cookie).expect("a listing");
+        cookie = piece.last().map_or(cookie, |last| last.next);
+        names.extend(piece.into_iter().map(|entry| entry.name));
+        if bufused < 4096 {
+            break;
+        }
+    }
+    let removed: BTreeSet<&str> = behind.iter().step_by(7).map(|entry| &*entry.name).collect();
+    names.retain(|name| !removed.contains(name.as_str()));
+    let unique: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    assert_eq!(unique.len(), names.len(), "an entry came twice");
+    assert_eq!(unique, survivors);
+}

@@ -93,6 +93,7 @@ groups! {
         a_listing_begins_with_dot_entries_and_has_every_name_once,
         a_listing_resumes_at_its_cookie_after_changes,
         cookie_0_starts_a_new_listing,
+        removals_neither_skip_nor_repeat_entries_of_a_large_directory,
         a_large_directory_is_listed_in_small_pieces,
     }
     opening {

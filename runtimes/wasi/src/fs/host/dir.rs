@@ -247,6 +247,14 @@ impl Dir for HostDir {
         set.map_err(errno)
     }
 
+    #[cfg(unix)]
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        use rustix::fs::{AtFlags, Mode, RawMode, chmodat};
+        let mode = Mode::from_raw_mode(bits as RawMode);
+        let set = chmodat(&self.dir, ".", mode, AtFlags::empty());
+        set.map_err(|host| errno(host.into()))
+    }
+
     fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
         let set = self.dir.set_symlink_times(
             check(name)?,

@@ -71,6 +71,13 @@ impl File for HostFile {
         self.file.set_times(host).map_err(errno)
     }
 
+    #[cfg(unix)]
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(bits);
+        self.file.set_permissions(permissions).map_err(errno)
+    }
+
     fn sync(&self) -> Result<(), Errno> {
         self.file.sync_all().map_err(errno)
     }

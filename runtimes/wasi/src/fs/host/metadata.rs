@@ -17,6 +17,7 @@ pub(super) fn metadata(host: &cap_std::fs::Metadata) -> Metadata {
     metadata.modified_ns = host
         .modified()
         .map_or(0, |time| saturating_ns(time.into_std()));
+    metadata.permissions = permissions(host);
     metadata.changed_ns = changed_ns(host).unwrap_or(metadata.modified_ns);
     metadata
 }
@@ -66,5 +67,16 @@ fn changed_ns(host: &cap_std::fs::Metadata) -> Option<u64> {
 
 #[cfg(not(unix))]
 fn changed_ns(_host: &cap_std::fs::Metadata) -> Option<u64> {
+    None
+}
+
+#[cfg(unix)]
+fn permissions(host: &cap_std::fs::Metadata) -> Option<u32> {
+    use cap_std::fs::MetadataExt;
+    Some(host.mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn permissions(_host: &cap_std::fs::Metadata) -> Option<u32> {
     None
 }

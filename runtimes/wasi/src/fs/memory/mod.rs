@@ -26,7 +26,7 @@ use super::{Dir, IntoDir};
 /// use rangewatch_wasi::Wasi;
 /// use rangewatch_wasi::fs::{Access, MemoryFs};
 ///
-/// let files = MemoryFs::from([("greeting.txt", "hello\n"), ("config/app.toml", "verbose = true\n")]);
+/// let files = MemoryFs::with_files([("greeting.txt", "hello\n"), ("config/app.toml", "verbose = true\n")])?;
 /// let ctx = Wasi::builder().preopen("/data", files.clone(), Access::ReadWrite).build()?;
 ///
 /// // After the guest has run:
@@ -70,7 +70,37 @@ impl MemoryFs {
         Self::builder().build()
     }
 
-    /// Starts a builder, to set limits or a clock.
+    /// A filesystem with the defaults and these files, each a path below the root and its contents.
+    /// Makes the directories that the paths name.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), for the first file that cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_wasi::Errno;
+    /// use rangewatch_wasi::fs::MemoryFs;
+    ///
+    /// let files = MemoryFs::with_files([("config/app.toml", "verbose = true")])?;
+    /// assert_eq!(files.list("config")?, ["app.toml"]);
+    ///
+    /// let outside = MemoryFs::with_files([("../app.toml", "")]);
+    /// assert_eq!(outside.unwrap_err().errno, Errno::Notcapable);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_files<P: AsRef<str>, C: AsRef<[u8]>>(
+        files: impl IntoIterator<Item = (P, C)>,
+    ) -> Result<Self, MemoryFsError> {
+        let fs = Self::new();
+        for (path, contents) in files {
+            fs.write(path, contents)?;
+        }
+        Ok(fs)
+    }
+
+    /// Starts an empty filesystem with other limits or another clock.
     pub fn builder() -> MemoryFsBuilder {
         MemoryFsBuilder::default()
     }
@@ -91,26 +121,6 @@ impl MemoryFs {
 impl Default for MemoryFs {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<P: AsRef<str>, C: AsRef<[u8]>, const N: usize> From<[(P, C); N]> for MemoryFs {
-    /// Makes a filesystem with these files, each a path below the root and its contents. Parent
-    /// directories are created.
-    ///
-    /// # Panics
-    ///
-    /// Panics when [`write`](Self::write) would fail for a file: when a path is invalid, or the
-    /// files exceed the default limits. Use [`write`](Self::write), which returns an error, for
-    /// files that are not constants.
-    fn from(files: [(P, C); N]) -> Self {
-        let fs = Self::new();
-        for (path, contents) in files {
-            if let Err(error) = fs.write(path.as_ref(), contents) {
-                panic!("cannot make a file: {error}");
-            }
-        }
-        fs
     }
 }
 

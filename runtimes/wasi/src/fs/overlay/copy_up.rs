@@ -38,7 +38,8 @@ pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Cop
                 return Err(Errno::Notsup);
             }
             let file = create(&**upper, name)?;
-            let done = fill(&*lower, &*file, &original)
+            let done = keep_permissions(&original, |bits| file.set_permissions(bits))
+                .and_then(|()| fill(&*lower, &*file, &original))
                 .and_then(|()| keep_times(&original, |times| file.set_times(times)))
                 .and_then(|()| file.metadata());
             let copy = done.inspect_err(|_| discard(&**upper, name))?;
@@ -58,7 +59,8 @@ pub(super) fn replace_by_empty(
 ) -> Result<Arc<dyn File>, Errno> {
     let upper = dir.make_upper()?;
     let file = create(&**upper, name)?;
-    let copy = file.metadata();
+    let copy = keep_permissions(original, |bits| file.set_permissions(bits))
+        .and_then(|()| file.metadata());
     let copy = copy.inspect_err(|_| discard(&**upper, name))?;
     remember(state, &copy, original);
     hand_over(state, dir, name, &file);
@@ -76,6 +78,29 @@ pub(super) fn keep_times(
     };
     match set(times) {
         Err(Errno::Notsup) => Ok(()),
+        set => set,
+    }
+}
+
+/// Sets the permission bits to those of the original, if both filesystems have any.
+///
+/// DIFFERENCE: the owner of the copy, which is the user of the host's process, can always read and
+/// write it, and enter a directory. An overlay of a read-only tree would otherwise refuse to open
+/// its own copies again.
+pub(super) fn keep_permissions(
+    original: &Metadata,
+    set: impl FnOnce(u32) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let Some(bits) = original.permissions else {
+        return Ok(());
+    };
+    let owner = match original.file_type {
+        FileType::Directory => 0o700,
+        _ => 0o600,
+    };
+    match set(bits | owner) {
+        // FAT on Linux has no bits of its own and says `Perm`.
+        Err(Errno::Notsup | Errno::Perm) => Ok(()),
         set => set,
     }
 }

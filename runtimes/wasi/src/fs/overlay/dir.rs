@@ -593,6 +593,11 @@ impl Dir for OverlayDir {
         self.make_upper()?.set_times(times)
     }
 
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        let _state = self.shared.lock();
+        self.make_upper()?.set_permissions(bits)
+    }
+
     fn set_times_at(&self, name: &str, times: SetTimes) -> Result<(), Errno> {
         let state = &mut *self.shared.lock();
         let found = self.find_existing(state, name)?;

@@ -54,6 +54,10 @@ impl File for UpperFile {
         self.file.set_times(times)
     }
 
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.file.set_permissions(bits)
+    }
+
     fn sync(&self) -> Result<(), Errno> {
         self.file.sync()
     }
@@ -175,6 +179,10 @@ impl File for LowerFile {
 
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
         self.to_change()?.set_times(times)
+    }
+
+    fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
+        self.to_change()?.set_permissions(bits)
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::copy_up::keep_times;
+use super::copy_up::{keep_permissions, keep_times};
 use super::state::State;
 use crate::Errno;
 use crate::fs::{Dir, Node};
@@ -129,7 +129,9 @@ impl Merged {
             let Node::Dir(upper) = above.lookup_dir(&place.name)? else {
                 return Err(Errno::Notdir);
             };
-            keep_times(&dir.lower.metadata()?, |times| upper.set_times(times))?;
+            let original = dir.lower.metadata()?;
+            keep_permissions(&original, |bits| upper.set_permissions(bits))?;
+            keep_times(&original, |times| upper.set_times(times))?;
             above = dir.upper.get_or_init(|| upper);
         }
         Ok(above)

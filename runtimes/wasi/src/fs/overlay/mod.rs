@@ -39,13 +39,13 @@ use super::{Dir, IntoDir};
 /// use rangewatch_wasi::Wasi;
 /// use rangewatch_wasi::fs::{Access, MemoryFs, Overlay};
 ///
-/// let image = MemoryFs::from([("etc/app.toml", "verbose = true\n")]);
+/// let image = MemoryFs::with_files([("etc/app.toml", "verbose = true\n")])?;
 /// let changes = MemoryFs::new();
 /// let files = Overlay::new(&image, &changes);
 /// let ctx = Wasi::builder().preopen("/", files, Access::ReadWrite).build()?;
 ///
 /// // The guest runs; what it changed is in `changes`, and `image` is as it was.
-/// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Overlay {
