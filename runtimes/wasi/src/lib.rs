@@ -10,11 +10,13 @@
 //! - [`fs`] has the filesystems, in memory and of the host, and the traits for implementing others.
 //! - `net` (feature `net`) has the sockets, and the traits for implementing others.
 //! - [`preview1`] has the functions, and documents how complete each is.
-//! - [`for_each_function`] is the table of them, which a backend expands into its engine's linker.
-//!   [`FUNCTIONS`] is the same table as data, to check the imports of a module against.
+//! - [`for_each_function`] is the table of the functions, which an adapter expands into its
+//!   engine's linker. [`FUNCTIONS`] is the same table as data, for checking the imports of a
+//!   module.
 //!
-//! The modules `link_wasmtime` and `link_wasmi` (features `wasmtime` and `wasmi`) add the functions to
-//! the linker of an engine that you already have. An adapter for another engine starts from [`call`].
+//! The modules `link_wasmtime` and `link_wasmi` (features `wasmtime` and `wasmi`) add the functions
+//! to the linker of an engine that you already have. An adapter for another engine starts from
+//! [`call`].
 //!
 //! # Modules
 //!
@@ -24,8 +26,8 @@
 //! - `descriptor`: the table of open file descriptors, rights, and listings of directories.
 //! - `time`: clocks and timers. `wait`: the state of a call that waits, polled or blocking.
 //! - `memory`: checked access to the guest's memory, and tables of buffers in it.
-//! - `link`: adapters for the linkers of engines. [`call`]: what adapters are built of.
-//! - `outcome`: how a call ends: [`Errno`], [`Interrupt`], [`Exit`], signals.
+//! - `link`: adapters for the linkers of engines. [`call`]: functions for writing an adapter.
+//! - `outcome`: the ways in which a call ends: [`Errno`], [`Interrupt`], [`Exit`], signals.
 //! - `preview1`: the 46 functions, one file per subject, and the table of their signatures.
 //! - `limits`: constants that limit the host's cost of one call.
 //!
@@ -84,8 +86,8 @@
 //!
 //! - `host-dir`: directories of the host, `fs::HostDir`.
 //! - `overlay`, `quota`: the filesystems `fs::Overlay` and `fs::Quota`.
-//! - `net`: sockets for guests. Without it, the functions `sock_*` return the errnos of a guest that
-//!   has no socket.
+//! - `net`: sockets for guests. Without it, the functions `sock_*` return the errnos of a guest
+//!   that has no socket.
 //! - `futures-io`: streams and sockets over asynchronous readers and writers.
 //! - `wasmtime`, `wasmi`: the adapters `link_wasmtime` and `link_wasmi`.
 //! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for your own

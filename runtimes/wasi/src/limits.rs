@@ -95,5 +95,5 @@ pub(crate) const MAX_LISTING_BYTES: usize = 256 << 10;
 /// each. A guest that goes back beyond them in a larger directory may miss entries, or see them
 /// twice, if others were removed meanwhile.
 ///
-/// Without it, a guest that lists a large directory makes its host keep 8 bytes per entry.
+/// Without this limit, a guest that lists a large directory makes its host store 8 bytes per entry.
 pub(crate) const MAX_LISTING_HASHES: usize = 32 << 10;

@@ -277,8 +277,9 @@ impl WasiBuilder {
     /// use rangewatch_wasi::Wasi;
     /// use rangewatch_wasi::fs::{Access, MemoryFs};
     ///
+    /// let config = MemoryFs::with_files([("app.toml", "verbose = true\n")])?;
     /// let ctx = Wasi::builder()
-    ///     .preopen("/etc", MemoryFs::with_files([("app.toml", "verbose = true\n")])?, Access::ReadOnly)
+    ///     .preopen("/etc", config, Access::ReadOnly)
     ///     .preopen("/tmp", MemoryFs::new(), Access::ReadWrite)
     ///     .build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -51,7 +51,7 @@ pub(crate) struct Listing {
     /// The hashes of the names at the positions before `first`, at most [`MAX_LISTING_HASHES`].
     passed: Vec<u64>,
     hashes: RandomState,
-    /// What a second pass leaves out.
+    /// The entries that a second pass skips.
     excluded: Excluded,
     /// `None` after the last entry.
     rest: Option<ReadDir>,
@@ -64,7 +64,7 @@ pub(crate) struct Listing {
 struct Excluded {
     /// Sorted.
     hashes: Vec<u64>,
-    /// Further entries to leave out, of which no hash was kept.
+    /// How many further entries to skip, whose hashes are not stored.
     n_others: u64,
 }
 

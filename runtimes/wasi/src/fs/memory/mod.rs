@@ -26,7 +26,10 @@ use super::{Dir, IntoDir};
 /// use rangewatch_wasi::Wasi;
 /// use rangewatch_wasi::fs::{Access, MemoryFs};
 ///
-/// let files = MemoryFs::with_files([("greeting.txt", "hello\n"), ("config/app.toml", "verbose = true\n")])?;
+/// let files = MemoryFs::with_files([
+///     ("greeting.txt", "hello\n"),
+///     ("config/app.toml", "verbose = true\n"),
+/// ])?;
 /// let ctx = Wasi::builder().preopen("/data", files.clone(), Access::ReadWrite).build()?;
 ///
 /// // After the guest has run:

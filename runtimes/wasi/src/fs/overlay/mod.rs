@@ -44,7 +44,7 @@ use super::{Dir, IntoDir};
 /// let files = Overlay::new(&image, &changes);
 /// let ctx = Wasi::builder().preopen("/", files, Access::ReadWrite).build()?;
 ///
-/// // The guest runs; what it changed is in `changes`, and `image` is as it was.
+/// // After the guest has run, `changes` has its changes, and `image` is unchanged.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
