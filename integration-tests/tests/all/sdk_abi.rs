@@ -1,7 +1,7 @@
 //! The Rust SDK repeats the names of the ABI, because it shares no crate with the host. Compares
 //! the two lists.
 
-use rangewatch::runtime::abi as host;
+use rangewatch::runtime::abi::gen1 as host;
 use rangewatch_guest::abi as guest;
 
 #[test]

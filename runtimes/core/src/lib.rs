@@ -23,7 +23,9 @@ mod guest;
 mod watches;
 
 pub use async_trait::async_trait;
+pub use engine::error_chain::ErrorChain;
 pub use engine::failure::{EngineError, Failure, HostTrap, TrapKind};
+pub use engine::fuel_slices::FuelSlices;
 pub use engine::host_function::{
     AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody, SyncHostFunction,
     no_unwind,

@@ -4,7 +4,7 @@ mod toy;
 
 use futures::FutureExt;
 use futures::future::ready;
-use rangewatch_runtime::abi::GuestAbi;
+use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1};
 use rangewatch_runtime::conformance::RAW_GUEST;
 use rangewatch_runtime::{Failure, Val};
 use toy::{Toy, ToyRuntime};
@@ -25,26 +25,22 @@ fn raw_guest() -> ToyRuntime {
     memory[56..60].copy_from_slice(&1_024_u32.to_le_bytes());
     ToyRuntime::new(memory)
         .export("__range_watch", |_| ready(Ok(vec![Val::I32(16)])).boxed())
-        .export("flush", |toy| ready(flush(toy).map(|()| vec![])).boxed())
-        .export("reserve", |toy| {
-            ready(toy.import(GuestAbi::reserve).map(|()| vec![])).boxed()
-        })
-        .export("open", |toy| {
-            ready(toy.import(GuestAbi::open).map(|()| vec![])).boxed()
-        })
-        .export("start", |toy| {
-            ready(toy.import(GuestAbi::start).map(|()| vec![])).boxed()
-        })
-        .export("stop", |toy| {
-            toy.stop().map(|done| done.map(|()| vec![])).boxed()
-        })
+        .export("flush", |toy| call(toy, gen1::flush).boxed())
+        .export("reserve", |toy| call(toy, gen1::reserve).boxed())
+        .export("open", |toy| call(toy, gen1::open).boxed())
+        .export("start", |toy| call(toy, gen1::start).boxed())
+        .export("stop", |toy| call(toy, gen1::stop).boxed())
         .export("__range_watch_recv", |toy| recv(toy).boxed())
         // The scenario of a guest without recv exports its code by this name.
         .export("no_recv", |toy| recv(toy).boxed())
 }
 
-fn flush(toy: &mut Toy) -> Result<(), Failure> {
-    toy.import(|abi, memory| abi.flush(memory))
+async fn call(
+    toy: &mut Toy,
+    import: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
+) -> Result<Vec<Val>, Failure> {
+    toy.import(import).await?;
+    Ok(vec![])
 }
 
 async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
@@ -54,11 +50,11 @@ async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
         };
         match step {
             0 => return Ok(vec![]),
-            1 => flush(toy)?,
-            2 => toy.import(GuestAbi::reserve)?,
-            3 => toy.import(GuestAbi::open)?,
-            4 => toy.import(GuestAbi::start)?,
-            5 => toy.stop().await?,
+            1 => toy.import(gen1::flush).await?,
+            2 => toy.import(gen1::reserve).await?,
+            3 => toy.import(gen1::open).await?,
+            4 => toy.import(gen1::start).await?,
+            5 => toy.import(gen1::stop).await?,
             _ => return Err(Toy::trap()),
         }
     }

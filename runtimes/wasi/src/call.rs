@@ -69,6 +69,22 @@ pub fn attempt(
     }
 }
 
+/// Ready when the next attempt can be made.
+///
+/// # Errors
+///
+/// [`Trap::Panic`].
+pub fn poll_ready(
+    function: &'static str,
+    ctx: &mut Wasi,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Trap>> {
+    match catch(function, || ctx.poll_ready(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
+}
+
 /// Waits until the next attempt can be made. `poll_ready` calls [`Wasi::poll_ready`].
 ///
 /// # Cancel safety

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use rangewatch_runtime::{ErrorChain, Failure, FuncType, HostTrap, TrapKind, Val, ValType};
 use rangewatch_wasi::{Exit, call};
 use wasmi::errors::{ErrorKind, HostError, InstantiationError};
 use wasmi::{Error, F32, F64, TrapCode};
@@ -17,14 +17,14 @@ pub struct Trap(pub HostTrap);
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{}", ErrorChain::new(&self.0))
     }
 }
 
 impl HostError for Trap {}
 
 /// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
-/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmi or of somebody else.
+/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmi or of the embedder.
 #[must_use]
 pub fn host_trap(error: &Error) -> Option<&HostTrap> {
     error.downcast_ref::<Trap>().map(|trap| &trap.0)
@@ -88,22 +88,20 @@ pub(crate) fn to_wasmi(val: &Val) -> wasmi::Val {
     }
 }
 
-/// `None` for a value that does not cross; core lets no signature with one through.
-pub(crate) fn from_wasmi(val: &wasmi::Val) -> Option<Val> {
-    match val {
-        wasmi::Val::I32(val) => Some(Val::I32(*val)),
-        wasmi::Val::I64(val) => Some(Val::I64(*val)),
-        wasmi::Val::F32(val) => Some(Val::F32(f32::from_bits(val.to_bits()))),
-        wasmi::Val::F64(val) => Some(Val::F64(f64::from_bits(val.to_bits()))),
-        _ => None,
-    }
-}
-
+/// Values that cannot be passed are left out; core refuses signatures with one.
 pub(crate) fn vals(vals: &[wasmi::Val]) -> Vec<Val> {
-    vals.iter().filter_map(from_wasmi).collect()
+    vals.iter()
+        .filter_map(|val| match val {
+            wasmi::Val::I32(val) => Some(Val::I32(*val)),
+            wasmi::Val::I64(val) => Some(Val::I64(*val)),
+            wasmi::Val::F32(val) => Some(Val::F32(f32::from_bits(val.to_bits()))),
+            wasmi::Val::F64(val) => Some(Val::F64(f64::from_bits(val.to_bits()))),
+            _ => None,
+        })
+        .collect()
 }
 
-/// `None` for a type that does not cross; core lets no signature with one through.
+/// `None` for a type that cannot be passed; core refuses signatures with one.
 pub(crate) fn func_type(ty: &FuncType) -> Option<wasmi::FuncType> {
     let convert = |types: &[ValType]| -> Option<Vec<wasmi::ValType>> {
         types

@@ -2,165 +2,54 @@
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{
-    Failure, GuestState, HostCx, HostError, HostFunction, Instance, Limits, TrapKind, Val,
-};
+use rangewatch_runtime::{Failure, FuelSlices, GuestState, HostCx, Instance, Limits, Val};
 use rangewatch_wasi::link_wasmi::Suspended;
-use wasmi::{
-    AsContextMut, Caller, Error, Func, Memory, ResourceLimiter, ResumableCall, Store, StoreLimits,
-    TrapCode,
-};
+use wasmi::{Error, Memory, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
-use crate::linker::memory_and_data;
+use crate::linker::{DataMut, memory_and_data};
 use crate::suspend::Suspend;
 
-/// The data of a store of ours.
+/// The data of a store of this crate.
 pub(crate) struct State {
-    guest: GuestState,
+    pub(crate) guest: GuestState,
     /// The exported memory, looked up once at instantiation. The handle stays valid when the memory
     /// grows; a slice would not.
-    memory: Option<Memory>,
-    /// The export that returns the address of the meta page.
-    page: Option<Func>,
-    bounds: StoreLimits,
-    started: bool,
-}
-
-impl State {
-    pub(crate) fn new(guest: GuestState, bounds: StoreLimits) -> Self {
-        Self {
-            guest,
-            memory: None,
-            page: None,
-            bounds,
-            started: false,
-        }
-    }
-
-    pub(crate) fn guest(&mut self) -> &mut GuestState {
-        &mut self.guest
-    }
-
-    pub(crate) fn memory(&self) -> Option<Memory> {
-        self.memory
-    }
-
+    pub(crate) memory: Option<Memory>,
+    pub(crate) bounds: StoreLimits,
     /// Whether the start section has run, so that calls can be suspended.
-    pub(crate) fn is_started(&self) -> bool {
-        self.started
-    }
-
-    pub(crate) fn start(&mut self, memory: Option<Memory>, page: Option<Func>) {
-        self.memory = memory;
-        self.page = page;
-        self.started = true;
-    }
-
-    pub(crate) fn bounds(&mut self) -> &mut dyn ResourceLimiter {
-        &mut self.bounds
-    }
+    pub(crate) is_started: bool,
 }
 
-/// What a host function sees: of a running call, or of a suspended one.
+/// The context of a host function: of a running call, or of a suspended one.
 pub(crate) struct Cx<C>(pub(crate) C);
 
-#[async_trait]
-impl HostCx for Cx<Caller<'_, State>> {
-    fn memory(&mut self) -> &mut [u8] {
-        let memory = self.0.data().memory;
-        memory_and_data(&mut self.0, memory).0
-    }
-
+impl<C: DataMut<Data = State> + Send> HostCx for Cx<C> {
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
-        let memory = self.0.data().memory;
+        let memory = self.0.data_mut().memory;
         let (memory, state) = memory_and_data(&mut self.0, memory);
         (memory, state.guest.abi())
     }
-
-    async fn page(&mut self) -> Result<u32, HostError> {
-        let page = self.0.data().page;
-        call_page(&mut self.0, page)
-    }
-}
-
-#[async_trait]
-impl HostCx for Cx<&mut Store<State>> {
-    fn memory(&mut self) -> &mut [u8] {
-        let memory = self.0.data().memory;
-        memory_and_data(self.0, memory).0
-    }
-
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
-        let memory = self.0.data().memory;
-        let (memory, state) = memory_and_data(self.0, memory);
-        (memory, state.guest.abi())
-    }
-
-    async fn page(&mut self) -> Result<u32, HostError> {
-        let page = self.0.data().page;
-        call_page(&mut *self.0, page)
-    }
-}
-
-/// The fuel for a call of the export that returns the address of the meta page. The call is made
-/// inside another one, whose slice may be nearly used up.
-const PAGE_FUEL: u64 = 100_000;
-
-fn call_page(mut cx: impl AsContextMut, page: Option<Func>) -> Result<u32, HostError> {
-    let page = page.ok_or("the guest does not export its meta page")?;
-    let page = page.typed::<(), i32>(&cx)?;
-    let mut cx = cx.as_context_mut();
-    // An engine that counts no fuel has none to set.
-    let Ok(left) = cx.get_fuel() else {
-        return Ok(page.call(&mut cx, ())? as u32);
-    };
-    cx.set_fuel(PAGE_FUEL)?;
-    let address = page.call(&mut cx, ());
-    cx.set_fuel(left)?;
-    Ok(address? as u32)
 }
 
 pub(crate) struct WasmiInstance {
-    store: Store<State>,
-    instance: wasmi::Instance,
-    functions: Box<[HostFunction]>,
+    pub(crate) store: Store<State>,
+    pub(crate) instance: wasmi::Instance,
     /// `None` when the engine counts no fuel.
-    limits: Option<Limits>,
+    pub(crate) limits: Option<Limits>,
 }
 
 impl WasmiInstance {
-    pub(crate) fn new(
-        store: Store<State>,
-        instance: wasmi::Instance,
-        functions: Box<[HostFunction]>,
-        limits: Option<Limits>,
-    ) -> Self {
-        Self {
-            store,
-            instance,
-            functions,
-            limits,
-        }
-    }
-
     /// Awaits the function that suspended the call with `error`. `None` for an error that did not
     /// suspend it.
     async fn host_call(&mut self, error: &Error) -> Option<Result<Vec<wasmi::Val>, Failure>> {
         if let Some(Suspend { function, args }) = error.downcast_ref() {
-            let function = &self.functions[*function];
             let values = function.call_async(&mut Cx(&mut self.store), args).await;
             let values = values.map(|values| values.iter().map(to_wasmi).collect());
             return Some(values.map_err(Failure::Host));
         }
-        let suspended = error.downcast_ref::<Suspended>()?;
-        let code = suspended
-            .finish(&mut self.store, |state| state.guest().wasi())
-            .await;
-        Some(
-            code.map(|code| vec![wasmi::Val::I32(code)])
-                .map_err(failure),
-        )
+        let suspended = error.downcast_ref::<Suspended<State>>()?;
+        Some(suspended.finish(&mut self.store).await.map_err(failure))
     }
 }
 
@@ -184,8 +73,9 @@ impl Instance for WasmiInstance {
             .iter()
             .map(|ty| wasmi::Val::default_for_ty(*ty))
             .collect();
-        let mut fuel = Fuel::new(self.limits.as_ref());
-        fuel.grant(&mut self.store, 0)?;
+        let limits = self.limits.as_ref();
+        let mut fuel = limits.map(|limits| FuelSlices::new(limits, MAX_SLICE));
+        refuel(&mut self.store, &mut fuel, 0, 0)?;
         let mut call = match func.call_resumable(&mut self.store, &args, &mut results) {
             Ok(call) => call,
             Err(error) => {
@@ -201,7 +91,8 @@ impl Instance for WasmiInstance {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),
                 ResumableCall::OutOfFuel(call) => {
-                    fuel.grant(&mut self.store, call.required_fuel())?;
+                    let unused = self.store.get_fuel().map_err(failure)?;
+                    refuel(&mut self.store, &mut fuel, unused, call.required_fuel())?;
                     rangewatch_runtime::yield_now().await;
                     call.resume(&mut self.store, &mut results)
                         .map_err(failure)?
@@ -218,39 +109,29 @@ impl Instance for WasmiInstance {
     }
 }
 
-/// The fuel of one call, handed to the engine slice by slice.
-struct Fuel {
-    left: u64,
-    slice: Option<u64>,
-}
+/// The most fuel of one slice. wasmi dispatches by tail calls of the native code, which the
+/// compiler does not make in a build that is optimized and has debug assertions: each instruction
+/// then grows the native stack until the slice ends, and 100,000 of them overflow it. Nothing says
+/// at compile time how wasmi itself is optimized, so that every build with debug assertions has the
+/// bound.
+const MAX_SLICE: u64 = if cfg!(debug_assertions) {
+    10_000
+} else {
+    u64::MAX
+};
 
-impl Fuel {
-    fn new(limits: Option<&Limits>) -> Self {
-        Self {
-            left: limits
-                .and_then(Limits::max_fuel_per_call)
-                .unwrap_or(u64::MAX),
-            slice: limits.map(Limits::max_fuel_slice),
-        }
-    }
-
-    /// Gives the engine the next slice, or more if its next instruction needs more.
-    fn grant(&mut self, store: &mut Store<State>, required: u64) -> Result<(), Failure> {
-        let Some(slice) = self.slice else {
-            return Ok(());
-        };
-        if required > 0 {
-            self.left = self.left.saturating_add(store.get_fuel().map_err(failure)?);
-        }
-        if required > self.left {
-            let kind = TrapKind::OutOfFuel;
-            return Err(Failure::Trap {
-                kind,
-                source: Error::from(TrapCode::OutOfFuel).into(),
-            });
-        }
-        let grant = slice.max(required).min(self.left);
-        self.left -= grant;
-        store.set_fuel(grant).map_err(failure)
+/// Gives the engine its next slice.
+fn refuel(
+    store: &mut Store<State>,
+    fuel: &mut Option<FuelSlices>,
+    unused: u64,
+    required: u64,
+) -> Result<(), Failure> {
+    let Some(fuel) = fuel else {
+        return Ok(());
+    };
+    match fuel.next_slice(unused, required) {
+        Some(slice) => store.set_fuel(slice).map_err(failure),
+        None => Err(failure(TrapCode::OutOfFuel.into())),
     }
 }

@@ -1,5 +1,5 @@
-//! rangewatch on [wasmi](https://docs.rs/wasmi), the pure-Rust WebAssembly interpreter: for targets where a JIT
-//! may not run.
+//! rangewatch on [wasmi](https://docs.rs/wasmi), the pure-Rust WebAssembly interpreter: for targets
+//! where a JIT may not run.
 //!
 //! The managed way is [`Wasmi`], a `Runtime` like any other. The linker way is for programs that
 //! have a wasmi engine of their own: [`add_to_linker`] for the range-watch ABI and
@@ -13,11 +13,13 @@ mod runtime;
 mod suspend;
 
 pub use convert::{Trap, host_trap};
-pub use linker::{add_to_linker, attach, deliver};
+pub use linker::{
+    add_to_linker, add_to_linker_async, attach, attach_async, deliver, deliver_async,
+};
 #[doc(inline)]
 pub use rangewatch_wasi::link_wasmi::{
-    add_to_linker as add_wasi_to_linker, add_to_linker_async as add_wasi_to_linker_async,
-    call_async, run_start, run_start_async,
+    Suspended, add_to_linker as add_wasi_to_linker,
+    add_to_linker_async as add_wasi_to_linker_async, call_async, run_start, run_start_async,
 };
 pub use runtime::Wasmi;
 

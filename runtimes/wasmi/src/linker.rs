@@ -1,19 +1,22 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
-use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind};
-use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store};
+use std::task::Poll;
+
+use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, gen1};
+use rangewatch_runtime::{ErrorChain, HostTrap};
+use rangewatch_wasi::link_wasmi::{Suspended, call_async};
+use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, Val};
 
 use crate::convert::trap;
 
-/// Adds the five functions of the range-watch ABI to a linker of your own.
+/// Adds the functions of the range-watch ABI to a linker of your own.
 ///
-/// `get` finds the guest's [`GuestAbi`] in the data of your store: one store, one guest. After
-/// instantiating, call [`attach`]; to run what the guest's watches have to deliver, [`deliver`].
+/// `get` returns the guest's [`GuestAbi`] in the data of the store: one store, one guest. After
+/// instantiating, call [`attach`]; to run the callbacks of the guest's watches, [`deliver`].
 ///
 /// # Errors
 ///
-/// When the linker has functions of these names already.
+/// The linker has functions of these names already.
 ///
 /// # Examples
 ///
@@ -42,15 +45,22 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let attach = move |caller: &mut Caller<'_, T>| attach_in_call(caller, get);
-    link_abi(linker, exported_memory, get, attach)?;
-    linker.func_wrap(abi::MODULE, abi::STOP, move |mut caller: Caller<'_, T>| {
-        attach(&mut caller)?;
-        let (memory, abi) = split(&mut caller, exported_memory, get);
-        // Nothing to wait for: the one instance of the group is the one that calls.
-        abi_call(abi::STOP, || abi.stop(memory).map(drop))
-    })?;
-    Ok(())
+    link_abi(linker, exported_memory, get, |_| true, |_| false)
+}
+
+/// As [`add_to_linker`], for guests that are called with [`call_async`]: one that waits is
+/// suspended and blocks no thread.
+///
+/// A guest that has to wait in another kind of call ends with the error [`Suspended`].
+///
+/// # Errors
+///
+/// The linker has functions of these names already.
+pub fn add_to_linker_async<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
+    link_abi(linker, exported_memory, get, |_| true, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -58,12 +68,11 @@ pub fn add_to_linker<T: 'static>(
 ///
 /// * a reactor by its export `_initialize`, if it has one;
 /// * a command, which exports `_start` and no `_initialize`, by its export `_start`, on every
-///   instance exactly once. [`run_start`](crate::run_start) does so and returns its exit. After
-///   an exit with code 0 the instance can be used; an instance that exits with another code can
-///   only be dropped.
+///   instance exactly once, for example with [`run_start`](crate::run_start). After an exit with
+///   code 0 the instance can be used; an instance that exits with another code can only be dropped.
 ///
-/// What a command emits while its `_start` runs is emitted at once: the page is read at that moment,
-/// and read again here.
+/// What a command emits while its `_start` runs is emitted at once: the page is read at that
+/// moment, and read again here.
 ///
 /// # Errors
 ///
@@ -74,9 +83,41 @@ pub fn attach<T: 'static>(
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
     let page = instance
-        .get_typed_func::<(), i32>(&*store, abi::PAGE)?
+        .get_typed_func::<(), i32>(&*store, gen1::PAGE)?
         .call(&mut *store, ())?;
-    let can_receive = instance.get_func(&*store, abi::RECV).is_some();
+    attach_page(store, instance, get, page)
+}
+
+/// As [`attach`], for a guest that may have to wait: see [`call_async`].
+///
+/// # Cancel safety
+///
+/// Not cancel safe: drop the store when the future was dropped.
+///
+/// # Errors
+///
+/// As [`attach`].
+pub async fn attach_async<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+) -> Result<(), Error> {
+    let page = *instance
+        .get_typed_func::<(), i32>(&*store, gen1::PAGE)?
+        .func();
+    let mut results = [Val::I32(0)];
+    call_async(store, &page, &[], &mut results).await?;
+    let page = results[0].i32().unwrap_or_default();
+    attach_page(store, instance, get, page)
+}
+
+fn attach_page<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+    page: i32,
+) -> Result<(), Error> {
+    let can_receive = instance.get_func(&*store, gen1::RECV).is_some();
     let memory = instance.get_memory(&*store, "memory");
     let (memory, data) = memory_and_data(&mut *store, memory);
     get(data)
@@ -84,102 +125,167 @@ pub fn attach<T: 'static>(
         .map_err(abi_trap)
 }
 
-/// Runs the callbacks that are due to the guest's watches, until none is due, and returns how many
-/// ran. Await [`GuestAbi::ready`] to learn when there is more.
+/// The body of [`deliver`] and of [`deliver_async`], which differ in how they call the guest.
+macro_rules! deliver {
+    ($store:ident, $instance:ident, $get:ident, $report:ident, |$recv:ident| $call:expr) => {{
+        let $recv = *$instance
+            .get_typed_func::<(), ()>(&*$store, gen1::RECV)?
+            .func();
+        let memory = $instance.get_memory(&*$store, "memory");
+        let mut n_callbacks = 0;
+        for _ in 0..$get($store.data_mut()).n_ready() {
+            let (bytes, data) = memory_and_data($store, memory);
+            let callback = $get(data).next_callback(bytes);
+            let callback =
+                callback.map_err(|error| Error::new(ErrorChain::new(&error).to_string()))?;
+            let Some(callback) = callback else {
+                break;
+            };
+            $call;
+            let (bytes, data) = memory_and_data($store, memory);
+            if let Some(text) = $get(data).finish(bytes, &callback).map_err(abi_trap)? {
+                $report(callback.id(), text);
+            }
+            n_callbacks += 1;
+        }
+        Ok(Delivered::new(n_callbacks, $get($store.data_mut())))
+    }};
+}
+
+/// Runs at most one callback for each watch that has something to deliver now, and returns how many
+/// ran and whether more are due. Await [`GuestAbi::ready`] to learn when there is more.
 ///
-/// When a guest reports an error from a callback, that watch is closed, the rest goes on, and
-/// `report` hears of it: the id of the watch, and the guest's words.
+/// When a guest reports an error from a callback, that watch is closed, the others go on, and
+/// `report` is called with the id of the watch and the text of the guest.
 ///
 /// # Errors
 ///
-/// When a callback traps: the instance is in a state that nobody knows, drop the store.
+/// When a callback traps: the state of the instance is unknown then, drop the store.
 pub fn deliver<T: 'static>(
     store: &mut Store<T>,
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
     mut report: impl FnMut(&[u8], String),
-) -> Result<usize, Error> {
-    let recv = instance.get_typed_func::<(), ()>(&*store, abi::RECV)?;
-    let memory = instance.get_memory(&*store, "memory");
-    let mut n_callbacks = 0;
-    loop {
-        let (bytes, data) = memory_and_data(&mut *store, memory);
-        let callback = get(data).next_callback(bytes);
-        let Some(callback) = callback.map_err(|error| Error::new(error.to_string()))? else {
-            return Ok(n_callbacks);
-        };
-        recv.call(&mut *store, ())?;
-        let (bytes, data) = memory_and_data(&mut *store, memory);
-        if let Some(text) = get(data).finish(bytes, &callback).map_err(abi_trap)? {
-            report(callback.id(), text);
-        }
-        n_callbacks += 1;
-    }
+) -> Result<Delivered, Error> {
+    deliver!(store, instance, get, report, |recv| recv.call(
+        &mut *store,
+        &[],
+        &mut []
+    )?)
 }
 
-/// Reads the meta page for a guest that calls the ABI before [`attach`]: a command in its `_start`.
-fn attach_in_call<T>(
-    caller: &mut Caller<'_, T>,
+/// As [`deliver`], for a guest that may have to wait: see [`call_async`].
+///
+/// # Cancel safety
+///
+/// Not cancel safe: drop the store when the future was dropped.
+///
+/// # Errors
+///
+/// As [`deliver`].
+pub async fn deliver_async<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
-) -> Result<(), Error> {
-    if get(caller.data_mut()).is_attached() {
-        return Ok(());
-    }
-    let export = caller.get_export(abi::PAGE).and_then(Extern::into_func);
-    let Some(page) = export else {
-        return Err(abi_trap(AbiError::NotAttached));
-    };
-    let page = page.typed::<(), i32>(&*caller)?.call(&mut *caller, ())?;
-    let can_receive = caller.get_export(abi::RECV).is_some();
-    let memory = exported_memory(caller);
-    let (memory, data) = memory_and_data(caller, memory);
-    get(data)
-        .attach(memory, page as u32, can_receive)
-        .map_err(abi_trap)
+    mut report: impl FnMut(&[u8], String),
+) -> Result<Delivered, Error> {
+    deliver!(store, instance, get, report, |recv| call_async(
+        store,
+        &recv,
+        &[],
+        &mut []
+    )
+    .await?)
 }
 
-/// The four functions of the ABI that return at once, each after `attach`.
+/// Links the functions of the ABI. One that waits suspends the guest if `may_suspend` returns true
+/// for the data of the store, and blocks its thread if not. The meta page of a guest that is not
+/// attached is read in the call if `may_attach` returns true.
 pub(crate) fn link_abi<T: 'static>(
     linker: &mut Linker<T>,
     memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-    attach: impl Fn(&mut Caller<'_, T>) -> Result<(), Error> + Copy + Send + Sync + 'static,
+    may_attach: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
     macro_rules! link {
-        ($($name:ident => $verb:ident;)*) => {$(
-            linker.func_wrap(abi::MODULE, abi::$name, move |mut caller: Caller<'_, T>| {
-                attach(&mut caller)?;
-                let (memory, abi) = split(&mut caller, memory, get);
-                abi_call(abi::$name, || abi.$verb(memory))
-            })?;
+        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
+            linker.func_wrap(
+                abi::$gen::MODULE,
+                abi::$gen::$import,
+                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
+                    let import = abi::$gen::$import;
+                    if may_attach(caller.data()) && !get(caller.data_mut()).is_attached() {
+                        attach_in_call(&mut caller, get)?;
+                    }
+                    let may_suspend = may_suspend(caller.data());
+                    let memory = memory(&caller);
+                    let (bytes, data) = memory_and_data(&mut caller, memory);
+                    let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
+                        abi::$gen::$name(abi, memory $(, $arg)*)
+                    };
+                    if !may_suspend {
+                        return abi::call::block(import, get(data), bytes, call).map(drop).map_err(trap);
+                    }
+                    let attempt = move |data: &mut T, memory: &mut [u8]| {
+                        let outcome = abi::call::attempt(import, || call(get(data), memory));
+                        outcome.map(|outcome| outcome.state()).map_err(trap)
+                    };
+                    match attempt(data, bytes)? {
+                        Poll::Ready(()) => Ok(()),
+                        Poll::Pending => Err(Error::host(Suspended::new(
+                            import,
+                            memory,
+                            move |data: &mut T, cx| {
+                                abi::call::poll_ready(import, get(data), cx).map_err(trap)
+                            },
+                            move |data, memory| Ok(attempt(data, memory)?.map(|()| Vec::new())),
+                        ))),
+                    }
+                },
+            )?;
         )*};
     }
-    link! {
-        FLUSH => flush;
-        RESERVE => reserve;
-        OPEN => open;
-        START => start;
-    }
+    rangewatch_runtime::for_each_abi_function!(link);
     Ok(())
 }
 
-/// The memory of the instance that calls, found anew at each call: a store of the embedder's own
-/// may hold several instances.
+/// The fuel for a call of the export that returns the address of the meta page. The call is made
+/// inside another one, whose slice may be nearly used up.
+const PAGE_FUEL: u64 = 100_000;
+
+/// Reads the meta page of a guest that calls the ABI before [`attach`]: a command in its `_start`.
+fn attach_in_call<T>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+) -> Result<(), Error> {
+    let export = caller.get_export(gen1::PAGE).and_then(Extern::into_func);
+    let page = export.ok_or_else(|| abi_trap(AbiError::NotAttached))?;
+    let page = page.typed::<(), i32>(&*caller)?;
+    // An engine that counts no fuel has none to set.
+    let left = caller.as_context_mut().get_fuel().ok();
+    if left.is_some() {
+        caller.as_context_mut().set_fuel(PAGE_FUEL)?;
+    }
+    let page = page.call(&mut *caller, ());
+    if let Some(left) = left {
+        caller.as_context_mut().set_fuel(left)?;
+    }
+    let can_receive = caller.get_export(gen1::RECV).is_some();
+    let memory = exported_memory(caller);
+    let (memory, data) = memory_and_data(caller, memory);
+    get(data)
+        .attach(memory, page? as u32, can_receive)
+        .map_err(abi_trap)
+}
+
+/// The memory of the calling instance, looked up at each call: a store of the embedder's may hold
+/// several instances.
 fn exported_memory<T>(caller: &Caller<'_, T>) -> Option<Memory> {
     caller.get_export("memory").and_then(Extern::into_memory)
 }
 
-fn split<'a, T, C>(
-    caller: &'a mut Caller<'_, T>,
-    memory: impl Fn(&Caller<'_, T>) -> Option<Memory>,
-    get: impl Fn(&mut T) -> &mut C,
-) -> (&'a mut [u8], &'a mut C) {
-    let memory = memory(caller);
-    let (memory, data) = memory_and_data(caller, memory);
-    (memory, get(data))
-}
-
-/// A store, or a caller: what has data besides memories.
+/// A store or a caller: what has data beside memories.
 pub(crate) trait DataMut: AsContextMut {
     fn data_mut(&mut self) -> &mut Self::Data;
 }
@@ -187,6 +293,12 @@ pub(crate) trait DataMut: AsContextMut {
 impl<T> DataMut for Store<T> {
     fn data_mut(&mut self) -> &mut T {
         self.data_mut()
+    }
+}
+
+impl<C: DataMut> DataMut for &mut C {
+    fn data_mut(&mut self) -> &mut C::Data {
+        (**self).data_mut()
     }
 }
 
@@ -209,9 +321,4 @@ pub(crate) fn memory_and_data<C: DataMut>(
 
 fn abi_trap(error: AbiError) -> Error {
     trap(HostTrap::Abi(error))
-}
-
-/// One function of the ABI.
-fn abi_call(function: &str, f: impl FnOnce() -> Result<(), AbiError>) -> Result<(), Error> {
-    no_unwind(function, f).map_err(trap)?.map_err(abi_trap)
 }

@@ -1,10 +1,8 @@
 //! The engine, its modules, and what links them.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rangewatch_runtime::abi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
@@ -19,7 +17,7 @@ use crate::linker::link_abi;
 use crate::suspend::Suspend;
 
 /// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
-/// recurse as deep as a compiled engine lets them still have far to go; its stack is on the heap
+/// recurse as deep as a compiled engine allows need more; its stack is on the heap
 /// and bounded in bytes besides.
 const MAX_RECURSION_DEPTH: usize = 16_384;
 
@@ -36,7 +34,7 @@ const MAX_STACK_BYTES: usize = 512 * MAX_RECURSION_DEPTH;
 /// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmi::Wasmi::new());
 /// assert_eq!(runtime.name(), "wasmi");
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Wasmi {
     engine: Engine,
     is_metered: bool,
@@ -49,8 +47,8 @@ impl Wasmi {
         Self::with(true)
     }
 
-    /// An engine that counts no fuel. A guest that loops holds its thread for ever; for guests
-    /// that are trusted.
+    /// An engine that counts no fuel. A guest that loops blocks its thread without end: for
+    /// trusted guests only.
     #[must_use]
     pub fn unmetered() -> Self {
         Self::with(false)
@@ -74,14 +72,6 @@ impl Wasmi {
 impl Default for Wasmi {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for Wasmi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wasmi")
-            .field("is_metered", &self.is_metered)
-            .finish_non_exhaustive()
     }
 }
 
@@ -118,31 +108,32 @@ impl Compiled for WasmiModule {
 
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let mut linker = Linker::<State>::new(&self.runtime.engine);
-        if imports.abi() {
-            link_abi(
-                &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().abi(),
-                |_| Ok(()),
-            )?;
-        }
+        let is_command = imports.is_command();
+        link_abi(
+            &mut linker,
+            |caller| caller.data().memory,
+            |state| state.guest.abi(),
+            move |_| is_command,
+            |state| state.is_started,
+        )?;
         if imports.wasi() {
-            Link::new(|state: &mut State| state.guest().wasi())
-                .memory(|caller| caller.data().memory())
-                .add_to_linker_async(&mut linker, State::is_started)?;
+            Link::new(|state: &mut State| state.guest.wasi())
+                .memory(|caller| caller.data().memory)
+                .add_to_linker_async(&mut linker, |state| state.is_started)?;
         }
-        for (index, function) in imports.functions().iter().enumerate() {
-            let ty = func_type(function.ty()).ok_or("the signature does not cross")?;
+        for function in imports.functions() {
+            let ty =
+                func_type(function.ty()).ok_or("the signature has a type that cannot be passed")?;
             let (module, name) = (function.module(), function.name());
+            let function = function.clone();
             if function.is_async() {
                 linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
                     Err(Error::host(Suspend {
-                        function: index,
+                        function: function.clone(),
                         args: vals(params),
                     }))
                 })?;
             } else {
-                let function = function.clone();
                 linker.func_new(module, name, ty, move |caller, params, results| {
                     let values = function
                         .call(&mut Cx(caller), &vals(params))
@@ -157,7 +148,6 @@ impl Compiled for WasmiModule {
         Ok(Arc::new(WasmiLinked {
             module: self.module.clone(),
             linker,
-            imports: imports.clone(),
             is_metered: self.is_metered(),
         }))
     }
@@ -166,7 +156,6 @@ impl Compiled for WasmiModule {
 struct WasmiLinked {
     module: Module,
     linker: Linker<State>,
-    imports: Imports,
     is_metered: bool,
 }
 
@@ -182,8 +171,16 @@ impl Linked for WasmiLinked {
             .table_elements(limits.max_table_elements())
             .tables(Limits::MAX_TABLES)
             .build();
-        let mut store = Store::new(self.linker.engine(), State::new(guest, bounds));
-        store.limiter(State::bounds);
+        let mut store = Store::new(
+            self.linker.engine(),
+            State {
+                guest,
+                memory: None,
+                bounds,
+                is_started: false,
+            },
+        );
+        store.limiter(|state| &mut state.bounds);
         if self.is_metered {
             store.set_fuel(limits.start_fuel()).map_err(failure)?;
         }
@@ -191,20 +188,19 @@ impl Linked for WasmiLinked {
             Ok(instance) => instance,
             Err(error) => {
                 return Err(match error.downcast_ref::<Suspend>() {
-                    Some(suspend) => {
-                        Failure::Host(self.imports.functions()[suspend.function].in_start())
-                    }
+                    Some(suspend) => Failure::Host(suspend.function.in_start()),
                     None => failure(error),
                 });
             }
         };
         let memory = instance.get_memory(&store, "memory");
-        let page = instance.get_func(&store, abi::PAGE);
-        store.data_mut().start(memory, page);
-        let functions = self.imports.functions().into();
+        store.data_mut().memory = memory;
+        store.data_mut().is_started = true;
         let limits = self.is_metered.then(|| limits.clone());
-        Ok(Box::new(WasmiInstance::new(
-            store, instance, functions, limits,
-        )))
+        Ok(Box::new(WasmiInstance {
+            store,
+            instance,
+            limits,
+        }))
     }
 }

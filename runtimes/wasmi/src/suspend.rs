@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use rangewatch_runtime::Val;
+use rangewatch_runtime::{HostFunction, Val};
 use wasmi::errors::HostError;
 
-/// An asynchronous host function is to be awaited outside of the interpreter; the call is then
+/// An asynchronous host function that is awaited outside of the interpreter. The call is then
 /// resumed with its results.
 #[derive(Debug)]
 pub(crate) struct Suspend {
-    /// Its index among the embedder's functions.
-    pub(crate) function: usize,
+    pub(crate) function: HostFunction,
     pub(crate) args: Vec<Val>,
 }
 

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::conformance::COUNTER;
 use rangewatch_wasi::{Wasi, pipe};
 use wasmi::{CompilationMode, Config, Engine, Linker, Module, Store, Val};
@@ -15,7 +17,7 @@ fn wasi(wasi: &mut Wasi) -> &mut Wasi {
 }
 
 #[test]
-fn a_guest_that_waits_holds_no_thread_where_it_is_linked_so() {
+fn a_guest_that_waits_blocks_no_thread_with_the_async_linker() {
     let engine = Engine::new(Config::default().compilation_mode(CompilationMode::Eager));
     let mut linker = Linker::<Wasi>::new(&engine);
     rangewatch_wasmi::add_wasi_to_linker_async(&mut linker, wasi).expect("fresh names");
@@ -34,7 +36,6 @@ fn a_guest_that_waits_holds_no_thread_where_it_is_linked_so() {
             &count,
             &[],
             &mut results,
-            wasi
         ));
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..10 {
@@ -48,7 +49,8 @@ fn a_guest_that_waits_holds_no_thread_where_it_is_linked_so() {
 }
 
 #[test]
-fn a_guest_that_waits_in_a_call_that_cannot_be_suspended_is_told_the_way_out() {
+fn a_guest_that_waits_in_a_call_that_cannot_be_suspended_ends_with_an_error_that_names_call_async()
+{
     let engine = Engine::default();
     let mut linker = Linker::<Wasi>::new(&engine);
     rangewatch_wasmi::add_wasi_to_linker_async(&mut linker, wasi).expect("fresh names");
@@ -64,7 +66,7 @@ fn a_guest_that_waits_in_a_call_that_cannot_be_suspended_is_told_the_way_out() {
         .expect("exported");
     let error = count
         .call(&mut store, ())
-        .expect_err("it would wait for ever");
+        .expect_err("it cannot be suspended");
     assert!(error.to_string().contains("call_async"), "{error}");
 }
 
@@ -103,5 +105,68 @@ fn a_command_that_waits_blocks_no_thread_and_its_exit_code_is_returned() {
         feed.send(b"abc").await.expect("the guest reads");
         drop(feed);
         assert_eq!(run.await.expect("no trap").code(), 3);
+    });
+}
+
+/// A guest whose export `watch` opens and starts a watch of the key `a`, and whose recv waits for a
+/// byte of its input.
+const WAITING_RECV: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
+    (import "pantopic/wazero-range-watch" "__range_watch_start" (func $start))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+    (data (i32.const 16) "\00\01\00\00\30\00\00\00\34\00\00\00\00\50\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\40\00\00\00\00\00\00\00\04\00\00\00\00\00\00")
+    (data (i32.const 256) "\00\01w\00\01a\00\00")
+    (func (export "__range_watch") (result i32) i32.const 16)
+    (func (export "watch")
+        (i32.store (i32.const 52) (i32.const 8))
+        (call $open)
+        (i32.store8 (i32.const 256) (i32.const 119))
+        (i32.store (i32.const 52) (i32.const 1))
+        (call $start))
+    (func (export "__range_watch_recv")
+        (i32.store (i32.const 128) (i32.const 200))
+        (i32.store (i32.const 132) (i32.const 1))
+        (if (call $read (i32.const 0) (i32.const 128) (i32.const 1) (i32.const 136)) (then unreachable))))"#;
+
+#[test]
+fn a_callback_that_waits_is_suspended_by_deliver_async() {
+    type State = (GuestAbi, Wasi);
+    fn abi(state: &mut State) -> &mut GuestAbi {
+        &mut state.0
+    }
+
+    let bus = RangeWatchBus::new();
+    let engine = Engine::new(Config::default().compilation_mode(CompilationMode::Eager));
+    let mut linker = Linker::<State>::new(&engine);
+    rangewatch_wasmi::add_to_linker_async(&mut linker, abi).expect("fresh names");
+    rangewatch_wasmi::add_wasi_to_linker_async(&mut linker, |state: &mut State| &mut state.1)
+        .expect("fresh names");
+    let wasm = wat::parse_str(WAITING_RECV).expect("well formed");
+    let module = Module::new(&engine, wasm).expect("valid");
+    let (mut feed, stdin) = pipe(64);
+    let context = Wasi::builder().stdin(stdin).build().expect("valid");
+    let mut store = Store::new(&engine, (GuestAbi::new(&bus), context));
+    let instance = linker.instantiate_and_start(&mut store, &module);
+    let instance = instance.expect("all is provided");
+    futures::executor::block_on(async {
+        let attached = rangewatch_wasmi::attach_async(&mut store, &instance, abi).await;
+        attached.expect("the page is there");
+        let watch = instance.get_func(&store, "watch").expect("exported");
+        watch.call(&mut store, &[], &mut []).expect("no trap");
+        bus.emit(1, ["a"]).expect("open");
+        let mut delivery = pin!(rangewatch_wasmi::deliver_async(
+            &mut store,
+            &instance,
+            abi,
+            |_, _| {}
+        ));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(delivery.as_mut().poll(&mut cx).is_pending());
+        feed.send(b"a").await.expect("the guest reads");
+        let delivered = delivery.await.expect("no trap");
+        assert_eq!((delivered.n_callbacks, delivered.has_more), (1, false));
     });
 }

@@ -5,7 +5,7 @@ use rangewatch_wasi::{Exit, call};
 use wasmtime::{Engine, Error, Trap};
 
 /// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
-/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmtime or of somebody else.
+/// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmtime or of the embedder.
 #[must_use]
 pub fn host_trap(error: &Error) -> Option<&HostTrap> {
     error.downcast_ref()
@@ -58,7 +58,7 @@ pub(crate) fn to_wasmtime(val: &Val) -> wasmtime::Val {
     }
 }
 
-/// Values that do not cross are left out; core lets no signature with one through.
+/// Values that cannot be passed are left out; core refuses signatures with one.
 pub(crate) fn vals(vals: &[wasmtime::Val]) -> Vec<Val> {
     vals.iter()
         .filter_map(|val| match val {
@@ -71,7 +71,7 @@ pub(crate) fn vals(vals: &[wasmtime::Val]) -> Vec<Val> {
         .collect()
 }
 
-/// `None` for a type that does not cross; core lets no signature with one through.
+/// `None` for a type that cannot be passed; core refuses signatures with one.
 pub(crate) fn func_type(engine: &Engine, ty: &FuncType) -> Option<wasmtime::FuncType> {
     let convert = |types: &[ValType]| -> Option<Vec<wasmtime::ValType>> {
         types

@@ -2,101 +2,39 @@
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Failure, GuestState, HostCx, HostError, Instance, Limits, Val};
-use wasmtime::{Caller, Func, Memory, ResourceLimiter, Store, StoreLimits};
+use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val};
+use wasmtime::{Caller, Memory, Store, StoreLimits};
 
 use crate::convert::{failure, to_wasmtime, vals};
 use crate::linker::memory_and_data;
 
-/// The data of a store of ours.
+/// The data of a store of this crate.
 pub(crate) struct State {
-    guest: GuestState,
+    pub(crate) guest: GuestState,
     /// The exported memory, looked up once at instantiation. The handle stays valid when the memory
     /// grows; a slice would not.
-    memory: Option<Memory>,
-    /// The export that returns the address of the meta page.
-    page: Option<Func>,
-    bounds: StoreLimits,
-    started: bool,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) bounds: StoreLimits,
+    /// Whether the start section has run, so that calls can be suspended.
+    pub(crate) is_started: bool,
 }
 
-impl State {
-    pub(crate) fn new(guest: GuestState, bounds: StoreLimits) -> Self {
-        Self {
-            guest,
-            memory: None,
-            page: None,
-            bounds,
-            started: false,
-        }
-    }
-
-    pub(crate) fn guest(&mut self) -> &mut GuestState {
-        &mut self.guest
-    }
-
-    pub(crate) fn memory(&self) -> Option<Memory> {
-        self.memory
-    }
-
-    pub(crate) fn is_started(&self) -> bool {
-        self.started
-    }
-
-    pub(crate) fn start(&mut self, memory: Option<Memory>, page: Option<Func>) {
-        self.memory = memory;
-        self.page = page;
-        self.started = true;
-    }
-
-    pub(crate) fn bounds(&mut self) -> &mut dyn ResourceLimiter {
-        &mut self.bounds
-    }
-}
-
-/// What a host function sees.
+/// The context of a host function.
 pub(crate) struct Cx<'a>(pub(crate) Caller<'a, State>);
 
-#[async_trait]
 impl HostCx for Cx<'_> {
-    fn memory(&mut self) -> &mut [u8] {
-        let memory = self.0.data().memory;
-        memory_and_data(&mut self.0, memory).0
-    }
-
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         let memory = self.0.data().memory;
         let (memory, state) = memory_and_data(&mut self.0, memory);
         (memory, state.guest.abi())
     }
-
-    async fn page(&mut self) -> Result<u32, HostError> {
-        let page = self.0.data().page;
-        let page = page.ok_or("the guest does not export its meta page")?;
-        let page = page.typed::<(), i32>(&self.0)?;
-        Ok(page.call_async(&mut self.0, ()).await? as u32)
-    }
 }
 
 pub(crate) struct WasmtimeInstance {
-    store: Store<State>,
-    instance: wasmtime::Instance,
+    pub(crate) store: Store<State>,
+    pub(crate) instance: wasmtime::Instance,
     /// `None` when the engine counts no fuel.
-    limits: Option<Limits>,
-}
-
-impl WasmtimeInstance {
-    pub(crate) fn new(
-        store: Store<State>,
-        instance: wasmtime::Instance,
-        limits: Option<Limits>,
-    ) -> Self {
-        Self {
-            store,
-            instance,
-            limits,
-        }
-    }
+    pub(crate) limits: Option<Limits>,
 }
 
 #[async_trait]

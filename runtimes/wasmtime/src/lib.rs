@@ -11,7 +11,9 @@ mod linker;
 mod runtime;
 
 pub use convert::host_trap;
-pub use linker::{add_to_linker, attach, attach_async, deliver, deliver_async};
+pub use linker::{
+    add_to_linker, add_to_linker_async, attach, attach_async, deliver, deliver_async,
+};
 #[doc(inline)]
 pub use rangewatch_wasi::link_wasmtime::{
     add_to_linker as add_wasi_to_linker, add_to_linker_async as add_wasi_to_linker_async,

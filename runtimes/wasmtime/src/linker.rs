@@ -1,17 +1,19 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
-use rangewatch_runtime::abi::{self, AbiError, Callback, GuestAbi};
-use rangewatch_runtime::{HostTrap, no_unwind};
+use std::future::poll_fn;
+
+use rangewatch_runtime::HostTrap;
+use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, gen1};
 use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
 
-/// Adds the five functions of the range-watch ABI to a linker of your own.
+/// Adds the functions of the range-watch ABI to a linker of your own.
 ///
-/// `get` finds the guest's [`GuestAbi`] in the data of your store: one store, one guest. After
-/// instantiating, call [`attach`]; to run what the guest's watches have to deliver, [`deliver`].
+/// `get` returns the guest's [`GuestAbi`] in the data of the store: one store, one guest. After
+/// instantiating, call [`attach`]; to run the callbacks of the guest's watches, [`deliver`].
 ///
 /// # Errors
 ///
-/// When the linker has functions of these names already.
+/// The linker has functions of these names already.
 ///
 /// # Examples
 ///
@@ -41,14 +43,23 @@ pub fn add_to_linker<T: 'static>(
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
     let attach = move |caller: &mut Caller<'_, T>| attach_in_call(caller, get);
-    link_abi(linker, exported_memory, get, attach)?;
-    linker.func_wrap(abi::MODULE, abi::STOP, move |mut caller: Caller<'_, T>| {
-        attach(&mut caller)?;
-        let (memory, abi) = split(&mut caller, exported_memory, get);
-        // Nothing to wait for: the one instance of the group is the one that calls.
-        abi_call(abi::STOP, || abi.stop(memory).map(drop))
-    })?;
-    Ok(())
+    link_blocking(linker, exported_memory, get, attach, |_| true)
+}
+
+/// As [`add_to_linker`], for a store that suspends: with asynchronous host functions, epochs or
+/// fuel slices. A guest that waits blocks no thread.
+///
+/// Instantiate and call with the `_async` functions of wasmtime, [`attach_async`] and
+/// [`deliver_async`].
+///
+/// # Errors
+///
+/// The linker has functions of these names already.
+pub fn add_to_linker_async<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+) -> Result<()> {
+    link_suspending(linker, exported_memory, get, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -56,12 +67,11 @@ pub fn add_to_linker<T: 'static>(
 ///
 /// * a reactor by its export `_initialize`, if it has one;
 /// * a command, which exports `_start` and no `_initialize`, by its export `_start`, on every
-///   instance exactly once. [`run_start`](crate::run_start) does so and returns its exit. After
-///   an exit with code 0 the instance can be used; an instance that exits with another code can
-///   only be dropped.
+///   instance exactly once, for example with [`run_start`](crate::run_start). After an exit with
+///   code 0 the instance can be used; an instance that exits with another code can only be dropped.
 ///
-/// What a command emits while its `_start` runs is emitted at once: the page is read at that moment,
-/// and read again here.
+/// What a command emits while its `_start` runs is emitted at once: the page is read at that
+/// moment, and read again here.
 ///
 /// # Errors
 ///
@@ -76,8 +86,7 @@ pub fn attach<T: 'static>(
     attach_page(store, instance, get, page)
 }
 
-/// As [`attach`], for a store that suspends: with asynchronous host functions, epochs or fuel
-/// slices.
+/// As [`attach`], for a store that suspends.
 ///
 /// # Cancel safety
 ///
@@ -98,7 +107,7 @@ pub async fn attach_async<T: Send + 'static>(
 }
 
 fn page_func<T>(store: &mut Store<T>, instance: &Instance) -> Result<TypedFunc<(), i32>> {
-    instance.get_typed_func(store, abi::PAGE)
+    instance.get_typed_func(store, gen1::PAGE)
 }
 
 fn attach_page<T: 'static>(
@@ -107,7 +116,7 @@ fn attach_page<T: 'static>(
     get: impl Fn(&mut T) -> &mut GuestAbi,
     page: i32,
 ) -> Result<()> {
-    let can_receive = instance.get_func(&mut *store, abi::RECV).is_some();
+    let can_receive = instance.get_func(&mut *store, gen1::RECV).is_some();
     let memory = instance.get_memory(&mut *store, "memory");
     let (memory, data) = memory_and_data(store, memory);
     get(data)
@@ -115,30 +124,47 @@ fn attach_page<T: 'static>(
         .map_err(abi_trap)
 }
 
-/// Runs the callbacks that are due to the guest's watches, until none is due, and returns how many
-/// ran. Await [`GuestAbi::ready`] to learn when there is more.
+/// The body of [`deliver`] and of [`deliver_async`], which differ in how they call the guest.
+macro_rules! deliver {
+    ($store:ident, $instance:ident, $get:ident, $report:ident, |$recv:ident| $call:expr) => {{
+        let $recv = $instance.get_typed_func::<(), ()>(&mut *$store, gen1::RECV)?;
+        let memory = $instance.get_memory(&mut *$store, "memory");
+        let mut n_callbacks = 0;
+        for _ in 0..$get($store.data_mut()).n_ready() {
+            let (bytes, data) = memory_and_data($store, memory);
+            let callback = $get(data).next_callback(bytes);
+            let Some(callback) = callback? else {
+                break;
+            };
+            $call;
+            let (bytes, data) = memory_and_data($store, memory);
+            if let Some(text) = $get(data).finish(bytes, &callback).map_err(abi_trap)? {
+                $report(callback.id(), text);
+            }
+            n_callbacks += 1;
+        }
+        Ok(Delivered::new(n_callbacks, $get($store.data_mut())))
+    }};
+}
+
+/// Runs at most one callback for each watch that has something to deliver now, and returns how many
+/// ran and whether more are due. Await [`GuestAbi::ready`] to learn when there is more.
 ///
-/// When a guest reports an error from a callback, that watch is closed, the rest goes on, and
-/// `report` hears of it: the id of the watch, and the guest's words.
+/// When a guest reports an error from a callback, that watch is closed, the others go on, and
+/// `report` is called with the id of the watch and the text of the guest.
 ///
 /// # Errors
 ///
-/// When a callback traps: the instance is in a state that nobody knows, drop the store. When the
+/// When a callback traps: the state of the instance is unknown then, drop the store. When the
 /// store needs [`deliver_async`].
 pub fn deliver<T: 'static>(
     store: &mut Store<T>,
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
     mut report: impl FnMut(&[u8], String),
-) -> Result<usize> {
-    let (recv, memory) = receiver(store, instance)?;
-    let mut n_callbacks = 0;
-    while let Some(callback) = next_callback(store, memory, &get)? {
-        recv.call(&mut *store, ())?;
-        finish(store, memory, &get, callback, &mut report)?;
-        n_callbacks += 1;
-    }
-    Ok(n_callbacks)
+) -> Result<Delivered> {
+    deliver!(store, instance, get, report, |recv| recv
+        .call(&mut *store, ())?)
 }
 
 /// As [`deliver`], for a store that suspends.
@@ -155,50 +181,81 @@ pub async fn deliver_async<T: Send + 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
     mut report: impl FnMut(&[u8], String),
-) -> Result<usize> {
-    let (recv, memory) = receiver(store, instance)?;
-    let mut n_callbacks = 0;
-    while let Some(callback) = next_callback(store, memory, &get)? {
-        recv.call_async(&mut *store, ()).await?;
-        finish(store, memory, &get, callback, &mut report)?;
-        n_callbacks += 1;
-    }
-    Ok(n_callbacks)
+) -> Result<Delivered> {
+    deliver!(store, instance, get, report, |recv| recv
+        .call_async(&mut *store, ())
+        .await?)
 }
 
-fn receiver<T>(
-    store: &mut Store<T>,
-    instance: &Instance,
-) -> Result<(TypedFunc<(), ()>, Option<Memory>)> {
-    let recv = instance.get_typed_func(&mut *store, abi::RECV)?;
-    Ok((recv, instance.get_memory(store, "memory")))
-}
-
-fn next_callback<T>(
-    store: &mut Store<T>,
-    memory: Option<Memory>,
-    get: impl Fn(&mut T) -> &mut GuestAbi,
-) -> Result<Option<Callback>> {
-    let (memory, data) = memory_and_data(store, memory);
-    Ok(get(data).next_callback(memory)?)
-}
-
-fn finish<T>(
-    store: &mut Store<T>,
-    memory: Option<Memory>,
-    get: impl Fn(&mut T) -> &mut GuestAbi,
-    callback: Callback,
-    report: &mut impl FnMut(&[u8], String),
+/// Links the functions of the ABI whose result in the table `includes` accepts. One that waits
+/// suspends the guest. The meta page of a guest that is not attached yet is read in the call.
+pub(crate) fn link_suspending<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    includes: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    let (memory, data) = memory_and_data(store, memory);
-    if let Some(text) = get(data).finish(memory, &callback).map_err(abi_trap)? {
-        report(callback.id(), text);
+    macro_rules! link {
+        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
+            if includes(stringify!($result)) {
+                linker.func_wrap_async(
+                    abi::$gen::MODULE,
+                    abi::$gen::$import,
+                    move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
+                        let import = abi::$gen::$import;
+                        if !get(caller.data_mut()).is_attached() {
+                            let page = exported_page(&mut caller)?.call_async(&mut caller, ()).await?;
+                            attach_caller(&mut caller, get, page)?;
+                        }
+                        loop {
+                            let (memory, abi) = split(&mut caller, memory, get);
+                            let attempt = || abi::$gen::$name(abi, memory $(, $arg)*);
+                            if abi::call::attempt(import, attempt)?.state().is_ready() {
+                                return Ok::<(), wasmtime::Error>(());
+                            }
+                            poll_fn(|cx| abi::call::poll_ready(import, get(caller.data_mut()), cx)).await?;
+                        }
+                    }),
+                )?;
+            }
+        )*};
     }
+    rangewatch_runtime::for_each_abi_function!(link);
     Ok(())
 }
 
-/// Reads the meta page for a guest that calls the ABI before [`attach`]: a command in its `_start`.
-/// In a store that suspends it is an error of wasmtime, as the export is called synchronously.
+/// As [`link_suspending`], for functions that do not wait or block their thread when they do. Each
+/// calls `attach` first.
+pub(crate) fn link_blocking<T: 'static>(
+    linker: &mut Linker<T>,
+    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    attach: impl Fn(&mut Caller<'_, T>) -> Result<()> + Copy + Send + Sync + 'static,
+    includes: impl Fn(&str) -> bool,
+) -> Result<()> {
+    macro_rules! link {
+        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
+            if includes(stringify!($result)) {
+                linker.func_wrap(
+                    abi::$gen::MODULE,
+                    abi::$gen::$import,
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
+                        attach(&mut caller)?;
+                        let (memory, abi) = split(&mut caller, memory, get);
+                        abi::call::block(abi::$gen::$import, abi, memory, |abi, memory| {
+                            abi::$gen::$name(abi, memory $(, $arg)*)
+                        })?;
+                        Ok(())
+                    },
+                )?;
+            }
+        )*};
+    }
+    rangewatch_runtime::for_each_abi_function!(link);
+    Ok(())
+}
+
+/// Reads the meta page of a guest that calls the ABI before [`attach`]: a command in its `_start`.
 fn attach_in_call<T: 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut GuestAbi,
@@ -206,12 +263,22 @@ fn attach_in_call<T: 'static>(
     if get(caller.data_mut()).is_attached() {
         return Ok(());
     }
-    let export = caller.get_export(abi::PAGE).and_then(Extern::into_func);
-    let Some(page) = export else {
-        return Err(abi_trap(AbiError::NotAttached));
-    };
-    let page = page.typed::<(), i32>(&*caller)?.call(&mut *caller, ())?;
-    let can_receive = caller.get_export(abi::RECV).is_some();
+    let page = exported_page(caller)?.call(&mut *caller, ())?;
+    attach_caller(caller, get, page)
+}
+
+fn exported_page<T>(caller: &mut Caller<'_, T>) -> Result<TypedFunc<(), i32>> {
+    let export = caller.get_export(gen1::PAGE).and_then(Extern::into_func);
+    let page = export.ok_or_else(|| abi_trap(AbiError::NotAttached))?;
+    page.typed(&*caller)
+}
+
+fn attach_caller<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+    page: i32,
+) -> Result<()> {
+    let can_receive = caller.get_export(gen1::RECV).is_some();
     let memory = exported_memory(caller);
     let (memory, data) = memory_and_data(caller, memory);
     get(data)
@@ -219,48 +286,23 @@ fn attach_in_call<T: 'static>(
         .map_err(abi_trap)
 }
 
-/// The four functions of the ABI that return at once, each after `attach`.
-pub(crate) fn link_abi<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-    attach: impl Fn(&mut Caller<'_, T>) -> Result<()> + Copy + Send + Sync + 'static,
-) -> Result<()> {
-    macro_rules! link {
-        ($($name:ident => $verb:ident;)*) => {$(
-            linker.func_wrap(abi::MODULE, abi::$name, move |mut caller: Caller<'_, T>| {
-                attach(&mut caller)?;
-                let (memory, abi) = split(&mut caller, memory, get);
-                abi_call(abi::$name, || abi.$verb(memory))
-            })?;
-        )*};
-    }
-    link! {
-        FLUSH => flush;
-        RESERVE => reserve;
-        OPEN => open;
-        START => start;
-    }
-    Ok(())
-}
-
-/// The memory of the instance that calls, found anew at each call: a store of the embedder's own
-/// may hold several instances.
+/// The memory of the calling instance, looked up at each call: a store of the embedder's may hold
+/// several instances.
 fn exported_memory<T>(caller: &mut Caller<'_, T>) -> Option<Memory> {
     caller.get_export("memory").and_then(Extern::into_memory)
 }
 
-fn split<'a, T, C>(
+fn split<'a, T>(
     caller: &'a mut Caller<'_, T>,
     memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory>,
-    get: impl Fn(&mut T) -> &mut C,
-) -> (&'a mut [u8], &'a mut C) {
+    get: impl Fn(&mut T) -> &mut GuestAbi,
+) -> (&'a mut [u8], &'a mut GuestAbi) {
     let memory = memory(caller);
     let (memory, data) = memory_and_data(caller, memory);
     (memory, get(data))
 }
 
-/// A store, or a caller: what has data besides memories.
+/// A store or a caller: what has data beside memories.
 pub(crate) trait DataMut: AsContextMut {
     fn data_mut(&mut self) -> &mut Self::Data;
 }
@@ -290,11 +332,4 @@ pub(crate) fn memory_and_data<C: DataMut>(
 
 fn abi_trap(error: AbiError) -> wasmtime::Error {
     HostTrap::Abi(error).into()
-}
-
-/// One function of the ABI.
-fn abi_call(function: &str, f: impl FnOnce() -> Result<(), AbiError>) -> Result<()> {
-    no_unwind(function, f)
-        .map_err(wasmtime::Error::from)?
-        .map_err(abi_trap)
 }

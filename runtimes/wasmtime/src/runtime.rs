@@ -4,16 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rangewatch_runtime::abi;
+use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
 use rangewatch_wasi::link_wasmtime::Link;
-use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
+use wasmtime::{Caller, Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::link_abi;
+use crate::linker::{link_blocking, link_suspending};
 
 /// wasmtime as a [`Runtime`].
 ///
@@ -41,8 +41,8 @@ impl Wasmtime {
         Self::with(true)
     }
 
-    /// An engine that counts no fuel. A guest that loops holds its thread for ever; for guests
-    /// that are trusted.
+    /// An engine that counts no fuel. A guest that loops blocks its thread without end: for
+    /// trusted guests only.
     #[must_use]
     pub fn unmetered() -> Self {
         Self::with(false)
@@ -90,6 +90,10 @@ impl Runtime for Wasmtime {
 
 const NAME: &str = "wasmtime";
 
+fn abi_of(state: &mut State) -> &mut GuestAbi {
+    state.guest.abi()
+}
+
 struct WasmtimeModule {
     is_metered: bool,
     module: Module,
@@ -107,28 +111,34 @@ impl Compiled for WasmtimeModule {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let engine = self.module.engine();
         let mut linker = Linker::<State>::new(engine);
-        if imports.abi() {
-            link_abi(
+        let memory = |caller: &mut Caller<'_, State>| caller.data().memory;
+        if imports.is_command() {
+            link_suspending(&mut linker, memory, abi_of, |_| true)?;
+        } else {
+            link_blocking(
                 &mut linker,
-                |caller| caller.data().memory(),
-                |state| state.guest().abi(),
+                memory,
+                abi_of,
                 |_| Ok(()),
+                |result| result != "wait",
             )?;
+            link_suspending(&mut linker, memory, abi_of, |result| result == "wait")?;
         }
         if imports.wasi() {
-            Link::new(|state: &mut State| state.guest().wasi())
-                .memory(|caller| caller.data().memory())
+            Link::new(|state: &mut State| state.guest.wasi())
+                .memory(|caller| caller.data().memory)
                 .add_to_linker_async(&mut linker, |function| imports.wasi_may_wait(function))?;
         }
         for function in imports.functions() {
-            let ty = func_type(engine, function.ty()).ok_or("the signature does not cross")?;
+            let ty = func_type(engine, function.ty())
+                .ok_or("the signature has a type that cannot be passed")?;
             let (module, name) = (function.module(), function.name());
             let function = function.clone();
             if function.is_async() {
                 linker.func_new_async(module, name, ty, move |caller, params, results| {
                     let function = function.clone();
                     Box::new(async move {
-                        if !caller.data().is_started() {
+                        if !caller.data().is_started {
                             return Err(function.in_start().into());
                         }
                         let args = vals(params);
@@ -174,8 +184,16 @@ impl Linked for WasmtimeLinked {
             .table_elements(limits.max_table_elements())
             .tables(Limits::MAX_TABLES)
             .build();
-        let mut store = Store::new(self.instance.module().engine(), State::new(guest, bounds));
-        store.limiter(State::bounds);
+        let mut store = Store::new(
+            self.instance.module().engine(),
+            State {
+                guest,
+                memory: None,
+                bounds,
+                is_started: false,
+            },
+        );
+        store.limiter(|state| &mut state.bounds);
         if self.is_metered {
             store.set_fuel(limits.start_fuel()).map_err(failure)?;
             store
@@ -188,9 +206,13 @@ impl Linked for WasmtimeLinked {
             .await
             .map_err(failure)?;
         let memory = instance.get_memory(&mut store, "memory");
-        let page = instance.get_func(&mut store, abi::PAGE);
-        store.data_mut().start(memory, page);
+        store.data_mut().memory = memory;
+        store.data_mut().is_started = true;
         let limits = self.is_metered.then(|| limits.clone());
-        Ok(Box::new(WasmtimeInstance::new(store, instance, limits)))
+        Ok(Box::new(WasmtimeInstance {
+            store,
+            instance,
+            limits,
+        }))
     }
 }

@@ -2,9 +2,9 @@
 
 /// Defines the runner of one engine, from its `engine()`: the code is the same for both.
 macro_rules! compiled_on {
-    ($engine:ident, $instantiate:ident, $error:path) => {
+    ($engine:ident, $backend:ident, $instantiate:ident, $error:path) => {
         use ::$engine::{Caller, Error, Extern, Linker, Memory, Module, Store};
-        use rangewatch::$engine::add_wasi_to_linker;
+        use rangewatch::$backend::add_wasi_to_linker;
         use rangewatch::{Exit, Wasi};
 
         use crate::traces::instrument::{ANSWER, ARGUMENT, CALL, MODULE};
@@ -94,7 +94,7 @@ macro_rules! compiled_on {
 pub(super) mod wasmi {
     use ::wasmi::{Config, Engine};
 
-    compiled_on!(wasmi, instantiate_and_start, Error::new);
+    compiled_on!(wasmi, with_wasmi, instantiate_and_start, Error::new);
 
     fn engine() -> Result<Engine, Error> {
         // The recursion limit of the backend.
@@ -110,7 +110,7 @@ pub(super) mod wasmi {
 pub(super) mod wasmtime {
     use ::wasmtime::{Config, Engine, OptLevel};
 
-    compiled_on!(wasmtime, instantiate, Error::msg);
+    compiled_on!(wasmtime, with_wasmtime, instantiate, Error::msg);
 
     fn engine() -> Result<Engine, Error> {
         let mut config = Config::new();

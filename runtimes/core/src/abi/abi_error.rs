@@ -1,10 +1,10 @@
-//! How a guest breaks the ABI.
+//! Misuse of the ABI.
 
 use rangewatch_bus::EmitError;
 
 use crate::abi::gen1::{PAGE, RECV};
 
-/// How a guest broke the ABI, or why the bus refused its emit. The guest traps.
+/// Misuse of the ABI by a guest, or an emit that the bus refused. The guest traps.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AbiError {
@@ -46,7 +46,7 @@ pub enum AbiError {
         /// The value of `buf_cap`, in bytes.
         cap: u32,
     },
-    /// The guest flushes more than its host lets it.
+    /// The guest flushes more than its limit.
     #[error(
         "the flush has {bytes} bytes but `Limits::flush_bytes` is {max_bytes}: flush in several turns"
     )]
@@ -84,16 +84,16 @@ pub enum AbiError {
         cap: u32,
     },
     /// The bus refused the emit.
-    #[error("the bus refused the emit: {0}")]
+    #[error("the bus refused the emit")]
     Emit(#[source] EmitError),
     /// The bus has history and refused a flush of the same value as the last: one of several that
     /// make up an emit of many keys.
     #[error(
-        "the bus refused the emit: {0}; a guest that needs several flushes for one emit stages its \
-         emits: use `Emits::Staged`, or `GuestAbi::staged` with a linker of your own"
+        "the bus refused a flush of the same value as the last emit; a guest that needs several \
+         flushes for one emit stages its emits: use `Emits::Staged`, or `GuestAbi::staged` with a linker of your own"
     )]
     EmitNotStaged(#[source] EmitError),
-    /// The guest gathers more emits in one call than its host lets it.
+    /// The guest stages more emits in one call than its limit.
     #[error(
         "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"
     )]

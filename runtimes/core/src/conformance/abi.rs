@@ -178,7 +178,7 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
         match raw.guest.call("reserve", &[]).await {
             Ok(_) => assert_eq!(message, "", "a wild capacity alone does no harm"),
             Err(error) => assert!(
-                !message.is_empty() && error.to_string().contains(message),
+                !message.is_empty() && super::text(&error).contains(message),
                 "{error}"
             ),
         }
@@ -192,7 +192,7 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
         .await
         .expect_err("outside of memory");
     assert!(
-        error.to_string().contains("buf is outside of the memory"),
+        super::text(&error).contains("buf is outside of the memory"),
         "{error}"
     );
     for n_keys in [0, 1, 2, 4] {
@@ -202,7 +202,7 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
             .verb(Verb::Open, &buf)
             .await
             .expect_err("three or nothing");
-        assert!(error.to_string().contains("exactly 3 keys"), "{error}");
+        assert!(super::text(&error).contains("exactly 3 keys"), "{error}");
     }
     assert!(all.try_recv().is_err(), "nothing was delivered");
     bus.emit(9, ["on"]).expect("the bus goes on");
@@ -358,17 +358,19 @@ pub async fn a_trap_has_the_panic_text_of_the_guest(runtime: &dyn Runtime) {
     let text = "panicked at \u{1b}[1m:\né";
     let panic = Step::Report(text, text.len() as u32);
     let error = trap_of(vec![panic, Step::Trap]).await;
-    assert!(error.ends_with(r": panicked at \u{1b}[1m:\né"), "{error}");
+    assert!(error.contains(r": panicked at \u{1b}[1m:\né"), "{error}");
     let fail = Step::VerbUnchecked(Verb::Stop, b"none".to_vec());
     for steps in [vec![Step::Trap], vec![fail, Step::Trap]] {
         let error = trap_of(steps).await;
-        assert!(error.ends_with("an abort of the guest)"), "{error}");
+        assert!(error.contains("an abort of the guest)"), "{error}");
+        let has_text = error.contains("earlier callback") || error.contains("Watch not found");
+        assert!(!has_text, "{error}");
     }
     static TABS: [u8; 1024] = [b'\t'; 1024];
     let tabs = std::str::from_utf8(&TABS).expect("ASCII");
     let error = trap_of(vec![Step::Report(tabs, 1024), Step::Trap]).await;
-    let (_, text) = error.rsplit_once(": ").expect("a message");
-    assert_eq!(text, r"\t".repeat(512), "cut to 1,024 bytes");
+    let tabs = |n| error.contains(&r"\t".repeat(n));
+    assert!(tabs(512) && !tabs(513), "cut to 1,024 bytes: {error}");
 }
 
 /// With its owner everything of a guest is gone, in whatever state.
@@ -382,7 +384,7 @@ pub async fn g23_dropping_a_guest_frees_its_watches(runtime: &dyn Runtime) {
         raw.follow("due", "a", "b").await;
         raw.emit(1, "a");
         assert_eq!(raw.guest.n_watches(), 4);
-        assert_eq!(bus.n_subscriptions(), 3);
+        assert_eq!(bus.n_subscriptions(), 4, "reserved ones count");
         let RawGuest { guest, .. } = raw;
         drop(guest);
         assert_eq!(bus.n_subscriptions(), 0);
@@ -463,9 +465,7 @@ pub async fn a_guest_that_cannot_receive_cannot_start(runtime: &dyn Runtime) {
     super::call(&guest, "flush", &[]).await;
     let error = super::call_err(&guest, "start").await;
     assert!(
-        error
-            .to_string()
-            .contains("start needs the export `__range_watch_recv`"),
+        super::text(&error).contains("start needs the export `__range_watch_recv`"),
         "{error}"
     );
 }
@@ -484,7 +484,7 @@ pub async fn a_flush_is_bounded(runtime: &dyn Runtime) {
         assert_eq!(bus.last_seq().is_some(), is_allowed);
         if let Err(error) = result {
             assert!(
-                error.to_string().contains("`Limits::flush_bytes` is 6"),
+                super::text(&error).contains("`Limits::flush_bytes` is 6"),
                 "{error}"
             );
         }

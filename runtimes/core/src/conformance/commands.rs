@@ -251,7 +251,7 @@ pub async fn an_emit_without_a_meta_page_traps(runtime: &dyn Runtime) {
     let guest = super::guest(runtime, reactor, super::plain).await;
     let error = super::call_err(&guest, "flush").await;
     assert!(
-        error.to_string().contains("has not set up its meta page"),
+        super::text(&error).contains("has not set up its meta page"),
         "{error}"
     );
 }

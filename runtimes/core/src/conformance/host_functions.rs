@@ -131,7 +131,7 @@ pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
         let error = call_err(&guest, export).await;
         assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
         assert!(
-            error.to_string().contains("it panicked: the host slipped"),
+            super::text(&error).contains("it panicked: the host slipped"),
             "{error}"
         );
         assert!(matches!(
@@ -185,7 +185,7 @@ pub async fn results_of_another_signature_are_an_error(runtime: &dyn Runtime) {
                 Err(error) => {
                     assert!(!is_right, "{error}");
                     assert!(
-                        error.to_string().contains("it is () -> (i32, i64) but"),
+                        super::text(&error).contains("it is () -> (i32, i64) but"),
                         "{error}"
                     );
                 }
@@ -219,7 +219,8 @@ pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "later", &[Val::I32(1)]).await, [Val::I32(3)]);
 }
 
-/// A waker that panics inside of a guest's emit ends that call, and no more; the emit is on the bus.
+/// A waker that panics inside of a guest's emit ends that call, and no more; the emit is on the
+/// bus.
 pub async fn g30_a_panic_of_a_waker_is_an_error(runtime: &dyn Runtime) {
     struct Panics;
     impl Wake for Panics {
@@ -234,7 +235,7 @@ pub async fn g30_a_panic_of_a_waker_is_an_error(runtime: &dyn Runtime) {
     let error = raw.flush(1, &keys(["a"])).await.expect_err("a panic");
     assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
     assert!(
-        error.to_string().contains("it panicked: the waker slipped"),
+        super::text(&error).contains("it panicked: the waker slipped"),
         "{error}"
     );
     assert_eq!(all.try_recv().expect("delivered").last(), 1);

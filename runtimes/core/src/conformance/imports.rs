@@ -60,7 +60,7 @@ pub async fn the_profile_ends_where_engines_differ(runtime: &dyn Runtime) {
     }
 }
 
-/// Text, nothing, and a truncated module are told apart from one another's mistakes.
+/// Text, nothing and a truncated module are different errors.
 pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
     for bytes in [&b""[..], b"(module)", b"\x7fELF\x02"] {
         let error = runtime.load(bytes).await.expect_err("no wasm");
@@ -117,7 +117,7 @@ pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
             matches!(error, InstantiateError::UnknownImport { .. }),
             "{text}: {error}"
         );
-        assert!(error.to_string().contains(hint), "{text}: {error}");
+        assert!(super::text(&error).contains(hint), "{text}: {error}");
     }
     let error = refused(
         "(module (import \"env\" \"f\" (func (param i32))))",
@@ -170,7 +170,7 @@ pub async fn abi_exports_are_asked_for(runtime: &dyn Runtime) {
             matches!(error, InstantiateError::AbiExport { .. }),
             "{text}: {error}"
         );
-        assert!(error.to_string().contains(missing), "{text}: {error}");
+        assert!(super::text(&error).contains(missing), "{text}: {error}");
     }
     let outside = format!(
         "(module {import} {memory} (func (export \"__range_watch\") (result i32) i32.const 65520))"
@@ -181,9 +181,7 @@ pub async fn abi_exports_are_asked_for(runtime: &dyn Runtime) {
         .await
         .expect_err("refused");
     assert!(
-        error
-            .to_string()
-            .contains("the meta page is outside of the memory"),
+        super::text(&error).contains("the meta page is outside of the memory"),
         "{error}"
     );
 }

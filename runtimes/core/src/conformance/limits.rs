@@ -131,7 +131,7 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
     }
     let error = start("call $wait").await.expect_err("refused");
     assert!(
-        error.to_string().contains("a start section cannot"),
+        super::text(&error).contains("a start section cannot"),
         "{error}"
     );
     assert_eq!(n_calls.load(Ordering::Relaxed), 0);

@@ -68,8 +68,8 @@ macro_rules! linker_tests {
             use rangewatch_wasi::{
                 Exit, Raise, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
             };
-            use $crate::HostTrap;
             use $crate::abi::{AbiError, GuestAbi};
+            use $crate::{Emits, HostTrap, Limits};
             use $crate::conformance::RAW_GUEST;
             use $engine::{Caller, Engine, Instance, Linker, Module, Store};
 
@@ -78,6 +78,8 @@ macro_rules! linker_tests {
                 wasi: Wasi,
                 received: Vec<u8>,
                 report: bool,
+                /// Whether each recv emits the key `a`.
+                emit: bool,
             }
 
             struct Guest {
@@ -89,9 +91,13 @@ macro_rules! linker_tests {
                 &mut state.watch
             }
 
-            /// The raw guest of the suite; its recv records the id, and reports an error when told
-            /// to.
             fn guest(bus: &RangeWatchBus) -> Guest {
+                guest_with(GuestAbi::new(bus))
+            }
+
+            /// The raw guest of the suite; its recv records the id, and reports an error or emits
+            /// as the state says.
+            fn guest_with(watch_abi: GuestAbi) -> Guest {
                 let engine = Engine::default();
                 let mut linker = Linker::<State>::new(&engine);
                 $backend::add_to_linker(&mut linker, watch).expect("fresh names");
@@ -103,7 +109,16 @@ macro_rules! linker_tests {
                             .get_export("memory")
                             .and_then(|memory| memory.into_memory());
                         let (memory, state) = memory.expect("exported").data_and_store_mut(&mut caller);
+                        if memory[256] == 0 {
+                            // The key that this recv has emitted.
+                            return 0;
+                        }
                         state.received.push(memory[256]);
+                        if state.emit {
+                            memory[52] = 3;
+                            memory[256..259].copy_from_slice(b"\0\x01a");
+                            return 1;
+                        }
                         if state.report {
                             memory[60] = 3;
                             memory[20_480..][..3].copy_from_slice(b"bad");
@@ -115,10 +130,11 @@ macro_rules! linker_tests {
                 let module = Module::new(&engine, wasm).expect("valid");
                 let wasi = Wasi::builder().build().expect("valid");
                 let state = State {
-                    watch: GuestAbi::new(bus),
+                    watch: watch_abi,
                     wasi,
                     received: Vec::new(),
                     report: false,
+                    emit: false,
                 };
                 let mut store = Store::new(&engine, state);
                 let instance = linker
@@ -161,11 +177,11 @@ macro_rules! linker_tests {
 
                 fn deliver(&mut self) -> (usize, Vec<String>) {
                     let mut reports = Vec::new();
-                    let n = $backend::deliver(&mut self.store, &self.instance, watch, |id, text| {
+                    let delivered = $backend::deliver(&mut self.store, &self.instance, watch, |id, text| {
                         reports.push(format!("{}: {text}", String::from_utf8_lossy(id)));
                     })
                     .expect("no trap");
-                    (n, reports)
+                    (delivered.n_callbacks, reports)
                 }
             }
 
@@ -193,7 +209,7 @@ macro_rules! linker_tests {
 
             $crate::tests_within_deadline! {
                 #[test]
-                fn a_guest_in_a_store_of_ones_own_emits_watches_and_stops() {
+                fn a_guest_in_a_store_of_the_embedder_emits_watches_and_stops() {
                     let bus = RangeWatchBus::new();
                     let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
                     let mut guest = guest(&bus);
@@ -241,6 +257,7 @@ macro_rules! linker_tests {
                         wasi: Wasi::builder().build().expect("valid"),
                         received: Vec::new(),
                         report: false,
+                        emit: false,
                     };
                     let mut store = Store::new(&engine, state);
                     let instance = linker
@@ -281,7 +298,79 @@ macro_rules! linker_tests {
                     let ready = guest.store.data().watch.ready();
                     drop(guest);
                     assert_eq!(bus.n_subscriptions(), 0);
-                    ready.now_or_never().expect("who waits learns of the end");
+                    ready.now_or_never().expect("the wait resolves at the end");
+                }
+
+                #[test]
+                fn a_delivery_runs_each_watch_that_was_ready_once() {
+                    let bus = RangeWatchBus::new();
+                    let mut guest = guest(&bus);
+                    for id in [b'v', b'w'] {
+                        guest
+                            .verb("open", &[0, 1, id, 0, 1, b'a', 0, 0])
+                            .expect("no trap");
+                        guest.verb("start", &[id]).expect("no trap");
+                    }
+                    // Every callback emits into the ranges of both watches.
+                    guest.store.data_mut().emit = true;
+                    bus.emit(1, ["a"]).expect("open");
+                    for round in 1..=3 {
+                        let delivered =
+                            $backend::deliver(&mut guest.store, &guest.instance, watch, |_, _| {});
+                        let delivered = delivered.expect("no trap");
+                        assert_eq!((delivered.n_callbacks, delivered.has_more), (2, true));
+                        assert_eq!(guest.store.data().received, b"vw".repeat(round));
+                    }
+                    guest.store.data_mut().emit = false;
+                    let delivered =
+                        $backend::deliver(&mut guest.store, &guest.instance, watch, |_, _| {});
+                    let delivered = delivered.expect("no trap");
+                    assert_eq!((delivered.n_callbacks, delivered.has_more), (2, false));
+                }
+
+                #[test]
+                fn a_guest_in_a_store_of_the_embedder_has_the_limits_that_it_was_given() {
+                    let bus = RangeWatchBus::new();
+                    let limits = Limits::default().watches(1).flush_bytes(3);
+                    let mut guest = guest_with(GuestAbi::with(&bus, limits, Emits::Immediate));
+                    assert_eq!(guest.verb("reserve", b"v").expect("no trap"), "");
+                    assert_eq!(
+                        guest.verb("reserve", b"w").expect("no trap"),
+                        "Watch limit reached"
+                    );
+                    guest.verb("flush", b"\0\x01a").expect("within the limit");
+                    let error = guest.verb("flush", b"\0\x02ab").expect_err("over the limit");
+                    match $backend::host_trap(&error) {
+                        Some(HostTrap::Abi(AbiError::FlushTooLarge { max_bytes: 3, .. })) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+
+                #[test]
+                fn staged_emits_are_committed_or_discarded_by_the_embedder() {
+                    let bus = RangeWatchBus::new();
+                    let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
+                    let mut guest = guest_with(GuestAbi::staged(&bus));
+                    guest.verb("flush", b"\0\x01b").expect("no trap");
+                    guest.verb("flush", b"\0\x01c").expect("no trap");
+                    let abi = &mut guest.store.data_mut().watch;
+                    assert_eq!(abi.n_staged(), 1, "flushes of one value are one emit");
+                    assert!(all.try_recv().is_err(), "not before the commit");
+                    abi.commit().expect("the bus is open");
+                    assert!(all.try_recv().expect("emitted").keys().eq([b"b", b"c"]));
+                    guest.verb("flush", b"\0\x01d").expect("no trap");
+                    let abi = &mut guest.store.data_mut().watch;
+                    assert_eq!(abi.discard(), 1);
+                    abi.commit().expect("nothing is left");
+                    assert!(all.try_recv().is_err(), "discarded");
+                    // A callback commits by itself.
+                    guest.verb("open", b"\0\x01w\0\x01a\0\0").expect("no trap");
+                    guest.verb("start", b"w").expect("no trap");
+                    bus.emit(1, ["a"]).expect("open");
+                    assert_eq!(all.try_recv().expect("emitted").value(), 1);
+                    guest.store.data_mut().emit = true;
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    assert!(all.try_recv().expect("emitted").keys().eq([b"a"]));
                 }
 
                 #[test]

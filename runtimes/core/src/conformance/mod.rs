@@ -26,7 +26,7 @@ mod wasi;
 
 use rangewatch_bus::RangeWatchBus;
 
-use crate::{CallError, Guest, GuestBuilder, LoadError, Module, Runtime, Val};
+use crate::{CallError, ErrorChain, Guest, GuestBuilder, LoadError, Module, Runtime, Val};
 
 pub use deadline::{DEADLINE, run, within_deadline};
 
@@ -101,6 +101,7 @@ groups! {
         g33_a_loop_yields_at_every_slice,
         a_call_dropped_while_suspended_ends_the_instance,
         a_call_dropped_between_slices_ends_the_instance,
+        g23_dropping_a_guest_ends_a_pump_whose_callback_loops,
     }
     waiting {
         a_guest_that_reads_waits_for_its_input,
@@ -155,6 +156,9 @@ groups! {
         g12_a_dropped_pump_passes_its_wake_up_on,
         g33_a_pump_yields_between_callbacks,
         a_pump_that_fails_lets_running_callbacks_end,
+        one_emit_wakes_a_pump_once,
+        g23_the_watches_of_a_lost_instance_are_freed,
+        an_id_longer_than_the_buffer_is_reported,
     }
     staged {
         g04_staged_flushes_of_one_value_are_one_emit,
@@ -220,6 +224,11 @@ async fn guest(
         .instantiate()
         .await
         .expect("the guest of the scenario starts")
+}
+
+/// An error with its sources.
+fn text(error: &(dyn std::error::Error + 'static)) -> String {
+    ErrorChain::new(error).to_string()
 }
 
 fn plain(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {

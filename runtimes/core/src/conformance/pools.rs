@@ -282,7 +282,7 @@ pub async fn g33_a_pump_yields_between_callbacks(runtime: &dyn Runtime) {
     assert_eq!(raw.log_len(), 50);
 }
 
-/// A strand of a pump that gets no instance ends the pump, after the callbacks that run.
+/// A worker of a pump that gets no instance ends the pump, after the callbacks that run.
 pub async fn a_pump_that_fails_lets_running_callbacks_end(runtime: &dyn Runtime) {
     let n_made = Arc::new(AtomicUsize::new(0));
     let counted = n_made.clone();
@@ -316,6 +316,63 @@ pub async fn a_pump_that_fails_lets_running_callbacks_end(runtime: &dyn Runtime)
         "w ran to its end"
     );
     assert_eq!(raw.drive().await, ["w=1", "v=1"], "v is still due");
+}
+
+/// One emit that makes many watches ready wakes a waiting pump once.
+pub async fn one_emit_wakes_a_pump_once(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    for id in 0..100 {
+        raw.follow(&id.to_string(), "a", "b").await;
+    }
+    let (n_wakes, waker) = counting_waker();
+    let mut pump = raw.guest.pump();
+    let mut counted = Context::from_waker(&waker);
+    // A future may wake its task for its first polls.
+    let mut n_before = usize::MAX;
+    while n_wakes.load(Ordering::Relaxed) != n_before {
+        n_before = n_wakes.load(Ordering::Relaxed);
+        assert!(pump.poll_unpin(&mut counted).is_pending());
+    }
+    raw.emit(1, "a");
+    assert_eq!(n_wakes.load(Ordering::Relaxed), n_before + 1);
+    drop(pump);
+    assert_eq!(raw.drive().await.len(), 100);
+}
+
+/// A guest whose only instance trapped has no watches any more: they are freed at that moment.
+pub async fn g23_the_watches_of_a_lost_instance_are_freed(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    raw.follow("w", "a", "b").await;
+    raw.follow("v", "b", "c").await;
+    assert_eq!(raw.reserve("r").await, "");
+    let mut pump = raw.guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pump.poll_unpin(&mut cx).is_pending());
+    raw.flush(1, b"\0").await.expect_err("a key list cut short");
+    assert_eq!((raw.guest.n_watches(), raw.bus.n_subscriptions()), (0, 0));
+    let error = pump.await.expect_err("no instance is left");
+    assert!(matches!(error, CallError::Gone { .. }), "{error}");
+    let error = raw.guest.drive_until_idle().await;
+    let error = error.expect_err("no instance is left");
+    assert!(matches!(error, CallError::Gone { .. }), "{error}");
+}
+
+/// An id that does not fit the buffer of the receiving instance is reported; the watch and the
+/// instance stay.
+pub async fn an_id_longer_than_the_buffer_is_reported(runtime: &dyn Runtime) {
+    let raw = RawGuest::new(runtime).await;
+    raw.follow("long", "a", "b").await;
+    raw.poke(RawGuest::BUF_CAP, 3).await;
+    raw.emit(1, "a");
+    assert_eq!(raw.drive().await, [""; 0]);
+    let errors = raw.errors();
+    assert!(
+        errors[0].contains("has 4 bytes") && errors[0].contains("buf_cap is 3"),
+        "{errors:?}"
+    );
+    raw.poke(RawGuest::BUF_CAP, 4).await;
+    raw.emit(2, "a");
+    assert_eq!(raw.drive().await, ["long=2"]);
 }
 
 /// A waker that counts.

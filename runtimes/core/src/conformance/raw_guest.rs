@@ -127,7 +127,7 @@ impl RawGuest {
         });
         let heard = errors.clone();
         let builder = builder.on_callback_error(move |error: CallbackError| {
-            heard.lock().push(error.to_string());
+            heard.lock().push(super::text(&error));
         });
         let guest = configure(builder)
             .instantiate()

@@ -1,17 +1,19 @@
-//! Suspended calls: the spike of the seam, kept.
+//! Suspended calls.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::task::noop_waker;
 use parking_lot::Mutex;
+use rangewatch_bus::RangeWatchBus;
 
 use super::{call, call_err, guest, plain};
-use crate::{CallError, Limits, Runtime, Val};
+use crate::{CallError, Guest, Limits, Runtime, Val};
 
 /// Returns to the executor once.
 pub(super) async fn pending_once() {
@@ -71,7 +73,7 @@ pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
     let polls = {
         let args = [Val::I32(5)];
         let mut call = pin!(guest.call("go", &args));
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..3 {
             assert!(
                 call.as_mut().poll(&mut cx).is_pending(),
@@ -153,7 +155,7 @@ pub async fn a_call_dropped_while_suspended_ends_the_instance(runtime: &dyn Runt
     call(&guest, "fine", &[]).await;
     {
         let mut call = pin!(guest.call("go", &[]));
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         assert!(call.as_mut().poll(&mut cx).is_pending());
         assert_eq!(n_dropped.load(Ordering::Relaxed), 0);
     }
@@ -199,4 +201,34 @@ pub async fn a_call_dropped_between_slices_ends_the_instance(runtime: &dyn Runti
         call_err(&guest, "fine").await,
         CallError::Gone { .. }
     ));
+}
+
+/// A callback that never returns does not keep the pump of a dropped guest, nor its instance.
+pub async fn g23_dropping_a_guest_ends_a_pump_whose_callback_loops(runtime: &dyn Runtime) {
+    let bus = RangeWatchBus::new();
+    let text = super::RAW_GUEST.replace("(local.set $do (call $received))", "(br $again)");
+    let module = super::load(runtime, &text).await;
+    let guest = Guest::builder(&module, &bus)
+        .host_function("test", "received", |_cx, ()| Ok(0_i32))
+        .instantiate()
+        .await
+        .expect("the guest starts");
+    for (verb, buf) in [("open", &b"\0\x01w\0\x01a\0\0"[..]), ("start", b"w")] {
+        let put = |memory: &mut [u8]| {
+            memory[256..][..buf.len()].copy_from_slice(buf);
+            memory[52..56].copy_from_slice(&[buf.len() as u8, 0, 0, 0]);
+        };
+        guest.with_memory(put).await.expect("there is an instance");
+        call(&guest, verb, &[]).await;
+    }
+    bus.emit(1, ["a"]).expect("the bus is open");
+    let mut pump = guest.pump();
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert!(pump.poll_unpin(&mut cx).is_pending(), "the callback loops");
+    }
+    drop(guest);
+    assert_eq!(bus.n_subscriptions(), 0);
+    let ended = pump.poll_unpin(&mut cx);
+    assert!(matches!(ended, Poll::Ready(Ok(()))), "{ended:?}");
 }

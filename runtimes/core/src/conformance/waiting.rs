@@ -93,7 +93,7 @@ impl Sleepers {
             let (wake, woken) = oneshot::channel();
             sleepers.0.lock().push(Sleeper { duration, wake });
             async move {
-                // Whoever drops the list lets everybody sleep on.
+                // Dropping the list wakes no sleeper.
                 if woken.await.is_err() {
                     std::future::pending::<()>().await;
                 }
@@ -108,7 +108,7 @@ impl Sleepers {
 
     fn wake_all(&self) {
         for sleeper in self.0.lock().drain(..) {
-            // Whoever gave up sleeping does not mind.
+            // The sleeper may have been dropped.
             let _ = sleeper.wake.send(());
         }
     }

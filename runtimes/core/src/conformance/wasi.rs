@@ -49,7 +49,7 @@ pub async fn wasi_needs_a_context(runtime: &dyn Runtime) {
         matches!(error, InstantiateError::UnknownImport { .. }),
         "{error}"
     );
-    assert!(error.to_string().contains(".wasi(..)"), "{error}");
+    assert!(super::text(&error).contains(".wasi(..)"), "{error}");
 }
 
 /// Emits a key and prints a byte, then returns 7.

@@ -5,45 +5,44 @@ use rangewatch_wasi::{Exit, call};
 use crate::abi::AbiError;
 use crate::engine::host_function::HostError;
 
-/// An error of an engine, in the engine's words.
+/// The error type of an engine.
 pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How a call into an [`Instance`](crate::Instance) ended other than by returning: what a backend
-/// tells core.
+/// Why a call into an [`Instance`](crate::Instance) did not return. A backend returns it to core.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "a backend must be able to say each of them"
+    reason = "a backend must construct each variant"
 )]
 pub enum Failure {
     /// The engine trapped.
     Trap {
         /// The kind, translated from the engine's.
         kind: TrapKind,
-        /// The engine's words.
+        /// The engine's error.
         source: EngineError,
     },
-    /// A host function ended the call; the error that went in comes out.
+    /// A host function ended the call with this error.
     Host(HostTrap),
     /// Anything else.
     Engine(EngineError),
 }
 
-/// An error of a host function on its way through an engine.
+/// The error of a host function, which a backend passes through its engine.
 #[derive(Debug, thiserror::Error)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "a backend passes it through unread"
+    reason = "a backend constructs and matches it"
 )]
 pub enum HostTrap {
     /// `proc_exit`.
-    #[error("{0}")]
-    Exit(#[source] Exit),
+    #[error(transparent)]
+    Exit(Exit),
     /// The range-watch ABI.
-    #[error("{0}")]
-    Abi(#[source] AbiError),
+    #[error(transparent)]
+    Abi(AbiError),
     /// A function of the embedder.
-    #[error("host function `{function}` failed: {source}")]
+    #[error("host function `{function}` failed")]
     Function {
         /// `module.name`.
         function: String,
@@ -108,7 +107,7 @@ pub enum TrapKind {
     /// The call burned all of its fuel.
     #[error("out of fuel: raise `Limits::fuel_per_call`, or look for a loop that does not end")]
     OutOfFuel,
-    /// Something that this list does not name; the source says what.
+    /// A trap that this list does not name; see the source.
     #[error("another trap of the engine")]
     Other,
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
@@ -18,26 +17,15 @@ use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a host function sees of the guest that called it.
-#[async_trait]
 pub trait HostCx: Send {
-    /// The guest's linear memory; empty when it exports none, and while its start section runs. The slice is valid for this borrow:
-    /// the guest may grow its memory between calls.
-    fn memory(&mut self) -> &mut [u8];
+    /// The guest's linear memory; empty when it exports none, and while its start section runs. The
+    /// slice is valid for this borrow: the guest may grow its memory between calls.
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory_and_abi().0
+    }
 
     /// The memory together with the guest's half of the range-watch ABI.
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
-
-    /// Calls the guest's export [`PAGE`](crate::abi::PAGE), in the middle of the guest's own call,
-    /// and returns the address of the meta page. Only asynchronous host functions await it.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped with the guest's call.
-    ///
-    /// # Errors
-    ///
-    /// The guest has no such export, or the export trapped.
-    async fn page(&mut self) -> Result<u32, HostError>;
 }
 
 /// A host function that returns at once. It runs on the thread of the guest's call and is not
@@ -174,9 +162,9 @@ impl HostFunction {
     ///
     /// # Errors
     ///
-    /// The [`HostTrap`] that the guest's call ends with: the backend passes it through its engine and
-    /// gives it back as [`Failure::Host`](crate::Failure::Host). An error of the function that is an
-    /// [`Exit`] ends the guest as `proc_exit` does.
+    /// The [`HostTrap`] that the guest's call ends with: the backend passes it through its engine
+    /// and gives it back as [`Failure::Host`](crate::Failure::Host). An error of the function that
+    /// is an [`Exit`] ends the guest as `proc_exit` does.
     pub fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostTrap> {
         let HostFunctionBody::Sync(body) = &self.body else {
             return Err(self.trap("it may wait, and was called as one that may not".into()));
@@ -257,8 +245,8 @@ impl fmt::Debug for HostFunction {
     }
 }
 
-/// Runs code of an embedder on behalf of a guest's call of `function`, for a backend. A panic ends the
-/// guest's call and no more: not every engine can be unwound through.
+/// Runs code of an embedder on behalf of a guest's call of `function`, for a backend. A panic ends
+/// the guest's call and no more: not every engine can be unwound through.
 ///
 /// # Errors
 ///

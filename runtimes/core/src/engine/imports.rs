@@ -1,33 +1,26 @@
-//! Who provides a module's imports. Decided here, once, so that every engine says the same.
+//! The check of a module's imports, the same for every engine.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use rangewatch_wasi as wasi;
 
-use crate::abi::{self, AbiError, GuestAbi, Stopping};
-use crate::engine::host_function::{
-    AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody,
-};
+use crate::abi::{self, gen1};
+use crate::engine::host_function::HostFunction;
 use crate::engine::module::{ExternType, Import, ModuleInfo};
 use crate::engine::runtime::Imports;
-use crate::engine::val::{FuncType, Val, ValType};
+use crate::engine::val::{FuncType, ValType};
 use crate::guest::instantiate_error::InstantiateError;
 
-/// The imports of generation 1, all of them `() -> ()`.
-const ABI_IMPORTS: [&str; 5] = [abi::FLUSH, abi::RESERVE, abi::OPEN, abi::START, abi::STOP];
-
-/// Checks that everything a module imports is provided, with the right type, and gives what the
-/// backend is to link.
+/// Checks that every import of a module is provided with the right type, and returns what the
+/// backend links.
 pub(crate) fn resolve(
     info: &ModuleInfo,
-    mut functions: Vec<HostFunction>,
+    functions: Vec<HostFunction>,
     has_wasi: bool,
 ) -> Result<Imports, InstantiateError> {
     let mut provided = HashMap::new();
-    for name in ABI_IMPORTS {
-        provided.insert((abi::MODULE, name), FuncType::default());
+    for function in abi::FUNCTIONS {
+        provided.insert((function.module(), function.name()), function.ty());
     }
     if has_wasi {
         for function in wasi::FUNCTIONS {
@@ -73,29 +66,8 @@ pub(crate) fn resolve(
         check_exports(info)?;
     }
     drop(provided);
-    let can_receive = can_receive(info);
-    let mut push = |name, verb| {
-        let body = HostFunctionBody::Async(Arc::new(Verb { verb, can_receive }));
-        functions.push(HostFunction::new(
-            abi::MODULE,
-            name,
-            FuncType::default(),
-            body,
-        ));
-    };
-    push(abi::STOP, GuestAbi::stop);
-    // A command emits while its `_start` runs, before the host has read the meta page.
-    let links_abi = !info.is_command();
-    if !links_abi {
-        push(abi::FLUSH, |abi, memory| abi.flush(memory).map(|()| None));
-        push(abi::RESERVE, |abi, memory| {
-            abi.reserve(memory).map(|()| None)
-        });
-        push(abi::OPEN, |abi, memory| abi.open(memory).map(|()| None));
-        push(abi::START, |abi, memory| abi.start(memory).map(|()| None));
-    }
     Ok(Imports {
-        abi: links_abi,
+        is_command: info.is_command(),
         wasi: has_wasi,
         wasi_at_once: Vec::new(),
         functions,
@@ -104,7 +76,7 @@ pub(crate) fn resolve(
 
 /// Whether the guest can run callbacks.
 pub(crate) fn can_receive(info: &ModuleInfo) -> bool {
-    info.func(abi::RECV) == Some(&FuncType::default())
+    info.func(gen1::RECV) == Some(&FuncType::default())
 }
 
 fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
@@ -114,12 +86,12 @@ fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
             missing: "`memory`, its linear memory",
         });
     }
-    if info.func(abi::PAGE) != Some(&page) {
+    if info.func(gen1::PAGE) != Some(&page) {
         return Err(InstantiateError::AbiExport {
             missing: "`__range_watch`, a function () -> (i32) that returns the address of the meta page",
         });
     }
-    match info.func(abi::RECV) {
+    match info.func(gen1::RECV) {
         Some(ty) if *ty != FuncType::default() => Err(InstantiateError::AbiExport {
             missing: "`__range_watch_recv` as a function () -> ()",
         }),
@@ -150,10 +122,10 @@ fn hint(import: &Import, has_wasi: bool) -> &'static str {
     if !matches!(import.ty, ExternType::Func(_)) {
         "only functions are provided: let the module define and export it \
          (a memory: link without `--import-memory`)"
-    } else if module == abi::LATER_MODULE || (module == abi::MODULE && name == abi::LATER_IMPORT) {
+    } else if module == abi::LATER_MODULE || (module == gen1::MODULE && name == abi::LATER_IMPORT) {
         "the guest was built for a later generation of the range-watch ABI; \
          build it with the SDK of generation 1"
-    } else if module == abi::MODULE {
+    } else if module == gen1::MODULE {
         "the range-watch ABI has no function of this name"
     } else if module == wasi::MODULE && !has_wasi {
         "it is a function of WASI: give the guest a context with `.wasi(..)`"
@@ -163,32 +135,5 @@ fn hint(import: &Import, has_wasi: bool) -> &'static str {
         "only WASI preview1 (`wasi_snapshot_preview1`) is provided: build the guest for it"
     } else {
         "provide it with `.host_function(..)`"
-    }
-}
-
-/// A function of the ABI that may have to wait: for the end of a callback, or for the meta page.
-struct Verb {
-    verb: fn(&mut GuestAbi, &mut [u8]) -> Result<Option<Stopping>, AbiError>,
-    can_receive: bool,
-}
-
-impl AsyncHostFunction for Verb {
-    fn call<'a>(
-        &'a self,
-        cx: &'a mut dyn HostCx,
-        _args: &'a [Val],
-    ) -> BoxFuture<'a, Result<Vec<Val>, HostError>> {
-        Box::pin(async move {
-            if !cx.memory_and_abi().1.is_attached() {
-                let page = cx.page().await?;
-                let (memory, abi) = cx.memory_and_abi();
-                abi.attach(memory, page, self.can_receive)?;
-            }
-            let (memory, abi) = cx.memory_and_abi();
-            if let Some(stopping) = (self.verb)(abi, memory)? {
-                stopping.await;
-            }
-            Ok(Vec::new())
-        })
     }
 }

@@ -22,16 +22,16 @@ pub enum LoadError {
          for the target wasm32-wasip1 or wasm32-unknown-unknown"
     )]
     NotCore,
-    /// The module is malformed or cut off, or uses a feature outside of the profile: threads and shared
-    /// memory, tail calls, garbage collection, exceptions, external references, 64-bit or multiple
-    /// memories.
+    /// The module is malformed or cut off, or uses a feature outside of the profile: threads and
+    /// shared memory, tail calls, garbage collection, exceptions, external references, 64-bit or
+    /// multiple memories.
     #[error(
         "not a valid module of the supported wasm profile (WebAssembly 2.0 with extended constants): \
-         {0}; if this names a feature, build the guest without it; if not, the file is damaged or cut off"
+         if the cause names a feature, build the guest without it; if not, the file is damaged or cut off"
     )]
     Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine could not compile a module that is valid.
-    #[error("the engine could not compile the module: {0}")]
+    #[error("the engine could not compile the module")]
     Engine(#[source] EngineError),
 }
 

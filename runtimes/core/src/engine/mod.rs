@@ -1,6 +1,8 @@
 //! The seam between this crate and a WebAssembly engine.
 
+pub(crate) mod error_chain;
 pub(crate) mod failure;
+pub(crate) mod fuel_slices;
 pub(crate) mod host_function;
 pub(crate) mod imports;
 pub(crate) mod load_error;

@@ -29,6 +29,20 @@ pub(crate) const INITIALIZE: &str = "_initialize";
 /// A compiled module: make any number of guests from it.
 ///
 /// Cloning is cheap and gives the same module.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::Runtime;
+///
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// let module = runtime.load(wasm).await?;
+/// for export in module.info().funcs() {
+///     println!("{export}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Module {
     info: Arc<ModuleInfo>,
@@ -181,7 +195,7 @@ impl ModuleInfo {
     pub(crate) fn uses_abi(&self) -> bool {
         self.imports
             .iter()
-            .any(|import| import.module == crate::abi::MODULE)
+            .any(|import| import.module == crate::abi::gen1::MODULE)
     }
 
     /// Whether it is a command: it exports `_start` and no `_initialize`.

@@ -1,8 +1,8 @@
 //! The seam: what a backend implements.
 //!
-//! It is cut at what the host needs and not at all of wasm: compile, link, instantiate, call an
-//! export, see the memory. A backend translates; every policy (what is provided, who may call
-//! whom, what happens after a trap) lives in this crate, once.
+//! It has what the host needs and not all of wasm: compile, link, instantiate, call an export,
+//! access the memory. A backend translates; every policy (which imports are provided, what may be
+//! called, what happens after a trap) is in this crate.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError>;
 
     /// Validates and compiles a module.
@@ -97,25 +97,28 @@ pub trait Compiled: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the engine says.
+    /// The error of the engine.
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError>;
 }
 
-/// What a guest's imports resolve to.
+/// The functions that a guest's imports resolve to, besides those of the guest ABI, which every
+/// backend links.
 #[derive(Clone, Debug, Default)]
 pub struct Imports {
-    pub(crate) abi: bool,
+    pub(crate) is_command: bool,
     pub(crate) wasi: bool,
     pub(crate) wasi_at_once: Vec<&'static str>,
     pub(crate) functions: Vec<HostFunction>,
 }
 
 impl Imports {
-    /// Whether the backend links the four functions of the range-watch ABI that never wait. If not,
-    /// they are among the [`functions`](Self::functions).
+    /// Whether the guest is a command, which may call the guest ABI while its `_start` runs, before
+    /// core has read its meta page. For such a guest a backend calls the export
+    /// [`PAGE`](crate::abi::gen1::PAGE) when the guest calls a function of the ABI and is not
+    /// [attached](crate::abi::GuestAbi::is_attached), and attaches what it returns.
     #[must_use]
-    pub fn abi(&self) -> bool {
-        self.abi
+    pub fn is_command(&self) -> bool {
+        self.is_command
     }
 
     /// Whether the functions of WASI preview1 are to be linked.
@@ -124,16 +127,14 @@ impl Imports {
         self.wasi
     }
 
-    /// Whether a function of WASI can have to wait, in the contexts that this guest's instances have. One that cannot
-    /// is best linked as those that return at once.
+    /// Whether a function of WASI can have to wait, in the contexts that this guest's instances
+    /// have. One that cannot is best linked as those that return at once.
     #[must_use]
     pub fn wasi_may_wait(&self, function: &str) -> bool {
         !self.wasi_at_once.contains(&function)
     }
 
-    /// The functions that are called through their object: the embedder's own, the ABI's `stop`,
-    /// which may wait, and for commands the rest of the ABI, which may have to
-    /// [read the meta page](crate::HostCx::page) first.
+    /// The functions of the embedder.
     #[must_use]
     pub fn functions(&self) -> &[HostFunction] {
         &self.functions
@@ -155,7 +156,7 @@ pub trait Linked: Send + Sync {
     ) -> Result<Box<dyn Instance>, Failure>;
 }
 
-/// What the host keeps per instance, inside of the engine's store.
+/// The state of the host for one instance, in the engine's store.
 #[derive(Debug)]
 pub struct GuestState {
     abi: GuestAbi,

@@ -1,18 +1,18 @@
-//! Values and types that cross the border between host and guest.
+//! Values that are passed between host and guest, and their types.
 
 use std::fmt;
 
 /// A value passed to or returned from a guest.
 ///
-/// References and vectors do not cross: a guest may use them inside, but a call whose signature
-/// holds one is refused.
+/// References and vectors cannot be passed: a guest may use them internally, but a call whose
+/// signature has one is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "the profile fixes the types that may cross"
+    reason = "the profile fixes the types that can be passed"
 )]
 pub enum Val {
-    /// A 32-bit integer; its sign is in the eye of the beholder.
+    /// A 32-bit integer, signed or unsigned.
     I32(i32),
     /// A 64-bit integer.
     I64(i64),
@@ -39,7 +39,7 @@ impl Val {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "the profile fixes the types that may cross"
+    reason = "the profile fixes the types that can be passed"
 )]
 pub enum ValType {
     /// A 32-bit integer.
@@ -50,7 +50,7 @@ pub enum ValType {
     F32,
     /// A 64-bit float.
     F64,
-    /// A type that lives inside a guest only: `v128`, or a reference.
+    /// A type that cannot be passed: `v128`, or a reference.
     Other,
 }
 
@@ -95,7 +95,7 @@ impl FuncType {
         &self.results
     }
 
-    /// Whether all of its values may cross between host and guest.
+    /// Whether all of its values can be passed between host and guest.
     #[must_use]
     pub fn crosses(&self) -> bool {
         !self
@@ -123,7 +123,7 @@ impl fmt::Display for FuncType {
     }
 }
 
-/// A list of types as people read it: `(i32, i64)`.
+/// Displays a list of types: `(i32, i64)`.
 pub(crate) struct TypeList<'a>(pub(crate) &'a [ValType]);
 
 impl fmt::Display for TypeList<'_> {

@@ -1,13 +1,13 @@
-//! Giving the thread back.
+//! Yielding to the executor.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets other tasks of the executor run, and comes back at once. For backends that slice by hand.
+/// Yields once to the executor, so that other tasks run. For backends that slice by hand.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: there is nothing to lose.
+/// Cancel safe.
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

@@ -1,12 +1,14 @@
 //! How a guest is configured and made.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
+use crate::engine::error_chain::ErrorChain;
 use crate::engine::host_function::{HostCx, HostError, HostFunction};
 use crate::engine::imports;
 use crate::engine::module::Module;
@@ -20,6 +22,7 @@ use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
 use crate::watches::group::Group;
+use crate::watches::signal::Signal;
 
 /// Configures a [`Guest`].
 ///
@@ -89,9 +92,10 @@ impl<'a> GuestBuilder<'a> {
             emits: None,
             functions: Vec::new(),
             pool: None,
-            on_callback_error: Box::new(
-                |error| tracing::warn!(%error, "a guest's callback failed"),
-            ),
+            on_callback_error: Box::new(|error| {
+                let error = ErrorChain::new(&error);
+                tracing::warn!(%error, "a guest's callback failed");
+            }),
             on_flush_error: Box::new(|error| {
                 let source = &error.source;
                 tracing::warn!(%error, %source, "a guest's output is lost");
@@ -289,6 +293,9 @@ impl<'a> GuestBuilder<'a> {
             callbacks,
             on_callback_error: self.on_callback_error,
             on_flush_error: self.on_flush_error,
+            closing: Signal::default(),
+            dropped: Signal::default(),
+            has_lost_watches: AtomicBool::new(false),
         };
         // One instance at once, pooled or not: what cannot start fails here and not at a call.
         inner.calls.add_idle(inner.new_instance().await?);

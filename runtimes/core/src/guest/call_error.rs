@@ -35,8 +35,8 @@ pub enum CallError {
         /// The types of the arguments given.
         given: Vec<ValType>,
     },
-    /// The export's signature has a type that does not cross the border.
-    #[error("`{export}` is {ty}: v128 and references do not cross between host and guest")]
+    /// The export's signature has a type that cannot be passed.
+    #[error("`{export}` is {ty}: v128 and references cannot be passed between host and guest")]
     Signature {
         /// The export.
         export: String,
@@ -53,7 +53,7 @@ pub enum CallError {
         /// The text of the guest's panic, if the guest wrote one as the guest SDK does: at most
         /// 1,024 bytes, control characters escaped.
         message: Option<String>,
-        /// The engine's words.
+        /// The engine's error.
         #[source]
         source: EngineError,
     },
@@ -62,11 +62,11 @@ pub enum CallError {
     Exit {
         /// The export that was called.
         export: String,
-        /// What it said.
+        /// The exit.
         exit: Exit,
     },
     /// The guest misused the range-watch ABI, or the bus refused its emit. Its instance is gone.
-    #[error("`{export}` broke the range-watch ABI: {source}")]
+    #[error("`{export}` broke the range-watch ABI")]
     Abi {
         /// The export that was called.
         export: String,
@@ -74,7 +74,7 @@ pub enum CallError {
         source: AbiError,
     },
     /// A host function of the embedder failed. The guest's instance is gone.
-    #[error("`{export}` called the host function `{function}`, which failed: {source}")]
+    #[error("`{export}` called the host function `{function}`, which failed")]
     HostFunction {
         /// The export that was called.
         export: String,
@@ -83,17 +83,18 @@ pub enum CallError {
         /// Its error.
         source: HostError,
     },
-    /// The call did not return, and the emits that it had [staged](crate::Emits::Staged) are dropped.
-    #[error("{source}; the emits that it had staged, {n_emits}, are dropped")]
+    /// The call did not return, and the emits that it had [staged](crate::Emits::Staged) are
+    /// dropped.
+    #[error("the call failed, and the emits that it had staged, {n_emits}, are dropped")]
     Discarded {
         /// How many emits.
         n_emits: usize,
         /// Why the call did not return.
         source: Box<Self>,
     },
-    /// The call returned, but the bus refused the emits that it had [staged](crate::Emits::Staged), and all of them
-    /// are dropped. The guest's instance is gone.
-    #[error("`{export}` returned, but its staged emits, {n_emits}, are dropped: {source}")]
+    /// The call returned, but the bus refused the emits that it had [staged](crate::Emits::Staged),
+    /// and all of them are dropped. The guest's instance is gone.
+    #[error("`{export}` returned, but its staged emits, {n_emits}, are dropped")]
     Refused {
         /// The export that was called.
         export: String,
@@ -114,7 +115,7 @@ pub enum CallError {
         reason: String,
     },
     /// A fresh instance of the pool could not be made.
-    #[error("no instance could be made for `{export}`: {source}")]
+    #[error("no instance could be made for `{export}`")]
     Instantiate {
         /// The export that was called.
         export: String,
@@ -122,11 +123,11 @@ pub enum CallError {
         source: Box<InstantiateError>,
     },
     /// The engine failed in a way that is no trap.
-    #[error("`{export}` failed in the engine: {source}")]
+    #[error("`{export}` failed in the engine")]
     Engine {
         /// The export that was called.
         export: String,
-        /// The engine's words.
+        /// The engine's error.
         source: EngineError,
     },
 }

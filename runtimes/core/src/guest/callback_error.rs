@@ -6,7 +6,7 @@ use crate::guest::call_error::CallError;
 /// What went wrong in a callback. The watch named stays, unless the guest itself reported.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "recv of watch {:?} with value {value} failed: {cause}",
+    "recv of watch {:?} with value {value} failed",
     String::from_utf8_lossy(id)
 )]
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum CallbackErrorCause {
     #[error("the guest reported `{0}`, and its watch was closed")]
     Reported(String),
     /// The callback did not return; its instance is gone.
-    #[error("{0}")]
-    Call(#[source] CallError),
+    #[error(transparent)]
+    Call(CallError),
     /// The guest's memory could not take the arguments or give the report.
-    #[error("{0}")]
-    Abi(#[source] AbiError),
+    #[error(transparent)]
+    Abi(AbiError),
 }

@@ -37,7 +37,7 @@ pub enum RunError {
 }
 
 /// Loads a WASI command, runs it to its exit and returns what it said. The command has a bus of its
-/// own: who wants to see what it emits makes a [`Guest`].
+/// own: to receive what it emits, make a [`Guest`].
 ///
 /// # Cancel safety
 ///

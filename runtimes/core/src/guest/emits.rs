@@ -19,11 +19,11 @@ pub enum Emits {
     /// One flush is one emit, at once. The default on a bus without history.
     Immediate,
     /// Flushes are staged, and take effect together when the guest's call or callback returns or
-    /// exits with code 0. Consecutive flushes of the same value are one emit, however many the guest
-    /// needed for its keys. The default on a bus with history.
+    /// exits with code 0. Consecutive flushes of the same value are one emit, however many the
+    /// guest needed for its keys. The default on a bus with history.
     ///
-    /// A call that traps, fails or exits with another code leaves no emit behind, nor does one whose
-    /// emits the bus refuses; its error says how many were dropped. The bytes that may be staged are
-    /// bounded by [`Limits::staged_bytes`](crate::Limits::staged_bytes).
+    /// A call that traps, fails or exits with another code leaves no emit behind, nor does one
+    /// whose emits the bus refuses; its error says how many were dropped. The bytes that may be
+    /// staged are bounded by [`Limits::staged_bytes`](crate::Limits::staged_bytes).
     Staged,
 }

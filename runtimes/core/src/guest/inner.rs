@@ -1,8 +1,9 @@
 //! What a guest, its pumps and its calls share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::abi::{self, GuestAbi};
+use crate::abi::{GuestAbi, gen1};
 use crate::engine::imports::can_receive;
 use crate::engine::module::{INITIALIZE, ModuleInfo};
 use crate::engine::runtime::{GuestState, Instance, Linked};
@@ -14,6 +15,7 @@ use crate::guest::flush_error::FlushError;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
 use crate::watches::group::Group;
+use crate::watches::signal::Signal;
 
 pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
 pub(crate) type OnFlushError = Box<dyn Fn(FlushError) + Send + Sync>;
@@ -29,11 +31,29 @@ pub(crate) struct Inner {
     pub(crate) callbacks: Option<Pool>,
     pub(crate) on_callback_error: OnCallbackError,
     pub(crate) on_flush_error: OnFlushError,
+    /// Set when the guest is closed or dropped.
+    pub(crate) closing: Signal,
+    /// Set when the guest is dropped: callbacks that a pump runs end.
+    pub(crate) dropped: Signal,
+    /// Set when the guest had watches as its only instance was lost.
+    pub(crate) has_lost_watches: AtomicBool,
 }
 
 impl Inner {
     pub(crate) fn callbacks(&self) -> &Pool {
         self.callbacks.as_ref().unwrap_or(&self.calls)
+    }
+
+    /// Ends the watches of a guest whose only instance is gone.
+    pub(crate) fn lose_watches(&self) {
+        let has_watches = self.group.n_watches() > 0;
+        self.has_lost_watches
+            .fetch_or(has_watches, Ordering::Relaxed);
+        self.group.end();
+    }
+
+    pub(crate) fn has_lost_watches(&self) -> bool {
+        self.has_lost_watches.load(Ordering::Relaxed)
     }
 
     /// Makes an instance and initializes it, unless it is a command: `_start` is called before the
@@ -78,9 +98,9 @@ impl Inner {
             return Ok(());
         }
         let page = instance
-            .call(abi::PAGE, &[])
+            .call(gen1::PAGE, &[])
             .await
-            .map_err(|failure| CallError::new(abi::PAGE, failure))?;
+            .map_err(|failure| CallError::new(gen1::PAGE, failure))?;
         let page = match page[..] {
             [Val::I32(page)] => page as u32,
             // The signature was checked when the imports were.
@@ -90,7 +110,7 @@ impl Inner {
         (state.abi())
             .attach(memory, page, can_receive(&self.info))
             .map_err(|source| CallError::Abi {
-                export: abi::PAGE.to_owned(),
+                export: gen1::PAGE.to_owned(),
                 source,
             })
     }

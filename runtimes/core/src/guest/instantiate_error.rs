@@ -10,8 +10,8 @@ use crate::guest::call_error::CallError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstantiateError {
-    /// Nobody provides an import.
-    #[error("nobody provides the import `{}.{}` ({}): {hint}", import.module, import.name, import.ty)]
+    /// An import is not provided.
+    #[error("the import `{}.{}` ({}) is not provided: {hint}", import.module, import.name, import.ty)]
     UnknownImport {
         /// What is asked for.
         import: Box<Import>,
@@ -38,15 +38,15 @@ pub enum InstantiateError {
     /// The module imports the range-watch ABI but lacks an export that the ABI needs.
     #[error(
         "the module imports `{abi}` but does not export {missing}, which the range-watch ABI needs",
-        abi = crate::abi::MODULE
+        abi = crate::abi::gen1::MODULE
     )]
     AbiExport {
         /// The name and type that is missing.
         missing: &'static str,
     },
-    /// A host function's signature has a type that does not cross the border.
+    /// A host function's signature has a type that cannot be passed.
     #[error(
-        "the host function `{function}` has the signature {ty}: v128 and references do not cross"
+        "the host function `{function}` has the signature {ty}: v128 and references cannot be passed"
     )]
     HostFunctionType {
         /// `module.name`.
@@ -83,14 +83,14 @@ pub enum InstantiateError {
         max: u32,
     },
     /// The embedder's WASI factory failed.
-    #[error("the WASI context could not be built: {0}")]
+    #[error("the WASI context could not be built")]
     Wasi(#[source] HostError),
-    /// The start section, `_initialize`, `_start` or `__range_watch` failed, or `_start` exited with
-    /// a code other than 0.
-    #[error("the guest failed while it started: {0}")]
+    /// The start section, `_initialize`, `_start` or `__range_watch` failed, or `_start` exited
+    /// with a code other than 0.
+    #[error("the guest failed while it started")]
     Start(#[source] Box<CallError>),
     /// The engine refused: a limit on memory or tables, no memory left on the host.
-    #[error("the engine could not instantiate the module: {0}")]
+    #[error("the engine could not instantiate the module")]
     Engine(#[source] EngineError),
 }
 

@@ -1,10 +1,19 @@
-//! What one guest may use.
+//! The limits of one guest.
 
 /// Bounds on one guest: fuel per call, memory, tables, watches.
 ///
 /// The defaults keep a broken guest from harming its host, and leave room for an ordinary one.
 /// Fuel is counted in the engine's own units, about one per wasm instruction; the same number
 /// lasts for different stretches of work on different engines.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::Limits;
+///
+/// let limits = Limits::default().fuel_per_call(50_000_000).memory_bytes(64 << 20).watches(100);
+/// assert_eq!(limits.max_memory_bytes(), 67_108_864);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     fuel_per_call: Option<u64>,
@@ -29,8 +38,8 @@ impl Limits {
     /// Tables of one instance. Each may hold [`table_elements`](Self::table_elements).
     pub const MAX_TABLES: usize = 4;
     /// Bytes of one flush unless set: 1 MiB, where the SDKs use buffers of 16 KiB. A guest could
-    /// otherwise have the host copy all of its memory at every emit, as keys of no bytes 16 times
-    /// over.
+    /// otherwise make the host copy all of its memory at every emit, and 16 times that as keys of
+    /// no bytes.
     pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
     /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise have the host gather
     /// keys without end.
@@ -41,7 +50,7 @@ impl Limits {
     pub const DEFAULT_WATCHES: usize = 100_000;
 
     /// Fuel of the start section unless [`fuel_per_call`](Self::fuel_per_call) says otherwise. An
-    /// interpreter cannot suspend a start section: a loop in it would block the thread.
+    /// interpreter cannot suspend a start section: a loop in it would block the thread without end.
     pub const DEFAULT_START_FUEL: u64 = 1_000_000_000;
 
     /// Fuel that one call may burn, the start section and `_initialize` included; a call that burns

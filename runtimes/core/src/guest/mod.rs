@@ -19,6 +19,7 @@ use std::sync::Arc;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Exit;
 
+use crate::engine::error_chain::ErrorChain;
 use crate::engine::module::{Module, START};
 use crate::engine::val::Val;
 use crate::engine::yield_now::yield_now;
@@ -30,16 +31,35 @@ use crate::guest::pump::Pump;
 /// A module at work on a bus: it emits, it watches, its exports can be called.
 ///
 /// By default a guest is one instance: its memory is its state, calls and callbacks take turns on
-/// it in the order of asking. When a call traps, exits, or is dropped before it returned, the
+/// it first come first served. When a call traps, exits, or is dropped before it returned, the
 /// instance is dropped with it, and later calls fail with [`CallError::Gone`]; the bus and other
 /// guests go on. A guest built with a [pool](GuestBuilder::pool) has several instances that share
 /// watch ids but no memory, and replaces the ones it loses.
 ///
-/// Watches deliver only while somebody drives them: spawn [`pump`](Self::pump), or call
+/// Watches deliver only while they are driven: spawn [`pump`](Self::pump), or call
 /// [`drive_until_idle`](Self::drive_until_idle) in a loop of your own.
 ///
-/// Dropping the guest ends its watches, frees their ids, and enters no callback any more; it does
-/// not wait for one that is running. [`close`](Self::close) does.
+/// Dropping the guest ends its watches and frees their ids. A callback that a pump runs ends where
+/// it is, and the pump with it. [`close`](Self::close) waits for running callbacks instead.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_runtime::{Guest, Runtime, Val};
+///
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = RangeWatchBus::new();
+/// let module = runtime.load(wasm).await?;
+/// let guest = Guest::builder(&module, &bus).instantiate().await?;
+/// guest.call("follow", &[Val::I32(1)]).await?; // opens and starts a watch
+///
+/// bus.emit(7, ["test-100"])?;
+/// let n_callbacks = guest.drive_until_idle().await?; // or spawn `guest.pump()` once
+/// assert_eq!(n_callbacks, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Guest {
     inner: Arc<Inner>,
 }
@@ -59,15 +79,15 @@ impl Guest {
     /// Calls an export. What the guest emits meanwhile is on the bus at once, unless its emits are
     /// [staged](crate::Emits::Staged).
     ///
-    /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in every
-    /// host function that waits. A host function must not call its own guest: it would wait for
-    /// itself.
+    /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in
+    /// every host function that waits. A host function must not call its own guest: it would wait
+    /// for itself.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe: dropping the future after its first poll ends the guest's call where it
-    /// stands, and its instance with it. What the guest has emitted so far stays emitted; what it has staged is
-    /// gone.
+    /// stands, and its instance with it. What the guest has emitted so far stays emitted; what it
+    /// has staged is gone.
     ///
     /// # Errors
     ///
@@ -92,7 +112,7 @@ impl Guest {
                 Ok(results)
             }
             Err(error) => {
-                lease.lose(&error);
+                lease.lose(&ErrorChain::new(&error));
                 Err(error)
             }
         }
@@ -128,7 +148,7 @@ impl Guest {
                 Ok(exit)
             }
             Err(error) => {
-                lease.lose(&error);
+                lease.lose(&ErrorChain::new(&error));
                 Err(error)
             }
         }
@@ -164,9 +184,9 @@ impl Guest {
     /// Delivers what is due to the guest's watches, one callback after the other, until nothing is
     /// due, and returns how many callbacks ran. It yields to the executor after each.
     ///
-    /// What a callback emits is due too: a guest whose callback always emits into its own range keeps
-    /// this going for as long as the future is polled. Beside a pump, a callback that the pump runs is
-    /// not waited for.
+    /// What a callback emits is due too: a guest whose callback always emits into its own range
+    /// keeps this going for as long as the future is polled. Beside a pump, a callback that the
+    /// pump runs is not waited for.
     ///
     /// # Cancel safety
     ///
@@ -179,13 +199,16 @@ impl Guest {
     /// callback goes to [`GuestBuilder::on_callback_error`].
     pub async fn drive_until_idle(&self) -> Result<usize, CallError> {
         let mut n_callbacks = 0;
-        while !self.inner.group.ready().is_empty() {
-            if self.inner.run_next().await? {
+        while self.inner.group.started().n_ready() > 0 {
+            if self.inner.run_next(None).await? {
                 n_callbacks += 1;
             }
             yield_now().await;
         }
-        Ok(n_callbacks)
+        match self.inner.callbacks().gone() {
+            Some(error) if self.inner.has_lost_watches() => Err(error),
+            _ => Ok(n_callbacks),
+        }
     }
 
     /// How many watches the guest holds, in all states together.
@@ -197,13 +220,14 @@ impl Guest {
     /// Ends the guest: no callback is entered any more, running ones are waited for, then its
     /// instances are gone.
     ///
-    /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that pump
-    /// is polled: close from another task, or drop the pump.
+    /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that
+    /// pump is polled: close from another task, or drop the pump.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: the guest has ended when this was polled once; call it again to wait again.
     pub async fn close(&self) {
+        self.inner.closing.set();
         self.inner.group.end();
         self.inner.calls.close().await;
         if let Some(callbacks) = &self.inner.callbacks {
@@ -214,7 +238,9 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.inner.closing.set();
         self.inner.group.end();
+        self.inner.dropped.set();
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::engine::error_chain::ErrorChain;
 use crate::engine::failure::{Failure, TrapKind};
 use crate::engine::host_function::no_unwind;
 use crate::engine::module::START;
@@ -14,7 +15,7 @@ use crate::guest::call_error::CallError;
 use crate::guest::flush_error::FlushError;
 use crate::guest::inner::Inner;
 
-/// A bounded number of instances, lent one call at a time in the order of asking.
+/// A bounded number of instances, leased for one call at a time, first come first served.
 pub(crate) struct Pool {
     permits: Semaphore,
     size: u32,
@@ -70,7 +71,7 @@ impl Pool {
         match lease.start_before_use(guest).await {
             Ok(()) => Ok(lease),
             Err(error) => {
-                lease.lose(&error);
+                lease.lose(&ErrorChain::new(&error));
                 Err(CallError::not_started(export, error))
             }
         }
@@ -101,6 +102,12 @@ impl Pool {
             }
         };
         self.lend(guest, START, permit, idle).await
+    }
+
+    /// The error of calls after the single instance of a guest is gone.
+    pub(crate) fn gone(&self) -> Option<CallError> {
+        let reason = self.gone.lock().clone()?;
+        Some(CallError::Gone { reason })
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
@@ -145,7 +152,7 @@ impl Pool {
 
     /// Waits until no instance is lent, and drops them all.
     pub(crate) async fn close(&self) {
-        // Closed already: somebody else has waited.
+        // An error means that it is closed already.
         if let Ok(all) = self.permits.acquire_many(self.size).await {
             all.forget();
             self.permits.close();
@@ -155,7 +162,7 @@ impl Pool {
 }
 
 /// An instance on loan. Dropped without being given back, the instance is dropped: a call that
-/// failed or was dropped midway has left its memory in a state that nobody knows.
+/// failed or was dropped midway has left its memory in an unknown state.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     guest: &'a Inner,
@@ -256,6 +263,8 @@ impl Drop for Lease<'_> {
         self.instance = None;
         if !self.pool.renewable {
             *self.pool.gone.lock() = Some(std::mem::take(&mut self.reason));
+            // Nothing can deliver to the guest's watches any more.
+            self.guest.lose_watches();
         }
     }
 }

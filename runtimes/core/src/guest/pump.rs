@@ -2,23 +2,25 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
+use rangewatch_bus::Ready;
 
-use crate::abi;
+use crate::abi::gen1;
+use crate::engine::error_chain::ErrorChain;
 use crate::engine::yield_now::yield_now;
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::inner::Inner;
-use crate::watches::ready::Ready;
+use crate::watches::watch::Watch;
 
-/// What the strands of one pump know of each other.
+/// What the workers of one pump share.
 #[derive(Default)]
 struct PumpState {
     n_running: AtomicUsize,
@@ -32,7 +34,7 @@ impl PumpState {
 
     fn leave(&self, error: Option<CallError>) {
         if let Some(error) = error {
-            // The first says most.
+            // The first is the cause of the others.
             self.error.lock().get_or_insert(error);
         }
         self.n_running.fetch_sub(1, Ordering::Relaxed);
@@ -42,22 +44,13 @@ impl PumpState {
         self.error.lock().is_some()
     }
 
-    /// Whether a strand has failed and the callbacks of the others have run to their end.
+    /// Whether a worker has failed and the callbacks of the others have run to their end.
     fn is_over(&self) -> bool {
         self.has_failed() && self.n_running.load(Ordering::Relaxed) == 0
     }
 
     fn into_error(self) -> Option<CallError> {
         self.error.into_inner()
-    }
-}
-
-/// Whoever was woken for a callback and did not take one leaves it to another that waits.
-struct PassOn<'a>(&'a Ready);
-
-impl Drop for PassOn<'_> {
-    fn drop(&mut self) {
-        self.0.pass_on();
     }
 }
 
@@ -77,19 +70,24 @@ impl Pump {
                 let mut workers: FuturesUnordered<_> = (0..inner.callbacks().size())
                     .map(|_| inner.work(&pump))
                     .collect();
-                poll_fn(|cx| {
+                let run = poll_fn(|cx| {
                     while let Poll::Ready(Some(())) = workers.poll_next_unpin(cx) {}
                     if workers.is_empty() || pump.is_over() {
                         Poll::Ready(())
                     } else {
                         Poll::Pending
                     }
-                })
-                .await;
+                });
+                // A guest that is dropped ends the callbacks that run, one that is closed waits for
+                // them.
+                select(run, pin!(inner.dropped.wait())).await;
                 drop(workers);
-                match pump.into_error() {
-                    Some(error) if !inner.group.ready().is_ended() => Err(error),
-                    _ => Ok(()),
+                if inner.closing.is_set() {
+                    return Ok(());
+                }
+                match pump.into_error().or_else(|| inner.callbacks().gone()) {
+                    Some(error) => Err(error),
+                    None => Ok(()),
                 }
             }
             .boxed(),
@@ -112,43 +110,44 @@ impl fmt::Debug for Pump {
 }
 
 impl Inner {
-    /// One of the concurrent strands of a pump, until one of them has failed.
+    /// One of the concurrent workers of a pump, until the group ends or one of them has failed.
     async fn work(&self, pump: &PumpState) {
-        loop {
-            self.group.ready().wait().await;
-            if self.group.ready().is_ended() || pump.has_failed() {
-                self.group.ready().pass_on();
+        while let Some(announced) = self.group.started().due().await {
+            if pump.has_failed() {
                 return;
             }
             pump.enter();
-            let result = self.run_next().await;
+            let result = self.run_next(Some(announced)).await;
             pump.leave(result.err());
             // Callbacks that cause each other would otherwise hold the thread between them.
             yield_now().await;
         }
     }
 
-    /// Runs the next callback, if one is due; `false` if none was.
-    pub(crate) async fn run_next(&self) -> Result<bool, CallError> {
+    /// Runs the next callback, if one is due; `false` if none was. `announced` is what the caller
+    /// waited for.
+    pub(crate) async fn run_next(
+        &self,
+        announced: Option<Ready<'_, Watch>>,
+    ) -> Result<bool, CallError> {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are merged into it.
-        let pass_on = PassOn(self.group.ready());
-        let mut lease = self.callbacks().lease(self, abi::RECV).await?;
+        let mut lease = self.callbacks().lease(self, gen1::RECV).await?;
+        let Some(running) = self.group.next_callback(announced) else {
+            lease.give_back();
+            return Ok(false);
+        };
         let (memory, state) = lease.instance().memory_and_state();
-        let callback = match state.abi().next_callback(memory) {
-            Ok(Some(callback)) => callback,
-            Ok(None) => {
-                lease.give_back();
-                return Ok(false);
-            }
+        let callback = match state.abi().enter(memory, running) {
+            Ok(callback) => callback,
             Err(error) => {
-                lease.lose(&error);
+                // The guest has not run: its instance is as it was.
+                lease.give_back();
                 (self.on_callback_error)(error);
                 return Ok(true);
             }
         };
-        drop(pass_on);
-        let cause = match lease.call(abi::RECV, &[]).await {
+        let cause = match lease.call(gen1::RECV, &[]).await {
             Ok(_) => {
                 let (memory, state) = lease.instance().memory_and_state();
                 let report = state.abi().finish(memory, &callback);
@@ -160,7 +159,7 @@ impl Inner {
                 }
             }
             Err(error) => {
-                lease.lose(&error);
+                lease.lose(&ErrorChain::new(&error));
                 CallbackErrorCause::Call(error)
             }
         };

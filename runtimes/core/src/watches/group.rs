@@ -5,87 +5,70 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{RangeWatchBus, Selector, Selectors};
+use rangewatch_bus::{ControlError, RangeWatchBus, Ready, Selector, Selectors, WakeSubscription};
 
 use crate::guest::emits::Emits;
 use crate::guest::limits::Limits;
-use crate::watches::ready::Ready;
-use crate::watches::watch::{Polled, Running, Watch};
+use crate::watches::started::Started;
+use crate::watches::watch::{Running, Watch};
 
 /// One owner of watches. Ids are unique in it; its instances share it; its end frees everything.
 ///
-/// Lock order: `watches`, then a watch's own, then the bus's. None is held while a guest runs.
+/// Lock order: `watches`, then the locks of the bus. Neither is held while a guest runs.
 #[derive(Debug)]
 pub(crate) struct Group {
     bus: RangeWatchBus,
     watches: Mutex<Watches>,
     limits: Limits,
     emits: Emits,
-    ready: Arc<Ready>,
+    started: Arc<Started>,
 }
 
 #[derive(Debug, Default)]
 struct Watches {
-    by_id: HashMap<Box<[u8]>, Entry>,
+    by_id: HashMap<Arc<[u8]>, Entry>,
     /// The bytes of all ids and ranges.
     n_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
-    watch: Arc<Watch>,
+    watch: Watch,
+    /// The subscription of a reserved or open watch; that of a started one is in [`Started`].
+    subscription: Option<WakeSubscription>,
     /// The bytes of its id and range.
     n_bytes: usize,
 }
 
 impl Watches {
-    fn get(&self, id: &[u8]) -> Option<&Arc<Watch>> {
-        self.by_id.get(id).map(|entry| &entry.watch)
-    }
-
-    /// The watch of `id`, made if there is none, charged with `n_bytes` more.
-    fn charge(
-        &mut self,
-        id: &[u8],
-        n_bytes: usize,
-        limits: &Limits,
-        ready: &Arc<Ready>,
-    ) -> Result<Arc<Watch>, WatchError> {
-        let n_watches = self.by_id.len();
-        let known = self.by_id.get_mut(id);
-        let n_bytes = n_bytes + if known.is_none() { id.len() } else { 0 };
-        let total = self.n_bytes.saturating_add(n_bytes);
-        if total > limits.max_watch_bytes() {
+    /// Whether `n_bytes` more, and a new watch if `is_new`, are within the limits.
+    fn check(&self, is_new: bool, n_bytes: usize, limits: &Limits) -> Result<(), WatchError> {
+        let is_full = is_new && self.by_id.len() >= limits.max_watches();
+        if is_full || self.n_bytes.saturating_add(n_bytes) > limits.max_watch_bytes() {
             return Err(WatchError::Limit);
         }
-        let watch = match known {
-            Some(entry) => {
-                entry.n_bytes += n_bytes;
-                entry.watch.clone()
-            }
-            None if n_watches >= limits.max_watches() => return Err(WatchError::Limit),
-            None => {
-                let watch = Watch::reserved(id, ready.clone());
-                let entry = Entry {
-                    watch: watch.clone(),
-                    n_bytes,
-                };
-                self.by_id.insert(id.into(), entry);
-                watch
-            }
-        };
-        self.n_bytes = total;
-        Ok(watch)
+        Ok(())
     }
 
-    fn remove(&mut self, id: &[u8]) -> Option<Arc<Watch>> {
+    fn insert(&mut self, id: &[u8], subscription: WakeSubscription, n_bytes: usize) {
+        let id: Arc<[u8]> = id.into();
+        let entry = Entry {
+            watch: Watch::new(id.clone()),
+            subscription: Some(subscription),
+            n_bytes,
+        };
+        self.n_bytes += n_bytes;
+        self.by_id.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: &[u8]) -> Option<Entry> {
         let entry = self.by_id.remove(id)?;
         self.n_bytes -= entry.n_bytes;
-        Some(entry.watch)
+        Some(entry)
     }
 }
 
-/// What a guest is told about its call. The words are the ABI's.
+/// An error that a guest can handle. The texts are the ABI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WatchError {
     Exists,
@@ -103,7 +86,7 @@ impl Group {
             emits,
             watches: Mutex::default(),
             limits,
-            ready: Arc::default(),
+            started: Arc::default(),
         })
     }
 
@@ -119,152 +102,251 @@ impl Group {
         &self.bus
     }
 
+    pub(crate) fn started(&self) -> &Arc<Started> {
+        &self.started
+    }
+
     pub(crate) fn reserve(&self, id: &[u8]) -> Result<(), WatchError> {
         let mut watches = self.watches.lock();
         self.check_open()?;
-        if watches.get(id).is_some() {
+        if watches.by_id.contains_key(id) {
             return Err(WatchError::Exists);
         }
-        watches.charge(id, 0, &self.limits, &self.ready)?;
+        watches.check(true, id.len(), &self.limits)?;
+        let subscription = self.bus.reserve().wake();
+        let subscription = subscription.map_err(|_| WatchError::Closed)?;
+        watches.insert(id, subscription, id.len());
         Ok(())
     }
 
-    /// Opens a reserved or a new id, with a range of `range_bytes`. No selector: the watch is there
-    /// and matches nothing.
+    /// Opens a reserved or a new id, with a range of `range_bytes`. Without a selector the watch
+    /// exists and matches nothing.
     pub(crate) fn open(
         &self,
         id: &[u8],
         selector: Option<Selector>,
         range_bytes: usize,
     ) -> Result<(), WatchError> {
+        let selectors: Selectors = selector.into_iter().collect();
         let mut watches = self.watches.lock();
         self.check_open()?;
-        if watches.get(id).is_some_and(|watch| !watch.is_reserved()) {
-            return Err(WatchError::AlreadyOpen);
+        let is_new = !watches.by_id.contains_key(id);
+        let n_bytes = range_bytes + if is_new { id.len() } else { 0 };
+        let within_limits = watches.check(is_new, n_bytes, &self.limits);
+        if is_new {
+            within_limits?;
+            let subscription = self.bus.subscribe(selectors).hold().wake();
+            // Every selector that gets here is well formed: only a closed bus refuses.
+            let subscription = subscription.map_err(|_| WatchError::Closed)?;
+            watches.insert(id, subscription, n_bytes);
+            return Ok(());
         }
-        let watch = watches.charge(id, range_bytes, &self.limits, &self.ready)?;
-        let selectors: Selectors = selector.into_iter().collect();
-        match self.bus.subscribe(selectors).wake() {
-            Ok(subscription) => {
-                watch.open(subscription);
+        let entry = watches.by_id.get_mut(id).ok_or(WatchError::NotFound)?;
+        let subscription = entry.subscription.as_mut();
+        let subscription = subscription.ok_or(WatchError::AlreadyOpen)?;
+        within_limits?;
+        match subscription.open(selectors) {
+            Ok(_) => {
+                entry.n_bytes += n_bytes;
+                watches.n_bytes += n_bytes;
                 Ok(())
             }
-            Err(_) => {
-                // Every selector that gets here is well formed: only a closed bus refuses.
-                watches.remove(id);
-                Err(WatchError::Closed)
-            }
+            Err(ControlError::AlreadyOpen) => Err(WatchError::AlreadyOpen),
+            Err(_) => Err(WatchError::Closed),
         }
     }
 
+    /// Starts an open watch. Starting it again has no effect.
     pub(crate) fn start(&self, id: &[u8]) -> Result<(), WatchError> {
-        let watch = self.watches.lock().get(id).cloned();
-        match watch {
-            Some(watch) if watch.start() => Ok(()),
-            _ => Err(WatchError::NotFound),
+        let mut watches = self.watches.lock();
+        let entry = watches.by_id.get_mut(id).ok_or(WatchError::NotFound)?;
+        let Some(mut subscription) = entry.subscription.take() else {
+            return Ok(());
+        };
+        if subscription.start().is_err() {
+            // It is only reserved.
+            entry.subscription = Some(subscription);
+            return Err(WatchError::NotFound);
         }
+        let watch = entry.watch.clone();
+        drop(watches);
+        self.started.insert(watch, subscription);
+        Ok(())
     }
 
-    /// Frees the id and ends its watch. A receiver when the caller has to wait for the end of a
-    /// running callback, which it has not when it is `in_recv` itself.
+    /// Frees the id and ends its watch. Returns a receiver if the caller has to wait for the end of
+    /// a running callback; a caller that is `in_recv` itself does not.
     pub(crate) fn stop(
         &self,
         id: &[u8],
         in_recv: bool,
     ) -> Result<Option<oneshot::Receiver<()>>, WatchError> {
-        let watch = self.watches.lock().remove(id).ok_or(WatchError::NotFound)?;
-        Ok(watch.stop(!in_recv))
+        let removed = self.watches.lock().remove(id);
+        let entry = removed.ok_or(WatchError::NotFound)?;
+        let running = entry.watch.stop(!in_recv);
+        self.started.remove(&entry.watch);
+        Ok(running)
     }
 
     /// Ends the watch whose callback reported an error.
     pub(crate) fn close(&self, running: &Running) {
         self.forget(running.watch());
-        running.watch().stop(false);
     }
 
-    /// The next callback that may be entered now.
-    pub(crate) fn next_callback(&self) -> Option<Running> {
-        while let Some(watch) = self.ready.pop() {
-            match watch.clone().poll() {
-                Polled::Callback(running) => return Some(running),
-                Polled::Nothing => {}
-                Polled::Closed => {
-                    self.forget(&watch);
-                    watch.stop(false);
+    /// Enters the next callback, if one is due. `announced` is what the caller waited for.
+    pub(crate) fn next_callback(&self, announced: Option<Ready<'_, Watch>>) -> Option<Running> {
+        let mut delivery = match announced {
+            Some(announced) => announced.take(),
+            None => self.started.take(),
+        };
+        while let Some(delivered) = delivery {
+            match delivered.span() {
+                Ok(span) => {
+                    if let Some(running) = Running::enter(delivered, span.first()) {
+                        return Some(running);
+                    }
                 }
+                Err(_) => self.forget(delivered.key()),
             }
+            delivery = self.started.take();
         }
         None
-    }
-
-    pub(crate) fn ready(&self) -> &Arc<Ready> {
-        &self.ready
     }
 
     pub(crate) fn n_watches(&self) -> usize {
         self.watches.lock().by_id.len()
     }
 
-    /// Ends the owner: its ids, intervals and pending values are gone when this returns, and no
+    /// Ends the owner: its ids, subscriptions and pending values are gone when this returns, and no
     /// callback is entered any more.
     pub(crate) fn end(&self) {
-        self.ready.end();
+        self.started.end();
         let watches = std::mem::take(&mut *self.watches.lock());
-        for entry in watches.by_id.into_values() {
+        for entry in watches.by_id.values() {
             entry.watch.stop(false);
         }
+        self.started.clear();
     }
 
     fn check_open(&self) -> Result<(), WatchError> {
-        // Under the lock of `watches`: an id that enters after the end would stay.
-        if self.ready.is_ended() || self.bus.is_closed() {
+        // Under the lock of `watches`: an id that is inserted after the end would stay.
+        if self.started.is_ended() || self.bus.is_closed() {
             return Err(WatchError::Closed);
         }
         Ok(())
     }
 
-    /// Removes this very watch; the id may have been taken anew.
-    fn forget(&self, watch: &Arc<Watch>) {
-        let mut watches = self.watches.lock();
-        if watches
-            .get(watch.id())
-            .is_some_and(|known| Arc::ptr_eq(known, watch))
+    /// Ends this very watch; its id may be that of a newer one.
+    fn forget(&self, watch: &Watch) {
         {
-            watches.remove(watch.id());
+            let mut watches = self.watches.lock();
+            let known = watches.by_id.get(watch.id());
+            if known.is_some_and(|entry| entry.watch == *watch) {
+                watches.remove(watch.id());
+            }
         }
+        watch.stop(false);
+        self.started.remove(watch);
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A subscription's waker is its watch: without this they would keep each other alive.
+        // A future that waits for a callback keeps the started watches.
         self.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::future::Future;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
 
     use super::*;
 
-    /// Wakers may be woken at any time, also by mistake: a running callback stays the only one.
+    /// While a callback runs, what matches is merged into the next one.
     #[test]
-    fn g31_a_wake_up_during_a_callback_enters_no_second_one() {
+    fn g31_an_emit_during_a_callback_enters_no_second_one() {
         let bus = RangeWatchBus::new();
         let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
         group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
-        let running = group.next_callback().expect("due");
+        let running = group.next_callback(None).expect("due");
         bus.emit(2, ["a"]).expect("open");
-        Waker::from(running.watch().clone()).wake();
-        assert!(group.next_callback().is_none(), "the first still runs");
+        assert!(group.next_callback(None).is_none(), "the first still runs");
         drop(running);
-        assert_eq!(group.next_callback().expect("due").value(), 2);
+        assert_eq!(group.next_callback(None).expect("due").value(), 2);
     }
 
-    /// A quiet watch is its own subscription's waker; the circle ends with the group.
+    /// A report of a callback ends its own watch, not the one that took the id meanwhile.
+    #[test]
+    fn closing_a_stopped_watch_keeps_a_newer_watch_of_the_same_id() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        group.open(b"w", Some(Selector::all()), 0).expect("open");
+        group.start(b"w").expect("started");
+        bus.emit(1, ["a"]).expect("open");
+        let running = group.next_callback(None).expect("due");
+        group.stop(b"w", true).expect("known");
+        group.open(b"w", Some(Selector::all()), 0).expect("open");
+        group.start(b"w").expect("started");
+        group.close(&running);
+        drop(running);
+        assert_eq!(group.n_watches(), 1);
+        bus.emit(2, ["a"]).expect("open");
+        assert_eq!(group.next_callback(None).expect("due").value(), 2);
+    }
+
+    /// A stopped watch leaves nothing in the group, whatever it held.
+    #[test]
+    fn g23_a_stopped_watch_is_gone_at_once() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        for value in 0..1_000 {
+            group.open(b"w", Some(Selector::all()), 0).expect("open");
+            group.start(b"w").expect("started");
+            bus.emit(value, ["a"]).expect("open");
+            let id = Arc::downgrade(group.watches.lock().by_id.keys().next().expect("one"));
+            group.stop(b"w", false).expect("known");
+            assert_eq!((group.n_watches(), group.started().n_ready()), (0, 0));
+            assert_eq!(bus.n_subscriptions(), 0);
+            assert_eq!(id.strong_count(), 0, "nothing keeps the id");
+        }
+    }
+
+    /// One emit that matches many watches notifies one consumer once.
+    #[test]
+    fn one_emit_wakes_a_waiting_pump_once() {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        for id in 0..100_u8 {
+            group.open(&[id], Some(Selector::all()), 0).expect("open");
+            group.start(&[id]).expect("started");
+        }
+        let wakes = Arc::new(CountWakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut due = std::pin::pin!(group.started().due());
+        assert!(
+            due.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        bus.emit(1, ["a"]).expect("open");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[derive(Default)]
+    struct CountWakes(AtomicUsize);
+
+    impl Wake for CountWakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What waits for a callback does not keep the watches of a group alive.
     #[test]
     fn g23_dropping_a_group_frees_its_watches() {
         let bus = RangeWatchBus::new();
@@ -272,8 +354,9 @@ mod tests {
         group.open(b"held", Some(Selector::all()), 0).expect("open");
         group.open(b"live", Some(Selector::all()), 0).expect("open");
         group.start(b"live").expect("started");
-        assert!(group.next_callback().is_none(), "the waker is registered");
+        let started = group.started().clone();
         drop(group);
+        assert!(started.is_ended());
         assert_eq!(bus.n_subscriptions(), 0);
     }
 
@@ -285,7 +368,7 @@ mod tests {
         group.open(b"w", Some(Selector::all()), 0).expect("open");
         group.start(b"w").expect("started");
         bus.emit(1, ["a"]).expect("open");
-        let running = group.next_callback().expect("due");
+        let running = group.next_callback(None).expect("due");
         group.end();
         assert_eq!(
             group.open(b"v", Some(Selector::all()), 0),
@@ -293,7 +376,7 @@ mod tests {
         );
         assert_eq!(group.reserve(b"v"), Err(WatchError::Closed));
         drop(running);
-        assert!(group.next_callback().is_none());
+        assert!(group.next_callback(None).is_none());
         assert_eq!((group.n_watches(), bus.n_subscriptions()), (0, 0));
     }
 

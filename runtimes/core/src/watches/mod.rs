@@ -1,5 +1,6 @@
 //! The watches of one owner: a guest with all of its instances.
 
 pub(crate) mod group;
-pub(crate) mod ready;
+pub(crate) mod signal;
+pub(crate) mod started;
 pub(crate) mod watch;

@@ -1,190 +1,126 @@
-//! One watch of a guest: its state, and the running callback.
+//! One watch of a guest, and its running callback.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::WakeSubscription;
+use rangewatch_bus::Delivery;
 
-use crate::watches::ready::Ready;
+/// A watch, from `reserve` or `open` to `stop`. Two watches are different even if they have the
+/// same id: a stopped watch may still run its last callback when the id is reserved again.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch(Arc<Inner>);
 
-/// A watch, from `reserve` or `open` to `stop`.
-///
-/// It is the waker of its own subscription: woken, it enters the ready list of its group.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    id: Box<[u8]>,
-    ready: Arc<Ready>,
-    /// Whether it is in the ready list.
-    queued: AtomicBool,
-    slot: Mutex<Slot>,
+struct Inner {
+    id: Arc<[u8]>,
+    callback: Mutex<CallbackState>,
 }
 
-#[derive(Debug)]
-struct Slot {
-    state: State,
-    /// Whether a callback runs; while one does, no other is entered.
-    running: bool,
-    /// Who waits for the running callback to end: a `stop` on another instance.
+#[derive(Debug, Default)]
+struct CallbackState {
+    is_running: bool,
+    /// After a stop no callback is entered.
+    is_stopped: bool,
+    /// Dropped at the end of the running callback, which resolves their receivers: a `stop` on
+    /// another instance.
     stopping: Vec<oneshot::Sender<()>>,
 }
 
-/// none -reserve-> Reserved -open-> Open -start-> Started -stop-> Gone
-#[derive(Debug)]
-enum State {
-    Reserved,
-    /// Holds what it sees.
-    Open(WakeSubscription),
-    /// Delivers.
-    Started(WakeSubscription),
-    Gone,
+impl PartialEq for Watch {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
-/// What polling a watch gave.
-pub(crate) enum Polled {
-    Callback(Running),
-    Nothing,
-    /// The bus is closed and everything was delivered.
-    Closed,
+impl Eq for Watch {}
+
+impl Hash for Watch {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
 }
 
 impl Watch {
-    pub(crate) fn reserved(id: &[u8], ready: Arc<Ready>) -> Arc<Self> {
-        Arc::new(Self {
-            id: id.into(),
-            ready,
-            queued: AtomicBool::new(false),
-            slot: Mutex::new(Slot {
-                state: State::Reserved,
-                running: false,
-                stopping: Vec::new(),
-            }),
-        })
+    pub(crate) fn new(id: Arc<[u8]>) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            callback: Mutex::default(),
+        }))
     }
 
     pub(crate) fn id(&self) -> &[u8] {
-        &self.id
+        &self.0.id
     }
 
-    pub(crate) fn is_reserved(&self) -> bool {
-        matches!(self.slot.lock().state, State::Reserved)
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.0.callback.lock().is_stopped
     }
 
-    pub(crate) fn open(&self, subscription: WakeSubscription) {
-        self.slot.lock().state = State::Open(subscription);
-    }
-
-    /// Starts an open watch; `false` for a reserved one. Starting twice has no effect.
-    pub(crate) fn start(self: &Arc<Self>) -> bool {
-        {
-            let mut slot = self.slot.lock();
-            slot.state = match std::mem::replace(&mut slot.state, State::Gone) {
-                State::Open(subscription) => State::Started(subscription),
-                started @ State::Started(_) => {
-                    slot.state = started;
-                    return true;
-                }
-                other => {
-                    slot.state = other;
-                    return false;
-                }
-            };
-        }
-        self.enqueue();
-        true
-    }
-
-    /// Ends the watch: no callback of it is entered from now on. When one is running and `wait` is
-    /// set, the receiver resolves at its end.
+    /// No callback is entered from now on. The receiver resolves at the end of the running
+    /// callback, if there is one and `wait` is set.
     pub(crate) fn stop(&self, wait: bool) -> Option<oneshot::Receiver<()>> {
-        let mut slot = self.slot.lock();
-        let state = std::mem::replace(&mut slot.state, State::Gone);
-        let waiting = (slot.running && wait).then(|| {
+        let mut callback = self.0.callback.lock();
+        callback.is_stopped = true;
+        (callback.is_running && wait).then(|| {
             let (sender, receiver) = oneshot::channel();
-            slot.stopping.push(sender);
+            callback.stopping.push(sender);
             receiver
-        });
-        drop(slot);
-        // Outside of our lock: ending a subscription takes the lock of the bus.
-        drop(state);
-        waiting
+        })
     }
 
-    /// Takes what a started watch has to deliver, or registers it to be woken.
-    pub(crate) fn poll(self: Arc<Self>) -> Polled {
-        self.queued.store(false, Ordering::Release);
-        let waker = Waker::from(self.clone());
-        let value = {
-            let mut slot = self.slot.lock();
-            if slot.running {
-                // The end of the running callback polls again.
-                return Polled::Nothing;
-            }
-            let State::Started(subscription) = &mut slot.state else {
-                return Polled::Nothing;
-            };
-            match subscription.poll_recv(&mut Context::from_waker(&waker)) {
-                Poll::Ready(Ok(span)) => {
-                    slot.running = true;
-                    span.first()
-                }
-                Poll::Ready(Err(_)) => return Polled::Closed,
-                Poll::Pending => return Polled::Nothing,
-            }
+    /// Enters a callback, unless the watch was stopped.
+    fn enter(&self) -> bool {
+        let mut callback = self.0.callback.lock();
+        callback.is_running = !callback.is_stopped;
+        callback.is_running
+    }
+
+    fn leave(&self) {
+        let stopping = {
+            let mut callback = self.0.callback.lock();
+            callback.is_running = false;
+            std::mem::take(&mut callback.stopping)
         };
-        Polled::Callback(Running { watch: self, value })
-    }
-
-    fn enqueue(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.ready.push(self.clone());
-        }
+        drop(stopping);
     }
 }
 
-impl Wake for Watch {
-    fn wake(self: Arc<Self>) {
-        self.enqueue();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.enqueue();
-    }
-}
-
-/// A callback that is due or running. Its end is its drop, so that a callback that traps, or whose
-/// future is dropped, ends too.
+/// A callback that is due or running. It ends when this is dropped, so that a callback that traps,
+/// or whose future is dropped, ends too. The watch delivers nothing else until then.
 #[derive(Debug)]
 pub(crate) struct Running {
-    watch: Arc<Watch>,
+    delivery: Delivery<Watch>,
     value: u64,
 }
 
 impl Running {
+    /// Enters the callback with the first value of the span that was delivered. `None` if the watch
+    /// was stopped.
+    pub(crate) fn enter(delivery: Delivery<Watch>, value: u64) -> Option<Self> {
+        delivery
+            .key()
+            .enter()
+            .then_some(())
+            .map(|()| Self { delivery, value })
+    }
+
     pub(crate) fn id(&self) -> &[u8] {
-        &self.watch.id
+        self.watch().id()
     }
 
     pub(crate) fn value(&self) -> u64 {
         self.value
     }
 
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
+    pub(crate) fn watch(&self) -> &Watch {
+        self.delivery.key()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let stopping = {
-            let mut slot = self.watch.slot.lock();
-            slot.running = false;
-            std::mem::take(&mut slot.stopping)
-        };
-        self.watch.enqueue();
-        // Dropping a sender resolves its receiver.
-        drop(stopping);
+        self.watch().leave();
     }
 }

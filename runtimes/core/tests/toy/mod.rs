@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use rangewatch_runtime::abi::{self, AbiError, GuestAbi};
+use rangewatch_runtime::abi::{self, AbiError, GuestAbi, Outcome};
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostCx, HostError, HostFunction, HostTrap, Imports,
-    Instance, Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, Imports, Instance, Limits,
+    Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -130,16 +131,24 @@ pub(crate) struct Toy {
 }
 
 impl Toy {
-    /// Calls one of the four imports of the ABI that return at once.
-    pub(crate) fn import(
+    /// Calls an import of the ABI.
+    pub(crate) async fn import(
         &mut self,
-        import: impl FnOnce(&mut GuestAbi, &mut [u8]) -> Result<(), AbiError>,
+        function: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
     ) -> Result<(), Failure> {
-        import(self.state.abi(), &mut self.memory)
-            .map_err(|error| Failure::Host(HostTrap::Abi(error)))
+        loop {
+            let attempt = || function(self.state.abi(), &mut self.memory);
+            let outcome = abi::call::attempt("import", attempt).map_err(Failure::Host)?;
+            if outcome.state().is_ready() {
+                return Ok(());
+            }
+            poll_fn(|cx| abi::call::poll_ready("import", self.state.abi(), cx))
+                .await
+                .map_err(Failure::Host)?;
+        }
     }
 
-    /// Calls a host function, the ABI's `stop` among them.
+    /// Calls a host function.
     pub(crate) async fn host_function(
         &mut self,
         module: &str,
@@ -153,11 +162,6 @@ impl Toy {
         function.call_async(self, &[]).await.map_err(Failure::Host)
     }
 
-    /// Calls the ABI's `stop`.
-    pub(crate) async fn stop(&mut self) -> Result<(), Failure> {
-        self.host_function(abi::MODULE, abi::STOP).await.map(drop)
-    }
-
     /// What `unreachable` is to an engine.
     pub(crate) fn trap() -> Failure {
         Failure::Trap {
@@ -167,21 +171,9 @@ impl Toy {
     }
 }
 
-#[async_trait]
 impl HostCx for Toy {
-    fn memory(&mut self) -> &mut [u8] {
-        &mut self.memory
-    }
-
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         (&mut self.memory, self.state.abi())
-    }
-
-    async fn page(&mut self) -> Result<u32, HostError> {
-        match self.call(abi::PAGE, &[]).await.as_deref() {
-            Ok([Val::I32(page)]) => Ok(*page as u32),
-            other => Err(format!("`{}` gave {other:?}", abi::PAGE).into()),
-        }
     }
 }
 

@@ -23,7 +23,7 @@ impl Compiled {
         let engine = Engine::default();
         let module = Module::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
         let mut ours = Linker::new(&engine);
-        rangewatch::wasmi::add_wasi_to_linker(&mut ours, |wasi| wasi).unwrap();
+        rangewatch::with_wasmi::add_wasi_to_linker(&mut ours, |wasi| wasi).unwrap();
         let mut peer = Linker::new(&engine);
         wasmi_wasi::add_to_linker(&mut peer, |ctx| ctx).unwrap();
         Self {

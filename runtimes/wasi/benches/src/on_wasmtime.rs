@@ -30,7 +30,7 @@ impl Compiled {
         let engine = Engine::default();
         let module = Module::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
         let mut ours = Linker::new(&engine);
-        rangewatch::wasmtime::add_wasi_to_linker(&mut ours, |wasi| wasi).unwrap();
+        rangewatch::with_wasmtime::add_wasi_to_linker(&mut ours, |wasi| wasi).unwrap();
         let mut peer = Linker::new(&engine);
         p1::add_to_linker_sync(&mut peer, |ctx| ctx).unwrap();
         Self {

@@ -32,8 +32,9 @@
 //! ```
 
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use wasmi::errors::HostError;
 use wasmi::{
@@ -41,7 +42,7 @@ use wasmi::{
 };
 
 use crate::call::{self, Trap};
-use crate::{Errno, Exit, Interrupt, MODULE, Wasi, preview1};
+use crate::{Errno, Exit, MODULE, Wasi, preview1};
 
 /// Adds the 46 functions. A guest that waits, for input or in a sleep, [blocks](Wasi::block) its
 /// thread.
@@ -112,7 +113,7 @@ pub async fn run_start_async<T: 'static>(
     get: impl Fn(&mut T) -> &mut Wasi,
 ) -> Result<Exit, Error> {
     let start = instance.get_typed_func::<(), ()>(&*store, "_start")?;
-    let result = call_async(store, start.func(), &[], &mut [], &get).await;
+    let result = call_async(store, start.func(), &[], &mut []).await;
     exit(get(store.data_mut()), result)
 }
 
@@ -130,9 +131,8 @@ fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
 /// Calls a function of a guest that waits without blocking the thread, in a store whose linker has
 /// [`add_to_linker_async`].
 ///
-/// `get` returns the context in the data of the store. The engine must translate eagerly: with
-/// `CompilationMode::Lazy` a call that was suspended may not be resumable. Fuel that runs out is an
-/// error, as in [`Func::call`].
+/// The engine must translate eagerly: with `CompilationMode::Lazy` a call that was suspended may not
+/// be resumable. Fuel that runs out is an error, as in [`Func::call`].
 ///
 /// # Cancel safety
 ///
@@ -142,22 +142,21 @@ fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
 /// # Errors
 ///
 /// As [`Func::call`].
-pub async fn call_async<T>(
+pub async fn call_async<T: 'static>(
     store: &mut Store<T>,
     func: &Func,
     args: &[Val],
     results: &mut [Val],
-    get: impl Fn(&mut T) -> &mut Wasi,
 ) -> Result<(), Error> {
     let mut call = match func.call_resumable(&mut *store, args, results) {
         Ok(call) => call,
         Err(error) => {
             // The function is the import itself: there is no frame to resume.
-            let Some(suspended) = error.downcast_ref::<Suspended>() else {
+            let Some(suspended) = error.downcast_ref::<Suspended<T>>() else {
                 return Err(error);
             };
-            let code = suspended.finish(store, get).await?;
-            results.fill(Val::I32(code));
+            let values = suspended.finish(store).await?;
+            results.clone_from_slice(&values);
             return Ok(());
         }
     };
@@ -166,66 +165,81 @@ pub async fn call_async<T>(
             ResumableCall::Finished => return Ok(()),
             ResumableCall::OutOfFuel(_) => return Err(TrapCode::OutOfFuel.into()),
             ResumableCall::HostTrap(call) => {
-                let Some(suspended) = call.host_error().downcast_ref::<Suspended>() else {
+                let Some(suspended) = call.host_error().downcast_ref::<Suspended<T>>() else {
                     return Err(call.into_host_error());
                 };
-                let code = suspended.finish(store, &get).await?;
-                call.resume(&mut *store, &[Val::I32(code)], results)?
+                let values = suspended.finish(store).await?;
+                call.resume(&mut *store, &values, results)?
             }
         };
     }
 }
 
-/// The host error by which a function that has to wait suspends the guest.
+/// The host error by which a function that has to wait suspends the guest, in a store with data of
+/// type `T`.
 ///
 /// [`call_async`] handles it. An embedder with a loop of its own around [`Func::call_resumable`],
 /// for instance to add fuel, finds it with `host_error().downcast_ref()`, awaits
-/// [`finish`](Self::finish) and resumes the call with the result.
-pub struct Suspended {
+/// [`finish`](Self::finish) and resumes the call with the results.
+pub struct Suspended<T> {
     function: &'static str,
     /// Of the instance that called. A handle: the memory may grow meanwhile.
     memory: Option<Memory>,
-    attempt: Attempt,
+    poll_ready: PollReady<T>,
+    attempt: Attempt<T>,
 }
 
-/// Makes one attempt of a function; the guest's arguments are captured.
-type Attempt = Box<dyn Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt> + Send + Sync>;
+type PollReady<T> = Box<dyn Fn(&mut T, &mut Context<'_>) -> Poll<Result<(), Error>> + Send + Sync>;
 
-impl Suspended {
-    /// Waits, and retries the function until it returns. The result is the errno that the guest's
-    /// call is to be resumed with.
+/// Makes one attempt of a function; the guest's arguments are captured.
+type Attempt<T> = Box<dyn Fn(&mut T, &mut [u8]) -> Result<Poll<Vec<Val>>, Error> + Send + Sync>;
+
+impl<T> Suspended<T> {
+    /// A call of `function`, whose last attempt had to wait. Return it from a host function with
+    /// [`Error::host`].
+    ///
+    /// `poll_ready` is ready when the next attempt can be made. `attempt` makes it, over the data of
+    /// the store and the bytes of `memory`; it is ready with the results to resume the guest with. An
+    /// error of either ends the guest's call.
+    pub fn new(
+        function: &'static str,
+        memory: Option<Memory>,
+        poll_ready: impl Fn(&mut T, &mut Context<'_>) -> Poll<Result<(), Error>> + Send + Sync + 'static,
+        attempt: impl Fn(&mut T, &mut [u8]) -> Result<Poll<Vec<Val>>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            function,
+            memory,
+            poll_ready: Box::new(poll_ready),
+            attempt: Box::new(attempt),
+        }
+    }
+
+    /// Waits, and retries the function until it returns the results that the guest's call is to be
+    /// resumed with.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe in itself: the function has had no effect, and `finish` can be called again.
+    /// Cancel safe in itself: `finish` can be called again.
     ///
     /// # Errors
     ///
     /// What the guest's call ends with: an exit, a signal, a panic of the embedder's code.
-    pub async fn finish<T>(
-        &self,
-        store: &mut Store<T>,
-        get: impl Fn(&mut T) -> &mut Wasi,
-    ) -> Result<i32, Error> {
+    pub async fn finish(&self, store: &mut Store<T>) -> Result<Vec<Val>, Error> {
         loop {
-            let poll_ready = |cx: &mut std::task::Context<'_>| get(store.data_mut()).poll_ready(cx);
-            call::ready(self.function, poll_ready)
-                .await
-                .map_err(error)?;
+            poll_fn(|cx| (self.poll_ready)(store.data_mut(), cx)).await?;
             let (memory, data) = match self.memory {
                 Some(memory) => memory.data_and_store_mut(&mut *store),
                 None => (&mut [][..], store.data_mut()),
             };
-            let ctx = get(data);
-            let attempted = call::attempt(self.function, || (self.attempt)(ctx, memory));
-            if let Poll::Ready(code) = attempted.map_err(error)? {
-                return Ok(code);
+            if let Poll::Ready(results) = (self.attempt)(data, memory)? {
+                return Ok(results);
             }
         }
     }
 }
 
-impl fmt::Debug for Suspended {
+impl<T> fmt::Debug for Suspended<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suspended")
             .field("function", &self.function)
@@ -233,7 +247,7 @@ impl fmt::Debug for Suspended {
     }
 }
 
-impl fmt::Display for Suspended {
+impl<T> fmt::Display for Suspended<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -243,7 +257,7 @@ impl fmt::Display for Suspended {
     }
 }
 
-impl HostError for Suspended {}
+impl<T: 'static> HostError for Suspended<T> {}
 impl HostError for Exit {}
 impl HostError for Trap {}
 
@@ -406,11 +420,15 @@ where
                         }
                         match call::attempt(function, || call(ctx, bytes)).map_err(error)? {
                             Poll::Ready(code) => Ok(code),
-                            Poll::Pending => Err(Error::host(Suspended {
+                            Poll::Pending => Err(Error::host(Suspended::new(
                                 function,
                                 memory,
-                                attempt: Box::new(call),
-                            })),
+                                move |data: &mut T, cx| call::poll_ready(function, get(data), cx).map_err(error),
+                                move |data: &mut T, memory| {
+                                    let attempt = call::attempt(function, || call(get(data), memory));
+                                    attempt.map(|polled| polled.map(|code| vec![Val::I32(code)])).map_err(error)
+                                },
+                            ))),
                         }
                     },
                 )?;

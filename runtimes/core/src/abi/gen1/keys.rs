@@ -5,12 +5,12 @@ use crate::abi::AbiError;
 /// The keys in a buffer, checked to the end before the first is used: a list that is cut short
 /// delivers nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Keys<'a> {
+pub(in crate::abi) struct Keys<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn parse(buf: &'a [u8]) -> Result<Self, AbiError> {
+    pub(in crate::abi) fn parse(buf: &'a [u8]) -> Result<Self, AbiError> {
         let mut rest = buf;
         let mut index = 0;
         while !rest.is_empty() {
@@ -22,7 +22,7 @@ impl<'a> Keys<'a> {
         Ok(Self { rest: buf })
     }
 
-    pub(super) fn three(self) -> Result<[&'a [u8]; 3], AbiError> {
+    pub(in crate::abi) fn three(self) -> Result<[&'a [u8]; 3], AbiError> {
         let keys: Vec<_> = self.take(4).collect();
         <[_; 3]>::try_from(keys).map_err(|keys| AbiError::OpenKeys { n_keys: keys.len() })
     }

@@ -2,15 +2,17 @@
 //!
 //! A guest imports up to five functions without arguments and exports the address of a *meta page*:
 //! seven little-endian `u32` addresses of variables in its own memory, through which all arguments
-//! travel. [`GuestAbi`] is the host's half for one instance, over plain bytes; it knows no engine.
+//! travel.
 //!
 //! Source: wazero-range-watch, host module and guest SDK, commit 7946210.
 
-mod guest_abi;
+mod functions;
 mod keys;
 mod page;
 
-pub use guest_abi::{Callback, GuestAbi, Stopping};
+pub use functions::{flush, open, reserve, start, stop};
+pub(super) use keys::Keys;
+pub(super) use page::Page;
 
 /// The import module.
 pub const MODULE: &str = "pantopic/wazero-range-watch";

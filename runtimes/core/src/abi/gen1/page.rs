@@ -4,7 +4,7 @@ use crate::abi::AbiError;
 
 /// The addresses of a guest's variables. They never change; what they point to does.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Page {
+pub(in crate::abi) struct Page {
     buf: u32,
     buf_cap: u32,
     buf_len: u32,
@@ -17,7 +17,7 @@ pub(super) struct Page {
 impl Page {
     /// Reads the seven little-endian addresses at `address`. An address of 0 is one that the guest
     /// has not set: no linker places a variable there.
-    pub(super) fn read(memory: &[u8], address: u32) -> Result<Self, AbiError> {
+    pub(in crate::abi) fn read(memory: &[u8], address: u32) -> Result<Self, AbiError> {
         let mut slots = [0; 7];
         let bytes = slice(memory, "the meta page", address, 28)?;
         for (slot, bytes) in slots.iter_mut().zip(bytes.chunks_exact(4)) {
@@ -39,7 +39,7 @@ impl Page {
     }
 
     /// What the guest put into its buffer.
-    pub(super) fn buf<'m>(&self, memory: &'m [u8]) -> Result<&'m [u8], AbiError> {
+    pub(in crate::abi) fn buf<'m>(&self, memory: &'m [u8]) -> Result<&'m [u8], AbiError> {
         let len = read_u32(memory, "buf_len", self.buf_len)?;
         let cap = read_u32(memory, "buf_cap", self.buf_cap)?;
         if len > cap {
@@ -49,7 +49,7 @@ impl Page {
     }
 
     /// The value to emit.
-    pub(super) fn val(&self, memory: &[u8]) -> Result<u64, AbiError> {
+    pub(in crate::abi) fn val(&self, memory: &[u8]) -> Result<u64, AbiError> {
         let bytes = slice(memory, "val", self.val, 8)?;
         Ok(bytes
             .iter()
@@ -59,7 +59,7 @@ impl Page {
 
     /// Writes the result of a call: an empty text is success. Returns what was written, which is
     /// shorter than the text if that does not fit.
-    pub(super) fn write_err<'t>(
+    pub(in crate::abi) fn write_err<'t>(
         &self,
         memory: &mut [u8],
         text: &'t str,
@@ -73,7 +73,12 @@ impl Page {
     }
 
     /// Puts the arguments of a recv in place.
-    pub(super) fn deliver(&self, memory: &mut [u8], id: &[u8], value: u64) -> Result<(), AbiError> {
+    pub(in crate::abi) fn deliver(
+        &self,
+        memory: &mut [u8],
+        id: &[u8],
+        value: u64,
+    ) -> Result<(), AbiError> {
         let cap = read_u32(memory, "buf_cap", self.buf_cap)?;
         let len = u32::try_from(id.len())
             .ok()
@@ -91,7 +96,7 @@ impl Page {
     /// Takes the error text that the guest wrote, if it wrote one. `host_text` is what the host
     /// wrote there last, which is none of the guest. A length beyond the capacity is a text too, of
     /// the part that can be read.
-    pub(super) fn take_err(
+    pub(in crate::abi) fn take_err(
         &self,
         memory: &mut [u8],
         host_text: &[u8],

@@ -1,0 +1,78 @@
+//! How a backend calls the functions of the ABI.
+//!
+//! A backend expands [`for_each_abi_function`](crate::for_each_abi_function). It calls each
+//! function through [`attempt`], and one that the table marks `wait` through [`attempt`] and
+//! [`poll_ready`], or through [`block`] where the guest cannot be suspended.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use crate::abi::{AbiError, GuestAbi, Outcome};
+use crate::engine::failure::HostTrap;
+use crate::engine::host_function::no_unwind;
+
+/// Makes one attempt of a function.
+///
+/// # Errors
+///
+/// The [`HostTrap`] that the guest's call ends with: misuse of the ABI, an emit that the bus
+/// refused, or a panic of the embedder's code that an emit woke.
+pub fn attempt(
+    function: &str,
+    f: impl FnOnce() -> Result<Outcome, AbiError>,
+) -> Result<Outcome, HostTrap> {
+    no_unwind(function, f)?.map_err(HostTrap::Abi)
+}
+
+/// Ready when the next attempt can be made.
+///
+/// # Errors
+///
+/// The [`HostTrap`] of a panic of the executor's waker.
+pub fn poll_ready(
+    function: &str,
+    abi: &mut GuestAbi,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), HostTrap>> {
+    match no_unwind(function, || abi.poll_ready(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
+}
+
+/// Makes attempts until the function returns to the guest, and blocks the thread between them.
+/// Returns the [work](Outcome::work) of all attempts together.
+///
+/// # Errors
+///
+/// As [`attempt`].
+pub fn block(
+    function: &str,
+    abi: &mut GuestAbi,
+    memory: &mut [u8],
+    mut f: impl FnMut(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
+) -> Result<u64, HostTrap> {
+    let mut work = 0_u64;
+    let mut waker = None;
+    loop {
+        let outcome = attempt(function, || f(abi, memory))?;
+        work = work.saturating_add(outcome.work());
+        if outcome.state().is_ready() {
+            return Ok(work);
+        }
+        let waker =
+            waker.get_or_insert_with(|| Waker::from(Arc::new(Unpark(std::thread::current()))));
+        while abi.poll_ready(&mut Context::from_waker(waker)).is_pending() {
+            std::thread::park();
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,172 @@
+//! The five imports. Each reads its arguments from the guest's memory.
+
+use rangewatch_bus::{EmitError, Selector};
+
+use super::keys::Keys;
+use crate::abi::{AbiError, GuestAbi, Outcome};
+use crate::guest::emits::Emits;
+use crate::watches::group::WatchError;
+
+/// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no emit.
+///
+/// # Errors
+///
+/// [`AbiError`]: a malformed list emits nothing; the bus refused the emit.
+pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    let page = abi.page(memory)?;
+    let buf = page.buf(memory)?;
+    if buf.is_empty() {
+        return Ok(Outcome::done(work(buf.len(), 0)));
+    }
+    let max_bytes = abi.group().limits().max_flush_bytes();
+    if buf.len() > max_bytes {
+        return Err(AbiError::FlushTooLarge {
+            bytes: buf.len(),
+            max_bytes,
+        });
+    }
+    let keys = Keys::parse(buf)?;
+    let value = page.val(memory)?;
+    let n_keys = keys.clone().count();
+    let n_matched = match abi.group().emits() {
+        Emits::Immediate => {
+            let emitted = abi.group().bus().emit(value, keys);
+            emitted.map_err(refused)?.matched()
+        }
+        Emits::Staged => {
+            abi.stage(value, keys)?;
+            0
+        }
+    };
+    Ok(Outcome::done(work(buf.len(), n_keys + n_matched)))
+}
+
+/// The import [`RESERVE`](super::RESERVE): reserves the id in the buffer.
+///
+/// # Errors
+///
+/// [`AbiError`] for a malformed call. An error that the guest can handle (the id exists) is written
+/// to its memory.
+pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    let page = abi.page(memory)?;
+    let buf = page.buf(memory)?;
+    let outcome = Outcome::done(work(buf.len(), 0));
+    let result = id(buf).and_then(|id| abi.group().reserve(id));
+    abi.write_err(memory, text(result))?;
+    Ok(outcome)
+}
+
+/// The import [`OPEN`](super::OPEN): opens a watch of the range in the buffer. What matches is held
+/// until the watch is started.
+///
+/// # Errors
+///
+/// As [`reserve`]; also [`AbiError::OpenKeys`].
+pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    let page = abi.page(memory)?;
+    let buf = page.buf(memory)?;
+    let outcome = Outcome::done(work(buf.len(), 0));
+    let [id, from, to] = Keys::parse(buf)?.three()?;
+    let range_bytes = from.len() + to.len();
+    let result = abi.group().open(id, selector(from, to), range_bytes);
+    abi.write_err(memory, text(result))?;
+    Ok(outcome)
+}
+
+/// The import [`START`](super::START): starts the delivery of what an open watch held and of what
+/// matches from now on.
+///
+/// # Errors
+///
+/// As [`reserve`]; also [`AbiError::NoRecv`].
+pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    let page = abi.page(memory)?;
+    if !abi.can_receive() {
+        return Err(AbiError::NoRecv);
+    }
+    let buf = page.buf(memory)?;
+    let outcome = Outcome::done(work(buf.len(), 0));
+    let result = id(buf).and_then(|id| abi.group().start(id));
+    abi.write_err(memory, text(result))?;
+    Ok(outcome)
+}
+
+/// The import [`STOP`](super::STOP): ends a watch and frees its id, both at once. A watch that
+/// takes the id afterwards is another one.
+///
+/// When a callback of the watch runs on another instance, the outcome is pending until it has
+/// returned. Inside a callback the outcome is never pending.
+///
+/// # Errors
+///
+/// As [`reserve`].
+pub fn stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    if let Some(outcome) = abi.retry() {
+        return Ok(outcome);
+    }
+    let page = abi.page(memory)?;
+    let buf = page.buf(memory)?;
+    let work = work(buf.len(), 0);
+    let result = id(buf).and_then(|id| abi.group().stop(id, abi.is_in_recv()));
+    let (running, result) = match result {
+        Ok(running) => (running, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    abi.write_err(memory, text(result))?;
+    Ok(match running {
+        Some(running) => abi.wait(running, work),
+        None => Outcome::done(work),
+    })
+}
+
+/// Why the bus refused an emit. A value that is refused because it is the last one may come from a
+/// guest that needs several flushes for one emit.
+fn refused(error: EmitError) -> AbiError {
+    match error {
+        EmitError::NotIncreasing { value, head } if value == head => AbiError::EmitNotStaged(error),
+        error => AbiError::Emit(error),
+    }
+}
+
+fn work(n_bytes: usize, n_items: usize) -> u64 {
+    Outcome::UNITS_PER_ITEM
+        .saturating_mul(1 + n_items as u64)
+        .saturating_add(n_bytes as u64)
+}
+
+/// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be
+/// bounded by its memory alone.
+const MAX_ID_BYTES: usize = u16::MAX as usize;
+
+/// The id in a guest's buffer.
+fn id(buf: &[u8]) -> Result<&[u8], WatchError> {
+    if buf.len() > MAX_ID_BYTES {
+        return Err(WatchError::IdTooLong);
+    }
+    Ok(buf)
+}
+
+/// The range of `open`. Source: ABI.md; an empty end, or one equal to the start, means the one key;
+/// an inverted range is accepted and matches nothing.
+fn selector(from: &[u8], to: &[u8]) -> Option<Selector> {
+    if to.is_empty() || from == to {
+        Some(Selector::key(from))
+    } else if from < to {
+        Some(Selector::range(from, to))
+    } else {
+        None
+    }
+}
+
+/// The exact error strings of the ABI; empty is success.
+fn text(result: Result<(), WatchError>) -> &'static str {
+    match result {
+        Ok(()) => "",
+        Err(WatchError::Exists) => "Watch exists",
+        Err(WatchError::NotFound) => "Watch not found",
+        Err(WatchError::AlreadyOpen) => "Watch already open",
+        Err(WatchError::Closed) => "Watch closed",
+        Err(WatchError::Limit) => "Watch limit reached",
+        Err(WatchError::IdTooLong) => "id too long",
+    }
+}

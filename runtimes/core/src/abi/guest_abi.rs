@@ -1,0 +1,360 @@
+//! The host's half of the ABI for one instance.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::channel::oneshot;
+use rangewatch_bus::{Batch, RangeWatchBus};
+
+use super::gen1::{Keys, Page};
+use super::{AbiError, Outcome};
+use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
+use crate::guest::emits::Emits;
+use crate::guest::limits::Limits;
+use crate::watches::group::Group;
+use crate::watches::watch::Running;
+
+/// The host's half of the range-watch ABI for one instance: the state that the imported functions
+/// share, and the callbacks that are due to the instance.
+///
+/// The managed way ([`Guest`](crate::Guest)) makes and drives it. In the linker way it lives in
+/// the data of the embedder's own store; dropping it frees every watch of its guest.
+#[derive(Debug)]
+pub struct GuestAbi {
+    group: Arc<Group>,
+    page: PageState,
+    /// What the running call has staged.
+    staged: Option<Batch>,
+    in_recv: bool,
+    can_receive: bool,
+    /// The error text that the host wrote last, which the guest may have left in place.
+    host_text: &'static [u8],
+    /// Resolves at the end of the callback that a function waits for. The sender is dropped then,
+    /// however the callback ends.
+    waiting: Option<oneshot::Receiver<()>>,
+}
+
+impl GuestAbi {
+    /// The ABI of a guest of its own: its watch ids are shared with no other instance. Each flush
+    /// is emitted at once, and watches and flushes are bounded by [`Limits::default`].
+    #[must_use]
+    pub fn new(bus: &RangeWatchBus) -> Self {
+        Self::with(bus, Limits::default(), Emits::Immediate)
+    }
+
+    /// As [`new`](Self::new), but flushes are [staged](Emits::Staged): after a call of an export
+    /// that returned, [`commit`](Self::commit) emits them; after one that did not, drop the store
+    /// or [`discard`](Self::discard). Callbacks commit by themselves.
+    #[must_use]
+    pub fn staged(bus: &RangeWatchBus) -> Self {
+        Self::with(bus, Limits::default(), Emits::Staged)
+    }
+
+    /// As [`new`](Self::new) or [`staged`](Self::staged), with limits of its own. The limits on
+    /// watches, flushes and staged bytes apply; the limits on fuel, memory and tables are those of
+    /// the embedder's engine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    /// use rangewatch_runtime::abi::GuestAbi;
+    /// use rangewatch_runtime::{Emits, Limits};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let limits = Limits::default().watches(100).watch_bytes(64 << 10);
+    /// let abi = GuestAbi::with(&bus, limits, Emits::Staged);
+    /// # let _ = abi;
+    /// ```
+    #[must_use]
+    pub fn with(bus: &RangeWatchBus, limits: Limits, emits: Emits) -> Self {
+        Self::of(Group::new(bus.clone(), limits, emits))
+    }
+
+    /// The ABI of one instance among the several of a group.
+    pub(crate) fn of(group: Arc<Group>) -> Self {
+        Self {
+            group,
+            page: PageState::Unknown,
+            staged: None,
+            in_recv: false,
+            can_receive: false,
+            host_text: b"",
+            waiting: None,
+        }
+    }
+
+    /// Sets the address of the guest's meta page: what the export [`PAGE`](super::gen1::PAGE)
+    /// returned after the guest was initialized. `can_receive` says whether the guest exports
+    /// [`RECV`](super::gen1::RECV).
+    ///
+    /// The page is read once. A page that the guest has not set up yet is read again when the guest
+    /// calls an import; if it still is not set up then, that call is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError::OutOfBounds`] when the page is not inside of the memory.
+    pub fn attach(&mut self, memory: &[u8], page: u32, can_receive: bool) -> Result<(), AbiError> {
+        self.page = PageState::At(page);
+        self.can_receive = can_receive;
+        match self.page(memory) {
+            Ok(_) | Err(AbiError::PageNotSet { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the address of the guest's meta page is known.
+    ///
+    /// A command may call the imports while its `_start` runs: the imports then call the export
+    /// [`PAGE`](super::gen1::PAGE) and [`attach`](Self::attach) what it returns.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !matches!(self.page, PageState::Unknown)
+    }
+
+    /// Emits what was [staged](Self::staged): all of it, or nothing. Does nothing if nothing was
+    /// staged.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError::Emit`]: the bus refused; nothing was emitted, and what was staged is gone.
+    pub fn commit(&mut self) -> Result<(), AbiError> {
+        match self.staged.take() {
+            Some(mut batch) => batch.commit().map(drop).map_err(AbiError::Emit),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops what was [staged](Self::staged) and returns the number of emits.
+    pub fn discard(&mut self) -> usize {
+        self.staged.take().map_or(0, |batch| batch.n_emits())
+    }
+
+    /// How many emits are staged.
+    #[must_use]
+    pub fn n_staged(&self) -> usize {
+        self.staged.as_ref().map_or(0, Batch::n_emits)
+    }
+
+    /// Ready when a function whose [`Outcome`] was pending can be called again.
+    ///
+    /// The waker of the last call is woken.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.waiting {
+            Some(waiting) => waiting.poll_unpin(cx).map(drop),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Waits until [`next_callback`](Self::next_callback) may have a callback.
+    ///
+    /// The future does not borrow and keeps nothing alive. It resolves at once when the guest has
+    /// ended, and never for a guest that does not watch.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let started = self.group.started().clone();
+        async move { drop(started.due().await) }
+    }
+
+    /// The number of watches that have something to deliver now.
+    #[must_use]
+    pub fn n_ready(&self) -> usize {
+        self.group.started().n_ready()
+    }
+
+    /// Takes the next callback that is due and writes its arguments into the guest's memory. The
+    /// caller then calls the export [`RECV`](super::gen1::RECV) and, when it returned,
+    /// [`finish`](Self::finish); when it did not return, it drops the [`Callback`] and the
+    /// instance.
+    ///
+    /// # Errors
+    ///
+    /// [`CallbackError`]: the arguments do not fit the guest's memory. The watch stays.
+    pub fn next_callback(&mut self, memory: &mut [u8]) -> Result<Option<Callback>, CallbackError> {
+        let running = self.group.next_callback(None);
+        running
+            .map(|running| self.enter(memory, running))
+            .transpose()
+    }
+
+    /// Writes the arguments of a callback into the guest's memory.
+    pub(crate) fn enter(
+        &mut self,
+        memory: &mut [u8],
+        running: Running,
+    ) -> Result<Callback, CallbackError> {
+        self.page(memory)
+            .and_then(|page| page.deliver(memory, running.id(), running.value()))
+            .map_err(|error| CallbackError {
+                id: running.id().to_owned(),
+                value: running.value(),
+                cause: CallbackErrorCause::Abi(error),
+            })?;
+        self.in_recv = true;
+        self.host_text = b"";
+        Ok(Callback { running })
+    }
+
+    /// Ends a callback that returned, and commits what it has staged. Returns the error that the
+    /// guest reported, if it did; its watch is closed then and the id is free.
+    ///
+    /// The error text of an import that the guest called and did not clear is no report.
+    ///
+    /// # Errors
+    ///
+    /// [`AbiError`]: the guest's `err` variables are outside of its memory, or the bus refused what
+    /// was staged. Its watch is closed.
+    pub fn finish(
+        &mut self,
+        memory: &mut [u8],
+        callback: &Callback,
+    ) -> Result<Option<String>, AbiError> {
+        self.in_recv = false;
+        let committed = self.commit();
+        let report = self
+            .page(memory)
+            .and_then(|page| page.take_err(memory, self.host_text))
+            .and_then(|report| committed.map(|()| report));
+        if !matches!(report, Ok(None)) {
+            self.group.close(&callback.running);
+        }
+        report
+    }
+
+    /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote
+    /// itself, as the guest SDK does, with control characters escaped and cut to 1,024 bytes.
+    pub fn take_panic_text(&mut self, memory: &mut [u8]) -> Option<String> {
+        let page = self.page(memory).ok()?;
+        let text = page.take_err(memory, self.host_text).ok()??;
+        let mut escaped = String::new();
+        for c in text.chars() {
+            let c = if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            };
+            if escaped.len() + c.len() > PANIC_TEXT_BYTES {
+                break;
+            }
+            escaped.push_str(&c);
+        }
+        Some(escaped)
+    }
+
+    pub(super) fn page(&mut self, memory: &[u8]) -> Result<Page, AbiError> {
+        match self.page {
+            PageState::Unknown => Err(AbiError::NotAttached),
+            PageState::At(address) => {
+                let page = Page::read(memory, address)?;
+                self.page = PageState::Read(page);
+                Ok(page)
+            }
+            PageState::Read(page) => Ok(page),
+        }
+    }
+
+    /// Writes the result of a function of the ABI where the guest reads it.
+    pub(super) fn write_err(
+        &mut self,
+        memory: &mut [u8],
+        text: &'static str,
+    ) -> Result<(), AbiError> {
+        self.host_text = self.page(memory)?.write_err(memory, text)?;
+        Ok(())
+    }
+
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    pub(super) fn can_receive(&self) -> bool {
+        self.can_receive
+    }
+
+    pub(super) fn is_in_recv(&self) -> bool {
+        self.in_recv
+    }
+
+    pub(super) fn stage(&mut self, value: u64, keys: Keys<'_>) -> Result<(), AbiError> {
+        let (bus, limits) = (self.group.bus(), self.group.limits());
+        self.staged
+            .get_or_insert_with(|| bus.batch(limits.max_staged_bytes()))
+            .stage(value, keys)
+            .map_err(|full| AbiError::StagedFull {
+                max_bytes: full.max_bytes,
+            })
+    }
+
+    /// The outcome of a function that waits for the end of a running callback.
+    pub(super) fn wait(&mut self, running: oneshot::Receiver<()>, work: u64) -> Outcome {
+        self.waiting = Some(running);
+        Outcome::pending(work)
+    }
+
+    /// The outcome of a function that is called again, after [`wait`](Self::wait).
+    pub(super) fn retry(&mut self) -> Option<Outcome> {
+        let mut waiting = self.waiting.take()?;
+        if let Ok(None) = waiting.try_recv() {
+            return Some(self.wait(waiting, 0));
+        }
+        Some(Outcome::done(0))
+    }
+}
+
+/// What the host knows of a guest's meta page.
+#[derive(Clone, Copy, Debug)]
+enum PageState {
+    Unknown,
+    /// The address of the page.
+    At(u32),
+    Read(Page),
+}
+
+/// What a delivery of the callbacks that were due did: see `deliver` of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// The number of callbacks that ran.
+    pub n_callbacks: usize,
+    /// Whether more are due already.
+    pub has_more: bool,
+}
+
+impl Delivered {
+    /// `n_callbacks` ran, and `abi` says whether more are due.
+    #[must_use]
+    pub fn new(n_callbacks: usize, abi: &GuestAbi) -> Self {
+        Self {
+            n_callbacks,
+            has_more: abi.n_ready() > 0,
+        }
+    }
+}
+
+/// A callback that is due or running. Dropping it says that the callback has ended.
+#[derive(Debug)]
+pub struct Callback {
+    running: Running,
+}
+
+impl Callback {
+    /// The id of the watch.
+    #[must_use]
+    pub fn id(&self) -> &[u8] {
+        self.running.id()
+    }
+
+    /// The value: the first since the last callback of this watch was entered.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.running.value()
+    }
+}
+
+/// Bytes of a panic text that are added to a trap: what the error text of the SDKs holds.
+const PANIC_TEXT_BYTES: usize = 1024;

@@ -1,0 +1,64 @@
+//! The started watches of a group.
+
+use std::pin::pin;
+
+use futures::future::{Either, select};
+use rangewatch_bus::{Delivery, Ready, WakeSubscription, WatchSet};
+
+use super::signal::Signal;
+use super::watch::Watch;
+
+/// The started watches of a group, which deliver, and the end of the group. Futures that wait for a
+/// callback share it, so that they do not keep the group alive.
+#[derive(Debug, Default)]
+pub(crate) struct Started {
+    set: WatchSet<Watch>,
+    end: Signal,
+}
+
+impl Started {
+    pub(crate) fn insert(&self, watch: Watch, subscription: WakeSubscription) {
+        drop(self.set.insert(watch.clone(), subscription));
+        // A stop on another instance may have come before.
+        if watch.is_stopped() {
+            self.remove(&watch);
+        }
+    }
+
+    pub(crate) fn remove(&self, watch: &Watch) {
+        drop(self.set.remove(watch));
+    }
+
+    /// Waits until a watch has something to deliver; `None` when the group has ended.
+    pub(crate) async fn due(&self) -> Option<Ready<'_, Watch>> {
+        if self.is_ended() {
+            return None;
+        }
+        match select(pin!(self.end.wait()), pin!(self.set.ready())).await {
+            Either::Left(_) => None,
+            Either::Right((ready, _)) => Some(ready),
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<Delivery<Watch>> {
+        self.set.take()
+    }
+
+    /// The number of watches that have something to deliver.
+    pub(crate) fn n_ready(&self) -> usize {
+        self.set.n_ready()
+    }
+
+    /// Marks the end and resolves [`due`](Self::due).
+    pub(crate) fn end(&self) {
+        self.end.set();
+    }
+
+    pub(crate) fn clear(&self) {
+        self.set.clear();
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.end.is_set()
+    }
+}
