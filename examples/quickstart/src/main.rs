@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use rangewatch::runtime::ErrorChain;
 use rangewatch::{
     EventSubscription, Guest, RangeWatchBus, RecvError, Runtime, Selector, SharedBuffer, Stdout,
     Val, Wasi,
@@ -127,7 +128,10 @@ async fn main() -> ExitCode {
     match command_line::runtimes() {
         Ok(runtimes) => match show(&runtimes).await {
             Ok(code) => code,
-            Err(error) => command_line::print_error(&error.to_string(), ExitCode::FAILURE),
+            Err(error) => {
+                let error = ErrorChain::new(&*error);
+                command_line::print_error(&error.to_string(), ExitCode::FAILURE)
+            }
         },
         Err(mistake) => command_line::print_error(&mistake, ExitCode::from(2)),
     }

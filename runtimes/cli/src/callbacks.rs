@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rangewatch::runtime::ErrorChain;
 use rangewatch::{CallError, CallbackError, CallbackErrorCause, Exit, FlushError};
 
 use crate::failure::{describe, print_error};
@@ -32,7 +33,7 @@ impl Callbacks {
                 error.value,
                 describe(cause)
             )),
-            _ => print_error(error),
+            _ => print_error(ErrorChain::new(error)),
         }
         self.lock().has_failed = true;
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use rangewatch::CallError;
+use rangewatch::runtime::ErrorChain;
 
 /// The exit code for a trap: the one that shells report for SIGABRT.
 const TRAPPED: u8 = 134;
@@ -71,14 +72,10 @@ pub(crate) fn call_failed(error: &CallError) -> Failure {
 /// The message of a call's error. For a trap it includes the message of the engine, which may name
 /// the functions on the stack.
 pub(crate) fn describe(error: &CallError) -> String {
-    let mut text = error.to_string();
-    if let CallError::Trap { source, .. } = error {
-        text.push_str(&format!("\nengine: {source}"));
-        let mut cause = source.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
+    match error {
+        CallError::Trap { source, .. } => {
+            format!("{error}\nengine: {}", ErrorChain::new(&**source))
         }
+        error => ErrorChain::new(error).to_string(),
     }
-    text
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use rangewatch::runtime::ErrorChain;
 use rangewatch::{
     CallError, Exit, Guest, InstantiateError, Limits, LoadError, Module, ModuleInfo, RangeWatchBus,
     Val, Wasi,
@@ -23,8 +24,12 @@ pub(crate) async fn run(args: &RunArgs) -> Result<u8, Failure> {
     let runtime = args.runtime.start()?;
     let wasm = fs::read(args.module())
         .map_err(|error| Failure::run(format_args!("cannot read `{path}`: {error}")))?;
-    let cannot_load =
-        |error: LoadError| Failure::run(format_args!("cannot load `{path}`: {error}"));
+    let cannot_load = |error: LoadError| {
+        Failure::run(format_args!(
+            "cannot load `{path}`: {}",
+            ErrorChain::new(&error)
+        ))
+    };
     // The checks that can fail come before the compilation, which takes seconds for a large module.
     let info = ModuleInfo::parse(&wasm).map_err(cannot_load)?;
     check_after_module(&info, args)?;
@@ -222,7 +227,7 @@ fn not_started(error: InstantiateError) -> Result<Exit, Failure> {
                  program of its own"
             )))
         }
-        error => Err(Failure::run(error)),
+        error => Err(Failure::run(ErrorChain::new(&error))),
     }
 }
 
