@@ -1,35 +1,52 @@
 //! Range watches for Rust and WebAssembly guests on the engine of your choice.
 //!
-//! A [`RangeWatchBus`] carries *emits*: a `u64` value, usually the revision of a store, and the byte keys that it
-//! touched. Whoever watches a range in which one of the keys lies receives the emit. There is no payload: the value
-//! says where to look, the store holds the data. Both sides are Rust code or WebAssembly *guests*, which run on
-//! wasmtime, a JIT, or on wasmi, an interpreter for targets where a JIT may not run.
+//! A [`RangeWatchBus`] carries *emits*: a `u64` value, usually the revision of a store, and the
+//! byte keys that it touched. A subscription receives every emit that has a key in a range that it
+//! watches. The value says where to look, the store holds the data. Both sides are Rust code or
+//! WebAssembly *guests*, which run on wasmi, an interpreter, or on wasmtime, a JIT.
 //!
-//! This crate holds nothing of its own: it re-exports the crates of the project under one name, so that one dependency
-//! and one choice of features do.
+//! This crate only re-exports the crates of the project, so that a program needs one dependency and
+//! one choice of features.
 //!
-//! | feature | default | what it adds |
+//! | feature | default | adds |
 //! |---|---|---|
-//! | `wasmtime` | yes | `Wasmtime`, and the module `wasmtime` for linkers that you already have |
-//! | `wasmi` | yes | `Wasmi`, and the module `wasmi` for linkers that you already have |
-//! | `host-dir` | yes | `HostDir`: directories of the host for guests; for hosts that have an operating system |
+//! | `wasmi` | yes | `Wasmi`, and `with_wasmi` for linkers that you already have |
+//! | `wasmtime` | no | `Wasmtime`, and the module `with_wasmtime` for linkers that you already have |
+//! | `host-dir` | no | `HostDir`: directories of the host for guests |
 //! | `net` | no | sockets for guests, `wasi::net` |
 //! | `overlay`, `quota` | no | the filesystems `wasi::fs::Overlay` and `wasi::fs::Quota` |
 //! | `futures-io` | no | standard streams and sockets over `AsyncRead` and `AsyncWrite` |
+//! | `tokio` | no | timers of the bus from tokio, in place of a thread |
+//! | `tracing` | no | events of the bus for `tracing` |
+//! | `metrics` | no | numbers of the bus for `metrics` |
 //!
-//! A feature decides what is compiled, a value decides what runs; enabling one changes nothing that is there already.
-//! A program without guests needs neither, and may as well depend on `rangewatch-bus` alone.
+//! The default engine is wasmi: it compiles in seconds, runs on every target, and starts a guest at
+//! once. wasmtime runs the code of a guest several times as fast; it takes minutes to build, and
+//! supports fewer targets. A feature decides what is compiled, a value decides what runs; enabling
+//! a feature does not change what exists already. A program without guests needs only
+//! `rangewatch-bus`.
 //!
-//! | here | what |
+//! wasmi needs care in one kind of build: optimized, with debug assertions, as
+//! `[profile.dev.package."*"] opt-level = 2` makes it. There it overflows the native stack in long
+//! runs without a pause. Guests of `Wasmi::new` run in slices of at most
+//! 10,000 units of fuel in every build with debug assertions and are safe; start sections,
+//! unmetered guests and guests in a store of your own are not. The README of `rangewatch-wasmi`
+//! shows the profile setting that avoids it.
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`RangeWatchBus`], [`Selector`] and what they return | the bus; all of it in [`bus`] |
-//! | [`Runtime`], [`Module`], [`Guest`] and what they return | guests; all of it, the guest ABI included, in [`runtime`] |
-//! | [`Wasi`] and what it is built of | WASI preview1; all of it in [`wasi`] |
+//! | [`bus`] | the bus, its subscriptions and its errors |
+//! | [`runtime`] | guests: the traits of an engine, modules, limits, host functions, the guest ABI, errors |
+//! | [`wasi`] | WASI preview1: streams, filesystems, sockets, clocks, randomness |
+//! | `with_wasmi`, `with_wasmtime` | the engines: a `Runtime` each, and functions for a linker of your own |
+//! | [`recipes`] | programs that use WASI alone |
+//!
+//! The types that most programs name are at the root.
 //!
 //! # A guest on either runtime
 //!
-//! The runtime is a value: the first line is the only one that changes, and an `Arc<dyn Runtime>` chosen from a
-//! configuration works the same.
+//! The runtime is a value: only the first line differs between runtimes, and an `Arc<dyn Runtime>`
+//! chosen from a configuration works the same.
 //!
 //! ```
 //! # #[cfg(feature = "wasmi")]
@@ -94,8 +111,8 @@
 //!
 //! # An engine that you already have
 //!
-//! The modules `wasmtime` and `wasmi` have the same functions in the same words: `add_to_linker` for the guest ABI and
-//! `add_wasi_to_linker` for WASI, on a `Linker` of your own.
+//! The modules `with_wasmtime` and `with_wasmi` have functions of the same names: `add_to_linker`
+//! for the guest ABI and `add_wasi_to_linker` for WASI, on a `Linker` of your own.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
@@ -104,38 +121,32 @@ pub use rangewatch_runtime as runtime;
 pub use rangewatch_wasi as wasi;
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]
-pub use rangewatch_wasmi as wasmi;
+pub use rangewatch_wasmi as with_wasmi;
 #[cfg(feature = "wasmtime")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmtime")))]
-pub use rangewatch_wasmtime as wasmtime;
+pub use rangewatch_wasmtime as with_wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    Batch, BatchFullError, BuildError, BusStats, Closed, CompactError, ControlError, EmitError,
-    Emitted, EmittedMany, Event, EventSubscription, History, Item, Keys, Overflow,
-    ParseSelectorError, ProgressError, RangeWatchBus, RangeWatchBusBuilder, RecvError, Selector,
-    Selectors, Seq, Span, Stats, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
-    WakeSubscription,
+    Event, EventSubscription, History, Overflow, ParseSelectorError, RangeWatchBus, RecvError,
+    Selector, SubscribeError, WakeSubscription,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    AsyncHostFunction, CallError, CallbackError, CallbackErrorCause, Emits, EngineError,
-    ExternType, FlushError, FuncType, Guest, GuestBuilder, HostCx, HostError, HostFunction,
-    HostFunctionBody, Import, InstantiateError, Limits, LoadError, Module, ModuleInfo, Pump,
-    RunError, Runtime, Scalar, Scalars, SyncHostFunction, TrapKind, Val, ValType, abi::AbiError,
-    async_trait, run_command,
+    CallError, CallbackError, CallbackErrorCause, Emits, FlushError, FuncType, Guest, GuestBuilder,
+    InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError, Runtime, Val, ValType,
+    run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]
 #[doc(inline)]
 pub use rangewatch_wasi::fs::HostDir;
 #[doc(inline)]
-pub use rangewatch_wasi::fs::{Access, MemoryFs, MemoryFsBuilder, MemoryFsError};
+pub use rangewatch_wasi::fs::{Access, MemoryFs};
 #[doc(inline)]
 pub use rangewatch_wasi::{
-    Clock, DotEntries, Exit, FixedClock, OverBudget, PipeReader, PipeWriter, Raise, Random,
-    RightsMode, SeededRandom, SharedBuffer, Signal, Stdin, Stdout, SteppingClock, StreamKind,
-    SystemClock, SystemRandom, VirtualClock, Wasi, WasiBuildError, WasiBuilder, pipe,
+    Clock, Exit, FixedClock, OverBudget, Random, SeededRandom, SharedBuffer, Stdin, Stdout,
+    SystemClock, SystemRandom, VirtualClock, Wasi, WasiBuilder, pipe,
 };
 #[cfg(feature = "wasmi")]
 #[cfg_attr(docsrs, doc(cfg(feature = "wasmi")))]
