@@ -96,8 +96,7 @@ impl Stats {
     }
 }
 
-/// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats), where an
-/// example is.
+/// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusStats {
     pub(crate) emits: u64,

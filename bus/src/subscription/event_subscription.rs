@@ -579,24 +579,6 @@ impl FusedStream for EventSubscription {
 
 /// The items of an [`EventSubscription`] as a stream, progress marks included, from
 /// [`EventSubscription::items`].
-///
-/// # Examples
-///
-/// ```
-/// # futures::executor::block_on(async {
-/// use futures::StreamExt;
-/// use rangewatch_bus::{History, Item, RangeWatchBus};
-///
-/// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
-/// let mut sub = bus.subscribe(..).events(16)?;
-/// bus.emit(1, ["k"])?;
-/// sub.request_progress()?;
-/// let mut items = sub.items();
-/// assert!(matches!(items.next().await, Some(Ok(Item::Event(_)))));
-/// assert!(matches!(items.next().await, Some(Ok(Item::Progress(1)))));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Items<'a>(&'a mut EventSubscription);

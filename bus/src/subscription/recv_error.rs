@@ -84,19 +84,6 @@ impl RecvError {
 
 /// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event: the
 /// reasons of [`RecvError`], and those for which [`recv`](crate::EventSubscription::recv) waits.
-///
-/// # Examples
-///
-/// ```
-/// use rangewatch_bus::{RangeWatchBus, TryRecvError};
-///
-/// let bus = RangeWatchBus::new();
-/// let mut sub = bus.subscribe(..).hold().events(16)?;
-/// assert_eq!(sub.try_recv(), Err(TryRecvError::NotStarted));
-/// sub.start()?;
-/// assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {

@@ -62,20 +62,6 @@ impl<K: Hash + Eq + Clone + Send + 'static> fmt::Debug for Ready<'_, K> {
 /// The key is paused until this is dropped: emits that match meanwhile are merged into its next
 /// span. Removing the key does not wait for this, and a subscription that is inserted under the
 /// same key meanwhile is not paused.
-///
-/// # Examples
-///
-/// ```
-/// use rangewatch_bus::{RangeWatchBus, WatchSet};
-///
-/// let bus = RangeWatchBus::new();
-/// let watches = WatchSet::new();
-/// watches.insert("w", bus.subscribe(..).wake()?);
-/// bus.emit(1, ["k"])?;
-/// let delivery = watches.take().expect("the key is ready");
-/// assert_eq!((*delivery.key(), delivery.span()?.last()), ("w", 1));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[must_use = "the key is paused until this is dropped"]
 pub struct Delivery<K: Hash + Eq + Clone + Send + 'static> {
     core: Arc<WatchSetCore<K>>,
