@@ -207,8 +207,8 @@ pub(crate) enum Registered {
 }
 
 impl Mailbox<WakeBuffer> {
-    /// Adds an emit to the span. Collects the waiter if the consumer may receive now; returns whether
-    /// there was one.
+    /// Adds an emit to the span. Collects the waiter if the consumer may receive now; returns
+    /// whether there was one.
     #[inline]
     pub(crate) fn push(&self, seq: Seq, value: u64, wakers: &mut WakeList) -> bool {
         let mut state = self.state.lock();

@@ -131,8 +131,8 @@ fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
 /// Calls a function of a guest that waits without blocking the thread, in a store whose linker has
 /// [`add_to_linker_async`].
 ///
-/// The engine must translate eagerly: with `CompilationMode::Lazy` a call that was suspended may not
-/// be resumable. Fuel that runs out is an error, as in [`Func::call`].
+/// The engine must translate eagerly: with `CompilationMode::Lazy` a call that was suspended may
+/// not be resumable. Fuel that runs out is an error, as in [`Func::call`].
 ///
 /// # Cancel safety
 ///
@@ -198,9 +198,9 @@ impl<T> Suspended<T> {
     /// A call of `function`, whose last attempt had to wait. Return it from a host function with
     /// [`Error::host`].
     ///
-    /// `poll_ready` is ready when the next attempt can be made. `attempt` makes it, over the data of
-    /// the store and the bytes of `memory`; it is ready with the results to resume the guest with. An
-    /// error of either ends the guest's call.
+    /// `poll_ready` is ready when the next attempt can be made. `attempt` makes it, over the data
+    /// of the store and the bytes of `memory`; it is ready with the results to resume the guest
+    /// with. An error of either ends the guest's call.
     pub fn new(
         function: &'static str,
         memory: Option<Memory>,
