@@ -1,56 +1,40 @@
 //! `fd_allocate` with `Allocate::Extend`.
 
+use rangewatch_wasi::fs::conformance::guest::{Guest, KEEP, READ, ROOT};
 use rangewatch_wasi::fs::{Access, IntoDir, MemoryFs, Overlay, ReadOnly};
-use rangewatch_wasi::{Allocate, Errno, Wasi, preview1};
+use rangewatch_wasi::{Allocate, Errno, Wasi};
 
-struct Guest {
-    ctx: Wasi,
-    memory: Vec<u8>,
+fn new_guest(dir: impl IntoDir, allocate: Allocate) -> Guest {
+    let builder = Wasi::builder().allocate(allocate);
+    Guest::of(builder.preopen("/", dir, Access::ReadWrite))
 }
 
-const READ: i64 = 1 << 1;
+fn open(guest: &mut Guest, oflags: i32, rights: i64) -> i32 {
+    let opened = guest.open_at(ROOT, KEEP, "file", oflags, rights, 0);
+    opened.unwrap()
+}
 
-impl Guest {
-    fn new(dir: impl IntoDir, allocate: Allocate) -> Self {
-        let builder = Wasi::builder().allocate(allocate);
-        Self {
-            ctx: builder
-                .preopen("/", dir, Access::ReadWrite)
-                .build()
-                .unwrap(),
-            memory: vec![0; 1024],
-        }
-    }
-
-    fn open(&mut self, oflags: i32, rights: i64) -> i32 {
-        self.memory[100..104].copy_from_slice(b"file");
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
-        preview1::path_open(ctx, memory, 3, 0, 100, 4, oflags, rights, 0, 0, 0).unwrap();
-        i32::from_le_bytes(self.memory[..4].try_into().unwrap())
-    }
-
-    fn allocate(&mut self, fd: i32, offset: i64, len: i64) -> Result<u64, Errno> {
-        preview1::fd_allocate(&mut self.ctx, &mut self.memory, fd, offset, len)?;
-        preview1::fd_filestat_get(&mut self.ctx, &mut self.memory, fd, 0).unwrap();
-        Ok(u64::from_le_bytes(self.memory[32..40].try_into().unwrap()))
-    }
+/// Returns the size of the file after the call.
+fn allocate(guest: &mut Guest, fd: i32, offset: i64, len: i64) -> Result<u64, Errno> {
+    guest.allocate(fd, offset, len)?;
+    Ok(guest.fstat(fd).unwrap().size_bytes)
 }
 
 fn extends(dir: impl IntoDir) {
-    let mut guest = Guest::new(dir, Allocate::Extend);
-    let fd = guest.open(1, 0);
-    assert_eq!(guest.allocate(fd, 10, 90), Ok(100));
-    assert_eq!(guest.allocate(fd, 0, 50), Ok(100));
-    assert_eq!(guest.allocate(fd, 99, 2), Ok(101));
+    let mut guest = new_guest(dir, Allocate::Extend);
+    let fd = open(&mut guest, 1, 0);
+    assert_eq!(allocate(&mut guest, fd, 10, 90), Ok(100));
+    assert_eq!(allocate(&mut guest, fd, 0, 50), Ok(100));
+    assert_eq!(allocate(&mut guest, fd, 99, 2), Ok(101));
     for (offset, len) in [(0, 0), (-1, 1), (0, -1)] {
-        assert_eq!(guest.allocate(fd, offset, len), Err(Errno::Inval));
+        assert_eq!(allocate(&mut guest, fd, offset, len), Err(Errno::Inval));
     }
-    assert_eq!(guest.allocate(fd, i64::MAX, 1), Err(Errno::Fbig));
-    let reading = guest.open(0, READ);
-    assert_eq!(guest.allocate(reading, 0, 200), Err(Errno::Badf));
-    assert_eq!(guest.allocate(3, 0, 1), Err(Errno::Badf));
-    assert_eq!(guest.allocate(1, 0, 1), Err(Errno::Notsup));
-    assert_eq!(guest.allocate(fd, 0, 1), Ok(101));
+    assert_eq!(allocate(&mut guest, fd, i64::MAX, 1), Err(Errno::Fbig));
+    let reading = open(&mut guest, 0, READ);
+    assert_eq!(allocate(&mut guest, reading, 0, 200), Err(Errno::Badf));
+    assert_eq!(allocate(&mut guest, 3, 0, 1), Err(Errno::Badf));
+    assert_eq!(allocate(&mut guest, 1, 0, 1), Err(Errno::Notsup));
+    assert_eq!(allocate(&mut guest, fd, 0, 1), Ok(101));
 }
 
 #[test]
@@ -76,11 +60,11 @@ fn allocate_extends_an_overlay_file_and_never_truncates_it() {
 #[test]
 fn allocate_is_not_supported_unless_the_host_allows_it() {
     let files = MemoryFs::with_files([("file", "hello")]).unwrap();
-    let mut guest = Guest::new(&files, Allocate::Refuse);
-    let fd = guest.open(0, 0);
-    assert_eq!(guest.allocate(fd, 0, 100), Err(Errno::Notsup));
-    let mut guest = Guest::new(ReadOnly::new(&files), Allocate::Extend);
-    let fd = guest.open(0, 0);
-    assert_eq!(guest.allocate(fd, 0, 100), Err(Errno::Badf));
+    let mut guest = new_guest(&files, Allocate::Refuse);
+    let fd = open(&mut guest, 0, 0);
+    assert_eq!(allocate(&mut guest, fd, 0, 100), Err(Errno::Notsup));
+    let mut guest = new_guest(ReadOnly::new(&files), Allocate::Extend);
+    let fd = open(&mut guest, 0, 0);
+    assert_eq!(allocate(&mut guest, fd, 0, 100), Err(Errno::Badf));
     assert_eq!(files.read("file").unwrap(), b"hello");
 }

@@ -4,76 +4,45 @@
 use std::sync::Arc;
 
 use rangewatch_wasi::fs::conformance::Faults;
+use rangewatch_wasi::fs::conformance::guest::{BYTES, FOLLOW, Guest, IOVS, RESULT, ROOT};
 use rangewatch_wasi::fs::{Access, Dir, FileType, IntoDir, MemoryFs, Node, Overlay, Quota};
 use rangewatch_wasi::{Allocate, Errno, Interrupt, Wasi, preview1};
-
-const RESULT: i32 = 0;
-const IOVS: i32 = 128;
-const PATHS: [i32; 2] = [1024, 2048];
-const BYTES: i32 = 4096;
 
 /// An errno that the filesystems under test never return by themselves.
 const FAULT: Errno = Errno::Txtbsy;
 
-struct Guest {
-    ctx: Wasi,
-    memory: Vec<u8>,
-}
-
-/// Descriptors of the guest: the directory, an open file, an open directory.
-const ROOT: i32 = 3;
+/// Descriptors of the guest: an open file, an open directory.
 const FILE: i32 = 4;
 const DIR: i32 = 5;
 
 type Call = fn(&mut Guest) -> Result<(), Errno>;
 
-impl Guest {
-    fn new(dir: Arc<dyn Dir>) -> Self {
-        let builder =
-            Wasi::builder()
-                .allocate(Allocate::Extend)
-                .preopen("/", dir, Access::ReadWrite);
-        let mut guest = Self {
-            ctx: builder.build().unwrap(),
-            memory: vec![0; 65_536],
-        };
-        guest.open("dir/file", 0).unwrap();
-        guest.open("dir", 0).unwrap();
-        guest
-    }
+fn new_guest(dir: Arc<dyn Dir>) -> Guest {
+    let builder = Wasi::builder().allocate(Allocate::Extend);
+    let mut guest = Guest::of(builder.preopen("/", dir, Access::ReadWrite));
+    open(&mut guest, "dir/file", 0).unwrap();
+    open(&mut guest, "dir", 0).unwrap();
+    guest
+}
 
-    fn put(&mut self, which: usize, path: &str) -> (i32, i32) {
-        let at = PATHS[which];
-        self.memory[at as usize..][..path.len()].copy_from_slice(path.as_bytes());
-        (at, path.len() as i32)
-    }
+fn open(guest: &mut Guest, path: &str, oflags: i32) -> Result<(), Errno> {
+    let opened = guest.open_at(ROOT, FOLLOW, path, oflags, 0, 0);
+    opened.map(drop)
+}
 
-    fn open(&mut self, path: &str, oflags: i32) -> Result<(), Errno> {
-        let (at, len) = self.put(0, path);
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
-        preview1::path_open(ctx, memory, ROOT, 1, at, len, oflags, 0, 0, 0, RESULT)
-    }
-
-    fn iovec(&mut self) {
-        self.memory[IOVS as usize..][..4].copy_from_slice(&BYTES.to_le_bytes());
-        self.memory[IOVS as usize + 4..][..4].copy_from_slice(&10_i32.to_le_bytes());
-    }
-
-    /// The open descriptors.
-    fn descriptors(&mut self) -> Vec<bool> {
-        let is_open = |fd| {
-            let at = (RESULT, RESULT);
-            preview1::fd_fdstat_get(&mut self.ctx, &mut self.memory, fd, at.0).is_ok()
-        };
-        (0..12).map(is_open).collect()
-    }
+/// The open descriptors.
+fn open_descriptors(guest: &mut Guest) -> Vec<bool> {
+    let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+    (0..12)
+        .map(|fd| preview1::fd_fdstat_get(ctx, memory, fd, RESULT).is_ok())
+        .collect()
 }
 
 /// Functions with one path.
 macro_rules! on {
     ($function:ident($($fd:expr)?; $path:literal $(, $more:expr)*)) => {
         |guest| {
-            let (at, len) = guest.put(0, $path);
+            let (at, len) = guest.put_path(0, $path);
             preview1::$function(&mut guest.ctx, &mut guest.memory, $($fd,)? at, len $(, $more)*)
         }
     };
@@ -83,7 +52,7 @@ macro_rules! on {
 macro_rules! with {
     ($function:ident($($argument:expr),*)) => {
         |guest| {
-            guest.iovec();
+            guest.put_iovec_of(10);
             let done = preview1::$function(&mut guest.ctx, &mut guest.memory, $($argument),*);
             done.map_err(Interrupt::from)
                 .map_err(|interrupt| interrupt.errno().expect("a file never waits"))
@@ -92,11 +61,11 @@ macro_rules! with {
 }
 
 const CALLS: &[(&str, Call)] = &[
-    ("open", |guest| guest.open("dir/sub/file", 0)),
-    ("open a link", |guest| guest.open("link", 0)),
-    ("open, making", |guest| guest.open("dir/new", 1)),
-    ("open, truncating", |guest| guest.open("dir/sub/file", 8)),
-    ("open a directory", |guest| guest.open("dir/sub", 2)),
+    ("open", |guest| open(guest, "dir/sub/file", 0)),
+    ("open a link", |guest| open(guest, "link", 0)),
+    ("open, making", |guest| open(guest, "dir/new", 1)),
+    ("open, truncating", |guest| open(guest, "dir/sub/file", 8)),
+    ("open a directory", |guest| open(guest, "dir/sub", 2)),
     (
         "create_directory",
         on!(path_create_directory(ROOT; "dir/sub/new")),
@@ -107,11 +76,11 @@ const CALLS: &[(&str, Call)] = &[
     ),
     ("unlink_file", on!(path_unlink_file(ROOT; "dir/file"))),
     ("filestat_get", |guest| {
-        let (at, len) = guest.put(0, "link");
+        let (at, len) = guest.put_path(0, "link");
         preview1::path_filestat_get(&mut guest.ctx, &mut guest.memory, ROOT, 1, at, len, RESULT)
     }),
     ("filestat_set_times", |guest| {
-        let (at, len) = guest.put(0, "dir/file");
+        let (at, len) = guest.put_path(0, "dir/file");
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::path_filestat_set_times(ctx, memory, ROOT, 0, at, len, 1, 1, 5)
     }),
@@ -120,17 +89,21 @@ const CALLS: &[(&str, Call)] = &[
         on!(path_readlink(ROOT; "link", BYTES, 100, RESULT)),
     ),
     ("symlink", |guest| {
-        let ((old, old_len), (at, len)) = (guest.put(0, "file"), guest.put(1, "dir/new"));
+        let ((old, old_len), (at, len)) = (guest.put_path(0, "file"), guest.put_path(1, "dir/new"));
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::path_symlink(ctx, memory, old, old_len, ROOT, at, len)
     }),
     ("link", |guest| {
-        let ((old, old_len), (at, len)) = (guest.put(0, "dir/file"), guest.put(1, "dir/new"));
+        let ((old, old_len), (at, len)) =
+            (guest.put_path(0, "dir/file"), guest.put_path(1, "dir/new"));
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::path_link(ctx, memory, ROOT, 0, old, old_len, ROOT, at, len)
     }),
     ("rename", |guest| {
-        let ((old, old_len), (at, len)) = (guest.put(0, "dir/file"), guest.put(1, "dir/sub/file"));
+        let ((old, old_len), (at, len)) = (
+            guest.put_path(0, "dir/file"),
+            guest.put_path(1, "dir/sub/file"),
+        );
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::path_rename(ctx, memory, ROOT, old, old_len, ROOT, at, len)
     }),
@@ -210,8 +183,8 @@ fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
         loop {
             let faults = Faults::new();
             let dir = make(&faults);
-            let mut guest = Guest::new(Arc::clone(&dir));
-            let (descriptors, before) = (guest.descriptors(), whole_tree(&dir));
+            let mut guest = new_guest(Arc::clone(&dir));
+            let (descriptors, before) = (open_descriptors(&mut guest), whole_tree(&dir));
             faults.fail_at(step, FAULT);
             let outcome = call(&mut guest);
             let has_failed = faults.has_failed();
@@ -223,7 +196,11 @@ fn survives_faults(make: impl Fn(&Faults) -> Arc<dyn Dir>) -> usize {
             }
             if let Err(errno) = outcome {
                 assert_eq!(errno, FAULT, "{name}, step {step}");
-                assert_eq!(guest.descriptors(), descriptors, "{name}, step {step}");
+                assert_eq!(
+                    open_descriptors(&mut guest),
+                    descriptors,
+                    "{name}, step {step}"
+                );
                 assert_eq!(whole_tree(&dir), before, "{name}, step {step}");
                 assert_eq!(call(&mut guest), Ok(()), "{name}, after step {step}");
             }
@@ -259,8 +236,8 @@ fn appended_bytes_are_not_appended_twice() {
     const APPEND: i32 = 1;
     let files = MemoryFs::with_files([("dir/file", "")]).unwrap();
     let faults = Faults::new();
-    let mut guest = Guest::new(faults.wrap(&files));
-    guest.iovec();
+    let mut guest = new_guest(faults.wrap(&files));
+    guest.put_iovec_of(10);
     let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
     preview1::fd_fdstat_set_flags(ctx, memory, FILE, APPEND).unwrap();
     faults.fail_at(1, FAULT);

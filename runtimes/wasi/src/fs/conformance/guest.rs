@@ -3,72 +3,80 @@
 use std::sync::Arc;
 
 use crate::fs::{Access, Dir};
-use crate::{Errno, RightsMode, Wasi, preview1};
+use crate::{Errno, RightsMode, Wasi, WasiBuilder, preview1};
 
-pub(super) const ROOT: i32 = 3;
+pub const ROOT: i32 = 3;
 
-pub(super) const FOLLOW: i32 = 1;
-pub(super) const KEEP: i32 = 0;
+pub const FOLLOW: i32 = 1;
+pub const KEEP: i32 = 0;
 
-pub(super) const CREAT: i32 = 1;
-pub(super) const DIRECTORY: i32 = 2;
-pub(super) const EXCL: i32 = 4;
-pub(super) const TRUNC: i32 = 8;
+pub const CREAT: i32 = 1;
+pub const DIRECTORY: i32 = 2;
+pub const EXCL: i32 = 4;
+pub const TRUNC: i32 = 8;
 
-pub(super) const APPEND: i32 = 1;
+pub const APPEND: i32 = 1;
 
-pub(super) const READ: i64 = 1 << 1;
-pub(super) const WRITE: i64 = 1 << 6;
+pub const READ: i64 = 1 << 1;
+pub const WRITE: i64 = 1 << 6;
 
-pub(super) const TYPE_DIRECTORY: u8 = 3;
-pub(super) const TYPE_FILE: u8 = 4;
-pub(super) const TYPE_SYMLINK: u8 = 7;
+pub const TYPE_DIRECTORY: u8 = 3;
+pub const TYPE_FILE: u8 = 4;
+pub const TYPE_SYMLINK: u8 = 7;
 
 /// Addresses of arguments and results in the guest's memory.
-const RESULT: i32 = 0;
-const IOVS: i32 = 128;
+pub const RESULT: i32 = 0;
+pub const IOVS: i32 = 128;
 const PATHS: [i32; 2] = [1 << 13, 2 << 13];
-const BYTES: i32 = 1 << 16;
+pub const BYTES: i32 = 1 << 16;
 const MEMORY_BYTES: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
-    pub(super) dev: u64,
-    pub(super) ino: u64,
-    pub(super) file_type: u8,
-    pub(super) n_links: u64,
-    pub(super) size_bytes: u64,
-    pub(super) accessed_ns: u64,
-    pub(super) modified_ns: u64,
+#[non_exhaustive]
+pub struct Stat {
+    pub dev: u64,
+    pub ino: u64,
+    pub file_type: u8,
+    pub n_links: u64,
+    pub size_bytes: u64,
+    pub accessed_ns: u64,
+    pub modified_ns: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Listed {
-    pub(super) name: String,
-    pub(super) file_type: u8,
-    pub(super) ino: u64,
-    pub(super) next: u64,
+#[non_exhaustive]
+pub struct Listed {
+    pub name: String,
+    pub file_type: u8,
+    pub ino: u64,
+    pub next: u64,
 }
 
-pub(super) struct Guest {
-    pub(super) ctx: Wasi,
-    pub(super) memory: Vec<u8>,
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Guest {
+    pub ctx: Wasi,
+    pub memory: Vec<u8>,
 }
 
 impl Guest {
-    pub(super) fn new(dir: Arc<dyn Dir>) -> Self {
+    pub fn new(dir: Arc<dyn Dir>) -> Self {
         Self::with(dir, Access::ReadWrite, RightsMode::Compat)
     }
 
-    pub(super) fn with(dir: Arc<dyn Dir>, access: Access, mode: RightsMode) -> Self {
-        let builder = Wasi::builder().rights(mode).preopen("/", dir, access);
+    pub fn with(dir: Arc<dyn Dir>, access: Access, mode: RightsMode) -> Self {
+        Self::of(Wasi::builder().rights(mode).preopen("/", dir, access))
+    }
+
+    pub fn of(builder: WasiBuilder) -> Self {
         Self {
             ctx: builder.build().expect("one directory"),
             memory: vec![0; MEMORY_BYTES],
         }
     }
 
-    fn put_path(&mut self, which: usize, path: &str) -> (i32, i32) {
+    /// Writes a path, the first or the second of a call. Returns its address and its length.
+    pub fn put_path(&mut self, which: usize, path: &str) -> (i32, i32) {
         let at = PATHS[which];
         self.memory[at as usize..][..path.len()].copy_from_slice(path.as_bytes());
         (at, path.len() as i32)
@@ -82,7 +90,7 @@ impl Guest {
         u64::from_le_bytes(self.memory[at as usize..][..8].try_into().expect("8 bytes"))
     }
 
-    pub(super) fn open_at(
+    pub fn open_at(
         &mut self,
         fd: i32,
         dirflags: i32,
@@ -109,35 +117,35 @@ impl Guest {
     }
 
     /// Opens without following a link, with all rights that the filesystem allows.
-    pub(super) fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
+    pub fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
         self.open_at(ROOT, KEEP, path, oflags, 0, 0)
     }
 
-    pub(super) fn close(&mut self, fd: i32) -> Result<(), Errno> {
+    pub fn close(&mut self, fd: i32) -> Result<(), Errno> {
         preview1::fd_close(&mut self.ctx, &mut self.memory, fd)
     }
 
-    pub(super) fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<u32, Errno> {
+    pub fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<u32, Errno> {
         self.put_iovec(bytes);
         preview1::fd_write(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
             .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
         Ok(self.u32(RESULT))
     }
 
-    pub(super) fn pwrite(&mut self, fd: i32, bytes: &[u8], offset: i64) -> Result<u32, Errno> {
+    pub fn pwrite(&mut self, fd: i32, bytes: &[u8], offset: i64) -> Result<u32, Errno> {
         self.put_iovec(bytes);
         preview1::fd_pwrite(&mut self.ctx, &mut self.memory, fd, IOVS, 1, offset, RESULT)?;
         Ok(self.u32(RESULT))
     }
 
-    pub(super) fn read(&mut self, fd: i32, len: u32) -> Result<Vec<u8>, Errno> {
+    pub fn read(&mut self, fd: i32, len: u32) -> Result<Vec<u8>, Errno> {
         self.put_iovec_of(len);
         preview1::fd_read(&mut self.ctx, &mut self.memory, fd, IOVS, 1, RESULT)
             .map_err(|interrupt| interrupt.errno().expect("a file never waits"))?;
         Ok(self.taken())
     }
 
-    pub(super) fn pread(&mut self, fd: i32, len: u32, offset: i64) -> Result<Vec<u8>, Errno> {
+    pub fn pread(&mut self, fd: i32, len: u32, offset: i64) -> Result<Vec<u8>, Errno> {
         self.put_iovec_of(len);
         preview1::fd_pread(&mut self.ctx, &mut self.memory, fd, IOVS, 1, offset, RESULT)?;
         Ok(self.taken())
@@ -148,7 +156,8 @@ impl Guest {
         self.put_iovec_of(bytes.len() as u32);
     }
 
-    fn put_iovec_of(&mut self, len: u32) {
+    /// Writes a table of one buffer with `len` bytes.
+    pub fn put_iovec_of(&mut self, len: u32) {
         let iovec = &mut self.memory[IOVS as usize..][..8];
         iovec[..4].copy_from_slice(&BYTES.to_le_bytes());
         iovec[4..].copy_from_slice(&len.to_le_bytes());
@@ -158,27 +167,31 @@ impl Guest {
         self.memory[BYTES as usize..][..self.u32(RESULT) as usize].to_vec()
     }
 
-    pub(super) fn seek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<u64, Errno> {
+    pub fn seek(&mut self, fd: i32, offset: i64, whence: i32) -> Result<u64, Errno> {
         preview1::fd_seek(&mut self.ctx, &mut self.memory, fd, offset, whence, RESULT)?;
         Ok(self.u64(RESULT))
     }
 
-    pub(super) fn set_size(&mut self, fd: i32, size: i64) -> Result<(), Errno> {
+    pub fn set_size(&mut self, fd: i32, size: i64) -> Result<(), Errno> {
         preview1::fd_filestat_set_size(&mut self.ctx, &mut self.memory, fd, size)
     }
 
-    pub(super) fn fstat(&mut self, fd: i32) -> Result<Stat, Errno> {
+    pub fn allocate(&mut self, fd: i32, offset: i64, len: i64) -> Result<(), Errno> {
+        preview1::fd_allocate(&mut self.ctx, &mut self.memory, fd, offset, len)
+    }
+
+    pub fn fstat(&mut self, fd: i32) -> Result<Stat, Errno> {
         preview1::fd_filestat_get(&mut self.ctx, &mut self.memory, fd, RESULT)?;
         Ok(self.stat_result())
     }
 
-    pub(super) fn stat_at(&mut self, fd: i32, flags: i32, path: &str) -> Result<Stat, Errno> {
+    pub fn stat_at(&mut self, fd: i32, flags: i32, path: &str) -> Result<Stat, Errno> {
         let (at, len) = self.put_path(0, path);
         preview1::path_filestat_get(&mut self.ctx, &mut self.memory, fd, flags, at, len, RESULT)?;
         Ok(self.stat_result())
     }
 
-    pub(super) fn stat(&mut self, path: &str) -> Result<Stat, Errno> {
+    pub fn stat(&mut self, path: &str) -> Result<Stat, Errno> {
         self.stat_at(ROOT, KEEP, path)
     }
 
@@ -194,7 +207,7 @@ impl Guest {
         }
     }
 
-    pub(super) fn set_times(
+    pub fn set_times(
         &mut self,
         flags: i32,
         path: &str,
@@ -217,22 +230,22 @@ impl Guest {
         )
     }
 
-    pub(super) fn create_dir(&mut self, path: &str) -> Result<(), Errno> {
+    pub fn create_dir(&mut self, path: &str) -> Result<(), Errno> {
         let (at, len) = self.put_path(0, path);
         preview1::path_create_directory(&mut self.ctx, &mut self.memory, ROOT, at, len)
     }
 
-    pub(super) fn remove_dir(&mut self, path: &str) -> Result<(), Errno> {
+    pub fn remove_dir(&mut self, path: &str) -> Result<(), Errno> {
         let (at, len) = self.put_path(0, path);
         preview1::path_remove_directory(&mut self.ctx, &mut self.memory, ROOT, at, len)
     }
 
-    pub(super) fn unlink(&mut self, path: &str) -> Result<(), Errno> {
+    pub fn unlink(&mut self, path: &str) -> Result<(), Errno> {
         let (at, len) = self.put_path(0, path);
         preview1::path_unlink_file(&mut self.ctx, &mut self.memory, ROOT, at, len)
     }
 
-    pub(super) fn rename(&mut self, old: &str, new: &str) -> Result<(), Errno> {
+    pub fn rename(&mut self, old: &str, new: &str) -> Result<(), Errno> {
         let (old, new) = (self.put_path(0, old), self.put_path(1, new));
         let memory = &mut self.memory;
         preview1::path_rename(
@@ -247,7 +260,7 @@ impl Guest {
         )
     }
 
-    pub(super) fn link(&mut self, old: &str, new: &str) -> Result<(), Errno> {
+    pub fn link(&mut self, old: &str, new: &str) -> Result<(), Errno> {
         let (old, new) = (self.put_path(0, old), self.put_path(1, new));
         let memory = &mut self.memory;
         preview1::path_link(
@@ -263,7 +276,7 @@ impl Guest {
         )
     }
 
-    pub(super) fn symlink(&mut self, target: &str, path: &str) -> Result<(), Errno> {
+    pub fn symlink(&mut self, target: &str, path: &str) -> Result<(), Errno> {
         let (target, path) = (self.put_path(0, target), self.put_path(1, path));
         let memory = &mut self.memory;
         preview1::path_symlink(
@@ -277,7 +290,7 @@ impl Guest {
         )
     }
 
-    pub(super) fn read_link(&mut self, path: &str, len: u32) -> Result<String, Errno> {
+    pub fn read_link(&mut self, path: &str, len: u32) -> Result<String, Errno> {
         let (at, path_len) = self.put_path(0, path);
         preview1::path_readlink(
             &mut self.ctx,
@@ -293,7 +306,7 @@ impl Guest {
     }
 
     /// One call of `fd_readdir`. Returns the complete entries, and the number of bytes.
-    pub(super) fn readdir(
+    pub fn readdir(
         &mut self,
         fd: i32,
         buf_len: u32,
@@ -334,7 +347,7 @@ impl Guest {
 
     /// Reads all entries of a directory as a libc does: each call continues at the cookie of the
     /// last complete entry.
-    pub(super) fn list(&mut self, fd: i32, buf_len: u32) -> Vec<Listed> {
+    pub fn list(&mut self, fd: i32, buf_len: u32) -> Vec<Listed> {
         let mut listed: Vec<Listed> = Vec::new();
         loop {
             let cookie = listed.last().map_or(0, |last| last.next);
@@ -352,7 +365,7 @@ impl Guest {
     }
 
     /// The names in a directory, sorted, without `.` and `..`.
-    pub(super) fn names(&mut self, path: &str) -> Vec<String> {
+    pub fn names(&mut self, path: &str) -> Vec<String> {
         let fd = self.open(path, DIRECTORY).expect("a directory");
         let listed = self.list(fd, 4096);
         self.close(fd).expect("it is open");
@@ -365,7 +378,7 @@ impl Guest {
         names
     }
 
-    pub(super) fn put_file(&mut self, path: &str, contents: &[u8]) {
+    pub fn put_file(&mut self, path: &str, contents: &[u8]) {
         let fd = self.open(path, CREAT | TRUNC).expect("a file can be made");
         if !contents.is_empty() {
             assert_eq!(self.write(fd, contents), Ok(contents.len() as u32));
@@ -373,7 +386,7 @@ impl Guest {
         self.close(fd).expect("it is open");
     }
 
-    pub(super) fn get_file(&mut self, path: &str) -> Result<Vec<u8>, Errno> {
+    pub fn get_file(&mut self, path: &str) -> Result<Vec<u8>, Errno> {
         let fd = self.open_at(ROOT, FOLLOW, path, 0, READ, 0)?;
         let mut contents = Vec::new();
         loop {

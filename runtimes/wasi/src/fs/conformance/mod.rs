@@ -33,7 +33,9 @@
 mod confinement;
 mod directories;
 mod faults;
-mod guest;
+// Also used by the tests of this crate.
+#[doc(hidden)]
+pub mod guest;
 mod hard_links;
 mod listing;
 mod opening;
