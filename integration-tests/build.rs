@@ -48,14 +48,15 @@ fn main() {
     fs::write(out.join("readme.rs"), readme(&manifest)).expect("cargo's folder is writable");
 }
 
-/// The first example of the repository's README, for a test to run.
+/// The second example of the repository's README, for a test to run. The first has a `main`, which
+/// the doc tests run.
 fn readme(manifest: &Path) -> String {
     let path = manifest.join("../README.md");
     println!("cargo::rerun-if-changed={}", path.display());
     let text = fs::read_to_string(&path).expect("the repository has a README");
     let example = text
         .split("```rust\n")
-        .nth(1)
+        .nth(2)
         .and_then(|rest| rest.split("```").next());
     example.expect("the README has an example").to_owned()
 }

@@ -43,7 +43,7 @@ macro_rules! on_each_backend {
     )*};
 }
 
-/// Compiles the example of the repository's README; a test runs it.
+/// Runs the first example of the repository's README and compiles the second, which a test runs.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

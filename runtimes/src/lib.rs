@@ -63,7 +63,7 @@
 //!
 //! let output = SharedBuffer::new();
 //! let guest = Guest::builder(&module, &bus)
-//!     .wasi(Wasi::builder().args(["guest", "--verbose"]).stdin("alice\nbob\n").stdout(output.clone()).build()?)
+//!     .wasi(Wasi::builder().stdin("alice\nbob\n").stdout(output.clone()).build()?)
 //!     .limits(Limits::default().fuel_per_call(50_000_000).memory_bytes(64 << 20))
 //!     .host_function("env", "answer", |_cx, ()| Ok(42_i32)) // the embedder's own
 //!     .instantiate()

@@ -59,6 +59,17 @@ fn each_subscriber_receives_the_commits_of_its_paths_on_wasmi() {
     each_subscriber_receives_the_commits_of_its_paths("wasmi");
 }
 
+#[cfg(feature = "wasmi")]
+#[test]
+fn the_readme_shows_the_output() {
+    let stdout = String::from_utf8(quickstart(&["--runtime", "wasmi"]).stdout).unwrap();
+    let readme = include_str!("../../../README.md");
+    assert!(
+        readme.contains(&format!("```text\n{stdout}```")),
+        "README.md does not show\n{stdout}"
+    );
+}
+
 #[cfg(feature = "wasmtime")]
 #[test]
 fn each_subscriber_receives_the_commits_of_its_paths_on_wasmtime() {

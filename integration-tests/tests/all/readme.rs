@@ -1,9 +1,9 @@
-//! The example of the README runs.
+//! The second example of the README runs; the doc tests run the first.
 
 include!(concat!(env!("OUT_DIR"), "/readme.rs"));
 
 #[test]
-fn the_example_of_the_readme_runs() {
+fn the_example_of_a_guest_in_the_readme_runs() {
     integration_tests::run(async || {
         example(integration_tests::guests::EMITTER)
             .await

@@ -24,7 +24,8 @@ use crate::linker::{link_blocking, link_suspending};
 /// ```
 /// use rangewatch_runtime::Runtime;
 ///
-/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmtime::Wasmtime::new());
+/// let runtime = rangewatch_wasmtime::Wasmtime::new();
+/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(runtime);
 /// assert_eq!(runtime.name(), "wasmtime");
 /// ```
 #[derive(Clone)]

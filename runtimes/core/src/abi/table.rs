@@ -29,7 +29,10 @@ use crate::engine::val::{FuncType, ValType};
 ///
 /// fn add_to_linker(linker: &mut HashMap<(&str, &str), HostFunction>) {
 ///     macro_rules! define {
-///         ($(fn $gen:ident::$name:ident as $import:ident($($param:ident: $ty:ident),*) -> $_result:ident;)*) => {
+///         ($(
+///             fn $gen:ident::$name:ident as $import:ident($($param:ident: $ty:ident),*)
+///                 -> $_result:ident;
+///         )*) => {
 ///             $(linker.insert((abi::$gen::MODULE, abi::$gen::$import), |guest, memory, values| {
 ///                 let mut _values = values.iter();
 ///                 $(let $param = *_values.next().expect("the engine checked the arity") as $ty;)*

@@ -35,7 +35,8 @@ pub(crate) const INITIALIZE: &str = "_initialize";
 /// ```
 /// use rangewatch_runtime::Runtime;
 ///
-/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result {
 /// let module = runtime.load(wasm).await?;
 /// for export in module.info().funcs() {
 ///     println!("{export}");

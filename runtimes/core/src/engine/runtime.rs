@@ -25,7 +25,8 @@ use crate::guest::limits::Limits;
 ///
 /// ```
 /// use rangewatch_runtime::{Guest, Runtime, Val};
-/// # async fn example(runtime: std::sync::Arc<dyn Runtime>, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(runtime: std::sync::Arc<dyn Runtime>, wasm: &[u8]) -> Result {
 /// let bus = rangewatch_bus::RangeWatchBus::new();
 /// let module = runtime.load(wasm).await?;
 /// let guest = Guest::builder(&module, &bus).instantiate().await?;

@@ -116,7 +116,8 @@ impl<'a> GuestBuilder<'a> {
     /// ```
     /// use rangewatch_wasi::Wasi;
     ///
-    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
     /// builder.pool(4, 2).wasi_with(|| Ok(Wasi::builder().args(["worker"]).build()?))
     /// # }
     /// ```
@@ -147,7 +148,8 @@ impl<'a> GuestBuilder<'a> {
     /// # Examples
     ///
     /// ```
-    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
     /// builder
     ///     .host_function("env", "add", |_cx, (a, b): (i32, i32)| Ok(a.wrapping_add(b)))
     ///     .host_function("env", "log", |cx, (at, len): (u32, u32)| {
@@ -174,7 +176,8 @@ impl<'a> GuestBuilder<'a> {
     /// # Examples
     ///
     /// ```
-    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
     /// builder.host_function_async("env", "next", |_cx, ()| {
     ///     Box::pin(async move {
     ///         futures::future::ready(()).await; // a request, a timer, a lock
@@ -224,7 +227,8 @@ impl<'a> GuestBuilder<'a> {
     /// # Examples
     ///
     /// ```
-    /// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
     /// builder.on_flush_error(|error| eprintln!("{error}: {}", error.source))
     /// # }
     /// ```

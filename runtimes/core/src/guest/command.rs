@@ -52,9 +52,14 @@ pub enum RunError {
 /// ```
 /// use rangewatch_runtime::{Runtime, run_command};
 /// use rangewatch_wasi::{SharedBuffer, Wasi};
-/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result {
 /// let out = SharedBuffer::new();
-/// let wasi = Wasi::builder().args(["hello.wasm"]).stdin("alice\nbob\n").stdout(out.clone()).build()?;
+/// let wasi = Wasi::builder()
+///     .args(["hello.wasm"])
+///     .stdin("alice\nbob\n")
+///     .stdout(out.clone())
+///     .build()?;
 /// let exit = run_command(runtime, wasm, wasi).await?;
 /// println!("{} said {}", exit.code(), out.to_string_lossy());
 /// # Ok(())

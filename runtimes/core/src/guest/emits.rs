@@ -9,7 +9,8 @@
 /// ```
 /// use rangewatch_runtime::Emits;
 ///
-/// # fn example(builder: rangewatch_runtime::GuestBuilder<'_>) -> rangewatch_runtime::GuestBuilder<'_> {
+/// # use rangewatch_runtime::GuestBuilder;
+/// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
 /// builder.emits(Emits::Staged) // a call that fails leaves no emit behind
 /// # }
 /// ```

@@ -48,7 +48,8 @@ use crate::guest::pump::Pump;
 /// use rangewatch_bus::RangeWatchBus;
 /// use rangewatch_runtime::{Guest, Runtime, Val};
 ///
-/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8]) -> Result {
 /// let bus = RangeWatchBus::new();
 /// let module = runtime.load(wasm).await?;
 /// let guest = Guest::builder(&module, &bus).instantiate().await?;
