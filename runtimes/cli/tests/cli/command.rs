@@ -49,8 +49,10 @@ pub(crate) fn rangewatch() -> Command {
 
 pub(crate) fn end(mut command: Command, input: &str) -> Ended {
     let mut child = command.spawn().unwrap();
-    // Fails if the program has ended without reading its input.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    if let Some(mut stdin) = child.stdin.take() {
+        // Fails if the program has ended without reading its input.
+        let _ = stdin.write_all(input.as_bytes());
+    }
     wait(child)
 }
 

@@ -21,4 +21,5 @@ mod command;
 mod events;
 mod exit_code;
 mod files;
+mod stdin;
 mod usage;

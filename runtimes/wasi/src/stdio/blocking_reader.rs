@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use crate::net::Readiness;
-use crate::stdio::input::{Input, retry_interrupted};
+use crate::stdio::input::{Input, READ_AHEAD_BYTES, retry_interrupted};
 
 /// The maximum number of bytes per read on the reader's thread.
 const MAX_FETCH_BYTES: u32 = 64 << 10;
@@ -16,8 +16,8 @@ const MAX_FETCH_BYTES: u32 = 64 << 10;
 /// An [`Input`] over a blocking [`Read`].
 ///
 /// While the guest's thread may block, the reader is called on it. The first poll that must not
-/// block moves the reader to a separate thread, which reads on request, and never more than was
-/// requested.
+/// block moves the reader to a separate thread, which reads on request. A request is for at least
+/// [`READ_AHEAD_BYTES`], so that a guest that reads single bytes does not switch threads for each.
 pub(crate) struct BlockingReader {
     mode: Mode,
     may_block: bool,
@@ -99,7 +99,10 @@ impl Input for BlockingReader {
 
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
         match self.shared() {
-            Ok(shared) => shared.poll(cx, n_bytes.clamp(1, MAX_FETCH_BYTES) as usize),
+            Ok(shared) => shared.poll(
+                cx,
+                n_bytes.clamp(READ_AHEAD_BYTES, MAX_FETCH_BYTES) as usize,
+            ),
             // The read that follows returns the error.
             Err(_) => Poll::Ready(Readiness::END),
         }

@@ -7,6 +7,8 @@ pub(crate) mod budget;
 pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod pipe;
+#[cfg(unix)]
+mod process_stdin;
 pub(crate) mod shared_buffer;
 pub(crate) mod stdin;
 pub(crate) mod stdout;

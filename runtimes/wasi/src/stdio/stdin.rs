@@ -9,6 +9,8 @@ use crate::net::Readiness;
 use crate::stdio::blocking_reader::BlockingReader;
 use crate::stdio::budget::Budget;
 use crate::stdio::input::{Input, retry_interrupted};
+#[cfg(unix)]
+use crate::stdio::process_stdin::ProcessStdin;
 use crate::{Interrupt, OverBudget, PipeReader, StreamKind};
 
 /// The standard input of a guest.
@@ -61,28 +63,45 @@ impl Stdin {
 
     /// Reads from the blocking reader `reader`.
     ///
-    /// Each `fd_read` of the guest is one successful [`Read::read`] of at most the requested number
-    /// of bytes: nothing is read ahead, and a partial result is returned immediately.
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) becomes [`Errno::Again`](crate::Errno::Again);
+    /// A read of the guest returns what one successful [`Read::read`] returned, without waiting for
+    /// more. [`WouldBlock`](io::ErrorKind::WouldBlock) becomes [`Errno::Again`](crate::Errno::Again);
     /// [`Interrupted`](io::ErrorKind::Interrupted) is retried.
     ///
     /// The next read may block. A host that [awaits](crate::Wasi::poll_ready) its guests therefore
-    /// calls the reader on a separate thread, started by the guest's first read. A host that
-    /// [blocks](crate::Wasi::block) on its guests calls it on the guest's thread. `poll_oneoff` on
-    /// the input reads up to 4 KiB ahead, because there is no other way to determine readiness. If
-    /// the guest is dropped while the reader blocks, the thread ends when the reader returns. Use
-    /// [`bytes`](Self::bytes) for bytes that are in memory.
+    /// calls the reader on a separate thread, started by the guest's first read, with a buffer of 4
+    /// to 64 KiB; small reads of the guest are served from this buffer. Bytes that were read ahead
+    /// belong to the context: they are lost to other users of the reader. A host that
+    /// [blocks](crate::Wasi::block) on its guests calls the reader on the guest's thread, for at
+    /// most the requested number of bytes, unless the guest asks `poll_oneoff` about the input: the
+    /// thread then starts, as only a read can determine readiness. `poll_oneoff` with a timeout of 0
+    /// reports an input as not ready until the thread has read. If the guest is dropped while the
+    /// reader blocks, the thread ends when the reader returns. Use [`bytes`](Self::bytes) for bytes
+    /// that are in memory.
     #[must_use]
     pub fn reader(reader: impl Read + Send + 'static) -> Self {
         Self::stream(BlockingReader::new(reader))
     }
 
-    /// Reads from the standard input of the host's process, as a [`reader`](Self::reader). The
-    /// guest sees a terminal as a character device.
+    /// Reads from the standard input of the host's process. The guest sees a terminal as a character
+    /// device.
+    ///
+    /// Up to 16 KiB are read ahead. They belong to the context: they are lost to other contexts and
+    /// to the host. Bytes that the host has buffered in [`io::stdin`] are read first.
+    ///
+    /// On Unix, readiness is that of `poll(2)`, so `poll_oneoff` with a timeout of 0 reports input
+    /// that is available in a pipe, file or terminal. Reads do not block the guest's thread, unless
+    /// the host reads from [`io::stdin`] at the same time. While a guest waits, nothing is read. On
+    /// other systems, and for terminals on Apple's, which `poll(2)` does not support, this is a
+    /// [`reader`](Self::reader).
     #[must_use]
     pub fn inherit() -> Self {
         let stdin = io::stdin();
-        let kind = StreamKind::of(stdin.is_terminal());
+        let is_terminal = stdin.is_terminal();
+        let kind = StreamKind::of(is_terminal);
+        #[cfg(unix)]
+        if !(cfg!(target_vendor = "apple") && is_terminal) {
+            return Self::stream(ProcessStdin::new()).seen_as(kind);
+        }
         Self::reader(stdin).seen_as(kind)
     }
 
