@@ -64,8 +64,9 @@ impl Stdin {
     /// Reads from the blocking reader `reader`.
     ///
     /// A read of the guest returns what one successful [`Read::read`] returned, without waiting for
-    /// more. [`WouldBlock`](io::ErrorKind::WouldBlock) becomes [`Errno::Again`](crate::Errno::Again);
-    /// [`Interrupted`](io::ErrorKind::Interrupted) is retried.
+    /// more. [`WouldBlock`](io::ErrorKind::WouldBlock) becomes
+    /// [`Errno::Again`](crate::Errno::Again); [`Interrupted`](io::ErrorKind::Interrupted) is
+    /// retried.
     ///
     /// The next read may block. A host that [awaits](crate::Wasi::poll_ready) its guests therefore
     /// calls the reader on a separate thread, started by the guest's first read, with a buffer of 4
@@ -73,8 +74,8 @@ impl Stdin {
     /// belong to the context: they are lost to other users of the reader. A host that
     /// [blocks](crate::Wasi::block) on its guests calls the reader on the guest's thread, for at
     /// most the requested number of bytes, unless the guest asks `poll_oneoff` about the input: the
-    /// thread then starts, as only a read can determine readiness. `poll_oneoff` with a timeout of 0
-    /// reports an input as not ready until the thread has read. If the guest is dropped while the
+    /// thread then starts, as only a read can determine readiness. `poll_oneoff` with a timeout of
+    /// 0 reports an input as not ready until the thread has read. If the guest is dropped while the
     /// reader blocks, the thread ends when the reader returns. Use [`bytes`](Self::bytes) for bytes
     /// that are in memory.
     #[must_use]
@@ -82,8 +83,8 @@ impl Stdin {
         Self::stream(BlockingReader::new(reader))
     }
 
-    /// Reads from the standard input of the host's process. The guest sees a terminal as a character
-    /// device.
+    /// Reads from the standard input of the host's process. The guest sees a terminal as a
+    /// character device.
     ///
     /// Up to 16 KiB are read ahead. They belong to the context: they are lost to other contexts and
     /// to the host. Bytes that the host has buffered in [`io::stdin`] are read first.
