@@ -90,7 +90,7 @@ impl MemoryFs {
     /// assert_eq!(files.list("config")?, ["app.toml"]);
     ///
     /// let outside = MemoryFs::with_files([("../app.toml", "")]);
-    /// assert_eq!(outside.unwrap_err().errno, Errno::Notcapable);
+    /// assert_eq!(outside.unwrap_err().errno, Errno::Perm);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn with_files<P: AsRef<str>, C: AsRef<[u8]>>(
