@@ -57,7 +57,7 @@ pub(crate) fn end(mut command: Command, input: &str) -> Ended {
 }
 
 /// Waits for the end of a run, and kills it at the deadline.
-fn wait(mut child: Child) -> Ended {
+pub(crate) fn wait(mut child: Child) -> Ended {
     let stdout = child.stdout.take().map(read_to_end);
     let stderr = child.stderr.take().map(read_to_end);
     let started = Instant::now();

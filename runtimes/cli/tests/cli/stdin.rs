@@ -1,11 +1,11 @@
 //! The standard input of the process.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::Stdio;
 use std::thread;
 
-use crate::command::{Ended, assembled, end, rangewatch, temporary};
+use crate::command::{Ended, assembled, end, rangewatch, temporary, wait};
 
 on_each_runtime! {
     a_poll_with_timeout_0_sees_the_bytes_in_a_pipe
@@ -13,6 +13,8 @@ on_each_runtime! {
     a_poll_with_timeout_0_sees_the_end_of_the_input
     a_poll_with_timeout_0_of_an_empty_pipe_sees_the_timer_only
     a_poll_waits_for_the_input
+    a_poll_waits_for_each_byte
+    a_read_waits_for_each_byte
     input_read_byte_by_byte_is_complete_and_in_order
 }
 
@@ -97,9 +99,67 @@ fn a_poll_waits_for_the_input(runtime: &str) {
     let wasm = polls("polls_an_hour", 3_600_000_000_000);
     let mut command = rangewatch();
     command.args(["run", "--runtime", runtime, &wasm]);
-    // The guest usually polls before the input is written.
     let ended = end(command, "abc");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), "abc"));
+}
+
+/// Runs `first`, reads a byte and writes it back, up to the end of the input.
+fn echoes(name: &str, first: &str) -> String {
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "poll_oneoff"
+                (func $poll (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_read"
+                (func $read (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write"
+                (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "_start")
+                (i32.store (i32.const 0) (i32.const 1024))
+                (i32.store (i32.const 4) (i32.const 1))
+                ;; A subscription at 256: fd_read of 0.
+                (i32.store8 (i32.const 264) (i32.const 1))
+                (loop $next
+                    {first}
+                    (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))
+                        (then (call $exit (i32.const 71))))
+                    (if (i32.load (i32.const 8)) (then
+                        (drop (call $write
+                            (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                        (br $next))))))"#
+    );
+    assembled(name, &text)
+}
+
+/// Writes a byte only after the guest has echoed the one before, so that the guest waits for most of them.
+fn exchange_bytes(runtime: &str, wasm: &str) {
+    let mut command = rangewatch();
+    command.args(["run", "--runtime", runtime, wasm]);
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let exchange = thread::spawn(move || {
+        for n in 0..2_000_u32 {
+            let byte = [(n % 251) as u8];
+            stdin.write_all(&byte).unwrap();
+            let mut echo = [0];
+            stdout.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, byte);
+        }
+    });
+    let ended = wait(child);
+    exchange.join().unwrap();
+    assert_eq!(ended.code, Some(0));
+}
+
+fn a_poll_waits_for_each_byte(runtime: &str) {
+    let poll = "(if (call $poll (i32.const 256) (i32.const 512) (i32.const 1) (i32.const 600))
+        (then (call $exit (i32.const 70))))";
+    exchange_bytes(runtime, &echoes("echoes_polled_bytes", poll));
+}
+
+fn a_read_waits_for_each_byte(runtime: &str) {
+    exchange_bytes(runtime, &echoes("echoes_bytes", ""));
 }
 
 /// Reads single bytes up to the end of the input, then writes all of them.
@@ -132,7 +192,7 @@ fn input_read_byte_by_byte_is_complete_and_in_order(runtime: &str) {
     let ended = run(runtime, &wasm, File::open(path).unwrap());
     assert!(ended.stdout == text, "{:?}", ended.code);
 
-    // In pieces, so that the guest waits in between and a buffer is rarely full.
+    // In pieces whose size divides no buffer size, so that they span the ends of buffers.
     let (reader, mut writer) = io::pipe().unwrap();
     let pieces = text.clone();
     let writing = thread::spawn(move || {
