@@ -91,3 +91,20 @@ fn a_cookie_that_was_never_returned_takes_no_entry_from_the_filesystem() {
     }
     assert_eq!(dir.n_entries.load(Ordering::Relaxed), n_entries);
 }
+
+#[test]
+fn a_cookie_returned_before_a_restart_is_accepted_after_it() {
+    let wasi = Wasi::builder().preopen("/", Counting::default(), Access::ReadOnly);
+    let mut guest = Guest::new(wasi);
+    let mut bufused = |cookie: i64| {
+        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+        preview1::fd_readdir(ctx, memory, 3, 8, 1024, cookie, 0).unwrap();
+        (guest.u32(0), guest.u64(8) as i64)
+    };
+    let mut cookie = 0;
+    for _ in 0..100 {
+        cookie = bufused(cookie).1;
+    }
+    bufused(0);
+    assert_eq!(bufused(cookie), (1024, cookie + 1));
+}
