@@ -97,6 +97,23 @@ impl Stats {
 }
 
 /// The statistics of a bus, from [`RangeWatchBus::stats`](crate::RangeWatchBus::stats).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut events = bus.subscribe(..).events(8)?;
+/// bus.emit(1, ["a"])?;
+/// bus.emit(2, ["b"])?;
+/// events.try_recv()?;
+///
+/// let stats = bus.stats();
+/// assert_eq!((stats.n_emits(), stats.n_subscriptions()), (2, 1));
+/// assert_eq!((stats.deliveries().delivered(), stats.deliveries().pending()), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusStats {
     pub(crate) emits: u64,

@@ -68,6 +68,18 @@ impl Emitted {
 /// The receipt of several emits that took effect at once, from
 /// [`RangeWatchBus::emit_many`](crate::RangeWatchBus::emit_many) and
 /// [`Batch::commit`](crate::Batch::commit).
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let _all = bus.subscribe(..).events(8)?;
+/// let emitted = bus.emit_many([(1, ["a"]), (2, ["b"])])?;
+/// assert_eq!((emitted.n_emits(), emitted.matched()), (2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmittedMany {
     pub(crate) first_seq: Option<Seq>,

@@ -6,6 +6,19 @@ use crate::EmptyRangeError;
 use crate::keys::EmptyRangeMessage;
 
 /// Why the state or the selectors of a subscription could not be changed. Nothing has changed then.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{ControlError, RangeWatchBus};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut reserved = bus.reserve().wake()?;
+/// assert_eq!(reserved.start(), Err(ControlError::NotOpen));
+/// reserved.open("a".."m")?;
+/// reserved.start()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ControlError {

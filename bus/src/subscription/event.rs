@@ -83,6 +83,19 @@ impl PartialEq for Event {
 impl Eq for Event {}
 
 /// The keys of an [`Event`], from [`Event::keys`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, Selector};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut pods = bus.subscribe(Selector::prefix("pods/")).events(8)?;
+/// bus.emit(1, ["pods/a", "nodes/n", "pods/b"])?;
+/// let event = pods.try_recv()?;
+/// assert!(event.keys().eq([&b"pods/a"[..], b"pods/b"])); // those that the subscription watches
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Keys<'a> {
     emit: &'a Record,

@@ -161,6 +161,19 @@ impl From<RecvError> for TryRecvError {
 pub struct Closed;
 
 /// Why [`WakeSubscription::try_recv`](crate::WakeSubscription::try_recv) returned no span.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, TryWakeError};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut wake = bus.subscribe(..).wake()?;
+/// assert_eq!(wake.try_recv(), Err(TryWakeError::Empty));
+/// bus.close();
+/// assert_eq!(wake.try_recv(), Err(TryWakeError::Closed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryWakeError {

@@ -12,6 +12,25 @@ use crate::{Closed, Span};
 ///
 /// While this lives, the key that it stands for is announced to no other caller of `ready`.
 /// Dropping it without taking announces the key again.
+///
+/// # Examples
+///
+/// ```
+/// # futures::executor::block_on(async {
+/// use rangewatch_bus::{RangeWatchBus, WatchSet};
+///
+/// let bus = RangeWatchBus::new();
+/// let watches = WatchSet::new();
+/// watches.insert("all", bus.subscribe(..).wake()?);
+/// bus.emit(1, ["a"])?;
+///
+/// let ready = watches.ready().await; // nothing was taken yet: wait for what the work needs
+/// bus.emit(2, ["b"])?;
+/// let delivery = ready.take().expect("the key was not removed");
+/// assert_eq!(delivery.span()?.count(), 2); // both emits, as it is taken now
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "the key is announced to no other receiver as long as this lives"]
 pub struct Ready<'a, K: Hash + Eq + Clone + Send + 'static> {
     /// `None` once the claim was given back.
