@@ -103,20 +103,19 @@ pub(crate) fn vals(vals: &[wasmi::Val]) -> Vec<Val> {
 
 /// `None` for a type that cannot be passed; core refuses signatures with one.
 pub(crate) fn func_type(ty: &FuncType) -> Option<wasmi::FuncType> {
-    let convert = |types: &[ValType]| -> Option<Vec<wasmi::ValType>> {
-        types
-            .iter()
-            .map(|ty| match ty {
-                ValType::I32 => Some(wasmi::ValType::I32),
-                ValType::I64 => Some(wasmi::ValType::I64),
-                ValType::F32 => Some(wasmi::ValType::F32),
-                ValType::F64 => Some(wasmi::ValType::F64),
-                ValType::Other => None,
-            })
-            .collect()
-    };
+    let convert = |types: &[ValType]| types.iter().map(val_type).collect::<Option<Vec<_>>>();
     Some(wasmi::FuncType::new(
         convert(ty.params())?,
         convert(ty.results())?,
     ))
+}
+
+fn val_type(ty: &ValType) -> Option<wasmi::ValType> {
+    match ty {
+        ValType::I32 => Some(wasmi::ValType::I32),
+        ValType::I64 => Some(wasmi::ValType::I64),
+        ValType::F32 => Some(wasmi::ValType::F32),
+        ValType::F64 => Some(wasmi::ValType::F64),
+        ValType::Other => None,
+    }
 }

@@ -1,14 +1,18 @@
 //! An instance, and how its calls are suspended and resumed.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Failure, FuelSlices, GuestState, HostCx, Instance, Limits, Val};
+use rangewatch_runtime::{
+    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val,
+};
 use rangewatch_wasi::link_wasmi::Suspended;
+use wasmi::errors::HostError;
 use wasmi::{Error, Memory, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
 use crate::linker::{DataMut, memory_and_data};
-use crate::suspend::Suspend;
 
 /// The data of a store of this crate.
 pub(crate) struct State {
@@ -22,15 +26,31 @@ pub(crate) struct State {
 }
 
 /// The context of a host function: of a running call, or of a suspended one.
-pub(crate) struct Cx<C>(pub(crate) C);
+pub(crate) struct Cx<'a, C>(pub(crate) &'a mut C);
 
-impl<C: DataMut<Data = State> + Send> HostCx for Cx<C> {
+impl<C: DataMut<Data = State> + Send> HostCx for Cx<'_, C> {
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         let memory = self.0.data_mut().memory;
-        let (memory, state) = memory_and_data(&mut self.0, memory);
+        let (memory, state) = memory_and_data(self.0, memory);
         (memory, state.guest.abi())
     }
 }
+
+/// The host error by which an asynchronous host function suspends a guest. The function is awaited
+/// outside of the interpreter, and the call is then resumed with its results.
+#[derive(Debug)]
+pub(crate) struct Suspend {
+    pub(crate) function: HostFunction,
+    pub(crate) args: Vec<Val>,
+}
+
+impl fmt::Display for Suspend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an asynchronous host function was called where a call cannot be suspended")
+    }
+}
+
+impl HostError for Suspend {}
 
 pub(crate) struct WasmiInstance {
     pub(crate) store: Store<State>,

@@ -10,7 +10,6 @@ mod convert;
 mod instance;
 mod linker;
 mod runtime;
-mod suspend;
 
 pub use convert::{Trap, host_trap};
 pub use linker::{

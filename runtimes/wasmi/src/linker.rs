@@ -102,11 +102,9 @@ pub async fn attach_async<T: 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
-    let page = *instance
-        .get_typed_func::<(), i32>(&*store, gen1::PAGE)?
-        .func();
+    let page = instance.get_typed_func::<(), i32>(&*store, gen1::PAGE)?;
     let mut results = [Val::I32(0)];
-    call_async(store, &page, &[], &mut results).await?;
+    call_async(store, page.func(), &[], &mut results).await?;
     let page = results[0].i32().unwrap_or_default();
     attach_page(store, instance, get, page)
 }
@@ -128,9 +126,7 @@ fn attach_page<T: 'static>(
 /// The body of [`deliver`] and of [`deliver_async`], which differ in how they call the guest.
 macro_rules! deliver {
     ($store:ident, $instance:ident, $get:ident, $report:ident, |$recv:ident| $call:expr) => {{
-        let $recv = *$instance
-            .get_typed_func::<(), ()>(&*$store, gen1::RECV)?
-            .func();
+        let $recv = $instance.get_typed_func::<(), ()>(&*$store, gen1::RECV)?;
         let memory = $instance.get_memory(&*$store, "memory");
         let mut n_callbacks = 0;
         for _ in 0..$get($store.data_mut()).n_ready() {
@@ -167,11 +163,8 @@ pub fn deliver<T: 'static>(
     get: impl Fn(&mut T) -> &mut GuestAbi,
     mut report: impl FnMut(&[u8], String),
 ) -> Result<Delivered, Error> {
-    deliver!(store, instance, get, report, |recv| recv.call(
-        &mut *store,
-        &[],
-        &mut []
-    )?)
+    deliver!(store, instance, get, report, |recv| recv
+        .call(&mut *store, ())?)
 }
 
 /// As [`deliver`], for a guest that may have to wait: see [`call_async`].
@@ -191,7 +184,7 @@ pub async fn deliver_async<T: 'static>(
 ) -> Result<Delivered, Error> {
     deliver!(store, instance, get, report, |recv| call_async(
         store,
-        &recv,
+        recv.func(),
         &[],
         &mut []
     )
@@ -293,12 +286,6 @@ pub(crate) trait DataMut: AsContextMut {
 impl<T> DataMut for Store<T> {
     fn data_mut(&mut self) -> &mut T {
         self.data_mut()
-    }
-}
-
-impl<C: DataMut> DataMut for &mut C {
-    fn data_mut(&mut self) -> &mut C::Data {
-        (**self).data_mut()
     }
 }
 

@@ -7,14 +7,11 @@ use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
 };
 use rangewatch_wasi::link_wasmi::Link;
-use wasmi::{
-    Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
-};
+use wasmi::{CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
-use crate::instance::{Cx, State, WasmiInstance};
+use crate::instance::{Cx, State, Suspend, WasmiInstance};
 use crate::linker::link_abi;
-use crate::suspend::Suspend;
 
 /// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
 /// recurse as deep as a compiled engine allows need more; its stack is on the heap
@@ -92,6 +89,7 @@ impl Runtime for Wasmi {
 
 const NAME: &str = "wasmi";
 
+#[derive(Clone)]
 struct WasmiModule {
     runtime: Wasmi,
     module: Module,
@@ -126,37 +124,29 @@ impl Compiled for WasmiModule {
                 func_type(function.ty()).ok_or("the signature has a type that cannot be passed")?;
             let (module, name) = (function.module(), function.name());
             let function = function.clone();
-            if function.is_async() {
-                linker.func_new(module, name, ty, move |_: Caller<'_, State>, params, _| {
-                    Err(Error::host(Suspend {
-                        function: function.clone(),
-                        args: vals(params),
-                    }))
-                })?;
-            } else {
-                linker.func_new(module, name, ty, move |caller, params, results| {
-                    let values = function
-                        .call(&mut Cx(caller), &vals(params))
-                        .map_err(trap)?;
-                    for (result, value) in results.iter_mut().zip(&values) {
-                        *result = to_wasmi(value);
-                    }
-                    Ok(())
-                })?;
-            }
+            linker.func_new(module, name, ty, move |mut caller, params, results| {
+                let args = vals(params);
+                if function.is_async() {
+                    let function = function.clone();
+                    return Err(Error::host(Suspend { function, args }));
+                }
+                let values = function.call(&mut Cx(&mut caller), &args).map_err(trap)?;
+                for (result, value) in results.iter_mut().zip(&values) {
+                    *result = to_wasmi(value);
+                }
+                Ok(())
+            })?;
         }
         Ok(Arc::new(WasmiLinked {
-            module: self.module.clone(),
+            module: self.clone(),
             linker,
-            is_metered: self.is_metered(),
         }))
     }
 }
 
 struct WasmiLinked {
-    module: Module,
+    module: WasmiModule,
     linker: Linker<State>,
-    is_metered: bool,
 }
 
 #[async_trait]
@@ -181,26 +171,24 @@ impl Linked for WasmiLinked {
             },
         );
         store.limiter(|state| &mut state.bounds);
-        if self.is_metered {
+        let is_metered = self.module.is_metered();
+        if is_metered {
             store.set_fuel(limits.start_fuel()).map_err(failure)?;
         }
-        let instance = match self.linker.instantiate_and_start(&mut store, &self.module) {
-            Ok(instance) => instance,
-            Err(error) => {
-                return Err(match error.downcast_ref::<Suspend>() {
-                    Some(suspend) => Failure::Host(suspend.function.in_start()),
-                    None => failure(error),
-                });
-            }
-        };
+        let instance = self
+            .linker
+            .instantiate_and_start(&mut store, &self.module.module)
+            .map_err(|error| match error.downcast_ref::<Suspend>() {
+                Some(suspend) => Failure::Host(suspend.function.in_start()),
+                None => failure(error),
+            })?;
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
         store.data_mut().is_started = true;
-        let limits = self.is_metered.then(|| limits.clone());
         Ok(Box::new(WasmiInstance {
             store,
             instance,
-            limits,
+            limits: is_metered.then(|| limits.clone()),
         }))
     }
 }
