@@ -319,3 +319,74 @@ pub async fn an_id_is_bounded(runtime: &dyn Runtime) {
     call(&guest, "stop", &[Val::I32(65_535)]).await;
     assert_eq!(err().await, "");
 }
+
+/// A guest whose export `churn` opens, starts and stops a watch so many times, with an id of so
+/// many zeros. Each turn emits the key of the watch before it stops it, and calls `test.stopped`
+/// after that. Its buffer of 128 KiB is at 65536.
+const CHURN: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
+    (import "pantopic/wazero-range-watch" "__range_watch_start" (func $start))
+    (import "pantopic/wazero-range-watch" "__range_watch_stop" (func $stop))
+    (import "test" "stopped" (func $stopped))
+    (memory (export "memory") 3)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+    (data (i32.const 16) "\00\00\01\00\30\00\00\00\34\00\00\00\50\00\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\00\02\00\00\00\00\00\20\00\00\00\00\00\00\00")
+    (func (export "__range_watch") (result i32) (i32.const 16))
+    (func (export "__range_watch_recv"))
+    (func $buf_len (param $bytes i32) (i32.store (i32.const 52) (local.get $bytes)))
+    (func $check (if (i32.load (i32.const 60)) (then unreachable)))
+    (func (export "churn") (param $turns i32) (param $id_bytes i32)
+        (loop $turn
+            ;; The id, and the empty key as the range.
+            (i32.store8 (i32.const 65536) (i32.shr_u (local.get $id_bytes) (i32.const 8)))
+            (i32.store8 (i32.const 65537) (local.get $id_bytes))
+            (call $buf_len (i32.add (local.get $id_bytes) (i32.const 6)))
+            (call $open) (call $check)
+            (i32.store16 (i32.const 65536) (i32.const 0))
+            (call $buf_len (local.get $id_bytes))
+            (call $start) (call $check)
+            (call $buf_len (i32.const 2))
+            (call $flush)
+            (call $buf_len (local.get $id_bytes))
+            (call $stop) (call $check)
+            (call $stopped)
+            (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+            (br_if $turn (local.get $turns)))))"#;
+
+/// A guest that opens, starts and stops watches in one call has none after each stop: no id on the
+/// ready list, no subscription on the bus.
+pub async fn g30_a_stopped_watch_is_gone_while_its_guest_runs(runtime: &dyn Runtime) {
+    const N_TURNS: usize = 2_000;
+    let bus = RangeWatchBus::new();
+    let module = load(runtime, CHURN).await;
+    let (n_turns, stopped_on) = (Arc::new(AtomicUsize::new(0)), bus.clone());
+    let counted = n_turns.clone();
+    // Four watches, and two ids of the length that follows.
+    let limits = Limits::default().watches(4).watch_bytes(128 << 10);
+    let guest = Guest::builder(&module, &bus)
+        .limits(limits)
+        .host_function("test", "stopped", move |cx, ()| {
+            let turn = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            let (_, abi) = cx.memory_and_abi();
+            let left = (abi.n_ready(), stopped_on.n_subscriptions());
+            assert_eq!(
+                left,
+                (0, 0),
+                "ready watches, subscriptions after turn {turn}"
+            );
+            Ok(())
+        })
+        .instantiate()
+        .await
+        .expect("the guest of the scenario starts");
+    call(
+        &guest,
+        "churn",
+        &[Val::I32(N_TURNS as i32), Val::I32(60_000)],
+    )
+    .await;
+    assert_eq!(n_turns.load(Ordering::Relaxed), N_TURNS);
+    assert_eq!(guest.n_watches(), 0);
+}

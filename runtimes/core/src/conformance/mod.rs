@@ -95,6 +95,7 @@ groups! {
         a_flush_is_bounded_by_default,
         staged_emits_are_bounded_by_default,
         an_id_is_bounded,
+        g30_a_stopped_watch_is_gone_while_its_guest_runs,
     }
     suspension {
         an_async_host_function_suspends_the_guest,
