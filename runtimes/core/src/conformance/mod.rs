@@ -121,6 +121,7 @@ groups! {
         a_command_reads_prints_and_exits,
         wasi_needs_a_context,
         a_failed_flush_is_reported_beside_the_results,
+        a_failed_flush_of_a_reactor_is_reported,
     };
     /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
     /// too if it plays the part of [`RAW_GUEST`](crate::conformance::RAW_GUEST).

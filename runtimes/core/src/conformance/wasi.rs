@@ -70,8 +70,8 @@ const EMITS_AND_PRINTS: &str = r#"(module
     (func (export "_start")
         (drop (call $write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 216)))))"#;
 
-/// A writer that takes everything and cannot be flushed.
-struct Unflushable;
+/// A writer that takes everything and cannot be flushed: the error, or a panic.
+struct Unflushable(fn() -> io::Error);
 
 impl Write for Unflushable {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -79,14 +79,17 @@ impl Write for Unflushable {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Err(io::Error::other("the disk is full"))
+        Err((self.0)())
     }
 }
 
 /// A call whose output cannot be flushed returns its results, its emits stay, and so does its
 /// instance; the error is reported beside them.
 pub async fn a_failed_flush_is_reported_beside_the_results(runtime: &dyn Runtime) {
-    let wasi = || Wasi::builder().stdout(Stdout::writer(Unflushable)).build();
+    let wasi = || {
+        let full = Unflushable(|| io::Error::other("the disk is full"));
+        Wasi::builder().stdout(Stdout::writer(full)).build()
+    };
     let module = load(runtime, EMITS_AND_PRINTS).await;
     for emits in [Emits::Immediate, Emits::Staged] {
         let bus = RangeWatchBus::new();
@@ -118,5 +121,32 @@ pub async fn a_failed_flush_is_reported_beside_the_results(runtime: &dyn Runtime
     match run_command(runtime, &wasm, wasi().expect("valid")).await {
         Err(RunError::Flush { exit, .. }) => assert_eq!(exit.code(), 0),
         other => panic!("{other:?}"),
+    }
+}
+
+/// What a reactor prints while it is initialized is flushed, too, and an error or a panic of the
+/// writer is reported.
+pub async fn a_failed_flush_of_a_reactor_is_reported(runtime: &dyn Runtime) {
+    let module = load(runtime, &EMITS_AND_PRINTS.replace("_start", "_initialize")).await;
+    for unflushable in [
+        Unflushable(|| io::Error::other("no disk")),
+        Unflushable(|| panic!("no disk")),
+    ] {
+        let wasi = Wasi::builder().stdout(Stdout::writer(unflushable)).build();
+        let errors = Arc::<Mutex<Vec<String>>>::default();
+        let log = errors.clone();
+        let guest = Guest::builder(&module, &RangeWatchBus::new())
+            .wasi(wasi.expect("valid"))
+            .on_flush_error(move |error| log.lock().push(super::text(&error)))
+            .instantiate()
+            .await
+            .expect("it starts");
+        assert_eq!(super::call(&guest, "go", &[]).await, [Val::I32(7)]);
+        let errors = std::mem::take(&mut *errors.lock());
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        for (error, export) in errors.iter().zip(["_initialize", "go"]) {
+            assert!(error.contains(&format!("`{export}` wrote")), "{error}");
+            assert!(error.contains("no disk"), "{error}");
+        }
     }
 }

@@ -89,6 +89,13 @@ mod tests {
             Box::new(InstantiateError::Engine(cause())),
             Box::new(RunError::Load(LoadError::Engine(cause()))),
             Box::new(RunError::Call(*call_error())),
+            Box::new(RunError::Flush {
+                exit: Exit::new(0),
+                source: FlushError {
+                    export: export.clone(),
+                    source: std::io::Error::other(CAUSE),
+                },
+            }),
             call_error(),
             Box::new(CallError::Trap {
                 export: export.clone(),

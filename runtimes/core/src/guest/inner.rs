@@ -1,9 +1,11 @@
 //! What a guest, its pumps and its calls share.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::abi::{GuestAbi, gen1};
+use crate::engine::host_function::no_unwind;
 use crate::engine::imports::can_receive;
 use crate::engine::module::{INITIALIZE, ModuleInfo};
 use crate::engine::runtime::{GuestState, Instance, Linked};
@@ -83,13 +85,22 @@ impl Inner {
         }
         if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
             let initialized = instance.call(INITIALIZE, &[]).await;
-            if let Err(source) = instance.memory_and_state().1.wasi().flush() {
-                let export = INITIALIZE.to_owned();
-                (self.on_flush_error)(FlushError { export, source });
-            }
+            self.flush(instance, INITIALIZE);
             initialized.map_err(|failure| CallError::new(INITIALIZE, failure))?;
         }
         self.read_page(instance).await
+    }
+
+    /// Flushes what `export` wrote, and reports an error of the writer.
+    pub(crate) fn flush(&self, instance: &mut dyn Instance, export: &str) {
+        let wasi = instance.memory_and_state().1.wasi();
+        let source = match no_unwind("flush", || wasi.flush()) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => io::Error::other(panic),
+        };
+        let export = export.to_owned();
+        (self.on_flush_error)(FlushError { export, source });
     }
 
     /// Reads the meta page of an initialized instance, if the module uses the ABI.

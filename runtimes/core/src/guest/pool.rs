@@ -1,18 +1,14 @@
 //! The instances of a guest.
 
-use std::io;
-
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::failure::{Failure, TrapKind};
-use crate::engine::host_function::no_unwind;
 use crate::engine::module::START;
 use crate::engine::runtime::Instance;
 use crate::engine::val::Val;
 use crate::guest::call_error::CallError;
-use crate::guest::flush_error::FlushError;
 use crate::guest::inner::Inner;
 
 /// A bounded number of instances, leased for one call at a time, first come first served.
@@ -189,7 +185,7 @@ impl Lease<'_> {
         self.calling = Some(export.to_owned());
         let results = self.instance().call(export, args).await;
         self.calling = None;
-        self.flush(export);
+        self.guest.flush(self.instance(), export);
         let (memory, state) = self.instance().memory_and_state();
         let abi = state.abi();
         let n_emits = abi.n_staged();
@@ -226,18 +222,6 @@ impl Lease<'_> {
         })
     }
 
-    /// Flushes what `export` wrote, and reports what goes wrong.
-    fn flush(&mut self, export: &str) {
-        let wasi = self.instance().memory_and_state().1.wasi();
-        let source = match no_unwind("flush", || wasi.flush()) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(panic) => io::Error::other(panic),
-        };
-        let export = export.to_owned();
-        (self.guest.on_flush_error)(FlushError { export, source });
-    }
-
     pub(crate) fn give_back(mut self) {
         if let Some(instance) = self.instance.take() {
             self.pool.idle.lock().push(instance);
@@ -257,7 +241,7 @@ impl Drop for Lease<'_> {
         }
         if let Some(export) = self.calling.take() {
             // Nothing else can reach the writers of the guest.
-            self.flush(&export);
+            self.guest.flush(self.instance(), &export);
             self.reason = format!("a call of `{export}` was dropped before it returned");
         }
         self.instance = None;
