@@ -62,3 +62,24 @@ impl Started {
         self.end.is_set()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rangewatch_bus::{RangeWatchBus, Selector};
+
+    use super::*;
+
+    /// A `stop` on another instance may come between the `start` of a watch and its insertion.
+    #[test]
+    fn g23_a_watch_that_was_stopped_before_its_insertion_is_not_kept() {
+        let bus = RangeWatchBus::new();
+        let started = Started::default();
+        let watch = Watch::new(b"w"[..].into());
+        let subscription = bus.subscribe(Selector::all()).wake().expect("valid");
+        watch.stop(false);
+        started.remove(&watch);
+        started.insert(watch, subscription);
+        bus.emit(1, ["a"]).expect("the bus is open");
+        assert_eq!((started.n_ready(), bus.n_subscriptions()), (0, 0));
+    }
+}
