@@ -63,7 +63,7 @@ pub enum AbiError {
     KeysCutShort {
         /// Which key, from 0.
         index: usize,
-        /// Where in the buffer its length stands, in bytes.
+        /// The offset of its length in the buffer, in bytes.
         offset: usize,
     },
     /// `open` wants an id and the two ends of a range.

@@ -104,7 +104,7 @@ pub enum TrapKind {
     /// The call stack is full.
     #[error("call stack exhausted")]
     StackOverflow,
-    /// The call burned all of its fuel.
+    /// The call used all of its fuel.
     #[error("out of fuel: raise `Limits::fuel_per_call`, or look for a loop that does not end")]
     OutOfFuel,
     /// A trap that this list does not name; see the source.

@@ -1,4 +1,4 @@
-//! Functions that an embedder gives to its guests.
+//! Host functions: the imports of a guest that the embedder provides.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 /// source of [`CallError::HostFunction`](crate::CallError::HostFunction).
 pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a host function sees of the guest that called it.
+/// The memory and the ABI of the guest that called a host function.
 pub trait HostCx: Send {
     /// The guest's linear memory; empty when it exports none, and while its start section runs. The
     /// slice is valid for this borrow: the guest may grow its memory between calls.
@@ -29,7 +29,7 @@ pub trait HostCx: Send {
 }
 
 /// A host function that returns at once. It runs on the thread of the guest's call and is not
-/// sliced: what may wait belongs into an [`AsyncHostFunction`].
+/// sliced: use an [`AsyncHostFunction`] for what may wait.
 pub trait SyncHostFunction: Send + Sync + 'static {
     /// Runs the function on arguments of its signature and returns results of its signature.
     ///
@@ -39,7 +39,7 @@ pub trait SyncHostFunction: Send + Sync + 'static {
     fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostError>;
 }
 
-/// A host function that may wait. The guest is suspended meanwhile and holds no thread.
+/// A host function that may wait. The guest is suspended meanwhile and blocks no thread.
 pub trait AsyncHostFunction: Send + Sync + 'static {
     /// Runs the function on arguments of its signature and returns results of its signature.
     ///

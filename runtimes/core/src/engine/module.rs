@@ -1,4 +1,4 @@
-//! What a wasm module asks for and offers, read once, before any engine sees it.
+//! The imports and exports of a wasm module, read once, before an engine compiles it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,10 +13,10 @@ use crate::engine::val::{FuncType, ValType};
 
 /// The one wasm profile: WebAssembly 2.0 with extended constants, without external references.
 ///
-/// No threads, tail calls, garbage collection, exceptions, 64-bit or multiple memories: the
-/// engines differ there. SIMD is in. A module outside is refused before an engine compiles it, so
-/// every backend accepts the same modules; what the profile cannot express (canonical NaNs) each
-/// backend configures.
+/// No threads, tail calls, garbage collection, exceptions, 64-bit or multiple memories: the engines
+/// differ there. SIMD is included. A module outside of the profile is refused before an engine
+/// compiles it, so every backend accepts the same modules; what the profile cannot express
+/// (canonical NaNs) each backend configures.
 const PROFILE: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::EXTENDED_CONST)
     .difference(WasmFeatures::GC_TYPES);

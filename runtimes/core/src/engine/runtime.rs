@@ -48,12 +48,12 @@ pub trait Runtime: Debug + Send + Sync + 'static {
 
     /// Validates and compiles a module.
     ///
-    /// Compiling is work of the processor and not sliced: it holds the thread, for an optimizing
-    /// engine up to some seconds for a guest of some megabytes.
+    /// Compiling is not sliced: it blocks the thread, with an optimizing engine up to some seconds
+    /// for a guest of some megabytes.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing but the work done.
+    /// Cancel safe: only the work done is lost.
     ///
     /// # Errors
     ///

@@ -170,7 +170,7 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
-    /// Provides an import by a closure that may wait; the guest is suspended meanwhile and holds
+    /// Provides an import by a closure that may wait; the guest is suspended meanwhile and blocks
     /// no thread.
     ///
     /// # Examples
@@ -200,7 +200,7 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
-    /// Provides an import by a function made elsewhere, of any signature.
+    /// Provides an import by a [`HostFunction`], which can have any signature.
     pub fn host_function_object(mut self, function: HostFunction) -> Self {
         self.functions.push(function);
         self
@@ -208,14 +208,14 @@ impl<'a> GuestBuilder<'a> {
 
     /// Gives the guest up to `calls` instances for calls and up to `callbacks` more for callbacks,
     /// so that callbacks cannot starve calls. Instances are created when they are needed, also to
-    /// replace a lost one; at most 4096 of either. They share watch ids but no memory: a guest that
-    /// keeps state in its memory wants none of this.
+    /// replace a lost one; at most 4096 of either. They share watch ids but no memory: do not use a
+    /// pool for a guest that keeps state in its memory.
     pub fn pool(mut self, calls: u32, callbacks: u32) -> Self {
         self.pool = Some((calls, callbacks));
         self
     }
 
-    /// Hears of everything that goes wrong in a callback. Called on the thread of the pump.
+    /// Receives the errors of callbacks, on the thread of the pump.
     pub fn on_callback_error(mut self, f: impl Fn(CallbackError) + Send + Sync + 'static) -> Self {
         self.on_callback_error = Box::new(f);
         self
@@ -243,7 +243,7 @@ impl<'a> GuestBuilder<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future makes no guest; what the start section emitted stays emitted.
+    /// Dropping the future makes no guest; emits of the start section stay on the bus.
     ///
     /// # Errors
     ///
@@ -301,7 +301,8 @@ impl<'a> GuestBuilder<'a> {
             dropped: Signal::default(),
             has_lost_watches: AtomicBool::new(false),
         };
-        // One instance at once, pooled or not: what cannot start fails here and not at a call.
+        // The first instance is made here, with a pool too: a guest that cannot start fails here
+        // and not at a call.
         inner.calls.add_idle(inner.new_instance().await?);
         Ok(Guest::new(inner))
     }

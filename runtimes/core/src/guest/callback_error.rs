@@ -3,7 +3,7 @@
 use crate::abi::AbiError;
 use crate::guest::call_error::CallError;
 
-/// What went wrong in a callback. The watch named stays, unless the guest itself reported.
+/// What went wrong in a callback. The watch stays open, unless the guest reported the error.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "recv of watch {:?} with value {value} failed",
@@ -30,7 +30,8 @@ pub enum CallbackErrorCause {
     /// The callback did not return; its instance is gone.
     #[error(transparent)]
     Call(CallError),
-    /// The guest's memory could not take the arguments or give the report.
+    /// The arguments of the callback do not fit the guest's memory, or its error text is outside of
+    /// it.
     #[error(transparent)]
     Abi(AbiError),
 }

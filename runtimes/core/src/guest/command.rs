@@ -1,4 +1,4 @@
-//! A program that only wants WASI.
+//! Commands that need nothing but WASI.
 
 use std::sync::Arc;
 
@@ -36,16 +36,16 @@ pub enum RunError {
     },
 }
 
-/// Loads a WASI command, runs it to its exit and returns what it said. The command has a bus of its
+/// Loads a WASI command, runs it to its exit and returns that. The command has a bus of its
 /// own: to receive what it emits, make a [`Guest`].
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: dropping the future ends the program where it stands.
+/// Not cancel safe: dropping the future ends the program before its exit.
 ///
 /// # Errors
 ///
-/// [`RunError`]; an exit code other than 0 is none.
+/// [`RunError`]. An exit code other than 0 is not an error.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ pub enum RunError {
 ///     .stdout(out.clone())
 ///     .build()?;
 /// let exit = run_command(runtime, wasm, wasi).await?;
-/// println!("{} said {}", exit.code(), out.to_string_lossy());
+/// println!("exit code {}, output {}", exit.code(), out.to_string_lossy());
 /// # Ok(())
 /// # }
 /// ```

@@ -76,7 +76,7 @@ pub enum InstantiateError {
         "a pool of instances needs a WASI context for each: use `wasi_with` in place of `wasi`"
     )]
     SharedWasi,
-    /// A pool of no places, or of too many.
+    /// The size of a pool is 0 or above its maximum.
     #[error("a pool has room for 1 to {max} calls and for 1 to {max} callbacks")]
     PoolSize {
         /// The most that either may be.

@@ -3,8 +3,8 @@
 /// Bounds on one guest: fuel per call, memory, tables, watches.
 ///
 /// The defaults keep a broken guest from harming its host, and leave room for an ordinary one.
-/// Fuel is counted in the engine's own units, about one per wasm instruction; the same number
-/// lasts for different stretches of work on different engines.
+/// Fuel is counted in the engine's units, about one per wasm instruction; the same number is a
+/// different amount of work on each engine.
 ///
 /// # Examples
 ///
@@ -28,8 +28,8 @@ pub struct Limits {
 
 impl Limits {
     /// Fuel of one slice unless set: about a tenth of a millisecond of compiled code, some
-    /// milliseconds of interpreted code. Without slices a guest that loops would hold an executor
-    /// thread.
+    /// milliseconds of interpreted code. Without slices a guest that loops would block an
+    /// executor thread.
     pub const DEFAULT_FUEL_SLICE: u64 = 100_000;
     /// Bytes of linear memory unless set: 256 MiB. A guest could otherwise take 4 GiB.
     pub const DEFAULT_MEMORY_BYTES: usize = 256 << 20;
@@ -41,8 +41,8 @@ impl Limits {
     /// otherwise make the host copy all of its memory at every emit, and 16 times that as keys of
     /// no bytes.
     pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
-    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise have the host gather
-    /// keys without end.
+    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise make the host store
+    /// keys without limit.
     pub const DEFAULT_STAGED_BYTES: usize = 16 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
     pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
@@ -53,7 +53,7 @@ impl Limits {
     /// interpreter cannot suspend a start section: a loop in it would block the thread without end.
     pub const DEFAULT_START_FUEL: u64 = 1_000_000_000;
 
-    /// Fuel that one call may burn, the start section and `_initialize` included; a call that burns
+    /// Fuel that one call may use, the start section and `_initialize` included; a call that needs
     /// more ends as [`TrapKind::OutOfFuel`](crate::TrapKind::OutOfFuel). Unlimited unless set.
     #[must_use]
     pub fn fuel_per_call(mut self, fuel: u64) -> Self {
@@ -104,7 +104,7 @@ impl Limits {
         self
     }
 
-    /// Bytes of keys, and 8 for each key and each emit, that one call may gather when emits are
+    /// Bytes of keys, and 8 for each key and each emit, that one call may stage when emits are
     /// [staged](crate::Emits::Staged). A flush beyond that traps.
     #[must_use]
     pub fn staged_bytes(mut self, bytes: usize) -> Self {
@@ -154,7 +154,7 @@ impl Limits {
         self.flush_bytes
     }
 
-    /// The bound on the bytes that one call gathers.
+    /// The bound on the bytes that one call stages.
     #[must_use]
     pub fn max_staged_bytes(&self) -> usize {
         self.staged_bytes

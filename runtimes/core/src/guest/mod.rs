@@ -1,4 +1,4 @@
-//! Guests: modules at work on a bus.
+//! Guests: modules that are connected to a bus.
 
 pub(crate) mod builder;
 pub(crate) mod call_error;
@@ -28,19 +28,21 @@ use crate::guest::call_error::CallError;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
 
-/// A module at work on a bus: it emits, it watches, its exports can be called.
+/// A module that is connected to a bus: it emits and watches, and its exports can be called.
 ///
-/// By default a guest is one instance: its memory is its state, calls and callbacks take turns on
-/// it first come first served. When a call traps, exits, or is dropped before it returned, the
-/// instance is dropped with it, and later calls fail with [`CallError::Gone`]; the bus and other
-/// guests go on. A guest built with a [pool](GuestBuilder::pool) has several instances that share
-/// watch ids but no memory, and replaces the ones it loses.
+/// By default a guest is one instance. Its memory is the state of the guest; calls and callbacks
+/// use it one at a time, in the order in which they asked for it. When a call traps, exits, or is
+/// dropped before it returned, the instance is dropped with it, and later calls fail with
+/// [`CallError::Gone`]; the bus and other guests are not affected. A guest built with a
+/// [pool](GuestBuilder::pool) has several instances that share watch ids but no memory, and
+/// replaces the ones it loses.
 ///
 /// Watches deliver only while they are driven: spawn [`pump`](Self::pump), or call
 /// [`drive_until_idle`](Self::drive_until_idle) in a loop of your own.
 ///
-/// Dropping the guest ends its watches and frees their ids. A callback that a pump runs ends where
-/// it is, and the pump with it. [`close`](Self::close) waits for running callbacks instead.
+/// Dropping the guest ends its watches and frees their ids. A callback that a pump runs is dropped
+/// before it returned, and the pump ends. [`close`](Self::close) waits for running callbacks
+/// instead.
 ///
 /// # Examples
 ///
@@ -77,24 +79,23 @@ impl Guest {
         }
     }
 
-    /// Calls an export. What the guest emits meanwhile is on the bus at once, unless its emits are
+    /// Calls an export. Emits of the guest take effect at once, unless they are
     /// [staged](crate::Emits::Staged).
     ///
     /// The guest yields to the executor at every [slice](crate::Limits::fuel_slice) of fuel and in
-    /// every host function that waits. A host function must not call its own guest: it would wait
-    /// for itself.
+    /// every host function that waits. A host function must not call the guest that called it: that
+    /// is a deadlock.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping the future after its first poll ends the guest's call where it
-    /// stands, and its instance with it. What the guest has emitted so far stays emitted; what it
-    /// has staged is gone.
+    /// Not cancel safe: dropping the future after its first poll ends the guest's call before it
+    /// returned and drops its instance. Emits that have taken effect stay; staged ones are dropped.
     ///
     /// # Errors
     ///
-    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; every other error
-    /// has cost the instance. Output that cannot be flushed is no error of the call: it goes to
-    /// [`GuestBuilder::on_flush_error`].
+    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; after every other
+    /// error the instance is dropped. Output that cannot be flushed is no error of the call: it
+    /// goes to [`GuestBuilder::on_flush_error`].
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         CallError::unless_callable(&self.inner.info, export, args)?;
         if export == START && self.inner.info.is_command() {
@@ -156,7 +157,7 @@ impl Guest {
     }
 
     /// Reads or writes the guest's linear memory between two calls, as bytes from address 0; empty
-    /// when it exports none. With a pool this is the memory of whichever instance is free.
+    /// when it exports none. With a pool it is the memory of any idle instance.
     ///
     /// # Cancel safety
     ///
@@ -212,21 +213,21 @@ impl Guest {
         }
     }
 
-    /// How many watches the guest holds, in all states together.
+    /// The number of watches of the guest, in all states together.
     #[must_use]
     pub fn n_watches(&self) -> usize {
         self.inner.group.n_watches()
     }
 
-    /// Ends the guest: no callback is entered any more, running ones are waited for, then its
-    /// instances are gone.
+    /// Ends the guest: no callback is entered any more. Waits for the running ones, then drops the
+    /// instances.
     ///
     /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that
     /// pump is polled: close from another task, or drop the pump.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the guest has ended when this was polled once; call it again to wait again.
+    /// Cancel safe: the first poll ends the guest, and a second `close` waits as the first did.
     pub async fn close(&self) {
         self.inner.closing.set();
         self.inner.group.end();

@@ -11,7 +11,8 @@ use crate::engine::val::Val;
 use crate::guest::call_error::CallError;
 use crate::guest::inner::Inner;
 
-/// A bounded number of instances, leased for one call at a time, first come first served.
+/// A bounded number of instances, leased for one call at a time, in the order in which they were
+/// asked for.
 pub(crate) struct Pool {
     permits: Semaphore,
     size: u32,
@@ -23,15 +24,15 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Each place of a pool costs its pump a future, and each instance a memory.
+    /// A pump has a future for each callback instance, and each instance has a memory.
     pub(crate) const MAX_SIZE: u32 = 4096;
 
-    /// Room for one instance, which [`add_idle`](Self::add_idle) brings.
+    /// A pool of one instance, which [`add_idle`](Self::add_idle) adds.
     pub(crate) fn single() -> Self {
         Self::new(1, false)
     }
 
-    /// Room for `size` instances, made when they are needed.
+    /// A pool of up to `size` instances, made when they are needed.
     pub(crate) fn renewable(size: u32) -> Self {
         Self::new(size, true)
     }
@@ -54,8 +55,8 @@ impl Pool {
         self.idle.lock().push(instance);
     }
 
-    /// Waits for a place, then takes an idle instance or makes one, and starts it if it has to be
-    /// started before it is used. The place comes first: no instance exists without one.
+    /// Waits for a permit, then takes an idle instance or makes one, and starts it if it has to be
+    /// started before it is used. No instance exists without a permit.
     pub(crate) async fn lease<'a>(
         &'a self,
         guest: &'a Inner,
@@ -63,7 +64,7 @@ impl Pool {
     ) -> Result<Lease<'a>, CallError> {
         let permit = self.permit().await?;
         let idle = self.idle.lock().pop();
-        let mut lease = self.lend(guest, export, permit, idle).await?;
+        let mut lease = self.lease_with(guest, export, permit, idle).await?;
         match lease.start_before_use(guest).await {
             Ok(()) => Ok(lease),
             Err(error) => {
@@ -90,14 +91,14 @@ impl Pool {
                 None if !self.renewable && !idle.is_empty() => {
                     return Err(CallError::AlreadyStarted);
                 }
-                // Makes room for the new one.
+                // The new one takes its permit.
                 None => {
                     idle.pop();
                     None
                 }
             }
         };
-        self.lend(guest, START, permit, idle).await
+        self.lease_with(guest, START, permit, idle).await
     }
 
     /// The error of calls after the single instance of a guest is gone.
@@ -113,7 +114,7 @@ impl Pool {
         })
     }
 
-    async fn lend<'a>(
+    async fn lease_with<'a>(
         &'a self,
         guest: &'a Inner,
         export: &str,
@@ -146,7 +147,7 @@ impl Pool {
         })
     }
 
-    /// Waits until no instance is lent, and drops them all.
+    /// Waits until no instance is leased, and drops them all.
     pub(crate) async fn close(&self) {
         // An error means that it is closed already.
         if let Ok(all) = self.permits.acquire_many(self.size).await {
@@ -157,8 +158,8 @@ impl Pool {
     }
 }
 
-/// An instance on loan. Dropped without being given back, the instance is dropped: a call that
-/// failed or was dropped midway has left its memory in an unknown state.
+/// A leased instance. A lease that is dropped without [`give_back`](Self::give_back) drops the
+/// instance: a call that failed or was dropped midway has left its memory in an unknown state.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     guest: &'a Inner,
@@ -167,7 +168,7 @@ pub(crate) struct Lease<'a> {
     calling: Option<String>,
     /// Why the instance is dropped.
     reason: String,
-    // After the instance in drop order: the place is free when the instance is gone.
+    // After the instance in drop order: the permit is free when the instance is gone.
     _permit: SemaphorePermit<'a>,
 }
 

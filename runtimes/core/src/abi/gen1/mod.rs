@@ -1,8 +1,8 @@
-//! Generation 1 of the guest ABI: what guests of wazero-range-watch speak, unchanged.
+//! Generation 1 of the guest ABI: the ABI of wazero-range-watch, unchanged.
 //!
 //! A guest imports up to five functions without arguments and exports the address of a *meta page*:
 //! seven little-endian `u32` addresses of variables in its own memory, through which all arguments
-//! travel.
+//! are passed.
 //!
 //! Source: wazero-range-watch, host module and guest SDK, commit 7946210.
 
@@ -20,7 +20,7 @@ pub const MODULE: &str = "pantopic/wazero-range-watch";
 pub const FLUSH: &str = "__range_watch_flush";
 /// The import that reserves an id.
 pub const RESERVE: &str = "__range_watch_reserve";
-/// The import that opens a watch, which holds what it sees until it is started.
+/// The import that opens a watch, which holds its value until it is started.
 pub const OPEN: &str = "__range_watch_open";
 /// The import that starts the delivery of an open watch.
 pub const START: &str = "__range_watch_start";
