@@ -132,7 +132,8 @@ fn echoes(name: &str, first: &str) -> String {
     assembled(name, &text)
 }
 
-/// Writes a byte only after the guest has echoed the one before, so that the guest waits for most of them.
+/// Writes a byte only after the guest has echoed the one before, so that the guest waits for most
+/// of them.
 fn exchange_bytes(runtime: &str, wasm: &str) {
     let mut command = rangewatch();
     command.args(["run", "--runtime", runtime, wasm]);
