@@ -58,7 +58,7 @@ pub enum AbiError {
     },
     /// A key is announced with more bytes than are left.
     #[error(
-        "the key list is cut short: key {index} at byte {offset} wants more bytes than buf_len holds"
+        "the key list is cut short: key {index} at byte {offset} needs more bytes than buf_len has left"
     )]
     KeysCutShort {
         /// Which key, from 0.
@@ -66,8 +66,8 @@ pub enum AbiError {
         /// The offset of its length in the buffer, in bytes.
         offset: usize,
     },
-    /// `open` wants an id and the two ends of a range.
-    #[error("open wants exactly 3 keys (id, from, to), but the buffer holds {n_keys}")]
+    /// The buffer of `open` does not hold an id and the two ends of a range.
+    #[error("open takes exactly 3 keys (id, from, to), but the buffer holds {n_keys}")]
     OpenKeys {
         /// How many there were.
         n_keys: usize,

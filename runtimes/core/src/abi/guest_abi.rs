@@ -37,8 +37,8 @@ pub struct GuestAbi {
 }
 
 impl GuestAbi {
-    /// The ABI of a guest of its own: its watch ids are shared with no other instance. Each flush
-    /// is emitted at once, and watches and flushes are bounded by [`Limits::default`].
+    /// The ABI of a guest of one instance, which shares its watch ids with no other. Each flush is
+    /// emitted at once, and watches and flushes are bounded by [`Limits::default`].
     #[must_use]
     pub fn new(bus: &RangeWatchBus) -> Self {
         Self::with(bus, Limits::default(), Emits::Immediate)
@@ -52,7 +52,7 @@ impl GuestAbi {
         Self::with(bus, Limits::default(), Emits::Staged)
     }
 
-    /// As [`new`](Self::new) or [`staged`](Self::staged), with limits of its own. The limits on
+    /// As [`new`](Self::new) or [`staged`](Self::staged), with other limits. The limits on
     /// watches, flushes and staged bytes apply; the limits on fuel, memory and tables are those of
     /// the embedder's engine.
     ///
@@ -132,7 +132,7 @@ impl GuestAbi {
         self.staged.take().map_or(0, |batch| batch.n_emits())
     }
 
-    /// How many emits are staged.
+    /// The number of staged emits.
     #[must_use]
     pub fn n_staged(&self) -> usize {
         self.staged.as_ref().map_or(0, Batch::n_emits)
@@ -306,7 +306,7 @@ impl GuestAbi {
     }
 }
 
-/// What the host knows of a guest's meta page.
+/// The meta page of a guest, as far as the host has read it.
 #[derive(Clone, Copy, Debug)]
 enum PageState {
     Unknown,
@@ -315,7 +315,7 @@ enum PageState {
     Read(Page),
 }
 
-/// What a delivery of the callbacks that were due did: see `deliver` of a backend.
+/// The result of `deliver` of a backend, which runs the callbacks that are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
@@ -336,7 +336,7 @@ impl Delivered {
     }
 }
 
-/// A callback that is due or running. Dropping it says that the callback has ended.
+/// A callback that is due or running. Dropping it ends the callback.
 #[derive(Debug)]
 pub struct Callback {
     running: Running,

@@ -1,8 +1,8 @@
-//! What a function of the ABI returns to a backend.
+//! The outcome of a function of the ABI, which it returns to a backend.
 
 use std::task::Poll;
 
-/// What a call of a function of the ABI did: how much work it was, and whether it has to wait.
+/// The outcome of a function of the ABI: how much work it was, and whether it has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a function that is pending has to be called again"]
 pub struct Outcome {

@@ -78,7 +78,7 @@ pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
 }
 
 /// Every way in which an import is not provided is an error that names it.
-pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
+pub async fn missing_imports_are_named(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let refused = async |text: &str, configure: fn(GuestBuilder<'_>) -> GuestBuilder<'_>| {
         let module = load(runtime, text).await;
@@ -126,7 +126,7 @@ pub async fn imports_nobody_provides_are_named(runtime: &dyn Runtime) {
     .await;
     assert_eq!(
         error.to_string(),
-        "the import `env.f` is a function () -> () here, but the module wants a function (i32) -> ()"
+        "the import `env.f` is a function () -> () here, but the module needs a function (i32) -> ()"
     );
     let error = refused("(module)", |builder| {
         builder

@@ -52,7 +52,7 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
 }
 
 /// The number of tables is limited, because the limit on elements is per table.
-pub async fn tables_are_few(runtime: &dyn Runtime) {
+pub async fn the_number_of_tables_is_bounded(runtime: &dyn Runtime) {
     for (n_tables, is_allowed) in [(Limits::MAX_TABLES, true), (Limits::MAX_TABLES + 1, false)] {
         let tables = "(table 1 funcref)".repeat(n_tables);
         let module = load(runtime, &format!("(module {tables})")).await;

@@ -79,12 +79,12 @@ groups! {
     imports {
         the_profile_ends_where_engines_differ,
         what_is_no_wasm_is_refused,
-        imports_nobody_provides_are_named,
+        missing_imports_are_named,
         abi_exports_are_asked_for,
     }
     limits {
         memory_is_bounded,
-        tables_are_few,
+        the_number_of_tables_is_bounded,
         fuel_ends_a_loop,
         a_start_section_is_bounded_and_cannot_wait,
         a_fuel_limit_needs_a_meter,
@@ -215,7 +215,7 @@ async fn try_load(runtime: &dyn Runtime, wat: &str) -> Result<Module, LoadError>
         .await
 }
 
-/// A guest of a module text, on a bus that nobody watches, with what `configure` adds.
+/// A guest of a module text, on a new bus, with what `configure` adds.
 async fn guest(
     runtime: &dyn Runtime,
     wat: &str,

@@ -21,7 +21,7 @@ use std::fmt;
 /// assert_eq!(
 ///     ErrorChain::new(&error).to_string(),
 ///     "`apply` broke the range-watch ABI: \
-///      open wants exactly 3 keys (id, from, to), but the buffer holds 2"
+///      open takes exactly 3 keys (id, from, to), but the buffer holds 2"
 /// );
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,7 @@ pub(crate) fn resolve(
     }
     for function in &functions {
         let ty = function.ty();
-        if !ty.crosses() {
+        if !ty.can_be_passed() {
             return Err(InstantiateError::HostFunctionType {
                 function: function.full_name(),
                 ty: ty.clone(),

@@ -103,7 +103,7 @@ pub struct Import {
     pub module: String,
     /// The field part of the name.
     pub name: String,
-    /// What is asked for.
+    /// The type that the module needs.
     pub ty: ExternType,
 }
 

@@ -85,7 +85,7 @@ macro_rules! forward {
 }
 forward!(Arc Box);
 
-/// A module as an engine holds it.
+/// A module that an engine has compiled.
 pub trait Compiled: Send + Sync {
     /// The name of the runtime that compiled it.
     fn runtime(&self) -> &'static str;
@@ -93,8 +93,8 @@ pub trait Compiled: Send + Sync {
     /// Whether it was compiled to count fuel.
     fn is_metered(&self) -> bool;
 
-    /// Resolves the imports, once for many instances. Core has checked that `imports` covers what
-    /// the module asks for, with the right signatures.
+    /// Resolves the imports, once for many instances. Core has checked that `imports` provides each
+    /// import of the module with its signature.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Imports {
     }
 
     /// Whether a function of WASI can have to wait, in the contexts that this guest's instances
-    /// have. One that cannot is best linked as those that return at once.
+    /// have. Link one that cannot as a function that returns at once.
     #[must_use]
     pub fn wasi_may_wait(&self, function: &str) -> bool {
         !self.wasi_at_once.contains(&function)

@@ -97,7 +97,7 @@ impl FuncType {
 
     /// Whether all of its values can be passed between host and guest.
     #[must_use]
-    pub fn crosses(&self) -> bool {
+    pub fn can_be_passed(&self) -> bool {
         !self
             .params
             .iter()

@@ -70,7 +70,8 @@ impl WasiSource {
         }
     }
 
-    /// The functions that never have to wait, as far as the contexts are known beforehand.
+    /// The functions that never have to wait. Empty unless the context is known before the
+    /// instance is made.
     fn at_once(&self) -> Vec<&'static str> {
         let Self::Once(wasi) = self else {
             return Vec::new();
@@ -281,7 +282,7 @@ impl<'a> GuestBuilder<'a> {
         imports.wasi_at_once = self.wasi.at_once();
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         // The SDKs split an emit of many keys into flushes of one value, which only a bus without
-        // history accepts as emits of their own.
+        // history accepts as separate emits.
         let emits = match self.emits {
             Some(emits) => emits,
             None if self.bus.floor().is_some() => Emits::Staged,

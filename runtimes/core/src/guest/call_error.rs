@@ -20,7 +20,7 @@ pub enum CallError {
         Names(exports)
     )]
     UnknownExport {
-        /// The name that was asked for.
+        /// The name in the call.
         export: String,
         /// The functions that there are.
         exports: Vec<String>,
@@ -164,7 +164,7 @@ impl CallError {
                 exports: info.funcs().map(str::to_owned).collect(),
             });
         };
-        if !ty.crosses() {
+        if !ty.can_be_passed() {
             return Err(Self::Signature {
                 export: export.to_owned(),
                 ty: ty.clone(),

@@ -1,4 +1,4 @@
-//! What a guest, its pumps and its calls share.
+//! The state that a guest, its pumps and its calls share.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::watches::signal::Signal;
 pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
 pub(crate) type OnFlushError = Box<dyn Fn(FlushError) + Send + Sync>;
 
-/// What a guest, its pumps and its calls share.
+/// The state that a guest, its pumps and its calls share.
 pub(crate) struct Inner {
     pub(crate) info: Arc<ModuleInfo>,
     pub(crate) linked: Arc<dyn Linked>,

@@ -13,18 +13,18 @@ pub enum InstantiateError {
     /// An import is not provided.
     #[error("the import `{}.{}` ({}) is not provided: {hint}", import.module, import.name, import.ty)]
     UnknownImport {
-        /// What is asked for.
+        /// The import of the module.
         import: Box<Import>,
         /// What to do.
         hint: &'static str,
     },
     /// An import is provided with another signature.
     #[error(
-        "the import `{}.{}` is a function {provided} here, but the module wants a {}",
+        "the import `{}.{}` is a function {provided} here, but the module needs a {}",
         import.module, import.name, import.ty
     )]
     ImportType {
-        /// What the module asks for.
+        /// The import of the module.
         import: Box<Import>,
         /// The signature of what the host has.
         provided: FuncType,
@@ -54,7 +54,7 @@ pub enum InstantiateError {
         /// The signature.
         ty: FuncType,
     },
-    /// A fuel limit was asked of a runtime that does not count fuel.
+    /// A fuel limit is set, but the runtime does not count fuel.
     #[error("a fuel limit needs a runtime that counts fuel, and `{runtime}` was built without")]
     NotMetered {
         /// The name of the runtime.

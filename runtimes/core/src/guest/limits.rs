@@ -50,7 +50,7 @@ impl Limits {
     pub const DEFAULT_WATCHES: usize = 100_000;
 
     /// Fuel of the start section unless [`fuel_per_call`](Self::fuel_per_call) says otherwise. An
-    /// interpreter cannot suspend a start section: a loop in it would block the thread without end.
+    /// interpreter cannot suspend a start section: an endless loop in it would block the thread.
     pub const DEFAULT_START_FUEL: u64 = 1_000_000_000;
 
     /// Fuel that one call may use, the start section and `_initialize` included; a call that needs

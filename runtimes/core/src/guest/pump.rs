@@ -20,7 +20,7 @@ use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::inner::Inner;
 use crate::watches::watch::Watch;
 
-/// What the workers of one pump share.
+/// The state that the workers of one pump share.
 #[derive(Default)]
 struct PumpState {
     n_running: AtomicUsize,
@@ -119,7 +119,7 @@ impl Inner {
             pump.enter();
             let result = self.run_next(Some(announced)).await;
             pump.leave(result.err());
-            // Callbacks that cause each other would otherwise hold the thread between them.
+            // Callbacks that cause each other would otherwise block the thread.
             yield_now().await;
         }
     }
@@ -131,7 +131,7 @@ impl Inner {
         announced: Option<Ready<'_, Watch>>,
     ) -> Result<bool, CallError> {
         // The instance first: a value counts as delivered when recv is entered, and until then
-        // later ones of the burst are merged into it.
+        // later ones of the burst are coalesced into it.
         let mut lease = self.callbacks().lease(self, gen1::RECV).await?;
         let Some(running) = self.group.next_callback(announced) else {
             lease.give_back();
@@ -141,7 +141,7 @@ impl Inner {
         let callback = match state.abi().enter(memory, running) {
             Ok(callback) => callback,
             Err(error) => {
-                // The guest has not run: its instance is as it was.
+                // The guest has not run: its instance can be used again.
                 lease.give_back();
                 (self.on_callback_error)(error);
                 return Ok(true);

@@ -12,7 +12,8 @@ use crate::guest::limits::Limits;
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
 
-/// One owner of watches. Ids are unique in it; its instances share it; its end frees everything.
+/// The watches of one guest, which its instances share. Ids are unique in it; its end frees all
+/// watches.
 ///
 /// Lock order: `watches`, then the locks of the bus. Neither is held while a guest runs.
 #[derive(Debug)]
@@ -217,8 +218,8 @@ impl Group {
         self.watches.lock().by_id.len()
     }
 
-    /// Ends the owner: its ids, subscriptions and pending values are gone when this returns, and no
-    /// callback is entered any more.
+    /// Ends the group: its ids, subscriptions and pending values are freed when this returns, and
+    /// no callback is entered any more.
     pub(crate) fn end(&self) {
         self.started.end();
         let watches = std::mem::take(&mut *self.watches.lock());
@@ -236,7 +237,7 @@ impl Group {
         Ok(())
     }
 
-    /// Ends this very watch; its id may be that of a newer one.
+    /// Ends this watch only; a newer one may have the same id.
     fn forget(&self, watch: &Watch) {
         {
             let mut watches = self.watches.lock();
@@ -252,7 +253,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A future that waits for a callback keeps the started watches.
+        // A future that waits for a callback keeps the started watches alive.
         self.end();
     }
 }
@@ -265,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// While a callback runs, what matches is merged into the next one.
+    /// While a callback runs, emits that match are coalesced into the next one.
     #[test]
     fn g31_an_emit_during_a_callback_enters_no_second_one() {
         let bus = RangeWatchBus::new();
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(group.next_callback(None).expect("due").value(), 2);
     }
 
-    /// A report of a callback ends its own watch, not the one that took the id meanwhile.
+    /// A report of a callback ends the watch of that callback, not a newer one with the same id.
     #[test]
     fn closing_a_stopped_watch_keeps_a_newer_watch_of_the_same_id() {
         let bus = RangeWatchBus::new();
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(group.next_callback(None).expect("due").value(), 2);
     }
 
-    /// A stopped watch leaves nothing in the group, whatever it held.
+    /// A stopped watch leaves nothing in the group, also when it has a value to deliver.
     #[test]
     fn g23_a_stopped_watch_is_gone_at_once() {
         let bus = RangeWatchBus::new();
@@ -346,7 +347,7 @@ mod tests {
         }
     }
 
-    /// What waits for a callback does not keep the watches of a group alive.
+    /// A future that waits for a callback does not keep the watches of a group alive.
     #[test]
     fn g23_dropping_a_group_frees_its_watches() {
         let bus = RangeWatchBus::new();
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(bus.n_subscriptions(), 0);
     }
 
-    /// After its end a group takes nothing in, and nothing of it is left on the bus.
+    /// After its end a group accepts no watch, and no subscription of it is left on the bus.
     #[test]
     fn g23_an_ended_group_stays_empty() {
         let bus = RangeWatchBus::new();
@@ -380,7 +381,7 @@ mod tests {
         assert_eq!((group.n_watches(), bus.n_subscriptions()), (0, 0));
     }
 
-    /// Ids and ranges are paid for until their watch is gone.
+    /// Ids and ranges count until their watch is gone.
     #[test]
     fn g30_the_bytes_of_watches_are_bounded() {
         let limits = Limits::default().watch_bytes(10);

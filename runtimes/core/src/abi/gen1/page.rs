@@ -1,8 +1,8 @@
-//! The meta page: where a guest keeps the variables that arguments travel through.
+//! The meta page: the addresses of the variables through which a guest passes arguments.
 
 use crate::abi::AbiError;
 
-/// The addresses of a guest's variables. They never change; what they point to does.
+/// The addresses of a guest's variables. They never change; the variables do.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::abi) struct Page {
     buf: u32,
@@ -38,7 +38,7 @@ impl Page {
         })
     }
 
-    /// What the guest put into its buffer.
+    /// The contents of the guest's buffer.
     pub(in crate::abi) fn buf<'m>(&self, memory: &'m [u8]) -> Result<&'m [u8], AbiError> {
         let len = read_u32(memory, "buf_len", self.buf_len)?;
         let cap = read_u32(memory, "buf_cap", self.buf_cap)?;
@@ -57,8 +57,8 @@ impl Page {
             .fold(0, |val, byte| val << 8 | u64::from(*byte)))
     }
 
-    /// Writes the result of a call: an empty text is success. Returns what was written, which is
-    /// shorter than the text if that does not fit.
+    /// Writes the result of a call: an empty text is success. Returns the part that was written,
+    /// which is shorter than the text if the text does not fit.
     pub(in crate::abi) fn write_err<'t>(
         &self,
         memory: &mut [u8],
