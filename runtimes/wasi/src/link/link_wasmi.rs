@@ -64,7 +64,7 @@ pub fn add_to_linker<T: 'static>(
 /// As [`add_to_linker`], for guests that are called with [`call_async`] or [`run_start_async`]: one
 /// that waits is suspended and blocks no thread.
 ///
-/// A guest that has to wait in another kind of call ends with the error [`Suspended`]. The start
+/// A guest that waits in another kind of call ends with the error [`Suspended`]. The start
 /// section is such a call.
 ///
 /// # Errors
@@ -80,8 +80,8 @@ pub fn add_to_linker_async<T: 'static>(
 /// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
 /// passed to `proc_exit`, or 0 when `_start` returned.
 ///
-/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: programs
-/// are not made to start twice.
+/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: most
+/// programs do not support a second start.
 ///
 /// # Errors
 ///
@@ -97,8 +97,8 @@ pub fn run_start<T: 'static>(
     exit(get(store.data_mut()), result)
 }
 
-/// As [`run_start`], for a linker of [`add_to_linker_async`]. The engine must translate eagerly, as
-/// for [`call_async`].
+/// As [`run_start`], for functions linked by [`add_to_linker_async`]. The engine must translate
+/// eagerly, as for [`call_async`].
 ///
 /// # Cancel safety
 ///
@@ -128,8 +128,8 @@ fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
     }
 }
 
-/// Calls a function of a guest that waits without blocking the thread, in a store whose linker has
-/// [`add_to_linker_async`].
+/// Calls a function of a guest whose imports were linked by [`add_to_linker_async`]. A guest that
+/// waits is suspended and blocks no thread.
 ///
 /// The engine must translate eagerly: with `CompilationMode::Lazy` a call that was suspended may
 /// not be resumable. Fuel that runs out is an error, as in [`Func::call`].
@@ -178,12 +178,12 @@ pub async fn call_async<T: 'static>(
 /// The host error by which a function that has to wait suspends the guest, in a store with data of
 /// type `T`.
 ///
-/// [`call_async`] handles it. An embedder with a loop of its own around [`Func::call_resumable`],
+/// [`call_async`] handles it. An embedder with its own loop around [`Func::call_resumable`],
 /// for instance to add fuel, finds it with `host_error().downcast_ref()`, awaits
 /// [`finish`](Self::finish) and resumes the call with the results.
 pub struct Suspended<T> {
     function: &'static str,
-    /// Of the instance that called. A handle: the memory may grow meanwhile.
+    /// The memory of the calling instance: a handle, because it may grow before the next attempt.
     memory: Option<Memory>,
     poll_ready: PollReady<T>,
     attempt: Attempt<T>,
@@ -195,7 +195,7 @@ type PollReady<T> = Box<dyn Fn(&mut T, &mut Context<'_>) -> Poll<Result<(), Erro
 type Attempt<T> = Box<dyn Fn(&mut T, &mut [u8]) -> Result<Poll<Vec<Val>>, Error> + Send + Sync>;
 
 impl<T> Suspended<T> {
-    /// A call of `function`, whose last attempt had to wait. Return it from a host function with
+    /// A call of `function`, whose last attempt would block. Return it from a host function with
     /// [`Error::host`].
     ///
     /// `poll_ready` is ready when the next attempt can be made. `attempt` makes it, over the data
@@ -215,16 +215,16 @@ impl<T> Suspended<T> {
         }
     }
 
-    /// Waits, and retries the function until it returns the results that the guest's call is to be
-    /// resumed with.
+    /// Waits, and retries the function until it returns the results with which to resume the
+    /// guest's call.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe in itself: `finish` can be called again.
+    /// Cancel safe: `finish` can be called again.
     ///
     /// # Errors
     ///
-    /// What the guest's call ends with: an exit, a signal, a panic of the embedder's code.
+    /// An exit, a signal, or a panic of the embedder's code. End the guest's call with it.
     pub async fn finish(&self, store: &mut Store<T>) -> Result<Vec<Val>, Error> {
         loop {
             poll_fn(|cx| (self.poll_ready)(store.data_mut(), cx)).await?;
@@ -251,7 +251,7 @@ impl<T> fmt::Display for Suspended<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` has to wait where a call cannot be suspended: call the guest with `call_async`",
+            "`{}` would block in a call that cannot be suspended: call the guest with `call_async`",
             self.function
         )
     }
@@ -357,7 +357,7 @@ where
         self.link_waiting(linker, may_suspend)
     }
 
-    /// The functions that never wait.
+    /// Links the functions that never wait.
     fn link_immediate(&self, linker: &mut Linker<T>) -> Result<(), Error> {
         let (memory, get) = (self.memory, self.get);
         macro_rules! link {
@@ -394,7 +394,7 @@ where
         Ok(())
     }
 
-    /// The functions that may wait.
+    /// Links the functions that may wait.
     fn link_waiting(
         &self,
         linker: &mut Linker<T>,
@@ -446,7 +446,7 @@ impl<T, G, M> fmt::Debug for Link<T, G, M> {
     }
 }
 
-/// The memory of a call and the context, borrowed at once. No memory is an empty one.
+/// The memory of a call and the context, borrowed at once. Without a memory, the slice is empty.
 fn split<'a, T: 'static>(
     caller: &'a mut Caller<'_, T>,
     memory: Option<Memory>,
@@ -461,7 +461,7 @@ fn split<'a, T: 'static>(
     }
 }
 
-/// An exit crosses the engine as an [`Exit`], so that it is found by that type.
+/// Passes an exit as an [`Exit`], so that a downcast to that type finds it.
 fn error(trap: Trap) -> Error {
     match trap {
         Trap::Exit(exit) => Error::host(exit),

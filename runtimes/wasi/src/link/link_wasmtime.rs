@@ -53,7 +53,7 @@ pub fn add_to_linker<T: 'static>(
     Link::new(get).add_to_linker(linker)
 }
 
-/// As [`add_to_linker`], for a store that suspends: a guest that waits blocks no thread.
+/// As [`add_to_linker`], but a guest that waits is suspended and blocks no thread.
 ///
 /// Instantiate and call with the `_async` functions of wasmtime. Dropping the future of a call ends
 /// the wait.
@@ -71,8 +71,8 @@ pub fn add_to_linker_async<T: Send + 'static>(
 /// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
 /// passed to `proc_exit`, or 0 when `_start` returned.
 ///
-/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: programs
-/// are not made to start twice.
+/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: most
+/// programs do not support a second start.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub fn run_start<T: 'static>(
     exit(get(store.data_mut()), result)
 }
 
-/// As [`run_start`], for a linker of [`add_to_linker_async`].
+/// As [`run_start`], for functions linked by [`add_to_linker_async`].
 ///
 /// # Cancel safety
 ///
@@ -221,7 +221,7 @@ where
         self.link_blocking(linker, |function| !suspends(function))
     }
 
-    /// The functions that never wait.
+    /// Links the functions that never wait.
     fn link_immediate(&self, linker: &mut Linker<T>) -> Result<()> {
         let (memory, get) = (self.memory, self.get);
         macro_rules! link {
@@ -256,7 +256,7 @@ where
         Ok(())
     }
 
-    /// The functions that may wait and that `includes` selects, blocking.
+    /// Links the functions that may wait and that `includes` selects, blocking.
     fn link_blocking(&self, linker: &mut Linker<T>, includes: impl Fn(&str) -> bool) -> Result<()> {
         let (memory, get) = (self.memory, self.get);
         macro_rules! link {
@@ -280,7 +280,7 @@ where
         Ok(())
     }
 
-    /// The functions that may wait and that `includes` selects, suspending.
+    /// Links the functions that may wait and that `includes` selects, suspending.
     fn link_suspending(&self, linker: &mut Linker<T>, includes: impl Fn(&str) -> bool) -> Result<()>
     where
         T: Send,
@@ -322,7 +322,7 @@ impl<T, G, M> fmt::Debug for Link<T, G, M> {
     }
 }
 
-/// The memory of a call and the context, borrowed at once. No memory is an empty one.
+/// The memory of a call and the context, borrowed at once. Without a memory, the slice is empty.
 fn split<'a, T: 'static>(
     caller: &'a mut Caller<'_, T>,
     memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory>,
@@ -337,7 +337,7 @@ fn split<'a, T: 'static>(
     }
 }
 
-/// An exit crosses the engine as an [`Exit`], so that it is found by that type.
+/// Passes an exit as an [`Exit`], so that a downcast to that type finds it.
 fn error(trap: Trap) -> wasmtime::Error {
     match trap {
         Trap::Exit(exit) => exit.into(),
