@@ -159,7 +159,7 @@ impl Account {
     /// Records the new size of a file.
     fn resized(&self, used: &mut Usage, before: u64, after: u64) {
         used.used_bytes = used.used_bytes.saturating_add(after.saturating_sub(before));
-        used.give_back(before.saturating_sub(after));
+        used.release(before.saturating_sub(after));
     }
 
     /// Charges a new name and `n_bytes`, and creates it with `make`.
@@ -180,7 +180,7 @@ impl Account {
 }
 
 impl Usage {
-    fn give_back(&mut self, n_bytes: u64) {
+    fn release(&mut self, n_bytes: u64) {
         self.used_bytes = self.used_bytes.saturating_sub(n_bytes);
     }
 
@@ -193,7 +193,7 @@ impl Usage {
         );
         let is_last = gone.n_links <= 1;
         if has_bytes && is_last && !self.keep_while_open(key(gone)) {
-            self.give_back(gone.size_bytes);
+            self.release(gone.size_bytes);
         }
     }
 
@@ -237,7 +237,7 @@ impl Usage {
         }
         if let Ok(metadata) = file.metadata() {
             if !self.keep_while_open(key(&metadata)) {
-                self.give_back(metadata.size_bytes);
+                self.release(metadata.size_bytes);
             }
         }
     }
@@ -357,7 +357,7 @@ impl Dir for QuotaDir {
         match (self.inner.open(name, options)?, found) {
             (Node::File(file), Some(found)) if options.truncate => {
                 if found.file_type == FileType::RegularFile {
-                    used.give_back(found.size_bytes);
+                    used.release(found.size_bytes);
                 }
                 Ok(self.wrap_file(used, file, &found))
             }

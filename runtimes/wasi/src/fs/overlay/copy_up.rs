@@ -25,10 +25,10 @@ pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Cop
         Node::Symlink(target) => {
             let original = dir.lower.metadata_at(name)?;
             upper.symlink(name, &target)?;
-            let done = keep_times(&original, |times| upper.set_times_at(name, times))
+            let done = copy_times(&original, |times| upper.set_times_at(name, times))
                 .and_then(|()| upper.metadata_at(name));
             let copy = done.inspect_err(|_| discard(&**upper, name))?;
-            remember(state, &copy, &original);
+            record_origin(state, &copy, &original);
             Ok(Copied::Symlink)
         }
         Node::File(lower) => {
@@ -38,13 +38,13 @@ pub(super) fn copy_up(state: &mut State, dir: &Merged, name: &str) -> Result<Cop
                 return Err(Errno::Notsup);
             }
             let file = create(&**upper, name)?;
-            let done = keep_permissions(&original, |bits| file.set_permissions(bits))
+            let done = copy_permissions(&original, |bits| file.set_permissions(bits))
                 .and_then(|()| fill(&*lower, &*file, &original))
-                .and_then(|()| keep_times(&original, |times| file.set_times(times)))
+                .and_then(|()| copy_times(&original, |times| file.set_times(times)))
                 .and_then(|()| file.metadata());
             let copy = done.inspect_err(|_| discard(&**upper, name))?;
-            remember(state, &copy, &original);
-            hand_over(state, dir, name, &file);
+            record_origin(state, &copy, &original);
+            use_copy(state, dir, name, &file);
             Ok(Copied::File(file))
         }
     }
@@ -59,16 +59,16 @@ pub(super) fn replace_by_empty(
 ) -> Result<Arc<dyn File>, Errno> {
     let upper = dir.make_upper()?;
     let file = create(&**upper, name)?;
-    let copy = keep_permissions(original, |bits| file.set_permissions(bits))
+    let copy = copy_permissions(original, |bits| file.set_permissions(bits))
         .and_then(|()| file.metadata());
     let copy = copy.inspect_err(|_| discard(&**upper, name))?;
-    remember(state, &copy, original);
-    hand_over(state, dir, name, &file);
+    record_origin(state, &copy, original);
+    use_copy(state, dir, name, &file);
     Ok(file)
 }
 
 /// Sets the times to those of the original, if the filesystem supports it.
-pub(super) fn keep_times(
+pub(super) fn copy_times(
     original: &Metadata,
     set: impl FnOnce(SetTimes) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
@@ -87,7 +87,7 @@ pub(super) fn keep_times(
 /// DIFFERENCE: the owner of the copy, which is the user of the host's process, can always read and
 /// write it, and enter a directory. An overlay of a read-only tree would otherwise refuse to open
 /// its own copies again.
-pub(super) fn keep_permissions(
+pub(super) fn copy_permissions(
     original: &Metadata,
     set: impl FnOnce(u32) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
@@ -99,7 +99,7 @@ pub(super) fn keep_permissions(
         _ => 0o600,
     };
     match set(bits | owner) {
-        // FAT on Linux has no bits of its own and says `Perm`.
+        // FAT on Linux has no permission bits and fails with `Perm`.
         Err(Errno::Notsup | Errno::Perm) => Ok(()),
         set => set,
     }
@@ -154,8 +154,9 @@ fn discard(upper: &dyn Dir, name: &str) {
     let _ = upper.remove_file(name);
 }
 
-/// Hard links of one lower file become separate files, which must have different inode numbers.
-fn remember(state: &mut State, copy: &Metadata, original: &Metadata) {
+/// Records the origin of a copy. A file with several hard links has none: copy-up makes these
+/// separate files, which must have different inode numbers.
+fn record_origin(state: &mut State, copy: &Metadata, original: &Metadata) {
     if original.n_links <= 1 {
         state.remember_origin(copy, original);
     } else {
@@ -163,7 +164,8 @@ fn remember(state: &mut State, copy: &Metadata, original: &Metadata) {
     }
 }
 
-fn hand_over(state: &mut State, dir: &Merged, name: &str, file: &Arc<dyn File>) {
+/// Makes the open descriptors of the lower file use the copy.
+fn use_copy(state: &mut State, dir: &Merged, name: &str, file: &Arc<dyn File>) {
     if let Some(open) = state.files.take(&dir.path_of(name)) {
         open.set_upper(Arc::clone(file));
     }

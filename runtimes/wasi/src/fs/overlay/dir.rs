@@ -18,7 +18,7 @@ pub(super) struct OverlayDir {
 
 #[derive(Clone)]
 enum Backing {
-    /// Exists only in the upper layer, without a lower directory behind it.
+    /// Exists only in the upper layer, without a lower directory of the same path.
     Upper(Arc<dyn Dir>),
     Merged(Arc<Merged>),
 }
@@ -27,7 +27,8 @@ enum Backing {
 struct Found {
     metadata: Metadata,
     layer: Layer,
-    /// Whether the lower layer has the name, which would become visible if the upper one lost it.
+    /// Whether the lower layer has the name, which a removal from the upper layer would make
+    /// visible.
     in_lower: bool,
 }
 
@@ -354,7 +355,7 @@ impl OverlayDir {
                     false => Errno::Isdir,
                 }
             }
-            // The directory is not empty, so this cannot replace anything.
+            // The directory is not empty, so the rename replaces nothing and returns the errno.
             (Backing::Upper(from), _) => {
                 match to.upper().map(|to| from.rename(name, &**to, to_name)) {
                     Some(Err(errno)) if errno != Errno::Noent => errno,

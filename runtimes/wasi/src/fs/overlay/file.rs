@@ -120,8 +120,8 @@ impl LowerFile {
         &**self.upper.get().unwrap_or(&self.lower)
     }
 
-    /// The file for a change, copied up if necessary.
-    fn to_change(&self) -> Result<&dyn File, Errno> {
+    /// The file to write to: the copy, which is made if necessary.
+    fn writable_file(&self) -> Result<&dyn File, Errno> {
         if self.upper.get().is_none() {
             self.copy(&mut self.shared.lock())?;
         }
@@ -133,8 +133,8 @@ impl LowerFile {
             return Ok(());
         }
         if self.removed.load(Ordering::Relaxed) {
-            // A file that is open for writing was copied up before its removal. What remains is
-            // setting the times of a file that is open for reading.
+            // A file that is open for writing was copied up before its removal. The only change
+            // left is setting the times of a file that is open for reading.
             return Err(Errno::Rofs);
         }
         if let Copied::File(file) = copy_up::copy_up(state, &self.dir, &self.name)? {
@@ -162,27 +162,27 @@ impl File for LowerFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<usize, Errno> {
-        self.to_change()?.write_at(buf, offset)
+        self.writable_file()?.write_at(buf, offset)
     }
 
     fn append(&self, buf: &[u8]) -> Result<usize, Errno> {
-        self.to_change()?.append(buf)
+        self.writable_file()?.append(buf)
     }
 
     fn set_size(&self, size_bytes: u64) -> Result<(), Errno> {
-        self.to_change()?.set_size(size_bytes)
+        self.writable_file()?.set_size(size_bytes)
     }
 
     fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
-        self.to_change()?.allocate(offset, len)
+        self.writable_file()?.allocate(offset, len)
     }
 
     fn set_times(&self, times: SetTimes) -> Result<(), Errno> {
-        self.to_change()?.set_times(times)
+        self.writable_file()?.set_times(times)
     }
 
     fn set_permissions(&self, bits: u32) -> Result<(), Errno> {
-        self.to_change()?.set_permissions(bits)
+        self.writable_file()?.set_permissions(bits)
     }
 
     fn sync(&self) -> Result<(), Errno> {

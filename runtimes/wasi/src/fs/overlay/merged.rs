@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::copy_up::{keep_permissions, keep_times};
+use super::copy_up::{copy_permissions, copy_times};
 use super::state::State;
 use crate::Errno;
 use crate::fs::{Dir, Node};
@@ -130,8 +130,8 @@ impl Merged {
                 return Err(Errno::Notdir);
             };
             let original = dir.lower.metadata()?;
-            keep_permissions(&original, |bits| upper.set_permissions(bits))?;
-            keep_times(&original, |times| upper.set_times(times))?;
+            copy_permissions(&original, |bits| upper.set_permissions(bits))?;
+            copy_times(&original, |times| upper.set_times(times))?;
             above = dir.upper.get_or_init(|| upper);
         }
         Ok(above)

@@ -21,8 +21,8 @@ use super::{Dir, IntoDir};
 /// - A lower file is copied up at its first change, not when it is opened for writing; open
 ///   descriptors then use the copy. A guest that opens every file for writing costs nothing until
 ///   it writes.
-/// - Removed names (whiteouts) are stored in memory, and hide the lower layer. They are gone with
-///   the `Overlay`: the two directories have no trace of them.
+/// - Removed names (whiteouts) are stored in memory, and hide the lower layer. They are lost
+///   when the last clone of the `Overlay` is dropped: neither directory stores them.
 ///
 /// A file keeps its inode number on copy-up, unless it has several hard links: copy-up makes these
 /// separate files. The lower layer must not change while it is in use. Copy-up takes time in
@@ -60,8 +60,8 @@ impl Overlay {
     /// an infinite directory.
     pub const MAX_REMOVED: usize = 1 << 18;
 
-    /// The maximum sum of the path lengths of all whiteouts: 64 MiB. More fail with
-    /// [`Errno::Nospc`](crate::Errno::Nospc), too.
+    /// The maximum sum of the path lengths of all whiteouts: 64 MiB. A removal beyond
+    /// it fails with [`Errno::Nospc`](crate::Errno::Nospc).
     ///
     /// Without this limit, the whiteouts in a deeply nested directory take gigabytes.
     pub const MAX_REMOVED_BYTES: usize = 64 << 20;

@@ -10,8 +10,8 @@ use crate::fs::Metadata;
 use crate::{Errno, MAX_NAME_BYTES};
 
 /// The shared state of one overlay. Its lock is held by every operation that reads both layers or
-/// changes one, so that they are always seen together. Reads and writes of open files do not take
-/// it.
+/// changes one, so that no operation sees half of a change. Reads and writes of open files do not
+/// take it.
 pub(super) struct Shared {
     state: Mutex<State>,
 }
@@ -113,8 +113,8 @@ impl State {
 /// Open objects by path.
 pub(super) struct Registry<T> {
     by_path: HashMap<Box<str>, Weak<T>>,
-    /// At this length, dropped objects are removed. The cost is proportional to the insertions
-    /// since the last time.
+    /// The length at which the entries of dropped objects are removed. It doubles with the number
+    /// of open objects, so the cost per insertion is constant on average.
     sweep_at: usize,
 }
 
