@@ -1,7 +1,7 @@
 //! How a linker calls the functions of [`preview1`](crate::preview1), for any engine.
 //!
-//! The modules `link_wasmtime` and `link_wasmi` are built of these functions, and an adapter for
-//! another engine can be: expand [`for_each_function`](crate::for_each_function), call a function
+//! The modules `link_wasmtime` and `link_wasmi` use these functions, and so can an adapter for
+//! another engine: expand [`for_each_function`](crate::for_each_function), call a function
 //! that the table marks `errno` or `never` through [`catch`], and one that it marks `wait` through
 //! [`block`], or through [`attempt`] and [`ready`].
 
@@ -24,7 +24,7 @@ pub enum Trap {
     Exit(Exit),
     /// The guest raised a signal against itself.
     #[error(transparent)]
-    Raise(Signal),
+    Signal(Signal),
     /// Code of the embedder panicked: a stream, a filesystem, a clock.
     #[error("the host's implementation of `{function}` panicked: {message}")]
     Panic {
@@ -51,7 +51,7 @@ pub fn catch<R>(function: &'static str, f: impl FnOnce() -> R) -> Result<R, Trap
 /// Makes one attempt of a function that may wait.
 ///
 /// Ready with the number to return to the guest. Pending: await [`ready`], then make the next
-/// attempt with the same arguments, over the memory as it is then.
+/// attempt with the same arguments and the current memory.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub fn attempt(
         Err(Interrupt::Errno(errno)) => Ok(Poll::Ready(errno.code())),
         Err(Interrupt::Wait) => Ok(Poll::Pending),
         Err(Interrupt::Exit(exit)) => Err(Trap::Exit(exit)),
-        Err(Interrupt::Raise(signal)) => Err(Trap::Raise(signal)),
+        Err(Interrupt::Signal(signal)) => Err(Trap::Signal(signal)),
     }
 }
 

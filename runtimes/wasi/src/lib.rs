@@ -141,7 +141,7 @@ pub use outcome::{
     errno::Errno,
     exit::Exit,
     interrupt::{Interrupt, Signal},
-    raise::Raise,
+    signal_policy::SignalPolicy,
 };
 pub use preview1::table::{FUNCTIONS, FunctionSignature, MODULE, ValueType};
 pub use stdio::{

@@ -66,7 +66,7 @@ macro_rules! linker_tests {
 
             use rangewatch_wasi::net::loopback;
             use rangewatch_wasi::{
-                Exit, Raise, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
+                Exit, SignalPolicy, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
             };
             use $crate::abi::{AbiError, GuestAbi};
             use $crate::{Emits, HostTrap, Limits};
@@ -202,7 +202,7 @@ macro_rules! linker_tests {
                             (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
                             {body}))"#
                 );
-                let (mut store, instance) = wasi_guest(&wat, wasi.raise(Raise::Default));
+                let (mut store, instance) = wasi_guest(&wat, wasi.signal_policy(SignalPolicy::Default));
                 let exit = $backend::run_start(&mut store, &instance, |wasi: &mut Wasi| wasi);
                 (exit.map(Exit::code), out.to_string_lossy())
             }
@@ -500,7 +500,7 @@ macro_rules! linker_tests {
                     let (error, _) = run_start("(drop (call $raise (i32.const 6)))");
                     let error = error.expect_err("a signal is not an exit");
                     match error.downcast_ref::<call::Trap>() {
-                        Some(call::Trap::Raise(signal)) => assert_eq!(signal.name(), "ABRT"),
+                        Some(call::Trap::Signal(signal)) => assert_eq!(signal.name(), "ABRT"),
                         other => panic!("{other:?}"),
                     }
                 }

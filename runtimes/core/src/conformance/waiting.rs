@@ -12,8 +12,8 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{
-    Clock, OverBudget, PipeRecvError, Raise, SharedBuffer, Signal, Stdout, SystemClock, Timer,
-    VirtualClock, Wasi, WasiBuilder, pipe,
+    Clock, OverBudget, PipeRecvError, SharedBuffer, Signal, SignalPolicy, Stdout, SystemClock,
+    Timer, VirtualClock, Wasi, WasiBuilder, pipe,
 };
 
 use super::{call, call_err, load};
@@ -316,7 +316,11 @@ pub async fn a_signal_is_the_source_of_the_call_error(runtime: &dyn Runtime) {
     const NOTSUP: Val = Val::I32(58);
     let guest = waiter(runtime, Wasi::builder()).await;
     assert_eq!(call(&guest, "raise", &[ABRT]).await, [NOTSUP]);
-    let guest = waiter(runtime, Wasi::builder().raise(Raise::Default)).await;
+    let guest = waiter(
+        runtime,
+        Wasi::builder().signal_policy(SignalPolicy::Default),
+    )
+    .await;
     match guest.call("raise", &[ABRT]).await {
         Err(CallError::HostFunction { source, .. }) => {
             let signal = source.downcast_ref::<Signal>().expect("a signal");

@@ -61,7 +61,7 @@ impl From<call::Trap> for HostTrap {
     fn from(trap: call::Trap) -> Self {
         match trap {
             call::Trap::Exit(exit) => Self::Exit(exit),
-            call::Trap::Raise(signal) => Self::Function {
+            call::Trap::Signal(signal) => Self::Function {
                 function: "proc_raise".to_owned(),
                 source: signal.into(),
             },

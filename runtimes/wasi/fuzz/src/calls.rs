@@ -7,8 +7,8 @@ use std::time::Duration;
 use arbitrary::{Result, Unstructured};
 use rangewatch_wasi::fs::{Access, Devices, MemoryFs, Overlay, Quota};
 use rangewatch_wasi::{
-    Allocate, DotEntries, Errno, Interrupt, OverBudget, Raise, RightsMode, SeededRandom,
-    SharedBuffer, Stdin, Stdout, VirtualClock, Wasi, preview1,
+    Allocate, DotEntries, Errno, Interrupt, OverBudget, RightsMode, SeededRandom, SharedBuffer,
+    SignalPolicy, Stdin, Stdout, VirtualClock, Wasi, preview1,
 };
 
 use crate::allocator::allocated_bytes;
@@ -222,7 +222,7 @@ impl Guest {
             builder = builder
                 .allocate(Allocate::Extend)
                 .dot_entries(DotEntries::Omitted)
-                .raise(Raise::Default);
+                .signal_policy(SignalPolicy::Default);
         }
         let mut memory = PATHS.repeat(8_192 / PATHS.len());
         for (i, entry) in (0..).zip(memory[IOVS..][..64].chunks_exact_mut(8)) {

@@ -13,8 +13,8 @@ use crate::fs::{Access, Dir, IntoDir, ReadOnly};
 use crate::net::{Listener, Socket};
 use crate::time::clock::GuestClock;
 use crate::{
-    Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, DotEntries, FixedClock, MAX_PATH_BYTES, Raise,
-    Random, RightsMode, SeededRandom, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
+    Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, DotEntries, FixedClock, MAX_PATH_BYTES, Random,
+    RightsMode, SeededRandom, SignalPolicy, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
 };
 
 /// Builds a [`Wasi`]: the arguments, streams, directories and other resources of one guest. The
@@ -30,7 +30,7 @@ use crate::{
 /// | [random bytes](Self::random) | the same for every guest: [`SeededRandom::new(0)`](SeededRandom::new) |
 /// | [timer](Self::timer) | [`ThreadTimer`]; the default clock never needs it |
 /// | [longest sleep](Self::max_sleep) | unlimited |
-/// | [signals](Self::raise) | refused |
+/// | [signals](Self::signal_policy) | refused |
 /// | [directories](Self::preopen) | none |
 /// | [sockets](Self::socket), [listeners](Self::listener) | none |
 /// | [rights](Self::rights) | [`RightsMode::Compat`] |
@@ -63,7 +63,7 @@ pub struct WasiBuilder {
     random: Box<dyn Random>,
     timer: Box<dyn Timer>,
     max_sleep: Duration,
-    raise: Raise,
+    signal_policy: SignalPolicy,
     preopens: Vec<(Arc<str>, Arc<dyn Dir>)>,
     sockets: Vec<HostSocket>,
     rights: RightsMode,
@@ -259,8 +259,8 @@ impl WasiBuilder {
     }
 
     /// Sets what `proc_raise` does.
-    pub fn raise(mut self, raise: Raise) -> Self {
-        self.raise = raise;
+    pub fn signal_policy(mut self, policy: SignalPolicy) -> Self {
+        self.signal_policy = policy;
         self
     }
 
@@ -422,7 +422,7 @@ impl WasiBuilder {
             random: self.random,
             timer: self.timer,
             max_sleep: self.max_sleep,
-            raise: self.raise,
+            signal_policy: self.signal_policy,
             allocate: self.allocate,
             streams,
             wait: None,
@@ -450,7 +450,7 @@ impl Default for WasiBuilder {
             random: Box::new(SeededRandom::new(0)),
             timer: Box::new(ThreadTimer::new()),
             max_sleep: Duration::MAX,
-            raise: Raise::Refuse,
+            signal_policy: SignalPolicy::Refuse,
             preopens: Vec::new(),
             sockets: Vec::new(),
             rights: RightsMode::default(),

@@ -13,7 +13,7 @@ use crate::descriptor::Descriptors;
 use crate::fs::device_numbers::DeviceNumbers;
 use crate::time::clock::GuestClock;
 use crate::wait::Wait;
-use crate::{Allocate, DotEntries, Raise, Random, Timer, WasiBuilder};
+use crate::{Allocate, DotEntries, Random, SignalPolicy, Timer, WasiBuilder};
 
 /// The WASI context of one guest instance: the resources that the host granted, and the state of
 /// the guest's descriptors.
@@ -40,7 +40,7 @@ pub struct Wasi {
     pub(crate) random: Box<dyn Random>,
     pub(crate) timer: Box<dyn Timer>,
     pub(crate) max_sleep: Duration,
-    pub(crate) raise: Raise,
+    pub(crate) signal_policy: SignalPolicy,
     pub(crate) allocate: Allocate,
     pub(crate) streams: StreamWaits,
     /// The wait of the call that has to be retried.

@@ -38,7 +38,7 @@ pub enum Interrupt {
     Exit(#[from] Exit),
     /// The guest raised a signal against itself and must not run again.
     #[error(transparent)]
-    Raise(Signal),
+    Signal(Signal),
 }
 
 impl Interrupt {
@@ -48,7 +48,7 @@ impl Interrupt {
     pub const fn errno(self) -> Option<Errno> {
         match self {
             Self::Errno(errno) => Some(errno),
-            Self::Wait | Self::Exit(_) | Self::Raise(_) => None,
+            Self::Wait | Self::Exit(_) | Self::Signal(_) => None,
         }
     }
 }
@@ -60,11 +60,11 @@ impl Interrupt {
 /// # Examples
 ///
 /// ```
-/// use rangewatch_wasi::{Interrupt, Raise, Wasi, preview1};
+/// use rangewatch_wasi::{Interrupt, SignalPolicy, Wasi, preview1};
 ///
-/// let mut ctx = Wasi::builder().raise(Raise::Default).build()?;
+/// let mut ctx = Wasi::builder().signal_policy(SignalPolicy::Default).build()?;
 /// let raised = preview1::proc_raise(&mut ctx, &mut [], 6);
-/// let Err(Interrupt::Raise(signal)) = raised else { panic!("{raised:?}") };
+/// let Err(Interrupt::Signal(signal)) = raised else { panic!("{raised:?}") };
 /// assert_eq!((signal.name(), signal.number()), ("ABRT", 6));
 /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
 /// ```

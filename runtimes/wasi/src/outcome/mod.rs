@@ -3,4 +3,4 @@
 pub(crate) mod errno;
 pub(crate) mod exit;
 pub(crate) mod interrupt;
-pub(crate) mod raise;
+pub(crate) mod signal_policy;

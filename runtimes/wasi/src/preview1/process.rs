@@ -1,7 +1,7 @@
 //! Functions of the process: arguments, environment, exit, signals, yielding.
 
 use crate::wait::Wait;
-use crate::{Errno, Exit, Interrupt, Raise, Signal, Wasi};
+use crate::{Errno, Exit, Interrupt, Signal, SignalPolicy, Wasi};
 
 /// Writes the arguments, each with a NUL, to `argv_buf`, and a pointer to each to `argv`.
 ///
@@ -75,24 +75,25 @@ pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
     Exit::new(code as u32)
 }
 
-/// Handles `signal` as the context's [`Raise`](crate::Raise) says; the default is an error.
+/// Handles `signal` by the [`SignalPolicy`](crate::SignalPolicy) of the context. The default is an
+/// error.
 ///
 /// Source: WASI preview1 witx, `proc_raise`.
 ///
 /// # Errors
 ///
 /// - [`Errno::Inval`]: the signal is unknown.
-/// - [`Errno::Notsup`]: the context is built with [`Raise::Refuse`], the default.
-/// - [`Interrupt::Raise`]: the signal ends the guest. Its output streams are flushed.
+/// - [`Errno::Notsup`]: the context is built with [`SignalPolicy::Refuse`], the default.
+/// - [`Interrupt::Signal`]: the signal ends the guest. Its output streams are flushed.
 pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(), Interrupt> {
     let signal = Signal::from_number(signal).ok_or(Errno::Inval)?;
-    match ctx.raise {
-        Raise::Refuse => Err(Errno::Notsup.into()),
-        Raise::Default if signal.ends_the_process() => {
+    match ctx.signal_policy {
+        SignalPolicy::Refuse => Err(Errno::Notsup.into()),
+        SignalPolicy::Default if signal.ends_the_process() => {
             let _ = ctx.flush();
-            Err(Interrupt::Raise(signal))
+            Err(Interrupt::Signal(signal))
         }
-        Raise::Default => Ok(()),
+        SignalPolicy::Default => Ok(()),
     }
 }
 

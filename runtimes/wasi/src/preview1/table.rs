@@ -52,7 +52,7 @@ pub const MODULE: &str = "wasi_snapshot_preview1";
 ///                     Err(Interrupt::Wait) => $ctx.block(),
 ///                     Err(Interrupt::Errno(errno)) => break Ok(Some(errno.code())),
 ///                     Err(Interrupt::Exit(exit)) => break Err(exit),
-///                     Err(Interrupt::Raise(signal)) => {
+///                     Err(Interrupt::Signal(signal)) => {
 ///                         break Err(Exit::new(128 + u32::from(signal.number())));
 ///                     }
 ///                     Ok(()) => break Ok(Some(0)),

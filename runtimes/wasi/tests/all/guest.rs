@@ -210,7 +210,7 @@ fn block_on(
             Err(Interrupt::Errno(errno)) => return Ok(Err(errno)),
             Err(Interrupt::Wait) => ctx.block(),
             Err(Interrupt::Exit(exit)) => return Err(exit),
-            Err(Interrupt::Raise(signal)) => panic!("{signal}"),
+            Err(Interrupt::Signal(signal)) => panic!("{signal}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::task::{Context, Waker};
 
-use rangewatch_wasi::{Errno, Exit, Interrupt, Raise, SharedBuffer, Stdout, Wasi, preview1};
+use rangewatch_wasi::{Errno, Exit, Interrupt, SharedBuffer, SignalPolicy, Stdout, Wasi, preview1};
 
 use crate::guest::{CANARY, Guest};
 
@@ -208,12 +208,16 @@ fn signals_are_refused_unless_the_host_allows_them() {
 
     let out = SharedBuffer::new();
     let stdout = Stdout::writer(BufWriter::new(out.clone()));
-    let mut guest = Guest::new(Wasi::builder().raise(Raise::Default).stdout(stdout));
+    let mut guest = Guest::new(
+        Wasi::builder()
+            .signal_policy(SignalPolicy::Default)
+            .stdout(stdout),
+    );
     guest.write(1, b"last words").unwrap();
     assert_eq!(preview1::proc_raise(&mut guest.ctx, &mut [], WINCH), Ok(()));
     assert!(out.is_empty());
     match preview1::proc_raise(&mut guest.ctx, &mut [], ABRT) {
-        Err(Interrupt::Raise(signal)) => {
+        Err(Interrupt::Signal(signal)) => {
             assert_eq!((signal.number(), signal.name()), (6, "ABRT"));
         }
         other => panic!("{other:?}"),

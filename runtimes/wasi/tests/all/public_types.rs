@@ -7,7 +7,7 @@ use rangewatch_wasi::fs::{
 use rangewatch_wasi::net::{Connector, Listener, MemoryListener, MemorySocket, Readiness, Socket};
 use rangewatch_wasi::{
     DotEntries, Errno, Exit, FixedClock, FunctionSignature, Interrupt, OverBudget, PipeReader,
-    PipeWriter, Raise, RightsMode, SeededRandom, SharedBuffer, Signal, Sleep, Stdin, Stdout,
+    PipeWriter, RightsMode, SeededRandom, SharedBuffer, Signal, SignalPolicy, Sleep, Stdin, Stdout,
     SteppingClock, StreamKind, SystemClock, SystemRandom, ThreadTimer, TryRecvError, ValueType,
     VirtualClock, Wasi, WasiBuildError, WasiBuilder,
 };
@@ -41,7 +41,7 @@ fn contexts_can_be_sent_and_values_can_be_shared() {
     value::<PipeWriter>();
     value::<Interrupt>();
     value::<OverBudget>();
-    value::<Raise>();
+    value::<SignalPolicy>();
     value::<Signal>();
     value::<Sleep>();
     value::<StreamKind>();
