@@ -186,6 +186,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSet<K> {
     /// must not call `with` for its own key: it would wait for itself. It may use the set in any
     /// other way.
     ///
+    /// If `f` receives what a ready key is ready for, or pauses it, the key may keep its place: it
+    /// is then received before keys that became ready earlier, once it is ready again.
+    ///
     /// # Examples
     ///
     /// ```
