@@ -7,7 +7,7 @@ use rangewatch_bench_harness::{Effort, Report};
 use crate::guests::{BUFFER, RESULT, looping, poll, transfer};
 use crate::row::{COLUMNS, MANY, NOTHING_ELSE, Row};
 use crate::tree::Tree;
-use crate::world::{FileLocation, MAX_INPUT, World};
+use crate::world::{FileLocation, MAX_INPUT, Stdin, World};
 
 const NOTHING: &str = "(i32.const 0)";
 
@@ -20,6 +20,8 @@ pub(crate) fn run(effort: Effort, report: &Report) {
     for row in streams() {
         row.run(effort, report);
     }
+    #[cfg(unix)]
+    inherited().run(effort, report);
 }
 
 fn row(name: &'static str, call: &str, alike: Range<usize>, goals: [f64; 2]) -> Row {
@@ -103,7 +105,7 @@ fn streams() -> Vec<Row> {
         Row {
             wat: looping(&transfer(function, fd, len, ""), &call),
             world: World {
-                stdin_bytes: MAX_INPUT,
+                stdin: Stdin::Prepared(MAX_INPUT),
                 dir: FileLocation::Nowhere,
             },
             // The setup makes the first call and thereby prepares the buffer.
@@ -151,4 +153,30 @@ fn streams() -> Vec<Row> {
             [1.0, 1.0],
         ),
     ]
+}
+
+/// Small reads of the standard input of the process, which is a pipe with bytes in it.
+#[cfg(unix)]
+fn inherited() -> Row {
+    use std::io::Write;
+
+    const STDIN: &str = "(i32.const 0)";
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::stdio::dup2_stdin(reader).unwrap();
+    // The thread waits for room in the pipe most of the time, and ends with the process.
+    std::thread::spawn(move || while writer.write_all(&[b'i'; 4 << 10]).is_ok() {});
+    let call = format!("(call $fd_read {STDIN} (i32.const 64) (i32.const 1) (i32.const {RESULT}))");
+    Row {
+        wat: looping(&transfer("fd_read", STDIN, 1, ""), &call),
+        world: World {
+            stdin: Stdin::Inherited,
+            dir: FileLocation::Nowhere,
+        },
+        ..row(
+            "fd_read, 1 B, inherited",
+            &call,
+            RESULT..RESULT + 4,
+            [0.5, 0.5],
+        )
+    }
 }

@@ -3,16 +3,22 @@
 use std::path::Path;
 
 use rangewatch::wasi::fs::{Access, HostDir, MemoryFs};
-use rangewatch::wasi::{SharedBuffer, Stdin, SystemClock, SystemRandom, Wasi, WasiBuilder};
+use rangewatch::wasi::{
+    SharedBuffer, Stdin as Input, SystemClock, SystemRandom, Wasi, WasiBuilder,
+};
 
-use crate::world::{ARGS, FileLocation, World, input};
+use crate::world::{ARGS, FileLocation, Stdin, World, input};
 
 pub(crate) fn ours(world: &World) -> Wasi {
+    let stdin = match world.stdin {
+        Stdin::Prepared(n_bytes) => Input::bytes(input(n_bytes)),
+        Stdin::Inherited => Input::inherit(),
+    };
     let builder = Wasi::builder()
         .args(ARGS)
         .clock(SystemClock::new())
         .random(SystemRandom::new())
-        .stdin(Stdin::bytes(input(world.stdin_bytes)))
+        .stdin(stdin)
         .stdout(SharedBuffer::new());
     match &world.dir {
         FileLocation::Nowhere => builder.build(),

@@ -8,7 +8,7 @@ use crate::guests::creating;
 use crate::managed::Compiled;
 use crate::row::Row;
 use crate::tree::in_memory;
-use crate::world::{FileLocation, World};
+use crate::world::{FileLocation, Stdin, World};
 
 /// The number of files that a guest creates.
 const N_CREATED: u32 = 100_000;
@@ -39,7 +39,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
 
 fn in_world(fs: MemoryFs) -> World {
     World {
-        stdin_bytes: 0,
+        stdin: Stdin::default(),
         dir: FileLocation::Memory(fs),
     }
 }

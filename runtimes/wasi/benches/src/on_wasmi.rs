@@ -8,7 +8,7 @@ use wasmi_wasi::wasi_common::pipe::{ReadPipe, WritePipe};
 use wasmi_wasi::{Dir, WasiCtx, WasiCtxBuilder, ambient_authority};
 
 use crate::context;
-use crate::world::{ARGS, FileLocation, Guest, Host, World, input};
+use crate::world::{ARGS, FileLocation, Guest, Host, Stdin, World, input};
 
 /// A guest that is translated, for this crate and for the peer.
 pub(crate) struct Compiled {
@@ -83,9 +83,12 @@ impl Host for Peer<'_> {
 fn context(world: &World) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&ARGS.map(str::to_owned)).unwrap();
-    builder.stdin(Box::new(ReadPipe::new(Cursor::new(input(
-        world.stdin_bytes,
-    )))));
+    match world.stdin {
+        Stdin::Prepared(n_bytes) => {
+            builder.stdin(Box::new(ReadPipe::new(Cursor::new(input(n_bytes)))))
+        }
+        Stdin::Inherited => builder.inherit_stdin(),
+    };
     builder.stdout(Box::new(WritePipe::new_in_memory()));
     match &world.dir {
         FileLocation::Nowhere => {}

@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::context;
-use crate::world::{ARGS, FileLocation, Guest, Host, MAX_INPUT, World, input};
+use crate::world::{ARGS, FileLocation, Guest, Host, MAX_INPUT, Stdin, World, input};
 
 /// Where the peer accesses files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +88,12 @@ fn context(world: &World, files: Files) -> WasiP1Ctx {
     let mut builder = WasiCtxBuilder::new();
     builder
         .args(&ARGS)
-        .stdin(MemoryInputPipe::new(input(world.stdin_bytes)))
         .stdout(MemoryOutputPipe::new(MAX_INPUT * 2))
         .allow_blocking_current_thread(files == Files::InPlace);
+    match world.stdin {
+        Stdin::Prepared(n_bytes) => builder.stdin(MemoryInputPipe::new(input(n_bytes))),
+        Stdin::Inherited => builder.inherit_stdin(),
+    };
     match &world.dir {
         FileLocation::Nowhere => {}
         FileLocation::Host(path) => {

@@ -6,7 +6,7 @@ use rangewatch::wasi::fs::MemoryFs;
 use tempfile::TempDir;
 
 use crate::guests::{DEEP_FILE, FILE, LISTED};
-use crate::world::{FileLocation, World};
+use crate::world::{FileLocation, Stdin, World};
 
 /// The size of the file that is read.
 pub(crate) const FILE_BYTES: usize = 16 << 20;
@@ -44,7 +44,7 @@ impl Tree {
 
     pub(crate) fn world(&self) -> World {
         World {
-            stdin_bytes: 0,
+            stdin: Stdin::default(),
             dir: FileLocation::Host(self.path().to_owned()),
         }
     }

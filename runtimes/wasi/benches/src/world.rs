@@ -8,10 +8,24 @@ use rangewatch::wasi::fs::MemoryFs;
 /// host's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
-    /// The size of the standard input.
-    pub(crate) stdin_bytes: usize,
+    pub(crate) stdin: Stdin,
     /// Descriptor 3.
     pub(crate) dir: FileLocation,
+}
+
+/// The guest's standard input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stdin {
+    /// This many bytes, which the host has in memory.
+    Prepared(usize),
+    /// That of the process.
+    Inherited,
+}
+
+impl Default for Stdin {
+    fn default() -> Self {
+        Self::Prepared(0)
+    }
 }
 
 /// The location of the guest's files.
