@@ -20,12 +20,16 @@ struct Counting;
 thread_local! {
     static N_ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+    static PEAK_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 /// Counts an allocation, or a deallocation if `bytes` is negative. A thread that is ending is not
 /// counted.
 fn count(bytes: isize) {
-    let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
+    let _ = LIVE_BYTES.try_with(|live| {
+        live.set(live.get() + bytes);
+        let _ = PEAK_BYTES.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
     if bytes > 0 {
         let _ = N_ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
     }
@@ -56,6 +60,14 @@ fn measure(action: impl FnOnce()) -> (usize, isize) {
     let (n, live) = (N_ALLOCATIONS.get(), LIVE_BYTES.get());
     action();
     (N_ALLOCATIONS.get() - n, LIVE_BYTES.get() - live)
+}
+
+/// By how many bytes what this thread holds has grown at most during `action`.
+fn measure_peak(action: impl FnOnce()) -> isize {
+    let live = LIVE_BYTES.get();
+    PEAK_BYTES.set(live);
+    action();
+    PEAK_BYTES.get() - live
 }
 
 #[test]
@@ -477,6 +489,22 @@ fn g17_a_key_that_does_not_fit_into_a_batch_is_not_copied() {
     let key = vec![b'k'; 1 << 20];
     let (_, bytes) = measure(|| assert!(batch.stage(1, [&key]).is_err()));
     assert!(bytes < 1024, "{bytes} bytes");
+}
+
+#[test]
+fn g17_committing_a_batch_takes_memory_in_proportion_to_its_bound() {
+    const MAX_BYTES: usize = 1 << 20;
+    // Very many emits of a few keys, in ascending order or not.
+    for keys in [&["", "a"][..], &["a", ""]] {
+        let bus = RangeWatchBus::new();
+        let mut batch = bus.batch(MAX_BYTES);
+        let full = (0..).find(|value| batch.stage(*value, keys).is_err());
+        let n_emits = full.expect("the batch has a bound");
+        let peak = measure_peak(|| {
+            assert_eq!(batch.commit().unwrap().n_emits() as u64, n_emits);
+        });
+        assert!(peak < 5 * MAX_BYTES as isize, "{peak} bytes");
+    }
 }
 
 #[test]

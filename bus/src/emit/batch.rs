@@ -1,10 +1,11 @@
 //! Batches: emits that are staged and committed together.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use thiserror::Error;
 
-use crate::emit::EmitKeys;
 use crate::{EmitError, EmittedMany, RangeWatchBus};
 
 /// Staged emits. [`commit`](Self::commit) emits them with no other emit in between; dropping the
@@ -167,6 +168,14 @@ impl Drop for StageGuard<'_> {
 /// The numbers of emits, keys and bytes that are staged.
 type Savepoint = (usize, usize, usize);
 
+/// One of several emits that take effect together.
+pub(crate) struct StagedEmit<'a> {
+    pub(crate) value: u64,
+    pub(crate) keys: &'a [&'a [u8]],
+    /// The keys in ascending order.
+    pub(crate) lookup: &'a [&'a [u8]],
+}
+
 /// Staged emits, their keys in one buffer.
 #[derive(Default)]
 pub(crate) struct Staged {
@@ -195,14 +204,28 @@ impl Staged {
             .iter()
             .map(|&end| &self.bytes[std::mem::replace(&mut start, end)..end])
             .collect();
+        // The keys of each emit in ascending order: one copy for all emits, because a batch may
+        // have very many small ones.
+        let mut lookup = Cow::Borrowed(&keys[..]);
+        for (_, range) in self.ranges() {
+            if !keys[range.clone()].is_sorted() {
+                lookup.to_mut()[range].sort_unstable();
+            }
+        }
+        let emits = self.ranges().map(|(value, range)| StagedEmit {
+            value,
+            keys: &keys[range.clone()],
+            lookup: &lookup[range],
+        });
+        bus.shared().emit_many(&emits.collect::<Vec<_>>())
+    }
+
+    /// The value of each emit, and the range of its keys in `ends`.
+    fn ranges(&self) -> impl Iterator<Item = (u64, Range<usize>)> {
         let ends = self.emits.iter().skip(1).map(|(_, first)| *first);
-        let emits: Vec<_> = self
-            .emits
-            .iter()
-            .zip(ends.chain([keys.len()]))
-            .map(|(&(value, first), end)| (value, EmitKeys::new(&keys[first..end])))
-            .collect();
-        bus.shared().emit_many(&emits)
+        let ends = ends.chain([self.ends.len()]);
+        let emits = self.emits.iter().zip(ends);
+        emits.map(|(&(value, first), end)| (value, first..end))
     }
 
     fn last_value(&self) -> Option<u64> {

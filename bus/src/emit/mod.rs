@@ -14,8 +14,8 @@ mod scratch;
 mod waiter;
 mod wake_list;
 
-pub(crate) use batch::Staged;
 pub use batch::{Batch, BatchFullError};
+pub(crate) use batch::{Staged, StagedEmit};
 pub(crate) use effects::Effects;
 pub use emit_error::EmitError;
 pub(crate) use emit_keys::EmitKeys;

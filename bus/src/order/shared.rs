@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::emit::{Effects, EmitKeys};
+use crate::emit::{Effects, EmitKeys, StagedEmit};
 use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
 use crate::order::{Slot, State, Subscriber, Value};
@@ -43,26 +43,23 @@ impl Shared {
     }
 
     /// Emits several values with nothing in between, or none.
-    pub(crate) fn emit_many(
-        &self,
-        emits: &[(u64, EmitKeys<'_>)],
-    ) -> Result<EmittedMany, EmitError> {
+    pub(crate) fn emit_many(&self, emits: &[StagedEmit<'_>]) -> Result<EmittedMany, EmitError> {
         let mut effects = Effects::new();
         let mut many = EmittedMany::default();
         {
             let state = &mut *self.state.lock();
-            if let Some((first, _)) = emits.first() {
-                state.accept(Value::Given(*first))?;
+            if let Some(first) = emits.first() {
+                state.accept(Value::Given(first.value))?;
             } else if state.closed {
                 return Err(EmitError::Closed);
             }
             if state.history.is_some() {
                 for pair in emits.windows(2) {
-                    check_rise(Some(pair[0].0), pair[1].0)?;
+                    check_rise(Some(pair[0].value), pair[1].value)?;
                 }
             }
-            for (value, keys) in emits {
-                let emitted = state.commit(*value, keys.keys, keys.lookup(), &mut effects);
+            for emit in emits {
+                let emitted = state.commit(emit.value, emit.keys, emit.lookup, &mut effects);
                 many.add(&emitted);
                 many.woken += emitted.woken;
             }
