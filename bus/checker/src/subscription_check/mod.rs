@@ -32,9 +32,14 @@ pub(crate) struct SubscriptionCheck<'a> {
     cut: Option<u64>,
     /// How many emits were expected before the cut and are not after it.
     n_cut: usize,
-    /// How many of them a report of missed events or a span may still count: all, until the next
-    /// delivery.
+    /// How many of them a conservative span, or a report of missed events that is not exact, may
+    /// still count: all, until the next delivery.
     n_cut_uncounted: usize,
+    /// The runs of consecutive values that those form, at most.
+    n_cut_runs: usize,
+    /// Whether events were reported as missed before the cut, and the start is not known: the
+    /// report may count emits that were cut.
+    is_cut_reported: bool,
     /// The position and the value of the last delivery.
     last: Option<(Seq, u64)>,
     /// The last emit up to which a receive found nothing.
@@ -79,6 +84,8 @@ impl<'a> SubscriptionCheck<'a> {
             cut: None,
             n_cut: 0,
             n_cut_uncounted: 0,
+            n_cut_runs: 0,
+            is_cut_reported: false,
             last: None,
             caught_up: None,
             mark: None,
@@ -103,10 +110,7 @@ impl<'a> SubscriptionCheck<'a> {
         match entry {
             Entry::Delivery(delivery) => self.deliver(delivery),
             Entry::Edited(seq, ..) => self.edited(*seq),
-            &Entry::StartedAfter(value) => {
-                self.start_after(value);
-                Ok(())
-            }
+            &Entry::StartedAfter(value) => self.start_after(value),
             Entry::Discarded => {
                 self.is_discarded = true;
                 Ok(())
@@ -238,25 +242,45 @@ impl<'a> SubscriptionCheck<'a> {
         Ok(())
     }
 
-    fn start_after(&mut self, value: u64) {
+    fn start_after(&mut self, value: u64) -> Result<(), Violation> {
+        // What was reported as missed came before everything that was left.
+        match self.next {
+            Some(next) => {
+                let missed = usize::try_from(self.missed).unwrap_or(usize::MAX);
+                let next = next.saturating_add(missed);
+                if next > self.expected.len() {
+                    return Err(self.miscounted("more than there were".to_owned()));
+                }
+                self.next = Some(next);
+                self.missed = 0;
+            }
+            None => self.is_cut_reported |= self.missed > 0,
+        }
         self.cut = self.cut.max(Some(value));
         if let Some(RecvError::Disconnected { resume }) = &mut self.end {
             *resume = value.saturating_add(1).max(*resume);
         }
-        let n_before = self.expected.len();
         let next = self.next.unwrap_or(0);
         let mut place = 0;
+        let mut cut = Vec::new();
         self.expected.retain(|expected| {
             place += 1;
-            place <= next || expected.value > value
+            let is_left = place <= next || expected.value > value;
+            if !is_left {
+                cut.push(expected.value);
+            }
+            is_left
         });
-        self.n_cut += n_before - self.expected.len();
-        self.n_cut_uncounted += n_before - self.expected.len();
+        self.n_cut += cut.len();
+        self.n_cut_uncounted += cut.len();
+        self.n_cut_runs += n_runs(cut);
+        Ok(())
     }
 
     /// Verifies, at the end of the trace, that the last report of missed events is possible.
     pub(crate) fn finish(&self) -> Result<(), Violation> {
-        let n_left = self.expected.len() - self.next.unwrap_or(0) + self.n_cut_uncounted;
+        let n_expected = self.expected.len();
+        let n_left = n_expected - self.next.unwrap_or(0) + self.n_cut_reportable(n_expected);
         if usize::try_from(self.missed).map_or(true, |missed| missed > n_left) {
             return Err(self.miscounted(format!("{n_left} were left")));
         }
@@ -317,9 +341,14 @@ impl<'a> SubscriptionCheck<'a> {
             return violation(Guarantee::G9Progress, detail);
         }
         match self.skipped(place) {
-            Some((fewest, most)) => self.check_missed(fewest, most, Some(seq)),
+            Some((fewest, most)) => {
+                let most = most.saturating_add(self.n_cut_reportable(place));
+                self.check_missed(fewest, most, Some(seq))
+            }
             None => {
-                let detail = "the emit was delivered after a receive that found nothing".to_owned();
+                let detail = "the emit was delivered after it had been reported as missed, or \
+                              after a receive that found nothing";
+                let detail = detail.to_owned();
                 violation(Guarantee::G3Reliable, detail)
             }
         }
@@ -337,12 +366,6 @@ impl<'a> SubscriptionCheck<'a> {
     /// Verifies the number of events reported as missed before the emit at `seq`, or before
     /// nothing.
     fn check_missed(&self, fewest: usize, most: usize, seq: Option<Seq>) -> Result<(), Violation> {
-        // The report may include events that a start after a value cut off later.
-        let most = most.saturating_add(if self.missed > 0 {
-            self.n_cut_uncounted
-        } else {
-            0
-        });
         let is_exact =
             usize::try_from(self.missed).is_ok_and(|missed| (fewest..=most).contains(&missed));
         match (is_exact, self.missed, self.next) {
@@ -354,6 +377,21 @@ impl<'a> SubscriptionCheck<'a> {
                 ..self.miscounted(format!("{fewest} to {most} were"))
             }),
         }
+    }
+
+    /// How many of the emits that were cut the report of missed events before `expected[place]` may
+    /// count. It is exact up to a number of runs.
+    ///
+    /// Source: `EventSubscription::start_after`.
+    fn n_cut_reportable(&self, place: usize) -> usize {
+        const MAX_RUNS: usize = 64;
+        let skipped = self.expected.get(self.next.unwrap_or(0)..place);
+        let skipped = skipped.unwrap_or_default().iter();
+        let is_exact = || self.n_cut_runs + n_runs(skipped.map(|it| it.value)) <= MAX_RUNS;
+        if self.missed == 0 || !self.is_cut_reported && is_exact() {
+            return 0;
+        }
+        self.n_cut_uncounted
     }
 
     /// Continues after a delivery that covers `expected[first..=last]`.
@@ -369,6 +407,8 @@ impl<'a> SubscriptionCheck<'a> {
         self.next = Some(next);
         self.missed = 0;
         self.n_cut_uncounted = 0;
+        self.n_cut_runs = 0;
+        self.is_cut_reported = false;
         self.n_deliveries += 1;
     }
 
@@ -419,4 +459,14 @@ impl<'a> SubscriptionCheck<'a> {
     fn violation(&self, guarantee: Guarantee, detail: String) -> Violation {
         Violation::new(guarantee, self.last_seq(), detail)
     }
+}
+
+/// The number of runs of consecutive values.
+fn n_runs(values: impl IntoIterator<Item = u64>) -> usize {
+    let (mut n_runs, mut next) = (0, None);
+    for value in values {
+        n_runs += usize::from(next != Some(value));
+        next = value.checked_add(1);
+    }
+    n_runs
 }
