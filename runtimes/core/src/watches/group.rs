@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{ControlError, RangeWatchBus, Ready, Selector, Selectors, WakeSubscription};
+use rangewatch_bus::{RangeWatchBus, Ready, Selector, Selectors, WakeSubscription};
 
 use crate::guest::emits::Emits;
 use crate::guest::limits::Limits;
@@ -37,6 +37,8 @@ struct Entry {
     watch: Watch,
     /// The subscription of a reserved or open watch; that of a started one is in [`Started`].
     subscription: Option<WakeSubscription>,
+    /// Whether it has a range.
+    is_open: bool,
     /// The bytes of its id and range.
     n_bytes: usize,
 }
@@ -51,14 +53,16 @@ impl Watches {
         Ok(())
     }
 
-    fn insert(&mut self, id: &[u8], subscription: WakeSubscription, n_bytes: usize) {
+    /// Adds a watch, whose range has `range_bytes` if it is open.
+    fn insert(&mut self, id: &[u8], subscription: WakeSubscription, range_bytes: Option<usize>) {
         let id: Arc<[u8]> = id.into();
         let entry = Entry {
             watch: Watch::new(id.clone()),
             subscription: Some(subscription),
-            n_bytes,
+            is_open: range_bytes.is_some(),
+            n_bytes: id.len() + range_bytes.unwrap_or(0),
         };
-        self.n_bytes += n_bytes;
+        self.n_bytes += entry.n_bytes;
         self.by_id.insert(id, entry);
     }
 
@@ -116,7 +120,7 @@ impl Group {
         watches.check(true, id.len(), &self.limits)?;
         let subscription = self.bus.reserve().wake();
         let subscription = subscription.map_err(|_| WatchError::Closed)?;
-        watches.insert(id, subscription, id.len());
+        watches.insert(id, subscription, None);
         Ok(())
     }
 
@@ -131,44 +135,41 @@ impl Group {
         let selectors: Selectors = selector.into_iter().collect();
         let mut watches = self.watches.lock();
         self.check_open()?;
-        let is_new = !watches.by_id.contains_key(id);
+        let known = watches.by_id.get(id);
+        if known.is_some_and(|entry| entry.is_open) {
+            return Err(WatchError::AlreadyOpen);
+        }
+        let is_new = known.is_none();
         let n_bytes = range_bytes + if is_new { id.len() } else { 0 };
-        let within_limits = watches.check(is_new, n_bytes, &self.limits);
-        if is_new {
-            within_limits?;
+        watches.check(is_new, n_bytes, &self.limits)?;
+        // Every selector that gets here is well formed: only a closed bus refuses.
+        let Some(entry) = watches.by_id.get_mut(id) else {
             let subscription = self.bus.subscribe(selectors).hold().wake();
-            // Every selector that gets here is well formed: only a closed bus refuses.
             let subscription = subscription.map_err(|_| WatchError::Closed)?;
-            watches.insert(id, subscription, n_bytes);
+            watches.insert(id, subscription, Some(range_bytes));
             return Ok(());
+        };
+        if let Some(subscription) = &mut entry.subscription {
+            subscription
+                .open(selectors)
+                .map_err(|_| WatchError::Closed)?;
         }
-        let entry = watches.by_id.get_mut(id).ok_or(WatchError::NotFound)?;
-        let subscription = entry.subscription.as_mut();
-        let subscription = subscription.ok_or(WatchError::AlreadyOpen)?;
-        within_limits?;
-        match subscription.open(selectors) {
-            Ok(_) => {
-                entry.n_bytes += n_bytes;
-                watches.n_bytes += n_bytes;
-                Ok(())
-            }
-            Err(ControlError::AlreadyOpen) => Err(WatchError::AlreadyOpen),
-            Err(_) => Err(WatchError::Closed),
-        }
+        entry.is_open = true;
+        entry.n_bytes += n_bytes;
+        watches.n_bytes += n_bytes;
+        Ok(())
     }
 
     /// Starts an open watch. Starting it again has no effect.
     pub(crate) fn start(&self, id: &[u8]) -> Result<(), WatchError> {
         let mut watches = self.watches.lock();
-        let entry = watches.by_id.get_mut(id).ok_or(WatchError::NotFound)?;
+        let entry = watches.by_id.get_mut(id).filter(|entry| entry.is_open);
+        let entry = entry.ok_or(WatchError::NotFound)?;
         let Some(mut subscription) = entry.subscription.take() else {
             return Ok(());
         };
-        if subscription.start().is_err() {
-            // It is only reserved.
-            entry.subscription = Some(subscription);
-            return Err(WatchError::NotFound);
-        }
+        // Only a reserved subscription refuses.
+        subscription.start().map_err(|_| WatchError::NotFound)?;
         let watch = entry.watch.clone();
         drop(watches);
         self.started.insert(watch, subscription);
@@ -391,6 +392,7 @@ mod tests {
         assert_eq!(group.open(&[0; 6], None, 5), Err(WatchError::Limit));
         assert_eq!(group.open(&[0; 6], None, 4), Ok(()));
         assert_eq!(group.reserve(b"w"), Err(WatchError::Limit));
+        assert_eq!(group.open(&[0; 6], None, 9), Err(WatchError::AlreadyOpen));
         assert!(matches!(group.stop(&[0; 6], false), Ok(None)));
         assert_eq!(group.open(b"w", None, 9), Ok(()));
     }
