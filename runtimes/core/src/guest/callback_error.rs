@@ -24,8 +24,9 @@ pub struct CallbackError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallbackErrorCause {
-    /// The guest reported an error; its watch is closed and the id is free.
-    #[error("the guest reported `{0}`, and its watch was closed")]
+    /// The guest reported an error; its watch is closed and the id is free. The text is displayed
+    /// with control characters escaped, so that a guest cannot forge lines of a log.
+    #[error("the guest reported `{}`, and its watch was closed", .0.escape_debug())]
     Reported(String),
     /// The callback did not return; its instance is gone.
     #[error(transparent)]
