@@ -134,7 +134,7 @@ impl Instance for WasmiInstance {
 /// then grows the native stack until the slice ends, and 100,000 of them overflow it. Nothing says
 /// at compile time how wasmi itself is optimized, so that every build with debug assertions has the
 /// bound.
-const MAX_SLICE: u64 = if cfg!(debug_assertions) {
+pub(crate) const MAX_SLICE: u64 = if cfg!(debug_assertions) {
     10_000
 } else {
     u64::MAX

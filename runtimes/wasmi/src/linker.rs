@@ -8,6 +8,7 @@ use rangewatch_wasi::link_wasmi::{Suspended, call_async};
 use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, Val};
 
 use crate::convert::trap;
+use crate::instance::{MAX_SLICE, Suspend};
 
 /// Adds the functions of the range-watch ABI to a linker of your own.
 ///
@@ -208,7 +209,7 @@ pub(crate) fn link_abi<T: 'static>(
                 abi::$gen::$import,
                 move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
                     let import = abi::$gen::$import;
-                    if may_attach(caller.data()) && !get(caller.data_mut()).is_attached() {
+                    if may_attach(caller.data()) && get(caller.data_mut()).must_attach() {
                         attach_in_call(&mut caller, get)?;
                     }
                     let may_suspend = may_suspend(caller.data());
@@ -244,11 +245,15 @@ pub(crate) fn link_abi<T: 'static>(
 }
 
 /// The fuel for a call of the export that returns the address of the meta page. The call is made
-/// inside another one, whose slice may be nearly used up.
-const PAGE_FUEL: u64 = 100_000;
+/// inside another one, whose slice may be nearly used up. It is not sliced.
+const PAGE_FUEL: u64 = if MAX_SLICE < 100_000 {
+    MAX_SLICE
+} else {
+    100_000
+};
 
 /// Reads the meta page of a guest that calls the ABI before [`attach`]: a command in its `_start`.
-fn attach_in_call<T>(
+fn attach_in_call<T: 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
@@ -264,12 +269,25 @@ fn attach_in_call<T>(
     if let Some(left) = left {
         caller.as_context_mut().set_fuel(left)?;
     }
+    let page = page.map_err(not_suspending::<T>)?;
     let can_receive = caller.get_export(gen1::RECV).is_some();
     let memory = exported_memory(caller);
     let (memory, data) = memory_and_data(caller, memory);
     get(data)
-        .attach(memory, page? as u32, can_receive)
+        .attach(memory, page as u32, can_receive)
         .map_err(abi_trap)
+}
+
+/// The error of a call that is made inside of an import. If a function in it was to be awaited, it
+/// must not suspend the import, which would be resumed with the results of that function.
+fn not_suspending<T: 'static>(error: Error) -> Error {
+    let suspends =
+        error.downcast_ref::<Suspended<T>>().is_some() || error.downcast_ref::<Suspend>().is_some();
+    if suspends {
+        Error::new(error.to_string())
+    } else {
+        error
+    }
 }
 
 /// The memory of the calling instance, looked up at each call: a store of the embedder's may hold

@@ -203,7 +203,7 @@ pub(crate) fn link_suspending<T: Send + 'static>(
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
                         let import = abi::$gen::$import;
-                        if !get(caller.data_mut()).is_attached() {
+                        if get(caller.data_mut()).must_attach() {
                             let page = exported_page(&mut caller)?.call_async(&mut caller, ()).await?;
                             attach_caller(&mut caller, get, page)?;
                         }
@@ -260,7 +260,7 @@ fn attach_in_call<T: 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<()> {
-    if get(caller.data_mut()).is_attached() {
+    if !get(caller.data_mut()).must_attach() {
         return Ok(());
     }
     let page = exported_page(caller)?.call(&mut *caller, ())?;

@@ -8,11 +8,12 @@ use crate::abi::gen1::{PAGE, RECV};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AbiError {
-    /// An import was called before the host knew the meta page: from the start section or from
-    /// `_initialize`.
+    /// An import was called before the host knew the meta page: from the start section, from
+    /// `_initialize`, or from the export that returns the page.
     #[error(
         "a range-watch function was called before the guest was initialized: \
-         the host asks `{PAGE}` for the meta page only after the start section and `_initialize`"
+         the host asks `{PAGE}` for the meta page only after the start section and `_initialize`, \
+         and `{PAGE}` itself must call no such function"
     )]
     NotAttached,
     /// The guest has not set all addresses of its meta page.

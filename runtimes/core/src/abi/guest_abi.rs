@@ -105,13 +105,20 @@ impl GuestAbi {
         }
     }
 
-    /// Whether the address of the guest's meta page is known.
+    /// Whether an import has to call the export [`PAGE`](super::gen1::PAGE) and
+    /// [`attach`](Self::attach) what it returns, before it does anything else: true for the first
+    /// import that a guest calls before it is attached, as a command may do in its `_start`.
     ///
-    /// A command may call the imports while its `_start` runs: the imports then call the export
-    /// [`PAGE`](super::gen1::PAGE) and [`attach`](Self::attach) what it returns.
+    /// An import that the export itself calls gets `false`, and fails with
+    /// [`AbiError::NotAttached`]: the two would otherwise call each other until the stack of the
+    /// host overflows.
     #[must_use]
-    pub fn is_attached(&self) -> bool {
-        !matches!(self.page, PageState::Unknown)
+    pub fn must_attach(&mut self) -> bool {
+        let must_attach = matches!(self.page, PageState::Unknown);
+        if must_attach {
+            self.page = PageState::Requested;
+        }
+        must_attach
     }
 
     /// Emits what was [staged](Self::staged): all of it, or nothing. Does nothing if nothing was
@@ -248,7 +255,7 @@ impl GuestAbi {
 
     pub(super) fn page(&mut self, memory: &[u8]) -> Result<Page, AbiError> {
         match self.page {
-            PageState::Unknown => Err(AbiError::NotAttached),
+            PageState::Unknown | PageState::Requested => Err(AbiError::NotAttached),
             PageState::At(address) => {
                 let page = Page::read(memory, address)?;
                 self.page = PageState::Read(page);
@@ -310,6 +317,8 @@ impl GuestAbi {
 #[derive(Clone, Copy, Debug)]
 enum PageState {
     Unknown,
+    /// An import calls the export that returns the address of the page, or the export has failed.
+    Requested,
     /// The address of the page.
     At(u32),
     Read(Page),

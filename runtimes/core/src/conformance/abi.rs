@@ -280,6 +280,15 @@ pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
         ]
     );
     assert_eq!(raw.stop("w").await, "Watch not found");
+    raw.follow("w", "b", "c").await;
+    raw.plan([Step::Report("a\nb\u{1b}[0m", 7)]);
+    raw.emit(2, "b");
+    assert_eq!(raw.drive().await, ["w=2"]);
+    let errors = raw.errors();
+    assert!(
+        errors[0].contains(r"reported `a\nb\u{1b}[0m`"),
+        "{errors:?}"
+    );
     raw.plan([Step::Report("x", 1025)]);
     raw.emit(2, "a");
     assert_eq!(raw.drive().await, ["v=2"]);
@@ -453,6 +462,16 @@ pub async fn watches_are_limited(runtime: &dyn Runtime) {
     );
     assert_eq!(raw.stop("a").await, "");
     assert_eq!(raw.open("c", "x", "y").await, "");
+
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.limits(Limits::default().watch_bytes(3))
+    })
+    .await;
+    assert_eq!(raw.open("a", "x", "y").await, "");
+    assert_eq!(raw.reserve("b").await, "Watch limit reached");
+    assert_eq!(raw.open("a", "x", "y").await, "Watch already open");
+    assert_eq!(raw.start("a").await, "");
+    assert_eq!(raw.open("a", "x", "y").await, "Watch already open");
 }
 
 /// A guest without recv may emit, reserve and open; start traps with a message.

@@ -255,3 +255,22 @@ pub async fn an_emit_without_a_meta_page_traps(runtime: &dyn Runtime) {
         "{error}"
     );
 }
+
+/// The export that returns the address of the meta page may call the imports, which ask for the
+/// page: one of them inside of the other is an error, not an endless recursion of the host.
+pub async fn g30_a_page_export_that_calls_the_abi_traps(runtime: &dyn Runtime) {
+    for during_start in ["(call $flush)", ""] {
+        let text = format!(
+            r#"(module
+            (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+            (memory (export "memory") 1)
+            (func (export "_start") {during_start})
+            (func (export "__range_watch") (result i32) (call $flush) (i32.const 16)))"#
+        );
+        let guest = super::guest(runtime, &text, super::plain).await;
+        match guest.run().await {
+            Err(CallError::Abi { source, .. }) => assert_eq!(source, AbiError::NotAttached),
+            other => panic!("{other:?}"),
+        }
+    }
+}

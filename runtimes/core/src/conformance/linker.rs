@@ -385,6 +385,37 @@ macro_rules! linker_tests {
                 }
 
                 #[test]
+                fn g30_a_page_export_that_calls_the_abi_is_no_endless_recursion() {
+                    let engine = Engine::default();
+                    let mut linker = Linker::<State>::new(&engine);
+                    $backend::add_to_linker(&mut linker, watch).expect("fresh names");
+                    let text = r#"(module
+                        (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+                        (memory (export "memory") 1)
+                        (func (export "flush") (call $flush))
+                        (func (export "__range_watch") (result i32) (call $flush) (i32.const 16)))"#;
+                    let wasm = wat::parse_str(text).expect("well formed");
+                    let module = Module::new(&engine, wasm).expect("valid");
+                    let state = State {
+                        watch: GuestAbi::new(&RangeWatchBus::new()),
+                        wasi: Wasi::builder().build().expect("valid"),
+                        received: Vec::new(),
+                        report: false,
+                        emit: false,
+                    };
+                    let mut store = Store::new(&engine, state);
+                    let instance = linker
+                        .$instantiate(&mut store, &module)
+                        .expect("all is provided");
+                    let flush = instance.get_typed_func::<(), ()>(&mut store, "flush");
+                    let error = flush.expect("exported").call(&mut store, ());
+                    match $backend::host_trap(&error.expect_err("it needs itself")) {
+                        Some(HostTrap::Abi(AbiError::NotAttached)) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+
+                #[test]
                 fn a_guest_that_waits_holds_its_thread() {
                     // One byte at a time fits: the guest waits for each, and its host for room.
                     let (mut feed, stdin) = pipe(1);

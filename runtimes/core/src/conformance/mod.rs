@@ -66,6 +66,7 @@ groups! {
         a_command_that_exits_with_0_stays,
         a_command_emits_while_it_starts,
         an_emit_without_a_meta_page_traps,
+        g30_a_page_export_that_calls_the_abi_traps,
     }
     host_functions {
         host_functions_see_values_and_memory,

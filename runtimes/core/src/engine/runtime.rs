@@ -116,7 +116,7 @@ impl Imports {
     /// Whether the guest is a command, which may call the guest ABI while its `_start` runs, before
     /// core has read its meta page. For such a guest a backend calls the export
     /// [`PAGE`](crate::abi::gen1::PAGE) when the guest calls a function of the ABI and is not
-    /// [attached](crate::abi::GuestAbi::is_attached), and attaches what it returns.
+    /// [attached](crate::abi::GuestAbi::must_attach), and attaches what it returns.
     #[must_use]
     pub fn is_command(&self) -> bool {
         self.is_command
