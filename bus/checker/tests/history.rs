@@ -404,6 +404,10 @@ fn a_conservative_span_needs_a_reason_g13() {
         verify_live(record([conservative(21, 5, 2)])),
     );
     reports(Guarantee::G6FutureStart, started(vec![span(2, 5, 3)]));
+    reports(
+        Guarantee::G18ExactLag,
+        started(vec![Delivery::Lagged(9), conservative(21, 5, 4)]),
+    );
 }
 
 #[test]

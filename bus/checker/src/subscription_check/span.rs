@@ -71,6 +71,10 @@ impl SubscriptionCheck<'_> {
         let (last_seq, (first, last)) = (span.seqs.1, span.values);
         let inexact =
             |detail: String| Err(Violation::at(Guarantee::G13ExactSpan, last_seq, detail));
+        if self.missed > 0 {
+            // Only a queue of events misses any, and it continues with an event.
+            return Err(self.miscounted("a span followed".to_owned()));
+        }
         let from_store = match self.start {
             Start::Live { since, .. } => since.filter(|_| self.next.is_none()),
             Start::History { .. } => None,
