@@ -182,6 +182,12 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                 next_delivery(i),
                 Some(Delivery::Ended(RecvError::Compacted { .. }))
             );
+        // A report that comes after the start counts nothing that the start left out.
+        let is_report = |entry: &Entry| matches!(entry, Entry::Delivery(Delivery::Lagged(_)));
+        let is_after_cut = !entries[..i].iter().any(is_report)
+            && !entries[i..]
+                .iter()
+                .any(|it| matches!(it, Entry::StartedAfter(_)));
         match delivery {
             Delivery::Event { seq, value, keys } => {
                 if !is_excused {
@@ -278,7 +284,7 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                     });
                 }
             }
-            &Delivery::Lagged(missed) if !is_cut => {
+            &Delivery::Lagged(missed) if !is_cut || is_after_cut => {
                 add("drop a report of missed events", &remove);
                 add("repeat a report of missed events", &repeat);
                 add(
