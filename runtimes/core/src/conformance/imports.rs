@@ -95,6 +95,10 @@ pub async fn missing_imports_are_named(runtime: &dyn Runtime) {
             "only functions",
         ),
         (
+            "(module (import \"a\\0ab\" \"c\\1bd\" (func)))",
+            r"the import `a\nb.c\u{1b}d`",
+        ),
+        (
             "(module (import \"pantopic/wazero-range-watch\" \"__range_watch_fly\" (func)))",
             "no function of this name",
         ),

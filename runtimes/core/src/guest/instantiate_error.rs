@@ -11,7 +11,10 @@ use crate::guest::call_error::CallError;
 #[non_exhaustive]
 pub enum InstantiateError {
     /// An import is not provided.
-    #[error("the import `{}.{}` ({}) is not provided: {hint}", import.module, import.name, import.ty)]
+    #[error(
+        "the import `{}.{}` ({}) is not provided: {hint}",
+        import.module.escape_debug(), import.name.escape_debug(), import.ty
+    )]
     UnknownImport {
         /// The import of the module.
         import: Box<Import>,
