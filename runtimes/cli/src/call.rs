@@ -57,7 +57,7 @@ impl Call {
         }
         let typed = self.args.iter().zip(ty.params()).map(|(text, ty)| {
             parse(text, *ty).map_err(|mismatch| match mismatch {
-                Mismatch::Form => wrong(&format_args!("`{text}` is no {ty}")),
+                Mismatch::Form => wrong(&format_args!("`{text}` is not an {ty}")),
                 Mismatch::Range => wrong(&format_args!("`{text}` does not fit an {ty}")),
             })
         });

@@ -88,14 +88,20 @@ struct Step<'a> {
 
 /// The calls of the run, checked against the exports.
 fn steps<'a>(module: &ModuleInfo, calls: &'a [Call]) -> Result<Vec<Step<'a>>, Failure> {
+    let has_start = module.func(START).is_some();
     let mut steps = Vec::new();
-    if module.func(START).is_some() {
+    if has_start {
         steps.push(Step {
             export: START,
             args: Vec::new(),
         });
     }
     for call in calls {
+        if has_start && call.export() == START {
+            return Err(Failure::usage(format_args!(
+                "`{START}` is run first, and only once: leave out --call {START}"
+            )));
+        }
         steps.push(Step {
             export: call.export(),
             args: call.args(module)?,

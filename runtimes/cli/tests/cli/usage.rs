@@ -7,6 +7,7 @@ on_each_runtime! {
     a_reactor_without_a_call_is_2_and_its_exports_are_listed
     an_unknown_export_is_2_and_the_others_are_listed
     a_call_into_a_command_without_exports_is_2_and_explained
+    a_call_of_start_is_2_and_nothing_is_run
     wrong_arguments_are_2_and_nothing_is_called
     options_after_a_reactor_that_reads_no_arguments_are_2_and_nothing_is_called
 }
@@ -56,12 +57,19 @@ fn a_call_into_a_command_without_exports_is_2_and_explained(runtime: &str) {
     assert!(ended.stderr.contains(message), "{ended:?}");
 }
 
+fn a_call_of_start_is_2_and_nothing_is_run(runtime: &str) {
+    let ended = run(runtime, ["--call", "_start", &guest("greet")]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    let message = "`_start` is run first, and only once: leave out --call _start";
+    assert!(ended.stderr.contains(message), "{ended:?}");
+}
+
 fn wrong_arguments_are_2_and_nothing_is_called(runtime: &str) {
     let mistakes = [
         ("apply", "0 arguments given, 1 wanted"),
         ("apply,7,8", "2 arguments given, 1 wanted"),
-        ("apply,seven", "`seven` is no i64"),
-        ("apply,1.5", "`1.5` is no i64"),
+        ("apply,seven", "`seven` is not an i64"),
+        ("apply,1.5", "`1.5` is not an i64"),
         (
             "apply,99999999999999999999",
             "`99999999999999999999` does not fit an i64",
