@@ -2,11 +2,12 @@
 
 use crate::engine::failure::EngineError;
 
-/// Why bytes did not become a [`Module`](crate::Module).
+/// Why bytes did not become a [`Module`](crate::Module). [`ErrorChain`](crate::ErrorChain) displays
+/// it with its sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The bytes are no wasm binary: nothing, text, a file of another kind.
+    /// The bytes are not a wasm binary: nothing, text, a file of another kind.
     #[error(
         "not a wasm binary: it should start with \"\\0asm\" but starts with \"{}\"; \
          a text module (.wat) must be assembled first",
@@ -33,10 +34,4 @@ pub enum LoadError {
     /// The engine could not compile a module that is valid.
     #[error("the engine could not compile the module")]
     Engine(#[source] EngineError),
-}
-
-impl From<wasmparser::BinaryReaderError> for LoadError {
-    fn from(error: wasmparser::BinaryReaderError) -> Self {
-        Self::Invalid(Box::new(error))
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmparser::types::{EntityType, TypesRef};
-use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{BinaryReaderError, Parser, Payload, Validator, WasmFeatures};
 
 use crate::engine::load_error::LoadError;
 use crate::engine::runtime::Compiled;
@@ -137,7 +137,8 @@ impl ModuleInfo {
     ///
     /// # Errors
     ///
-    /// [`LoadError::Invalid`] for bytes that are not a module of the profile.
+    /// [`LoadError::NotWasm`] and [`LoadError::NotCore`] for bytes of another kind,
+    /// [`LoadError::Invalid`] for a module that is damaged or outside of the profile.
     pub fn parse(wasm: &[u8]) -> Result<Self, LoadError> {
         if !wasm.starts_with(b"\0asm") {
             return Err(LoadError::NotWasm {
@@ -150,6 +151,10 @@ impl ModuleInfo {
         {
             return Err(LoadError::NotCore);
         }
+        Self::read(wasm).map_err(|error| LoadError::Invalid(Box::new(error)))
+    }
+
+    fn read(wasm: &[u8]) -> Result<Self, BinaryReaderError> {
         let types = Validator::new_with_features(PROFILE).validate_all(wasm)?;
         let types = types.as_ref();
         let mut info = Self::default();
