@@ -118,7 +118,8 @@ mod stdio;
 mod time;
 mod wait;
 
-#[cfg(doctest)]
+/// Compiles the examples of the README, which need this feature.
+#[cfg(all(doctest, feature = "wasmtime"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
