@@ -21,6 +21,8 @@ use crate::instance::{MAX_SLICE, Suspend};
 ///
 /// # Examples
 ///
+/// A guest of the embedder's own engine, from the linker to its first callback:
+///
 /// ```
 /// use rangewatch_bus::RangeWatchBus;
 /// use rangewatch_runtime::abi::GuestAbi;
@@ -39,7 +41,22 @@ use crate::instance::{MAX_SLICE, Suspend};
 ///
 /// let state = State { watch: GuestAbi::new(&bus), wasi: Wasi::builder().build()? };
 /// let mut store = wasmi::Store::new(&engine, state);
-/// # let _ = &mut store;
+/// # let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../integration-tests/guests/prebuilt");
+/// # let wasm = std::fs::read(format!("{guests}/watcher.wasm"))?;
+/// let module = wasmi::Module::new(&engine, &wasm)?;
+/// let instance = linker.instantiate_and_start(&mut store, &module)?;
+/// if let Some(initialize) = instance.get_func(&store, "_initialize") {
+///     initialize.call(&mut store, &[], &mut [])?;
+/// }
+/// rangewatch_wasmi::attach(&mut store, &instance, |s: &mut State| &mut s.watch)?;
+///
+/// // `follow` is an export of this guest that opens and starts a watch.
+/// instance.get_typed_func::<i32, i32>(&store, "follow")?.call(&mut store, 1)?;
+/// bus.emit(7, ["test-100"])?;
+/// let report = |watch: &[u8], error: String| eprintln!("{}: {error}", watch.escape_ascii());
+/// let delivered =
+///     rangewatch_wasmi::deliver(&mut store, &instance, |s: &mut State| &mut s.watch, report)?;
+/// assert_eq!(delivered.n_callbacks, 1);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub fn add_to_linker<T: 'static>(
@@ -150,7 +167,9 @@ macro_rules! deliver {
 }
 
 /// Runs at most one callback for each watch that has something to deliver now, and returns how many
-/// ran and whether more are due. Await [`GuestAbi::ready`] to learn when there is more.
+/// ran and whether more are due.
+///
+/// To drive a guest, await [`GuestAbi::ready`] and call this, in turns.
 ///
 /// When a guest reports an error from a callback, that watch is closed, the others go on, and
 /// `report` is called with the id of the watch and the text of the guest.

@@ -17,6 +17,8 @@ use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, S
 ///
 /// # Examples
 ///
+/// A guest of the embedder's own engine, from the linker to its first callback:
+///
 /// ```
 /// use rangewatch_bus::RangeWatchBus;
 /// use rangewatch_runtime::abi::GuestAbi;
@@ -35,7 +37,22 @@ use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, S
 ///
 /// let state = State { watch: GuestAbi::new(&bus), wasi: Wasi::builder().build()? };
 /// let mut store = wasmtime::Store::new(&engine, state);
-/// # let _ = &mut store;
+/// # let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../../integration-tests/guests/prebuilt");
+/// # let wasm = std::fs::read(format!("{guests}/watcher.wasm"))?;
+/// let module = wasmtime::Module::new(&engine, &wasm)?;
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
+///     initialize.call(&mut store, &[], &mut [])?;
+/// }
+/// rangewatch_wasmtime::attach(&mut store, &instance, |s: &mut State| &mut s.watch)?;
+///
+/// // `follow` is an export of this guest that opens and starts a watch.
+/// instance.get_typed_func::<i32, i32>(&mut store, "follow")?.call(&mut store, 1)?;
+/// bus.emit(7, ["test-100"])?;
+/// let report = |watch: &[u8], error: String| eprintln!("{}: {error}", watch.escape_ascii());
+/// let delivered =
+///     rangewatch_wasmtime::deliver(&mut store, &instance, |s: &mut State| &mut s.watch, report)?;
+/// assert_eq!(delivered.n_callbacks, 1);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub fn add_to_linker<T: 'static>(
@@ -148,7 +165,9 @@ macro_rules! deliver {
 }
 
 /// Runs at most one callback for each watch that has something to deliver now, and returns how many
-/// ran and whether more are due. Await [`GuestAbi::ready`] to learn when there is more.
+/// ran and whether more are due.
+///
+/// To drive a guest, await [`GuestAbi::ready`] and call this, in turns.
 ///
 /// When a guest reports an error from a callback, that watch is closed, the others go on, and
 /// `report` is called with the id of the watch and the text of the guest.

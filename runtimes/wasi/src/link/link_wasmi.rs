@@ -44,8 +44,8 @@ use wasmi::{
 use crate::call::{self, Trap};
 use crate::{Errno, Exit, MODULE, Wasi, preview1};
 
-/// Adds the 46 functions. A guest that waits, for input or in a sleep, [blocks](Wasi::block) its
-/// thread.
+/// Adds the 46 functions of WASI preview1. A guest that waits, for input or in a sleep,
+/// [blocks](Wasi::block) its thread.
 ///
 /// `get` returns the guest's context in the data of the store. The memory of a call is the export
 /// `memory` of the calling instance. A store with several guests needs a linker for each, whose
@@ -61,10 +61,11 @@ pub fn add_to_linker<T: 'static>(
     Link::new(get).add_to_linker(linker)
 }
 
-/// As [`add_to_linker`], for guests that are called with [`call_async`] or [`run_start_async`]: one
-/// that waits is suspended and blocks no thread.
+/// Adds the 46 functions of WASI preview1, for guests that are called with [`call_async`] or
+/// [`run_start_async`]: one that waits is suspended and blocks no thread.
 ///
-/// A guest that waits in another kind of call ends with the error [`Suspended`]. The start
+/// `get` and the memory are those of [the functions that block](add_to_linker). A guest that waits
+/// in another kind of call ends with the error [`Suspended`]. The start
 /// section is such a call.
 ///
 /// # Errors
@@ -80,8 +81,8 @@ pub fn add_to_linker_async<T: 'static>(
 /// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
 /// passed to `proc_exit`, or 0 when `_start` returned.
 ///
-/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: most
-/// programs do not support a second start.
+/// `get` is the function that was given when the functions of WASI were added. Call this once per
+/// instance: most programs do not support a second start.
 ///
 /// # Errors
 ///
@@ -97,7 +98,7 @@ pub fn run_start<T: 'static>(
     exit(get(store.data_mut()), result)
 }
 
-/// As [`run_start`], for functions linked by [`add_to_linker_async`]. The engine must translate
+/// As [`run_start`], with functions that [suspend](add_to_linker_async). The engine must translate
 /// eagerly, as for [`call_async`].
 ///
 /// # Cancel safety
@@ -128,8 +129,8 @@ fn exit(ctx: &mut Wasi, result: Result<(), Error>) -> Result<Exit, Error> {
     }
 }
 
-/// Calls a function of a guest whose imports were linked by [`add_to_linker_async`]. A guest that
-/// waits is suspended and blocks no thread.
+/// Calls a function of a guest whose imports [suspend](add_to_linker_async). A guest that waits is
+/// suspended and blocks no thread.
 ///
 /// The engine must translate eagerly: with `CompilationMode::Lazy` a call that was suspended may
 /// not be resumable. Fuel that runs out is an error, as in [`Func::call`].

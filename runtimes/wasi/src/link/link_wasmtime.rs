@@ -36,8 +36,8 @@ use wasmtime::{Caller, Extern, Instance, Linker, Memory, Result, Store};
 use crate::call::{self, Trap};
 use crate::{Errno, Exit, MODULE, Wasi, preview1};
 
-/// Adds the 46 functions. A guest that waits, for input or in a sleep, [blocks](Wasi::block) its
-/// thread.
+/// Adds the 46 functions of WASI preview1. A guest that waits, for input or in a sleep,
+/// [blocks](Wasi::block) its thread.
 ///
 /// `get` returns the guest's context in the data of the store. The memory of a call is the export
 /// `memory` of the calling instance. A store with several guests needs a linker for each, whose
@@ -53,10 +53,10 @@ pub fn add_to_linker<T: 'static>(
     Link::new(get).add_to_linker(linker)
 }
 
-/// As [`add_to_linker`], but a guest that waits is suspended and blocks no thread.
+/// Adds the 46 functions of WASI preview1. A guest that waits is suspended and blocks no thread.
 ///
-/// Instantiate and call with the `_async` functions of wasmtime. Dropping the future of a call ends
-/// the wait.
+/// `get` and the memory are those of [the functions that block](add_to_linker). Instantiate and
+/// call with the `_async` functions of wasmtime. Dropping the future of a call ends the wait.
 ///
 /// # Errors
 ///
@@ -71,8 +71,8 @@ pub fn add_to_linker_async<T: Send + 'static>(
 /// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
 /// passed to `proc_exit`, or 0 when `_start` returned.
 ///
-/// `get` is the function that was given to [`add_to_linker`]. Call it once per instance: most
-/// programs do not support a second start.
+/// `get` is the function that was given when the functions of WASI were added. Call this once per
+/// instance: most programs do not support a second start.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub fn run_start<T: 'static>(
     exit(get(store.data_mut()), result)
 }
 
-/// As [`run_start`], for functions linked by [`add_to_linker_async`].
+/// As [`run_start`], with functions that [suspend](add_to_linker_async).
 ///
 /// # Cancel safety
 ///
