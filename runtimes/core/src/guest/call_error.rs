@@ -10,7 +10,8 @@ use crate::engine::host_function::HostError;
 use crate::engine::val::{FuncType, TypeList, Val, ValType};
 use crate::guest::instantiate_error::InstantiateError;
 
-/// Why a call into a guest gave no results.
+/// Why a call into a guest gave no results. [`ErrorChain`](crate::ErrorChain) displays it with its
+/// sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

@@ -13,7 +13,8 @@ use crate::guest::call_error::CallError;
 use crate::guest::flush_error::FlushError;
 use crate::guest::instantiate_error::InstantiateError;
 
-/// Why a command did not run to its exit.
+/// Why a command did not run to its exit. [`ErrorChain`](crate::ErrorChain) displays it with its
+/// sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {

@@ -6,7 +6,8 @@ use crate::engine::module::Import;
 use crate::engine::val::FuncType;
 use crate::guest::call_error::CallError;
 
-/// Why a module did not become a guest.
+/// Why a module did not become a guest. [`ErrorChain`](crate::ErrorChain) displays it with its
+/// sources.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstantiateError {
@@ -58,7 +59,10 @@ pub enum InstantiateError {
         ty: FuncType,
     },
     /// A fuel limit is set, but the runtime does not count fuel.
-    #[error("a fuel limit needs a runtime that counts fuel, and `{runtime}` was built without")]
+    #[error(
+        "a fuel limit needs a runtime that counts fuel, and this `{runtime}` counts none: make the runtime \
+         with `new` instead of `unmetered`"
+    )]
     NotMetered {
         /// The name of the runtime.
         runtime: &'static str,

@@ -173,7 +173,8 @@ impl Guest {
         Ok(result)
     }
 
-    /// The future that delivers to the guest's watches, for as long as the guest lives. Spawn it.
+    /// The future that delivers to the guest's watches, for as long as the guest lives. Spawn it on
+    /// your executor, as in `tokio::spawn(guest.pump())`: it is `Send` and borrows nothing.
     ///
     /// Callbacks of one watch never overlap; those of different watches run concurrently in as
     /// many instances as the guest has for callbacks, which is one unless it has a pool. Several
