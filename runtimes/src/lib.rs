@@ -128,14 +128,14 @@ pub use rangewatch_wasmtime as with_wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    Event, EventSubscription, History, Overflow, ParseSelectorError, RangeWatchBus, RecvError,
-    Selector, SubscribeError, WakeSubscription,
+    EmitError, Event, EventSubscription, History, Overflow, ParseSelectorError, RangeWatchBus,
+    RecvError, Selector, SubscribeError, WakeSubscription, WatchSet,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    CallError, CallbackError, CallbackErrorCause, Emits, FlushError, FuncType, Guest, GuestBuilder,
-    InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError, Runtime, Val, ValType,
-    run_command,
+    CallError, CallbackError, CallbackErrorCause, Emits, ErrorChain, FlushError, FuncType, Guest,
+    GuestBuilder, InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError, Runtime, Val,
+    ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]
