@@ -112,7 +112,9 @@
 //! # An engine that you already have
 //!
 //! The modules `with_wasmtime` and `with_wasmi` have functions of the same names: `add_to_linker`
-//! for the guest ABI and `add_wasi_to_linker` for WASI, on a `Linker` of your own.
+//! for the guest ABI and `add_wasi_to_linker` for WASI, on a `Linker` of your own. The data of the
+//! store holds a [`GuestAbi`](runtime::abi::GuestAbi) and a [`Wasi`]. The documentation of
+//! `add_to_linker` shows a guest from the linker to its first callback.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

@@ -133,8 +133,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSet<K> {
     }
 
     /// Waits until a key is ready, without taking it: for a consumer that first needs something
-    /// else, such as a lease of a worker, and for which later emits are to be merged into the span
-    /// until then.
+    /// else, such as a lease of a worker, and for which later emits are to be coalesced into the
+    /// span until then.
     ///
     /// Each key that is ready is announced to one caller at a time. The [`Ready`] that this returns
     /// takes a key, or announces it to another caller when it is dropped.
@@ -155,7 +155,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSet<K> {
     ///
     /// bus.emit(1, ["k"])?;
     /// let ready = watches.ready().await;
-    /// bus.emit(2, ["k"])?; // merged into the span, because nothing was taken yet
+    /// bus.emit(2, ["k"])?; // coalesced into the span, because nothing was taken yet
     /// let delivery = ready.take().expect("nothing else receives");
     /// assert_eq!((*delivery.key(), delivery.span()?.count()), (7, 2));
     ///
