@@ -1,5 +1,11 @@
 //! Long loops in slices of the default size. In a build that is optimized and has debug assertions
-//! they overflow the native stack unless the slices are bounded.
+//! they overflow the native stack unless the slices are bounded. The dev profile of this workspace
+//! compiles wasmi at level 1, at which nothing overflows; the test has to pass at level 2 as well:
+//!
+//! ```sh
+//! cargo test --package rangewatch-wasmi --test native_stack --target-dir target/optimized \
+//!     --config profile.dev.opt-level=2 --config profile.dev.package.wasmi.opt-level=2
+//! ```
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::{CallError, Guest, Limits, Runtime, TrapKind};
