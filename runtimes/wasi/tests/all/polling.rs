@@ -1,15 +1,14 @@
 //! `poll_oneoff`, and waiting of a guest.
 
-use std::io;
 use std::mem::swap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rangewatch_wasi::{
-    Clock, Errno, FixedClock, Interrupt, MAX_SUBSCRIPTIONS, Stdin, SystemClock, VirtualClock, Wasi,
-    pipe, preview1,
+    Clock, Errno, FixedClock, Interrupt, MAX_SUBSCRIPTIONS, SystemClock, VirtualClock, Wasi, pipe,
+    preview1,
 };
 
 use crate::guest::Guest;
@@ -47,11 +46,11 @@ pub(crate) fn fd(userdata: u64, kind: u8, fd: u32) -> Subscription {
     Subscription(record)
 }
 
-fn readable(userdata: u64) -> Subscription {
+pub(crate) fn readable(userdata: u64) -> Subscription {
     fd(userdata, 1, 0)
 }
 
-fn writable(userdata: u64) -> Subscription {
+pub(crate) fn writable(userdata: u64) -> Subscription {
     fd(userdata, 2, 1)
 }
 
@@ -318,111 +317,6 @@ fn the_events_may_overwrite_the_subscriptions() {
 }
 
 #[test]
-fn an_empty_pipe_makes_the_guest_wait_and_wakes_it() {
-    let (mut feed, stdin) = pipe(100);
-    let mut guest = Guest::new(Wasi::builder().stdin(stdin));
-    let (woken, waker) = counter();
-    assert_eq!(guest.attempt(&[readable(1)]), Err(Interrupt::Wait));
-    assert!(!guest.is_ready(&waker));
-    feed.try_send(b"abc").unwrap();
-    assert_eq!(woken.count(), 1);
-    assert!(guest.is_ready(&waker));
-    assert_eq!(guest.attempt(&[readable(1)]).unwrap(), [(1, 0, 1, 3, 0)]);
-    assert_eq!(guest.read(0, 9).unwrap(), b"abc");
-    assert_eq!(guest.attempt(&[readable(1)]), Err(Interrupt::Wait));
-    assert!(!guest.is_ready(&waker));
-    drop(feed);
-    assert_eq!(woken.count(), 2);
-    assert!(guest.is_ready(&waker));
-    assert_eq!(guest.attempt(&[readable(1)]).unwrap(), [(1, 0, 1, 0, 1)]);
-}
-
-#[test]
-fn a_read_waits_and_its_retry_reads_the_bytes() {
-    let (mut feed, stdin) = pipe(100);
-    let mut guest = Guest::new(Wasi::builder().stdin(stdin));
-    guest.put_iovecs(0, &[(500, 4)]);
-    let read =
-        |guest: &mut Guest| preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600);
-    let (_, waker) = counter();
-    for text in [&b"abc"[..], b"de"] {
-        assert_eq!(read(&mut guest), Err(Interrupt::Wait));
-        assert!(!guest.is_ready(&waker));
-        feed.try_send(text).unwrap();
-        assert!(guest.is_ready(&waker));
-        assert_eq!(read(&mut guest), Ok(()));
-        assert_eq!(guest.bytes(500, guest.u32(600)), text);
-    }
-    feed.try_send(b"fg").unwrap();
-    assert_eq!(
-        read(&mut guest),
-        Ok(()),
-        "available bytes must not make the guest wait"
-    );
-    drop(feed);
-    assert_eq!(read(&mut guest), Ok(()));
-    assert_eq!(guest.u32(600), 0);
-}
-
-#[test]
-fn a_nonblocking_descriptor_returns_again() {
-    let (mut feed, stdin) = pipe(100);
-    let (stdout, mut drain) = pipe(2);
-    let mut guest = Guest::new(Wasi::builder().stdin(stdin).stdout(stdout));
-    for fd in [0, 1] {
-        preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], fd, 4).unwrap();
-    }
-    assert_eq!(guest.read(0, 1), Err(Errno::Again));
-    feed.try_send(b"x").unwrap();
-    assert_eq!(guest.read(0, 1).unwrap(), b"x");
-    assert_eq!(guest.write(1, b"abc"), Ok(2));
-    assert_eq!(guest.write(1, b"c"), Err(Errno::Again));
-    assert_eq!(drain.try_recv().unwrap(), b"ab");
-    assert_eq!(guest.write(1, b"c"), Ok(1));
-}
-
-#[test]
-fn a_write_to_a_full_pipe_waits_for_room_and_one_to_a_closed_pipe_fails() {
-    let (stdout, mut drain) = pipe(2);
-    let mut guest = Guest::new(Wasi::builder().stdout(stdout));
-    assert_eq!(guest.write(1, b"abc"), Ok(2));
-    assert_eq!(guest.attempt(&[writable(1)]), Err(Interrupt::Wait));
-    let (woken, waker) = counter();
-    assert!(!guest.is_ready(&waker));
-    assert_eq!(drain.try_recv().unwrap(), b"ab");
-    assert_eq!(woken.count(), 1);
-    assert!(guest.is_ready(&waker));
-    assert_eq!(guest.attempt(&[writable(1)]).unwrap(), [(1, 0, 2, 2, 0)]);
-    drop(drain);
-    assert_eq!(guest.attempt(&[writable(1)]).unwrap(), [(1, 0, 2, 0, 1)]);
-    assert_eq!(guest.write(1, b"c"), Err(Errno::Pipe));
-}
-
-#[test]
-fn a_pipe_connects_the_output_of_one_guest_to_the_input_of_another() {
-    let (stdout, stdin) = pipe(3);
-    let mut first = Guest::new(Wasi::builder().stdout(stdout));
-    let mut second = Guest::new(Wasi::builder().stdin(stdin));
-    let reading = thread::spawn(move || {
-        let mut all = Vec::new();
-        loop {
-            match second.read(0, 100).unwrap() {
-                bytes if bytes.is_empty() => return all,
-                bytes => all.extend(bytes),
-            }
-        }
-    });
-    let text: Vec<u8> = (0..=255).collect();
-    let mut rest = &text[..];
-    while !rest.is_empty() {
-        let n_bytes = first.write(1, rest).unwrap();
-        rest = &rest[n_bytes as usize..];
-    }
-    drop(first);
-    assert_eq!(reading.join().unwrap(), text);
-}
-
-#[test]
 fn a_parked_sleep_on_the_system_clock_lasts_its_duration() {
     let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()));
     let began = Instant::now();
@@ -501,40 +395,8 @@ fn a_sleep_beyond_the_limit_fails_unless_a_stream_is_polled_too() {
     );
 }
 
-#[test]
-fn a_blocking_reader_of_a_blocking_guest_runs_on_the_guests_thread() {
-    let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
-    assert_eq!(guest.read(0, 4).unwrap(), b"here");
-}
-
-/// Records whether it is read on a given thread.
-struct ThreadCheck(thread::ThreadId);
-
-impl io::Read for ThreadCheck {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let text: &[u8] = if thread::current().id() == self.0 {
-            b"here"
-        } else {
-            b"else"
-        };
-        let n_bytes = text.len().min(buf.len());
-        buf[..n_bytes].copy_from_slice(&text[..n_bytes]);
-        Ok(n_bytes)
-    }
-}
-
-#[test]
-fn a_blocking_reader_of_an_awaited_guest_runs_on_a_thread() {
-    let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
-    for _ in 0..3 {
-        assert_eq!(read_awaited(&mut guest).unwrap(), b"else");
-    }
-}
-
 /// An executor with one task.
-fn block_on_ready(ctx: &mut Wasi) {
+pub(crate) fn block_on_ready(ctx: &mut Wasi) {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -575,107 +437,4 @@ fn a_thousand_sleepers_use_one_timer_thread() {
         elapsed >= Duration::from_millis(200) && elapsed < Duration::from_secs(60),
         "{elapsed:?}"
     );
-}
-
-#[test]
-fn dropping_a_waiting_guest_drops_its_wakers() {
-    let (feed, stdin) = pipe(10);
-    let (counter, waker) = counter();
-    let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()).stdin(stdin));
-    assert_eq!(
-        guest.attempt(&[readable(1), sleep(2, Duration::from_secs(600))]),
-        Err(Interrupt::Wait)
-    );
-    assert!(!guest.is_ready(&waker));
-    drop(waker);
-    assert!(Arc::strong_count(&counter) > 1);
-    drop(guest);
-    // The timer thread may hold the waker briefly while it removes the sleep from its list.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Arc::strong_count(&counter) > 1 {
-        assert!(Instant::now() < deadline, "a waker is still registered");
-        thread::yield_now();
-    }
-    assert!(feed.is_closed());
-}
-
-#[test]
-fn a_context_reports_which_functions_can_wait() {
-    let waiting = |ctx: &Wasi| {
-        let names = rangewatch_wasi::FUNCTIONS
-            .iter()
-            .map(|function| function.name());
-        names.filter(|name| ctx.may_wait(name)).collect::<Vec<_>>()
-    };
-    let ctx = Wasi::builder().stdin("abc").build().unwrap();
-    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
-    let ctx = Wasi::builder()
-        .stdin(Stdin::from_fn(|_| Ok(0)))
-        .build()
-        .unwrap();
-    assert_eq!(waiting(&ctx), ["poll_oneoff", "sched_yield"]);
-    let ctx = Wasi::builder().stdin(Stdin::inherit()).build().unwrap();
-    assert_eq!(waiting(&ctx), ["fd_read", "poll_oneoff", "sched_yield"]);
-    let (stderr, _drain) = pipe(1);
-    let mut ctx = Wasi::builder().stderr(stderr).build().unwrap();
-    preview1::fd_renumber(&mut ctx, &mut [], 2, 1).unwrap();
-    assert_eq!(waiting(&ctx), ["fd_write", "poll_oneoff", "sched_yield"]);
-}
-
-/// Awaits reads of up to four bytes until one succeeds.
-fn read_awaited(guest: &mut Guest) -> Result<Vec<u8>, Interrupt> {
-    guest.put_iovecs(0, &[(500, 4)]);
-    loop {
-        match preview1::fd_read(&mut guest.ctx, &mut guest.memory, 0, 0, 1, 600) {
-            Err(Interrupt::Wait) => block_on_ready(&mut guest.ctx),
-            result => return result.map(|()| guest.bytes(500, guest.u32(600)).to_vec()),
-        }
-    }
-}
-
-#[test]
-fn a_reader_that_panics_on_its_thread_is_an_errno() {
-    struct Panicking;
-    impl io::Read for Panicking {
-        fn read(&mut self, _buf: &mut [u8]) -> io::Result<usize> {
-            panic!("a reader that panics")
-        }
-    }
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(Panicking)));
-    assert_eq!(read_awaited(&mut guest), Err(Errno::Io.into()));
-}
-
-#[test]
-fn the_thread_of_a_reader_ends_with_its_guest() {
-    /// Closes the channel when it is dropped.
-    struct DropSignal(#[expect(dead_code, reason = "only dropped")] mpsc::Sender<()>);
-    impl io::Read for DropSignal {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            buf.fill(b'x');
-            Ok(buf.len())
-        }
-    }
-    let (held, dropped) = mpsc::channel();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(DropSignal(held))));
-    assert_eq!(read_awaited(&mut guest).unwrap(), b"xxxx");
-    drop(guest);
-    assert_eq!(
-        dropped.recv_timeout(Duration::from_secs(60)),
-        Err(mpsc::RecvTimeoutError::Disconnected)
-    );
-}
-
-#[test]
-fn a_nonblocking_read_later_finds_the_fetched_bytes() {
-    let here = thread::current().id();
-    let mut guest = Guest::new(Wasi::builder().stdin(Stdin::reader(ThreadCheck(here))));
-    preview1::fd_fdstat_set_flags(&mut guest.ctx, &mut [], 0, 4).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match guest.read(0, 4) {
-            Err(Errno::Again) => assert!(Instant::now() < deadline, "nobody reads"),
-            result => break assert_eq!(result.unwrap(), b"else"),
-        }
-        thread::yield_now();
-    }
 }

@@ -1,29 +1,22 @@
 //! Connected sockets.
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::task::{Context, Poll, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::task::Poll;
 
 use rangewatch_wasi::fs::{Access, MemoryFs};
-use rangewatch_wasi::net::{Connector, MemorySocket, Readiness, Socket, loopback, socket_pair};
-use rangewatch_wasi::{
-    Errno, Interrupt, MAX_PEEK_BYTES, RightsMode, SystemClock, TryRecvError, VirtualClock, Wasi,
-    pipe, preview1,
-};
+use rangewatch_wasi::net::{Connector, MemorySocket, Socket, loopback, socket_pair};
+use rangewatch_wasi::{Errno, Interrupt, MAX_PEEK_BYTES, RightsMode, TryRecvError, Wasi, preview1};
 
 use crate::guest::Guest;
-use crate::polling::{self, HOUR, counter, sleep};
+use crate::polling::{self, counter};
 
 pub(crate) const NONBLOCK: i32 = 4;
 
-const PEEK: i32 = 1;
-const WAITALL: i32 = 2;
+pub(crate) const PEEK: i32 = 1;
+pub(crate) const WAITALL: i32 = 2;
 
-const RD: i32 = 1;
-const WR: i32 = 2;
+pub(crate) const RD: i32 = 1;
+pub(crate) const WR: i32 = 2;
 
 pub(crate) const FD_READ: u64 = 1 << 1;
 const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
@@ -31,16 +24,16 @@ const FD_WRITE: u64 = 1 << 6;
 const FD_FILESTAT_GET: u64 = 1 << 21;
 const POLL_FD_READWRITE: u64 = 1 << 27;
 const SOCK_SHUTDOWN: u64 = 1 << 28;
-const SOCK_ACCEPT: u64 = 1 << 29;
+pub(crate) const SOCK_ACCEPT: u64 = 1 << 29;
 
 const OF_BOTH: u64 = FD_READ | FD_FDSTAT_SET_FLAGS | FD_FILESTAT_GET | POLL_FD_READWRITE;
 pub(crate) const CONNECTED: u64 = OF_BOTH | FD_WRITE | SOCK_SHUTDOWN;
 pub(crate) const LISTENING: u64 = OF_BOTH | SOCK_ACCEPT;
 
-const IOVS: i32 = 0x100;
-const BYTES: u32 = 0x8000;
-const RESULT: i32 = 0x200;
-const FLAGS: i32 = 0x210;
+pub(crate) const IOVS: i32 = 0x100;
+pub(crate) const BYTES: u32 = 0x8000;
+pub(crate) const RESULT: i32 = 0x200;
+pub(crate) const FLAGS: i32 = 0x210;
 
 /// One attempt of each function, without a retry.
 impl Guest {
@@ -86,7 +79,7 @@ impl Guest {
 }
 
 /// A guest with a socket as descriptor 3, and the host's end of the socket.
-fn connected(capacity_bytes: usize) -> (Guest, MemorySocket) {
+pub(crate) fn connected(capacity_bytes: usize) -> (Guest, MemorySocket) {
     let (of_guest, of_host) = socket_pair(capacity_bytes);
     (Guest::new(Wasi::builder().socket(of_guest)), of_host)
 }
@@ -183,29 +176,6 @@ fn calls_without_the_right_are_refused() {
         (Guest::new(wasi), of_host)
     };
     assert_eq!(guest.keep_rights(3, 0, 0), Err(Errno::Notsup));
-}
-
-#[test]
-fn receiving_without_the_right_to_poll_still_waits() {
-    let (mut guest, mut host) = connected(9);
-    guest.keep_rights(3, FD_READ, 0).unwrap();
-    assert_eq!(guest.try_recv(3, 9, 0), waits());
-    assert!(guest.wakes_for(|| host.write_all(b"abc").unwrap()));
-    assert_eq!(guest.try_recv(3, 9, 0).unwrap(), b"abc");
-
-    let (mut guest, connector) = listening(1);
-    guest.keep_rights(3, SOCK_ACCEPT, 0).unwrap();
-    assert_eq!(guest.try_accept(3, 0), waits());
-    assert!(guest.wakes_for(|| drop(connector.try_connect())));
-}
-
-#[test]
-fn polling_an_input_without_the_right_to_read_does_not_spin() {
-    let (mut feed, stdin) = pipe(9);
-    let mut guest = Guest::new(Wasi::builder().stdin(stdin));
-    guest.keep_rights(0, 0, 0).unwrap();
-    assert_eq!(guest.attempt(&[polling::fd(1, 1, 0)]), waits());
-    assert!(guest.wakes_for(|| feed.write_all(b"a").unwrap()));
 }
 
 #[test]
@@ -453,292 +423,4 @@ fn a_socket_is_closed_with_its_last_descriptor() {
     preview1::fd_renumber(&mut guest.ctx, &mut [], 1, 0).unwrap();
     assert_eq!(reader.try_recv(), Err(TryRecvError::Closed));
     assert!(writer.try_send(b"x").is_err());
-}
-
-#[test]
-fn sockets_report_readiness() {
-    let (of_guest, mut host) = socket_pair(4);
-    let (listener, connector) = loopback(1, 4);
-    let wasi = Wasi::builder().socket(of_guest).listener(listener);
-    let mut guest = Guest::new(wasi.clock(VirtualClock::at(0, 0)));
-    let all = [
-        polling::fd(1, 1, 3),
-        polling::fd(2, 2, 3),
-        polling::fd(3, 1, 4),
-        polling::fd(4, 2, 4),
-        sleep(5, HOUR),
-    ];
-    let badf = Errno::Badf.code() as u16;
-    let room = (2, 0, 2, 4, 0);
-    let wrong = (4, badf, 2, 0, 0);
-    assert_eq!(guest.attempt(&all).unwrap(), [room, wrong]);
-    host.write_all(b"abc").unwrap();
-    let connection = connector.try_connect().unwrap();
-    let expected = [(1, 0, 1, 3, 0), room, (3, 0, 1, 0, 0), wrong];
-    assert_eq!(guest.attempt(&all).unwrap(), expected);
-    guest.try_send(3, b"full").unwrap();
-    guest.try_recv(3, 3, 0).unwrap();
-    guest.try_accept(4, 0).unwrap();
-    drop(connection);
-    let unready = [
-        polling::fd(1, 1, 3),
-        polling::fd(2, 2, 3),
-        polling::fd(3, 1, 4),
-    ];
-    let timed = [unready[0], unready[1], unready[2], sleep(5, HOUR)];
-    assert_eq!(
-        guest.attempt(&timed).unwrap(),
-        [(5, 0, 0, 0, 0)],
-        "an hour of a virtual clock"
-    );
-    assert_eq!(guest.attempt(&unready), waits());
-    assert!(guest.wakes_for(|| assert_eq!(drain(&mut host), b"full")));
-    assert_eq!(guest.attempt(&unready).unwrap(), [room]);
-    host.write_all(b"z").unwrap();
-    drop((host, connector));
-    let expected = [(1, 0, 1, 1, 1), (2, 0, 2, 0, 1), (3, 0, 1, 0, 0)];
-    assert_eq!(
-        guest.attempt(&unready).unwrap(),
-        expected,
-        "hung up, with a byte left"
-    );
-}
-
-#[test]
-fn a_socket_wakes_a_guest_that_sleeps_and_a_thread_that_is_parked() {
-    let (of_guest, mut host) = socket_pair(4);
-    let wasi = Wasi::builder().socket(of_guest).clock(SystemClock::new());
-    let mut guest = Guest::new(wasi);
-    let subscriptions = [polling::fd(1, 1, 3), sleep(2, HOUR)];
-    assert_eq!(guest.attempt(&subscriptions), waits());
-    assert!(guest.wakes_for(|| host.write_all(b"a").unwrap()));
-    assert_eq!(guest.attempt(&subscriptions).unwrap(), [(1, 0, 1, 1, 0)]);
-    guest.try_recv(3, 1, 0).unwrap();
-    assert_eq!(
-        guest
-            .poll(&[polling::fd(1, 1, 3), sleep(2, Duration::from_nanos(1))])
-            .unwrap()
-            .len(),
-        1
-    );
-
-    // Each side blocks its thread while it waits for the other.
-    let echo = thread::spawn(move || {
-        let mut line = [0; 10];
-        host.read_exact(&mut line).unwrap();
-        host.write_all(&line).unwrap();
-    });
-    let line = b"0123456789";
-    let mut n_sent = 0;
-    while n_sent < line.len() {
-        n_sent += guest.write(3, &line[n_sent..]).unwrap() as usize;
-    }
-    guest.put_iovecs(IOVS as u32, &[(BYTES, 10)]);
-    guest
-        .block_on(|ctx, memory| {
-            preview1::sock_recv(ctx, memory, 3, IOVS, 1, WAITALL, RESULT, FLAGS)
-        })
-        .unwrap();
-    assert_eq!(guest.bytes(BYTES, guest.u32(RESULT as u32)), line);
-    assert_eq!(guest.read(3, 1).unwrap(), b"");
-    echo.join().unwrap();
-}
-
-#[test]
-fn an_abandoned_call_loses_and_repeats_no_bytes() {
-    let waker = Waker::noop();
-    let (mut guest, mut host) = connected(4);
-    for flags in [0, PEEK, WAITALL] {
-        // Abandoned before it is ready, after, and with a part of the bytes buffered.
-        assert_eq!(guest.try_recv(3, 6, flags), waits());
-        assert!(!guest.is_ready(waker));
-        host.write_all(b"abc").unwrap();
-        assert_eq!(guest.is_ready(waker), flags != WAITALL);
-        let events = guest.attempt(&[polling::fd(1, 1, 3)]).unwrap();
-        assert_eq!(events, [(1, 0, 1, 3, 0)]);
-        assert_eq!(guest.try_recv(3, 2, 0).unwrap(), b"ab");
-        host.write_all(b"d").unwrap();
-        assert_eq!(guest.try_recv(3, 2, WAITALL).unwrap(), b"cd");
-    }
-    guest.try_send(3, b"full").unwrap();
-    assert_eq!(guest.try_send(3, b"never sent"), waits());
-    assert!(!guest.is_ready(waker));
-    assert_eq!(drain(&mut host), b"full");
-    assert!(guest.is_ready(waker));
-    assert_eq!(drain(&mut host), b"");
-    guest.try_send(3, b"more").unwrap();
-    assert_eq!(drain(&mut host), b"more");
-
-    let (mut guest, connector) = listening(1);
-    assert_eq!(guest.try_accept(3, 0), waits());
-    let _host = connector.try_connect().unwrap();
-    assert!(guest.is_ready(waker));
-    guest.ctx.flush().unwrap();
-    assert_eq!(
-        guest.attempt(&[polling::fd(1, 1, 3)]).unwrap(),
-        [(1, 0, 1, 0, 0)]
-    );
-    assert_eq!(guest.try_accept(3, 0), Ok(4));
-}
-
-#[test]
-fn a_broken_direction_returns_its_error_once_after_the_received_bytes() {
-    for flags in [0, PEEK, WAITALL] {
-        let (mut to_guest, from_host) = pipe(9);
-        let (to_host, _from_guest) = pipe(9);
-        let socket = MemorySocket::from((from_host, to_host));
-        let mut guest = Guest::new(Wasi::builder().socket(socket));
-        to_guest.try_send(b"abc").unwrap();
-        to_guest.fail(Errno::Connreset);
-        assert_eq!(guest.try_recv(3, 9, flags).unwrap(), b"abc");
-        if flags == PEEK {
-            assert_eq!(guest.try_recv(3, 9, 0).unwrap(), b"abc");
-        }
-        let events = guest.attempt(&[polling::fd(1, 1, 3)]).unwrap();
-        assert_eq!(events.len(), 1, "an error makes a socket ready");
-        assert_eq!(guest.try_recv(3, 9, flags), errno(Errno::Connreset));
-        assert_eq!(guest.try_recv(3, 9, flags).unwrap(), b"");
-    }
-}
-
-#[test]
-fn may_wait_is_true_only_for_streams_that_can_block() {
-    let may_wait = |wasi: &Wasi| {
-        [
-            "fd_read",
-            "fd_write",
-            "sock_accept",
-            "sock_recv",
-            "sock_send",
-            "sock_shutdown",
-        ]
-        .map(|name| wasi.may_wait(name))
-    };
-    let none = Wasi::builder().build().unwrap();
-    assert_eq!(may_wait(&none), [false; 6]);
-    let connected = Wasi::builder().socket(socket_pair(1).0).build().unwrap();
-    assert_eq!(may_wait(&connected), [true, true, false, true, true, false]);
-    let listening = Wasi::builder().listener(loopback(1, 1).0).build().unwrap();
-    assert_eq!(may_wait(&listening), [true, true, true, true, true, false]);
-}
-
-#[test]
-fn the_hosts_end_of_a_memory_socket_honors_its_shutdowns() {
-    let (mut one, mut other) = socket_pair(0);
-    assert_eq!(one.write(b"ab").unwrap(), 1, "the capacity is at least 1");
-    one.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(
-        one.write(b"b").unwrap_err().kind(),
-        io::ErrorKind::BrokenPipe
-    );
-    assert_eq!(drain(&mut other), b"a");
-    one.shutdown(Shutdown::Read).unwrap();
-    assert_eq!(one.read(&mut [0]).unwrap(), 0);
-    let (mut reader, mut writer) = one.split();
-    assert_eq!(reader.try_recv(), Err(TryRecvError::Closed));
-    assert!(writer.is_closed() && writer.try_send(b"x").is_err());
-}
-
-/// Returns scripted results, against the contract.
-#[derive(Default)]
-struct Scripted {
-    receives: VecDeque<io::Result<usize>>,
-    sends: VecDeque<io::Result<usize>>,
-    shutdowns: VecDeque<io::Result<()>>,
-}
-
-impl Socket for Scripted {
-    fn receive(&mut self, _buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.receives.pop_front().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn send(&mut self, _bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.sends.pop_front().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn shutdown(&mut self, _how: Shutdown) -> io::Result<()> {
-        self.shutdowns
-            .pop_front()
-            .expect("each direction is shut down once")
-    }
-
-    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
-        Poll::Ready(Readiness::bytes(u64::MAX))
-    }
-
-    fn poll_writable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
-        Poll::Ready(Readiness::bytes(1).hung_up())
-    }
-}
-
-#[test]
-fn a_socket_that_reports_too_many_bytes_is_clamped() {
-    let socket = Scripted {
-        receives: [Ok(9), Ok(usize::MAX), Err(io::ErrorKind::TimedOut.into())].into(),
-        sends: [Ok(9), Ok(0), Err(io::ErrorKind::ConnectionReset.into())].into(),
-        shutdowns: [Err(Errno::Notconn.into()), Ok(()), Ok(())].into(),
-    };
-    let mut guest = Guest::new(Wasi::builder().socket(socket));
-    assert_eq!(guest.try_recv(3, 3, 0).unwrap().len(), 3);
-    assert_eq!(guest.try_recv(3, 3, WAITALL).unwrap().len(), 3);
-    assert_eq!(guest.try_recv(3, 3, PEEK), errno(Errno::Timedout));
-    assert_eq!(guest.try_recv(3, 3, 0), waits());
-    assert_eq!(guest.try_send(3, b"ab"), Ok(2));
-    assert_eq!(guest.try_send(3, b"ab"), errno(Errno::Pipe));
-    assert_eq!(guest.try_send(3, b"ab"), errno(Errno::Connreset));
-    assert_eq!(guest.try_send(3, b"ab"), waits());
-    let events = guest
-        .attempt(&[polling::fd(1, 1, 3), polling::fd(2, 2, 3)])
-        .unwrap();
-    assert_eq!(events, [(1, 0, 1, u64::MAX, 0), (2, 0, 2, 1, 1)]);
-    assert_eq!(guest.shutdown(3, RD), Err(Errno::Notconn));
-    assert_eq!(guest.try_recv(3, 3, 0), waits(), "it is still open");
-    for how in [RD, RD | WR, RD | WR] {
-        assert_eq!(guest.shutdown(3, how), Ok(()));
-    }
-}
-
-/// Ready for a waiting thread, and never ready for the guest.
-struct SpuriouslyReady {
-    is_ready: bool,
-    since: Instant,
-}
-
-impl Socket for SpuriouslyReady {
-    fn receive(&mut self, _buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
-    }
-
-    fn send(&mut self, _bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
-    }
-
-    fn shutdown(&mut self, _how: Shutdown) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
-        assert!(self.since.elapsed() < Duration::from_secs(10));
-        let answer = match self.is_ready {
-            true => Poll::Ready(Readiness::bytes(1)),
-            false => Poll::Pending,
-        };
-        self.is_ready = !self.is_ready;
-        answer
-    }
-
-    fn poll_writable(&mut self, _cx: &mut Context<'_>) -> Poll<Readiness> {
-        Poll::Pending
-    }
-}
-
-#[test]
-fn a_sleep_ends_after_spurious_wakes_of_a_socket() {
-    let socket = SpuriouslyReady {
-        is_ready: false,
-        since: Instant::now(),
-    };
-    let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()).socket(socket));
-    let events = guest.poll(&[polling::fd(1, 1, 3), sleep(2, Duration::from_millis(5))]);
-    assert_eq!(events.unwrap().len(), 1);
 }
