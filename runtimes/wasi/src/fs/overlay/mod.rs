@@ -4,6 +4,7 @@ mod copy_up;
 mod dir;
 mod entries;
 mod file;
+mod lookup;
 mod merged;
 mod state;
 
