@@ -164,7 +164,7 @@ fn g21_a_waiting_emitter_commits_only_when_there_is_room_everywhere() {
 }
 
 #[test]
-fn g21_a_dropped_future_that_was_notified_passes_its_place_on() {
+fn g21_dropping_a_notified_future_notifies_the_next() {
     model(THREE_THREADS, || {
         let bus = RangeWatchBus::new();
         let mut sub = narrow(&bus);

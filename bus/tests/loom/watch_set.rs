@@ -107,7 +107,7 @@ fn g23_dropping_a_watch_set_beside_an_emit_ends_its_subscriptions() {
 }
 
 #[test]
-fn g12_a_receiver_that_is_dropped_beside_an_emit_passes_its_notification_on() {
+fn g12_a_receiver_dropped_beside_an_emit_notifies_another() {
     model(THREE_THREADS, || {
         let bus = RangeWatchBus::new();
         let watches = watch_set(&bus, [1, 2]);

@@ -13,7 +13,7 @@ mod unmetered {
 
     rangewatch_runtime::abi_tests!(Wasmtime::unmetered());
     rangewatch_runtime::conformance_test!(Wasmtime::unmetered();
-        a_fuel_limit_needs_a_meter
+        a_fuel_limit_needs_a_runtime_that_counts_fuel
         an_async_host_function_suspends_the_guest
         a_call_dropped_while_suspended_ends_the_instance
         traps_have_a_kind

@@ -6,21 +6,21 @@ use super::raw_guest::{RawGuest, Step, Verb, keys};
 use crate::abi::AbiError;
 use crate::{CallError, Limits, Runtime};
 
-/// A flush is one emit, with all its keys in order, empty ones and repeats included; a flush of
-/// nothing is none.
+/// A flush is one emit with all its keys in order, empty and repeated ones included; a flush
+/// without keys is not an emit.
 pub async fn keys_of_one_flush_are_one_emit(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     let mut all = raw.bus.subscribe(Selector::all()).events(8).expect("valid");
     raw.flush(u64::MAX - 1, &keys(["b", "", "a", "b"]))
         .await
         .expect("emitted");
-    raw.flush(3, &[]).await.expect("nothing");
+    raw.flush(3, &[]).await.expect("no trap");
     raw.flush(4, &keys([""])).await.expect("emitted");
     let event = all.try_recv().expect("one emit");
     assert_eq!(event.value(), u64::MAX - 1);
     assert!(event.keys().eq([&b"b"[..], b"", b"a", b"b"]));
     let event = all.try_recv().expect("another");
-    assert_eq!(event.value(), 4, "the flush of nothing was no emit");
+    assert_eq!(event.value(), 4, "the flush without keys is not an emit");
     assert!(event.keys().eq([b""]));
     assert!(all.try_recv().is_err());
 }
@@ -28,29 +28,29 @@ pub async fn keys_of_one_flush_are_one_emit(runtime: &dyn Runtime) {
 /// The results of all verbs in all states.
 pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
-    // none
+    // No watch.
     assert_eq!(raw.start("a").await, "Watch not found");
     assert_eq!(raw.stop("a").await, "Watch not found");
-    // reserved
+    // Reserved.
     assert_eq!(raw.reserve("a").await, "");
     assert_eq!(raw.reserve("a").await, "Watch exists");
     assert_eq!(raw.start("a").await, "Watch not found");
     assert_eq!(raw.stop("a").await, "");
     assert_eq!(raw.stop("a").await, "Watch not found");
     assert_eq!(raw.reserve("a").await, "");
-    // open
+    // Open.
     assert_eq!(raw.open("a", "k", "l").await, "");
     assert_eq!(raw.reserve("a").await, "Watch exists");
     assert_eq!(raw.open("a", "x", "y").await, "Watch already open");
     raw.emit(1, "x");
     raw.emit(2, "k1");
-    // started
+    // Started.
     assert_eq!(raw.start("a").await, "");
     assert_eq!(raw.start("a").await, "");
     assert_eq!(
         raw.drive().await,
         ["a=2"],
-        "the first range stayed, the second start did nothing"
+        "the first range is watched, the second start has no effect"
     );
     assert_eq!(raw.start("a").await, "");
     assert_eq!(raw.drive().await, [""; 0]);
@@ -59,7 +59,7 @@ pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
     assert_eq!(raw.stop("a").await, "");
     raw.emit(3, "k1");
     assert_eq!(raw.drive().await, [""; 0]);
-    // again
+    // Stopped, and opened again.
     assert_eq!(raw.start("a").await, "Watch not found");
     assert_eq!(
         raw.open("a", "x", "y").await,
@@ -68,16 +68,17 @@ pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
     );
     assert_eq!(raw.stop("a").await, "", "an open watch that never started");
     assert_eq!(raw.guest.n_watches(), 0);
-    // The empty id is an id.
+    // An empty id is valid.
     assert_eq!(raw.reserve("").await, "");
     assert_eq!(raw.stop("").await, "");
-    // Longer than err_cap: cut.
+    // A text longer than err_cap is cut.
     raw.poke(RawGuest::ERR_CAP, 5).await;
     assert_eq!(raw.stop("").await, "Watch");
 }
 
-/// Unseen before open, held until start, then one recv with the first of them.
-pub async fn g25_values_held_between_open_and_start_arrive_as_the_first(runtime: &dyn Runtime) {
+/// Emits before `open` are not matched; those between `open` and `start` are held, and the start
+/// delivers one recv with the first value.
+pub async fn g25_a_start_delivers_the_first_value_held_since_open(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     assert_eq!(raw.reserve("w").await, "");
     raw.emit(1400, "k");
@@ -92,7 +93,7 @@ pub async fn g25_values_held_between_open_and_start_arrive_as_the_first(runtime:
     assert_eq!(raw.drive().await, ["w=1900"]);
 }
 
-/// One slot per watch: the first value since the last recv was entered.
+/// A watch holds one value: the first since its last recv began.
 pub async fn a_burst_delivers_its_first_value_once(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "k", "l").await;
@@ -108,7 +109,7 @@ pub async fn a_burst_delivers_its_first_value_once(runtime: &dyn Runtime) {
     );
 }
 
-/// `[from, to)`, the one key where `to` is empty or equal, nothing where the range is inverted.
+/// A range is `[from, to)`; the key `from` alone if `to` is empty or equal; no key if `to` is less.
 pub async fn ranges_match_as_the_abi_says(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("range", "b", "d").await;
@@ -138,7 +139,7 @@ pub async fn ranges_match_as_the_abi_says(runtime: &dyn Runtime) {
     }
 }
 
-/// Every malformed buffer traps with a message, and nothing of it reaches the bus.
+/// Every malformed buffer traps with a message, and emits nothing.
 pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let mut all = bus.subscribe(Selector::all()).events(8).expect("valid");
@@ -173,10 +174,10 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
         raw.guest
             .with_memory(|memory| memory[RawGuest::BUF_LEN] = 2)
             .await
-            .expect("there");
+            .expect("there is an instance");
         raw.poke(address, value).await;
         match raw.guest.call("reserve", &[]).await {
-            Ok(_) => assert_eq!(message, "", "a wild capacity alone does no harm"),
+            Ok(_) => assert_eq!(message, "", "a wrong capacity alone is not an error"),
             Err(error) => assert!(
                 !message.is_empty() && super::text(&error).contains(message),
                 "{error}"
@@ -205,11 +206,12 @@ pub async fn g30_malformed_buffers_trap_and_deliver_nothing(runtime: &dyn Runtim
         assert!(super::text(&error).contains("exactly 3 keys"), "{error}");
     }
     assert!(all.try_recv().is_err(), "nothing was delivered");
-    bus.emit(9, ["on"]).expect("the bus goes on");
+    bus.emit(9, ["on"]).expect("the bus is open");
     assert_eq!(all.try_recv().expect("delivered").value(), 9);
 }
 
-/// A running recv stops its own watch and another: no error, no wait, no recv after it.
+/// A running recv stops its own watch and another one: both stops succeed without waiting, and no
+/// recv of either follows.
 pub async fn g24_stop_inside_recv_takes_effect_after_it(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("self", "a", "b").await;
@@ -229,7 +231,7 @@ pub async fn g24_stop_inside_recv_takes_effect_after_it(runtime: &dyn Runtime) {
     assert_eq!(raw.guest.n_watches(), 0);
 }
 
-/// Reserve, open and start another watch inside of recv, and its own id again.
+/// A recv reserves, opens and starts another watch, and then its own id again.
 pub async fn verbs_work_inside_recv(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -254,7 +256,7 @@ pub async fn verbs_work_inside_recv(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["v=3", "w=4"]);
 }
 
-/// An emit into the running watch's own range is its next recv.
+/// An emit of a recv that matches its own watch causes the next recv of that watch.
 pub async fn an_emit_inside_recv_is_the_next_recv(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -264,8 +266,8 @@ pub async fn an_emit_inside_recv_is_the_next_recv(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["w=1", "w=2", "w=4"]);
 }
 
-/// A report closes its watch and frees the id, also one that is longer than its buffer; other
-/// watches and the instance stay.
+/// A recv that reports an error closes its watch and frees the id, also if the length of the report
+/// exceeds its buffer; other watches and the instance stay.
 pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -305,8 +307,8 @@ pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, ["w=4"]);
 }
 
-/// An error text that the host wrote for a verb inside of recv is no report, but what the guest
-/// writes in its place is.
+/// The error text that the host wrote for a verb inside of recv is not a report; a text that the
+/// guest writes over it is.
 pub async fn a_recv_that_ignores_the_error_of_a_verb_keeps_its_watch(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -327,7 +329,7 @@ pub async fn a_recv_that_ignores_the_error_of_a_verb_keeps_its_watch(runtime: &d
     assert_eq!(raw.stop("w").await, "Watch not found");
 }
 
-/// The instance that trapped in recv is dropped and the error heard; the bus goes on.
+/// An instance that traps in recv is dropped and its error is reported; the bus is not affected.
 pub async fn g30_a_recv_that_traps_is_reported_and_loses_the_instance(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -348,8 +350,8 @@ pub async fn g30_a_recv_that_traps_is_reported_and_loses_the_instance(runtime: &
     raw.emit(2, "a");
 }
 
-/// A trap has the text that the guest wrote before it, cut and escaped; a text of the host or of an
-/// earlier callback is none.
+/// The error of a trap contains the text that the guest wrote before it, cut and escaped; a text
+/// that the host or an earlier callback wrote is not part of it.
 pub async fn a_trap_has_the_panic_text_of_the_guest(runtime: &dyn Runtime) {
     let trap_of = async |steps: Vec<Step>| {
         let raw = RawGuest::new(runtime).await;
@@ -382,7 +384,7 @@ pub async fn a_trap_has_the_panic_text_of_the_guest(runtime: &dyn Runtime) {
     assert!(tabs(512) && !tabs(513), "cut to 1,024 bytes: {error}");
 }
 
-/// With its owner everything of a guest is gone, in whatever state.
+/// Dropping a guest frees its watches in every state.
 pub async fn g23_dropping_a_guest_frees_its_watches(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     for _ in 0..3 {
@@ -400,8 +402,8 @@ pub async fn g23_dropping_a_guest_frees_its_watches(runtime: &dyn Runtime) {
     }
 }
 
-/// Two guests on one bus use the same ids and do not meet; what one emits reaches both.
-pub async fn ids_are_of_one_guest(runtime: &dyn Runtime) {
+/// Two guests on one bus use the same ids for different watches; what one emits reaches both.
+pub async fn each_guest_has_its_own_ids(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let one = RawGuest::on(runtime, &bus, |builder| builder).await;
     let two = RawGuest::on(runtime, &bus, |builder| builder).await;
@@ -416,7 +418,8 @@ pub async fn ids_are_of_one_guest(runtime: &dyn Runtime) {
     assert_eq!(two.drive().await, ["w=8"]);
 }
 
-/// A closed bus delivers what it holds, then its watches are gone; new ones and emits are refused.
+/// After a close, the values that are held are delivered, then the watches are removed; new watches
+/// and emits are refused.
 pub async fn a_closed_bus_refuses_emits_and_watches(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -445,7 +448,7 @@ pub async fn a_closed_bus_refuses_emits_and_watches(runtime: &dyn Runtime) {
     );
 }
 
-/// The number of watches is limited, with an error beyond it.
+/// The number of watches is limited; a verb beyond the limit returns an error.
 pub async fn watches_are_limited(runtime: &dyn Runtime) {
     let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
         builder.limits(Limits::default().watches(2))
@@ -458,7 +461,7 @@ pub async fn watches_are_limited(runtime: &dyn Runtime) {
     assert_eq!(
         raw.open("a", "x", "y").await,
         "",
-        "reserved is counted already"
+        "a reserved watch is counted already"
     );
     assert_eq!(raw.stop("a").await, "");
     assert_eq!(raw.open("c", "x", "y").await, "");
@@ -474,8 +477,8 @@ pub async fn watches_are_limited(runtime: &dyn Runtime) {
     assert_eq!(raw.open("a", "x", "y").await, "Watch already open");
 }
 
-/// A guest without recv may emit, reserve and open; start traps with a message.
-pub async fn a_guest_that_cannot_receive_cannot_start(runtime: &dyn Runtime) {
+/// A guest without a recv export emits, reserves and opens; `start` traps with a message.
+pub async fn a_guest_without_recv_cannot_start_a_watch(runtime: &dyn Runtime) {
     let text = super::RAW_GUEST.replace("__range_watch_recv", "no_recv");
     let guest = super::guest(runtime, &text, |builder| {
         builder.host_function("test", "received", |_cx, ()| Ok(0_i32))
@@ -489,7 +492,7 @@ pub async fn a_guest_that_cannot_receive_cannot_start(runtime: &dyn Runtime) {
     );
 }
 
-/// A flush beyond the limit traps and emits nothing; one at the limit is an emit.
+/// A flush of more bytes than the limit traps and emits nothing; one of as many is an emit.
 pub async fn a_flush_is_bounded(runtime: &dyn Runtime) {
     for (n_bytes, is_allowed) in [(6, true), (7, false)] {
         let bus = RangeWatchBus::new();

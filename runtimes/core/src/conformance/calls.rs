@@ -3,8 +3,8 @@
 use super::{call, call_err, guest, plain};
 use crate::{CallError, Runtime, TrapKind, Val};
 
-/// All four types pass in and out, several at once, bit for bit.
-pub async fn values_of_every_type_cross(runtime: &dyn Runtime) {
+/// Arguments and results of all four types, several at once, are passed bit for bit.
+pub async fn values_of_every_type_are_passed(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
         r#"(module
@@ -31,13 +31,14 @@ pub async fn values_of_every_type_cross(runtime: &dyn Runtime) {
         ]
     );
     let Val::F64(zero) = results[0] else {
-        panic!("the types were compared a line ago")
+        panic!("the types were compared above")
     };
     assert!(zero.is_sign_negative());
     assert_eq!(call(&guest, "nothing", &[]).await, []);
 }
 
-/// A wrong name or wrong arguments are an error that says so, and leave the guest as it was.
+/// A call with a wrong name or wrong arguments fails with an error that names them; the guest is
+/// unchanged.
 pub async fn a_call_is_checked_before_the_guest_runs(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
@@ -66,7 +67,7 @@ pub async fn a_call_is_checked_before_the_guest_runs(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "one", &[Val::I32(1)]).await, []);
 }
 
-/// Each trap of the specification has its kind.
+/// Each trap of the specification has a `TrapKind`.
 pub async fn traps_have_a_kind(runtime: &dyn Runtime) {
     let cases = [
         ("unreachable", TrapKind::Unreachable),
@@ -129,8 +130,9 @@ pub async fn traps_have_a_kind(runtime: &dyn Runtime) {
     }
 }
 
-/// After a trap the guest is gone and says why; a guest of the same module is not concerned.
-pub async fn g30_a_trapped_guest_is_gone_and_others_go_on(runtime: &dyn Runtime) {
+/// After a trap, calls of the guest fail with `Gone` and the reason; another guest of the same
+/// module is not affected.
+pub async fn g30_a_trap_ends_one_guest_only(runtime: &dyn Runtime) {
     let text = r#"(module
         (func (export "fine") (result i32) i32.const 7)
         (func (export "trap") unreachable))"#;
@@ -154,7 +156,7 @@ pub async fn g30_a_trapped_guest_is_gone_and_others_go_on(runtime: &dyn Runtime)
     );
 }
 
-/// A computed NaN is the canonical one, whatever the machine would give.
+/// A computed NaN is the canonical one on every machine.
 pub async fn nans_are_canonical(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
@@ -181,8 +183,9 @@ pub async fn nans_are_canonical(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "lanes", &[]).await, nan);
 }
 
-/// The host sees the memory between calls, also the part that has grown since it first looked.
-pub async fn memory_is_seen_between_calls_and_after_growth(runtime: &dyn Runtime) {
+/// The host reads and writes the memory between calls, also pages that were added since its first
+/// access.
+pub async fn the_host_accesses_memory_between_calls_and_after_growth(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
         r#"(module
@@ -195,7 +198,7 @@ pub async fn memory_is_seen_between_calls_and_after_growth(runtime: &dyn Runtime
     let len = guest
         .with_memory(|memory| memory.len())
         .await
-        .expect("there");
+        .expect("there is an instance");
     assert_eq!(len, 65536);
     assert_eq!(call(&guest, "grow", &[]).await, [Val::I32(1)]);
     let len = guest
@@ -204,7 +207,7 @@ pub async fn memory_is_seen_between_calls_and_after_growth(runtime: &dyn Runtime
             memory.len()
         })
         .await
-        .expect("there");
+        .expect("there is an instance");
     assert_eq!(len, 131_072);
     assert_eq!(
         call(&guest, "load", &[Val::I32(131_071)]).await,

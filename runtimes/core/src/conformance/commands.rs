@@ -1,4 +1,4 @@
-//! Commands that use the ABI: `_start` sets up the guest, once.
+//! Commands that use the guest ABI: `_start` initializes the guest, once.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::abi::AbiError;
 use crate::{CallError, Emits, Guest, GuestBuilder, InstantiateError, Limits, Runtime, Val};
 
 /// A command in the shape of TinyGo's: `_start` fills in the meta page at 16, and everything else
-/// traps unless `_start` ran exactly once. Its main asks `test.main` what to do.
+/// traps unless `_start` ran exactly once. Its main does what the import `test.main` returns.
 pub const COMMAND: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
@@ -127,7 +127,7 @@ impl Command {
     }
 }
 
-/// The first call, callback or memory access of an instance starts it, and no other does.
+/// The first call, callback or memory access of an instance starts it; later ones do not.
 pub async fn a_command_is_started_before_its_first_use(runtime: &dyn Runtime) {
     let mut command = Command::new(runtime, Main::Return).await;
     for value in 1..=50 {
@@ -150,17 +150,17 @@ pub async fn a_command_is_started_before_its_first_use(runtime: &dyn Runtime) {
     );
 }
 
-/// `run` starts a fresh instance, and is an error on one that was started by whatever means.
+/// `run` starts an instance that was not started; on one that a run or a call has started it fails.
 pub async fn a_command_runs_once(runtime: &dyn Runtime) {
     let mut command = Command::new(runtime, Main::Emit).await;
     assert_eq!(command.guest.run().await.expect("it returns").code(), 0);
     assert_eq!(command.emitted(), [1]);
     for _ in 0..2 {
-        let error = command.guest.run().await.expect_err("it was run");
+        let error = command.guest.run().await.expect_err("it has been run");
         assert!(matches!(error, CallError::AlreadyStarted), "{error}");
     }
     command.apply(2).await.expect("no trap");
-    assert_eq!(command.emitted(), [2], "it was not started again");
+    assert_eq!(command.emitted(), [2], "the call does not start it again");
 
     let command = Command::new(runtime, Main::Return).await;
     command.apply(2).await.expect("no trap");
@@ -170,7 +170,7 @@ pub async fn a_command_runs_once(runtime: &dyn Runtime) {
     assert!(matches!(error, Err(CallError::AlreadyStarted)), "{error:?}");
 }
 
-/// In a pool every run is the start of an instance that was not used before.
+/// In a pool every run starts an instance that was not used before.
 pub async fn a_pool_runs_a_command_on_fresh_instances(runtime: &dyn Runtime) {
     let mut command = Command::with(runtime, Main::Emit, |builder| builder.pool(1, 1)).await;
     for _ in 0..3 {
@@ -181,8 +181,8 @@ pub async fn a_pool_runs_a_command_on_fresh_instances(runtime: &dyn Runtime) {
     }
 }
 
-/// Code 0 is success, and the instance stays; another code is the end of the instance.
-pub async fn a_command_that_exits_with_0_stays(runtime: &dyn Runtime) {
+/// After an exit with code 0 the instance stays; another code ends it.
+pub async fn an_exit_with_code_0_keeps_the_instance(runtime: &dyn Runtime) {
     let mut command = Command::new(runtime, Main::EmitAndExit(0)).await;
     assert_eq!(command.guest.run().await.expect("it exits").code(), 0);
     command.apply(2).await.expect("no trap");
@@ -216,7 +216,8 @@ pub async fn a_command_that_exits_with_0_stays(runtime: &dyn Runtime) {
     assert!(matches!(gone, Err(CallError::Gone { .. })), "{gone:?}");
 }
 
-/// A flush inside `_start` reads the meta page at that moment, wherever a slice of fuel ends.
+/// A flush inside `_start` reads the meta page as it is at that call, also if a slice of fuel ends
+/// in between.
 pub async fn a_command_emits_while_it_starts(runtime: &dyn Runtime) {
     for fuel_slice in [1, 7, 100_000] {
         let limits = Limits::default().fuel_slice(fuel_slice);
@@ -234,7 +235,7 @@ pub async fn a_command_emits_while_it_starts(runtime: &dyn Runtime) {
     assert_eq!(command.emitted(), [0; 0], "it exited with another code");
 }
 
-/// An emit before the meta page is set up traps, and says so.
+/// An emit before the meta page is set up traps with an error that says so.
 pub async fn an_emit_without_a_meta_page_traps(runtime: &dyn Runtime) {
     let command = Command::new(runtime, Main::EmitTooEarly).await;
     match command.guest.run().await {

@@ -6,8 +6,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// The time that one test may take. The slowest needs some seconds, and a minute where a busy
-/// machine interprets a large program.
+/// The time that one test may take. The slowest takes some seconds, and a minute on a busy machine
+/// on which wasmi interprets a large program.
 pub const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs a test on a thread of its own, and panics with the name of the test if it has not returned
@@ -58,7 +58,7 @@ fn within<T: Send + 'static>(
         // The receiver is gone after the deadline.
         let _ = sender.send(result);
     });
-    let thread = thread.expect("the system has a thread to spare");
+    let thread = thread.expect("the system can start a thread");
     match ended.recv_timeout(deadline) {
         Ok(result) => result,
         Err(RecvTimeoutError::Disconnected) => match thread.join() {

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Closures of several signatures, one of which reads and writes memory.
-pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let listener = heard.clone();
+pub async fn host_functions_access_values_and_memory(runtime: &dyn Runtime) {
+    let texts = Arc::new(Mutex::new(Vec::new()));
+    let written = texts.clone();
     let guest = guest(
         runtime,
         r#"(module
@@ -36,7 +36,7 @@ pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
                 })
                 .host_function("env", "say", move |cx, (at, len): (u32, u32)| {
                     let text = &mut cx.memory()[at as usize..][..len as usize];
-                    listener
+                    written
                         .lock()
                         .push(String::from_utf8_lossy(text).into_owned());
                     text[0] = b'j';
@@ -50,10 +50,10 @@ pub async fn host_functions_see_values_and_memory(runtime: &dyn Runtime) {
         [Val::F64(10.0), Val::I32(1)]
     );
     assert_eq!(call(&guest, "say", &[]).await, [Val::I32(i32::from(b'j'))]);
-    assert_eq!(*heard.lock(), ["hello"]);
+    assert_eq!(*texts.lock(), ["hello"]);
 }
 
-/// The embedder's error comes back to the embedder as it was.
+/// The error of a host function is the source of the call's error, with its type.
 pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime) {
     let text = r#"(module
         (import "env" "at_once" (func $at_once))
@@ -64,12 +64,12 @@ pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime)
         let guest = guest(runtime, text, |builder| {
             builder
                 .host_function("env", "at_once", |_cx, ()| {
-                    Err::<(), _>(std::io::Error::other("no such luck").into())
+                    Err::<(), _>(std::io::Error::other("no quota").into())
                 })
                 .host_function_async("env", "later", |_cx, ()| {
                     Box::pin(async {
                         super::suspension::pending_once().await;
-                        Err::<(), _>(std::io::Error::other("no such luck").into())
+                        Err::<(), _>(std::io::Error::other("no quota").into())
                     })
                 })
         })
@@ -81,8 +81,8 @@ pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime)
                 assert_eq!(function, format!("env.{export}"));
                 let source = source
                     .downcast::<std::io::Error>()
-                    .expect("the error that went in");
-                assert_eq!(source.to_string(), "no such luck");
+                    .expect("the error of the host function");
+                assert_eq!(source.to_string(), "no quota");
             }
             error => panic!("{error}"),
         }
@@ -103,8 +103,8 @@ pub async fn a_host_function_can_exit_the_guest(runtime: &dyn Runtime) {
     }
 }
 
-/// A panic of the embedder's code ends the guest's call with an error that holds its text; the host
-/// goes on, on every engine.
+/// A panic of a host function ends the guest's call with an error that contains its text; it does
+/// not unwind into the embedder, on any engine.
 pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
     let text = r#"(module
         (import "env" "at_once" (func $at_once))
@@ -115,13 +115,13 @@ pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
         let guest = guest(runtime, text, |builder| {
             builder
                 .host_function("env", "at_once", |_cx, ()| -> Result<(), HostError> {
-                    panic!("the host slipped")
+                    panic!("a bug of the host")
                 })
                 .host_function_async("env", "later", |_cx, ()| {
                     Box::pin(async {
                         super::suspension::pending_once().await;
                         if true {
-                            panic!("the host slipped");
+                            panic!("a bug of the host");
                         }
                         Ok(())
                     })
@@ -131,7 +131,7 @@ pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
         let error = call_err(&guest, export).await;
         assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
         assert!(
-            super::text(&error).contains("it panicked: the host slipped"),
+            super::text(&error).contains("it panicked: a bug of the host"),
             "{error}"
         );
         assert!(matches!(
@@ -141,7 +141,8 @@ pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
     }
 }
 
-/// A host function whose results are not of its signature is an error, never a guess.
+/// A host function that returns values of other types than its signature fails the call; no value
+/// is converted.
 pub async fn results_of_another_signature_are_an_error(runtime: &dyn Runtime) {
     struct Returns(Vec<Val>);
     impl SyncHostFunction for Returns {
@@ -194,7 +195,7 @@ pub async fn results_of_another_signature_are_an_error(runtime: &dyn Runtime) {
     }
 }
 
-/// A guest may export what it imports; a function that waits does so then, too.
+/// A guest may export a function that it imports; a call of an export that waits suspends.
 pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
@@ -219,13 +220,12 @@ pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "later", &[Val::I32(1)]).await, [Val::I32(3)]);
 }
 
-/// A waker that panics inside of a guest's emit ends that call, and no more; the emit is on the
-/// bus.
+/// A waker that panics inside of a guest's emit ends that call only; the emit is on the bus.
 pub async fn g30_a_panic_of_a_waker_is_an_error(runtime: &dyn Runtime) {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
-            panic!("the waker slipped");
+            panic!("a bug of the waker");
         }
     }
     let raw = RawGuest::new(runtime).await;
@@ -235,7 +235,7 @@ pub async fn g30_a_panic_of_a_waker_is_an_error(runtime: &dyn Runtime) {
     let error = raw.flush(1, &keys(["a"])).await.expect_err("a panic");
     assert!(matches!(error, CallError::HostFunction { .. }), "{error}");
     assert!(
-        super::text(&error).contains("it panicked: the waker slipped"),
+        super::text(&error).contains("it panicked: a bug of the waker"),
         "{error}"
     );
     assert_eq!(all.try_recv().expect("delivered").last(), 1);

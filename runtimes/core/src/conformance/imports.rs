@@ -1,12 +1,13 @@
-//! What is loaded and linked, and what is refused.
+//! Which modules are loaded and linked, and which are refused.
 
 use rangewatch_bus::RangeWatchBus;
 
 use super::{load, try_load};
 use crate::{Guest, GuestBuilder, InstantiateError, LoadError, Runtime};
 
-/// Within the profile a module loads; outside it is refused, on every engine alike.
-pub async fn the_profile_ends_where_engines_differ(runtime: &dyn Runtime) {
+/// A module that uses only features of the profile loads, and one that uses others is refused, on
+/// every engine.
+pub async fn modules_outside_of_the_profile_are_refused(runtime: &dyn Runtime) {
     let inside = [
         "(module (func (result v128) v128.const i32x4 1 2 3 4))",
         "(module (func (result i32 i32) i32.const 1 i32.const 2))",
@@ -60,8 +61,8 @@ pub async fn the_profile_ends_where_engines_differ(runtime: &dyn Runtime) {
     }
 }
 
-/// Text, nothing and a truncated module are different errors.
-pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
+/// Text, an empty input and a truncated module fail with different errors.
+pub async fn input_that_is_not_wasm_is_refused(runtime: &dyn Runtime) {
     for bytes in [&b""[..], b"(module)", b"\x7fELF\x02"] {
         let error = runtime.load(bytes).await.expect_err("no wasm");
         assert!(matches!(error, LoadError::NotWasm { .. }), "{error}");
@@ -77,7 +78,7 @@ pub async fn what_is_no_wasm_is_refused(runtime: &dyn Runtime) {
     }
 }
 
-/// Every way in which an import is not provided is an error that names it.
+/// An import that is not provided, for any reason, is an error that names it.
 pub async fn missing_imports_are_named(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let refused = async |text: &str, configure: fn(GuestBuilder<'_>) -> GuestBuilder<'_>| {
@@ -144,8 +145,8 @@ pub async fn missing_imports_are_named(runtime: &dyn Runtime) {
     );
 }
 
-/// A module that imports the ABI has to export what the ABI needs.
-pub async fn abi_exports_are_asked_for(runtime: &dyn Runtime) {
+/// A module that imports the guest ABI has to have the exports that the ABI requires.
+pub async fn a_module_that_imports_the_abi_needs_its_exports(runtime: &dyn Runtime) {
     let import = "(import \"pantopic/wazero-range-watch\" \"__range_watch_flush\" (func))";
     let page = "(func (export \"__range_watch\") (result i32) i32.const 16)";
     let memory = "(memory (export \"memory\") 1)";

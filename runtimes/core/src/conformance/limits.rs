@@ -12,7 +12,8 @@ use super::{call, call_err, guest, load, plain};
 use crate::abi::AbiError;
 use crate::{CallError, Emits, Guest, InstantiateError, Limits, Runtime, TrapKind, Val};
 
-/// Growth beyond the limit fails inside the guest; a module that starts beyond it is refused.
+/// Growing memory or a table beyond its limit fails inside the guest; a module whose initial size
+/// is beyond it is refused.
 pub async fn memory_is_bounded(runtime: &dyn Runtime) {
     let text = r#"(module
         (memory (export "memory") 2)
@@ -63,7 +64,7 @@ pub async fn the_number_of_tables_is_bounded(runtime: &dyn Runtime) {
     }
 }
 
-/// An endless loop uses up its fuel and traps; each call starts with the whole fuel.
+/// An endless loop traps when its fuel is used up; each call starts with the full amount.
 pub async fn fuel_ends_a_loop(runtime: &dyn Runtime) {
     let text = r#"(module
         (func (export "spin") (loop br 0))
@@ -137,8 +138,8 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
     assert_eq!(n_calls.load(Ordering::Relaxed), 0);
 }
 
-/// A runtime that counts no fuel refuses a fuel limit.
-pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
+/// A runtime that does not count fuel refuses a fuel limit.
+pub async fn a_fuel_limit_needs_a_runtime_that_counts_fuel(runtime: &dyn Runtime) {
     let module = load(runtime, "(module (func (export \"go\")))").await;
     let limits = Limits::default().fuel_per_call(1_000);
     let guest = Guest::builder(&module, &RangeWatchBus::new())
@@ -158,7 +159,7 @@ pub async fn a_fuel_limit_needs_a_meter(runtime: &dyn Runtime) {
     }
 }
 
-/// A guest that uses as much of one resource as its arguments say. Its buffer of 2 MiB is at 65536
+/// A guest that uses one resource as much as its arguments say. Its buffer of 2 MiB is at 65536
 /// and filled with zeros, which are a list of empty keys.
 const GREEDY: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
@@ -297,7 +298,7 @@ pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
     }
 }
 
-/// An id of more than 65,535 bytes is an error of every verb, which does nothing.
+/// Every verb fails for an id of more than 65,535 bytes, and changes nothing.
 pub async fn an_id_is_bounded(runtime: &dyn Runtime) {
     let guest = greedy(runtime).await;
     let err = async || {
@@ -320,9 +321,9 @@ pub async fn an_id_is_bounded(runtime: &dyn Runtime) {
     assert_eq!(err().await, "");
 }
 
-/// A guest whose export `churn` opens, starts and stops a watch so many times, with an id of so
-/// many zeros. Each turn emits the key of the watch before it stops it, and calls `test.stopped`
-/// after that. Its buffer of 128 KiB is at 65536.
+/// A guest whose export `churn` opens, starts and stops a watch as many times as its first argument
+/// says, with an id of as many zeros as its second. Each turn emits the key of the watch before it
+/// stops it, and calls `test.stopped` after that. Its buffer of 128 KiB is at 65536.
 const CHURN: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_open" (func $open))
@@ -355,8 +356,8 @@ const CHURN: &str = r#"(module
             (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
             (br_if $turn (local.get $turns)))))"#;
 
-/// A guest that opens, starts and stops watches in one call has none after each stop: no id on the
-/// ready list, no subscription on the bus.
+/// A guest that opens, starts and stops watches in one call has no ready watch and no subscription
+/// after each stop.
 pub async fn g30_a_stopped_watch_is_gone_while_its_guest_runs(runtime: &dyn Runtime) {
     const N_TURNS: usize = 2_000;
     let bus = RangeWatchBus::new();

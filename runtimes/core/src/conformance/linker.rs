@@ -1,6 +1,6 @@
-//! The linker way: an engine, a linker and a store of the embedder's own.
+//! The linker way: the embedder has its own engine, linker and store.
 
-/// A guest whose export `count` reads its input to the end and returns how many bytes that were.
+/// A guest whose export `count` reads its input to the end and returns the number of bytes.
 pub const COUNTER: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
     (memory (export "memory") 1)
@@ -14,7 +14,7 @@ pub const COUNTER: &str = r#"(module
         (local.get $n)))"#;
 
 /// A guest whose export `serve` accepts a connection on descriptor 3, sends back what it receives
-/// until there is no more, and returns how many bytes that were.
+/// until the end, and returns the number of bytes.
 pub const ECHO: &str = r#"(module
     (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "sock_recv" (func $recv (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -51,7 +51,7 @@ pub const SAY_WHO: &str = r#"(module
         (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))))"#;
 
 /// Makes the tests of a backend's `add_to_linker`, `add_wasi_to_linker`, `attach` and `deliver`, in
-/// the crate that has them: they are the same words for every engine.
+/// the crate that has them: these functions have the same names and types for every engine.
 ///
 /// Takes the engine's crate, the backend's, and the method of the engine's linker that
 /// instantiates. The caller has `futures`, `rangewatch-bus`, `rangewatch-wasi` and `wat` among its
@@ -144,7 +144,7 @@ macro_rules! linker_tests {
                 Guest { store, instance }
             }
 
-            /// A guest that has WASI and nothing else.
+            /// A guest that is linked with WASI only.
             fn wasi_guest(wat: &str, wasi: WasiBuilder) -> (Store<Wasi>, Instance) {
                 let engine = Engine::default();
                 let mut linker = Linker::<Wasi>::new(&engine);
@@ -226,11 +226,11 @@ macro_rules! linker_tests {
                     assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
                     assert_eq!(guest.deliver(), (0, vec![]));
                     let ready = guest.store.data().watch.ready();
-                    assert!(ready.now_or_never().is_none(), "nothing is due");
+                    assert!(ready.now_or_never().is_none(), "no watch is ready");
                     guest.verb("flush", b"\0\x01b").expect("no trap");
                     assert!(all.try_recv().expect("emitted").keys().eq([b"b"]));
                     let ready = guest.store.data().watch.ready();
-                    ready.now_or_never().expect("something is due");
+                    ready.now_or_never().expect("a watch is ready");
                     assert_eq!(guest.deliver(), (1, vec![]));
                     assert_eq!(guest.store.data().received, b"w");
                     assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
@@ -355,15 +355,15 @@ macro_rules! linker_tests {
                     guest.verb("flush", b"\0\x01c").expect("no trap");
                     let abi = &mut guest.store.data_mut().watch;
                     assert_eq!(abi.n_staged(), 1, "flushes of one value are one emit");
-                    assert!(all.try_recv().is_err(), "not before the commit");
+                    assert!(all.try_recv().is_err(), "nothing is emitted before the commit");
                     abi.commit().expect("the bus is open");
                     assert!(all.try_recv().expect("emitted").keys().eq([b"b", b"c"]));
                     guest.verb("flush", b"\0\x01d").expect("no trap");
                     let abi = &mut guest.store.data_mut().watch;
                     assert_eq!(abi.discard(), 1);
-                    abi.commit().expect("nothing is left");
+                    abi.commit().expect("no emit is staged");
                     assert!(all.try_recv().is_err(), "discarded");
-                    // A callback commits by itself.
+                    // The end of a callback commits.
                     guest.verb("open", b"\0\x01w\0\x01a\0\0").expect("no trap");
                     guest.verb("start", b"w").expect("no trap");
                     bus.emit(1, ["a"]).expect("open");

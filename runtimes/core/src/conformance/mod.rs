@@ -1,12 +1,12 @@
 //! The suite that every backend passes, for the tests of a backend.
 //!
-//! A scenario is an async function over a `&dyn Runtime` that panics where the runtime falls short;
+//! A scenario is an async function over a `&dyn Runtime` that panics if the runtime fails it;
 //! [`conformance_tests!`](crate::conformance_tests) makes a test of each. The expectations are
-//! written out, so that two backends that pass behave alike.
+//! literal values, so that two backends that pass behave the same.
 
 #![expect(
     clippy::missing_panics_doc,
-    reason = "a scenario panics where the runtime falls short"
+    reason = "a scenario panics if the runtime fails it"
 )]
 
 mod abi;
@@ -52,24 +52,24 @@ groups! {
     /// gives.
     conformance_tests:
     calls {
-        values_of_every_type_cross,
+        values_of_every_type_are_passed,
         a_call_is_checked_before_the_guest_runs,
         traps_have_a_kind,
-        g30_a_trapped_guest_is_gone_and_others_go_on,
+        g30_a_trap_ends_one_guest_only,
         nans_are_canonical,
-        memory_is_seen_between_calls_and_after_growth,
+        the_host_accesses_memory_between_calls_and_after_growth,
     }
     commands {
         a_command_is_started_before_its_first_use,
         a_command_runs_once,
         a_pool_runs_a_command_on_fresh_instances,
-        a_command_that_exits_with_0_stays,
+        an_exit_with_code_0_keeps_the_instance,
         a_command_emits_while_it_starts,
         an_emit_without_a_meta_page_traps,
         g30_a_page_export_that_calls_the_abi_traps,
     }
     host_functions {
-        host_functions_see_values_and_memory,
+        host_functions_access_values_and_memory,
         a_host_error_is_the_source_of_the_call_error,
         a_host_function_can_exit_the_guest,
         g30_a_panic_of_a_host_function_is_an_error,
@@ -78,17 +78,17 @@ groups! {
         an_import_that_is_exported_can_be_called,
     }
     imports {
-        the_profile_ends_where_engines_differ,
-        what_is_no_wasm_is_refused,
+        modules_outside_of_the_profile_are_refused,
+        input_that_is_not_wasm_is_refused,
         missing_imports_are_named,
-        abi_exports_are_asked_for,
+        a_module_that_imports_the_abi_needs_its_exports,
     }
     limits {
         memory_is_bounded,
         the_number_of_tables_is_bounded,
         fuel_ends_a_loop,
         a_start_section_is_bounded_and_cannot_wait,
-        a_fuel_limit_needs_a_meter,
+        a_fuel_limit_needs_a_runtime_that_counts_fuel,
         g33_fuel_is_sliced_by_default,
         memory_is_bounded_by_default,
         tables_are_bounded_by_default,
@@ -111,9 +111,9 @@ groups! {
         a_thousand_guests_sleep_on_one_thread,
         a_guest_waits_for_input_or_a_time,
         a_guest_on_a_virtual_clock_does_not_wait,
-        a_guest_that_yields_gives_others_a_turn,
+        a_guest_that_yields_returns_to_the_executor_once,
         a_guest_dropped_while_it_waits_leaves_nothing_behind,
-        a_guest_dropped_while_it_waits_is_flushed,
+        output_is_flushed_when_a_waiting_call_is_dropped,
         a_signal_is_the_source_of_the_call_error,
         a_budget_can_exit_the_guest,
         g30_a_panic_of_a_clock_or_a_timer_is_an_error,
@@ -125,12 +125,12 @@ groups! {
         a_failed_flush_of_a_reactor_is_reported,
     };
     /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
-    /// too if it plays the part of [`RAW_GUEST`](crate::conformance::RAW_GUEST).
+    /// too if it implements [`RAW_GUEST`](crate::conformance::RAW_GUEST) in Rust.
     abi_tests:
     abi {
         keys_of_one_flush_are_one_emit,
         every_verb_has_its_result_in_every_state,
-        g25_values_held_between_open_and_start_arrive_as_the_first,
+        g25_a_start_delivers_the_first_value_held_since_open,
         a_burst_delivers_its_first_value_once,
         ranges_match_as_the_abi_says,
         g30_malformed_buffers_trap_and_deliver_nothing,
@@ -142,21 +142,21 @@ groups! {
         g30_a_recv_that_traps_is_reported_and_loses_the_instance,
         a_trap_has_the_panic_text_of_the_guest,
         g23_dropping_a_guest_frees_its_watches,
-        ids_are_of_one_guest,
+        each_guest_has_its_own_ids,
         a_closed_bus_refuses_emits_and_watches,
         watches_are_limited,
         a_flush_is_bounded,
-        a_guest_that_cannot_receive_cannot_start,
+        a_guest_without_recv_cannot_start_a_watch,
     }
     pools {
         g31_instances_in_flight_are_bounded,
         g31_callbacks_of_one_watch_never_overlap,
         stop_waits_for_a_recv_on_another_instance,
         g24_two_recvs_that_stop_each_other_both_return,
-        a_pool_replaces_what_it_loses,
+        a_pool_replaces_an_instance_that_trapped,
         a_pump_ends_with_its_guest,
         close_waits_for_the_running_recv,
-        g12_a_dropped_pump_passes_its_wake_up_on,
+        g12_a_dropped_pump_notifies_another,
         g33_a_pump_yields_between_callbacks,
         a_pump_that_fails_lets_running_callbacks_end,
         one_emit_wakes_a_pump_once,

@@ -19,8 +19,8 @@ async fn pooled(runtime: &dyn Runtime, calls: u32, callbacks: u32) -> RawGuest {
     .await
 }
 
-/// Ten watches are due, two instances receive: two callbacks run, no more, and each instance is
-/// made after a place was free.
+/// Ten watches are ready and two instances receive: at most two callbacks run at a time, and no
+/// more instances are made than the pool allows.
 pub async fn g31_instances_in_flight_are_bounded(runtime: &dyn Runtime) {
     let n_made = Arc::new(AtomicUsize::new(0));
     let counted = n_made.clone();
@@ -118,7 +118,7 @@ pub async fn stop_waits_for_a_recv_on_another_instance(runtime: &dyn Runtime) {
     assert_eq!(
         raw.drive().await,
         ["w=1"],
-        "the value that came meanwhile is not delivered"
+        "the value emitted meanwhile is not delivered"
     );
 }
 
@@ -148,8 +148,8 @@ pub async fn g24_two_recvs_that_stop_each_other_both_return(runtime: &dyn Runtim
     assert_eq!(raw.guest.n_watches(), 1);
 }
 
-/// An instance that trapped is replaced at the next need; the watch stays.
-pub async fn a_pool_replaces_what_it_loses(runtime: &dyn Runtime) {
+/// An instance that trapped is replaced when the next one is needed; the watch stays.
+pub async fn a_pool_replaces_an_instance_that_trapped(runtime: &dyn Runtime) {
     let raw = pooled(runtime, 1, 1).await;
     raw.follow("w", "a", "b").await;
     raw.plan([Step::Trap]);
@@ -172,7 +172,7 @@ pub async fn a_pool_replaces_what_it_loses(runtime: &dyn Runtime) {
     );
 }
 
-/// A pump resolves when its guest is dropped, though it waits, and not before.
+/// A pump that waits resolves when its guest is dropped, and not before.
 pub async fn a_pump_ends_with_its_guest(runtime: &dyn Runtime) {
     for callbacks in [1, 4] {
         let raw = pooled(runtime, 1, callbacks).await;
@@ -184,11 +184,11 @@ pub async fn a_pump_ends_with_its_guest(runtime: &dyn Runtime) {
         assert!(pump.poll_unpin(&mut cx).is_pending());
         assert_eq!(raw.log(), ["w=1"]);
         drop(raw);
-        pump.await.expect("an end, no error");
+        pump.await.expect("it ends without an error");
     }
 }
 
-/// `close` returns when the running callback has ended, and enters no other.
+/// `close` resolves when the running callbacks have ended; no other callback is started.
 pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     let bus = raw.bus.clone();
@@ -205,8 +205,11 @@ pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     let mut close = pin!(guest.close());
     assert!(close.as_mut().poll(&mut cx).is_pending(), "w runs");
     release.send(()).expect("w waits");
-    assert!(close.as_mut().poll(&mut cx).is_pending(), "nobody polled w");
-    pump.await.expect("an end, no error");
+    assert!(
+        close.as_mut().poll(&mut cx).is_pending(),
+        "w was not polled"
+    );
+    pump.await.expect("it ends without an error");
     close.await;
     assert_eq!(*delivered.lock(), ["w=1"], "v was not entered");
     assert_eq!(log.try_recv().expect("the host's emit").value(), 1);
@@ -219,16 +222,12 @@ pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     guest.close().await;
 }
 
-/// A pump that was woken, and is dropped before it has an instance, leaves its wake-up to another.
-pub async fn g12_a_dropped_pump_passes_its_wake_up_on(runtime: &dyn Runtime) {
+/// A pump that is dropped after it was woken, before it has an instance, notifies another pump.
+pub async fn g12_a_dropped_pump_notifies_another(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
     raw.follow("v", "b", "c").await;
-    assert_eq!(
-        raw.drive().await,
-        [""; 0],
-        "both have been looked at and are quiet"
-    );
+    assert_eq!(raw.drive().await, [""; 0], "both wait for a ready watch");
     let (step, _there, release) = gate();
     raw.plan([step]);
     let (n_wakes, waker) = counting_waker();
@@ -237,7 +236,7 @@ pub async fn g12_a_dropped_pump_passes_its_wake_up_on(runtime: &dyn Runtime) {
     let mut third = raw.guest.pump();
     let mut cx = Context::from_waker(Waker::noop());
     let mut counted = Context::from_waker(&waker);
-    // The third has the one instance; the first and the second wait for something to be due.
+    // The third has the one instance; the first and the second wait for a ready watch.
     raw.emit(1, "a");
     assert!(third.poll_unpin(&mut cx).is_pending());
     assert!(first.poll_unpin(&mut cx).is_pending());
@@ -260,8 +259,8 @@ pub async fn g12_a_dropped_pump_passes_its_wake_up_on(runtime: &dyn Runtime) {
     assert_eq!(raw.log(), ["w=1", "v=2"]);
 }
 
-/// A callback whose emit is its own next value does not hold the thread: a pump gives it back
-/// after every callback.
+/// A callback that emits into the range of its own watch does not block the thread: a pump yields
+/// to the executor after every callback.
 pub async fn g33_a_pump_yields_between_callbacks(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;
@@ -282,7 +281,7 @@ pub async fn g33_a_pump_yields_between_callbacks(runtime: &dyn Runtime) {
     assert_eq!(raw.log_len(), 50);
 }
 
-/// A worker of a pump that gets no instance ends the pump, after the callbacks that run.
+/// A pump that cannot instantiate fails after the running callbacks have ended.
 pub async fn a_pump_that_fails_lets_running_callbacks_end(runtime: &dyn Runtime) {
     let n_made = Arc::new(AtomicUsize::new(0));
     let counted = n_made.clone();
@@ -341,7 +340,7 @@ pub async fn one_emit_wakes_a_pump_once(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await.len(), 100);
 }
 
-/// A guest whose only instance trapped has no watches any more: they are freed at that moment.
+/// When the only instance of a guest traps, the watches of the guest are freed at once.
 pub async fn g23_the_watches_of_a_lost_instance_are_freed(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     raw.follow("w", "a", "b").await;

@@ -11,9 +11,9 @@ use rangewatch_bus::RangeWatchBus;
 use super::load;
 use crate::{CallError, CallbackError, Guest, GuestBuilder, HostCx, Runtime, Val};
 
-/// A guest written from the specification of the ABI. Its buffers are at the addresses below; its
-/// exports call the imports; its recv calls the host function `test.received` for its next step,
-/// until that returns 0.
+/// A guest written from the specification of the ABI, without the SDK. Its buffers are at the
+/// addresses below; its exports call the imports; its recv calls the host function `test.received`
+/// for its next step, until that returns 0.
 pub const RAW_GUEST: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))
@@ -59,7 +59,7 @@ pub(super) enum Step {
     LeaveError,
     /// Emits one key.
     Emit(u64, &'static str),
-    /// Sends that it is reached, and waits for the release.
+    /// Signals its [`gate`] that it was reached, and waits for the release.
     Wait(oneshot::Sender<()>, oneshot::Receiver<()>),
     /// Reports an error of this text and of this length.
     Report(&'static str, u32),
@@ -142,7 +142,8 @@ impl RawGuest {
         }
     }
 
-    /// Puts `buf` in place, calls the verb, returns the guest's err: empty is success.
+    /// Writes `buf` into the guest, calls the verb and returns the guest's error text, which is
+    /// empty after a success.
     pub(super) async fn verb(&self, verb: Verb, buf: &[u8]) -> Result<String, CallError> {
         self.guest.with_memory(|memory| put(memory, buf)).await?;
         self.guest.call(verb.export(), &[]).await?;
@@ -177,7 +178,7 @@ impl RawGuest {
         assert_eq!(self.start(id).await, "");
     }
 
-    /// Flushes whatever `buf` is.
+    /// Flushes `buf`, which need not be a valid key list.
     pub(super) async fn flush(&self, value: u64, buf: &[u8]) -> Result<Vec<Val>, CallError> {
         self.guest
             .with_memory(|memory| {
@@ -193,12 +194,12 @@ impl RawGuest {
         self.bus.emit(value, [key]).expect("the bus is open");
     }
 
-    /// What the next recv that has no plan yet does.
+    /// Sets the steps of the next recv that has none.
     pub(super) fn plan(&self, steps: impl Into<Vec<Step>>) {
         self.plans.lock().push_back(steps.into());
     }
 
-    /// Runs all callbacks that are due and returns what was logged since the last time.
+    /// Runs all callbacks that are ready and returns the log since the previous call.
     pub(super) async fn drive(&self) -> Vec<String> {
         self.guest
             .drive_until_idle()
@@ -273,7 +274,7 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
         let step = {
             let mut running = running.lock();
             let position = running.iter().position(|(other, _)| *other == instance);
-            let position = position.expect("the first turn put it there");
+            let position = position.expect("the first call recorded it");
             match running[position].1.pop_front() {
                 None => {
                     running.remove(position);
@@ -318,7 +319,7 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
     }
 }
 
-/// A step that waits, its arrival and its release.
+/// A step that waits, the receiver of its arrival and the sender of its release.
 pub(super) fn gate() -> (Step, oneshot::Receiver<()>, oneshot::Sender<()>) {
     let (there, arrival) = oneshot::channel();
     let (release, go) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! Emits that take effect when a call returns.
+//! Emits that are committed when a call returns.
 
 use futures::channel::oneshot;
 use futures::future::join;
@@ -8,8 +8,8 @@ use super::raw_guest::{RawGuest, Step, keys};
 use crate::abi::AbiError;
 use crate::{CallError, Emits, Limits, Runtime};
 
-/// A guest whose emits are staged, with a watch whose recv carries out plans, and a subscription
-/// that sees what the plans emit.
+/// A guest whose emits are staged, with a watch whose recv executes plans, and a subscription to
+/// the keys that the plans emit.
 async fn staged(runtime: &dyn Runtime, bus: &RangeWatchBus) -> (RawGuest, EventSubscription) {
     let raw = RawGuest::on(runtime, bus, |builder| {
         builder.emits(Emits::Staged).pool(1, 1)
@@ -29,8 +29,7 @@ fn values_and_keys(sub: &mut EventSubscription) -> Vec<String> {
         .collect()
 }
 
-/// Nothing is on the bus before the call returns; then consecutive flushes of one value are one
-/// emit.
+/// Nothing is emitted before the call returns; then consecutive flushes of one value are one emit.
 pub async fn g04_staged_flushes_of_one_value_are_one_emit(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let (raw, mut sub) = staged(runtime, &bus).await;
@@ -44,7 +43,7 @@ pub async fn g04_staged_flushes_of_one_value_are_one_emit(runtime: &dyn Runtime)
     ]);
     raw.emit(1, "trigger");
     let look = async {
-        is_there.await.expect("the recv gets there");
+        is_there.await.expect("the recv reaches the step");
         assert_eq!(values_and_keys(&mut sub), [""; 0]);
         go.send(()).expect("the recv waits");
     };
@@ -54,7 +53,7 @@ pub async fn g04_staged_flushes_of_one_value_are_one_emit(runtime: &dyn Runtime)
     assert_eq!(values_and_keys(&mut sub), ["9=e"]);
 }
 
-/// A trap drops what was staged, and says so.
+/// A trap discards the staged emits, and its error says so.
 pub async fn g32_a_call_that_traps_leaves_no_staged_emit(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let (raw, mut sub) = staged(runtime, &bus).await;
@@ -70,7 +69,8 @@ pub async fn g32_a_call_that_traps_leaves_no_staged_emit(runtime: &dyn Runtime) 
     assert_eq!(bus.last_seq().map(u64::from), Some(1), "the trigger alone");
 }
 
-/// What the bus refuses at commit is dropped whole, and the error says so.
+/// If the bus refuses one of the staged emits at the commit, all are discarded, and the error says
+/// so.
 pub async fn g32_a_refused_commit_leaves_no_emit(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::builder()
         .history(History::events(100))
@@ -89,7 +89,7 @@ pub async fn g32_a_refused_commit_leaves_no_emit(runtime: &dyn Runtime) {
     assert_eq!(bus.head(), Some(1));
 }
 
-/// What a call stages is bounded.
+/// The number of bytes that a call stages is bounded.
 pub async fn staged_emits_are_bounded(runtime: &dyn Runtime) {
     for (n_bytes, is_allowed) in [(4, true), (5, false)] {
         let bus = RangeWatchBus::new();

@@ -28,8 +28,8 @@ pub(super) async fn pending_once() {
     .await;
 }
 
-/// The guest is suspended deep inside of its frames, memory is seen meanwhile, and the results
-/// arrive where the call was.
+/// A guest is suspended inside of nested calls, its memory is accessible meanwhile, and the results
+/// are returned to the suspended call.
 pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
     let (send, receive) = oneshot::channel::<i64>();
     let receive = Mutex::new(Some(receive));
@@ -77,7 +77,7 @@ pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
         for _ in 0..3 {
             assert!(
                 call.as_mut().poll(&mut cx).is_pending(),
-                "nobody has answered"
+                "the host function waits"
             );
         }
         send.send(1_000).expect("the host function waits");
@@ -90,7 +90,7 @@ pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
     );
 }
 
-/// A loop hands the thread back at every slice of fuel: its steps are counted by its polls.
+/// A loop yields to the executor after every slice of fuel: the number of its polls shows it.
 pub async fn g33_a_loop_yields_at_every_slice(runtime: &dyn Runtime) {
     let text = r#"(module
         (func (export "count") (param $n i32) (result i32) (local $i i32)
@@ -113,7 +113,7 @@ pub async fn g33_a_loop_yields_at_every_slice(runtime: &dyn Runtime) {
         assert_eq!(results.expect("it ends"), [Val::I32(100_000)]);
         n_polls.push(polls);
     }
-    // The loop burns at least one unit a turn, at most some ten.
+    // An iteration of the loop uses 1 to about 10 units.
     assert!(n_polls[0] >= 100, "{n_polls:?}");
     assert!(
         n_polls[1] >= 10 && n_polls[1] < n_polls[0] / 5,
@@ -178,7 +178,7 @@ pub async fn a_call_dropped_while_suspended_ends_the_instance(runtime: &dyn Runt
     call(&fresh, "fine", &[]).await;
 }
 
-/// The same between two slices of fuel, where no host function is involved.
+/// Dropping a call between two slices of fuel ends the instance as well.
 pub async fn a_call_dropped_between_slices_ends_the_instance(runtime: &dyn Runtime) {
     let guest = guest(
         runtime,
@@ -203,7 +203,7 @@ pub async fn a_call_dropped_between_slices_ends_the_instance(runtime: &dyn Runti
     ));
 }
 
-/// A callback that never returns does not keep the pump of a dropped guest, nor its instance.
+/// Dropping a guest ends its pump and drops the instance while a callback loops without end.
 pub async fn g23_dropping_a_guest_ends_a_pump_whose_callback_loops(runtime: &dyn Runtime) {
     let bus = RangeWatchBus::new();
     let text = super::RAW_GUEST.replace("(local.set $do (call $received))", "(br $again)");

@@ -77,7 +77,7 @@ async fn waiter(runtime: &dyn Runtime, wasi: WasiBuilder) -> Guest {
         .expect("its start section only yields")
 }
 
-/// A timer by hand: who sleeps is on a list, with the duration.
+/// A timer that the test controls: a list of the sleeps, with their durations.
 #[derive(Clone, Default)]
 struct Sleepers(Arc<Mutex<Vec<Sleeper>>>);
 
@@ -120,7 +120,8 @@ fn is_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
         .is_pending()
 }
 
-/// A read of an empty pipe suspends the guest, and sees what came, in the memory as it then is.
+/// A read of an empty pipe suspends the guest until bytes arrive, and writes them to the memory as
+/// it is then, which may have grown.
 pub async fn a_guest_that_reads_waits_for_its_input(runtime: &dyn Runtime) {
     let (mut feed, stdin) = pipe(64);
     let guest = waiter(runtime, Wasi::builder().stdin(stdin)).await;
@@ -190,7 +191,7 @@ pub async fn a_thousand_guests_sleep_on_one_thread(runtime: &dyn Runtime) {
     }
 }
 
-/// Whichever is first ends a wait for several things, and the others do not linger.
+/// The first event ends a wait for several events, and the other subscriptions are dropped.
 pub async fn a_guest_waits_for_input_or_a_time(runtime: &dyn Runtime) {
     const CLOCK: Val = Val::I32(0);
     const FD_READ: Val = Val::I32(1);
@@ -221,7 +222,7 @@ pub async fn a_guest_waits_for_input_or_a_time(runtime: &dyn Runtime) {
     );
 }
 
-/// On a virtual clock a sleep is over at once, and the clock has moved by it.
+/// On a virtual clock a sleep ends at once and advances the clock.
 pub async fn a_guest_on_a_virtual_clock_does_not_wait(runtime: &dyn Runtime) {
     let clock = VirtualClock::at(0, 0);
     let guest = waiter(runtime, Wasi::builder().clock(clock.clone())).await;
@@ -239,8 +240,8 @@ pub async fn a_guest_on_a_virtual_clock_does_not_wait(runtime: &dyn Runtime) {
     assert_eq!(clock.elapsed(), Duration::from_secs(3_600));
 }
 
-/// Yielding gives the thread back once, also when the export is the import itself.
-pub async fn a_guest_that_yields_gives_others_a_turn(runtime: &dyn Runtime) {
+/// `sched_yield` yields to the executor once, also if the export is the import itself.
+pub async fn a_guest_that_yields_returns_to_the_executor_once(runtime: &dyn Runtime) {
     let guest = waiter(runtime, Wasi::builder()).await;
     for export in ["yield", "direct_yield"] {
         let mut n_pending = 0;
@@ -256,7 +257,7 @@ pub async fn a_guest_that_yields_gives_others_a_turn(runtime: &dyn Runtime) {
     }
 }
 
-/// Dropping a call that waits ends the instance, and with it the streams and the sleep.
+/// Dropping a call that waits ends the instance with its streams and its sleep.
 pub async fn a_guest_dropped_while_it_waits_leaves_nothing_behind(runtime: &dyn Runtime) {
     let sleepers = Sleepers::default();
     let (feed, stdin) = pipe(64);
@@ -270,18 +271,18 @@ pub async fn a_guest_dropped_while_it_waits_leaves_nothing_behind(runtime: &dyn 
         assert!(is_pending(call.as_mut()));
         assert!(!feed.is_closed());
     }
-    assert!(feed.is_closed(), "nobody reads");
+    assert!(feed.is_closed(), "the reading end was dropped");
     let sleeper = sleepers.0.lock().pop().expect("it slept");
-    assert!(sleeper.wake.is_canceled(), "nobody sleeps");
+    assert!(sleeper.wake.is_canceled(), "the sleep was dropped");
     match call_err(&guest, "yield").await {
         CallError::Gone { .. } => {}
         error => panic!("{error}"),
     }
 }
 
-/// What the guest wrote before its call was dropped reaches its writer all the same.
-pub async fn a_guest_dropped_while_it_waits_is_flushed(runtime: &dyn Runtime) {
-    /// Keeps what is written until it is flushed, and drops what never is.
+/// Output that a guest wrote before its call was dropped is flushed to its writer.
+pub async fn output_is_flushed_when_a_waiting_call_is_dropped(runtime: &dyn Runtime) {
+    /// Buffers what is written until a flush.
     #[derive(Default)]
     struct Kept {
         bytes: Vec<u8>,
@@ -310,7 +311,8 @@ pub async fn a_guest_dropped_while_it_waits_is_flushed(runtime: &dyn Runtime) {
     assert_eq!(out.len(), 4);
 }
 
-/// A signal ends the call and is its source, where the host has said what signals do.
+/// `proc_raise` fails with `ENOTSUP` by default; with a signal policy, the signal ends the call and
+/// is the source of its error.
 pub async fn a_signal_is_the_source_of_the_call_error(runtime: &dyn Runtime) {
     const ABRT: Val = Val::I32(6);
     const NOTSUP: Val = Val::I32(58);
@@ -330,7 +332,7 @@ pub async fn a_signal_is_the_source_of_the_call_error(runtime: &dyn Runtime) {
     }
 }
 
-/// A guest that writes more than it may exits, with the code that the host chose.
+/// A guest that writes more than its budget exits with the code that the host chose.
 pub async fn a_budget_can_exit_the_guest(runtime: &dyn Runtime) {
     let out = SharedBuffer::new();
     let stdout = Stdout::from(out.clone()).budget(5, OverBudget::Exit(9));
@@ -343,7 +345,7 @@ pub async fn a_budget_can_exit_the_guest(runtime: &dyn Runtime) {
     assert_eq!(out.len(), 5);
 }
 
-/// What the embedder hands out may panic where it is awaited, too.
+/// A panic of the embedder's clock or timer ends the call with an error.
 pub async fn g30_a_panic_of_a_clock_or_a_timer_is_an_error(runtime: &dyn Runtime) {
     struct Broken;
     impl Clock for Broken {

@@ -24,7 +24,7 @@ const ECHO: &str = r#"(module
         (call $exit (i32.load (i32.const 8)))
         unreachable))"#;
 
-/// What goes in comes out, and the exit code is the guest's.
+/// A command reads its input, writes its output and exits with its own code.
 pub async fn a_command_reads_prints_and_exits(runtime: &dyn Runtime) {
     let out = SharedBuffer::new();
     let wasi = Wasi::builder()
@@ -38,7 +38,7 @@ pub async fn a_command_reads_prints_and_exits(runtime: &dyn Runtime) {
     assert_eq!(out.to_string_lossy(), "alice\n");
 }
 
-/// Without a context a module that imports WASI is refused, with the way out.
+/// Without a context a module that imports WASI is refused with an error that says what to do.
 pub async fn wasi_needs_a_context(runtime: &dyn Runtime) {
     let module = load(runtime, ECHO).await;
     let error = Guest::builder(&module, &RangeWatchBus::new())
@@ -70,7 +70,7 @@ const EMITS_AND_PRINTS: &str = r#"(module
     (func (export "_start")
         (drop (call $write (i32.const 1) (i32.const 200) (i32.const 1) (i32.const 216)))))"#;
 
-/// A writer that takes everything and cannot be flushed: the error, or a panic.
+/// A writer that accepts all bytes, and whose flush fails or panics.
 struct Unflushable(fn() -> io::Error);
 
 impl Write for Unflushable {
