@@ -18,19 +18,22 @@ on_each_runtime! {
     input_read_byte_by_byte_is_complete_and_in_order
 }
 
+/// The imports and the memory of the guests of this file.
+const IMPORTS: &str = r#"(import "wasi_snapshot_preview1" "poll_oneoff"
+        (func $poll (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read"
+        (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write"
+        (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)"#;
+
 /// Polls the standard input and a timer of `timeout_ns`, then exits with 1 for the input, 2 for the
 /// timer, and 3 for both. If the input is ready, writes the bytes of one read to stdout.
 fn polls(name: &str, timeout_ns: u64) -> String {
     let text = format!(
         r#"(module
-            (import "wasi_snapshot_preview1" "poll_oneoff"
-                (func $poll (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "fd_read"
-                (func $read (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "fd_write"
-                (func $write (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-            (memory (export "memory") 1)
+            {IMPORTS}
             (func (export "_start") (local $seen i32)
                 ;; Subscriptions at 0: user data 1, fd_read of 0; user data 2, the monotonic clock.
                 (i64.store (i32.const 0) (i64.const 1))
@@ -107,14 +110,7 @@ fn a_poll_waits_for_the_input(runtime: &str) {
 fn echoes(name: &str, first: &str) -> String {
     let text = format!(
         r#"(module
-            (import "wasi_snapshot_preview1" "poll_oneoff"
-                (func $poll (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "fd_read"
-                (func $read (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "fd_write"
-                (func $write (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-            (memory (export "memory") 1)
+            {IMPORTS}
             (func (export "_start")
                 (i32.store (i32.const 0) (i32.const 1024))
                 (i32.store (i32.const 4) (i32.const 1))

@@ -267,13 +267,23 @@ mod tests {
 
     use super::*;
 
+    fn group() -> (RangeWatchBus, Arc<Group>) {
+        let bus = RangeWatchBus::new();
+        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        (bus, group)
+    }
+
+    /// Opens and starts a watch of all keys.
+    fn follow(group: &Group, id: &[u8]) {
+        group.open(id, Some(Selector::all()), 0).expect("open");
+        group.start(id).expect("started");
+    }
+
     /// While a callback runs, emits that match are coalesced into the next one.
     #[test]
     fn g31_an_emit_during_a_callback_enters_no_second_one() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
-        group.open(b"w", Some(Selector::all()), 0).expect("open");
-        group.start(b"w").expect("started");
+        let (bus, group) = group();
+        follow(&group, b"w");
         bus.emit(1, ["a"]).expect("open");
         let running = group.next_callback(None).expect("due");
         bus.emit(2, ["a"]).expect("open");
@@ -285,15 +295,12 @@ mod tests {
     /// A report of a callback ends the watch of that callback, not a newer one with the same id.
     #[test]
     fn closing_a_stopped_watch_keeps_a_newer_watch_of_the_same_id() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
-        group.open(b"w", Some(Selector::all()), 0).expect("open");
-        group.start(b"w").expect("started");
+        let (bus, group) = group();
+        follow(&group, b"w");
         bus.emit(1, ["a"]).expect("open");
         let running = group.next_callback(None).expect("due");
         group.stop(b"w", true).expect("known");
-        group.open(b"w", Some(Selector::all()), 0).expect("open");
-        group.start(b"w").expect("started");
+        follow(&group, b"w");
         group.close(&running);
         drop(running);
         assert_eq!(group.n_watches(), 1);
@@ -304,11 +311,9 @@ mod tests {
     /// A stopped watch leaves nothing in the group, also when it has a value to deliver.
     #[test]
     fn g23_a_stopped_watch_is_gone_at_once() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        let (bus, group) = group();
         for value in 0..1_000 {
-            group.open(b"w", Some(Selector::all()), 0).expect("open");
-            group.start(b"w").expect("started");
+            follow(&group, b"w");
             bus.emit(value, ["a"]).expect("open");
             let id = Arc::downgrade(group.watches.lock().by_id.keys().next().expect("one"));
             group.stop(b"w", false).expect("known");
@@ -321,11 +326,9 @@ mod tests {
     /// One emit that matches many watches notifies one consumer once.
     #[test]
     fn one_emit_wakes_a_waiting_pump_once() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        let (bus, group) = group();
         for id in 0..100_u8 {
-            group.open(&[id], Some(Selector::all()), 0).expect("open");
-            group.start(&[id]).expect("started");
+            follow(&group, &[id]);
         }
         let wakes = Arc::new(CountWakes::default());
         let waker = Waker::from(wakes.clone());
@@ -351,11 +354,9 @@ mod tests {
     /// A future that waits for a callback does not keep the watches of a group alive.
     #[test]
     fn g23_dropping_a_group_frees_its_watches() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        let (bus, group) = group();
         group.open(b"held", Some(Selector::all()), 0).expect("open");
-        group.open(b"live", Some(Selector::all()), 0).expect("open");
-        group.start(b"live").expect("started");
+        follow(&group, b"live");
         let started = group.started().clone();
         drop(group);
         assert!(started.is_ended());
@@ -365,10 +366,8 @@ mod tests {
     /// After its end a group accepts no watch, and no subscription of it is left on the bus.
     #[test]
     fn g23_an_ended_group_stays_empty() {
-        let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
-        group.open(b"w", Some(Selector::all()), 0).expect("open");
-        group.start(b"w").expect("started");
+        let (bus, group) = group();
+        follow(&group, b"w");
         bus.emit(1, ["a"]).expect("open");
         let running = group.next_callback(None).expect("due");
         group.end();
