@@ -1,4 +1,5 @@
-//! The index finds what a scan finds.
+//! The interval index against a linear scan over the same selectors: both find the same values, as
+//! selectors are inserted and removed.
 
 mod cases;
 
@@ -25,7 +26,8 @@ impl Scan {
 #[derive(Clone, Debug)]
 enum Op {
     Insert(Selector),
-    /// Removes one of the handles made so far, stale ones included.
+    /// Removes the entry of one of the handles made so far; one whose entry was removed before is
+    /// stale, and removes nothing.
     Remove(prop::sample::Index),
     Find(Vec<u8>),
     FindAny(Vec<Vec<u8>>),
@@ -40,7 +42,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// None, few or many keys in any order, the empty one among them, and some of them repeated.
+/// 0 to 44 keys in any order, some of them repeated; the empty key may be among them. Up to 16 keys
+/// of a lookup need no allocation, so that there are cases below and above.
 fn many_keys() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let distinct = prop_oneof![vec(cases::key(), 0..5), vec(cases::key(), 20..40)];
     let repeated = vec(any::<prop::sample::Index>(), 0..5);
@@ -71,8 +74,8 @@ proptest! {
                 }
                 Op::Remove(pick) if !handles.is_empty() => {
                     let handle = *pick.get(&handles);
-                    let place = scan.0.iter().position(|(live, ..)| *live == handle);
-                    let expected = place.map(|place| scan.0.remove(place).2);
+                    let position = scan.0.iter().position(|(live, ..)| *live == handle);
+                    let expected = position.map(|position| scan.0.remove(position).2);
                     prop_assert_eq!(index.get(handle).map(|(_, value)| *value), expected);
                     prop_assert_eq!(index.remove(handle), expected);
                     prop_assert!(index.get(handle).is_none());
@@ -100,12 +103,13 @@ proptest! {
 fn g10_many_ranges_are_found_and_removed_in_any_order() {
     let mut index = IntervalIndex::new();
     let range = |i: u32| KeyRange::new(format!("{i:05}"), format!("{:05}", i + 10)).unwrap();
-    // 7919 is prime to 10,000: every number once, far from sorted.
+    // 7919 and 10,000 have no common divisor: each number occurs once, in a shuffled order.
     let mut handles: Vec<_> = (0..10_000)
         .map(|i| i * 7919 % 10_000)
         .map(|i| (i, index.insert(range(i), i)))
         .collect();
     let mut found = Vec::new();
+    // The ranges that begin at `i` or up to 9 below hold the key `i`.
     for i in [0_u32, 5, 4_321, 9_999] {
         found.clear();
         index.find(format!("{i:05}").as_bytes(), &mut found);
@@ -130,7 +134,7 @@ fn a_lookup_appends_to_what_the_buffer_holds() {
 }
 
 #[test]
-fn g26_a_stale_handle_removes_nothing_also_after_its_place_is_taken_again() {
+fn g26_a_stale_handle_removes_nothing_also_after_its_slot_is_reused() {
     let mut index = IntervalIndex::new();
     let stale = index.insert(KeyRange::unbounded("a"), "old");
     assert_eq!(index.remove(stale), Some("old"));

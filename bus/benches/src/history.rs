@@ -1,4 +1,4 @@
-//! The cost of the history, and of reading from it.
+//! The cost of an emit into the history, of a replay, and of parking.
 
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use crate::peers::Message;
 
 const N_EVENTS: usize = 10_000;
 const KEYS: [&str; 3] = ["/registry/pods/a", "/registry/pods/b", "/registry/nodes/c"];
-/// The capacity of the queue that parks, and the emits of one cycle of parking and resuming.
+/// The capacity in events of the queue that parks.
 const CAPACITY: usize = 16;
+/// The emits of one cycle: twice the capacity, so that the queue overflows and the second half is
+/// replayed.
 const N_CYCLE: usize = 2 * CAPACITY;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
@@ -26,7 +28,7 @@ fn bus(n_events: usize) -> RangeWatchBus {
 }
 
 fn emit(effort: Effort, report: &Report) {
-    report.note("An emit of 3 keys that nothing matches; the history is full, so that each drops another.\n");
+    report.note("An emit of 3 keys that nothing matches; the history is full, so that each evicts the oldest.\n");
     report.table(&["", "with history", "without"]);
     let (with, without) = (bus(N_EVENTS), RangeWatchBus::new());
     for value in 1..=N_EVENTS as u64 {
@@ -61,7 +63,7 @@ fn replay(effort: Effort, report: &Report) {
             let mut sub = bus.subscribe(&selector).since(1).events(1024).unwrap();
             time += Clock::Thread.time(|| assert_eq!(drain(&mut sub), n_matching));
         }
-        // The harness divides by the number that it asked for.
+        // Whole replays of 10,000 events were timed; the harness divides by `n`, which may be less.
         time.mul_f64(n as f64 / (n.div_ceil(N_EVENTS as u64) * N_EVENTS as u64) as f64)
     };
     let all = Contender::timed(|n| read(n, Selector::all(), N_EVENTS));

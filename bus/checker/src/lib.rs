@@ -1,9 +1,10 @@
 //! Verifies recorded traces of a [`RangeWatchBus`](rangewatch_bus::RangeWatchBus) against its
 //! guarantees.
 //!
-//! For tests, also of code that uses the bus: emitters and consumers record what they do, from any
-//! number of threads, and [`verify`](Checker::verify) checks the trace at the end. The checker uses
-//! only the public API of the bus. It matches keys against selectors one by one, without the index.
+//! For tests of the bus and of code that uses it. Emitters and consumers record their operations in
+//! a [`Checker`] and in the [`Log`] of each subscription, from any number of threads;
+//! [`verify`](Checker::verify) then checks the trace. The checker uses only the public API of the
+//! bus, and matches keys against selectors one by one, without the index of the bus.
 //!
 //! # Examples
 //!
@@ -21,11 +22,13 @@
 //! });
 //! emitter.join().expect("no panic")?;
 //!
+//! // Read before the last receive: everything up to it must have been received.
 //! let head = bus.last_seq();
 //! while let Ok(event) = sub.try_recv() {
 //!     log.record(&event);
 //! }
 //! log.caught_up(head);
+//! // Nothing is emitted any more, so the statistics must account for every emit.
 //! log.at_rest(head, sub.stats());
 //!
 //! let verified = checker.verify()?;
@@ -33,10 +36,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Operations that change what is expected must be recorded, too. On the [`Log`] of the
-//! subscription: [edits of its selectors](Log::selectors_added), a
+//! These operations must be recorded as well, otherwise a correct trace is reported as a violation.
+//! On the [`Log`] of the subscription: [edits of its selectors](Log::selectors_added), a
 //! [start after a value](Log::started_after), a [close without draining](Log::discarded). On the
-//! [`Checker`]: [an advance and a compact of the history](Checker::observe).
+//! [`Checker`]: [calls of `advance` and `compact`](Checker::observe).
 
 #![forbid(unsafe_code)]
 

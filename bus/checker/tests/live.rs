@@ -118,10 +118,10 @@ fn a_valid_trace_passes() {
     );
     assert_eq!(verified.n_missed(), 0);
 
-    // Unreceived at the end, as the subscription was dropped.
+    // A subscription that was dropped before it received everything.
     assert_passes(0, 0, [1, 2, 3].map(event));
     assert_passes(0, 0, []);
-    // Begun somewhere in what was concurrent with it.
+    // A subscription may begin at any of the emits that were concurrent with `subscribe`.
     for start in [2, 3, 5, 6] {
         assert_passes(
             1,
@@ -135,15 +135,15 @@ fn a_valid_trace_passes() {
     }
     assert_passes(1, 5, [caught_up(5), event(6)]);
     assert_passes(10, 10, [caught_up(10)]);
-    // Found empty past an emit that was concurrent, before the subscription was complete.
+    // A receive found nothing after emit 2, which was concurrent with `subscribe` and not received.
     assert_passes(0, 3, [caught_up(2), event(3)]);
-    // Lagging, also from the start, and in two reports.
+    // Lags: between events, before the first event, and in two reports.
     let verified = assert_passes(0, 0, [event(1), Delivery::Lagged(3), event(6), event(7)]);
     assert_eq!(verified.n_missed(), 3);
     assert_passes(0, 0, [Delivery::Lagged(1), Delivery::Lagged(2), event(5)]);
     assert_passes(0, 3, [Delivery::Lagged(1), event(5)]);
     assert_passes(0, 0, [Delivery::Lagged(4)]);
-    // None retained: events that are larger than the queue never fit.
+    // No event is queued after a lag: an event larger than the queue never fits.
     assert_passes(
         0,
         0,
@@ -248,18 +248,18 @@ fn the_checker_reports_a_violation_of_g04_event() {
 
 #[test]
 fn the_checker_reports_a_violation_of_g05_start() {
-    // Began after the subscription, and unseen.
+    // Emitted after `subscribe` returned, and not received.
     assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [event(5)]);
     assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [span(5, 10, 6)]);
     assert_reports(Guarantee::G5SeamlessStart, 3, (1, 2), [caught_up(10)]);
-    // Came before it.
+    // Emitted before `subscribe` was called, and received.
     assert_reports(Guarantee::G5SeamlessStart, 1, (1, 1), [event(1)]);
     assert_reports(Guarantee::G5SeamlessStart, 1, (1, 1), [span(1, 3, 3)]);
 }
 
 #[test]
 fn the_checker_reports_a_violation_of_g10_match() {
-    // An emit that does not match, one that never was, and a key that is not watched.
+    // An emit that does not match, one that was not recorded, and a key that is not selected.
     assert_reports(
         Guarantee::G10ExactMatch,
         4,
@@ -317,7 +317,7 @@ fn the_checker_reports_a_violation_of_g13_span() {
 
 #[test]
 fn the_checker_reports_a_violation_of_g18_lag() {
-    // Too few, too many, none, of nothing, and without an event retained.
+    // Reports of too few and of too many missed events, of 0, and without an event after them.
     assert_reports(
         Guarantee::G18ExactLag,
         5,

@@ -1,12 +1,15 @@
-//! Work that a critical section defers until its lock is released.
+//! What an emit leaves to do after the bus lock is released.
 
 use crate::emit::{Evicted, WakeList};
 
-/// Work that a critical section defers until its lock is released: wakers run user code, and
-/// freeing takes time.
+/// Work that a critical section collects and that runs after its lock is released: a waker runs
+/// user code, and freeing many records takes time.
 pub(crate) struct Effects {
+    /// The consumers to notify.
     pub(crate) wakers: WakeList,
+    /// Records that the history has removed, to be freed.
     pub(crate) evicted: Evicted,
+    /// Subscriptions that have begun to be slow, to be reported to `tracing`.
     #[cfg(feature = "tracing")]
     pub(crate) slow: Vec<crate::subscription::SlowConsumer>,
 }
@@ -21,9 +24,9 @@ impl Effects {
         }
     }
 
-    /// Must be called without locks.
+    /// Notifies, reports and frees. The caller holds no lock of the bus.
     pub(crate) fn apply(self) {
-        // Wakers first, because a subscriber of `tracing` may panic.
+        // Consumers are notified first: a `tracing` subscriber that panics would lose the wakes.
         self.wakers.wake_all();
         #[cfg(feature = "tracing")]
         self.slow

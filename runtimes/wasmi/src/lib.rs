@@ -1,9 +1,16 @@
 //! rangewatch on [wasmi](https://docs.rs/wasmi), the pure-Rust WebAssembly interpreter: for targets
 //! where a JIT may not run.
 //!
-//! The managed way is [`Wasmi`], a `Runtime` like any other. The linker way is for programs that
-//! have a wasmi engine of their own: [`add_to_linker`] for the range-watch ABI and
-//! [`add_wasi_to_linker`] or [`add_wasi_to_linker_async`] for WASI preview1.
+//! There are two ways to use it. The managed way is [`Wasmi`], a
+//! [`Runtime`](rangewatch_runtime::Runtime): this crate makes the engine, the stores and the
+//! instances. The linker way is for programs that have a wasmi engine, linker and store already:
+//! [`add_to_linker`] adds the guest ABI, [`attach`] connects an instance to the bus and [`deliver`]
+//! runs its callbacks; [`add_wasi_to_linker`] adds WASI preview1, and [`run_start`] runs a command.
+//! The functions whose names end in `async` suspend a guest that waits instead of blocking its
+//! thread.
+//!
+//! In a build that is optimized and has debug assertions, long calls without slices of fuel
+//! overflow the native stack: the README says how to compile wasmi there.
 #![forbid(unsafe_code)]
 
 mod convert;

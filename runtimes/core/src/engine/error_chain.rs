@@ -1,11 +1,13 @@
-//! An error with its sources, as one text.
+//! Displays an error together with its sources.
 
 use std::error::Error;
 use std::fmt;
 
 /// Displays an error and all of its sources in one line: `error: source: source of the source`.
 ///
-/// The errors of this crate do not repeat their sources in their own text.
+/// For logs and messages: the errors of this crate do not repeat their sources in their own text,
+/// so that `to_string` alone omits the cause. Errors of other crates are displayed as they are,
+/// also if they repeat a source.
 ///
 /// # Examples
 ///
@@ -28,7 +30,7 @@ use std::fmt;
 pub struct ErrorChain<'a>(&'a (dyn Error + 'static));
 
 impl<'a> ErrorChain<'a> {
-    /// Displays `error`.
+    /// Makes a display of `error` and its sources.
     #[must_use]
     pub fn new(error: &'a (dyn Error + 'static)) -> Self {
         Self(error)
@@ -59,7 +61,7 @@ mod tests {
         LoadError, RunError, TrapKind,
     };
 
-    /// The text of the innermost error of each chain.
+    /// The text of the innermost error of those chains that take any error as a source.
     const CAUSE: &str = "the innermost cause";
 
     fn cause<E: From<&'static str>>() -> E {

@@ -1,4 +1,4 @@
-//! Clock functions.
+//! `clock_time_get` and `clock_res_get` on the clocks of this crate and on one of an embedder.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -54,6 +54,7 @@ fn a_fixed_clock_always_reads_the_same_time() {
 fn each_clock_id_reads_its_clock() {
     let clock = SteppingClock::new(FixedClock::at(100, 0), Duration::from_secs(1));
     let mut guest = Guest::new(Wasi::builder().clock(clock));
+    // Each reading, of either clock, advances both by a step. The monotonic clock starts at 1 ns.
     assert_eq!(guest.time(REALTIME), Ok(101_000_000_000));
     assert_eq!(guest.time(MONOTONIC), Ok(2_000_000_000));
     assert_eq!(guest.resolution(MONOTONIC), Ok(1_000_000_000));
@@ -104,7 +105,7 @@ fn a_result_outside_of_the_memory_is_a_fault_and_the_clock_is_not_read() {
 }
 
 #[test]
-fn the_system_clock_reads_the_host_time_and_restarts_its_monotonic_clock() {
+fn the_system_clock_reads_the_host_time_and_starts_its_monotonic_clock_when_it_is_made() {
     let mut guest = Guest::new(Wasi::builder().clock(SystemClock::new()));
     let now = || {
         u64::try_from(
@@ -116,9 +117,10 @@ fn the_system_clock_reads_the_host_time_and_restarts_its_monotonic_clock() {
         .unwrap()
     };
     let before = now();
-    let told = guest.time(REALTIME).unwrap();
-    assert!((before..=now()).contains(&told));
+    let reading = guest.time(REALTIME).unwrap();
+    assert!((before..=now()).contains(&reading));
 
+    // The time since the clock was made, not since the host was started.
     let first = guest.time(MONOTONIC).unwrap();
     assert!((1..60_000_000_000).contains(&first));
     assert!(guest.time(MONOTONIC).unwrap() >= first);
@@ -151,6 +153,8 @@ fn the_monotonic_time_of_a_fixed_clock_can_be_set() {
     assert_eq!(guest.time(MONOTONIC), Ok(7_000));
     let stepping = SteppingClock::new(fixed, Duration::from_nanos(10));
     let mut guest = Guest::new(Wasi::builder().clock(stepping));
+    // A stepping clock counts from 1 ns before the start, so that the default start reads whole
+    // steps.
     assert_eq!(guest.time(MONOTONIC), Ok(7_009));
     assert_eq!(guest.time(MONOTONIC), Ok(7_019));
 }
