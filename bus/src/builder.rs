@@ -39,6 +39,15 @@ pub struct RangeWatchBusBuilder {
 }
 
 /// Why a bus could not be built.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{BuildError, RangeWatchBus};
+///
+/// let without_history = RangeWatchBus::builder().head(41).build();
+/// assert_eq!(without_history.unwrap_err(), BuildError::HeadWithoutHistory);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -10,6 +10,19 @@ use crate::emit::WakeList;
 use crate::sync::Mutex;
 
 /// The future that a [`Timer`] returns.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rangewatch_bus::timer::{Sleep, ThreadTimer, Timer};
+///
+/// # futures::executor::block_on(async {
+/// let sleep: Sleep = ThreadTimer.sleep(Duration::from_millis(1));
+/// sleep.await;
+/// # });
+/// ```
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A source of time, for [progress marks at an interval](crate::SubscribeBuilder::progress_every).
@@ -48,6 +61,16 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
 }
 
 /// Uses one timer thread per process, started lazily. Works on any executor.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_bus::timer::ThreadTimer;
+///
+/// let bus = RangeWatchBus::builder().timer(ThreadTimer).build()?; // as without `timer`
+/// # Ok::<(), rangewatch_bus::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(
     clippy::exhaustive_structs,
@@ -63,6 +86,21 @@ impl Timer for ThreadTimer {
 
 /// Uses the timer of a tokio runtime, and no further thread. Receives may be polled outside of the
 /// runtime.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_bus::timer::TokioTimer;
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+/// # runtime.block_on(async {
+/// let timer = TokioTimer::new(tokio::runtime::Handle::current());
+/// let bus = RangeWatchBus::builder().timer(timer).build()?;
+/// # Ok::<(), rangewatch_bus::BuildError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(feature = "tokio")]
 #[derive(Clone, Debug)]
 pub struct TokioTimer(tokio::runtime::Handle);

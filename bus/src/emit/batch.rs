@@ -47,6 +47,20 @@ pub struct Batch {
 }
 
 /// The keys exceed the bound of the batch. What was staged before is unchanged.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+///
+/// let bus = RangeWatchBus::new();
+/// let mut batch = bus.batch(32);
+/// batch.stage(1, ["a"])?; // 17 bytes: the key, and 8 for the key and the emit each
+/// let full = batch.stage(2, ["b"]).unwrap_err();
+/// assert_eq!(full.max_bytes, 32);
+/// assert_eq!(batch.commit()?.n_emits(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the batch is full, it holds at most {max_bytes} bytes: commit it first, or give it a greater bound"

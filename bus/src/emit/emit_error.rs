@@ -4,6 +4,20 @@ use thiserror::Error;
 
 /// Why an emit was refused. A refused emit takes no [`Seq`](crate::Seq) and reaches no
 /// subscription.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{EmitError, History, RangeWatchBus};
+///
+/// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+/// bus.emit(7, ["a"])?;
+/// let again = bus.emit(7, ["b"]).unwrap_err();
+/// assert_eq!(again, EmitError::NotIncreasing { value: 7, head: 7 });
+/// bus.close();
+/// assert_eq!(bus.emit(8, ["b"]).unwrap_err(), EmitError::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EmitError {

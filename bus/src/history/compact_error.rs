@@ -3,6 +3,19 @@
 use thiserror::Error;
 
 /// Why [`compact`](crate::RangeWatchBus::compact) failed. Nothing was removed then.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{CompactError, History, RangeWatchBus};
+///
+/// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+/// bus.emit(7, ["a"])?;
+/// let above_head = CompactError::AboveHead { value: 9, head: Some(7) };
+/// assert_eq!(bus.compact(9), Err(above_head));
+/// assert_eq!(bus.compact(8)?, 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompactError {

@@ -93,6 +93,19 @@ struct Node<V> {
 ///
 /// A handle of a removed entry stays invalid, also after other entries were inserted. Use a handle
 /// only with the index that returned it.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::KeyRange;
+/// use rangewatch_bus::index::IntervalIndex;
+///
+/// let mut index = IntervalIndex::new();
+/// let handle = index.insert(KeyRange::new("a", "c")?, 1);
+/// assert_eq!(index.remove(handle), Some(1));
+/// assert!(index.remove(handle).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle {
     place: Place,

@@ -50,6 +50,16 @@ pub(crate) enum Bound {
 }
 
 /// The range holds no key: its end does not lie above its start.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::KeyRange;
+///
+/// let swapped = KeyRange::new("z", "a").unwrap_err();
+/// assert_eq!(KeyRange::new(swapped.to, swapped.from)?.start(), b"a");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}", EmptyRangeMessage { from, to })]
 #[non_exhaustive]

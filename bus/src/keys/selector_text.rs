@@ -9,6 +9,15 @@ use super::escape::{Escaped, unescape, write_hex};
 use crate::Selector;
 
 /// Why a text could not be parsed as a [`Selector`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{ParseSelectorError, Selector};
+///
+/// let no_end: Result<Selector, _> = "range:a".parse();
+/// assert!(matches!(no_end, Err(ParseSelectorError::MissingDots { .. })));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseSelectorError {

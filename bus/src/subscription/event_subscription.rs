@@ -579,6 +579,24 @@ impl FusedStream for EventSubscription {
 
 /// The items of an [`EventSubscription`] as a stream, progress marks included, from
 /// [`EventSubscription::items`].
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use rangewatch_bus::{History, Item, RangeWatchBus};
+///
+/// # futures::executor::block_on(async {
+/// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+/// let mut sub = bus.subscribe("a".."b").events(16)?;
+/// bus.emit(7, ["a1"])?;
+/// sub.request_progress()?;
+/// let mut items = sub.items();
+/// assert!(matches!(items.next().await, Some(Ok(Item::Event(_)))));
+/// assert_eq!(items.next().await, Some(Ok(Item::Progress(7))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Items<'a>(&'a mut EventSubscription);

@@ -44,6 +44,17 @@ pub enum Item {
 }
 
 /// Why a progress mark could not be requested.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{ProgressError, RangeWatchBus};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe("a".."b").events(16)?;
+/// assert_eq!(sub.request_progress(), Err(ProgressError::NoHistory));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProgressError {

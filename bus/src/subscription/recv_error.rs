@@ -84,6 +84,21 @@ impl RecvError {
 
 /// Why [`EventSubscription::try_recv`](crate::EventSubscription::try_recv) returned no event: the
 /// reasons of [`RecvError`], and those for which [`recv`](crate::EventSubscription::recv) waits.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, TryRecvError};
+///
+/// let bus = RangeWatchBus::new();
+/// let mut sub = bus.subscribe("a".."b").events(16)?;
+/// assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
+/// bus.emit(1, ["a1"])?;
+/// assert_eq!(sub.try_recv()?.value(), 1);
+/// sub.pause()?;
+/// assert_eq!(sub.try_recv(), Err(TryRecvError::NotStarted));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -152,6 +167,22 @@ impl From<RecvError> for TryRecvError {
 /// closed, and the last span was received. Every later receive returns the same error.
 ///
 /// There is no other error, because a wake subscription cannot lag.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{Closed, RangeWatchBus};
+///
+/// # futures::executor::block_on(async {
+/// let bus = RangeWatchBus::new();
+/// let mut wake = bus.subscribe("a".."b").wake()?;
+/// bus.emit(1, ["a1"])?;
+/// bus.close();
+/// assert_eq!(wake.recv().await?.last(), 1);
+/// assert_eq!(wake.recv().await, Err(Closed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the bus is closed and everything has been received")]
 #[expect(

@@ -48,6 +48,17 @@ pub struct SubscribeBuilder<'a> {
 }
 
 /// Why a subscription could not be made.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, SubscribeError};
+///
+/// let bus = RangeWatchBus::new();
+/// let swapped = bus.subscribe("z".."a").events(16);
+/// assert!(matches!(swapped, Err(SubscribeError::EmptyRange { .. })));
+/// assert_eq!(bus.subscribe(..).events(0).unwrap_err(), SubscribeError::ZeroCapacity);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubscribeError {

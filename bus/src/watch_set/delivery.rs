@@ -81,6 +81,25 @@ impl<K: Hash + Eq + Clone + Send + 'static> fmt::Debug for Ready<'_, K> {
 /// The key is paused until this is dropped: emits that match meanwhile are merged into its next
 /// span. Removing the key does not wait for this, and a subscription that is inserted under the
 /// same key meanwhile is not paused.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, WatchSet};
+///
+/// let bus = RangeWatchBus::new();
+/// let set = WatchSet::new();
+/// set.insert("config", bus.subscribe("config/".."config0").wake()?);
+/// bus.emit(1, ["config/port"])?;
+///
+/// let delivery = set.take().expect("one key is ready");
+/// assert_eq!((*delivery.key(), delivery.span()?.last()), ("config", 1));
+/// bus.emit(2, ["config/host"])?;
+/// assert!(set.take().is_none()); // the key is paused
+/// drop(delivery);
+/// assert_eq!(set.take().expect("ready again").span()?.last(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the key is paused until this is dropped"]
 pub struct Delivery<K: Hash + Eq + Clone + Send + 'static> {
     core: Arc<WatchSetCore<K>>,

@@ -5,6 +5,23 @@ use rangewatch_bus::EmitError;
 use crate::abi::gen1::{PAGE, RECV};
 
 /// Misuse of the ABI by a guest, or an emit that the bus refused. The guest traps.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::abi::AbiError;
+/// use rangewatch_runtime::{CallError, Guest};
+///
+/// # async fn example(guest: &Guest) {
+/// match guest.call("work", &[]).await {
+///     Err(CallError::Abi { source: AbiError::NotAttached, .. }) => {
+///         eprintln!("the guest emits before it is initialized");
+///     }
+///     Err(error) => eprintln!("{error}"),
+///     Ok(results) => println!("{results:?}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AbiError {

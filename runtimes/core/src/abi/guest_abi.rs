@@ -21,6 +21,22 @@ use crate::watches::watch::Running;
 ///
 /// The managed way ([`Guest`](crate::Guest)) makes and drives it. In the linker way it lives in
 /// the data of the embedder's own store; dropping it frees every watch of its guest.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_runtime::abi::GuestAbi;
+///
+/// /// The data of the embedder's own store.
+/// struct StoreData {
+///     abi: GuestAbi,
+/// }
+///
+/// let bus = RangeWatchBus::new();
+/// let data = StoreData { abi: GuestAbi::new(&bus) };
+/// assert_eq!(data.abi.n_ready(), 0);
+/// ```
 #[derive(Debug)]
 pub struct GuestAbi {
     group: Arc<Group>,

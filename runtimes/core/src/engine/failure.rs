@@ -74,6 +74,19 @@ impl From<call::Trap> for HostTrap {
 }
 
 /// The kinds of traps that engines agree on.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{CallError, Guest, TrapKind};
+///
+/// # async fn example(guest: &Guest) {
+/// let outcome = guest.call("work", &[]).await;
+/// if let Err(CallError::Trap { kind: TrapKind::Unreachable, .. }) = outcome {
+///     eprintln!("the guest has panicked");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrapKind {

@@ -17,6 +17,19 @@ use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 pub type HostError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The memory and the ABI of the guest that called a host function.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{HostCx, HostError};
+///
+/// /// The text at an address of the guest.
+/// fn text(cx: &mut dyn HostCx, at: u32, len: u32) -> Result<String, HostError> {
+///     let end = at.checked_add(len).ok_or("the text wraps around")?;
+///     let bytes = cx.memory().get(at as usize..end as usize).ok_or("outside of memory")?;
+///     Ok(String::from_utf8(bytes.to_vec())?)
+/// }
+/// ```
 pub trait HostCx: Send {
     /// The guest's linear memory; empty when it exports none, and while its start section runs. The
     /// slice is valid for this borrow: the guest may grow its memory between calls.
@@ -58,6 +71,17 @@ pub trait AsyncHostFunction: Send + Sync + 'static {
 }
 
 /// One import of a guest, provided by the embedder.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{GuestBuilder, HostFunction};
+///
+/// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+/// let add = HostFunction::sync("env", "add", |_cx, (a, b): (i32, i32)| Ok(a.wrapping_add(b)));
+/// builder.host_function_object(add)
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct HostFunction {
     module: Arc<str>,

@@ -4,6 +4,17 @@ use crate::engine::failure::EngineError;
 
 /// Why bytes did not become a [`Module`](crate::Module). [`ErrorChain`](crate::ErrorChain) displays
 /// it with its sources.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{LoadError, Runtime};
+///
+/// # async fn example(runtime: &dyn Runtime) {
+/// let text = runtime.load(b"(module)").await;
+/// assert!(matches!(text, Err(LoadError::NotWasm { .. })));
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {

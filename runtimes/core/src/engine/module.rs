@@ -88,6 +88,18 @@ impl fmt::Debug for Module {
 }
 
 /// The imports and exports of a module.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{ExternType, Module};
+///
+/// # fn example(module: &Module) {
+/// for import in module.info().imports() {
+///     println!("{}.{} is a {}", import.module, import.name, import.ty);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ModuleInfo {
     imports: Vec<Import>,

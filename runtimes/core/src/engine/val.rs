@@ -6,6 +6,19 @@ use std::fmt;
 ///
 /// References and vectors cannot be passed: a guest may use them internally, but a call whose
 /// signature has one is refused.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{Guest, Val, ValType};
+///
+/// # async fn example(guest: &Guest) -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(Val::from(7_u64).ty(), ValType::I64);
+/// let results = guest.call("add", &[1.into(), Val::I32(2)]).await?;
+/// assert_eq!(results, [Val::I32(3)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -67,6 +80,15 @@ impl fmt::Display for ValType {
 }
 
 /// The signature of a function: `(i32, i64) -> (i32)`.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{FuncType, ValType};
+///
+/// let ty = FuncType::new([ValType::I32, ValType::I64], [ValType::I32]);
+/// assert_eq!(ty.to_string(), "(i32, i64) -> (i32)");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FuncType {
     params: Box<[ValType]>,
@@ -142,6 +164,17 @@ impl fmt::Display for TypeList<'_> {
 /// A Rust type that stands for one [`Val`]: `i32`, `u32`, `i64`, `u64`, `f32`, `f64`.
 ///
 /// Unsigned integers share the bits of the signed ones, as in wasm itself.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{Scalar, Val, ValType};
+///
+/// assert_eq!(u32::TYPE, ValType::I32);
+/// assert_eq!(u32::MAX.into_val(), Val::I32(-1));
+/// assert_eq!(u32::from_val(Val::I32(-1)), Some(u32::MAX));
+/// assert_eq!(u32::from_val(Val::I64(1)), None);
+/// ```
 pub trait Scalar: Copy + Send + 'static {
     /// The wasm type.
     const TYPE: ValType;
@@ -176,6 +209,15 @@ macro_rules! scalar {
 scalar!(i32 => I32 as i32, u32 => I32 as i32, i64 => I64 as i64, u64 => I64 as i64, f32 => F32 as f32, f64 => F64 as f64);
 
 /// What a host function takes or returns: `()`, a [`Scalar`], or a tuple of up to eight.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{Scalars, Val};
+///
+/// assert_eq!((1_i32, 2_u64).into_vals(), [Val::I32(1), Val::I64(2)]);
+/// assert_eq!(<(i32, i32)>::from_vals(&[Val::I32(1)]), None);
+/// ```
 pub trait Scalars: Sized + Send + 'static {
     /// The wasm types, in order.
     fn types() -> Vec<ValType>;

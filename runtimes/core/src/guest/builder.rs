@@ -35,6 +35,26 @@ use crate::watches::signal::Signal;
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
 /// | [`on_flush_error`](Self::on_flush_error) | a `warn` event of the `tracing` crate |
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_runtime::{Guest, Limits, Module};
+/// use rangewatch_wasi::{SharedBuffer, Wasi};
+///
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(module: &Module, bus: &RangeWatchBus) -> Result {
+/// let output = SharedBuffer::new();
+/// let guest = Guest::builder(module, bus)
+///     .wasi(Wasi::builder().args(["guest"]).stdout(output.clone()).build()?)
+///     .limits(Limits::default().memory_bytes(64 << 20))
+///     .on_callback_error(|error| eprintln!("{error}"))
+///     .instantiate()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing happens before `instantiate`"]
 pub struct GuestBuilder<'a> {
     module: &'a Module,

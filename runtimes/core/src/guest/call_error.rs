@@ -12,6 +12,21 @@ use crate::guest::instantiate_error::InstantiateError;
 
 /// Why a call into a guest gave no results. [`ErrorChain`](crate::ErrorChain) displays it with its
 /// sources.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{CallError, Guest};
+///
+/// # async fn example(guest: &Guest) {
+/// match guest.call("work", &[]).await {
+///     Ok(results) => println!("{results:?}"),
+///     Err(CallError::Exit { exit, .. }) => println!("the guest exited with code {}", exit.code()),
+///     Err(CallError::Gone { reason }) => eprintln!("instantiate the module again: {reason}"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

@@ -4,6 +4,19 @@ use crate::abi::AbiError;
 use crate::guest::call_error::CallError;
 
 /// What went wrong in a callback. The watch stays open, unless the guest reported the error.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{CallbackErrorCause, GuestBuilder};
+///
+/// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+/// builder.on_callback_error(|error| match &error.cause {
+///     CallbackErrorCause::Reported(text) => eprintln!("{:?} is closed: {text}", error.id),
+///     cause => eprintln!("{error}: {cause}"),
+/// })
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
     "recv of watch {:?} with value {value} failed",

@@ -15,6 +15,21 @@ use crate::guest::instantiate_error::InstantiateError;
 
 /// Why a command did not run to its exit. [`ErrorChain`](crate::ErrorChain) displays it with its
 /// sources.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{RunError, Runtime, run_command};
+/// use rangewatch_wasi::Wasi;
+///
+/// # async fn example(runtime: &dyn Runtime, wasm: &[u8], wasi: Wasi) {
+/// match run_command(runtime, wasm, wasi).await {
+///     Ok(exit) => println!("exited with code {}", exit.code()),
+///     Err(RunError::Load(error)) => eprintln!("not a program: {error}"),
+///     Err(error) => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {

@@ -6,6 +6,15 @@ use std::io;
 ///
 /// The call that wrote it is not affected: it returns what it would return otherwise, and its emits
 /// and its instance stay.
+///
+/// # Examples
+///
+/// ```
+/// # use rangewatch_runtime::GuestBuilder;
+/// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+/// builder.on_flush_error(|error| eprintln!("{error}: {}", error.source))
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("what `{export}` wrote could not be flushed")]
 #[non_exhaustive]

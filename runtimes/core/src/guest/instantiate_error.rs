@@ -8,6 +8,23 @@ use crate::guest::call_error::CallError;
 
 /// Why a module did not become a guest. [`ErrorChain`](crate::ErrorChain) displays it with its
 /// sources.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_runtime::{Guest, InstantiateError, Module};
+///
+/// # async fn example(module: &Module, bus: &RangeWatchBus) {
+/// match Guest::builder(module, bus).instantiate().await {
+///     Err(InstantiateError::UnknownImport { import, hint }) => {
+///         eprintln!("the guest needs {}.{}: {hint}", import.module, import.name);
+///     }
+///     Err(error) => eprintln!("{error}"),
+///     Ok(guest) => drop(guest),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstantiateError {

@@ -58,6 +58,23 @@ impl PumpState {
 ///
 /// Resolves to `Ok` when the guest was dropped or closed, and to the error when the guest has no
 /// instance left to run callbacks on.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{CallError, Guest};
+///
+/// # async fn example(guest: Guest) -> Result<(), CallError> {
+/// let pump = guest.pump(); // spawn it on an executor, or run it beside other futures
+/// let calls = async move {
+///     guest.call("follow", &[]).await?;
+///     guest.call("work", &[]).await
+///     // The guest is dropped here, which ends the pump.
+/// };
+/// futures::future::try_join(calls, pump).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Pump {
     inner: BoxFuture<'static, Result<(), CallError>>,
 }
