@@ -35,6 +35,9 @@ use state::{Hold, WatchSetCore};
 /// [`ready`](Self::ready): the [`Delivery`] that they return keeps its key paused until it is
 /// dropped.
 ///
+/// `hash`, `eq`, `clone` and `drop` of a key can run while a lock of the set is held: they must not
+/// use the set, and must not panic.
+///
 /// # Close
 ///
 /// When the bus of a subscription is closed, the set returns what the subscription still holds and

@@ -185,7 +185,8 @@ impl Guest {
     }
 
     /// Delivers what is due to the guest's watches, one callback after the other, until nothing is
-    /// due, and returns how many callbacks ran. It yields to the executor after each.
+    /// due, and returns how many callbacks ran. It yields to the executor after each. A guest that
+    /// was [closed](Self::close) has no watches, so that nothing is due.
     ///
     /// What a callback emits is due too: a guest whose callback always emits into its own range
     /// keeps this going for as long as the future is polled. Beside a pump, a callback that the
