@@ -2,13 +2,10 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
-use futures_core::stream::FusedStream;
-
+use super::event_stream::Items;
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
 use crate::history::{CatchUp, ChunkSize};
@@ -79,7 +76,7 @@ pub struct EventSubscription {
     interval: Option<Box<Interval>>,
     chunk_size: ChunkSize,
     /// Whether the stream has returned its last item.
-    has_ended: bool,
+    pub(super) has_ended: bool,
 }
 
 impl EventSubscription {
@@ -551,75 +548,6 @@ fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Eve
         Ok(Item::Gap(gap)) => Some(Err(RecvError::Coalesced(gap).into())),
         Ok(Item::Progress(_)) => None,
         Err(error) => Some(Err(error)),
-    }
-}
-
-/// The events, and gaps as errors. An end other than the close of the bus is the last item.
-impl Stream for EventSubscription {
-    type Item = Result<Event, RecvError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.has_ended {
-            return Poll::Ready(None);
-        }
-        let event = ready!(self.poll_recv(cx));
-        self.has_ended = event.as_ref().is_err_and(RecvError::is_end);
-        Poll::Ready(match event {
-            Err(RecvError::Closed) => None,
-            event => Some(event),
-        })
-    }
-}
-
-impl FusedStream for EventSubscription {
-    fn is_terminated(&self) -> bool {
-        self.has_ended
-    }
-}
-
-/// The items of an [`EventSubscription`] as a stream, progress marks included, from
-/// [`EventSubscription::items`].
-///
-/// # Examples
-///
-/// ```
-/// use futures::StreamExt;
-/// use rangewatch_bus::{History, Item, RangeWatchBus};
-///
-/// # futures::executor::block_on(async {
-/// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
-/// let mut sub = bus.subscribe("a".."b").events(16)?;
-/// bus.emit(7, ["a1"])?;
-/// sub.request_progress()?;
-/// let mut items = sub.items();
-/// assert!(matches!(items.next().await, Some(Ok(Item::Event(_)))));
-/// assert_eq!(items.next().await, Some(Ok(Item::Progress(7))));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
-#[derive(Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct Items<'a>(&'a mut EventSubscription);
-
-impl Stream for Items<'_> {
-    type Item = Result<Item, RecvError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.0.has_ended {
-            return Poll::Ready(None);
-        }
-        let item = ready!(self.0.poll_recv_item(cx));
-        self.0.has_ended = item.as_ref().is_err_and(RecvError::is_end);
-        Poll::Ready(match item {
-            Err(RecvError::Closed) => None,
-            item => Some(item),
-        })
-    }
-}
-
-impl FusedStream for Items<'_> {
-    fn is_terminated(&self) -> bool {
-        self.0.has_ended
     }
 }
 

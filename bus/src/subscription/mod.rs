@@ -3,6 +3,7 @@
 mod begin;
 mod control_error;
 mod event;
+mod event_stream;
 mod event_subscription;
 mod item;
 mod mailbox;
@@ -19,9 +20,10 @@ mod wake_subscription;
 
 pub use control_error::ControlError;
 pub use event::{Event, Keys};
+pub use event_stream::Items;
+pub use event_subscription::EventSubscription;
 #[cfg(test)]
 pub(crate) use event_subscription::MAX_PIECES_PER_POLL;
-pub use event_subscription::{EventSubscription, Items};
 pub use item::{Item, ProgressError};
 pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};
 pub(crate) use range_versions::{RangeVersions, Unread};
