@@ -1,14 +1,15 @@
-//! How a call into an instance fails.
+//! The errors with which a backend reports a failed call to core.
 
 use rangewatch_wasi::{Exit, call};
 
 use crate::abi::AbiError;
 use crate::engine::host_function::HostError;
 
-/// The error type of an engine.
+/// An error of an engine, of a type that only the engine's crate knows.
 pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call into an [`Instance`](crate::Instance) did not return. A backend returns it to core.
+/// Why a call into an [`Instance`](crate::Instance) did not return. A backend returns it to core,
+/// which makes a [`CallError`](crate::CallError) of it.
 #[derive(Debug)]
 #[expect(
     clippy::exhaustive_enums,
@@ -24,7 +25,7 @@ pub enum Failure {
     },
     /// A host function ended the call with this error.
     Host(HostTrap),
-    /// Anything else.
+    /// An error that is neither a trap of the guest nor an error of a host function.
     Engine(EngineError),
 }
 
@@ -35,16 +36,17 @@ pub enum Failure {
     reason = "a backend constructs and matches it"
 )]
 pub enum HostTrap {
-    /// `proc_exit`.
+    /// The guest called `proc_exit`, or a host function returned an [`Exit`].
     #[error(transparent)]
     Exit(Exit),
-    /// The range-watch ABI.
+    /// A function of the guest ABI failed.
     #[error(transparent)]
     Abi(AbiError),
-    /// A function of the embedder.
+    /// A host function of the embedder failed or panicked, or a function of WASI panicked or raised
+    /// a signal.
     #[error("host function `{function}` failed")]
     Function {
-        /// `module.name`.
+        /// `module.name`; for a function of WASI its name only.
         function: String,
         /// Its error.
         source: HostError,
@@ -73,7 +75,7 @@ impl From<call::Trap> for HostTrap {
     }
 }
 
-/// The kinds of traps that engines agree on.
+/// The kinds of traps. Every engine reports the same kind for the same trap.
 ///
 /// # Examples
 ///
@@ -105,7 +107,7 @@ pub enum TrapKind {
     /// An indirect call of a function of another signature.
     #[error("indirect call of a function of another signature")]
     BadSignature,
-    /// An integer division whose result does not fit.
+    /// An integer division whose result is too large: the least integer divided by -1.
     #[error("integer overflow")]
     IntegerOverflow,
     /// An integer division by zero.
@@ -114,7 +116,7 @@ pub enum TrapKind {
     /// A float that does not fit the integer it is converted to.
     #[error("invalid conversion to integer")]
     BadConversion,
-    /// The call stack is full.
+    /// The calls of the guest are nested too deeply.
     #[error("call stack exhausted")]
     StackOverflow,
     /// The call used all of its fuel.
