@@ -11,116 +11,61 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use rangewatch_wasi::fs::conformance::guest::{FOLLOW, Guest, READ, ROOT, TRUNC, WRITE};
 use rangewatch_wasi::fs::{
     Access, Dir, HostDir, IntoDir, MemoryFs, Node, Overlay, Quota, SetTimes,
 };
-use rangewatch_wasi::{Errno, Interrupt, Wasi, preview1};
+use rangewatch_wasi::{Errno, RightsMode, preview1};
 use tempfile::TempDir;
 
-struct Guest {
-    ctx: Wasi,
-    memory: Vec<u8>,
-    /// The directory of the host that the guest uses, if there is one.
-    host: Option<Arc<dyn Dir>>,
+/// A guest of a directory of the host.
+fn guest_of(dir: &Path) -> Guest {
+    Guest::new(HostDir::open(dir).unwrap().into_dir())
 }
 
-const FOLLOW: i32 = 1;
-const TRUNC: i32 = 8;
-const FD_WRITE: i64 = 1 << 6;
+/// Guests of the directory itself, and of each filesystem that can be built on it, with the
+/// directory of the host that each uses.
+fn all_guests_of(dir: &Path) -> [(Guest, Arc<dyn Dir>); 4] {
+    type Filesystem = fn(Arc<dyn Dir>) -> Arc<dyn Dir>;
+    let filesystems: [Filesystem; 4] = [
+        |host| host,
+        |host| Quota::new(host, 1 << 30, 1 << 20).into_dir(),
+        |host| Overlay::new(host, MemoryFs::new()).into_dir(),
+        |host| Overlay::new(MemoryFs::new(), host).into_dir(),
+    ];
+    filesystems.map(|filesystem| {
+        let host = HostDir::open(dir).unwrap().into_dir();
+        (Guest::new(filesystem(Arc::clone(&host))), host)
+    })
+}
 
-impl Guest {
-    fn new(dir: &Path) -> Self {
-        Self::of(HostDir::open(dir).unwrap())
+/// Asserts that paths were opened by `openat2`, unless this process has none. An overlay opens one
+/// component at a time.
+#[cfg(target_os = "linux")]
+fn assert_descents(guests: &[(Guest, Arc<dyn Dir>)]) {
+    for (_, host) in guests.iter().take(2) {
+        let host: &HostDir = (**host).as_any().downcast_ref().unwrap();
+        let is_fast = host.n_descents() > 0;
+        assert_eq!(is_fast, !seccomp::is_without_openat2());
     }
+}
 
-    /// Guests of the directory itself, and of each filesystem that can be built on it.
-    fn all(dir: &Path) -> [Self; 4] {
-        type Filesystem = fn(Arc<dyn Dir>) -> Arc<dyn Dir>;
-        let filesystems: [Filesystem; 4] = [
-            |host| host,
-            |host| Quota::new(host, 1 << 30, 1 << 20).into_dir(),
-            |host| Overlay::new(host, MemoryFs::new()).into_dir(),
-            |host| Overlay::new(MemoryFs::new(), host).into_dir(),
-        ];
-        filesystems.map(|filesystem| {
-            let host = HostDir::open(dir).unwrap().into_dir();
-            let mut guest = Self::of(filesystem(Arc::clone(&host)));
-            guest.host = Some(host);
-            guest
-        })
-    }
+#[cfg(not(target_os = "linux"))]
+fn assert_descents(_guests: &[(Guest, Arc<dyn Dir>)]) {}
 
-    /// Asserts that paths were opened by `openat2`, unless this process has none. An overlay opens
-    /// one component at a time.
-    #[cfg(target_os = "linux")]
-    fn assert_descents(guests: &[Self]) {
-        let host = |guest: &Self| guest.host.clone().expect("a directory of the host");
-        for guest in guests.iter().take(2) {
-            let host = host(guest);
-            let host: &HostDir = (*host).as_any().downcast_ref().unwrap();
-            let is_fast = host.n_descents() > 0;
-            assert_eq!(is_fast, !seccomp::is_without_openat2());
-        }
-    }
+/// Opens a path and follows a link at its end.
+fn open(guest: &mut Guest, path: &str, oflags: i32) -> Result<i32, Errno> {
+    open_for(guest, 0, path, oflags)
+}
 
-    #[cfg(not(target_os = "linux"))]
-    fn assert_descents(_guests: &[Self]) {}
+fn open_for(guest: &mut Guest, rights: i64, path: &str, oflags: i32) -> Result<i32, Errno> {
+    guest.open_at(ROOT, FOLLOW, path, oflags, rights, 0)
+}
 
-    fn of(dir: impl IntoDir) -> Self {
-        let builder = Wasi::builder().preopen("/", dir, Access::ReadWrite);
-        Self {
-            ctx: builder.build().unwrap(),
-            memory: vec![0; 65_536],
-            host: None,
-        }
-    }
-
-    fn put(&mut self, path: &str) -> i32 {
-        self.memory[1024..1024 + path.len()].copy_from_slice(path.as_bytes());
-        path.len() as i32
-    }
-
-    fn open(&mut self, path: &str, oflags: i32) -> Result<i32, Errno> {
-        self.open_for(0, path, oflags)
-    }
-
-    fn open_for(&mut self, rights: i64, path: &str, oflags: i32) -> Result<i32, Errno> {
-        let len = self.put(path);
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
-        preview1::path_open(ctx, memory, 3, FOLLOW, 1024, len, oflags, rights, 0, 0, 0)?;
-        Ok(i32::from_le_bytes(self.memory[..4].try_into().unwrap()))
-    }
-
-    fn write(&mut self, fd: i32, bytes: &[u8]) -> Result<(), Interrupt> {
-        self.memory[1024..1024 + bytes.len()].copy_from_slice(bytes);
-        self.memory[0..4].copy_from_slice(&1024_u32.to_le_bytes());
-        self.memory[4..8].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
-        preview1::fd_write(&mut self.ctx, &mut self.memory, fd, 0, 1, 8)
-    }
-
-    fn read(&mut self, fd: i32) -> Result<Vec<u8>, Errno> {
-        self.memory[64..72].copy_from_slice(&[0, 32, 0, 0, 100, 0, 0, 0]);
-        let read = preview1::fd_read(&mut self.ctx, &mut self.memory, fd, 64, 1, 0);
-        read.map_err(|interrupt| match interrupt {
-            Interrupt::Errno(errno) => errno,
-            other => panic!("reading a file does not wait: {other:?}"),
-        })?;
-        let len = u32::from_le_bytes(self.memory[..4].try_into().unwrap());
-        Ok(self.memory[8192..8192 + len as usize].to_vec())
-    }
-
-    fn close(&mut self, fd: i32) {
-        preview1::fd_close(&mut self.ctx, &mut [], fd).unwrap();
-    }
-
-    /// The size and the modification time.
-    fn stat(&mut self, path: &str) -> Result<(u64, u64), Errno> {
-        let len = self.put(path);
-        let (ctx, memory) = (&mut self.ctx, &mut self.memory);
-        preview1::path_filestat_get(ctx, memory, 3, FOLLOW, 1024, len, 0)?;
-        let number = |at: usize| u64::from_le_bytes(self.memory[at..at + 8].try_into().unwrap());
-        Ok((number(32), number(48)))
-    }
+/// The size and the modification time.
+fn stat(guest: &mut Guest, path: &str) -> Result<(u64, u64), Errno> {
+    let stat = guest.stat_at(ROOT, FOLLOW, path)?;
+    Ok((stat.size_bytes, stat.modified_ns))
 }
 
 /// A directory for the guest, beside another directory with a secret.
@@ -150,8 +95,8 @@ fn g34_links_made_by_the_host_do_not_lead_out() {
     symlink("/proc/self/root", inside.join("dir/magic")).unwrap();
     fs::create_dir(outside.join("sub")).unwrap();
     fs::write(outside.join("sub/file"), "secret").unwrap();
-    let mut guests = Guest::all(&inside);
-    for guest in &mut guests {
+    let mut guests = all_guests_of(&inside);
+    for (guest, _) in &mut guests {
         for link in ["absolute", "relative", "magic"] {
             for path in [
                 link.to_owned(),
@@ -163,20 +108,20 @@ fn g34_links_made_by_the_host_do_not_lead_out() {
                 format!("{link}/sub/file"),
                 format!("dir/{link}/sub/file"),
             ] {
-                assert_eq!(guest.open(&path, 0), Err(Errno::Perm), "{path}");
+                assert_eq!(open(guest, &path, 0), Err(Errno::Perm), "{path}");
                 if !path.ends_with('/') {
-                    assert_eq!(guest.open(&path, 1), Err(Errno::Perm), "{path}");
+                    assert_eq!(open(guest, &path, 1), Err(Errno::Perm), "{path}");
                 }
-                assert_eq!(guest.stat(&path), Err(Errno::Perm), "{path}");
+                assert_eq!(stat(guest, &path), Err(Errno::Perm), "{path}");
             }
         }
         for oflags in [0, 1, 8] {
-            assert_eq!(guest.open("absolute-file", oflags), Err(Errno::Perm));
+            assert_eq!(open(guest, "absolute-file", oflags), Err(Errno::Perm));
         }
-        assert_eq!(guest.open("dir/sub/new", 1).map(drop), Ok(()));
-        assert_eq!(guest.open("dir/sub/empty/file", 0), Err(Errno::Noent));
+        assert_eq!(open(guest, "dir/sub/new", 1).map(drop), Ok(()));
+        assert_eq!(open(guest, "dir/sub/empty/file", 0), Err(Errno::Noent));
     }
-    Guest::assert_descents(&guests);
+    assert_descents(&guests);
     assert_eq!(fs::read(outside.join("file")).unwrap(), b"secret");
 }
 
@@ -210,25 +155,25 @@ fn g34_no_race_leads_out() {
                 }
             }
         });
-        let mut guests = Guest::all(&inside);
-        for guest in &mut guests {
+        let mut guests = all_guests_of(&inside);
+        for (guest, _) in &mut guests {
             let mut n_read = 0;
             for _ in 0..2000 {
                 for path in ["dir/file", "dir/sub/../file"] {
-                    if let Ok(fd) = guest.open(path, 0) {
-                        assert_eq!(guest.read(fd).unwrap(), b"public");
-                        guest.close(fd);
+                    if let Ok(fd) = open(guest, path, 0) {
+                        assert_eq!(guest.read(fd, 100).unwrap(), b"public");
+                        guest.close(fd).unwrap();
                         n_read += 1;
                     }
-                    let _ = guest.stat(path);
+                    let _ = stat(guest, path);
                 }
-                if let Ok(fd) = guest.open("dir/sub/new", 1) {
-                    guest.close(fd);
+                if let Ok(fd) = open(guest, "dir/sub/new", 1) {
+                    guest.close(fd).unwrap();
                 }
             }
             assert!(n_read > 0, "the directory never existed");
         }
-        Guest::assert_descents(&guests);
+        assert_descents(&guests);
     });
     assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
 }
@@ -248,10 +193,9 @@ fn a_directory_for_which_openat2_failed_does_not_switch_it_off_for_others() {
     fs::create_dir_all(inside.join("a/b")).unwrap();
     fs::write(inside.join("a/b/file"), "public").unwrap();
     let n_descents = || {
-        let [mut guest, ..] = Guest::all(&inside);
-        let fd = guest.open("a/b/file", 0).unwrap();
-        assert_eq!(guest.read(fd).unwrap(), b"public");
-        let host: Arc<dyn Dir> = guest.host.unwrap();
+        let [(mut guest, host), ..] = all_guests_of(&inside);
+        let fd = open(&mut guest, "a/b/file", 0).unwrap();
+        assert_eq!(guest.read(fd, 100).unwrap(), b"public");
         (*host)
             .as_any()
             .downcast_ref::<HostDir>()
@@ -276,9 +220,9 @@ fn g34_links_in_memory_made_by_the_host_do_not_lead_out() {
     files.symlink("../file", "relative").unwrap();
     files.write("file", "public").unwrap();
     for mut guest in [
-        Guest::of(&files),
-        Guest::of(Overlay::new(&files, MemoryFs::new())),
-        Guest::of(Overlay::new(MemoryFs::new(), &files)),
+        Guest::new(files.clone().into_dir()),
+        Guest::new(Overlay::new(&files, MemoryFs::new()).into_dir()),
+        Guest::new(Overlay::new(MemoryFs::new(), &files).into_dir()),
     ] {
         for path in [
             "absolute",
@@ -287,8 +231,8 @@ fn g34_links_in_memory_made_by_the_host_do_not_lead_out() {
             "relative",
             "./relative",
         ] {
-            assert_eq!(guest.open(path, 0), Err(Errno::Perm), "{path}");
-            assert_eq!(guest.stat(path), Err(Errno::Perm), "{path}");
+            assert_eq!(open(&mut guest, path, 0), Err(Errno::Perm), "{path}");
+            assert_eq!(stat(&mut guest, path), Err(Errno::Perm), "{path}");
         }
     }
 }
@@ -297,24 +241,24 @@ fn g34_links_in_memory_made_by_the_host_do_not_lead_out() {
 fn a_moved_directory_stays_accessible_to_the_guest() {
     let (temporary, inside, outside) = inside_and_outside();
     fs::write(inside.join("file"), "public").unwrap();
-    let mut guest = Guest::new(&inside);
+    let mut guest = guest_of(&inside);
     fs::rename(&inside, temporary.path().join("elsewhere")).unwrap();
     fs::rename(&outside, &inside).unwrap();
-    let fd = guest.open("file", 0).unwrap();
-    assert_eq!(guest.read(fd).unwrap(), b"public");
+    let fd = open(&mut guest, "file", 0).unwrap();
+    assert_eq!(guest.read(fd, 100).unwrap(), b"public");
 }
 
 #[test]
 fn times_outside_of_the_range_saturate() {
     let (_temporary, inside, _outside) = inside_and_outside();
     let file = fs::File::create(inside.join("file")).unwrap();
-    let mut guest = Guest::new(&inside);
+    let mut guest = guest_of(&inside);
     file.set_modified(UNIX_EPOCH - Duration::from_secs(1_000_000_000))
         .unwrap();
-    assert_eq!(guest.stat("file"), Ok((0, 0)));
+    assert_eq!(stat(&mut guest, "file"), Ok((0, 0)));
     file.set_modified(UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789))
         .unwrap();
-    assert_eq!(guest.stat("file"), Ok((0, 1_234_567_890_123_456_789)));
+    assert_eq!(stat(&mut guest, "file"), Ok((0, 1_234_567_890_123_456_789)));
 }
 
 #[test]
@@ -337,8 +281,8 @@ fn copies_in_an_overlay_keep_the_permission_bits() {
         Overlay::new(host(below), host(above))
     };
     for mut guest in [
-        Guest::of(overlay()),
-        Guest::of(Quota::new(overlay(), 1 << 20, 9)),
+        Guest::new(overlay().into_dir()),
+        Guest::new(Quota::new(overlay(), 1 << 20, 9).into_dir()),
     ] {
         for (path, oflags) in [
             ("secret", 0),
@@ -346,7 +290,7 @@ fn copies_in_an_overlay_keep_the_permission_bits() {
             ("private/file", 0),
             ("frozen", 0),
         ] {
-            let fd = guest.open_for(FD_WRITE, path, oflags).unwrap();
+            let fd = open_for(&mut guest, WRITE, path, oflags).unwrap();
             guest.write(fd, b"x").unwrap();
         }
     }
@@ -383,17 +327,12 @@ fn a_new_file_does_not_reuse_the_inode_number_of_a_removed_copy() {
 fn a_read_only_file_is_opened_for_reading_unless_writing_is_requested() {
     let (_temporary, inside, _outside) = inside_and_outside();
     fs::write(inside.join("file"), "public").unwrap();
-    let builder = Wasi::builder();
     let dir = HostDir::open(&inside).unwrap();
-    let mut guest = Guest {
-        ctx: builder.preopen("/", dir, Access::ReadOnly).build().unwrap(),
-        memory: vec![0; 65_536],
-        host: None,
-    };
-    let fd = guest.open("file", 0).unwrap();
-    assert_eq!(guest.read(fd).unwrap(), b"public");
-    assert_eq!(guest.open("file", 8), Err(Errno::Rofs));
-    assert_eq!(guest.open("new", 1), Err(Errno::Rofs));
+    let mut guest = Guest::with(dir.into_dir(), Access::ReadOnly, RightsMode::Compat);
+    let fd = open(&mut guest, "file", 0).unwrap();
+    assert_eq!(guest.read(fd, 100).unwrap(), b"public");
+    assert_eq!(open(&mut guest, "file", 8), Err(Errno::Rofs));
+    assert_eq!(open(&mut guest, "new", 1), Err(Errno::Rofs));
     assert_eq!(fs::read(inside.join("file")).unwrap(), b"public");
 }
 
@@ -401,11 +340,11 @@ fn a_read_only_file_is_opened_for_reading_unless_writing_is_requested() {
 fn a_directory_entered_by_descend_equals_one_that_was_opened() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
-    let mut guest = Guest::new(dir.path());
+    let mut guest = guest_of(dir.path());
     for path in ["a/b/c/.", "a/b/c", "a/b/c/..", "."] {
         let fd = match path {
             "." => 3,
-            _ => guest.open(path, 0).unwrap(),
+            _ => open(&mut guest, path, 0).unwrap(),
         };
         let synced = preview1::fd_sync(&mut guest.ctx, &mut guest.memory, fd);
         assert_eq!(synced, Ok(()), "{path}");
@@ -421,10 +360,10 @@ fn a_directory_entered_by_descend_equals_one_that_was_opened() {
 fn g34_the_default_limit_leaves_the_host_half_of_its_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     (0..400).for_each(|i| fs::write(dir.path().join(i.to_string()), "").unwrap());
-    let mut guest = Guest::new(dir.path());
+    let mut guest = guest_of(dir.path());
     let mut last = 3;
     let refused = loop {
-        match guest.open(".", 0) {
+        match open(&mut guest, ".", 0) {
             Ok(fd) => last = fd,
             Err(errno) => break errno,
         }
@@ -454,15 +393,12 @@ mod files_of_linux {
 
     use super::*;
 
-    /// The right `FD_READ`.
-    const READ: i64 = 1 << 1;
-
     #[test]
     fn names_that_are_not_utf_8_are_omitted() {
         let (_temporary, inside, _outside) = inside_and_outside();
         fs::write(inside.join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
         fs::write(inside.join("file"), "").unwrap();
-        let mut guest = Guest::new(&inside);
+        let mut guest = guest_of(&inside);
         let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
         preview1::fd_readdir(ctx, memory, 3, 1024, 1000, 0, 0).unwrap();
         let len = u32::from_le_bytes(guest.memory[..4].try_into().unwrap());
@@ -486,9 +422,9 @@ mod files_of_linux {
         make_pipe(&inside.join("pipe"));
         let before = fs::metadata(inside.join("pipe")).unwrap().modified();
         let lower = HostDir::open(&inside).unwrap();
-        let mut guest = Guest::of(Overlay::new(lower, MemoryFs::new()));
+        let mut guest = Guest::new(Overlay::new(lower, MemoryFs::new()).into_dir());
         for rights in [0, READ] {
-            let fd = guest.open_for(rights, "pipe", 0).unwrap();
+            let fd = open_for(&mut guest, rights, "pipe", 0).unwrap();
             let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
             let set = preview1::fd_filestat_set_times(ctx, memory, fd, 1, 1, 5);
             assert_eq!(set, Err(Errno::Rofs));
@@ -501,8 +437,8 @@ mod files_of_linux {
     fn opening_a_named_pipe_without_a_writer_does_not_block() {
         let (_temporary, inside, _outside) = inside_and_outside();
         make_pipe(&inside.join("pipe"));
-        let mut guest = Guest::new(&inside);
-        let fd = guest.open_for(READ, "pipe", 0).unwrap();
-        assert_eq!(guest.read(fd), Err(Errno::Spipe));
+        let mut guest = guest_of(&inside);
+        let fd = open_for(&mut guest, READ, "pipe", 0).unwrap();
+        assert_eq!(guest.read(fd, 100), Err(Errno::Spipe));
     }
 }
