@@ -7,8 +7,8 @@ pub mod calls;
 mod descriptors;
 mod effects;
 mod function;
-#[path = "../../tests/differential/guest.rs"]
-mod guest;
+#[path = "../../tests/differential/outcome.rs"]
+mod outcome;
 pub mod paths;
 #[path = "../../tests/differential/tree.rs"]
 mod tree;

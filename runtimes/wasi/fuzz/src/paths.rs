@@ -5,10 +5,11 @@ use std::fs;
 use std::sync::Arc;
 
 use arbitrary::Unstructured;
+use rangewatch_wasi::fs::conformance::guest::Guest;
 use rangewatch_wasi::fs::{Dir, HostDir, IntoDir, MemoryFs};
 
 use crate::call::{Call, Choices};
-use crate::guest::Guest;
+use crate::outcome::{names, outcome};
 use crate::tree::{snapshot, tree};
 
 /// The maximum number of calls per input: longer inputs are seldom better.
@@ -65,12 +66,12 @@ pub fn run(input: &[u8]) {
     let mut made = Vec::new();
     while !input.is_empty() && made.len() < MAX_CALLS {
         let call = Call::random(&mut Chosen(&mut input));
-        let [host, memory] = guests.each_mut().map(|guest| guest.call(&call));
+        let [host, memory] = guests.each_mut().map(|guest| outcome(guest, &call));
         made.push(call);
         assert_eq!(host, memory, "the host on the left, after {made:#?}");
     }
     for fd in DESCRIPTORS {
-        let [host, memory] = guests.each_mut().map(|guest| guest.names(fd));
+        let [host, memory] = guests.each_mut().map(|guest| names(guest, fd));
         assert_eq!(host, memory, "{fd}, the host on the left, after {made:#?}");
     }
     assert_eq!(
