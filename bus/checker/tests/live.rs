@@ -1,12 +1,12 @@
 //! The checker on traces without history: it accepts valid traces, and reports each violation of
 //! each guarantee that it distinguishes.
 
+mod deliveries;
+
 use rangewatch_bus::{RangeWatchBus, Selector, Selectors, Seq};
 use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Verified, Violation};
 
-fn seq(seq: u64) -> Seq {
-    Seq::new(seq).unwrap()
-}
+use self::deliveries::{event_with, seq, span};
 
 /// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and
 /// "z", except 4, which has only "z", and 5, which has "a", "b" and "z".
@@ -29,26 +29,6 @@ fn keys_of(i: u64) -> &'static [&'static str] {
 /// The event of emit `i` as a subscription to `.."m"` must receive it.
 fn event(i: u64) -> Delivery {
     event_with(i, i * 10, &keys_of(i)[..keys_of(i).len() - 1])
-}
-
-fn event_with(i: u64, value: u64, keys: &[&str]) -> Delivery {
-    Delivery::Event {
-        seq: seq(i),
-        value,
-        keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
-    }
-}
-
-/// The span of the emits `first` to `last`, of which `count` match.
-fn span(first: u64, last: u64, count: u64) -> Delivery {
-    Delivery::Span {
-        first_seq: seq(first),
-        last_seq: seq(last),
-        first: first * 10,
-        last: last * 10,
-        count,
-        is_conservative: false,
-    }
 }
 
 fn caught_up(through: u64) -> Delivery {

@@ -15,7 +15,7 @@ fn the_checker_reports_a_violation_of_g28_edit() {
             record(deliveries)(log);
         })
     };
-    let z = |i| event_with(i, &["z"]);
+    let z = |i| event_with(i, i * 10, &["z"]);
     passes(edited(vec![
         event(1),
         event(2),
@@ -34,7 +34,7 @@ fn the_checker_reports_a_violation_of_g28_edit() {
         Guarantee::G28Edit,
         edited(vec![event(1), event(2), event(3), z(4)]),
     );
-    let both = event_with(2, &["a", "z"]);
+    let both = event_with(2, 20, &["a", "z"]);
     reports(Guarantee::G28Edit, edited(vec![event(1), both]));
 
     // A match that only the edit makes is missing.

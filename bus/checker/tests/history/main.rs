@@ -1,6 +1,8 @@
 //! The checker on traces with history, edits, ends and statistics: it accepts valid traces, and
 //! reports each violation of each guarantee that it distinguishes.
 
+#[path = "../deliveries/mod.rs"]
+mod deliveries;
 mod edits;
 mod ends;
 mod floors;
@@ -9,12 +11,9 @@ mod recorded;
 mod spans;
 mod starts;
 
-use rangewatch_bus::Seq;
 use rangewatch_checker::{Checker, Delivery, Guarantee, Log, Violation};
 
-fn seq(seq: u64) -> Seq {
-    Seq::new(seq).unwrap()
-}
+use self::deliveries::{event_with, seq, span};
 
 /// A trace of ten emits, 1 to 10, with ten times their number as value. All have the keys "a" and
 /// "z", except 4, which has only "z".
@@ -28,26 +27,7 @@ fn ten_emits() -> Checker {
 }
 
 fn event(i: u64) -> Delivery {
-    event_with(i, &["a"])
-}
-
-fn event_with(i: u64, keys: &[&str]) -> Delivery {
-    Delivery::Event {
-        seq: seq(i),
-        value: i * 10,
-        keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
-    }
-}
-
-fn span(first: u64, last: u64, count: u64) -> Delivery {
-    Delivery::Span {
-        first_seq: seq(first),
-        last_seq: seq(last),
-        first: first * 10,
-        last: last * 10,
-        count,
-        is_conservative: false,
-    }
+    event_with(i, i * 10, &["a"])
 }
 
 /// Verifies a subscription to `.."m"` since the value `since` of the history.
