@@ -1,5 +1,8 @@
 //! A quota beside a model of it, in random operations.
 
+#[path = "differential/rng.rs"]
+mod rng;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,16 +10,7 @@ use rangewatch_wasi::fs::{
     Create, File, HostDir, IntoDir, MemoryFs, Node, OpenOptions, Overlay, Quota,
 };
 
-/// A generator of pseudo-random numbers, the same in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
-        self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
+use self::rng::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Known {
@@ -65,7 +59,7 @@ fn agrees_with_the_model(fs: impl IntoDir, seed: u64, n_steps: usize) {
         panic!("it was made as a directory");
     };
     let dirs = [root, sub];
-    let mut numbers = Numbers(seed);
+    let mut numbers = Rng(seed);
     let mut model = Model::default();
     for step in 0..n_steps {
         let mut place = || {

@@ -18,11 +18,23 @@ use rangewatch_wasi::Errno;
 use rangewatch_wasi::fs::conformance::guest::Guest;
 use rangewatch_wasi::fs::{Dir, HostDir, IntoDir, MemoryFs, Overlay};
 
-use self::call::Call;
+use self::call::{Call, Choices};
 use self::model::Model;
 use self::outcome::{names, outcome};
 use self::rng::Rng;
 use self::tree::{snapshot, tree};
+
+impl Choices for Rng {
+    fn next(&mut self, end: usize) -> usize {
+        self.below(end as u64) as usize
+    }
+
+    /// Half of the paths begin with two directories, which are opened by one `openat2` on the host.
+    fn path(&mut self) -> String {
+        let below = self.pick(&["", "", "a/b/", "b/c/"]);
+        format!("{below}{}", self.short_path())
+    }
+}
 
 const CASES: &str = "RANGEWATCH_CASES";
 
