@@ -82,6 +82,18 @@ macro_rules! linker_tests {
                 emit: bool,
             }
 
+            impl State {
+                fn new(watch: GuestAbi) -> Self {
+                    Self {
+                        watch,
+                        wasi: Wasi::builder().build().expect("valid"),
+                        received: Vec::new(),
+                        report: false,
+                        emit: false,
+                    }
+                }
+            }
+
             struct Guest {
                 store: Store<State>,
                 instance: Instance,
@@ -128,15 +140,7 @@ macro_rules! linker_tests {
                     .expect("a fresh name");
                 let wasm = wat::parse_str(RAW_GUEST).expect("well formed");
                 let module = Module::new(&engine, wasm).expect("valid");
-                let wasi = Wasi::builder().build().expect("valid");
-                let state = State {
-                    watch: watch_abi,
-                    wasi,
-                    received: Vec::new(),
-                    report: false,
-                    emit: false,
-                };
-                let mut store = Store::new(&engine, state);
+                let mut store = Store::new(&engine, State::new(watch_abi));
                 let instance = linker
                     .$instantiate(&mut store, &module)
                     .expect("all is provided");
@@ -252,14 +256,7 @@ macro_rules! linker_tests {
                     linker.func_wrap("test", "received", |_: i64| ()).expect("a fresh name");
                     let wasm = wat::parse_str($crate::conformance::COMMAND).expect("well formed");
                     let module = Module::new(&engine, wasm).expect("valid");
-                    let state = State {
-                        watch: GuestAbi::new(&bus),
-                        wasi: Wasi::builder().build().expect("valid"),
-                        received: Vec::new(),
-                        report: false,
-                        emit: false,
-                    };
-                    let mut store = Store::new(&engine, state);
+                    let mut store = Store::new(&engine, State::new(GuestAbi::new(&bus)));
                     let instance = linker
                         .$instantiate(&mut store, &module)
                         .expect("all is provided");
@@ -396,14 +393,7 @@ macro_rules! linker_tests {
                         (func (export "__range_watch") (result i32) (call $flush) (i32.const 16)))"#;
                     let wasm = wat::parse_str(text).expect("well formed");
                     let module = Module::new(&engine, wasm).expect("valid");
-                    let state = State {
-                        watch: GuestAbi::new(&RangeWatchBus::new()),
-                        wasi: Wasi::builder().build().expect("valid"),
-                        received: Vec::new(),
-                        report: false,
-                        emit: false,
-                    };
-                    let mut store = Store::new(&engine, state);
+                    let mut store = Store::new(&engine, State::new(GuestAbi::new(&RangeWatchBus::new())));
                     let instance = linker
                         .$instantiate(&mut store, &module)
                         .expect("all is provided");
