@@ -96,25 +96,27 @@ fn memory_only(tree: &Tree) -> Vec<Row> {
     ]
 }
 
+const STDIN: &str = "(i32.const 0)";
+const STDOUT: &str = "(i32.const 1)";
+
+/// A transfer of `len` bytes, with input from memory.
+fn stream(name: &'static str, function: &str, fd: &str, len: usize, goals: [f64; 2]) -> Row {
+    let call = format!("(call ${function} {fd} (i32.const 64) (i32.const 1) (i32.const {RESULT}))");
+    let n_calls = (MAX_INPUT / len) as u64;
+    Row {
+        wat: looping(&transfer(function, fd, len, ""), &call),
+        world: World {
+            stdin: Stdin::Prepared(MAX_INPUT),
+            dir: FileLocation::Nowhere,
+        },
+        // The setup makes the first call and thereby prepares the buffer.
+        max_calls: (n_calls - 1).min(MANY),
+        ..row(name, &call, RESULT..RESULT + 4, goals)
+    }
+}
+
 /// Captured output and input from memory.
 fn streams() -> Vec<Row> {
-    let stream = |name, function, fd: &str, len: usize, goals| {
-        let call =
-            format!("(call ${function} {fd} (i32.const 64) (i32.const 1) (i32.const {RESULT}))");
-        let n_calls = (MAX_INPUT / len) as u64;
-        Row {
-            wat: looping(&transfer(function, fd, len, ""), &call),
-            world: World {
-                stdin: Stdin::Prepared(MAX_INPUT),
-                dir: FileLocation::Nowhere,
-            },
-            // The setup makes the first call and thereby prepares the buffer.
-            max_calls: (n_calls - 1).min(MANY),
-            ..row(name, &call, RESULT..RESULT + 4, goals)
-        }
-    };
-    const STDIN: &str = "(i32.const 0)";
-    const STDOUT: &str = "(i32.const 1)";
     vec![
         stream(
             "fd_write, 1 B, captured",
@@ -160,23 +162,15 @@ fn streams() -> Vec<Row> {
 fn inherited() -> Row {
     use std::io::Write;
 
-    const STDIN: &str = "(i32.const 0)";
     let (reader, mut writer) = std::io::pipe().unwrap();
     rustix::stdio::dup2_stdin(reader).unwrap();
     // The thread waits for room in the pipe most of the time, and ends with the process.
     std::thread::spawn(move || while writer.write_all(&[b'i'; 4 << 10]).is_ok() {});
-    let call = format!("(call $fd_read {STDIN} (i32.const 64) (i32.const 1) (i32.const {RESULT}))");
     Row {
-        wat: looping(&transfer("fd_read", STDIN, 1, ""), &call),
         world: World {
             stdin: Stdin::Inherited,
             dir: FileLocation::Nowhere,
         },
-        ..row(
-            "fd_read, 1 B, inherited",
-            &call,
-            RESULT..RESULT + 4,
-            [0.5, 0.5],
-        )
+        ..stream("fd_read, 1 B, inherited", "fd_read", STDIN, 1, [0.5, 0.5])
     }
 }
