@@ -1,0 +1,118 @@
+//! An index with the ranges of a workload in it, some of which are replaced by and by.
+
+use std::time::{Duration, Instant};
+
+use rangewatch_bench_harness::Clock;
+
+use crate::peers::{Dedup, Index, Kind, N_KEYS};
+use crate::workload::Data;
+
+/// An index that takes longer than this to fill is left out.
+const LONGEST_BUILD: Duration = Duration::from_secs(10);
+/// An index whose build makes the process larger than this is left out.
+const MAX_PROCESS_BYTES: usize = 8 << 30;
+/// How many ranges are inserted or removed between two readings of the clock, at most: reading it
+/// takes about a microsecond.
+const CHUNK: usize = 256;
+
+/// An index that holds the ranges of a window of the ids: insertions move its upper end, removals
+/// its lower end. The ranges are in random order, so the oldest one is a random one, and the
+/// processor's cache does not hold what the range that is inserted needs.
+pub(crate) struct Population<'a> {
+    data: &'a Data,
+    index: Box<dyn Index + 'a>,
+    oldest: usize,
+    len: usize,
+    query: usize,
+    dedup: Dedup,
+    found: Vec<u32>,
+}
+
+impl<'a> Population<'a> {
+    /// An index with the first ranges; `None` if that takes too long.
+    pub(crate) fn new(data: &'a Data, (_, make): Kind) -> Option<Self> {
+        const CHECKED_AFTER: usize = 64;
+        let mut population = Self {
+            data,
+            index: make(&data.ranges),
+            oldest: 0,
+            len: 0,
+            query: 0,
+            dedup: Dedup::default(),
+            found: Vec::new(),
+        };
+        let started = Instant::now();
+        for i in 0..data.n {
+            population.insert();
+            let is_checked = i % CHECKED_AFTER == 0;
+            if is_checked
+                && (started.elapsed() > LONGEST_BUILD || process_bytes() > MAX_PROCESS_BYTES)
+            {
+                return None;
+            }
+        }
+        Some(population)
+    }
+
+    pub(crate) fn insert(&mut self) {
+        let newest = (self.oldest + self.len) % self.data.ranges.len();
+        self.index.insert(newest as u32);
+        self.len += 1;
+    }
+
+    pub(crate) fn remove(&mut self) {
+        self.index.remove(self.oldest as u32);
+        self.oldest = (self.oldest + 1) % self.data.ranges.len();
+        self.len -= 1;
+    }
+
+    /// Replaces `n` ranges and returns the times of the insertions and of the removals.
+    pub(crate) fn replace(&mut self, n: u64) -> (Duration, Duration) {
+        let mut times = (Duration::ZERO, Duration::ZERO);
+        let largest = CHUNK.min(self.data.ranges.len() - self.data.n) as u64;
+        let mut left = n;
+        while left > 0 {
+            let chunk = left.min(largest);
+            times.0 += Clock::Thread.time(|| (0..chunk).for_each(|_| self.insert()));
+            times.1 += Clock::Thread.time(|| (0..chunk).for_each(|_| self.remove()));
+            left -= chunk;
+        }
+        times
+    }
+
+    /// Looks up the next query and returns the ids.
+    pub(crate) fn find(&mut self) -> &mut Vec<u32> {
+        let key = &self.data.queries[self.query % self.data.queries.len()];
+        self.query += 1;
+        self.found.clear();
+        self.index.find(key, &mut self.found);
+        &mut self.found
+    }
+
+    /// Looks up the next queries at once and returns the ids.
+    pub(crate) fn find_any(&mut self) -> &mut Vec<u32> {
+        let chunks = self.data.queries.len() / N_KEYS;
+        let first = self.query % chunks * N_KEYS;
+        self.query += 1;
+        self.found.clear();
+        self.index.find_any(
+            &self.data.queries[first..first + N_KEYS],
+            &mut self.dedup,
+            &mut self.found,
+        );
+        &mut self.found
+    }
+
+    /// Starts with the first query again.
+    pub(crate) fn rewind(&mut self) {
+        self.query = 0;
+    }
+}
+
+/// The memory of this process; 0 where the system does not say.
+fn process_bytes() -> usize {
+    const PAGE: usize = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    resident.unwrap_or(0) * PAGE
+}

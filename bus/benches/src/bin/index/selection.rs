@@ -1,0 +1,58 @@
+//! What the arguments of the program choose.
+
+use rangewatch_bench_harness::Effort;
+
+use crate::operations::{OPERATIONS, Operation};
+use crate::peers::{KINDS, Kind};
+use crate::workload::{WORKLOADS, Workload};
+
+pub(crate) const SIZES: [usize; 4] = [256, 4096, 65_536, 1_048_576];
+
+pub(crate) struct Selection {
+    pub(crate) effort: Effort,
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) kinds: Vec<Kind>,
+}
+
+impl Selection {
+    /// `None` if an argument is neither an option nor a name.
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Option<Self> {
+        let mut selection = Self {
+            effort: Effort::Full,
+            workloads: Vec::new(),
+            sizes: Vec::new(),
+            operations: Vec::new(),
+            kinds: Vec::new(),
+        };
+        for arg in args {
+            if arg == "--smoke" {
+                selection.effort = Effort::Smoke;
+            } else if let Some(workload) = WORKLOADS.iter().find(|it| it.name == arg) {
+                selection.workloads.push(*workload);
+            } else if let Some(operation) = OPERATIONS.iter().find(|it| it.name == arg) {
+                selection.operations.push(*operation);
+            } else if let Some(kind) = KINDS.iter().find(|it| it.0 == arg) {
+                selection.kinds.push(*kind);
+            } else {
+                selection.sizes.push(arg.parse().ok().filter(|n| *n >= 16)?);
+            }
+        }
+        let sizes = match selection.effort {
+            Effort::Smoke => &SIZES[..1],
+            _ => &SIZES,
+        };
+        or_all(&mut selection.sizes, sizes);
+        or_all(&mut selection.workloads, WORKLOADS);
+        or_all(&mut selection.operations, OPERATIONS);
+        or_all(&mut selection.kinds, KINDS);
+        Some(selection)
+    }
+}
+
+fn or_all<T: Clone>(chosen: &mut Vec<T>, all: &[T]) {
+    if chosen.is_empty() {
+        chosen.extend_from_slice(all);
+    }
+}
