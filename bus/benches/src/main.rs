@@ -16,13 +16,14 @@ mod waiting;
 
 use std::process::ExitCode;
 
-use rangewatch_bench_harness::{Group, Report, run_groups};
+use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 
 const USAGE: &str = "usage: rangewatch-bus-benches [--smoke] [GROUP]...
-       rangewatch-bus-benches instructions
+       rangewatch-bus-benches instructions [--check FILE | --update FILE]
 
 Without a group all run: emit, fan-out, delivery, latency, stalled, concurrent, waiting, history,
-many. --smoke runs each row once, to check that it works. `instructions` needs valgrind.";
+many. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
+compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
     ("emit", emit::run),
@@ -42,8 +43,12 @@ fn main() -> ExitCode {
         return instructions::run_loop(&args[1..]);
     }
     let report = Report::new("cargo run --profile bench --package rangewatch-bus-benches");
-    if args == ["instructions"] {
-        return instructions::run(&report);
+    if let Some((first, args)) = args.split_first() {
+        if first == "instructions" {
+            if let Some(counts_use) = Use::parse(args) {
+                return instructions::run(&report, &counts_use);
+            }
+        }
     }
     run_groups(&report, USAGE, GROUPS)
 }

@@ -3,15 +3,18 @@
 //!
 //! A benchmark program has groups of rows and calls [`run_groups`]. A row compares [`Contender`]s,
 //! which [`measure`] runs in turns; a [`Report`] prints tables in Markdown.
+//! [`count`] counts instructions, which are compared with committed ones by a [`Use`] of them.
 
-#![forbid(unsafe_code)]
-
+mod baselines;
 mod clock;
 mod groups;
+mod instructions;
 mod measure;
 mod report;
 
+pub use baselines::{Counts, Use};
 pub use clock::Clock;
 pub use groups::{Group, run_groups};
+pub use instructions::{count, instrumented};
 pub use measure::{Contender, Effort, measure, quantile};
 pub use report::{Report, at_most, nanos};

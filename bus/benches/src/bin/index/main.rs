@@ -3,6 +3,7 @@
 //! The README of this package says how to run them and explains the workloads.
 
 mod agreement;
+mod instructions;
 mod operations;
 mod peers;
 mod population;
@@ -12,7 +13,7 @@ mod workload;
 
 use std::process::ExitCode;
 
-use rangewatch_bench_harness::{Contender, Report, measure, nanos};
+use rangewatch_bench_harness::{Contender, Report, Use, measure, nanos};
 
 use operations::Operation;
 use peers::KINDS;
@@ -20,21 +21,40 @@ use population::Population;
 use selection::Selection;
 
 const USAGE: &str = "usage: index [--smoke] [WORKLOAD | SIZE | OPERATION | INDEX]...
+       index instructions [--check FILE | --update FILE]
 
 Without a workload all are measured, and likewise the sizes, the operations and the indexes.
 workloads: narrow, k8s, hot100, hot1000, wide, same-end, nested, lengths, scattered, equal
 sizes: any; without one 256, 4096, 65536 and 1048576
 operations: find, find_any, insert, remove, mixed
 indexes: ours, rangemap, BTreeMap, iset, rb-interval-map
---smoke runs each row once, at the smallest size, to check that it works.";
+--smoke runs each row once, at the smallest size, to check that it works.
+instructions counts those of our index, with valgrind, and compares them with the baselines in FILE.";
 
 fn main() -> ExitCode {
     let report =
         Report::new("cargo run --profile bench --package rangewatch-bus-benches --bin index");
-    let Some(selection) = Selection::parse(std::env::args().skip(1)) else {
-        report.note(USAGE);
-        return ExitCode::FAILURE;
-    };
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.split_first() {
+        Some((first, args)) if first == instructions::COUNTED => {
+            return instructions::run_counted(args);
+        }
+        Some((first, args)) if first == "instructions" => {
+            if let Some(counts_use) = Use::parse(args) {
+                return instructions::run(&report, &counts_use);
+            }
+        }
+        _ => {
+            if let Some(selection) = Selection::parse(args.into_iter()) {
+                return run(&report, &selection);
+            }
+        }
+    }
+    report.note(USAGE);
+    ExitCode::FAILURE
+}
+
+fn run(report: &Report, selection: &Selection) -> ExitCode {
     report.heading();
     report.group("index");
     let mut columns = vec!["operation", "workload", "ranges", "hits"];
@@ -54,7 +74,7 @@ fn main() -> ExitCode {
             }
             let hits = agreement::check(&mut built);
             for operation in &selection.operations {
-                let times = times(&selection, *operation, &mut built);
+                let times = times(selection, *operation, &mut built);
                 let mut cells = vec![
                     operation.name.to_owned(),
                     workload.name.to_owned(),

@@ -30,21 +30,13 @@ pub(crate) struct Population<'a> {
 
 impl<'a> Population<'a> {
     /// An index with the first ranges; `None` if that takes too long.
-    pub(crate) fn new(data: &'a Data, (_, make): Kind) -> Option<Self> {
+    pub(crate) fn new(data: &'a Data, kind: Kind) -> Option<Self> {
         const CHECKED_AFTER: usize = 64;
-        let mut population = Self {
-            data,
-            index: make(&data.ranges),
-            oldest: 0,
-            len: 0,
-            query: 0,
-            dedup: Dedup::default(),
-            found: Vec::new(),
-        };
         let started = Instant::now();
-        for i in 0..data.n {
+        let mut population = Self::empty(data, kind);
+        while population.len < data.n {
             population.insert();
-            let is_checked = i % CHECKED_AFTER == 0;
+            let is_checked = population.len % CHECKED_AFTER == 0;
             if is_checked
                 && (started.elapsed() > LONGEST_BUILD || process_bytes() > MAX_PROCESS_BYTES)
             {
@@ -52,6 +44,27 @@ impl<'a> Population<'a> {
             }
         }
         Some(population)
+    }
+
+    /// An index with the first ranges, however long that takes.
+    pub(crate) fn filled(data: &'a Data, kind: Kind) -> Self {
+        let mut population = Self::empty(data, kind);
+        while population.len < data.n {
+            population.insert();
+        }
+        population
+    }
+
+    fn empty(data: &'a Data, (_, make): Kind) -> Self {
+        Self {
+            data,
+            index: make(&data.ranges),
+            oldest: 0,
+            len: 0,
+            query: 0,
+            dedup: Dedup::default(),
+            found: Vec::new(),
+        }
     }
 
     pub(crate) fn insert(&mut self) {

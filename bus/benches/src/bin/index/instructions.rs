@@ -1,0 +1,118 @@
+//! The instructions that operations of our index take.
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use rangewatch_bench_harness::{Counts, Report, Use, count, instrumented};
+
+use crate::peers::KINDS;
+use crate::population::Population;
+use crate::workload::WORKLOADS;
+
+/// The argument with which this program runs the operations that are counted.
+pub(crate) const COUNTED: &str = "counted";
+
+/// How many times each operation is run.
+const N: usize = 2048;
+
+/// What is counted: a workload, the number of ranges, the operations.
+const COUNTS: &[(&str, &str, &[&str])] = &[
+    ("narrow", "65536", &["find", "find_any", "insert", "remove"]),
+    (
+        "narrow",
+        "1048576",
+        &["find", "find_any", "insert", "remove"],
+    ),
+    ("k8s", "65536", &["find", "find_any", "insert", "remove"]),
+    ("hot100", "65536", &["find", "insert", "remove"]),
+    ("same-end", "65536", &["find", "insert", "remove"]),
+    ("scattered", "65536", &["find"]),
+    ("equal", "64", &["insert", "remove"]),
+    ("equal", "65536", &["insert", "remove"]),
+];
+
+pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
+    report.heading();
+    report.group("instructions");
+    report.note(&format!("The mean of {N} operations.\n"));
+    let mut counts = Counts::new();
+    for (workload, n, operations) in COUNTS {
+        let counted = match count(&[&[COUNTED, workload, n], *operations].concat()) {
+            Ok(counted) => counted,
+            Err(error) => {
+                report.note(&error);
+                return ExitCode::FAILURE;
+            }
+        };
+        for (operation, count) in counted {
+            let name = format!("index/{operation}/{workload}/{n}");
+            counts.insert(name, count as f64 / N as f64);
+        }
+    }
+    counts_use.apply(report, &counts)
+}
+
+/// Runs `WORKLOAD N OPERATION...`.
+pub(crate) fn run_counted(args: &[String]) -> ExitCode {
+    let parsed = || {
+        let (workload, args) = args.split_first()?;
+        let (n, operations) = args.split_first()?;
+        let workload = WORKLOADS.iter().find(|it| it.name == *workload)?;
+        Some((workload.data(n.parse().ok()?), operations))
+    };
+    let Some((data, operations)) = parsed() else {
+        return ExitCode::FAILURE;
+    };
+    let mut population = Population::filled(&data, KINDS[0]);
+    // The scratch buffers grow.
+    population.find_any();
+    let largest = N.min(data.ranges.len() - data.n);
+    for operation in operations {
+        for _ in 0..N / largest {
+            match &**operation {
+                "find" => instrumented(|| counted_find(&mut population, largest)),
+                "find_any" => instrumented(|| counted_find_any(&mut population, largest)),
+                "insert" => {
+                    instrumented(|| counted_insert(&mut population, largest));
+                    (0..largest).for_each(|_| population.remove());
+                }
+                "remove" => {
+                    (0..largest).for_each(|_| population.insert());
+                    instrumented(|| counted_remove(&mut population, largest));
+                }
+                _ => return ExitCode::FAILURE,
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+// Valgrind attributes instructions by the names of these functions, so they must not be inlined.
+
+#[inline(never)]
+fn counted_find(population: &mut Population<'_>, n: usize) {
+    for _ in 0..n {
+        black_box(population.find());
+    }
+}
+
+#[inline(never)]
+fn counted_find_any(population: &mut Population<'_>, n: usize) {
+    for _ in 0..n {
+        black_box(population.find_any());
+    }
+}
+
+#[inline(never)]
+fn counted_insert(population: &mut Population<'_>, n: usize) {
+    for _ in 0..n {
+        population.insert();
+    }
+}
+
+#[inline(never)]
+fn counted_remove(population: &mut Population<'_>, n: usize) {
+    for _ in 0..n {
+        population.remove();
+    }
+}
