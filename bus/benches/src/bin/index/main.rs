@@ -3,33 +3,43 @@
 //! The README of this package says how to run them and explains the workloads.
 
 mod agreement;
+mod beside;
+mod files;
 mod instructions;
+mod memory;
 mod operations;
 mod peers;
+mod plot;
 mod population;
 mod random;
+mod results;
 mod selection;
 mod workload;
 
+use std::io;
 use std::process::ExitCode;
 
-use rangewatch_bench_harness::{Contender, Report, Use, measure, nanos};
+use rangewatch_bench_harness::{Contender, Effort, Report, Use, measure};
 
+use beside::Lock;
 use operations::Operation;
 use peers::KINDS;
 use population::Population;
+use results::{Row, Table};
 use selection::Selection;
 
-const USAGE: &str = "usage: index [--smoke] [WORKLOAD | SIZE | OPERATION | INDEX]...
+const USAGE: &str = "usage: index [--smoke] [--svg FILE] [WORKLOAD | SIZE | OPERATION | INDEX]...
+       index write FOLDER [WORKLOAD | SIZE]...
        index instructions [--check FILE | --update FILE]
 
 Without a workload all are measured, and likewise the sizes, the operations and the indexes.
 workloads: narrow, k8s, hot100, hot1000, wide, same-end, nested, lengths, scattered, equal
 sizes: any; without one 256, 4096, 65536 and 1048576
-operations: find, find_any, insert, remove, mixed
+operations: find, find_any, insert, remove, mixed, memory, beside
 indexes: ours, rangemap, BTreeMap, iset, rb-interval-map
---smoke runs each row once, at the smallest size, to check that it works.
-instructions counts those of our index, with valgrind, and compares them with the baselines in FILE.";
+--smoke runs each row once, at the smallest size, to check that it works. --svg writes
+a plot of find and insert. `write` writes the workloads to files.
+`instructions` counts those of our index, with valgrind, and compares them with the baselines in FILE.";
 
 fn main() -> ExitCode {
     let report =
@@ -42,6 +52,14 @@ fn main() -> ExitCode {
         Some((first, args)) if first == "instructions" => {
             if let Some(counts_use) = Use::parse(args) {
                 return instructions::run(&report, &counts_use);
+            }
+        }
+        Some((first, args)) if first == "write" => {
+            let selection = args
+                .split_first()
+                .and_then(|(folder, args)| Some((folder, Selection::parse(args.iter().cloned())?)));
+            if let Some((folder, selection)) = selection {
+                return exit_code(&report, files::write(folder.as_ref(), &selection));
             }
         }
         _ => {
@@ -57,65 +75,115 @@ fn main() -> ExitCode {
 fn run(report: &Report, selection: &Selection) -> ExitCode {
     report.heading();
     report.group("index");
-    let mut columns = vec!["operation", "workload", "ranges", "hits"];
-    columns.extend(selection.kinds.iter().map(|(name, _)| *name));
-    report.table(&columns);
+    let names = || selection.kinds.iter().map(|(name, _)| *name).collect();
+    let table = Table::start(report, names());
+    let (mut times, mut bytes, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for workload in &selection.workloads {
-        let mut too_slow = vec![false; KINDS.len()];
+        let mut too_slow = vec![false; selection.kinds.len()];
         for n in &selection.sizes {
             let data = workload.data(*n);
             let mut built = Vec::new();
+            let mut bytes_of = Vec::new();
             for (kind, too_slow) in selection.kinds.iter().zip(&mut too_slow) {
-                if !*too_slow {
-                    let population = Population::new(&data, *kind);
-                    *too_slow = population.is_none();
-                    built.extend(population.map(|population| (kind.0, population)));
+                let population = if *too_slow {
+                    None
+                } else {
+                    Population::new(&data, *kind)
+                };
+                // It is not tried at greater sizes.
+                *too_slow = population.is_none();
+                if let Some((population, bytes)) = population {
+                    built.push((kind.0, population));
+                    bytes_of.push((kind.0, bytes));
                 }
             }
             let hits = agreement::check(&mut built);
             for operation in &selection.operations {
-                let times = times(selection, *operation, &mut built);
-                let mut cells = vec![
-                    operation.name.to_owned(),
-                    workload.name.to_owned(),
-                    n.to_string(),
-                    format!("{hits:.0}"),
-                ];
-                cells.extend(selection.kinds.iter().map(|(name, _)| cell(&times, name)));
-                report.cells(&cells);
+                let values = time(selection.effort, *operation, &mut built);
+                let row = Row {
+                    operation: operation.name,
+                    workload: workload.name,
+                    n: *n,
+                    hits,
+                    values,
+                };
+                table.times(&row);
+                times.push(row);
+            }
+            if selection.memory {
+                let values = bytes_of.into_iter().map(|(name, bytes)| {
+                    let bytes = if name == KINDS[0].0 {
+                        memory::of_ours(&data)
+                    } else {
+                        bytes + memory::of_bounds(&data)
+                    };
+                    (name, bytes as f64 / *n as f64)
+                });
+                let values = values.collect();
+                bytes.push(Row {
+                    operation: "bytes per range",
+                    workload: workload.name,
+                    n: *n,
+                    hits,
+                    values,
+                });
+            }
+            for lock in Lock::ALL.into_iter().filter(|_| selection.beside) {
+                let mut values = Vec::new();
+                for (name, population) in std::mem::take(&mut built) {
+                    let (measured, population) =
+                        beside::measure(selection.effort, lock, population);
+                    values.push((name, measured));
+                    built.push((name, population));
+                }
+                rates.push(Row {
+                    operation: lock.name(),
+                    workload: workload.name,
+                    n: *n,
+                    hits,
+                    values,
+                });
             }
         }
     }
-    ExitCode::SUCCESS
+    if selection.memory {
+        report.group("memory");
+        let table = Table::start(report, names());
+        bytes.iter().for_each(|row| table.bytes(row));
+    }
+    if selection.beside {
+        report.group("one reader beside a writer");
+        let table = Table::start(report, names());
+        rates.iter().for_each(|row| table.rates(row));
+    }
+    let written = selection
+        .svg
+        .as_ref()
+        .map(|file| std::fs::write(file, plot::draw(&times)));
+    exit_code(report, written.unwrap_or(Ok(())))
 }
 
 /// The name of each index, and its nanoseconds per operation.
-type Times<'a> = Vec<(&'a str, f64)>;
-
-fn times<'a>(
-    selection: &Selection,
+fn time(
+    effort: Effort,
     operation: Operation,
-    built: &mut [(&'a str, Population<'_>)],
-) -> Times<'a> {
+    built: &mut [(&'static str, Population<'_>)],
+) -> Vec<(&'static str, f64)> {
     let names: Vec<_> = built.iter().map(|(name, _)| *name).collect();
     let mut contenders: Vec<Contender<'_>> = built
         .iter_mut()
         .map(|(_, population)| operation.contender(population))
         .collect();
-    let times = measure(selection.effort, &mut contenders);
+    let times = measure(effort, &mut contenders);
     names.into_iter().zip(times).collect()
 }
 
-/// A time, and its ratio to ours; a dash for an index that was left out.
-fn cell(times: &Times<'_>, name: &str) -> String {
-    let time_of = |name| times.iter().find(|(other, _)| *other == name);
-    let Some((_, time)) = time_of(name) else {
-        return "-".to_owned();
-    };
-    match time_of(KINDS[0].0) {
-        Some((ours, our_time)) if *ours != name => {
-            format!("{} ({:.2}x)", nanos(*time), time / our_time)
+fn exit_code(report: &Report, result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report.note(&error.to_string());
+            ExitCode::FAILURE
         }
-        _ => nanos(*time),
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rangewatch_bench_harness::Clock;
 
+use crate::memory;
 use crate::peers::{Dedup, Index, Kind, N_KEYS};
 use crate::workload::Data;
 
@@ -29,21 +30,25 @@ pub(crate) struct Population<'a> {
 }
 
 impl<'a> Population<'a> {
-    /// An index with the first ranges; `None` if that takes too long.
-    pub(crate) fn new(data: &'a Data, kind: Kind) -> Option<Self> {
+    /// An index with the first ranges, and the bytes that they take in it; `None` if filling it
+    /// takes too long.
+    pub(crate) fn new(data: &'a Data, kind: Kind) -> Option<(Self, usize)> {
         const CHECKED_AFTER: usize = 64;
         let started = Instant::now();
         let mut population = Self::empty(data, kind);
-        while population.len < data.n {
-            population.insert();
-            let is_checked = population.len % CHECKED_AFTER == 0;
-            if is_checked
-                && (started.elapsed() > LONGEST_BUILD || process_bytes() > MAX_PROCESS_BYTES)
-            {
-                return None;
+        let (is_full, bytes) = memory::allocated(|| {
+            while population.len < data.n {
+                population.insert();
+                let is_checked = population.len % CHECKED_AFTER == 0;
+                if is_checked
+                    && (started.elapsed() > LONGEST_BUILD || process_bytes() > MAX_PROCESS_BYTES)
+                {
+                    return false;
+                }
             }
-        }
-        Some(population)
+            true
+        });
+        is_full.then_some((population, bytes))
     }
 
     /// An index with the first ranges, however long that takes.
@@ -95,11 +100,18 @@ impl<'a> Population<'a> {
 
     /// Looks up the next query and returns the ids.
     pub(crate) fn find(&mut self) -> &mut Vec<u32> {
-        let key = &self.data.queries[self.query % self.data.queries.len()];
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        self.find_nth(self.query, &mut found);
         self.query += 1;
-        self.found.clear();
-        self.index.find(key, &mut self.found);
+        self.found = found;
         &mut self.found
+    }
+
+    /// Appends the ids that the query with this number finds. The numbers of the queries repeat.
+    pub(crate) fn find_nth(&self, query: usize, found: &mut Vec<u32>) {
+        let key = &self.data.queries[query % self.data.queries.len()];
+        self.index.find(key, found);
     }
 
     /// Looks up the next queries at once and returns the ids.

@@ -1,5 +1,7 @@
 //! What the arguments of the program choose.
 
+use std::path::PathBuf;
+
 use rangewatch_bench_harness::Effort;
 
 use crate::operations::{OPERATIONS, Operation};
@@ -13,21 +15,36 @@ pub(crate) struct Selection {
     pub(crate) workloads: Vec<Workload>,
     pub(crate) sizes: Vec<usize>,
     pub(crate) operations: Vec<Operation>,
+    /// Whether memory is counted.
+    pub(crate) memory: bool,
+    /// Whether a reader is measured beside a writer.
+    pub(crate) beside: bool,
     pub(crate) kinds: Vec<Kind>,
+    /// Where the plot is written.
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl Selection {
     /// `None` if an argument is neither an option nor a name.
-    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Option<Self> {
+    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
         let mut selection = Self {
             effort: Effort::Full,
             workloads: Vec::new(),
             sizes: Vec::new(),
             operations: Vec::new(),
+            memory: false,
+            beside: false,
             kinds: Vec::new(),
+            svg: None,
         };
-        for arg in args {
-            if arg == "--smoke" {
+        while let Some(arg) = args.next() {
+            if arg == "memory" {
+                selection.memory = true;
+            } else if arg == "beside" {
+                selection.beside = true;
+            } else if arg == "--svg" {
+                selection.svg = Some(args.next()?.into());
+            } else if arg == "--smoke" {
                 selection.effort = Effort::Smoke;
             } else if let Some(workload) = WORKLOADS.iter().find(|it| it.name == arg) {
                 selection.workloads.push(*workload);
@@ -45,7 +62,12 @@ impl Selection {
         };
         or_all(&mut selection.sizes, sizes);
         or_all(&mut selection.workloads, WORKLOADS);
-        or_all(&mut selection.operations, OPERATIONS);
+        if selection.operations.is_empty() && !selection.memory && !selection.beside {
+            selection.operations.extend_from_slice(OPERATIONS);
+            selection.memory = true;
+            // It takes seconds for each row.
+            selection.beside = selection.effort == Effort::Smoke;
+        }
         or_all(&mut selection.kinds, KINDS);
         Some(selection)
     }

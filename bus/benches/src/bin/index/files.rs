@@ -1,0 +1,53 @@
+//! The workloads in files, for programs in other languages.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+
+use crate::selection::Selection;
+use crate::workload::Data;
+
+/// Writes `WORKLOAD-SIZE.ranges` and `WORKLOAD-SIZE.queries` for what is selected.
+pub(crate) fn write(folder: &Path, selection: &Selection) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for workload in &selection.workloads {
+        for n in &selection.sizes {
+            let data = workload.data(*n);
+            let path = |kind| folder.join(format!("{}-{n}.{kind}", workload.name));
+            std::fs::write(path("ranges"), ranges(&data))?;
+            std::fs::write(path("queries"), queries(&data))?;
+        }
+    }
+    Ok(())
+}
+
+/// A line per range: its start, a comma, and its end or `-`.
+fn ranges(data: &Data) -> String {
+    let mut text = String::new();
+    for range in &data.ranges {
+        push_hex(&mut text, range.start());
+        text.push(',');
+        match range.end() {
+            Some(end) => push_hex(&mut text, end),
+            None => text.push('-'),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A line per key.
+fn queries(data: &Data) -> String {
+    let mut text = String::new();
+    for query in &data.queries {
+        push_hex(&mut text, query);
+        text.push('\n');
+    }
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+    }
+}
