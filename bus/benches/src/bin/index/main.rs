@@ -33,7 +33,7 @@ const USAGE: &str = "usage: index [--smoke] [--svg FILE] [WORKLOAD | SIZE | OPER
        index instructions [--check FILE | --update FILE]
 
 Without a workload all are measured, and likewise the sizes, the operations and the indexes.
-workloads: narrow, k8s, hot100, hot1000, wide, same-end, nested, lengths, scattered, equal
+workloads: narrow, dense, k8s, hot100, hot1000, wide, same-end, nested, lengths, scattered, equal
 sizes: any; without one 256, 4096, 65536 and 1048576
 operations: find, find_any, insert, remove, mixed, memory, beside
 indexes: ours, rangemap, BTreeMap, iset, rb-interval-map

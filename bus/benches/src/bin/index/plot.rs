@@ -22,7 +22,7 @@ const ROW_HEIGHT: f64 = 26.0;
 const HEADING_HEIGHT: f64 = 34.0;
 const AXIS_HEIGHT: f64 = 40.0;
 
-/// Colors that can be told apart on white and on black, and the shapes of the marks around the
+/// Colors that are distinct on white and on black, and the shapes of the marks around the
 /// origin. Ours is the first.
 const MARKS: [(&str, &str); 5] = [
     ("#e4572e", "M-7 0a7 7 0 1 0 14 0a7 7 0 1 0-14 0z"),
@@ -33,10 +33,12 @@ const MARKS: [(&str, &str); 5] = [
 ];
 
 const STYLE: &str = "
+.background { fill: #fff }
 text { font: 13px sans-serif; fill: #333 }
 .heading { font-weight: bold }
 .line { stroke: #ccc; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
+  .background { fill: #0d1117 }
   text { fill: #ddd }
   .line { stroke: #555 }
 }
@@ -69,7 +71,7 @@ pub(crate) fn draw(rows: &[Row<f64>]) -> String {
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" width=\"{WIDTH}\" height=\"{top}\">\n\
-         <style>{STYLE}</style>\n{body}</svg>\n"
+         <style>{STYLE}</style>\n<rect class=\"background\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n"
     )
 }
 
@@ -104,7 +106,7 @@ fn legend(svg: &mut String, n: usize) {
     push(
         svg,
         format_args!(
-            "<text x=\"10\" y=\"20\">Time per operation in an index of {n} ranges, less is better</text>"
+            "<text x=\"10\" y=\"20\">Time per operation, less is better. {n} ranges; an index that takes too long to fill has no mark.</text>"
         ),
     );
     for (i, ((name, _), mark)) in KINDS.iter().zip(MARKS).enumerate() {

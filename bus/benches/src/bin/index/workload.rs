@@ -37,6 +37,10 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         generate: narrow,
     },
     Workload {
+        name: "dense",
+        generate: dense,
+    },
+    Workload {
         name: "k8s",
         generate: k8s,
     },
@@ -120,13 +124,31 @@ fn queries(random: &mut Random, space: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The width of narrow ranges.
+const NARROW: u64 = 10_000;
+
+/// Ranges of width 10,000 that hardly ever overlap, as in the benchmark "overlap small" of
+/// byteinterval, and keys in one of them. Both bounds of a range begin with the same twelve digits,
+/// mostly.
+fn narrow(random: &mut Random, _: usize, n_ranges: usize) -> Generated {
+    let starts: Vec<u64> = (0..n_ranges).map(|_| random.next() >> 1).collect();
+    let ranges = starts
+        .iter()
+        .map(|start| range(&digits(*start), &digits(start + NARROW)));
+    let ranges = ranges.collect();
+    let queries = (0..N_QUERIES).map(|_| {
+        let start = starts[random.below(starts.len() as u64) as usize];
+        digits(start + random.below(NARROW))
+    });
+    (ranges, queries.collect())
+}
+
 /// Ranges of width 10,000, in a space of as many keys as all of them together.
-fn narrow(random: &mut Random, n: usize, n_ranges: usize) -> Generated {
-    const WIDTH: u64 = 10_000;
-    let space = n as u64 * WIDTH;
+fn dense(random: &mut Random, n: usize, n_ranges: usize) -> Generated {
+    let space = n as u64 * NARROW;
     let ranges = (0..n_ranges).map(|_| {
         let start = random.below(space);
-        range(&digits(start), &digits(start + WIDTH))
+        range(&digits(start), &digits(start + NARROW))
     });
     (ranges.collect(), queries(random, space))
 }
