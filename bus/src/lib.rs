@@ -298,6 +298,7 @@ mod keys;
 mod metrics;
 mod order;
 mod queue;
+mod scratch;
 mod stats;
 mod subscription;
 mod sync;

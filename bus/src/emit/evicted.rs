@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::mem;
 
-use super::scratch;
 use crate::emit::Record;
+use crate::scratch;
 
 thread_local! {
     static SCRATCH: Cell<Vec<Record>> = const { Cell::new(Vec::new()) };

@@ -10,7 +10,6 @@ mod evicted;
 mod record;
 mod room;
 mod room_queue;
-mod scratch;
 mod waiter;
 mod wake_list;
 

@@ -140,30 +140,29 @@ impl State {
             waker,
             moved: Moved { notified, stale },
         } = wait;
-        let mut full = None;
-        self.index.visit_any_sorted(lookup, |&id| {
-            let Some(slot) = &self.slots[id as usize] else {
-                return;
+        let mut found = Vec::new();
+        self.index.find_any_of(lookup, &mut found);
+        let mut slots = found
+            .iter()
+            .filter_map(|&id| self.slots[id as usize].as_ref());
+        slots.find_map(|slot| {
+            if !slot.backpressure || slot.parked || slot.excludes(value) {
+                return None;
+            }
+            let Subscriber::Events(mailbox) = &slot.subscriber else {
+                return None;
             };
-            if full.is_some() || !slot.backpressure || slot.parked || slot.excludes(value) {
-                return;
-            }
-            if let Subscriber::Events(mailbox) = &slot.subscriber {
-                // One lock for the check and the registration: a receive in between would not
-                // notify.
-                let must_wait = mailbox.with(|queue| {
-                    let must_wait = !queue.admits(ticket, n_bytes);
-                    if let Some(waker) = waker.take_if(|_| must_wait) {
-                        stale.extend(queue.wait_for_room(ticket, n_bytes, waker, notified));
-                    }
-                    must_wait
-                });
-                if must_wait {
-                    full = Some(Arc::clone(mailbox));
+            // One lock for the check and the registration: a receive in between would not
+            // notify.
+            let must_wait = mailbox.with(|queue| {
+                let must_wait = !queue.admits(ticket, n_bytes);
+                if let Some(waker) = waker.take_if(|_| must_wait) {
+                    stale.extend(queue.wait_for_room(ticket, n_bytes, waker, notified));
                 }
-            }
-        });
-        full
+                must_wait
+            });
+            must_wait.then(|| Arc::clone(mailbox))
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::vec;
 
-use super::scratch;
 use super::waiter::{Member, ReadyQueue, WakeWaiter};
+use crate::scratch;
 
 thread_local! {
     static WAKERS: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };

@@ -170,6 +170,25 @@ impl KeyRange {
         other.end().is_some_and(|end| self.ends_above(end))
     }
 
+    /// Whether the range is one key.
+    pub(crate) fn is_single_key(&self) -> bool {
+        self.bytes[self.n_start_bytes..] == [0]
+    }
+
+    /// Whether the range holds the keys that begin with its start, and no others. The range of a
+    /// prefix of only 0xFF bytes is taken for what it equals, all keys from there on, unless the
+    /// prefix is empty.
+    pub(crate) fn is_prefix(&self) -> bool {
+        let Some(end) = self.end() else {
+            return self.n_start_bytes == 0;
+        };
+        let start = self.start();
+        let last = start.iter().rposition(|&byte| byte != 0xff);
+        last.is_some_and(|last| {
+            end.len() == last + 1 && end[..last] == start[..last] && end[last] == start[last] + 1
+        })
+    }
+
     pub(crate) fn to_bounds(&self) -> std::ops::Range<Bound> {
         let end = self
             .end()

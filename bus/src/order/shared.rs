@@ -142,8 +142,7 @@ impl Shared {
             .iter()
             .flat_map(|slot| &slot.entries);
         entries
-            .filter_map(|&entry| state.index.get(entry))
-            .map(|(range, _)| range.clone())
+            .filter_map(|&entry| state.index.get(entry).cloned())
             .collect()
     }
 
@@ -282,7 +281,7 @@ mod tests {
             .collect();
         let keys: Vec<_> = (0..300).map(|i| format!("k{}", i * 7 % 300)).collect();
         assert_eq!(bus.emit(1, &keys).unwrap().matched(), 300);
-        let n_comparisons = bus.shared().state.lock().index.n_comparisons.get();
+        let n_comparisons = bus.shared().state.lock().index.n_steps();
         // Of each range: the greatest end below it, its start among 300 keys, its own end.
         assert!(n_comparisons <= 300 * (1 + 10 + 1), "{n_comparisons}");
     }
@@ -296,7 +295,7 @@ mod tests {
             let _subs: Vec<_> = (0..n)
                 .map(|i| bus.subscribe(crate::Selector::key(key(i))).wake().unwrap())
                 .collect();
-            let index = || bus.shared().state.lock().index.n_comparisons.get();
+            let index = || bus.shared().state.lock().index.n_steps();
             let before = index();
             for i in 0..N_EMITS {
                 let emitted = bus.emit(0, [key(i * n / N_EMITS)]).unwrap();
@@ -313,7 +312,7 @@ mod tests {
     fn cost_of_emit(bus: &RangeWatchBus, key: &str) -> usize {
         let count = || {
             let state = bus.shared().state.lock();
-            state.index.n_comparisons.get() + state.slots.n_visits.get()
+            state.index.n_steps() + state.slots.n_visits.get()
         };
         let before = count();
         assert_eq!(bus.emit_next([key]).unwrap().matched(), 1);

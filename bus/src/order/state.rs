@@ -106,7 +106,7 @@ impl State {
         }
         // Search and delivery are two loops, so that each keeps its variables in registers.
         let mut found = std::mem::take(&mut self.found);
-        self.index.visit_any_sorted(lookup, |&id| found.push(id));
+        self.index.find_any_of(lookup, &mut found);
         if !found.is_empty() {
             effects.wakers.prepare();
         }
@@ -229,7 +229,7 @@ impl State {
             let id = self.slots.free_place();
             slot.subscriber.set_place(id);
             for entry in &mut slot.entries {
-                if let Some((range, _)) = index.get(*entry) {
+                if let Some(range) = index.get(*entry) {
                     *entry = self.index.insert(range.clone(), entry_of(id));
                 }
             }
@@ -266,7 +266,7 @@ impl State {
         for range in ranges.iter() {
             let mut kept = None;
             while let Some(&entry) = old.peek() {
-                let Some((old_range, _)) = self.index.get(entry) else {
+                let Some(old_range) = self.index.get(entry) else {
                     old.next();
                     continue;
                 };

@@ -1,4 +1,6 @@
-//! Keys and selectors for the tests with many threads.
+//! Random numbers, keys and selectors.
+
+#![allow(dead_code, reason = "not every test binary uses all of it")]
 
 use rangewatch_bus::{Selector, Selectors};
 

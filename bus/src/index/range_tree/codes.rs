@@ -1,0 +1,131 @@
+//! Bounds as numbers, relative to what the ranges of a node begin with.
+
+use smallvec::SmallVec;
+
+use crate::index::prefixes::common_prefix;
+use crate::index::sorted_keys::eight_bytes;
+
+/// What all starts of the ranges of a node begin with, and the code that it gives to keys.
+///
+/// The code of a key orders keys that do not lie below the prefix: a smaller code means a smaller
+/// key, and keys of equal code have to be compared as a whole. It has one byte for the number of
+/// bytes of the prefix that the key does *not* share, and then the seven bytes of the key behind
+/// those that it shares. The fewer bytes it shares, the higher it lies above the prefix.
+///
+/// Starts share the whole prefix, so the code holds what tells them apart. An end may lie far above
+/// the starts of its node and still has an exact place among the codes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Prefix(SmallVec<[u8; N_INLINE]>);
+
+/// Prefixes of up to so many bytes are part of their node, so that a lookup does not load another
+/// cache line for them.
+const N_INLINE: usize = 36;
+
+/// The number of bytes of a prefix that a key does not share must fit into a byte, below that of
+/// [`UNBOUNDED`].
+const MAX_LEN: usize = 254;
+
+/// The code of an unbounded end, above those of all keys, which do not share at most 254 bytes.
+pub(super) const UNBOUNDED: u64 = u64::MAX;
+
+/// The bytes of a code that are bytes of the key.
+const KEY_BITS: u32 = 56;
+
+/// A key seen from a node: its code, and what is known about what it shares with nodes below.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) code: u64,
+    pub(super) shared: Shared,
+}
+
+/// How many bytes a key shares with the prefixes of the nodes below a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shared {
+    AtLeast(usize),
+    /// The key lies above all of them.
+    Exactly(usize),
+}
+
+impl Prefix {
+    /// What both keys begin with.
+    pub(super) fn of(first: &[u8], last: &[u8]) -> Self {
+        let n_shared = common_prefix(first, last).min(MAX_LEN);
+        Self(SmallVec::from_slice(&first[..n_shared]))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The number of bytes of the prefix with which `key` begins.
+    pub(super) fn n_shared(&self, key: &[u8]) -> usize {
+        common_prefix(&self.0, key)
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    /// Looks at `key` from this node; `None` if it lies below the prefix, and so below all starts.
+    ///
+    /// `shared` is what the node above knows. Its prefix and this one may differ in length, but
+    /// they agree as far as both go: the first start below both begins with both.
+    #[inline]
+    pub(super) fn probe(&self, key: &[u8], shared: Shared) -> Option<Probe> {
+        let len = self.0.len();
+        let n_shared = match shared {
+            Shared::Exactly(n_shared) => n_shared.min(len),
+            Shared::AtLeast(known) => {
+                let known = known.min(len);
+                let rest = self.0[known..].iter().zip(&key[known..]);
+                let n_shared = known + rest.take_while(|(a, b)| a == b).count();
+                if n_shared < len && *key.get(n_shared)? < self.0[n_shared] {
+                    return None;
+                }
+                n_shared
+            }
+        };
+        let shared = if n_shared < len {
+            Shared::Exactly(n_shared)
+        } else {
+            Shared::AtLeast(len)
+        };
+        let code = code(key, len - n_shared, n_shared);
+        Some(Probe { code, shared })
+    }
+
+    /// The code of a bound that does not lie below the prefix.
+    pub(super) fn code(&self, bound: &[u8]) -> u64 {
+        let n_shared = self.n_shared(bound);
+        code(bound, self.0.len() - n_shared, n_shared)
+    }
+
+    /// Changes a code to that for the first `len` bytes of this prefix, without the key.
+    pub(super) fn shorten_code(&self, old: u64, len: usize) -> u64 {
+        if old == UNBOUNDED {
+            return old;
+        }
+        let n_shared = self.0.len() - (old >> KEY_BITS) as usize;
+        if n_shared < len {
+            return old - ((self.0.len() - len) as u64) * (1 << KEY_BITS);
+        }
+        // The bytes of the prefix behind `len` are in front of those in the code.
+        let bytes = self.0[len..n_shared].iter().take(7);
+        let (n_bytes, front) = bytes.fold((0, 0), |(n, front), byte| {
+            (n + 1, front << 8 | u64::from(*byte))
+        });
+        let rest = (old & ((1 << KEY_BITS) - 1)) >> (8 * n_bytes);
+        front << (KEY_BITS - 8 * n_bytes) | rest
+    }
+}
+
+#[inline]
+fn code(key: &[u8], n_unshared: usize, n_shared: usize) -> u64 {
+    (n_unshared as u64) << KEY_BITS | eight_bytes(key, n_shared) >> 8
+}
+
+/// Whether the key of this code shares less than the whole prefix: it lies above all starts.
+#[inline]
+pub(super) fn is_above_prefix(code: u64) -> bool {
+    code >> KEY_BITS != 0
+}

@@ -1,0 +1,154 @@
+//! A node of the tree: items and their bounds.
+
+use super::bounds::Bounds;
+use super::codes::{Probe, Shared};
+use super::items::{Bounded, Items};
+use crate::index::entries::Entries;
+
+/// A leaf or an inner node.
+#[derive(Debug, Default)]
+pub(super) struct Node<I> {
+    pub(super) bounds: Bounds,
+    pub(super) items: I,
+}
+
+/// The most items of a node. A node that has more is split.
+pub(super) const MAX_ITEMS: usize = if cfg!(test) { 8 } else { 192 };
+/// A node of fewer items is merged with one beside it, if both together have at most
+/// [`MAX_MERGED`]: so few that the next insertions do not split the result.
+pub(super) const MIN_ITEMS: usize = MAX_ITEMS / 4;
+pub(super) const MAX_MERGED: usize = MAX_ITEMS / 4 * 3;
+
+impl<I: Items> Node<I> {
+    pub(super) fn len(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// The entries with the least start and with the greatest end. There is at least one item.
+    pub(super) fn extremes(&self) -> (u32, u32) {
+        (
+            self.items.first(self.bounds.position(0)),
+            self.items.greatest(0),
+        )
+    }
+
+    /// The entry with the least start of the item of this rank.
+    #[inline]
+    pub(super) fn first(&self, rank: usize) -> u32 {
+        self.items.first(self.bounds.position(rank))
+    }
+
+    /// The number of items that start at or below `key`.
+    #[inline]
+    pub(super) fn n_started(&self, code: u64, key: &[u8], entries: &Entries) -> usize {
+        let starts_by_key = |rank| entries.range(self.first(rank)).start() <= key;
+        self.bounds.n_started(code, starts_by_key)
+    }
+
+    /// The number of items that end above `key`.
+    #[inline]
+    pub(super) fn n_ending_above(&self, code: u64, key: &[u8], entries: &Entries) -> usize {
+        let ends_above = |position| entries.range(self.items.greatest(position)).ends_above(key);
+        self.bounds.n_ending_above(code, ends_above)
+    }
+
+    /// The number of items whose first entry lies before `entry`: entries of equal start are
+    /// ordered by their places, so that each can be found again.
+    pub(super) fn n_before(&self, entry: u32, entries: &Entries) -> usize {
+        entries.count_step();
+        let start = entries.range(entry).start();
+        let Some(Probe { code, .. }) = self.bounds.probe(start, Shared::AtLeast(0)) else {
+            return 0;
+        };
+        self.bounds.n_started(code, |rank| {
+            let first = self.first(rank);
+            (entries.range(first).start(), first) < (start, entry)
+        })
+    }
+
+    /// Adds an item at a rank.
+    pub(super) fn insert(&mut self, rank: usize, item: I::Item, entries: &Entries) {
+        let range = entries.range(item.greatest());
+        let start = entries.range(item.first()).start();
+        let start = self.bounds.include_start(start);
+        let end = self.bounds.end_code(range);
+        let position = self.bounds.n_ending_above(end, |position| {
+            let other = entries.range(self.items.greatest(position));
+            other.ends_above_end(range)
+        });
+        self.bounds.insert(rank, start, position, end);
+        self.items.insert(position, item);
+    }
+
+    /// Removes the item of a rank.
+    pub(super) fn remove(&mut self, rank: usize, entries: &Entries) -> I::Item {
+        let item = self.items.remove(self.bounds.remove(rank));
+        let n = self.len();
+        if n > 0 && (rank == 0 || rank == n) {
+            self.lengthen_prefix(entries);
+        }
+        item
+    }
+
+    /// Lengthens the prefix if the starts that are left share more.
+    fn lengthen_prefix(&mut self, entries: &Entries) {
+        let start = |rank| entries.range(self.first(rank)).start();
+        if self
+            .bounds
+            .has_longer_prefix(start(0), start(self.len() - 1))
+        {
+            *self = Self::of(std::mem::take(self).into_items(), entries);
+        }
+    }
+
+    /// Splits the node behind its first `n_first` items if it has too many. Returns the others.
+    ///
+    /// `rank` is where the last item was added: items that come in order leave full nodes behind.
+    pub(super) fn split(&mut self, rank: usize, entries: &Entries) -> Option<Self> {
+        let n = self.len();
+        if n <= MAX_ITEMS {
+            return None;
+        }
+        let n_first = match rank {
+            0 => MIN_ITEMS,
+            rank if rank + 1 == n => n - MIN_ITEMS,
+            _ => n / 2,
+        };
+        let mut first = std::mem::take(self).into_items();
+        let mut second = Vec::with_capacity(n - n_first);
+        for item in first.extract_if(.., |(rank, _)| *rank >= n_first) {
+            second.push((item.0 - n_first, item.1));
+        }
+        *self = Self::of(first, entries);
+        Some(Self::of(second, entries))
+    }
+
+    /// Adds the items of `other`, which all start behind those of this node.
+    pub(super) fn append(&mut self, other: Self, entries: &Entries) {
+        let mut items = other.into_items();
+        items.sort_unstable_by_key(|(rank, _)| *rank);
+        for (_, item) in items {
+            self.insert(self.len(), item, entries);
+        }
+    }
+
+    /// The items with their ranks, in the order of their ends.
+    fn into_items(self) -> Vec<(usize, I::Item)> {
+        let ranks = self.bounds.ranks();
+        ranks.into_iter().zip(self.items.into_vec()).collect()
+    }
+
+    /// The inverse of [`into_items`](Self::into_items), with the longest prefix that there is.
+    fn of(ranked: Vec<(usize, I::Item)>, entries: &Entries) -> Self {
+        let mut positions = vec![0; ranked.len()];
+        let mut items = I::default();
+        for (position, (rank, item)) in ranked.into_iter().enumerate() {
+            positions[rank] = position as u8;
+            items.insert(position, item);
+        }
+        let start = |position| entries.range(items.first(position)).start();
+        let range = |position| entries.range(items.greatest(position));
+        let bounds = Bounds::new(positions, start, range);
+        Self { bounds, items }
+    }
+}
