@@ -1,0 +1,39 @@
+//! Benchmarks of guests on both engines.
+//!
+//! The README of this package says how to run them, explains the rows and lists results.
+#![forbid(unsafe_code)]
+
+mod calls;
+mod emits;
+mod engine;
+mod instructions;
+mod watches;
+
+use std::process::ExitCode;
+
+use rangewatch_bench_harness::{Group, Report, run_groups};
+
+const USAGE: &str = "usage: rangewatch-benches [--smoke] [GROUP]...
+       rangewatch-benches instructions
+
+Without a group all run: emits, metered, calls, watches. --smoke runs each row once, to check that
+it works. `instructions` needs valgrind.";
+
+const GROUPS: &[Group] = &[
+    ("emits", emits::run),
+    ("metered", emits::run_metered),
+    ("calls", calls::run),
+    ("watches", watches::run),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == instructions::LOOP) {
+        return instructions::run_loop(&args[1..]);
+    }
+    let report = Report::new("cargo run --profile bench --package rangewatch-benches");
+    if args == ["instructions"] {
+        return instructions::run(&report);
+    }
+    run_groups(&report, USAGE, GROUPS)
+}
