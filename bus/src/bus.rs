@@ -130,6 +130,27 @@ impl RangeWatchBus {
         self.emit_value(Value::Given(value), keys)
     }
 
+    /// As [`emit`](Self::emit), for keys that lie in a slice already: they are not collected first.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let keys: Vec<&[u8]> = b"a,b,c".split(|byte| *byte == b',').collect();
+    /// assert_eq!(bus.emit_slices(1, &keys)?.matched(), 0);
+    /// # Ok::<(), rangewatch_bus::EmitError>(())
+    /// ```
+    pub fn emit_slices(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
+        self.shared()
+            .emit(Value::Given(value), &EmitKeys::new(keys))
+    }
+
     /// Emits `keys` with the value after the head, for concurrent emitters. On a new
     /// bus the first value is 1. [`Emitted::value`] returns the value.
     ///

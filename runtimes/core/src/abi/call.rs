@@ -18,6 +18,7 @@ use crate::engine::host_function::no_unwind;
 ///
 /// The [`HostTrap`] that the guest's call ends with: misuse of the ABI, an emit that the bus
 /// refused, or a panic of the embedder's code that an emit woke.
+#[inline]
 pub fn attempt(
     function: &str,
     f: impl FnOnce() -> Result<Outcome, AbiError>,
@@ -47,6 +48,7 @@ pub fn poll_ready(
 /// # Errors
 ///
 /// As [`attempt`].
+#[inline]
 pub fn block(
     function: &str,
     abi: &mut GuestAbi,
@@ -54,18 +56,25 @@ pub fn block(
     mut f: impl FnMut(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
 ) -> Result<u64, HostTrap> {
     let mut work = 0_u64;
-    let mut waker = None;
     loop {
         let outcome = attempt(function, || f(abi, memory))?;
         work = work.saturating_add(outcome.work());
         if outcome.state().is_ready() {
             return Ok(work);
         }
-        let waker =
-            waker.get_or_insert_with(|| Waker::from(Arc::new(Unpark(std::thread::current()))));
-        while abi.poll_ready(&mut Context::from_waker(waker)).is_pending() {
-            std::thread::park();
-        }
+        park_until_ready(abi);
+    }
+}
+
+/// Blocks the thread until the next attempt can be made.
+#[cold]
+fn park_until_ready(abi: &mut GuestAbi) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    while abi
+        .poll_ready(&mut Context::from_waker(&waker))
+        .is_pending()
+    {
+        std::thread::park();
     }
 }
 

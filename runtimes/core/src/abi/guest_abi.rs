@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use rangewatch_bus::{Batch, RangeWatchBus};
 
-use super::gen1::{Keys, Page};
+use super::gen1::Page;
 use super::{AbiError, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
@@ -303,7 +303,7 @@ impl GuestAbi {
         self.in_recv
     }
 
-    pub(super) fn stage(&mut self, value: u64, keys: Keys<'_>) -> Result<(), AbiError> {
+    pub(super) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), AbiError> {
         let (bus, limits) = (self.group.bus(), self.group.limits());
         self.staged
             .get_or_insert_with(|| bus.batch(limits.max_staged_bytes()))

@@ -163,8 +163,9 @@ impl HostFunction {
         &self.name
     }
 
-    pub(crate) fn full_name(&self) -> String {
-        format!("{}.{}", self.module, self.name)
+    /// `module.name`. Formatted on the error path only.
+    pub(crate) fn full_name(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|f| write!(f, "{}.{}", self.module, self.name))
     }
 
     /// The signature.
@@ -193,7 +194,7 @@ impl HostFunction {
         let HostFunctionBody::Sync(body) = &self.body else {
             return Err(self.trap("it may wait, and was called as one that may not".into()));
         };
-        let results = no_unwind(&self.full_name(), || body.call(cx, args))?;
+        let results = no_unwind(self.full_name(), || body.call(cx, args))?;
         self.checked(results)
     }
 
@@ -219,7 +220,7 @@ impl HostFunction {
             .await
         {
             Ok(results) => self.checked(results),
-            Err(panic) => Err(panicked(&self.full_name(), &*panic)),
+            Err(panic) => Err(panicked(self.full_name(), &*panic)),
         }
     }
 
@@ -245,7 +246,7 @@ impl HostFunction {
         match error.downcast::<AbiError>() {
             Ok(error) => HostTrap::Abi(*error),
             Err(source) => HostTrap::Function {
-                function: self.full_name(),
+                function: self.full_name().to_string(),
                 source,
             },
         }
@@ -275,17 +276,19 @@ impl fmt::Debug for HostFunction {
 /// # Errors
 ///
 /// The [`HostTrap`] that the guest's call ends with.
-pub fn no_unwind<R>(function: &str, f: impl FnOnce() -> R) -> Result<R, HostTrap> {
+#[inline]
+pub fn no_unwind<R>(function: impl fmt::Display, f: impl FnOnce() -> R) -> Result<R, HostTrap> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panicked(function, &*panic))
 }
 
-fn panicked(function: &str, panic: &(dyn Any + Send)) -> HostTrap {
+#[cold]
+fn panicked(function: impl fmt::Display, panic: &(dyn Any + Send)) -> HostTrap {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     HostTrap::Function {
-        function: function.to_owned(),
+        function: function.to_string(),
         source: format!("it panicked: {}", text.unwrap_or("(no text)")).into(),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn resolve(
         let ty = function.ty();
         if !ty.can_be_passed() {
             return Err(InstantiateError::HostFunctionType {
-                function: function.full_name(),
+                function: function.full_name().to_string(),
                 ty: ty.clone(),
             });
         }
@@ -40,7 +40,7 @@ pub(crate) fn resolve(
             .is_some()
         {
             return Err(InstantiateError::DuplicateHostFunction {
-                function: function.full_name(),
+                function: function.full_name().to_string(),
             });
         }
     }

@@ -25,12 +25,13 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
             max_bytes,
         });
     }
-    let keys = Keys::parse(buf)?;
+    let mut keys = Keys::new();
+    keys.parse(buf)?;
+    let keys = keys.as_slice();
     let value = page.val(memory)?;
-    let n_keys = keys.clone().count();
     let n_matched = match abi.group().emits() {
         Emits::Immediate => {
-            let emitted = abi.group().bus().emit(value, keys);
+            let emitted = abi.group().bus().emit_slices(value, keys);
             emitted.map_err(refused)?.matched()
         }
         Emits::Staged => {
@@ -38,7 +39,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
             0
         }
     };
-    Ok(Outcome::done(work(buf.len(), n_keys + n_matched)))
+    Ok(Outcome::done(work(buf.len(), keys.len() + n_matched)))
 }
 
 /// The import [`RESERVE`](super::RESERVE): reserves the id in the buffer.
@@ -66,9 +67,13 @@ pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
     let outcome = Outcome::done(work(buf.len(), 0));
-    let [id, from, to] = Keys::parse(buf)?.three()?;
-    let range_bytes = from.len() + to.len();
-    let result = abi.group().open(id, selector(from, to), range_bytes);
+    let result = {
+        let mut keys = Keys::new();
+        keys.parse(buf)?;
+        let [id, from, to] = keys.three()?;
+        let range_bytes = from.len() + to.len();
+        abi.group().open(id, selector(from, to), range_bytes)
+    };
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }

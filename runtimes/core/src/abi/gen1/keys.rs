@@ -1,40 +1,50 @@
 //! The wire format of a key list: repeated `u16` big-endian length and bytes.
 
+use smallvec::SmallVec;
+
 use crate::abi::AbiError;
 
-/// The keys in a buffer, checked to the end before the first is used: a list that is cut short
-/// delivers nothing.
-#[derive(Clone, Debug)]
-pub(in crate::abi) struct Keys<'a> {
-    rest: &'a [u8],
-}
+/// The keys of most flushes fit without an allocation.
+const N_KEYS_INLINE: usize = 16;
+
+/// The keys in a buffer. They are read in one pass, to the end, before the first is used: a list
+/// that is cut short delivers nothing.
+#[derive(Debug)]
+pub(in crate::abi) struct Keys<'a>(SmallVec<[&'a [u8]; N_KEYS_INLINE]>);
 
 impl<'a> Keys<'a> {
-    pub(in crate::abi) fn parse(buf: &'a [u8]) -> Result<Self, AbiError> {
+    pub(in crate::abi) fn new() -> Self {
+        Self(SmallVec::new())
+    }
+
+    /// Adds the keys of `buf`. A method and not a constructor, because a result of this size would
+    /// be copied.
+    pub(in crate::abi) fn parse(&mut self, buf: &'a [u8]) -> Result<(), AbiError> {
         let mut rest = buf;
-        let mut index = 0;
         while !rest.is_empty() {
-            let offset = buf.len() - rest.len();
-            let (_, tail) = split(rest).ok_or(AbiError::KeysCutShort { index, offset })?;
+            let Some((key, tail)) = split(rest) else {
+                return Err(self.cut_short(buf.len() - rest.len()));
+            };
+            self.0.push(key);
             rest = tail;
-            index += 1;
         }
-        Ok(Self { rest: buf })
+        Ok(())
     }
 
-    pub(in crate::abi) fn three(self) -> Result<[&'a [u8]; 3], AbiError> {
-        let keys: Vec<_> = self.take(4).collect();
-        <[_; 3]>::try_from(keys).map_err(|keys| AbiError::OpenKeys { n_keys: keys.len() })
+    #[cold]
+    fn cut_short(&self, offset: usize) -> AbiError {
+        let index = self.0.len();
+        AbiError::KeysCutShort { index, offset }
     }
-}
 
-impl<'a> Iterator for Keys<'a> {
-    type Item = &'a [u8];
+    /// The keys in the order of the buffer.
+    pub(in crate::abi) fn as_slice(&self) -> &[&'a [u8]] {
+        &self.0
+    }
 
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (key, rest) = split(self.rest)?;
-        self.rest = rest;
-        Some(key)
+    pub(in crate::abi) fn three(&self) -> Result<[&'a [u8]; 3], AbiError> {
+        let n_keys = self.0.len();
+        <[_; 3]>::try_from(self.as_slice()).map_err(|_| AbiError::OpenKeys { n_keys })
     }
 }
 
@@ -48,7 +58,15 @@ mod tests {
     use super::*;
 
     fn parse(buf: &[u8]) -> Result<Vec<&[u8]>, AbiError> {
-        Keys::parse(buf).map(Iterator::collect)
+        let mut keys = Keys::new();
+        keys.parse(buf)?;
+        Ok(keys.as_slice().to_vec())
+    }
+
+    fn three(buf: &[u8]) -> Result<[&[u8]; 3], AbiError> {
+        let mut keys = Keys::new();
+        keys.parse(buf)?;
+        keys.three()
     }
 
     #[test]
@@ -88,11 +106,22 @@ mod tests {
 
     #[test]
     fn open_takes_three_keys_and_no_other_number() {
-        let keys = Keys::parse(b"\0\x01i\0\x01a\0\x01b").expect("well formed");
-        assert_eq!(keys.three(), Ok([&b"i"[..], b"a", b"b"]));
-        let keys = Keys::parse(b"\0\x01i\0\x01a").expect("well formed");
-        assert_eq!(keys.three(), Err(AbiError::OpenKeys { n_keys: 2 }));
-        let keys = Keys::parse(b"\0\0\0\0\0\0\0\0").expect("well formed");
-        assert_eq!(keys.three(), Err(AbiError::OpenKeys { n_keys: 4 }));
+        assert_eq!(three(b"\0\x01i\0\x01a\0\x01b"), Ok([&b"i"[..], b"a", b"b"]));
+        assert_eq!(
+            three(b"\0\x01i\0\x01a"),
+            Err(AbiError::OpenKeys { n_keys: 2 })
+        );
+        assert_eq!(
+            three(b"\0\0\0\0\0\0\0\0"),
+            Err(AbiError::OpenKeys { n_keys: 4 })
+        );
+    }
+
+    #[test]
+    fn a_list_of_more_keys_than_fit_inline_is_complete() {
+        let n = 3 * N_KEYS_INLINE;
+        let buf: Vec<u8> = (0..n as u8).flat_map(|i| [0, 1, i]).collect();
+        let keys: Vec<_> = (0..n as u8).map(|i| vec![i]).collect();
+        assert_eq!(parse(&buf).expect("well formed"), keys);
     }
 }

@@ -11,7 +11,6 @@ mod keys;
 mod page;
 
 pub use functions::{flush, open, reserve, start, stop};
-pub(super) use keys::Keys;
 pub(super) use page::Page;
 
 /// The import module.

@@ -19,9 +19,9 @@ impl Page {
     /// has not set: no linker places a variable there.
     pub(in crate::abi) fn read(memory: &[u8], address: u32) -> Result<Self, AbiError> {
         let mut slots = [0; 7];
-        let bytes = slice(memory, "the meta page", address, 28)?;
-        for (slot, bytes) in slots.iter_mut().zip(bytes.chunks_exact(4)) {
-            *slot = u32_le(bytes);
+        let bytes: &[u8; 28] = chunk(memory, "the meta page", address)?;
+        for (slot, bytes) in slots.iter_mut().zip(bytes.as_chunks().0) {
+            *slot = u32::from_le_bytes(*bytes);
         }
         if slots.contains(&0) {
             return Err(AbiError::PageNotSet { address });
@@ -50,11 +50,7 @@ impl Page {
 
     /// The value to emit.
     pub(in crate::abi) fn val(&self, memory: &[u8]) -> Result<u64, AbiError> {
-        let bytes = slice(memory, "val", self.val, 8)?;
-        Ok(bytes
-            .iter()
-            .rev()
-            .fold(0, |val, byte| val << 8 | u64::from(*byte)))
+        chunk(memory, "val", self.val).map(|bytes| u64::from_le_bytes(*bytes))
     }
 
     /// Writes the result of a call: an empty text is success. Returns the part that was written,
@@ -129,16 +125,10 @@ fn slice<'m>(
     address: u32,
     bytes: u32,
 ) -> Result<&'m [u8], AbiError> {
-    let start = address as usize;
     memory
-        .get(start..)
+        .get(address as usize..)
         .and_then(|tail| tail.get(..bytes as usize))
-        .ok_or(AbiError::OutOfBounds {
-            what,
-            address,
-            bytes,
-            memory_bytes: memory.len(),
-        })
+        .ok_or_else(|| out_of_bounds(what, address, bytes, memory.len()))
 }
 
 fn slice_mut<'m>(
@@ -151,16 +141,23 @@ fn slice_mut<'m>(
     memory
         .get_mut(address as usize..)
         .and_then(|tail| tail.get_mut(..bytes as usize))
-        .ok_or(AbiError::OutOfBounds {
-            what,
-            address,
-            bytes,
-            memory_bytes,
-        })
+        .ok_or_else(|| out_of_bounds(what, address, bytes, memory_bytes))
+}
+
+/// The `N` bytes at an address.
+fn chunk<'m, const N: usize>(
+    memory: &'m [u8],
+    what: &'static str,
+    address: u32,
+) -> Result<&'m [u8; N], AbiError> {
+    memory
+        .get(address as usize..)
+        .and_then(|tail| tail.first_chunk())
+        .ok_or_else(|| out_of_bounds(what, address, N as u32, memory.len()))
 }
 
 fn read_u32(memory: &[u8], what: &'static str, address: u32) -> Result<u32, AbiError> {
-    slice(memory, what, address, 4).map(u32_le)
+    chunk(memory, what, address).map(|bytes| u32::from_le_bytes(*bytes))
 }
 
 fn write_u32(
@@ -172,9 +169,12 @@ fn write_u32(
     slice_mut(memory, what, address, 4).map(|bytes| bytes.copy_from_slice(&value.to_le_bytes()))
 }
 
-fn u32_le(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |value, byte| value << 8 | u32::from(*byte))
+#[cold]
+fn out_of_bounds(what: &'static str, address: u32, bytes: u32, memory_bytes: usize) -> AbiError {
+    AbiError::OutOfBounds {
+        what,
+        address,
+        bytes,
+        memory_bytes,
+    }
 }
