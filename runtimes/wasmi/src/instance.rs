@@ -1,5 +1,6 @@
 //! An instance, and how its calls are suspended and resumed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use rangewatch_runtime::{
 };
 use rangewatch_wasi::link_wasmi::Suspended;
 use wasmi::errors::HostError;
-use wasmi::{Error, Memory, ResumableCall, Store, StoreLimits, TrapCode};
+use wasmi::{Error, Func, Memory, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
 use crate::linker::{DataMut, memory_and_data};
@@ -53,13 +54,55 @@ impl fmt::Display for Suspend {
 impl HostError for Suspend {}
 
 pub(crate) struct WasmiInstance {
-    pub(crate) store: Store<State>,
-    pub(crate) instance: wasmi::Instance,
+    store: Store<State>,
+    instance: wasmi::Instance,
+    /// The exports that were called. To look one up again and read its type takes half as long as a
+    /// call.
+    exports: BTreeMap<Box<str>, Export>,
     /// `None` when the engine counts no fuel.
-    pub(crate) limits: Option<Limits>,
+    limits: Option<Limits>,
+}
+
+/// An exported function, ready to be called.
+#[derive(Clone)]
+struct Export {
+    func: Func,
+    /// A value of the type of each result.
+    results: Box<[wasmi::Val]>,
 }
 
 impl WasmiInstance {
+    pub(crate) fn new(
+        store: Store<State>,
+        instance: wasmi::Instance,
+        limits: Option<Limits>,
+    ) -> Self {
+        Self {
+            store,
+            instance,
+            exports: BTreeMap::new(),
+            limits,
+        }
+    }
+
+    fn export(&mut self, name: &str) -> Result<Export, Failure> {
+        if let Some(export) = self.exports.get(name) {
+            return Ok(export.clone());
+        }
+        let func = self
+            .instance
+            .get_func(&self.store, name)
+            .ok_or_else(|| Failure::Engine(format!("no function `{name}`").into()))?;
+        let ty = func.ty(&self.store);
+        let results = ty.results().iter().copied();
+        let export = Export {
+            func,
+            results: results.map(wasmi::Val::default_for_ty).collect(),
+        };
+        self.exports.insert(name.into(), export.clone());
+        Ok(export)
+    }
+
     /// Awaits the function that suspended the call with `error`. `None` for an error that did not
     /// suspend it.
     async fn host_call(&mut self, error: &Error) -> Option<Result<Vec<wasmi::Val>, Failure>> {
@@ -82,17 +125,8 @@ impl Instance for WasmiInstance {
     }
 
     async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
-        let func = self
-            .instance
-            .get_func(&self.store, export)
-            .ok_or_else(|| Failure::Engine(format!("no function `{export}`").into()))?;
+        let Export { func, mut results } = self.export(export)?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
-        let mut results: Vec<_> = func
-            .ty(&self.store)
-            .results()
-            .iter()
-            .map(|ty| wasmi::Val::default_for_ty(*ty))
-            .collect();
         let limits = self.limits.as_ref();
         let mut fuel = limits.map(|limits| FuelSlices::new(limits, MAX_SLICE));
         refuel(&mut self.store, &mut fuel, 0, 0)?;

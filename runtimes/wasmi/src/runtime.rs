@@ -185,10 +185,7 @@ impl Linked for WasmiLinked {
         let memory = instance.get_memory(&store, "memory");
         store.data_mut().memory = memory;
         store.data_mut().is_started = true;
-        Ok(Box::new(WasmiInstance {
-            store,
-            instance,
-            limits: is_metered.then(|| limits.clone()),
-        }))
+        let limits = is_metered.then(|| limits.clone());
+        Ok(Box::new(WasmiInstance::new(store, instance, limits)))
     }
 }

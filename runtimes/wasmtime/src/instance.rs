@@ -1,9 +1,12 @@
 //! An instance and its calls, which wasmtime suspends by itself.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val};
-use wasmtime::{Caller, Memory, Store, StoreLimits};
+use wasmtime::{Caller, Func, Memory, Store, StoreLimits, TypedFunc};
 
 use crate::convert::{failure, to_wasmtime, vals};
 use crate::linker::memory_and_data;
@@ -31,10 +34,56 @@ impl HostCx for Cx<'_> {
 }
 
 pub(crate) struct WasmtimeInstance {
-    pub(crate) store: Store<State>,
-    pub(crate) instance: wasmtime::Instance,
+    store: Store<State>,
+    instance: wasmtime::Instance,
+    /// The exports that were called. To look one up again takes longer than a call.
+    exports: BTreeMap<Box<str>, Arc<Export>>,
     /// `None` when the engine counts no fuel.
-    pub(crate) limits: Option<Limits>,
+    limits: Option<Limits>,
+}
+
+/// An exported function, ready to be called.
+enum Export {
+    /// Without parameters and results, as callbacks are: wasmtime checks no types in its calls.
+    Nullary(TypedFunc<(), ()>),
+    Any {
+        func: Func,
+        n_results: usize,
+    },
+}
+
+impl WasmtimeInstance {
+    pub(crate) fn new(
+        store: Store<State>,
+        instance: wasmtime::Instance,
+        limits: Option<Limits>,
+    ) -> Self {
+        Self {
+            store,
+            instance,
+            exports: BTreeMap::new(),
+            limits,
+        }
+    }
+
+    fn export(&mut self, name: &str) -> Result<Arc<Export>, Failure> {
+        if let Some(export) = self.exports.get(name) {
+            return Ok(Arc::clone(export));
+        }
+        let func = self
+            .instance
+            .get_func(&mut self.store, name)
+            .ok_or_else(|| Failure::Engine(format!("no function `{name}`").into()))?;
+        let export = Arc::new(match func.typed(&self.store) {
+            Ok(func) => Export::Nullary(func),
+            Err(_) => Export::Any {
+                func,
+                n_results: func.ty(&self.store).results().len(),
+            },
+        });
+        self.exports.insert(name.into(), Arc::clone(&export));
+        Ok(export)
+    }
 }
 
 #[async_trait]
@@ -46,19 +95,24 @@ impl Instance for WasmtimeInstance {
     }
 
     async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
-        let func = self
-            .instance
-            .get_func(&mut self.store, export)
-            .ok_or_else(|| Failure::Engine(format!("no function `{export}`").into()))?;
+        let export = self.export(export)?;
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);
             self.store.set_fuel(fuel).map_err(failure)?;
         }
-        let args: Vec<_> = args.iter().map(to_wasmtime).collect();
-        let mut results = vec![wasmtime::Val::I32(0); func.ty(&self.store).results().len()];
-        func.call_async(&mut self.store, &args, &mut results)
-            .await
-            .map_err(failure)?;
-        Ok(vals(&results))
+        match &*export {
+            Export::Nullary(func) => {
+                let called = func.call_async(&mut self.store, ()).await;
+                called.map(|()| Vec::new()).map_err(failure)
+            }
+            Export::Any { func, n_results } => {
+                let args: Vec<_> = args.iter().map(to_wasmtime).collect();
+                let mut results = vec![wasmtime::Val::I32(0); *n_results];
+                func.call_async(&mut self.store, &args, &mut results)
+                    .await
+                    .map_err(failure)?;
+                Ok(vals(&results))
+            }
+        }
     }
 }

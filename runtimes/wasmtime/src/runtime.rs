@@ -210,10 +210,6 @@ impl Linked for WasmtimeLinked {
         store.data_mut().memory = memory;
         store.data_mut().is_started = true;
         let limits = self.is_metered.then(|| limits.clone());
-        Ok(Box::new(WasmtimeInstance {
-            store,
-            instance,
-            limits,
-        }))
+        Ok(Box::new(WasmtimeInstance::new(store, instance, limits)))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmparser::types::{EntityType, TypesRef};
 use wasmparser::{BinaryReaderError, Parser, Payload, Validator, WasmFeatures};
 
+use crate::abi::gen1;
 use crate::engine::load_error::LoadError;
 use crate::engine::runtime::Compiled;
 use crate::engine::val::{FuncType, ValType};
@@ -105,6 +106,8 @@ pub struct ModuleInfo {
     imports: Vec<Import>,
     exports: BTreeMap<String, ExternType>,
     memory_bytes: u64,
+    is_command: bool,
+    uses_abi: bool,
 }
 
 /// One import of a module.
@@ -200,6 +203,9 @@ impl ModuleInfo {
                 _ => {}
             }
         }
+        info.is_command =
+            info.func(START) == Some(&FuncType::default()) && info.func(INITIALIZE).is_none();
+        info.uses_abi = (info.imports.iter()).any(|import| import.module == gen1::MODULE);
         Ok(info)
     }
 
@@ -210,17 +216,15 @@ impl ModuleInfo {
     }
 
     /// Whether it imports the range-watch ABI.
-    pub(crate) fn uses_abi(&self) -> bool {
-        self.imports
-            .iter()
-            .any(|import| import.module == crate::abi::gen1::MODULE)
+    pub(crate) const fn uses_abi(&self) -> bool {
+        self.uses_abi
     }
 
     /// Whether it is a command: it exports `_start` and no `_initialize`.
     ///
     /// Source: WASI preview1, application ABI.
-    pub(crate) fn is_command(&self) -> bool {
-        self.func(START) == Some(&FuncType::default()) && self.func(INITIALIZE).is_none()
+    pub(crate) const fn is_command(&self) -> bool {
+        self.is_command
     }
 
     /// The exports, by name.

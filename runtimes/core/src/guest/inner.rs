@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rangewatch_wasi::Wasi;
+
 use crate::abi::{GuestAbi, gen1};
 use crate::engine::host_function::no_unwind;
 use crate::engine::imports::can_receive;
@@ -85,15 +87,14 @@ impl Inner {
         }
         if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
             let initialized = instance.call(INITIALIZE, &[]).await;
-            self.flush(instance, INITIALIZE);
+            self.flush(instance.memory_and_state().1.wasi(), INITIALIZE);
             initialized.map_err(|failure| CallError::new(INITIALIZE, failure))?;
         }
         self.read_page(instance).await
     }
 
     /// Flushes what `export` wrote, and reports an error of the writer.
-    pub(crate) fn flush(&self, instance: &mut dyn Instance, export: &str) {
-        let wasi = instance.memory_and_state().1.wasi();
+    pub(crate) fn flush(&self, wasi: &mut Wasi, export: &str) {
         let source = match no_unwind("flush", || wasi.flush()) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,

@@ -65,6 +65,9 @@ impl Pool {
         let permit = self.permit().await?;
         let idle = self.idle.lock().pop();
         let mut lease = self.lease_with(guest, export, permit, idle).await?;
+        if !lease.must_start(guest) {
+            return Ok(lease);
+        }
         match lease.start_before_use(guest).await {
             Ok(()) => Ok(lease),
             Err(error) => {
@@ -108,6 +111,10 @@ impl Pool {
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
+        // Overtakes no waiter: permits that are given back go to waiters first.
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
+        }
         let permit = self.permits.acquire().await;
         permit.map_err(|_| CallError::Gone {
             reason: "it was closed".to_owned(),
@@ -165,14 +172,14 @@ pub(crate) struct Lease<'a> {
     guest: &'a Inner,
     instance: Option<Box<dyn Instance>>,
     /// The export that is being called.
-    calling: Option<String>,
+    calling: Option<&'a str>,
     /// Why the instance is dropped.
     reason: String,
     // After the instance in drop order: the permit is free when the instance is gone.
     _permit: SemaphorePermit<'a>,
 }
 
-impl Lease<'_> {
+impl<'a> Lease<'a> {
     pub(crate) fn instance(&mut self) -> &mut dyn Instance {
         &mut **self
             .instance
@@ -182,12 +189,17 @@ impl Lease<'_> {
 
     /// Calls an export, flushes what the guest wrote, and commits what it staged if it returned or
     /// exited with code 0.
-    pub(crate) async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        self.calling = Some(export.to_owned());
+    pub(crate) async fn call(
+        &mut self,
+        export: &'a str,
+        args: &[Val],
+    ) -> Result<Vec<Val>, CallError> {
+        self.calling = Some(export);
         let results = self.instance().call(export, args).await;
         self.calling = None;
-        self.guest.flush(self.instance(), export);
+        let guest = self.guest;
         let (memory, state) = self.instance().memory_and_state();
+        guest.flush(state.wasi(), export);
         let abi = state.abi();
         let n_emits = abi.n_staged();
         let results = results.map_err(|failure| match failure {
@@ -242,7 +254,8 @@ impl Drop for Lease<'_> {
         }
         if let Some(export) = self.calling.take() {
             // Nothing else can reach the writers of the guest.
-            self.guest.flush(self.instance(), &export);
+            let guest = self.guest;
+            guest.flush(self.instance().memory_and_state().1.wasi(), export);
             self.reason = format!("a call of `{export}` was dropped before it returned");
         }
         self.instance = None;

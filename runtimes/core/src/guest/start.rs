@@ -9,13 +9,14 @@ use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Lease;
 
 impl Lease<'_> {
-    /// Starts an instance that has to be started before it is used: one of a command that uses the
-    /// ABI. Commands that do not, and reactors, are used as they are.
+    /// Whether the instance has to be started before it is used: one of a command that uses the ABI.
+    /// Commands that do not, and reactors, are used as they are.
+    pub(crate) fn must_start(&mut self, guest: &Inner) -> bool {
+        guest.info.is_command() && guest.info.uses_abi() && !self.is_started()
+    }
+
+    /// Starts an instance that [has to be](Self::must_start) started.
     pub(crate) async fn start_before_use(&mut self, guest: &Inner) -> Result<(), CallError> {
-        let info = &guest.info;
-        if self.is_started() || !info.is_command() || !info.uses_abi() {
-            return Ok(());
-        }
         match self.start(guest).await? {
             exit if exit.code() == 0 => Ok(()),
             exit => Err(CallError::Exit {
