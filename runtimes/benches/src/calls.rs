@@ -19,6 +19,7 @@ pub(crate) fn run(effort: Effort, report: &Report) {
         report.row(effort, &name, &mut calls.collect::<Vec<_>>());
         for (_, guest) in &mut guests {
             guest.open_hot(1);
+            guest.start_all();
         }
         let callbacks = guests.iter().map(|(bus, guest)| {
             Contender::new(|| {

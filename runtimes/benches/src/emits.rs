@@ -61,6 +61,7 @@ fn row(
         let (bus, mut guest) = guest(&**engine);
         guest.open_cold(n_watches - n_matches);
         guest.open_hot(n_matches);
+        guest.start_all();
         guest.write_keys(first, n_keys);
         check(&bus, &guest, first, n_keys, n_matches);
         guest

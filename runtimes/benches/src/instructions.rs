@@ -78,6 +78,7 @@ pub(crate) fn run_loop(args: &[String]) -> ExitCode {
     };
     let (_bus, mut guest): (RangeWatchBus, _) = guest(&*unmetered()[engine]);
     guest.open_cold(operation.n_watches);
+    guest.start_all();
     guest.write_keys(FirstKey::Cold, operation.n_keys);
     counted(|| (operation.run)(&guest, n));
     // Ends the program here: to stop the watches is not counted.

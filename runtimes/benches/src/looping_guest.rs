@@ -68,12 +68,12 @@ impl LoopingGuest {
         }
     }
 
-    /// Opens and starts `n` watches whose ranges hold none of the random keys.
+    /// Opens `n` watches whose ranges hold none of the random keys.
     pub fn open_cold(&mut self, n: usize) {
         self.open(n, "open_cold", [COLD, b"a", COLD, b"c"]);
     }
 
-    /// Opens and starts `n` watches of the hot key.
+    /// Opens `n` watches of the hot key.
     pub fn open_hot(&mut self, n: usize) {
         self.open(n, "open_hot", [HOT, b"", HOT, b"a"]);
     }
@@ -84,10 +84,13 @@ impl LoopingGuest {
         }
         let range = [[from, from_end].concat(), [to, to_end].concat()];
         self.write(&[b"........", &range[0], &range[1]]);
-        let ids = [self.n_watches, self.n_watches + n];
-        self.call(export, &ids);
-        self.call("start", &ids);
+        self.call(export, &[self.n_watches, self.n_watches + n]);
         self.n_watches += n;
+    }
+
+    /// Starts all watches.
+    pub fn start_all(&mut self) {
+        self.call("start", &[0, self.n_watches]);
     }
 
     /// Stops all watches.

@@ -53,11 +53,14 @@ fn main() {
         for n in [1_000, 10_000, 100_000] {
             let before = live();
             guest.open_cold(n);
-            let per_watch = (live() - before) / n as isize;
+            let opened = (live() - before) / n as isize;
+            guest.start_all();
+            let started = (live() - before) / n as isize;
             guest.stop_all();
-            let left = live() - before;
-            let name = runtime.name();
-            println!("{name}: {per_watch} of {n}; {left} bytes are left when all have stopped");
+            let (name, left) = (runtime.name(), live() - before);
+            println!(
+                "{name}, of {n}: open {opened}, started {started}; {left} left of all when stopped"
+            );
         }
     }
 }

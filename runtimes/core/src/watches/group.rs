@@ -1,6 +1,8 @@
 //! The watches of one owner: a guest with all of its instances.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use futures::channel::oneshot;
@@ -27,14 +29,38 @@ pub(crate) struct Group {
 
 #[derive(Debug, Default)]
 struct Watches {
-    by_id: HashMap<Arc<[u8]>, Entry>,
+    by_id: HashMap<ById, Entry>,
     /// The bytes of all ids and ranges.
     n_bytes: usize,
 }
 
+/// A watch that is known by its id. The id is not stored a second time.
+#[derive(Debug)]
+struct ById(Watch);
+
+impl Borrow<[u8]> for ById {
+    fn borrow(&self) -> &[u8] {
+        self.0.id()
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for ById {}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As a slice is hashed.
+        self.0.id().hash(state);
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
-    watch: Watch,
     /// The subscription of a reserved or open watch; that of a started one is in [`Started`].
     subscription: Option<WakeSubscription>,
     /// Whether it has a range.
@@ -55,23 +81,33 @@ impl Watches {
 
     /// Adds a watch, whose range has `range_bytes` if it is open.
     fn insert(&mut self, id: &[u8], subscription: WakeSubscription, range_bytes: Option<usize>) {
-        let id: Arc<[u8]> = id.into();
         let entry = Entry {
-            watch: Watch::new(id.clone()),
             subscription: Some(subscription),
             is_open: range_bytes.is_some(),
             n_bytes: id.len() + range_bytes.unwrap_or(0),
         };
         self.n_bytes += entry.n_bytes;
-        self.by_id.insert(id, entry);
+        self.by_id.insert(ById(Watch::new(id)), entry);
     }
 
-    fn remove(&mut self, id: &[u8]) -> Option<Entry> {
-        let entry = self.by_id.remove(id)?;
+    fn watch(&self, id: &[u8]) -> Option<&Watch> {
+        self.by_id.get_key_value(id).map(|(known, _)| &known.0)
+    }
+
+    /// Removes a watch and, after most have gone, the unused capacity of the table.
+    fn remove(&mut self, id: &[u8]) -> Option<(Watch, Option<WakeSubscription>)> {
+        let (ById(watch), entry) = self.by_id.remove_entry(id)?;
         self.n_bytes -= entry.n_bytes;
-        Some(entry)
+        let (n_watches, capacity) = (self.by_id.len(), self.by_id.capacity());
+        if n_watches < capacity / 4 && capacity > MIN_SHRUNK {
+            self.by_id.shrink_to(2 * n_watches);
+        }
+        Some((watch, entry.subscription))
     }
 }
+
+/// Tables of fewer watches keep their memory.
+const MIN_SHRUNK: usize = 64;
 
 /// An error that a guest can handle. The texts are the ABI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +206,11 @@ impl Group {
         };
         // Only a reserved subscription refuses.
         subscription.start().map_err(|_| WatchError::NotFound)?;
-        let watch = entry.watch.clone();
+        let watch = watches.watch(id).cloned();
         drop(watches);
-        self.started.insert(watch, subscription);
+        if let Some(watch) = watch {
+            self.started.insert(watch, subscription);
+        }
         Ok(())
     }
 
@@ -184,9 +222,9 @@ impl Group {
         in_recv: bool,
     ) -> Result<Option<oneshot::Receiver<()>>, WatchError> {
         let removed = self.watches.lock().remove(id);
-        let entry = removed.ok_or(WatchError::NotFound)?;
-        let running = entry.watch.stop(!in_recv);
-        self.started.remove(&entry.watch);
+        let (watch, _subscription) = removed.ok_or(WatchError::NotFound)?;
+        let running = watch.stop(!in_recv);
+        self.started.remove(&watch);
         Ok(running)
     }
 
@@ -224,8 +262,8 @@ impl Group {
     pub(crate) fn end(&self) {
         self.started.end();
         let watches = std::mem::take(&mut *self.watches.lock());
-        for entry in watches.by_id.values() {
-            entry.watch.stop(false);
+        for ById(watch) in watches.by_id.keys() {
+            watch.stop(false);
         }
         self.started.clear();
     }
@@ -242,8 +280,7 @@ impl Group {
     fn forget(&self, watch: &Watch) {
         {
             let mut watches = self.watches.lock();
-            let known = watches.by_id.get(watch.id());
-            if known.is_some_and(|entry| entry.watch == *watch) {
+            if watches.watch(watch.id()) == Some(watch) {
                 watches.remove(watch.id());
             }
         }
@@ -315,11 +352,11 @@ mod tests {
         for value in 0..1_000 {
             follow(&group, b"w");
             bus.emit(value, ["a"]).expect("open");
-            let id = Arc::downgrade(group.watches.lock().by_id.keys().next().expect("one"));
+            let watch = group.watches.lock().watch(b"w").expect("one").clone();
             group.stop(b"w", false).expect("known");
             assert_eq!((group.n_watches(), group.started().n_ready()), (0, 0));
             assert_eq!(bus.n_subscriptions(), 0);
-            assert_eq!(id.strong_count(), 0, "nothing keeps the id");
+            assert_eq!(watch.n_handles(), 1, "nothing else keeps the watch");
         }
     }
 

@@ -74,7 +74,7 @@ mod tests {
     fn g23_a_watch_that_was_stopped_before_its_insertion_is_not_kept() {
         let bus = RangeWatchBus::new();
         let started = Started::default();
-        let watch = Watch::new(b"w"[..].into());
+        let watch = Watch::new(b"w");
         let subscription = bus.subscribe(Selector::all()).wake().expect("valid");
         watch.stop(false);
         started.remove(&watch);

@@ -14,7 +14,7 @@ pub(crate) struct Watch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    id: Arc<[u8]>,
+    id: Box<[u8]>,
     callback: Mutex<CallbackState>,
 }
 
@@ -43,15 +43,20 @@ impl Hash for Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(id: Arc<[u8]>) -> Self {
+    pub(crate) fn new(id: &[u8]) -> Self {
         Self(Arc::new(Inner {
-            id,
+            id: id.into(),
             callback: Mutex::default(),
         }))
     }
 
     pub(crate) fn id(&self) -> &[u8] {
         &self.0.id
+    }
+
+    #[cfg(test)]
+    pub(crate) fn n_handles(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
