@@ -90,13 +90,17 @@ impl LoopingGuest {
 
     /// Starts all watches.
     pub fn start_all(&mut self) {
-        self.call("start", &[0, self.n_watches]);
+        if self.n_watches > 0 {
+            self.call("start", &[0, self.n_watches]);
+        }
     }
 
     /// Stops all watches.
     pub fn stop_all(&mut self) {
-        self.call("stop", &[0, self.n_watches]);
-        self.n_watches = 0;
+        if self.n_watches > 0 {
+            self.call("stop", &[0, self.n_watches]);
+            self.n_watches = 0;
+        }
     }
 
     /// Runs the callbacks that are due and returns their number.
