@@ -1,129 +1,127 @@
 //! Counts of instructions, which do not depend on the load of the machine.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use rangewatch_bench_harness::Report;
+use rangewatch_bench_harness::{Counts, Report, Use, count_instrumented, instrumented};
 use rangewatch_benches::{FirstKey, LoopingGuest};
-use rangewatch_bus::RangeWatchBus;
 
 use crate::engine::{ENGINES, guest, unmetered};
 
 /// The argument with which this program runs the loop that is counted.
 pub(crate) const LOOP: &str = "loop";
 
-/// Two lengths of the loop. The difference of their counts leaves out the first call and the end of
-/// the program. (What an engine compiles has no names by which to count it.)
-const LENGTHS: [u64; 2] = [500, 2500];
+/// The operations before those that are counted, in which scratch buffers grow.
+const N_BEFORE: u64 = 100;
+/// The operations that are counted. The loop of a guest is one call, whose share is less than two
+/// instructions.
+const N: u64 = 2_000;
 
-/// One operation that is counted.
+/// An operation that is counted.
 struct Operation {
     name: &'static str,
     n_watches: usize,
     /// The keys of the buffer.
     n_keys: usize,
-    run: fn(&LoopingGuest, u64),
+    run: fn(&LoopingGuest, n: u64, n_keys: usize),
 }
 
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 7] = [
     Operation {
-        name: "call-empty",
+        name: "call",
         n_watches: 0,
         n_keys: 0,
-        run: |guest, n| (0..n).for_each(|_| guest.empty()),
+        run: |guest, n, _| (0..n).for_each(|_| guest.empty()),
     },
     Operation {
-        name: "flush-1-key-1-watch",
+        name: "flush",
         n_watches: 1,
         n_keys: 1,
-        run: LoopingGuest::flush,
+        run: |guest, n, _| guest.flush(n),
     },
     Operation {
-        name: "emit-1-key-10000-watches",
+        name: "emit/1",
         n_watches: 10_000,
         n_keys: 1,
-        run: |guest, n| guest.emit(n, FirstKey::Cold, 1),
+        run: emit,
     },
     Operation {
-        name: "emit-16-keys-10000-watches",
+        name: "emit/16",
         n_watches: 10_000,
         n_keys: 16,
-        run: |guest, n| guest.emit(n, FirstKey::Cold, 16),
+        run: emit,
     },
     Operation {
-        name: "shuffle-1-key",
+        name: "emit/200",
+        n_watches: 10_000,
+        n_keys: 200,
+        run: emit,
+    },
+    Operation {
+        name: "guest/1",
         n_watches: 0,
         n_keys: 1,
-        run: |guest, n| guest.shuffle(n, FirstKey::Cold, 1),
+        run: shuffle,
     },
     Operation {
-        name: "shuffle-16-keys",
+        name: "guest/16",
         n_watches: 0,
         n_keys: 16,
-        run: |guest, n| guest.shuffle(n, FirstKey::Cold, 16),
+        run: shuffle,
     },
 ];
 
-/// Runs `ENGINE OPERATION N`.
+fn emit(guest: &LoopingGuest, n: u64, n_keys: usize) {
+    guest.emit(n, FirstKey::Cold, n_keys);
+}
+
+fn shuffle(guest: &LoopingGuest, n: u64, n_keys: usize) {
+    guest.shuffle(n, FirstKey::Cold, n_keys);
+}
+
+/// Runs `ENGINE OPERATION`.
 pub(crate) fn run_loop(args: &[String]) -> ExitCode {
     let parsed = || {
-        let [engine, name, n] = args else {
+        let [engine, name] = args else {
             return None;
         };
         let engine = ENGINES.iter().position(|known| known == engine)?;
         let operation = OPERATIONS.iter().find(|known| known.name == name)?;
-        Some((engine, operation, n.parse::<u64>().ok()?))
+        Some((engine, operation))
     };
-    let Some((engine, operation, n)) = parsed() else {
+    let Some((engine, operation)) = parsed() else {
         return ExitCode::FAILURE;
     };
-    let (_bus, mut guest): (RangeWatchBus, _) = guest(&*unmetered()[engine]);
+    let (_bus, mut guest) = guest(&*unmetered()[engine]);
     guest.open_cold(operation.n_watches);
     guest.start_all();
     guest.write_keys(FirstKey::Cold, operation.n_keys);
-    counted(|| (operation.run)(&guest, n));
-    // Ends the program here: to stop the watches is not counted.
-    std::process::exit(0)
-}
-
-/// The counters begin at 0 when this is entered.
-#[inline(never)]
-fn counted(run: impl FnOnce()) {
-    run();
-}
-
-/// Prints `NAME = COUNT` for each operation on each engine: the instructions of one.
-pub(crate) fn run(report: &Report) -> ExitCode {
-    for engine in ENGINES {
-        for operation in &OPERATIONS {
-            let Some(count) = per_operation(engine, operation) else {
-                report.note(
-                    "nothing was counted: install valgrind, and build with symbols (profile `bench`)",
-                );
-                return ExitCode::FAILURE;
-            };
-            report.note(&format!("{engine}-{} = {count:.0}", operation.name));
-        }
-    }
+    let run = |n| (operation.run)(&guest, n, operation.n_keys);
+    run(N_BEFORE);
+    instrumented(|| run(N));
     ExitCode::SUCCESS
 }
 
-fn per_operation(engine: &str, operation: &Operation) -> Option<f64> {
-    let [short, long] = LENGTHS;
-    let counted = count(engine, operation, long)?.checked_sub(count(engine, operation, short)?)?;
-    (counted > 0).then(|| counted as f64 / (long - short) as f64)
+pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
+    report.heading();
+    report.group("instructions");
+    report.note("Of one operation on an engine that counts no fuel: a call of an empty export, a flush of one key\nwith one watch, emits of 1, 16 and 200 random keys among 10,000 watches. Nothing matches. `guest`\nis the part of the guest in `emit`.\n");
+    match counts() {
+        Ok(counts) => counts_use.apply(report, &counts),
+        Err(error) => {
+            report.note(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn count(engine: &str, operation: &Operation, n: u64) -> Option<u64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg("--zero-before=*counted*")
-        .arg(std::env::current_exe().ok()?)
-        .args([LOOP, engine, operation.name, &n.to_string()])
-        .output()
-        .ok()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said
-        .lines()
-        .find_map(|line| line.split("Collected :").nth(1))?;
-    collected.trim().parse().ok()
+fn counts() -> Result<Counts, String> {
+    let mut counts = Counts::new();
+    for engine in ENGINES {
+        for operation in &OPERATIONS {
+            let count = count_instrumented(&[LOOP, engine, operation.name])?;
+            let name = format!("guest/{engine}/{}", operation.name);
+            counts.insert(name, count as f64 / N as f64);
+        }
+    }
+    Ok(counts)
 }

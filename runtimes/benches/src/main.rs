@@ -11,13 +11,13 @@ mod watches;
 
 use std::process::ExitCode;
 
-use rangewatch_bench_harness::{Group, Report, run_groups};
+use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 
 const USAGE: &str = "usage: rangewatch-benches [--smoke] [GROUP]...
-       rangewatch-benches instructions
+       rangewatch-benches instructions [--check FILE | --update FILE]
 
 Without a group all run: emits, metered, calls, watches. --smoke runs each row once, to check that
-it works. `instructions` needs valgrind.";
+it works. `instructions` needs valgrind, and compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
     ("emits", emits::run),
@@ -32,8 +32,12 @@ fn main() -> ExitCode {
         return instructions::run_loop(&args[1..]);
     }
     let report = Report::new("cargo run --profile bench --package rangewatch-benches");
-    if args == ["instructions"] {
-        return instructions::run(&report);
+    if let Some((first, args)) = args.split_first() {
+        if first == "instructions" {
+            if let Some(counts_use) = Use::parse(args) {
+                return instructions::run(&report, &counts_use);
+            }
+        }
     }
     run_groups(&report, USAGE, GROUPS)
 }

@@ -19,25 +19,8 @@ const PREFIX: &str = "counted_";
 ///
 /// A message if valgrind does not run, or the program fails.
 pub fn count(args: &[&str]) -> Result<BTreeMap<String, u64>, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let profile = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--compress-pos=no"])
-        .arg(format!("--instr-atstart={}", callgrind::AT_START))
-        .arg(format!("--toggle-collect=*{PREFIX}*"))
-        .arg(format!("--callgrind-out-file={}", profile.display()))
-        .arg(program)
-        .args(args)
-        .output()
-        .map_err(|error| format!("nothing was counted: install valgrind ({error})"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{} under valgrind: {said}", args.join(" ")));
-    }
-    let text = std::fs::read_to_string(&profile).map_err(|error| error.to_string())?;
-    // If it stays, it is in the folder for such files.
-    let _ = std::fs::remove_file(&profile);
-    let counts = inclusive(&text);
+    let (_, profile) = callgrind(args, &[&format!("--toggle-collect=*{PREFIX}*")])?;
+    let counts = inclusive(&profile);
     if counts.is_empty() {
         return Err(format!(
             "nothing was counted in {}: build with symbols (profile `bench`)",
@@ -47,8 +30,45 @@ pub fn count(args: &[&str]) -> Result<BTreeMap<String, u64>, String> {
     Ok(counts)
 }
 
-/// Runs an action whose instructions are counted if they are those of a `counted_` function. What
-/// runs outside of it is ten times as fast under valgrind.
+/// Runs this program with `args` under valgrind, and returns the instructions of what
+/// [`instrumented`] runs: for code that has no names, as what a JIT compiles.
+///
+/// # Errors
+///
+/// As [`count`].
+pub fn count_instrumented(args: &[&str]) -> Result<u64, String> {
+    let (said, _) = callgrind(args, &[])?;
+    said.lines()
+        .find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok())
+        .filter(|count| *count > 0)
+        .ok_or_else(|| format!("nothing was counted in {}", args.join(" ")))
+}
+
+/// Runs this program under callgrind. Returns its standard error and its profile.
+fn callgrind(args: &[&str], options: &[&str]) -> Result<(String, String), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let profile = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--compress-pos=no"])
+        .arg(format!("--instr-atstart={}", callgrind::AT_START))
+        .args(options)
+        .arg(format!("--callgrind-out-file={}", profile.display()))
+        .arg(program)
+        .args(args)
+        .output()
+        .map_err(|error| format!("nothing was counted: install valgrind ({error})"))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("{} under valgrind: {said}", args.join(" ")));
+    }
+    let text = std::fs::read_to_string(&profile).map_err(|error| error.to_string())?;
+    // If it stays, it is in the folder for such files.
+    let _ = std::fs::remove_file(&profile);
+    Ok((said, text))
+}
+
+/// Runs an action whose instructions are counted, by [`count`] if they are those of a `counted_`
+/// function. What runs outside of it is ten times as fast under valgrind.
 pub fn instrumented<T>(action: impl FnOnce() -> T) -> T {
     callgrind::start();
     let result = action();

@@ -15,6 +15,6 @@ mod report;
 pub use baselines::{Counts, Use};
 pub use clock::Clock;
 pub use groups::{Group, run_groups};
-pub use instructions::{count, instrumented};
+pub use instructions::{count, count_instrumented, instrumented};
 pub use measure::{Contender, Effort, measure, quantile};
 pub use report::{Report, at_most, nanos};
