@@ -135,8 +135,8 @@ impl LoopingGuest {
         self.call("flush", &[n as usize]);
     }
 
-    /// Flushes the `n_keys` keys of the buffer `n` times, each time with other random letters. A hot
-    /// key stays.
+    /// Flushes the `n_keys` keys of the buffer `n` times, each time with other random letters. A
+    /// hot key stays.
     pub fn emit(&self, n: u64, first: FirstKey, n_keys: usize) {
         self.call("emit", &[n as usize, first as usize, n_keys]);
     }

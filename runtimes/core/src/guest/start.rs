@@ -9,8 +9,8 @@ use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Lease;
 
 impl Lease<'_> {
-    /// Whether the instance has to be started before it is used: one of a command that uses the ABI.
-    /// Commands that do not, and reactors, are used as they are.
+    /// Whether the instance has to be started before it is used: one of a command that uses the
+    /// ABI. Commands that do not, and reactors, are used as they are.
     pub(crate) fn must_start(&mut self, guest: &Inner) -> bool {
         guest.info.is_command() && guest.info.uses_abi() && !self.is_started()
     }
