@@ -1,6 +1,6 @@
-//! The interval index against reference implementations that get the same ranges: a linear scan, and
-//! a treap where a scan would take too long. They find the same values, as ranges are inserted and
-//! removed.
+//! The interval index against reference implementations that get the same ranges: a linear scan,
+//! and a treap where a scan would take too long. They find the same values, as ranges are inserted
+//! and removed.
 
 #[path = "../cases/mod.rs"]
 mod cases;

@@ -1,5 +1,5 @@
-//! The reference implementation for long histories: a treap, which is short and fast enough for many
-//! thousands of ranges.
+//! The reference implementation for long histories: a treap, which is short and fast enough for
+//! many thousands of ranges.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU32;
