@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::builder::RangeWatchBusBuilder;
-use crate::emit::{Batch, EmitKeys, Staged, WaitForRoom};
+use crate::emit::{Batch, Staged, WaitForRoom};
 use crate::index::N_KEYS_INLINE;
 use crate::order::{Shared, State, Value};
 use crate::subscription::Phase;
@@ -179,9 +179,21 @@ impl RangeWatchBus {
         value: Value,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Emitted, EmitError> {
-        let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
-        let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
-        self.shared().emit(value, &EmitKeys::new(&keys))
+        let mut keys = keys.into_iter();
+        // One key, the common case, needs no list.
+        let Some(first) = keys.next() else {
+            return self.shared().emit(value, &[]);
+        };
+        let Some(second) = keys.next() else {
+            return self.shared().emit(value, &[first.as_ref()]);
+        };
+        let mut list = SmallVec::<[K; N_KEYS_INLINE]>::new();
+        list.push(first);
+        list.push(second);
+        list.extend(keys);
+        let mut slices = SmallVec::<[&[u8]; N_KEYS_INLINE]>::new();
+        slices.extend(list.iter().map(AsRef::as_ref));
+        self.shared().emit(value, &slices)
     }
 
     /// Emits when every matching subscription with
@@ -270,7 +282,6 @@ impl RangeWatchBus {
     ) -> Result<Emitted, EmitError> {
         let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
         let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
-        let keys = EmitKeys::new(&keys);
         let mut waiting = WaitForRoom::new();
         poll_fn(|cx| self.shared().poll_emit(cx, value, &keys, &mut waiting)).await
     }

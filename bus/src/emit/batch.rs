@@ -1,6 +1,5 @@
 //! Batches: emits that are staged and committed together.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -186,8 +185,6 @@ type Savepoint = (usize, usize, usize);
 pub(crate) struct StagedEmit<'a> {
     pub(crate) value: u64,
     pub(crate) keys: &'a [&'a [u8]],
-    /// The keys in ascending order.
-    pub(crate) lookup: &'a [&'a [u8]],
 }
 
 /// Staged emits, their keys in one buffer.
@@ -218,18 +215,9 @@ impl Staged {
             .iter()
             .map(|&end| &self.bytes[std::mem::replace(&mut start, end)..end])
             .collect();
-        // The keys of each emit in ascending order: one copy for all emits, because a batch may
-        // have very many small ones.
-        let mut lookup = Cow::Borrowed(&keys[..]);
-        for (_, range) in self.ranges() {
-            if !keys[range.clone()].is_sorted() {
-                lookup.to_mut()[range].sort_unstable();
-            }
-        }
         let emits = self.ranges().map(|(value, range)| StagedEmit {
             value,
-            keys: &keys[range.clone()],
-            lookup: &lookup[range],
+            keys: &keys[range],
         });
         bus.shared().emit_many(&emits.collect::<Vec<_>>())
     }

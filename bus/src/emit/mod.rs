@@ -4,7 +4,6 @@
 mod batch;
 mod effects;
 mod emit_error;
-mod emit_keys;
 mod emitted;
 mod evicted;
 mod record;
@@ -17,7 +16,6 @@ pub use batch::{Batch, BatchFullError};
 pub(crate) use batch::{Staged, StagedEmit};
 pub(crate) use effects::Effects;
 pub use emit_error::EmitError;
-pub(crate) use emit_keys::EmitKeys;
 pub use emitted::{Emitted, EmittedMany};
 pub(crate) use evicted::Evicted;
 pub(crate) use record::Record;

@@ -23,8 +23,8 @@ const ENDS: usize = 3;
 pub(crate) struct Record(Arc<[u8]>);
 
 impl Record {
-    /// Encodes an emit, in one allocation.
-    pub(crate) fn new(seq: Seq, value: u64, keys: &[&[u8]]) -> Self {
+    /// Encodes the keys of an emit that is yet to be [numbered](Self::number), in one allocation.
+    pub(crate) fn new(keys: &[&[u8]]) -> Self {
         let start = NUMBER * (ENDS + keys.len());
         let len = NUMBER * N_KEYS + Self::n_bytes_of(keys);
         let mut bytes: Arc<[u8]> = iter::repeat_n(0, len).collect();
@@ -32,7 +32,7 @@ impl Record {
             Arc::get_mut(&mut bytes).expect("it was allocated above and is not shared yet");
         let (numbers, mut rest) = unshared.split_at_mut(start);
         let (first, ends) = numbers.split_at_mut(NUMBER * ENDS);
-        put(first, [seq.get(), value, keys.len() as u64]);
+        put(first, [0, 0, keys.len() as u64]);
         let mut end = start;
         put(
             ends,
@@ -49,19 +49,33 @@ impl Record {
         Self(bytes)
     }
 
+    /// Encodes an emit, in one allocation.
+    pub(crate) fn numbered(keys: &[&[u8]], seq: Seq, value: u64) -> Self {
+        let mut record = Self::new(keys);
+        record.number(seq, value);
+        record
+    }
+
+    /// Sets the position and the value of an emit whose record is not shared yet.
+    pub(crate) fn number(&mut self, seq: Seq, value: u64) {
+        if let Some(bytes) = Arc::get_mut(&mut self.0) {
+            put(bytes, [seq.get(), value]);
+        }
+    }
+
     /// The position of the emit.
     pub(crate) fn seq(&self) -> Seq {
-        Seq::new(self.number(SEQ)).unwrap_or(Seq::FIRST)
+        Seq::new(self.number_at(SEQ)).unwrap_or(Seq::FIRST)
     }
 
     /// The value of the emit.
     pub(crate) fn value(&self) -> u64 {
-        self.number(VALUE)
+        self.number_at(VALUE)
     }
 
     /// The number of keys.
     pub(crate) fn n_keys(&self) -> usize {
-        self.number(N_KEYS) as usize
+        self.number_at(N_KEYS) as usize
     }
 
     /// The size of the emit in the bounds of queues and histories: its keys, and 8 bytes for each
@@ -83,16 +97,16 @@ impl Record {
         let start = if i == 0 {
             NUMBER * (ENDS + n_keys)
         } else {
-            self.number(ENDS + i - 1) as usize
+            self.number_at(ENDS + i - 1) as usize
         };
-        self.0.get(start..self.number(ENDS + i) as usize)
+        self.0.get(start..self.number_at(ENDS + i) as usize)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.n_keys()).filter_map(|i| self.key(i))
     }
 
-    fn number(&self, i: usize) -> u64 {
+    fn number_at(&self, i: usize) -> u64 {
         let mut bytes = [0; NUMBER];
         bytes.copy_from_slice(&self.0[NUMBER * i..NUMBER * (i + 1)]);
         u64::from_ne_bytes(bytes)
@@ -113,7 +127,7 @@ mod tests {
     fn an_emit_comes_out_as_it_went_in() {
         for keys in [&[][..], &[b"" as &[u8]], &[b"a", b"", b"long key", b"a"]] {
             let seq = Seq::FIRST;
-            let record = Record::new(seq, 7, keys);
+            let record = Record::numbered(keys, seq, 7);
             assert_eq!((record.seq(), record.value()), (seq, 7));
             assert_eq!(record.n_keys(), keys.len());
             assert!(record.keys().eq(keys.iter().copied()));

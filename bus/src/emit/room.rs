@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::emit::{Effects, EmitKeys, Record, Ticket};
+use crate::emit::{Effects, Record, Ticket};
 use crate::order::{Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
@@ -70,10 +70,10 @@ impl Shared {
         &self,
         cx: &Context<'_>,
         value: Value,
-        keys: &EmitKeys<'_>,
+        keys: &[&[u8]],
         waiting: &mut WaitForRoom,
     ) -> Poll<Result<Emitted, EmitError>> {
-        let n_bytes = Record::n_bytes_of(keys.keys);
+        let n_bytes = Record::n_bytes_of(keys);
         // Cloned before the lock is taken; what is not needed is dropped after it is released.
         let mut waker = Some(cx.waker().clone());
         let mut effects = Effects::new();
@@ -93,11 +93,10 @@ impl Shared {
                         waker: &mut waker,
                         moved: &mut moved,
                     };
-                    let full = state.wait_for_room(value, keys.lookup(), wait);
-                    let emitted = full.is_none().then(|| {
-                        let (keys, lookup) = (keys.keys, keys.lookup());
-                        state.commit(value, keys, lookup, &mut effects)
-                    });
+                    let full = state.wait_for_room(value, keys, wait);
+                    let emitted = full
+                        .is_none()
+                        .then(|| state.commit(value, keys, None, &mut effects));
                     // After the commit: what was reserved for it is now used.
                     waiting.move_to(full, &mut moved);
                     emitted.map_or(Poll::Pending, |emitted| Poll::Ready(Ok(emitted)))
@@ -128,7 +127,7 @@ impl State {
     fn wait_for_room(
         &self,
         value: u64,
-        lookup: &[&[u8]],
+        keys: &[&[u8]],
         wait: Wait<'_>,
     ) -> Option<Arc<Mailbox<EventQueue>>> {
         if self.n_backpressure == 0 {
@@ -141,7 +140,7 @@ impl State {
             moved: Moved { notified, stale },
         } = wait;
         let mut found = Vec::new();
-        self.index.find_any_of(lookup, &mut found);
+        self.index.find_any_of(keys, &mut found);
         let mut slots = found
             .iter()
             .filter_map(|&id| self.slots[id as usize].as_ref());

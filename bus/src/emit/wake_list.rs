@@ -30,16 +30,20 @@ impl WakeList {
         }
     }
 
-    /// Takes the scratch buffer of the thread, before the first of many pushes.
-    pub(crate) fn prepare(&mut self) {
-        if self.wakers.capacity() == 0 {
-            self.wakers = scratch::take(&WAKERS);
-        }
-    }
-
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
+        if self.wakers.capacity() == 0 {
+            self.take_scratch();
+        }
         self.wakers.push(waker);
+    }
+
+    /// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every
+    /// delivery.
+    #[cold]
+    #[inline(never)]
+    fn take_scratch(&mut self) {
+        self.wakers = scratch::take(&WAKERS);
     }
 
     #[inline]
@@ -60,7 +64,15 @@ impl WakeList {
     /// Notifies all. If a waker panics, the others are still woken while the panic unwinds: a
     /// subscription must not lose its wake-up to another's faulty waker. Of several panics the
     /// first is propagated.
-    pub(crate) fn wake_all(mut self) {
+    #[inline]
+    pub(crate) fn wake_all(self) {
+        // Mostly there are none.
+        if !self.wakers.is_empty() || !self.members.is_empty() {
+            self.wake_each();
+        }
+    }
+
+    fn wake_each(mut self) {
         if !self.members.is_empty() {
             self.enqueue_members();
         }

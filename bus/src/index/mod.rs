@@ -70,6 +70,7 @@ mod range_tree;
 mod sorted_keys;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::fmt;
 

@@ -3,6 +3,7 @@
 use super::entries::Entries;
 use super::key_table::KeyTable;
 use super::sorted_keys::SortedKeys;
+use super::words::common_prefix;
 
 /// A hash table of prefixes, and the lengths that they have: a lookup hashes the start of its key
 /// once for each length.
@@ -75,7 +76,7 @@ impl<V: Copy> Prefixes<V> {
         let mut before: Option<&[u8]> = None;
         for key in keys.iter() {
             // Keys that share a prefix follow one another.
-            let n_shared = before.map(|before| common_prefix(before, key));
+            let n_shared = before.map(|before| common_prefix(before, key, 0));
             for &(len, _) in &self.lengths {
                 match key.get(..len) {
                     Some(prefix) if n_shared.is_none_or(|shared| shared < len) => {
@@ -87,21 +88,4 @@ impl<V: Copy> Prefixes<V> {
             before = Some(key);
         }
     }
-}
-
-/// The number of bytes with which both begin.
-#[inline]
-pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let n = a.len().min(b.len());
-    let (a, b) = (&a[..n], &b[..n]);
-    let mut shared = 0;
-    // Eight bytes at a time, then one by one.
-    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        if a != b {
-            break;
-        }
-        shared += 8;
-    }
-    let rest = a[shared..].iter().zip(&b[shared..]);
-    shared + rest.take_while(|(a, b)| a == b).count()
 }

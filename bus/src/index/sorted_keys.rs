@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::prefixes::common_prefix;
+use super::words::{common_prefix, eight_bytes};
 use crate::scratch;
 
 thread_local! {
@@ -21,7 +21,7 @@ pub(super) struct SortedKeys<'a> {
 impl<'a> SortedKeys<'a> {
     pub(super) fn new(keys: &'a [&'a [u8]]) -> Self {
         let n_shared = keys.split_first().map_or(0, |(first, others)| {
-            let shared = others.iter().map(|key| common_prefix(first, key));
+            let shared = others.iter().map(|key| common_prefix(first, key, 0));
             shared.fold(first.len(), usize::min)
         });
         let mut order = scratch::take(&ORDER);
@@ -52,26 +52,5 @@ impl<'a> SortedKeys<'a> {
 impl Drop for SortedKeys<'_> {
     fn drop(&mut self) {
         scratch::put_back(&ORDER, std::mem::take(&mut self.order));
-    }
-}
-
-/// The eight bytes of `key` from `start` on as a number that orders like them, with zeros for what
-/// is missing.
-#[inline]
-pub(super) fn eight_bytes(key: &[u8], start: usize) -> u64 {
-    let Some(rest) = key.get(start..) else {
-        return 0;
-    };
-    if let Some(eight) = rest.first_chunk::<8>() {
-        return u64::from_be_bytes(*eight);
-    }
-    match key.last_chunk::<8>() {
-        // The bytes before `start` are shifted out.
-        Some(last) if !rest.is_empty() => u64::from_be_bytes(*last) << (8 * (8 - rest.len())),
-        _ => {
-            let mut eight = [0; 8];
-            eight[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(eight)
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The order of a bus: the state behind its one lock, and every operation that takes the lock.
 
+mod handles;
 mod seq;
 mod shared;
 mod slot;
@@ -7,6 +8,7 @@ mod slots;
 mod state;
 mod subscriber;
 
+pub(crate) use handles::Handles;
 pub use seq::Seq;
 pub(crate) use shared::{Edited, Shared};
 pub(crate) use slot::Slot;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::emit::{Effects, EmitKeys, StagedEmit};
+use crate::emit::{Effects, Record, StagedEmit};
 use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
 use crate::order::{Slot, State, Subscriber, Value};
@@ -21,22 +21,27 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) timer: Arc<dyn Timer>,
+    /// Whether there is a history, so that each emit needs a record.
+    keeps_history: bool,
 }
 
 impl Shared {
     pub(crate) fn new(state: State, timer: Arc<dyn Timer>) -> Self {
         Self {
+            keeps_history: state.history.is_some(),
             state: Mutex::new(state),
             timer,
         }
     }
 
-    pub(crate) fn emit(&self, value: Value, keys: &EmitKeys<'_>) -> Result<Emitted, EmitError> {
+    pub(crate) fn emit(&self, value: Value, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
         let mut effects = Effects::new();
+        // Encoded before the lock is taken where it is certain to be needed.
+        let record = self.keeps_history.then(|| Record::new(keys));
         let emitted = {
             let state = &mut *self.state.lock();
             let value = state.accept(value)?;
-            state.commit(value, keys.keys, keys.lookup(), &mut effects)
+            state.commit(value, keys, record, &mut effects)
         };
         effects.apply();
         Ok(emitted)
@@ -59,7 +64,7 @@ impl Shared {
                 }
             }
             for emit in emits {
-                let emitted = state.commit(emit.value, emit.keys, emit.lookup, &mut effects);
+                let emitted = state.commit(emit.value, emit.keys, None, &mut effects);
                 many.add(&emitted);
                 many.woken += emitted.woken;
             }
@@ -140,7 +145,7 @@ impl Shared {
         let state = &*self.state.lock();
         let entries = state.slots[mailbox.place()]
             .iter()
-            .flat_map(|slot| &slot.entries);
+            .flat_map(|slot| slot.entries.iter());
         entries
             .filter_map(|&entry| state.index.get(entry).cloned())
             .collect()

@@ -1,10 +1,7 @@
 //! The entry of a subscriber in the table of its bus.
 
-use smallvec::SmallVec;
-
 use crate::history::HistoryBuffer;
-use crate::index::Handle;
-use crate::order::Subscriber;
+use crate::order::{Handles, Subscriber};
 use crate::subscription::Unread;
 use crate::{Seq, Stats};
 
@@ -12,7 +9,7 @@ use crate::{Seq, Stats};
 pub(crate) struct Slot {
     pub(crate) subscriber: Subscriber,
     /// The entries in the index, in ascending order of their ranges.
-    pub(crate) entries: SmallVec<[Handle; 1]>,
+    pub(crate) entries: Handles,
     /// The last emit that matched: an emit that matches several entries is delivered once.
     pub(crate) last_match: Option<Seq>,
     /// Emits with a value up to `start_after` are excluded if `has_start_after`. An `Option<u64>`
@@ -36,7 +33,7 @@ impl Slot {
     pub(crate) fn new(subscriber: Subscriber, after: Option<u64>) -> Self {
         Self {
             subscriber,
-            entries: SmallVec::new(),
+            entries: Handles::default(),
             last_match: None,
             start_after: after.unwrap_or(0),
             has_start_after: after.is_some(),

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::emit::{Effects, Record, Ticket};
 use crate::history::HistoryBuffer;
-use crate::index::{Handle, IntervalIndex};
+use crate::index::IntervalIndex;
 use crate::keys::KeyRanges;
-use crate::order::{Slot, Slots, Subscriber};
+use crate::order::{Handles, Slot, Slots, Subscriber};
 use crate::queue::Pushed;
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
@@ -87,29 +85,28 @@ impl State {
         }
     }
 
-    /// Commits an accepted emit. `lookup` are the keys in ascending order.
+    /// Commits an accepted emit. `record` is that of the keys if it was encoded already.
     pub(crate) fn commit(
         &mut self,
         value: u64,
         keys: &[&[u8]],
-        lookup: &[&[u8]],
+        mut record: Option<Record>,
         effects: &mut Effects,
     ) -> Emitted {
         let seq = Seq::after(self.last_seq);
         self.last_seq = Some(seq);
         self.last_value = Some(value);
         let (mut matched, mut parked, mut woken) = (0, 0, 0);
-        let mut record = None;
+        if let Some(record) = &mut record {
+            record.number(seq, value);
+        }
         if let Some(history) = &mut self.history {
-            let emit = record.insert(Record::new(seq, value, keys));
+            let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
             history.push(emit.clone(), &mut effects.evicted);
         }
         // Search and delivery are two loops, so that each keeps its variables in registers.
         let mut found = std::mem::take(&mut self.found);
-        self.index.find_any_of(lookup, &mut found);
-        if !found.is_empty() {
-            effects.wakers.prepare();
-        }
+        self.index.find_any_of(keys, &mut found);
         for &id in &found {
             let id = id as usize;
             let Some(slot) = &mut self.slots[id] else {
@@ -131,7 +128,7 @@ impl State {
                     woken += usize::from(mailbox.push(seq, value, &mut effects.wakers));
                 }
                 Subscriber::Events(mailbox) => {
-                    let emit = record.get_or_insert_with(|| Record::new(seq, value, keys));
+                    let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
                     let evicted = &mut effects.evicted;
                     let (pushed, waker) = mailbox.fill(|queue| queue.push(emit, evicted));
                     if pushed != Pushed::Queued {
@@ -228,7 +225,7 @@ impl State {
         for mut slot in std::mem::take(&mut self.slots) {
             let id = self.slots.free_place();
             slot.subscriber.set_place(id);
-            for entry in &mut slot.entries {
+            for entry in slot.entries.iter_mut() {
                 if let Some(range) = index.get(*entry) {
                     *entry = self.index.insert(range.clone(), entry_of(id));
                 }
@@ -251,7 +248,7 @@ impl State {
         let Some(slot) = &mut self.slots[id] else {
             return;
         };
-        for entry in std::mem::take(&mut slot.entries) {
+        for &entry in std::mem::take(&mut slot.entries).iter() {
             self.index.remove(entry);
         }
     }
@@ -261,8 +258,9 @@ impl State {
         let Some(slot) = &mut self.slots[id] else {
             return;
         };
-        let mut old = std::mem::take(&mut slot.entries).into_iter().peekable();
-        let mut new = SmallVec::with_capacity(ranges.len());
+        let old = std::mem::take(&mut slot.entries);
+        let mut old = old.iter().copied().peekable();
+        let mut new = Vec::with_capacity(ranges.len());
         for range in ranges.iter() {
             let mut kept = None;
             while let Some(&entry) = old.peek() {
@@ -285,11 +283,11 @@ impl State {
         for entry in old {
             self.index.remove(entry);
         }
-        slot.entries = new;
+        slot.entries = new.into_iter().collect();
         self.shrink();
     }
 
-    fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> SmallVec<[Handle; 1]> {
+    fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> Handles {
         ranges
             .iter()
             .map(|range| self.index.insert(range.clone(), entry_of(id)))

@@ -139,8 +139,8 @@ impl SpanBuffer {
             Some(span) => {
                 span.last = value;
                 span.last_seq = seq;
-                // It saturates no earlier than `Seq`.
-                span.count = span.count.saturating_add(1);
+                // It counts emits, which `Seq` numbers in as many bits.
+                span.count = span.count.wrapping_add(1);
             }
             empty @ None => *empty = Some(Span::new(seq, value)),
         }

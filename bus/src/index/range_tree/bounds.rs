@@ -174,19 +174,26 @@ impl Bounds {
 
 /// How many codes come before a point in their order: a partition point.
 ///
-/// Compares the last code of each block of eight, and then the codes of one block. A binary search
+/// Compares the last code of each block of sixteen, and then searches one block. A binary search
 /// would compare fewer, but each of its steps waits for the step before, and in a large index each
 /// waits for memory.
 #[inline]
 fn n_before(codes: &[u64], is_before: impl Fn(u64) -> bool) -> usize {
-    let (blocks, rest) = codes.as_chunks::<8>();
-    let n_blocks: usize = blocks
-        .iter()
-        .map(|block| usize::from(is_before(block[7])))
-        .sum();
-    let block = blocks.get(n_blocks).map_or(rest, |block| block);
-    let in_block: usize = block.iter().map(|code| usize::from(is_before(*code))).sum();
-    8 * n_blocks + in_block
+    let (blocks, rest) = codes.as_chunks::<16>();
+    let mut n_blocks = 0;
+    for block in blocks {
+        n_blocks += usize::from(is_before(block[15]));
+    }
+    let in_block = match blocks.get(n_blocks) {
+        Some(block) => {
+            let mut n = 8 * usize::from(is_before(block[7]));
+            n += 4 * usize::from(is_before(block[n + 3]));
+            n += 2 * usize::from(is_before(block[n + 1]));
+            n + usize::from(is_before(block[n]))
+        }
+        None => rest.partition_point(|code| is_before(*code)),
+    };
+    16 * n_blocks + in_block
 }
 
 #[cfg(test)]

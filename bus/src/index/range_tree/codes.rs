@@ -2,8 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::index::prefixes::common_prefix;
-use crate::index::sorted_keys::eight_bytes;
+use crate::index::words::{common_prefix, eight_bytes};
 
 /// What all starts of the ranges of a node begin with, and the code that it gives to keys.
 ///
@@ -49,7 +48,7 @@ pub(super) enum Shared {
 impl Prefix {
     /// What both keys begin with.
     pub(super) fn of(first: &[u8], last: &[u8]) -> Self {
-        let n_shared = common_prefix(first, last).min(MAX_LEN);
+        let n_shared = common_prefix(first, last, 0).min(MAX_LEN);
         Self(SmallVec::from_slice(&first[..n_shared]))
     }
 
@@ -59,7 +58,7 @@ impl Prefix {
 
     /// The number of bytes of the prefix with which `key` begins.
     pub(super) fn n_shared(&self, key: &[u8]) -> usize {
-        common_prefix(&self.0, key)
+        common_prefix(&self.0, key, 0)
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -76,9 +75,7 @@ impl Prefix {
         let n_shared = match shared {
             Shared::Exactly(n_shared) => n_shared.min(len),
             Shared::AtLeast(known) => {
-                let known = known.min(len);
-                let rest = self.0[known..].iter().zip(&key[known..]);
-                let n_shared = known + rest.take_while(|(a, b)| a == b).count();
+                let n_shared = common_prefix(&self.0, key, known.min(len));
                 if n_shared < len && *key.get(n_shared)? < self.0[n_shared] {
                     return None;
                 }
