@@ -147,8 +147,7 @@ impl RangeWatchBus {
     /// # Ok::<(), rangewatch_bus::EmitError>(())
     /// ```
     pub fn emit_slices(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
-        self.shared()
-            .emit(Value::Given(value), &EmitKeys::new(keys))
+        self.shared().emit(Value::Given(value), keys)
     }
 
     /// Emits `keys` with the value after the head, for concurrent emitters. On a new
