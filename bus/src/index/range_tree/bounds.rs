@@ -1,6 +1,7 @@
 //! The bounds of the items of a node, in two orders.
 
-use super::codes::{Prefix, Probe, Shared, UNBOUNDED, is_above_prefix};
+use super::code_list::{CodeList, Order};
+use super::codes::{Code, Prefix, Probe, Shared, is_above_prefix};
 use crate::KeyRange;
 use crate::index::entries::insert_tightly;
 
@@ -12,11 +13,18 @@ use crate::index::entries::insert_tightly;
 #[derive(Debug, Default)]
 pub(super) struct Bounds {
     prefix: Prefix,
-    starts: Vec<u64>,
-    ends: Vec<u64>,
+    starts: CodeList,
+    ends: CodeList,
     /// The position of each item, by its rank.
     positions: Vec<u8>,
+    /// How often codes differ in their tails alone, as far as it was seen.
+    n_ties: usize,
+    /// Whether the tails of the codes are stored, because there are many ties.
+    keeps_tails: bool,
 }
+
+/// Tails are stored if there is more than one tie for so many items.
+const ITEMS_PER_TIE: usize = 4;
 
 impl Bounds {
     /// The number of items.
@@ -50,82 +58,76 @@ impl Bounds {
         self.prefix.probe(key, shared)
     }
 
-    /// The number of items that start at or below a key. `starts_by_key` tells it of an item by its
-    /// rank.
+    /// The number of items that start before a key of this head. Of an item with the same code
+    /// `starts_before` decides, by its rank.
     #[inline]
-    pub(super) fn n_started(&self, code: u64, starts_by_key: impl Fn(usize) -> bool) -> usize {
-        if is_above_prefix(code) {
+    pub(super) fn n_started(
+        &self,
+        head: u64,
+        key: &[u8],
+        starts_before: impl Fn(usize) -> bool,
+    ) -> usize {
+        if is_above_prefix(head) {
             return self.len();
         }
-        let lower = n_before(&self.starts, |start| start < code);
-        if self.starts.get(lower) != Some(&code) {
-            return lower;
-        }
-        self.partition_equal(&self.starts, lower, starts_by_key)
+        let tail = || self.prefix.tail(key, head);
+        self.starts
+            .n_before(Order::Ascending, head, tail, starts_before)
     }
 
-    /// The number of items that end above a key, or above a bound. `ends_above` tells it of an item
-    /// by its position.
+    /// The number of items that end above a key of this head. Of an item with the same code
+    /// `ends_above` decides, by its position.
     #[inline]
-    pub(super) fn n_ending_above(&self, code: u64, ends_above: impl Fn(usize) -> bool) -> usize {
-        let lower = n_before(&self.ends, |end| end > code);
-        if self.ends.get(lower) != Some(&code) {
-            return lower;
-        }
-        self.partition_equal(&self.ends, lower, ends_above)
-    }
-
-    /// The partition point among the bounds that have the same code as the one at `lower`, the
-    /// first of them. Kept out of line: most bounds differ in their codes.
-    #[inline(never)]
-    fn partition_equal(
+    pub(super) fn n_ending_above(
         &self,
-        codes: &[u64],
-        lower: usize,
-        is_before: impl Fn(usize) -> bool,
+        head: u64,
+        key: &[u8],
+        ends_above: impl Fn(usize) -> bool,
     ) -> usize {
-        let code = codes[lower];
-        let mut equal = lower..lower + codes[lower..].partition_point(|other| *other == code);
-        while !equal.is_empty() {
-            let middle = equal.start + equal.len() / 2;
-            if is_before(middle) {
-                equal.start = middle + 1;
-            } else {
-                equal.end = middle;
-            }
-        }
-        equal.start
+        let tail = || self.prefix.tail(key, head);
+        self.ends
+            .n_before(Order::Descending, head, tail, ends_above)
     }
 
-    /// The code of the start of a range for [`n_started`](Self::n_started), after the prefix was
-    /// shortened to what this start shares with the others.
-    pub(super) fn include_start(&mut self, start: &[u8]) -> u64 {
+    /// Inserts an item of the start `start` and the range `range`. `ends_above` tells of an item
+    /// with the same code, by its position, whether it ends above the range. Returns the position
+    /// of the item.
+    pub(super) fn insert(
+        &mut self,
+        rank: usize,
+        start: &[u8],
+        range: &KeyRange,
+        ends_above: impl Fn(usize) -> bool,
+    ) -> usize {
+        let start = self.include(start);
+        let end = self.prefix.code_of_end(range);
+        let position = self
+            .ends
+            .n_before(Order::Descending, end.head, || end.tail, ends_above);
+        let place = u8::try_from(position).expect("a node has fewer than 256 items");
+        for other in &mut self.positions {
+            *other += u8::from(*other >= place);
+        }
+        insert_tightly(&mut self.positions, rank, place);
+        self.starts.insert(rank, start, self.keeps_tails);
+        self.ends.insert(position, end, self.keeps_tails);
+        self.n_ties += usize::from(is_tie(start, end));
+        position
+    }
+
+    /// The code of a start, for which the prefix is shortened to what all starts share.
+    fn include(&mut self, start: &[u8]) -> Code {
         if self.len() == 0 {
             self.prefix = Prefix::of(start, start);
         }
         let n_shared = self.prefix.n_shared(start);
         if n_shared < self.prefix.len() {
-            for code in self.starts.iter_mut().chain(&mut self.ends) {
-                *code = self.prefix.shorten_code(*code, n_shared);
-            }
+            let shorten = |code| self.prefix.shorten_code(code, n_shared);
+            self.starts.replace(shorten);
+            self.ends.replace(shorten);
             self.prefix.truncate(n_shared);
         }
         self.prefix.code(start)
-    }
-
-    /// The code of the end of a range whose start is [included](Self::include_start).
-    pub(super) fn end_code(&self, range: &KeyRange) -> u64 {
-        range.end().map_or(UNBOUNDED, |end| self.prefix.code(end))
-    }
-
-    pub(super) fn insert(&mut self, rank: usize, start: u64, position: usize, end: u64) {
-        let position = u8::try_from(position).expect("a node has fewer than 256 items");
-        for other in &mut self.positions {
-            *other += u8::from(*other >= position);
-        }
-        insert_tightly(&mut self.starts, rank, start);
-        insert_tightly(&mut self.ends, usize::from(position), end);
-        insert_tightly(&mut self.positions, rank, position);
     }
 
     /// Removes an item and returns its position.
@@ -137,6 +139,15 @@ impl Bounds {
             *other -= u8::from(*other > position);
         }
         usize::from(position)
+    }
+
+    /// Whether [`new`](Self::new) would find that tails are worth their memory.
+    pub(super) fn lacks_tails(&self) -> bool {
+        !self.keeps_tails && self.has_many_ties()
+    }
+
+    fn has_many_ties(&self) -> bool {
+        self.n_ties * ITEMS_PER_TIE > self.positions.len()
     }
 
     /// Whether starts from `first` to `last` share more than the prefix.
@@ -156,44 +167,42 @@ impl Bounds {
             (Some(first), Some(last)) => Prefix::of(start_of(first), start_of(last)),
             _ => Prefix::default(),
         };
+        let starts = positions
+            .iter()
+            .map(|position| prefix.code(start_of(position)));
+        let starts: Vec<_> = starts.collect();
+        let ends = (0..positions.len()).map(|position| prefix.code_of_end(range(position)));
+        let ends: Vec<_> = ends.collect();
+        let in_order = |codes: &[Code]| {
+            codes
+                .windows(2)
+                .filter(|pair| is_tie(pair[0], pair[1]))
+                .count()
+        };
+        let ends_of = positions
+            .iter()
+            .map(|position| ends[usize::from(*position)]);
+        let of_items = starts.iter().zip(ends_of);
         let mut bounds = Self {
+            n_ties: in_order(&starts)
+                + in_order(&ends)
+                + of_items
+                    .filter(|(start, end)| is_tie(**start, *end))
+                    .count(),
             prefix,
+            positions,
             ..Self::default()
         };
-        bounds.starts = positions
-            .iter()
-            .map(|position| bounds.prefix.code(start_of(position)))
-            .collect();
-        bounds.ends = (0..positions.len())
-            .map(|position| bounds.end_code(range(position)))
-            .collect();
-        bounds.positions = positions;
+        bounds.keeps_tails = bounds.has_many_ties();
+        bounds.starts = CodeList::of(&starts, bounds.keeps_tails);
+        bounds.ends = CodeList::of(&ends, bounds.keeps_tails);
         bounds
     }
 }
 
-/// How many codes come before a point in their order: a partition point.
-///
-/// Compares the last code of each block of sixteen, and then searches one block. A binary search
-/// would compare fewer, but each of its steps waits for the step before, and in a large index each
-/// waits for memory.
-#[inline]
-fn n_before(codes: &[u64], is_before: impl Fn(u64) -> bool) -> usize {
-    let (blocks, rest) = codes.as_chunks::<16>();
-    let mut n_blocks = 0;
-    for block in blocks {
-        n_blocks += usize::from(is_before(block[15]));
-    }
-    let in_block = match blocks.get(n_blocks) {
-        Some(block) => {
-            let mut n = 8 * usize::from(is_before(block[7]));
-            n += 4 * usize::from(is_before(block[n + 3]));
-            n += 2 * usize::from(is_before(block[n + 1]));
-            n + usize::from(is_before(block[n]))
-        }
-        None => rest.partition_point(|code| is_before(*code)),
-    };
-    16 * n_blocks + in_block
+/// Whether tails tell two codes apart that heads do not.
+fn is_tie(a: Code, b: Code) -> bool {
+    a.head == b.head && a.tail != b.tail
 }
 
 #[cfg(test)]
@@ -208,13 +217,21 @@ impl Bounds {
         positions.sort_unstable();
         assert!(positions.into_iter().map(usize::from).eq(0..self.len()));
         assert_eq!(self.ends.len(), self.len());
+        let stored = |code: Code| Code {
+            tail: if self.keeps_tails { code.tail } else { 0 },
+            ..code
+        };
         for rank in 0..self.len() {
             let position = self.position(rank);
             let start = start(position);
             assert_eq!(self.prefix.n_shared(start), self.prefix.len());
-            assert_eq!(self.starts[rank], self.prefix.code(start));
-            assert_eq!(self.ends[position], self.end_code(range(position)));
+            assert_eq!(self.starts.get(rank), stored(self.prefix.code(start)));
+            let end = self.prefix.code_of_end(range(position));
+            assert_eq!(self.ends.get(position), stored(end));
         }
-        assert!(self.starts.is_sorted() && self.ends.is_sorted_by(|a, b| a >= b));
+        for i in 1..self.len() {
+            assert!(self.starts.get(i - 1) <= self.starts.get(i));
+            assert!(self.ends.get(i - 1) >= self.ends.get(i));
+        }
     }
 }

@@ -2,19 +2,28 @@
 
 use smallvec::SmallVec;
 
+use crate::KeyRange;
 use crate::index::words::{common_prefix, eight_bytes};
 
 /// What all starts of the ranges of a node begin with, and the code that it gives to keys.
 ///
 /// The code of a key orders keys that do not lie below the prefix: a smaller code means a smaller
-/// key, and keys of equal code have to be compared as a whole. It has one byte for the number of
-/// bytes of the prefix that the key does *not* share, and then the seven bytes of the key behind
-/// those that it shares. The fewer bytes it shares, the higher it lies above the prefix.
+/// key, and keys of equal code have to be compared as a whole. Its *head* has one byte for the
+/// number of bytes of the prefix that the key does *not* share, and then the seven bytes of the key
+/// behind those that it shares. The fewer bytes it shares, the higher it lies above the prefix. Its
+/// *tail* has the next eight bytes.
 ///
 /// Starts share the whole prefix, so the code holds what tells them apart. An end may lie far above
 /// the starts of its node and still has an exact place among the codes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prefix(SmallVec<[u8; N_INLINE]>);
+
+/// The bytes of a key behind the prefix, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Code {
+    pub(super) head: u64,
+    pub(super) tail: u64,
+}
 
 /// Prefixes of up to so many bytes are part of their node, so that a lookup does not load another
 /// cache line for them.
@@ -25,15 +34,21 @@ const N_INLINE: usize = 36;
 const MAX_LEN: usize = 254;
 
 /// The code of an unbounded end, above those of all keys, which do not share at most 254 bytes.
-pub(super) const UNBOUNDED: u64 = u64::MAX;
+const UNBOUNDED: Code = Code {
+    head: u64::MAX,
+    tail: 0,
+};
 
-/// The bytes of a code that are bytes of the key.
-const KEY_BITS: u32 = 56;
+/// The bits of a head that are bytes of the key.
+const HEAD_BITS: u32 = 56;
+/// The bits of a code that are bytes of the key.
+const KEY_BITS: u32 = HEAD_BITS + u64::BITS;
 
-/// A key seen from a node: its code, and what is known about what it shares with nodes below.
+/// A key seen from a node: the head of its code, and what is known about what it shares with nodes
+/// below.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
-    pub(super) code: u64,
+    pub(super) head: u64,
     pub(super) shared: Shared,
 }
 
@@ -87,42 +102,66 @@ impl Prefix {
         } else {
             Shared::AtLeast(len)
         };
-        let code = code(key, len - n_shared, n_shared);
-        Some(Probe { code, shared })
+        let head = head(key, len - n_shared, n_shared);
+        Some(Probe { head, shared })
     }
 
-    /// The code of a bound that does not lie below the prefix.
-    pub(super) fn code(&self, bound: &[u8]) -> u64 {
-        let n_shared = self.n_shared(bound);
-        code(bound, self.0.len() - n_shared, n_shared)
+    /// The tail of the code of a key that has the given head.
+    #[inline]
+    pub(super) fn tail(&self, key: &[u8], head: u64) -> u64 {
+        let n_shared = self.0.len() - (head >> HEAD_BITS) as usize;
+        eight_bytes(key, n_shared + 7)
+    }
+
+    /// The code of a key that does not lie below the prefix.
+    pub(super) fn code(&self, key: &[u8]) -> Code {
+        let n_shared = self.n_shared(key);
+        Code {
+            head: head(key, self.0.len() - n_shared, n_shared),
+            tail: eight_bytes(key, n_shared + 7),
+        }
+    }
+
+    /// The code of the end of a range whose start does not lie below the prefix.
+    pub(super) fn code_of_end(&self, range: &KeyRange) -> Code {
+        range.end().map_or(UNBOUNDED, |end| self.code(end))
     }
 
     /// Changes a code to that for the first `len` bytes of this prefix, without the key.
-    pub(super) fn shorten_code(&self, old: u64, len: usize) -> u64 {
+    pub(super) fn shorten_code(&self, old: Code, len: usize) -> Code {
         if old == UNBOUNDED {
             return old;
         }
-        let n_shared = self.0.len() - (old >> KEY_BITS) as usize;
+        let n_shared = self.0.len() - (old.head >> HEAD_BITS) as usize;
         if n_shared < len {
-            return old - ((self.0.len() - len) as u64) * (1 << KEY_BITS);
+            let n_fewer = (self.0.len() - len) as u64;
+            return Code {
+                head: old.head - (n_fewer << HEAD_BITS),
+                tail: old.tail,
+            };
         }
         // The bytes of the prefix behind `len` are in front of those in the code.
-        let bytes = self.0[len..n_shared].iter().take(7);
-        let (n_bytes, front) = bytes.fold((0, 0), |(n, front), byte| {
-            (n + 1, front << 8 | u64::from(*byte))
+        let front = self.0[len..n_shared].iter().take(KEY_BITS as usize / 8);
+        let (n_bits, front) = front.fold((0, 0), |(n_bits, front), byte| {
+            (n_bits + 8, front << 8 | u128::from(*byte))
         });
-        let rest = (old & ((1 << KEY_BITS) - 1)) >> (8 * n_bytes);
-        front << (KEY_BITS - 8 * n_bytes) | rest
+        let old = u128::from(old.head) << u64::BITS | u128::from(old.tail);
+        let rest = (old & ((1 << KEY_BITS) - 1)) >> n_bits;
+        let bytes = front << (KEY_BITS - n_bits) | rest;
+        Code {
+            head: (bytes >> u64::BITS) as u64,
+            tail: bytes as u64,
+        }
     }
 }
 
 #[inline]
-fn code(key: &[u8], n_unshared: usize, n_shared: usize) -> u64 {
-    (n_unshared as u64) << KEY_BITS | eight_bytes(key, n_shared) >> 8
+fn head(key: &[u8], n_unshared: usize, n_shared: usize) -> u64 {
+    (n_unshared as u64) << HEAD_BITS | eight_bytes(key, n_shared) >> 8
 }
 
-/// Whether the key of this code shares less than the whole prefix: it lies above all starts.
+/// Whether the key of a head shares less than the whole prefix: it lies above all starts.
 #[inline]
-pub(super) fn is_above_prefix(code: u64) -> bool {
-    code >> KEY_BITS != 0
+pub(super) fn is_above_prefix(head: u64) -> bool {
+    head >> HEAD_BITS != 0
 }

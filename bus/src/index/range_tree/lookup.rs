@@ -51,12 +51,12 @@ impl<I: Items> Node<I> {
     #[inline]
     fn see(&self, key: &[u8], n_done: usize, shared: Shared, entries: &Entries) -> Option<Seen> {
         entries.count_step();
-        let Probe { code, shared } = self.bounds.probe(key, shared)?;
-        let n_started = self.n_started(code, key, entries);
+        let Probe { head, shared } = self.bounds.probe(key, shared)?;
+        let n_started = self.n_started(head, key, entries);
         if n_started <= n_done {
             return None;
         }
-        let n_ending_above = self.n_ending_above(code, key, entries);
+        let n_ending_above = self.n_ending_above(head, key, entries);
         Some(Seen {
             shared,
             n_started,

@@ -1,6 +1,7 @@
 //! General ranges: a tree that is ordered by starts and knows the ends.
 
 mod bounds;
+mod code_list;
 mod codes;
 #[cfg(test)]
 mod invariants;

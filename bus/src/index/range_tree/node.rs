@@ -38,18 +38,18 @@ impl<I: Items> Node<I> {
         self.items.first(self.bounds.position(rank))
     }
 
-    /// The number of items that start at or below `key`.
+    /// The number of items that start at or below `key`, whose code has this head.
     #[inline]
-    pub(super) fn n_started(&self, code: u64, key: &[u8], entries: &Entries) -> usize {
+    pub(super) fn n_started(&self, head: u64, key: &[u8], entries: &Entries) -> usize {
         let starts_by_key = |rank| entries.range(self.first(rank)).start() <= key;
-        self.bounds.n_started(code, starts_by_key)
+        self.bounds.n_started(head, key, starts_by_key)
     }
 
-    /// The number of items that end above `key`.
+    /// The number of items that end above `key`, whose code has this head.
     #[inline]
-    pub(super) fn n_ending_above(&self, code: u64, key: &[u8], entries: &Entries) -> usize {
+    pub(super) fn n_ending_above(&self, head: u64, key: &[u8], entries: &Entries) -> usize {
         let ends_above = |position| entries.range(self.items.greatest(position)).ends_above(key);
-        self.bounds.n_ending_above(code, ends_above)
+        self.bounds.n_ending_above(head, key, ends_above)
     }
 
     /// The number of items whose first entry lies before `entry`: entries of equal start are
@@ -57,10 +57,10 @@ impl<I: Items> Node<I> {
     pub(super) fn n_before(&self, entry: u32, entries: &Entries) -> usize {
         entries.count_step();
         let start = entries.range(entry).start();
-        let Some(Probe { code, .. }) = self.bounds.probe(start, Shared::AtLeast(0)) else {
+        let Some(Probe { head, .. }) = self.bounds.probe(start, Shared::AtLeast(0)) else {
             return 0;
         };
-        self.bounds.n_started(code, |rank| {
+        self.bounds.n_started(head, start, |rank| {
             let first = self.first(rank);
             (entries.range(first).start(), first) < (start, entry)
         })
@@ -68,16 +68,16 @@ impl<I: Items> Node<I> {
 
     /// Adds an item at a rank.
     pub(super) fn insert(&mut self, rank: usize, item: I::Item, entries: &Entries) {
-        let range = entries.range(item.greatest());
         let start = entries.range(item.first()).start();
-        let start = self.bounds.include_start(start);
-        let end = self.bounds.end_code(range);
-        let position = self.bounds.n_ending_above(end, |position| {
+        let range = entries.range(item.greatest());
+        let position = self.bounds.insert(rank, start, range, |position| {
             let other = entries.range(self.items.greatest(position));
             other.ends_above_end(range)
         });
-        self.bounds.insert(rank, start, position, end);
         self.items.insert(position, item);
+        if self.bounds.lacks_tails() {
+            *self = Self::of(std::mem::take(self).into_items(), entries);
+        }
     }
 
     /// Removes the item of a rank.

@@ -1,0 +1,149 @@
+//! Codes in order.
+
+use super::codes::Code;
+use crate::index::entries::insert_tightly;
+
+/// Codes in ascending or in descending order.
+#[derive(Debug, Default)]
+pub(super) struct CodeList {
+    heads: Vec<u64>,
+    /// Empty unless the list [keeps tails](Self::of).
+    tails: Vec<u64>,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    Ascending,
+    Descending,
+}
+
+impl Order {
+    #[inline]
+    const fn is_before(self, a: u64, b: u64) -> bool {
+        match self {
+            Self::Ascending => a < b,
+            Self::Descending => a > b,
+        }
+    }
+}
+
+impl CodeList {
+    /// A list of codes that are in order.
+    pub(super) fn of(codes: &[Code], keeps_tails: bool) -> Self {
+        let tails = codes.iter().map(|code| code.tail).filter(|_| keeps_tails);
+        Self {
+            heads: codes.iter().map(|code| code.head).collect(),
+            tails: tails.collect(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The number of codes before the head `head` and the tail that `tail` returns. Of codes that
+    /// are equal `is_before` decides, which reads the keys.
+    #[inline]
+    pub(super) fn n_before(
+        &self,
+        order: Order,
+        head: u64,
+        tail: impl FnOnce() -> u64,
+        is_before: impl Fn(usize) -> bool,
+    ) -> usize {
+        let n = n_before(&self.heads, |other| order.is_before(other, head));
+        if self.heads.get(n) == Some(&head) {
+            self.n_before_equal(n, order, tail(), is_before)
+        } else {
+            n
+        }
+    }
+
+    /// Like `n_before`, when the first `n` codes have another head and the next one has the same.
+    /// Kept out of line: most codes differ in their heads.
+    #[inline(never)]
+    fn n_before_equal(
+        &self,
+        n: usize,
+        order: Order,
+        tail: u64,
+        is_before: impl Fn(usize) -> bool,
+    ) -> usize {
+        let head = self.heads[n];
+        let n_equal = self.heads[n..].partition_point(|other| *other == head);
+        let mut equal = n..n + n_equal;
+        if let Some(tails) = self.tails.get(equal.clone()) {
+            let lower = tails.partition_point(|other| order.is_before(*other, tail));
+            let n_equal = tails[lower..].partition_point(|other| *other == tail);
+            equal = n + lower..n + lower + n_equal;
+        }
+        while !equal.is_empty() {
+            let middle = equal.start + equal.len() / 2;
+            if is_before(middle) {
+                equal.start = middle + 1;
+            } else {
+                equal.end = middle;
+            }
+        }
+        equal.start
+    }
+
+    pub(super) fn insert(&mut self, i: usize, code: Code, keeps_tails: bool) {
+        insert_tightly(&mut self.heads, i, code.head);
+        if keeps_tails {
+            insert_tightly(&mut self.tails, i, code.tail);
+        }
+    }
+
+    pub(super) fn remove(&mut self, i: usize) {
+        self.heads.remove(i);
+        if !self.tails.is_empty() {
+            self.tails.remove(i);
+        }
+    }
+
+    /// Replaces each code. The order stays.
+    pub(super) fn replace(&mut self, replace: impl Fn(Code) -> Code) {
+        for i in 0..self.heads.len() {
+            let code = replace(self.get(i));
+            self.heads[i] = code.head;
+            if let Some(tail) = self.tails.get_mut(i) {
+                *tail = code.tail;
+            }
+        }
+    }
+
+    /// A code; without its tail if the list does not keep them.
+    pub(super) fn get(&self, i: usize) -> Code {
+        Code {
+            head: self.heads[i],
+            tail: self.tails.get(i).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// How many codes come before a point in their order: a partition point.
+///
+/// Compares the last code of each block of sixteen, and then searches one block. A binary search
+/// would compare fewer, but each of its steps waits for the step before, and in a large index each
+/// waits for memory.
+#[inline]
+fn n_before(codes: &[u64], is_before: impl Fn(u64) -> bool) -> usize {
+    let (blocks, rest) = codes.as_chunks::<16>();
+    let mut n_blocks = 0;
+    for block in blocks {
+        n_blocks += usize::from(is_before(block[15]));
+    }
+    let in_block = match blocks.get(n_blocks) {
+        Some(block) => {
+            let mut n = 8 * usize::from(is_before(block[7]));
+            n += 4 * usize::from(is_before(block[n + 3]));
+            n += 2 * usize::from(is_before(block[n + 1]));
+            n + usize::from(is_before(block[n]))
+        }
+        None => rest.partition_point(|code| is_before(*code)),
+    };
+    16 * n_blocks + in_block
+}
