@@ -28,7 +28,7 @@
 //!   can choose keys that collide.
 //! - **A prefix** `[p, the next string after all that begin with p)` is a key of another hash
 //!   table, which a lookup probes once for each length that prefixes have. That is done for up to
-//!   16 lengths; prefixes of further lengths are general ranges.
+//!   4 lengths; prefixes of further lengths are general ranges.
 //! - **A general range** `[a, b)` is an item of a B-tree that is ordered by the starts. Each node
 //!   stores the bounds of its items twice: starts in ascending order, ends in descending order.
 //!
@@ -50,8 +50,9 @@
 //! Below an inner node the lookup goes only to children with such an item, so it does not pay for
 //! ranges that do not hold the key.
 //!
-//! The bounds in a node are eight-byte numbers that are relative to what the ranges of the node
-//! begin with, so that searching rarely reads the keys themselves.
+//! The bounds in a node are numbers of eight bytes, or of sixteen where eight do not tell the bounds
+//! apart. They are relative to what the ranges of the node begin with, so that a search rarely reads
+//! the keys themselves.
 //!
 //! # Costs
 //!

@@ -15,7 +15,7 @@ pub(super) struct Prefixes<V> {
 
 /// How many lengths there may be. Each costs every lookup a probe of the table; prefixes of further
 /// lengths are stored as general ranges.
-const MAX_LENGTHS: usize = 16;
+const MAX_LENGTHS: usize = 4;
 
 impl<V: Copy> Prefixes<V> {
     pub(super) fn new() -> Self {

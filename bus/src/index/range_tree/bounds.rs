@@ -89,21 +89,21 @@ impl Bounds {
             .n_before(Order::Descending, head, tail, ends_above)
     }
 
-    /// Inserts an item of the start `start` and the range `range`. `ends_above` tells of an item
-    /// with the same code, by its position, whether it ends above the range. Returns the position
-    /// of the item.
+    /// Inserts an item of the start `start` and the range `range`. `ends_before` tells of an item
+    /// with the same code, by its position, whether it comes first in the order of the ends.
+    /// Returns the position of the item.
     pub(super) fn insert(
         &mut self,
         rank: usize,
         start: &[u8],
         range: &KeyRange,
-        ends_above: impl Fn(usize) -> bool,
+        ends_before: impl Fn(usize) -> bool,
     ) -> usize {
         let start = self.include(start);
         let end = self.prefix.code_of_end(range);
         let position = self
             .ends
-            .n_before(Order::Descending, end.head, || end.tail, ends_above);
+            .n_before(Order::Descending, end.head, || end.tail, ends_before);
         let place = u8::try_from(position).expect("a node has fewer than 256 items");
         for other in &mut self.positions {
             *other += u8::from(*other >= place);

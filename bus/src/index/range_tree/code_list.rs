@@ -79,13 +79,15 @@ impl CodeList {
             let n_equal = tails[lower..].partition_point(|other| *other == tail);
             equal = n + lower..n + lower + n_equal;
         }
+        // Of nested ranges a key mostly lies in all that begin alike, so the last is tried first.
+        let mut middle = equal.end.saturating_sub(1);
         while !equal.is_empty() {
-            let middle = equal.start + equal.len() / 2;
             if is_before(middle) {
                 equal.start = middle + 1;
             } else {
                 equal.end = middle;
             }
+            middle = equal.start + equal.len() / 2;
         }
         equal.start
     }

@@ -1,7 +1,7 @@
 //! What the nodes of the tree hold: entries of the index, or nodes.
 
 use super::node::Node;
-use crate::index::entries::insert_tightly;
+use crate::index::entries::{Entries, insert_tightly};
 
 /// The items of a node, by their positions in the order of the ends.
 pub(super) trait Items: Default {
@@ -152,7 +152,22 @@ impl<V> Child<V> {
         }
     }
 
-    /// Whether the bounds are those of the node, which may have changed.
+    /// Takes over the entries that bound the node, which may have changed. Returns false, and
+    /// leaves the old ones, if their bounds are others.
+    pub(super) fn update(&mut self, entries: &Entries) -> bool {
+        let (first, greatest) = self.tree.extremes();
+        let start = |entry| entries.range(entry).start();
+        let end = |entry| entries.range(entry).end();
+        let is_same = (first == self.first || start(first) == start(self.first))
+            && (greatest == self.greatest || end(greatest) == end(self.greatest));
+        if is_same {
+            (self.first, self.greatest) = (first, greatest);
+        }
+        is_same
+    }
+
+    /// Whether the entries that bound the node are its own.
+    #[cfg(test)]
     pub(super) fn is_current(&self) -> bool {
         self.tree.extremes() == (self.first, self.greatest)
     }

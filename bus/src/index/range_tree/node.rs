@@ -70,9 +70,11 @@ impl<I: Items> Node<I> {
     pub(super) fn insert(&mut self, rank: usize, item: I::Item, entries: &Entries) {
         let start = entries.range(item.first()).start();
         let range = entries.range(item.greatest());
+        // Behind items of the same end, so that the first of them, which the node above names,
+        // stays.
         let position = self.bounds.insert(rank, start, range, |position| {
             let other = entries.range(self.items.greatest(position));
-            other.ends_above_end(range)
+            !range.ends_above_end(other)
         });
         self.items.insert(position, item);
         if self.bounds.lacks_tails() {
