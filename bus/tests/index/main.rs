@@ -4,6 +4,7 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod encoded_history;
 mod histories;
 #[path = "../random/mod.rs"]
 mod random;
@@ -149,4 +150,17 @@ fn g26_a_stale_handle_removes_nothing_also_after_its_slot_is_reused() {
     assert!(index.get(stale).is_none());
     assert_eq!(index.get(kept), Some(&KeyRange::unbounded("a")));
     assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn g10_the_inputs_of_the_fuzzing_find_what_a_scan_finds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/index");
+    let inputs: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(!inputs.is_empty());
+    for input in inputs {
+        let path = input.unwrap().path();
+        let input = std::fs::read(&path).unwrap();
+        let result = std::panic::catch_unwind(|| encoded_history::run(&input));
+        assert!(result.is_ok(), "{}", path.display());
+    }
 }
