@@ -1,5 +1,7 @@
 //! The meta page: the addresses of the variables through which a guest passes arguments.
 
+use std::ops::Range;
+
 use crate::abi::AbiError;
 
 /// The addresses of a guest's variables. They never change; the variables do.
@@ -125,9 +127,8 @@ fn slice<'m>(
     address: u32,
     bytes: u32,
 ) -> Result<&'m [u8], AbiError> {
-    memory
-        .get(address as usize..)
-        .and_then(|tail| tail.get(..bytes as usize))
+    range(address, bytes)
+        .and_then(|range| memory.get(range))
         .ok_or_else(|| out_of_bounds(what, address, bytes, memory.len()))
 }
 
@@ -138,9 +139,8 @@ fn slice_mut<'m>(
     bytes: u32,
 ) -> Result<&'m mut [u8], AbiError> {
     let memory_bytes = memory.len();
-    memory
-        .get_mut(address as usize..)
-        .and_then(|tail| tail.get_mut(..bytes as usize))
+    range(address, bytes)
+        .and_then(|range| memory.get_mut(range))
         .ok_or_else(|| out_of_bounds(what, address, bytes, memory_bytes))
 }
 
@@ -150,10 +150,15 @@ fn chunk<'m, const N: usize>(
     what: &'static str,
     address: u32,
 ) -> Result<&'m [u8; N], AbiError> {
-    memory
-        .get(address as usize..)
-        .and_then(|tail| tail.first_chunk())
+    range(address, N as u32)
+        .and_then(|range| memory.get(range)?.as_array())
         .ok_or_else(|| out_of_bounds(what, address, N as u32, memory.len()))
+}
+
+/// `None` if the end wraps around, as it may on a host of 32 bits.
+fn range(address: u32, bytes: u32) -> Option<Range<usize>> {
+    let start = address as usize;
+    Some(start..start.checked_add(bytes as usize)?)
 }
 
 fn read_u32(memory: &[u8], what: &'static str, address: u32) -> Result<u32, AbiError> {
