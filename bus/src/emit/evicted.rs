@@ -1,7 +1,6 @@
 //! Records that a critical section evicts from queues and the history, to be freed after it.
 
 use std::cell::Cell;
-use std::mem;
 
 use crate::emit::Record;
 use crate::scratch;
@@ -11,20 +10,18 @@ thread_local! {
 }
 
 /// Evicted records. Drop this without locks.
-pub(crate) struct Evicted(Vec<Record>);
+pub(crate) struct Evicted(Option<Vec<Record>>);
 
 impl Evicted {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self(None)
     }
 }
 
 impl Extend<Record> for Evicted {
     fn extend<I: IntoIterator<Item = Record>>(&mut self, emits: I) {
-        if self.0.capacity() == 0 {
-            self.0 = scratch::take(&SCRATCH);
-        }
-        self.0.extend(emits);
+        let records = self.0.get_or_insert_with(|| scratch::take(&SCRATCH));
+        records.extend(emits);
     }
 }
 
@@ -32,8 +29,8 @@ impl Drop for Evicted {
     #[inline]
     fn drop(&mut self) {
         // Most emits evict nothing.
-        if self.0.capacity() > 0 {
-            scratch::put_back(&SCRATCH, mem::take(&mut self.0));
+        if let Some(records) = self.0.take() {
+            scratch::put_back(&SCRATCH, records);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::emit::{Effects, Record, Ticket};
-use crate::order::{Shared, State, Subscriber, Value};
+use crate::order::{Found, Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
 use crate::{EmitError, Emitted};
@@ -93,10 +93,11 @@ impl Shared {
                         waker: &mut waker,
                         moved: &mut moved,
                     };
-                    let full = state.wait_for_room(value, keys, wait);
+                    let found = state.index.find(keys);
+                    let full = state.wait_for_room(value, &found, wait);
                     let emitted = full
                         .is_none()
-                        .then(|| state.commit(value, keys, None, &mut effects));
+                        .then(|| state.commit(value, keys, &found, None, &mut effects));
                     // After the commit: what was reserved for it is now used.
                     waiting.move_to(full, &mut moved);
                     emitted.map_or(Poll::Pending, |emitted| Poll::Ready(Ok(emitted)))
@@ -127,7 +128,7 @@ impl State {
     fn wait_for_room(
         &self,
         value: u64,
-        keys: &[&[u8]],
+        found: &Found,
         wait: Wait<'_>,
     ) -> Option<Arc<Mailbox<EventQueue>>> {
         if self.n_backpressure == 0 {
@@ -139,11 +140,8 @@ impl State {
             waker,
             moved: Moved { notified, stale },
         } = wait;
-        let mut found = Vec::new();
-        self.index.find_any_of(keys, &mut found);
-        let mut slots = found
-            .iter()
-            .filter_map(|&id| self.slots[id as usize].as_ref());
+        let places = found.places.iter();
+        let mut slots = places.filter_map(|&id| self.slots[id as usize].as_ref());
         slots.find_map(|slot| {
             if !slot.backpressure || slot.parked || slot.excludes(value) {
                 return None;

@@ -18,32 +18,22 @@ thread_local! {
 /// in which they were collected, and members of watch sets, which are enqueued before any task is
 /// woken. Each watch set wakes one receiver, however many of its members were collected.
 pub(crate) struct WakeList {
-    wakers: Vec<Waker>,
-    members: Vec<Member>,
+    /// `None` before the first: most emits wake nobody.
+    wakers: Option<Vec<Waker>>,
+    members: Option<Vec<Member>>,
 }
 
 impl WakeList {
     pub(crate) const fn new() -> Self {
         Self {
-            wakers: Vec::new(),
-            members: Vec::new(),
+            wakers: None,
+            members: None,
         }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
-        if self.wakers.capacity() == 0 {
-            self.take_scratch();
-        }
-        self.wakers.push(waker);
-    }
-
-    /// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every
-    /// delivery.
-    #[cold]
-    #[inline(never)]
-    fn take_scratch(&mut self) {
-        self.wakers = scratch::take(&WAKERS);
+        self.wakers.get_or_insert_with(take_wakers).push(waker);
     }
 
     #[inline]
@@ -55,10 +45,8 @@ impl WakeList {
     }
 
     fn push_member(&mut self, member: Member) {
-        if self.members.capacity() == 0 {
-            self.members = scratch::take(&MEMBERS);
-        }
-        self.members.push(member);
+        let members = self.members.get_or_insert_with(|| scratch::take(&MEMBERS));
+        members.push(member);
     }
 
     /// Notifies all. If a waker panics, the others are still woken while the panic unwinds: a
@@ -67,28 +55,30 @@ impl WakeList {
     #[inline]
     pub(crate) fn wake_all(self) {
         // Mostly there are none.
-        if !self.wakers.is_empty() || !self.members.is_empty() {
+        if self.wakers.is_some() || self.members.is_some() {
             self.wake_each();
         }
     }
 
     fn wake_each(mut self) {
-        if !self.members.is_empty() {
-            self.enqueue_members();
+        if let Some(members) = self.members.take() {
+            self.enqueue(members);
         }
-        let mut remaining = Remaining(self.wakers.drain(..));
-        remaining.wake();
-        drop(remaining);
-        scratch::put_back(&WAKERS, self.wakers);
+        if let Some(mut wakers) = self.wakers.take() {
+            let mut remaining = Remaining(wakers.drain(..));
+            remaining.wake();
+            drop(remaining);
+            scratch::put_back(&WAKERS, wakers);
+        }
     }
 
     /// Enqueues the members and collects one receiver for each of their sets. Kept out of line:
     /// most subscriptions are in no set.
     #[cold]
     #[inline(never)]
-    fn enqueue_members(&mut self) {
+    fn enqueue(&mut self, mut members: Vec<Member>) {
         let mut sets: Vec<Arc<dyn ReadyQueue>> = Vec::new();
-        for Member { set, id } in self.members.drain(..) {
+        for Member { set, id } in members.drain(..) {
             // Mostly the members of one set come one after the other.
             match sets.last() {
                 Some(last) if std::ptr::addr_eq(Arc::as_ptr(last), set.as_ptr()) => {
@@ -102,17 +92,16 @@ impl WakeList {
                 }
             }
         }
-        scratch::put_back(&MEMBERS, std::mem::take(&mut self.members));
+        scratch::put_back(&MEMBERS, members);
         sets.sort_unstable_by_key(|set| Arc::as_ptr(set).cast::<()>());
         sets.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        self.wakers
-            .extend(sets.iter().filter_map(|set| set.next_receiver()));
+        self.extend(sets.iter().filter_map(|set| set.next_receiver()));
     }
 }
 
 impl Extend<Waker> for WakeList {
     fn extend<I: IntoIterator<Item = Waker>>(&mut self, wakers: I) {
-        self.wakers.extend(wakers);
+        wakers.into_iter().for_each(|waker| self.push(waker));
     }
 }
 
@@ -122,6 +111,13 @@ impl FromIterator<Waker> for WakeList {
         list.extend(wakers);
         list
     }
+}
+
+/// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every delivery.
+#[cold]
+#[inline(never)]
+fn take_wakers() -> Vec<Waker> {
+    scratch::take(&WAKERS)
 }
 
 struct Remaining<'a>(vec::Drain<'a, Waker>);

@@ -14,7 +14,7 @@ pub(super) struct Entries {
     new_generation: u32,
     /// The steps of all operations, for the tests of what they cost.
     #[cfg(test)]
-    n_steps: std::cell::Cell<usize>,
+    n_steps: std::sync::atomic::AtomicUsize,
 }
 
 struct Entry {
@@ -36,7 +36,7 @@ impl Entries {
             n_free: 0,
             new_generation: 0,
             #[cfg(test)]
-            n_steps: std::cell::Cell::new(0),
+            n_steps: std::sync::atomic::AtomicUsize::new(0),
         }
     }
 
@@ -137,12 +137,13 @@ impl Entries {
     #[inline]
     pub(super) fn count_step(&self) {
         #[cfg(test)]
-        self.n_steps.set(self.n_steps.get() + 1);
+        self.n_steps
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
     #[cfg(test)]
     pub(super) fn n_steps(&self) -> usize {
-        self.n_steps.get()
+        self.n_steps.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The order of a bus: the state behind its one lock, and every operation that takes the lock.
 
 mod handles;
+mod lookup;
 mod seq;
 mod shared;
 mod slot;
@@ -9,6 +10,7 @@ mod state;
 mod subscriber;
 
 pub(crate) use handles::Handles;
+pub(crate) use lookup::{Found, SharedIndex};
 pub use seq::Seq;
 pub(crate) use shared::{Edited, Shared};
 pub(crate) use slot::Slot;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::emit::{Effects, Record, StagedEmit};
 use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
-use crate::order::{Slot, State, Subscriber, Value};
+use crate::order::{SharedIndex, Slot, State, Subscriber, Value};
 use crate::subscription::{Buffer, Mailbox, Unread};
 use crate::sync::Mutex;
 use crate::timer::Timer;
@@ -21,6 +21,7 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) timer: Arc<dyn Timer>,
+    index: Arc<SharedIndex>,
     /// Whether there is a history, so that each emit needs a record.
     keeps_history: bool,
 }
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(state: State, timer: Arc<dyn Timer>) -> Self {
         Self {
+            index: Arc::clone(&state.index),
             keeps_history: state.history.is_some(),
             state: Mutex::new(state),
             timer,
@@ -38,10 +40,12 @@ impl Shared {
         let mut effects = Effects::new();
         // Encoded before the lock is taken where it is certain to be needed.
         let record = self.keeps_history.then(|| Record::new(keys));
+        let mut found = self.index.find(keys);
         let emitted = {
             let state = &mut *self.state.lock();
             let value = state.accept(value)?;
-            state.commit(value, keys, record, &mut effects)
+            self.index.find_again(keys, &mut found);
+            state.commit(value, keys, &found, record, &mut effects)
         };
         effects.apply();
         Ok(emitted)
@@ -64,7 +68,8 @@ impl Shared {
                 }
             }
             for emit in emits {
-                let emitted = state.commit(emit.value, emit.keys, None, &mut effects);
+                let found = self.index.find(emit.keys);
+                let emitted = state.commit(emit.value, emit.keys, &found, None, &mut effects);
                 many.add(&emitted);
                 many.woken += emitted.woken;
             }
@@ -143,11 +148,12 @@ impl Shared {
     /// The ranges of a subscriber.
     pub(crate) fn ranges<B: Buffer>(&self, mailbox: &Mailbox<B>) -> KeyRanges {
         let state = &*self.state.lock();
+        let index = self.index.read();
         let entries = state.slots[mailbox.place()]
             .iter()
             .flat_map(|slot| slot.entries.iter());
         entries
-            .filter_map(|&entry| state.index.get(entry).cloned())
+            .filter_map(|&entry| index.get(entry).cloned())
             .collect()
     }
 
@@ -282,7 +288,7 @@ mod tests {
     /// index, and the visits of subscribers.
     fn n_steps(bus: &RangeWatchBus) -> usize {
         let state = bus.shared().state.lock();
-        state.index.n_steps() + state.slots.n_visits.get()
+        state.index.read().n_steps() + state.slots.n_visits.get()
     }
 
     #[test]

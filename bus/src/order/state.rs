@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::emit::{Effects, Record, Ticket};
 use crate::history::HistoryBuffer;
-use crate::index::IntervalIndex;
 use crate::keys::KeyRanges;
-use crate::order::{Handles, Slot, Slots, Subscriber};
+use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
 use crate::queue::Pushed;
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
@@ -19,7 +18,7 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     pub(crate) history: Option<HistoryBuffer>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
-    pub(crate) index: IntervalIndex<u32>,
+    pub(crate) index: Arc<SharedIndex>,
     /// The subscribers. The mailbox of each knows its place, which changes when the table is
     /// rebuilt.
     pub(crate) slots: Slots,
@@ -32,8 +31,6 @@ pub(crate) struct State {
     pub(crate) last_ticket: Ticket,
     /// The sums over removed subscribers.
     pub(crate) removed: Stats,
-    /// Scratch buffer of an emit: the places of the subscribers that it matches.
-    found: Vec<u32>,
 }
 
 /// How many places are counted before the lock is released: bounds the time for which emitters
@@ -61,14 +58,13 @@ impl State {
             last_value: None,
             closed: false,
             history,
-            index: IntervalIndex::new(),
+            index: Arc::new(SharedIndex::new()),
             slots: Slots::new(),
             n_rebuilds: 0,
             n_backpressure: 0,
             n_parked: 0,
             last_ticket: Ticket::default(),
             removed: Stats::default(),
-            found: Vec::new(),
         }
     }
 
@@ -85,11 +81,13 @@ impl State {
         }
     }
 
-    /// Commits an accepted emit. `record` is that of the keys if it was encoded already.
+    /// Commits an accepted emit. `found` is what its keys match, and `record` that of the keys if it
+    /// was encoded already.
     pub(crate) fn commit(
         &mut self,
         value: u64,
         keys: &[&[u8]],
+        found: &Found,
         mut record: Option<Record>,
         effects: &mut Effects,
     ) -> Emitted {
@@ -104,10 +102,7 @@ impl State {
             let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
             history.push(emit.clone(), &mut effects.evicted);
         }
-        // Search and delivery are two loops, so that each keeps its variables in registers.
-        let mut found = std::mem::take(&mut self.found);
-        self.index.find_any_of(keys, &mut found);
-        for &id in &found {
+        for &id in &found.places {
             let id = id as usize;
             let Some(slot) = &mut self.slots[id] else {
                 continue;
@@ -141,8 +136,6 @@ impl State {
                 }
             }
         }
-        found.clear();
-        self.found = found;
         Emitted {
             seq,
             value,
@@ -210,29 +203,32 @@ impl State {
         let is_sparse = |len: usize, n_places: usize, n_others: usize| {
             len < n_places / MIN_OCCUPANCY && n_places >= MIN_SHRUNK && n_others <= n_places
         };
-        let (n_places, n_nodes) = (self.slots.n_places(), self.index.n_places());
+        let index = self.index.read();
+        let (n_places, n_nodes) = (self.slots.n_places(), index.n_places());
         if self.slots.len() == 0
-            || is_sparse(self.slots.len(), n_places, self.index.len())
-            || is_sparse(self.index.len(), n_nodes, n_places)
+            || is_sparse(self.slots.len(), n_places, index.len())
+            || is_sparse(index.len(), n_nodes, n_places)
         {
+            drop(index);
             self.rebuild();
         }
     }
 
     #[cold]
     fn rebuild(&mut self) {
-        let index = std::mem::take(&mut self.index);
+        let shared = Arc::clone(&self.index);
+        let mut index = shared.write();
+        let old = std::mem::take(&mut *index);
         for mut slot in std::mem::take(&mut self.slots) {
             let id = self.slots.free_place();
             slot.subscriber.set_place(id);
             for entry in slot.entries.iter_mut() {
-                if let Some(range) = index.get(*entry) {
-                    *entry = self.index.insert(range.clone(), entry_of(id));
+                if let Some(range) = old.get(*entry) {
+                    *entry = index.insert(range.clone(), entry_of(id));
                 }
             }
             self.slots.insert(slot);
         }
-        self.found = Vec::new();
         self.n_rebuilds += 1;
     }
 
@@ -248,8 +244,12 @@ impl State {
         let Some(slot) = &mut self.slots[id] else {
             return;
         };
-        for &entry in std::mem::take(&mut slot.entries).iter() {
-            self.index.remove(entry);
+        let entries = std::mem::take(&mut slot.entries);
+        if !entries.is_empty() {
+            let mut index = self.index.write();
+            for &entry in entries.iter() {
+                index.remove(entry);
+            }
         }
     }
 
@@ -261,10 +261,11 @@ impl State {
         let old = std::mem::take(&mut slot.entries);
         let mut old = old.iter().copied().peekable();
         let mut new = Vec::with_capacity(ranges.len());
+        let mut index = self.index.write();
         for range in ranges.iter() {
             let mut kept = None;
             while let Some(&entry) = old.peek() {
-                let Some(old_range) = self.index.get(entry) else {
+                let Some(old_range) = index.get(entry) else {
                     old.next();
                     continue;
                 };
@@ -275,22 +276,27 @@ impl State {
                     kept = old.next();
                     break;
                 }
-                self.index.remove(entry);
+                index.remove(entry);
                 old.next();
             }
-            new.push(kept.unwrap_or_else(|| self.index.insert(range.clone(), entry_of(id))));
+            new.push(kept.unwrap_or_else(|| index.insert(range.clone(), entry_of(id))));
         }
         for entry in old {
-            self.index.remove(entry);
+            index.remove(entry);
         }
+        drop(index);
         slot.entries = new.into_iter().collect();
         self.shrink();
     }
 
     fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> Handles {
+        if ranges.len() == 0 {
+            return Handles::default();
+        }
+        let mut index = self.index.write();
         ranges
             .iter()
-            .map(|range| self.index.insert(range.clone(), entry_of(id)))
+            .map(|range| index.insert(range.clone(), entry_of(id)))
             .collect()
     }
 
