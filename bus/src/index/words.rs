@@ -21,11 +21,20 @@ pub(super) fn eight_bytes(key: &[u8], start: usize) -> u64 {
     }
 }
 
+/// So few bytes are compared one by one.
+const FEW: usize = 4;
+
 /// The number of bytes with which both begin. They are known to share the first `n_known`.
 #[inline]
 pub(super) fn common_prefix(a: &[u8], b: &[u8], n_known: usize) -> usize {
     let len = a.len().min(b.len());
     let mut n_shared = n_known;
+    if len - n_known.min(len) < FEW {
+        while n_shared < len && a[n_shared] == b[n_shared] {
+            n_shared += 1;
+        }
+        return n_shared;
+    }
     while n_shared < len {
         let difference = eight_bytes(a, n_shared) ^ eight_bytes(b, n_shared);
         if difference != 0 {

@@ -35,6 +35,9 @@ impl<V: Copy> Subtree<V> {
     }
 }
 
+/// So few ranges are compared with the key itself, which is faster than codes.
+const FEW: usize = 2;
+
 /// A key as a node sees it, from which at least one item has started.
 struct Seen {
     shared: Shared,
@@ -87,6 +90,15 @@ impl<I: Items> Node<I> {
 
 impl<V: Copy> Node<Leaf<V>> {
     fn find(&self, key: &[u8], shared: Shared, entries: &Entries, found: &mut Vec<V>) {
+        if self.len() <= FEW {
+            entries.count_step();
+            for (&entry, &value) in self.items.entries.iter().zip(&self.items.values) {
+                if entries.range(entry).contains(key) {
+                    found.push(value);
+                }
+            }
+            return;
+        }
         let Some(seen) = self.see(key, 0, shared, entries) else {
             return;
         };
