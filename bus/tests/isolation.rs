@@ -88,13 +88,16 @@ fn use_all_of(bus: &RangeWatchBus) {
 fn g22_a_thread_that_is_stopped_inside_the_lock_of_one_bus_delays_no_other() {
     deadline::ends(|| {
         let one = RangeWatchBus::new();
-        let _sub = one.subscribe(..).events(1).unwrap();
+        let _sub = one.subscribe(..).events(2).unwrap();
         let emitter = thread::spawn({
             let one = one.clone();
             move || {
-                // Its first allocation is the record of the emit, which is made under the lock.
-                STOPS.set(true);
+                // The queue and the thread's scratch buffers have their room after the first emit.
                 one.emit(1, ["k"]).unwrap();
+                // The first allocation of the second one is its record, which is made under the
+                // lock.
+                STOPS.set(true);
+                one.emit(2, ["k"]).unwrap();
             }
         });
         let stop = STOP.lock().unwrap();
@@ -110,7 +113,7 @@ fn g22_a_thread_that_is_stopped_inside_the_lock_of_one_bus_delays_no_other() {
         assert_eq!(held, Err(RecvTimeoutError::Timeout));
         *STOP.lock().unwrap() = Stop::Released;
         CHANGED.notify_all();
-        assert_eq!(is_done.recv().unwrap().map(u64::from), Some(1));
+        assert_eq!(is_done.recv().unwrap().map(u64::from), Some(2));
         other.join().unwrap();
         emitter.join().unwrap();
     });

@@ -113,7 +113,8 @@ impl FromIterator<Waker> for WakeList {
     }
 }
 
-/// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every delivery.
+/// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every
+/// delivery.
 #[cold]
 #[inline(never)]
 fn take_wakers() -> Vec<Waker> {

@@ -50,9 +50,9 @@
 //! Below an inner node the lookup goes only to children with such an item, so it does not pay for
 //! ranges that do not hold the key.
 //!
-//! The bounds in a node are numbers of eight bytes, or of sixteen where eight do not tell the bounds
-//! apart. They are relative to what the ranges of the node begin with, so that a search rarely reads
-//! the keys themselves.
+//! The bounds in a node are numbers of eight bytes, or of sixteen where eight do not tell the
+//! bounds apart. They are relative to what the ranges of the node begin with, so that a search
+//! rarely reads the keys themselves.
 //!
 //! # Costs
 //!

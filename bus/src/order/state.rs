@@ -81,8 +81,8 @@ impl State {
         }
     }
 
-    /// Commits an accepted emit. `found` is what its keys match, and `record` that of the keys if it
-    /// was encoded already.
+    /// Commits an accepted emit. `found` is what its keys match, and `record` that of the keys if
+    /// it was encoded already.
     pub(crate) fn commit(
         &mut self,
         value: u64,
@@ -289,7 +289,7 @@ impl State {
         self.shrink();
     }
 
-    fn insert_all(&mut self, id: usize, ranges: &KeyRanges) -> Handles {
+    fn insert_all(&self, id: usize, ranges: &KeyRanges) -> Handles {
         if ranges.len() == 0 {
             return Handles::default();
         }
