@@ -227,8 +227,7 @@ fn g23_a_hundred_thousand_subscribe_and_drop_cycles_leave_nothing() {
 #[test]
 fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
     let bus = RangeWatchBus::new();
-    bus.emit(1, ["k"]).unwrap();
-    let (_, bytes) = measure(|| {
+    let cycle = || {
         let subs: Vec<_> = (0..10_000)
             .map(|i| bus.subscribe(Selector::key(format!("{i}"))).wake().unwrap())
             .collect();
@@ -237,8 +236,10 @@ fn g23_many_subscriptions_at_once_leave_nothing_when_all_are_dropped() {
             .collect();
         assert_eq!(bus.emit(2, ["all"]).unwrap().matched(), 10_000);
         drop((subs, all));
-    });
-    assert_eq!(bytes, 0);
+    };
+    // The thread's scratch buffers have their room after the first.
+    cycle();
+    assert_eq!(measure(cycle).1, 0);
 }
 
 #[test]
