@@ -18,22 +18,25 @@ thread_local! {
 /// in which they were collected, and members of watch sets, which are enqueued before any task is
 /// woken. Each watch set wakes one receiver, however many of its members were collected.
 pub(crate) struct WakeList {
-    /// `None` before the first: most emits wake nobody.
-    wakers: Option<Vec<Waker>>,
+    wakers: Vec<Waker>,
+    /// `None` before the first: most subscriptions are in no set.
     members: Option<Vec<Member>>,
 }
 
 impl WakeList {
     pub(crate) const fn new() -> Self {
         Self {
-            wakers: None,
+            wakers: Vec::new(),
             members: None,
         }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
-        self.wakers.get_or_insert_with(take_wakers).push(waker);
+        if self.wakers.len() == self.wakers.capacity() {
+            self.make_room();
+        }
+        self.wakers.push(waker);
     }
 
     #[inline]
@@ -55,7 +58,7 @@ impl WakeList {
     #[inline]
     pub(crate) fn wake_all(self) {
         // Mostly there are none.
-        if self.wakers.is_some() || self.members.is_some() {
+        if !self.wakers.is_empty() || self.members.is_some() {
             self.wake_each();
         }
     }
@@ -64,12 +67,21 @@ impl WakeList {
         if let Some(members) = self.members.take() {
             self.enqueue(members);
         }
-        if let Some(mut wakers) = self.wakers.take() {
-            let mut remaining = Remaining(wakers.drain(..));
-            remaining.wake();
-            drop(remaining);
-            scratch::put_back(&WAKERS, wakers);
+        let mut remaining = Remaining(self.wakers.drain(..));
+        remaining.wake();
+        drop(remaining);
+        scratch::put_back(&WAKERS, self.wakers);
+    }
+
+    /// Takes the scratch buffer of the thread before the first push. Kept out of line: pushes are
+    /// inlined into every delivery.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) {
+        if self.wakers.capacity() == 0 {
+            self.wakers = scratch::take(&WAKERS);
         }
+        self.wakers.reserve(1);
     }
 
     /// Enqueues the members and collects one receiver for each of their sets. Kept out of line:
@@ -111,14 +123,6 @@ impl FromIterator<Waker> for WakeList {
         list.extend(wakers);
         list
     }
-}
-
-/// Takes the scratch buffer of the thread. Kept out of line: pushes are inlined into every
-/// delivery.
-#[cold]
-#[inline(never)]
-fn take_wakers() -> Vec<Waker> {
-    scratch::take(&WAKERS)
 }
 
 struct Remaining<'a>(vec::Drain<'a, Waker>);
