@@ -10,7 +10,7 @@ const N_WATCHES: usize = 10_000;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
     report.note(
-        "A guest opens and starts 10,000 watches, and stops them. Memory: the program `memory`.\n",
+        "A guest opens and starts 10,000 watches, and stops them. Memory: the program `guest_memory`.\n",
     );
     let mut columns = vec!["operation"];
     columns.extend(ENGINES);
