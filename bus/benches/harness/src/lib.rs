@@ -3,8 +3,10 @@
 //!
 //! A benchmark program has groups of rows and calls [`run_groups`]. A row compares [`Contender`]s,
 //! which [`measure`] runs in turns; a [`Report`] prints tables in Markdown.
-//! [`count`] counts instructions, which are compared with committed ones by a [`Use`] of them.
+//! [`count`] counts instructions, which are compared with committed ones by a [`Use`] of them, and
+//! [`allocated`] counts bytes of memory.
 
+mod allocator;
 mod baselines;
 mod clock;
 mod groups;
@@ -12,6 +14,7 @@ mod instructions;
 mod measure;
 mod report;
 
+pub use allocator::{CountingAllocator, allocated};
 pub use baselines::{Counts, Use};
 pub use clock::Clock;
 pub use groups::{Group, run_groups};

@@ -5,41 +5,14 @@
     clippy::print_stdout,
     reason = "the numbers are what the program is for"
 )]
-#![expect(
-    unsafe_code,
-    reason = "an allocator that counts can be written in no other way"
-)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use rangewatch_bench_harness::{CountingAllocator, allocated};
 use rangewatch_benches::LoopingGuest;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::Runtime;
 
-/// The system's allocator, with a count of the live bytes.
-struct Counting;
-
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is forwarded unchanged to the system's allocator, and counting does not
-// allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller upholds the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller upholds the contract of `dealloc`, and the block came from `System`.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 fn main() {
     println!("bytes per watch, with an id of 8 bytes and range bounds of 24 bytes:");
@@ -51,20 +24,15 @@ fn main() {
         let bus = RangeWatchBus::new();
         let mut guest = LoopingGuest::new(&LoopingGuest::module(&*runtime), &bus);
         for n in [1_000, 10_000, 100_000] {
-            let before = live();
-            guest.open_cold(n);
-            let opened = (live() - before) / n as isize;
-            guest.start_all();
-            let started = (live() - before) / n as isize;
-            guest.stop_all();
-            let (name, left) = (runtime.name(), live() - before);
+            let ((), opened) = allocated(|| guest.open_cold(n));
+            let ((), started) = allocated(|| guest.start_all());
+            let ((), stopped) = allocated(|| guest.stop_all());
+            let (name, left) = (runtime.name(), opened + started + stopped);
+            let of_one = |bytes: isize| bytes / n as isize;
+            let (opened, started) = (of_one(opened), of_one(opened + started));
             println!(
                 "{name}, of {n}: open {opened}, started {started}; {left} left of all when stopped"
             );
         }
     }
-}
-
-fn live() -> isize {
-    LIVE_BYTES.load(Ordering::Relaxed) as isize
 }

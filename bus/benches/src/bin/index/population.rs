@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rangewatch_bench_harness::Clock;
+use rangewatch_bench_harness::{Clock, allocated};
 
-use crate::memory;
 use crate::peers::{Dedup, Index, KINDS, Kind, N_KEYS};
 use crate::workload::Data;
 
@@ -34,13 +33,13 @@ pub(crate) struct Population<'a> {
 impl<'a> Population<'a> {
     /// An index with the first ranges, and the bytes that they take in it; `None` if filling it
     /// takes too long. Ours is never left out.
-    pub(crate) fn new(data: &'a Data, kind: Kind) -> Option<(Self, usize)> {
+    pub(crate) fn new(data: &'a Data, kind: Kind) -> Option<(Self, isize)> {
         const CHECKED_AFTER: usize = 64;
         let started = Instant::now();
         let longest = LONGEST_BUILD.max(LONGEST_INSERT * data.n as u32);
         let is_ours = kind.0 == KINDS[0].0;
         let mut population = Self::empty(data, kind);
-        let (is_full, bytes) = memory::allocated(|| {
+        let (is_full, bytes) = allocated(|| {
             while population.len < data.n {
                 population.insert();
                 let is_checked = !is_ours && population.len % CHECKED_AFTER == 0;
