@@ -4,7 +4,7 @@
 //! A benchmark program has groups of rows and calls [`run_groups`]. A row compares [`Contender`]s,
 //! which [`measure`] runs in turns; a [`Report`] prints tables in Markdown.
 //! [`count`] counts instructions, which are compared with committed ones by a [`Use`] of them, and
-//! [`allocated`] counts bytes of memory.
+//! [`allocated`] counts bytes of memory. Workloads are made from the numbers of a [`Random`].
 
 mod allocator;
 mod baselines;
@@ -12,6 +12,7 @@ mod clock;
 mod groups;
 mod instructions;
 mod measure;
+mod random;
 mod report;
 
 pub use allocator::{CountingAllocator, allocated};
@@ -20,4 +21,5 @@ pub use clock::Clock;
 pub use groups::{Group, run_groups};
 pub use instructions::{count, count_instrumented, instrumented};
 pub use measure::{Contender, Effort, measure, quantile};
+pub use random::Random;
 pub use report::{Report, at_most, nanos};

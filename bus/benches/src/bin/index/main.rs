@@ -11,7 +11,6 @@ mod operations;
 mod peers;
 mod plot;
 mod population;
-mod random;
 mod results;
 mod selection;
 mod workload;

@@ -1,8 +1,7 @@
 //! The ranges and the queries that are measured.
 
+use rangewatch_bench_harness::Random;
 use rangewatch_bus::{KeyRange, Selector};
-
-use crate::random::Random;
 
 /// The number of different queries: more than the branch predictor learns.
 const N_QUERIES: usize = 8192;
@@ -81,7 +80,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
 impl Workload {
     /// The ranges and queries for an index of `n` ranges: the same in every run.
     pub(crate) fn data(self, n: usize) -> Data {
-        let mut random = Random(n as u64);
+        let mut random = Random::new(n as u64);
         let (mut ranges, mut queries) = (self.generate)(&mut random, n, n + n / 4);
         random.shuffle(&mut ranges);
         random.shuffle(&mut queries);
@@ -131,7 +130,7 @@ const NARROW: u64 = 10_000;
 /// byteinterval, and keys in one of them. Both bounds of a range begin with the same twelve digits,
 /// mostly.
 fn narrow(random: &mut Random, _: usize, n_ranges: usize) -> Generated {
-    let starts: Vec<u64> = (0..n_ranges).map(|_| random.next() >> 1).collect();
+    let starts: Vec<u64> = (0..n_ranges).map(|_| random.next_u64() >> 1).collect();
     let ranges = starts
         .iter()
         .map(|start| range(&digits(*start), &digits(start + NARROW)));
@@ -224,7 +223,7 @@ fn nested(random: &mut Random, _: usize, n_ranges: usize) -> Generated {
 fn lengths(random: &mut Random, _: usize, n_ranges: usize) -> Generated {
     const LONGEST: usize = 64;
     let keys: Vec<Vec<u8>> = (0..n_ranges.div_ceil(LONGEST))
-        .map(|_| (0..LONGEST).map(|_| random.next() as u8).collect())
+        .map(|_| (0..LONGEST).map(|_| random.next_u64() as u8).collect())
         .collect();
     let ranges = (0..n_ranges).map(|i| prefix(&keys[i / LONGEST][..=i % LONGEST]));
     let queries = (0..N_QUERIES).map(|_| {
