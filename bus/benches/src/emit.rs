@@ -1,93 +1,96 @@
-//! The cost of an emit, by the numbers of keys and of matching subscriptions.
+//! The cost of an emit that matches one of many subscriptions.
 
-use std::time::Duration;
+use rangewatch_bench_harness::{Contender, Effort, Report};
+use rangewatch_bus::index::IntervalIndex;
+use rangewatch_bus::{KeyRange, RangeWatchBus, Selector, WakeSubscription};
 
-use rangewatch_bench_harness::{Clock, Contender, Effort, Report};
-use rangewatch_bus::{EventSubscription, RangeWatchBus, WakeSubscription};
+use crate::watched::{self, Emits, Keys};
 
-const N_WATCHERS: usize = 65_536;
-/// The ranges of the matching subscriptions lie in the middle of the others.
-const HOT: &str = "watched/00032768~";
-/// The emits between two rounds of receives, which do not count.
-const CAPACITY: usize = 64;
+const SIZES: [usize; 5] = [100, 1000, 10_000, 100_000, 1_000_000];
+/// Greater numbers of subscriptions are left out where each row runs once.
+const MAX_SMOKE_SIZE: usize = 1000;
+/// How many emits are received before they are timed, to check them.
+const N_CHECKED: usize = 64;
 
 pub(crate) fn run(effort: Effort, report: &Report) {
-    report.note("Among 65,536 watchers, as many as the row says match, all by the first key; the others lie between\nwhat is watched. Nothing waits.\n");
-    report.table(&["emit", "wake", "events, the receives not counted"]);
-    for n_matches in [0, 1, 16, 1000] {
-        for n_keys in [1, 3, 16, 200] {
-            row(effort, report, n_matches, n_keys);
+    report.note(
+        "To wake subscriptions, of which the first key of an emit matches one. The other keys lie\n\
+         between what is watched: anywhere in a random order, or at neighbors. Each emit has other\n\
+         keys. Nothing waits. The search is that of the random keys in an index by itself.\n",
+    );
+    report.table(&[
+        "subscriptions, keys",
+        "random",
+        "of that, the search",
+        "clustered",
+        "random, to single keys",
+    ]);
+    let is_measured = |n: &&usize| effort == Effort::Full || **n <= MAX_SMOKE_SIZE;
+    for n in SIZES.iter().filter(is_measured) {
+        let mut ranges = watched::subscribed(*n, |bus, i| {
+            bus.subscribe(watched::range(i)).wake().unwrap()
+        });
+        let mut single_keys = watched::subscribed(*n, |bus, i| {
+            let key = Selector::key(watched::inside(i));
+            bus.subscribe(key).wake().unwrap()
+        });
+        let index = index(*n);
+        for n_keys in [1, 3, 16, 200, 1024] {
+            let random = Emits::new(effort, *n, n_keys, Keys::Random);
+            let clustered = Emits::new(effort, *n, n_keys, Keys::Clustered);
+            check(&mut ranges, &random);
+            check(&mut ranges, &clustered);
+            check(&mut single_keys, &random);
+            let mut contenders = [
+                emits(&ranges.0, &random),
+                searches(&index, &random),
+                emits(&ranges.0, &clustered),
+                emits(&single_keys.0, &random),
+            ];
+            report.row(effort, &format!("{n}, {n_keys}"), &mut contenders);
         }
     }
 }
 
-fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
-    let keys = keys(n_keys);
-    let (wake_bus, _idle, _spans) = watched(n_matches, |bus| {
-        bus.subscribe(format!("{HOT}/")..format!("{HOT}0"))
-            .wake()
-            .unwrap()
-    });
-    let (event_bus, _idle, mut queues) = watched(n_matches, |bus| {
-        bus.subscribe(format!("{HOT}/")..format!("{HOT}0"))
-            .events(CAPACITY)
-            .unwrap()
-    });
-    check(&event_bus, &mut queues, &keys);
-    let mut value = 1;
-    let wake = Contender::new(|| {
-        value += 1;
-        wake_bus.emit(value, &keys).unwrap();
-    });
-    let events = Contender::timed(|n| {
-        let mut time = Duration::ZERO;
-        let mut left = n;
-        while left > 0 {
-            let n_now = left.min(CAPACITY as u64);
-            left -= n_now;
-            time += Clock::Thread.time(|| {
-                for value in 0..n_now {
-                    event_bus.emit(value, &keys).unwrap();
-                }
-            });
-            for queue in &mut queues {
-                while queue.try_recv().is_ok() {}
-            }
-        }
-        time
-    });
-    let name = format!("keys: {n_keys}, matching: {n_matches}");
-    report.row(effort, &name, &mut [wake, events]);
+fn emits<'a>(bus: &'a RangeWatchBus, emits: &'a Emits) -> Contender<'a> {
+    let mut i = 0;
+    Contender::new(move || {
+        i += 1;
+        let emitted = bus.emit(i as u64, emits.nth(i)).unwrap();
+        assert_eq!(emitted.matched(), 1);
+    })
 }
 
-/// The first key matches; the others lie between the watched ranges.
-fn keys(n_keys: usize) -> Vec<String> {
-    let others = (1..n_keys).map(|i| format!("watched/{:08}~", i * 317 % N_WATCHERS));
-    std::iter::once(format!("{HOT}/key"))
-        .chain(others)
-        .collect()
+fn searches<'a>(index: &'a IntervalIndex<usize>, emits: &'a Emits) -> Contender<'a> {
+    let mut i = 0;
+    let mut found = Vec::new();
+    Contender::new(move || {
+        i += 1;
+        found.clear();
+        index.find_any(emits.nth(i), &mut found);
+        assert_eq!(found, [emits.matching(i)]);
+    })
 }
 
-fn watched<S>(
-    n_matches: usize,
-    subscribe: impl Fn(&RangeWatchBus) -> S,
-) -> (RangeWatchBus, Vec<WakeSubscription>, Vec<S>) {
-    let bus = RangeWatchBus::new();
-    let idle = (n_matches..N_WATCHERS).map(|i| {
-        let range = format!("watched/{i:08}")..format!("watched/{i:08}0");
-        bus.subscribe(range).wake().unwrap()
-    });
-    let idle = idle.collect();
-    let matching = (0..n_matches).map(|_| subscribe(&bus)).collect();
-    (bus, idle, matching)
+fn index(n: usize) -> IntervalIndex<usize> {
+    let mut index = IntervalIndex::new();
+    for i in 0..n {
+        let range = watched::range(i);
+        index.insert(KeyRange::new(range.start, range.end).unwrap(), i);
+    }
+    index
 }
 
-fn check(bus: &RangeWatchBus, queues: &mut [EventSubscription], keys: &[String]) {
-    let emitted = bus.emit(7, keys).unwrap();
-    assert_eq!(emitted.matched(), queues.len());
-    for queue in queues {
-        let event = queue.try_recv().unwrap();
-        assert_eq!(event.value(), 7);
-        assert!(event.keys().eq([keys[0].as_bytes()]));
+/// Each emit reaches the subscription that it should, and no other one.
+fn check((bus, subs): &mut (RangeWatchBus, Vec<WakeSubscription>), emits: &Emits) {
+    // What earlier emits left there.
+    for sub in subs.iter_mut() {
+        let _ = sub.try_recv();
+    }
+    for i in 0..N_CHECKED {
+        let value = i as u64;
+        assert_eq!(bus.emit(value, emits.nth(i)).unwrap().matched(), 1);
+        let span = subs[emits.matching(i)].try_recv().unwrap();
+        assert_eq!((span.first(), span.count()), (value, 1));
     }
 }

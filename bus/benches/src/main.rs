@@ -9,10 +9,11 @@ mod fan_out;
 mod history;
 mod instructions;
 mod latency;
-mod many;
+mod matching;
 mod peers;
 mod stalled;
 mod waiting;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -21,12 +22,13 @@ use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 const USAGE: &str = "usage: rangewatch-bus-benches [--smoke] [GROUP]...
        rangewatch-bus-benches instructions [--check FILE | --update FILE]
 
-Without a group all run: emit, fan-out, delivery, latency, stalled, concurrent, waiting, history,
-many. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
+Without a group all run: emit, matching, fan-out, delivery, latency, stalled, concurrent, waiting,
+history. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
 compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
     ("emit", emit::run),
+    ("matching", matching::run),
     ("fan-out", fan_out::run),
     ("delivery", delivery::run),
     ("latency", latency::run),
@@ -34,7 +36,6 @@ const GROUPS: &[Group] = &[
     ("concurrent", concurrent::run),
     ("waiting", waiting::run),
     ("history", history::run),
-    ("many", many::run),
 ];
 
 fn main() -> ExitCode {
