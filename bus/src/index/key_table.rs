@@ -7,9 +7,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Place;
 
 use super::entries::{Entries, insert_tightly};
+use crate::KeyRange;
 
-/// Lists of values by key. The key of a list is the start of the range of each of its entries, so
-/// it is not stored again.
+/// Lists of values by key. The key of a list is the start of the range of each of its entries.
 ///
 /// An entry knows its position in its list, so that a removal does not search for it. Hashes are
 /// seeded per index, so that keys cannot be chosen to collide.
@@ -21,6 +21,9 @@ pub(super) struct KeyTable<V> {
 /// The values under one key. Mostly there is one, which takes no memory of its own.
 struct List<V> {
     hash: u64,
+    /// The range of `entry`, so that a lookup does not read the table of entries, which would miss
+    /// the processor's cache once more.
+    range: KeyRange,
     entry: u32,
     value: V,
     /// The others, at the positions from 1 on.
@@ -50,13 +53,14 @@ impl<V: Copy> KeyTable<V> {
 
     /// Adds a value under the start of the range of `entry`. Returns whether its key is new.
     pub(super) fn insert(&mut self, entries: &mut Entries, entry: u32, value: V) -> bool {
-        let key = entries.range(entry).start();
-        let hash = self.hasher.hash_one(Key(key));
-        let is_sought = |list: &List<V>| list.is_of(hash, key, entries);
+        let range = entries.range(entry);
+        let hash = self.hasher.hash_one(Key(range.start()));
+        let is_sought = |list: &List<V>| list.is_of(hash, range.start());
         match self.table.entry(hash, is_sought, |list| list.hash) {
             Place::Vacant(place) => {
                 place.insert(List {
                     hash,
+                    range: range.clone(),
                     entry,
                     value,
                     more: None,
@@ -85,7 +89,7 @@ impl<V: Copy> KeyTable<V> {
     pub(super) fn remove(&mut self, entries: &mut Entries, entry: u32) -> Option<(V, bool)> {
         let key = entries.range(entry).start();
         let hash = self.hasher.hash_one(Key(key));
-        let is_sought = |list: &List<V>| list.is_of(hash, key, entries);
+        let is_sought = |list: &List<V>| list.is_of(hash, key);
         let mut place = self.table.find_entry(hash, is_sought).ok()?;
         let list = place.get_mut();
         let position = entries.position(entry) as usize;
@@ -98,6 +102,7 @@ impl<V: Copy> KeyTable<V> {
         let (last_value, last_entry) = (more.values.pop()?, more.entries.pop()?);
         let value = match position.checked_sub(1) {
             None => {
+                list.range = entries.range(last_entry).clone();
                 list.entry = last_entry;
                 std::mem::replace(&mut list.value, last_value)
             }
@@ -118,7 +123,7 @@ impl<V: Copy> KeyTable<V> {
     pub(super) fn find(&self, entries: &Entries, key: &[u8], found: &mut Vec<V>) {
         entries.count_step();
         let hash = self.hasher.hash_one(Key(key));
-        let is_sought = |list: &List<V>| list.is_of(hash, key, entries);
+        let is_sought = |list: &List<V>| list.is_of(hash, key);
         if let Some(list) = self.table.find(hash, is_sought) {
             found.push(list.value);
             if let Some(more) = &list.more {
@@ -135,8 +140,8 @@ impl<V: Copy> KeyTable<V> {
 }
 
 impl<V> List<V> {
-    fn is_of(&self, hash: u64, key: &[u8], entries: &Entries) -> bool {
-        self.hash == hash && entries.range(self.entry).start() == key
+    fn is_of(&self, hash: u64, key: &[u8]) -> bool {
+        self.hash == hash && self.range.start() == key
     }
 }
 

@@ -1,9 +1,9 @@
 //! A non-empty half-open range of keys.
 
 use std::fmt;
-use std::sync::Arc;
 
 use thiserror::Error;
+use triomphe::ThinArc;
 
 use super::Escaped;
 use crate::Selector;
@@ -35,10 +35,10 @@ use crate::Selector;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyRange {
-    /// The start, followed by nothing if there is no end, by one zero byte if the range is a single
-    /// key, so that all bytes are its successor, else by the end. Equal ranges have equal bytes.
-    bytes: Arc<[u8]>,
-    n_start_bytes: usize,
+    /// The length of the start. Then the start, followed by nothing if there is no end, by one zero
+    /// byte if the range is a single key, so that all bytes are its successor, else by the end.
+    /// Equal ranges have equal bytes.
+    shared: ThinArc<usize, u8>,
 }
 
 /// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the
@@ -115,10 +115,7 @@ impl KeyRange {
     /// The one key `key`: its successor, the end of the range, is the key with a zero byte
     /// appended.
     fn single(key: &[u8]) -> Self {
-        Self {
-            bytes: [key, &[0]].concat().into(),
-            n_start_bytes: key.len(),
-        }
+        Self::from_bytes(key.len(), &[key, &[0]].concat())
     }
 
     /// The keys that begin with `prefix`. A prefix of only 0xFF bytes, or of no bytes, has
@@ -131,25 +128,34 @@ impl KeyRange {
     fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
         match end {
             Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::single(start),
-            end => Self {
-                bytes: [start, end.unwrap_or_default()].concat().into(),
-                n_start_bytes: start.len(),
-            },
+            Some(end) => Self::from_bytes(start.len(), &[start, end].concat()),
+            None => Self::from_bytes(start.len(), start),
         }
+    }
+
+    fn from_bytes(n_start_bytes: usize, bytes: &[u8]) -> Self {
+        Self {
+            shared: ThinArc::from_header_and_slice(n_start_bytes, bytes),
+        }
+    }
+
+    /// The bytes of the start, and what follows them.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        self.shared.slice.split_at(self.shared.header.header)
     }
 
     /// The first key of the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
-        &self.bytes[..self.n_start_bytes]
+        self.parts().0
     }
 
     /// The first key above the range, or `None` if the range has no end.
     #[must_use]
     pub fn end(&self) -> Option<&[u8]> {
-        match &self.bytes[self.n_start_bytes..] {
+        match self.parts().1 {
             [] => None,
-            [0] => Some(&self.bytes),
+            [0] => Some(&self.shared.slice),
             end => Some(end),
         }
     }
@@ -172,7 +178,7 @@ impl KeyRange {
 
     /// Whether the range is one key.
     pub(crate) fn is_single_key(&self) -> bool {
-        self.bytes[self.n_start_bytes..] == [0]
+        self.parts().1 == [0]
     }
 
     /// Whether the range holds the keys that begin with its start, and no others. The range of a
@@ -180,7 +186,7 @@ impl KeyRange {
     /// prefix is empty.
     pub(crate) fn is_prefix(&self) -> bool {
         let Some(end) = self.end() else {
-            return self.n_start_bytes == 0;
+            return self.start().is_empty();
         };
         let start = self.start();
         let last = start.iter().rposition(|&byte| byte != 0xff);
@@ -231,8 +237,8 @@ impl From<&KeyRange> for Selector {
         match range.end() {
             None if start.is_empty() => Self::All,
             None => Self::From(start.into()),
-            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::Key(start.into()),
-            Some(end) if prefix_end(start).as_deref() == Some(end) => Self::Prefix(start.into()),
+            Some(_) if range.is_single_key() => Self::Key(start.into()),
+            Some(_) if range.is_prefix() => Self::Prefix(start.into()),
             Some(end) => Self::Range {
                 from: start.into(),
                 to: end.into(),
