@@ -11,6 +11,7 @@ mod instructions;
 mod latency;
 mod matching;
 mod peers;
+mod scheduled;
 mod stalled;
 mod waiting;
 mod watched;
@@ -22,8 +23,8 @@ use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 const USAGE: &str = "usage: rangewatch-bus-benches [--smoke] [GROUP]...
        rangewatch-bus-benches instructions [--check FILE | --update FILE]
 
-Without a group all run: emit, matching, fan-out, delivery, latency, stalled, concurrent, waiting,
-history. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
+Without a group all run: emit, matching, fan-out, delivery, latency, scheduled, stalled, concurrent,
+waiting, history. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
 compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
@@ -32,6 +33,7 @@ const GROUPS: &[Group] = &[
     ("fan-out", fan_out::run),
     ("delivery", delivery::run),
     ("latency", latency::run),
+    ("scheduled", scheduled::run),
     ("stalled", stalled::run),
     ("concurrent", concurrent::run),
     ("waiting", waiting::run),
