@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use rangewatch_bench_harness::{Effort, Report, quantile};
+use rangewatch_bench_harness::{Effort, Report, per_second, quantile};
 use rangewatch_bus::{RangeWatchBus, WakeSubscription};
 use tokio::sync::{broadcast, mpsc};
 
@@ -125,7 +125,7 @@ fn row(
             .collect();
         let rate = quantile(&mut rates, 0.5);
         let ratio = rate / *of_one.get_or_insert(rate);
-        cells.push(format!("{:.2} M/s ({ratio:.2}x)", rate / 1e6));
+        cells.push(format!("{} ({ratio:.2}x)", per_second(rate)));
     }
     report.cells(&cells);
 }

@@ -22,4 +22,4 @@ pub use groups::{Group, run_groups};
 pub use instructions::{count, count_instrumented, instrumented};
 pub use measure::{Contender, Effort, measure, quantile};
 pub use random::Random;
-pub use report::{Report, at_most, nanos};
+pub use report::{Report, at_most, nanos, per_second};

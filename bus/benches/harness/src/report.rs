@@ -97,6 +97,16 @@ pub fn nanos(time: f64) -> String {
     }
 }
 
+/// Formats a number of operations per second, in the unit in which it is short.
+#[must_use]
+pub fn per_second(rate: f64) -> String {
+    match rate {
+        ..1e3 => format!("{rate:.0}/s"),
+        ..1e6 => format!("{:.1} k/s", rate / 1e3),
+        _ => format!("{:.2} M/s", rate / 1e6),
+    }
+}
+
 /// Formats a value that must not exceed `goal`, both with `show`.
 pub fn at_most(value: f64, goal: f64, show: impl Fn(f64) -> String) -> String {
     let missed = if value > goal { ": missed" } else { "" };

@@ -1,6 +1,6 @@
 //! What was measured, as tables.
 
-use rangewatch_bench_harness::{Report, nanos};
+use rangewatch_bench_harness::{Report, nanos, per_second};
 
 use crate::beside::Rates;
 use crate::peers::KINDS;
@@ -81,13 +81,5 @@ fn with_ratio(value: String, ratio: Option<f64>) -> String {
     match ratio {
         Some(ratio) => format!("{value} ({ratio:.2}x)"),
         None => value,
-    }
-}
-
-fn per_second(rate: f64) -> String {
-    match rate {
-        ..1e3 => format!("{rate:.0}/s"),
-        ..1e6 => format!("{:.1} k/s", rate / 1e3),
-        _ => format!("{:.2} M/s", rate / 1e6),
     }
 }
