@@ -1,6 +1,7 @@
 //! The consumers that a critical section collects and that are notified after it.
 
 use std::cell::Cell;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,15 +20,14 @@ thread_local! {
 /// woken. Each watch set wakes one receiver, however many of its members were collected.
 pub(crate) struct WakeList {
     wakers: Vec<Waker>,
-    /// `None` before the first: most subscriptions are in no set.
-    members: Option<Vec<Member>>,
+    members: Vec<Member>,
 }
 
 impl WakeList {
     pub(crate) const fn new() -> Self {
         Self {
             wakers: Vec::new(),
-            members: None,
+            members: Vec::new(),
         }
     }
 
@@ -48,8 +48,10 @@ impl WakeList {
     }
 
     fn push_member(&mut self, member: Member) {
-        let members = self.members.get_or_insert_with(|| scratch::take(&MEMBERS));
-        members.push(member);
+        if self.members.capacity() == 0 {
+            self.members = scratch::take(&MEMBERS);
+        }
+        self.members.push(member);
     }
 
     /// Notifies all. If a waker panics, the others are still woken while the panic unwinds: a
@@ -58,14 +60,14 @@ impl WakeList {
     #[inline]
     pub(crate) fn wake_all(self) {
         // Mostly there are none.
-        if !self.wakers.is_empty() || self.members.is_some() {
+        if !self.wakers.is_empty() || !self.members.is_empty() {
             self.wake_each();
         }
     }
 
     fn wake_each(mut self) {
-        if let Some(members) = self.members.take() {
-            self.enqueue(members);
+        if !self.members.is_empty() {
+            self.enqueue();
         }
         let mut remaining = Remaining(self.wakers.drain(..));
         remaining.wake();
@@ -88,7 +90,8 @@ impl WakeList {
     /// most subscriptions are in no set.
     #[cold]
     #[inline(never)]
-    fn enqueue(&mut self, mut members: Vec<Member>) {
+    fn enqueue(&mut self) {
+        let mut members = mem::take(&mut self.members);
         let mut sets: Vec<Arc<dyn ReadyQueue>> = Vec::new();
         for Member { set, id } in members.drain(..) {
             // Mostly the members of one set come one after the other.
