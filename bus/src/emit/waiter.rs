@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::task::Waker;
 
+use super::WakeList;
+
 /// The registered consumer of a subscription. It is taken out when the consumer has something to
 /// receive, and notified after all locks are released.
 pub(crate) trait Waiter {
@@ -12,6 +14,9 @@ pub(crate) trait Waiter {
 
     /// Whether this is the task that `waker` wakes.
     fn will_wake(&self, waker: &Waker) -> bool;
+
+    /// Collects it, to be notified after all locks are released.
+    fn collect(self, wakers: &mut WakeList);
 }
 
 impl Waiter for Waker {
@@ -21,6 +26,11 @@ impl Waiter for Waker {
 
     fn will_wake(&self, waker: &Waker) -> bool {
         self.will_wake(waker)
+    }
+
+    #[inline]
+    fn collect(self, wakers: &mut WakeList) {
+        wakers.push(self);
     }
 }
 
@@ -54,11 +64,13 @@ impl Waiter for WakeWaiter {
     fn will_wake(&self, waker: &Waker) -> bool {
         matches!(self, Self::Task(task) if task.will_wake(waker))
     }
-}
 
-impl From<Waker> for WakeWaiter {
-    fn from(waker: Waker) -> Self {
-        Self::Task(waker)
+    #[inline]
+    fn collect(self, wakers: &mut WakeList) {
+        match self {
+            Self::Task(waker) => wakers.push(waker),
+            Self::Member(member) => wakers.push_member(member),
+        }
     }
 }
 

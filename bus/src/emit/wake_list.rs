@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::vec;
 
-use super::waiter::{Member, ReadyQueue, WakeWaiter};
+use super::waiter::{Member, ReadyQueue};
 use crate::scratch;
 
 thread_local! {
@@ -39,15 +39,7 @@ impl WakeList {
         self.wakers.push(waker);
     }
 
-    #[inline]
-    pub(crate) fn push_waiter(&mut self, waiter: WakeWaiter) {
-        match waiter {
-            WakeWaiter::Task(waker) => self.push(waker),
-            WakeWaiter::Member(member) => self.push_member(member),
-        }
-    }
-
-    fn push_member(&mut self, member: Member) {
+    pub(crate) fn push_member(&mut self, member: Member) {
         if self.members.capacity() == 0 {
             self.members = scratch::take(&MEMBERS);
         }

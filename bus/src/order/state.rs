@@ -6,7 +6,7 @@ use crate::emit::{Effects, Record, Ticket};
 use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
-use crate::queue::Pushed;
+use crate::queue::{EventQueue, Pushed};
 use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
@@ -120,18 +120,17 @@ impl State {
             }
             match &slot.subscriber {
                 Subscriber::Wake(mailbox) => {
-                    woken += usize::from(mailbox.push(seq, value, &mut effects.wakers));
+                    let fill = |buffer: &mut WakeBuffer| buffer.span.push(seq, value);
+                    let ((), is_notified) = mailbox.fill(&mut effects.wakers, fill);
+                    woken += usize::from(is_notified);
                 }
                 Subscriber::Events(mailbox) => {
                     let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
-                    let evicted = &mut effects.evicted;
-                    let (pushed, waker) = mailbox.fill(|queue| queue.push(emit, evicted));
+                    let fill = |queue: &mut EventQueue| queue.push(emit, &mut effects.evicted);
+                    let (pushed, is_notified) = mailbox.fill(&mut effects.wakers, fill);
+                    woken += usize::from(is_notified);
                     if pushed != Pushed::Queued {
                         parked += usize::from(self.overflowed(id, pushed, effects));
-                    }
-                    if let Some(waker) = waker {
-                        woken += 1;
-                        effects.wakers.push(waker);
                     }
                 }
             }

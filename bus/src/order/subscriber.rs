@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::emit::Effects;
+use crate::emit::{Effects, Waiter};
 use crate::queue::{Counts, EventQueue};
 use crate::subscription::{Buffer, Mailbox, WakeBuffer};
 
@@ -20,7 +20,7 @@ impl Subscriber {
             Self::Wake(mailbox) => {
                 let (consumer, _) = mailbox.close();
                 if let Some(consumer) = consumer {
-                    effects.wakers.push_waiter(consumer);
+                    consumer.collect(&mut effects.wakers);
                 }
             }
             Self::Events(mailbox) => {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::event_stream::Items;
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
+use crate::emit::WakeList;
 use crate::history::{CatchUp, ChunkSize};
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
@@ -252,9 +253,9 @@ impl EventSubscription {
     fn poll_interval(&mut self, cx: &mut Context<'_>) {
         let is_due = |interval: &mut Box<Interval>| interval.poll_due(cx).is_ready();
         if self.interval.as_mut().is_some_and(is_due) {
-            let registration = &self.registration;
-            // The consumer is polling, so its waker need not be woken.
-            drop(registration.shared().mark(self.mailbox()));
+            let shared = self.registration.shared();
+            // The consumer is polling, so its waker is dropped and need not be woken.
+            shared.mark(self.mailbox(), &mut WakeList::new());
         }
     }
 
@@ -306,13 +307,10 @@ impl EventSubscription {
         if shared.bounds().is_none() {
             return Err(ProgressError::NoHistory);
         }
-        let Some((head, waker)) = shared.mark(self.mailbox()) else {
-            return Ok(None);
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(Some(head))
+        let mut wakers = WakeList::new();
+        let head = shared.mark(self.mailbox(), &mut wakers);
+        wakers.wake_all();
+        Ok(head)
     }
 
     /// The number of events and gaps in the queue, at most the [`capacity`](Self::capacity). Events

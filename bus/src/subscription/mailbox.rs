@@ -3,10 +3,10 @@
 use std::mem;
 use std::task::{Context, Poll};
 
+use crate::ControlError;
 use crate::emit::{RoomWakers, Waiter, WakeList, WakeWaiter};
 use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
-use crate::{ControlError, Seq};
 
 /// A buffer that an emitter fills and one consumer empties.
 pub(crate) trait Buffer {
@@ -80,19 +80,24 @@ impl<B: Buffer> Mailbox<B> {
         }
     }
 
-    /// Fills the buffer. Returns the waiter if the consumer may receive now, to be notified once
-    /// the caller holds no lock.
+    /// Fills the buffer. Collects the waiter if the consumer may receive now; returns whether there
+    /// was one.
     #[inline]
-    pub(crate) fn fill<R>(&self, fill: impl FnOnce(&mut B) -> R) -> (R, Option<B::Waiter>) {
+    pub(crate) fn fill<R>(
+        &self,
+        wakers: &mut WakeList,
+        fill: impl FnOnce(&mut B) -> R,
+    ) -> (R, bool) {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
-        let may_receive = state.phase == Phase::Started || state.buffer.has_ended();
-        let waiter = if may_receive {
-            state.waiter.take()
-        } else {
-            None
-        };
-        (filled, waiter)
+        // Mostly nobody waits: moving the waiter out would cost every delivery.
+        let is_notified = state.waiter.is_some() && state.may_receive();
+        if is_notified {
+            if let Some(waiter) = state.waiter.take() {
+                waiter.collect(wakers);
+            }
+        }
+        (filled, is_notified)
     }
 
     /// Changes the buffer without adding anything to receive.
@@ -206,24 +211,6 @@ pub(crate) enum Registered {
     Ready,
 }
 
-impl Mailbox<WakeBuffer> {
-    /// Adds an emit to the span. Collects the waiter if the consumer may receive now; returns
-    /// whether there was one.
-    #[inline]
-    pub(crate) fn push(&self, seq: Seq, value: u64, wakers: &mut WakeList) -> bool {
-        let mut state = self.state.lock();
-        state.buffer.span.push(seq, value);
-        // Mostly nobody waits: moving the waiter out would cost every delivery.
-        if state.waiter.is_none() || state.phase != Phase::Started {
-            return false;
-        }
-        if let Some(waiter) = state.waiter.take() {
-            wakers.push_waiter(waiter);
-        }
-        true
-    }
-}
-
 /// The consumer side for watch sets, which call this under a lock of their own.
 impl Mailbox<WakeBuffer> {
     /// Registers a waiter, unless there is something to receive, be it the close.
@@ -255,6 +242,11 @@ impl Mailbox<WakeBuffer> {
 }
 
 impl<B: Buffer> State<B> {
+    /// Whether the consumer may receive what the buffer holds.
+    fn may_receive(&self) -> bool {
+        self.phase == Phase::Started || self.buffer.has_ended()
+    }
+
     fn require_open(&self) -> Result<(), ControlError> {
         match self.phase {
             Phase::Reserved => Err(ControlError::NotOpen),
@@ -271,7 +263,7 @@ impl<B: Buffer> State<B> {
     /// Takes the next item. The second half are the emitters to notify, for which there may be room
     /// now.
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWakers) {
-        if self.phase != Phase::Started && !self.closed && !self.buffer.has_ended() {
+        if !self.may_receive() && !self.closed {
             return (Poll::Pending, RoomWakers::new());
         }
         match self.buffer.take() {

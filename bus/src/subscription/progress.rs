@@ -3,9 +3,10 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::emit::WakeList;
 use crate::history::HistoryBuffer;
 use crate::order::Shared;
 use crate::queue::EventQueue;
@@ -65,17 +66,17 @@ impl Interval {
 }
 
 impl Shared {
-    /// Requests a progress mark behind everything that a subscriber has yet to receive. Returns the
-    /// least value that it will have, and the waker of a waiting consumer.
-    pub(crate) fn mark(&self, mailbox: &Mailbox<EventQueue>) -> Option<(u64, Option<Waker>)> {
+    /// Requests a progress mark behind everything that a subscriber has yet to receive. Collects
+    /// the waker of a waiting consumer; returns the least value that the mark will have.
+    pub(crate) fn mark(&self, mailbox: &Mailbox<EventQueue>, wakers: &mut WakeList) -> Option<u64> {
         let state = self.state.lock();
         let head = state.history.as_ref().and_then(HistoryBuffer::head)?;
         let slot = state.slots[mailbox.place()].as_ref()?;
         if state.closed || slot.excludes(head) {
             return None;
         }
-        let (is_accepted, waker) = mailbox.fill(|queue| queue.mark(head));
-        is_accepted.then_some((head, waker))
+        let (is_accepted, _) = mailbox.fill(wakers, |queue| queue.mark(head));
+        is_accepted.then_some(head)
     }
 }
 

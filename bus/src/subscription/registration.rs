@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::emit::{WakeList, WakeWaiter};
+use crate::emit::{Waiter, WakeList};
 use crate::keys::KeyRanges;
 use crate::order::{Edited, Shared};
 use crate::subscription::{Buffer, Mailbox};
 use crate::{ControlError, Selectors, Stats};
 
 /// A subscriber of a bus, removed when this is dropped.
-pub(crate) struct Registration<B: Buffer<Waiter: Into<WakeWaiter>>> {
+pub(crate) struct Registration<B: Buffer> {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox<B>>,
 }
@@ -22,7 +22,7 @@ pub(crate) enum Edit {
     Replace,
 }
 
-impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
+impl<B: Buffer> Registration<B> {
     /// Takes ownership of a subscriber.
     pub(crate) fn new(shared: &Arc<Shared>, mailbox: Arc<Mailbox<B>>) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
         }
         if let Some(waiter) = waiter {
             let mut wakers = WakeList::new();
-            wakers.push_waiter(waiter.into());
+            waiter.collect(&mut wakers);
             wakers.wake_all();
         }
         Ok(())
@@ -79,7 +79,7 @@ impl<B: Buffer<Waiter: Into<WakeWaiter>>> Registration<B> {
     }
 }
 
-impl<B: Buffer<Waiter: Into<WakeWaiter>>> Drop for Registration<B> {
+impl<B: Buffer> Drop for Registration<B> {
     fn drop(&mut self) {
         self.shared.unsubscribe(&self.mailbox);
     }
