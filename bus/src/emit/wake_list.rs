@@ -34,9 +34,10 @@ impl WakeList {
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         if self.wakers.len() == self.wakers.capacity() {
-            self.make_room();
+            self.grow_and_push(waker);
+        } else {
+            self.wakers.push(waker);
         }
-        self.wakers.push(waker);
     }
 
     pub(crate) fn push_member(&mut self, member: Member) {
@@ -67,15 +68,16 @@ impl WakeList {
         scratch::put_back(&WAKERS, self.wakers);
     }
 
-    /// Takes the scratch buffer of the thread before the first push. Kept out of line: pushes are
-    /// inlined into every delivery.
+    /// Pushes to a full list, which takes the scratch buffer of the thread first. Kept out of line,
+    /// with the push in it: if the waker were needed after a call, the hot path, which is inlined
+    /// into every delivery, would keep it in memory.
     #[cold]
     #[inline(never)]
-    fn make_room(&mut self) {
+    fn grow_and_push(&mut self, waker: Waker) {
         if self.wakers.capacity() == 0 {
             self.wakers = scratch::take(&WAKERS);
         }
-        self.wakers.reserve(1);
+        self.wakers.push(waker);
     }
 
     /// Enqueues the members and collects one receiver for each of their sets. Kept out of line:

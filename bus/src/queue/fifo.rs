@@ -24,6 +24,18 @@ impl<T> Fifo<T> {
 
     #[inline]
     pub(crate) fn push_back(&mut self, item: T) {
+        if self.incoming.len() == self.incoming.capacity() {
+            self.grow_and_push(item);
+        } else {
+            self.incoming.push(item);
+        }
+    }
+
+    /// Kept out of line, with the push in it: if the item were needed after a call, the hot path
+    /// would keep it in memory.
+    #[cold]
+    #[inline(never)]
+    fn grow_and_push(&mut self, item: T) {
         self.incoming.push(item);
     }
 
