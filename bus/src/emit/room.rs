@@ -19,6 +19,8 @@ pub(crate) struct WaitForRoom {
     /// The place in the order of waiting emitters, from the first attempt on.
     ticket: Option<Ticket>,
     full: Option<Arc<Mailbox<EventQueue>>>,
+    /// The record of the emit, from the first attempt on, where it is certain to be needed.
+    record: Option<Record>,
 }
 
 /// What registering and unregistering an emitter leaves to be done after the locks are released.
@@ -34,6 +36,7 @@ impl WaitForRoom {
         Self {
             ticket: None,
             full: None,
+            record: None,
         }
     }
 
@@ -78,6 +81,10 @@ impl Shared {
         let mut waker = Some(cx.waker().clone());
         let mut effects = Effects::new();
         let mut moved = Moved::default();
+        if waiting.ticket.is_none() {
+            waiting.record = self.encode(keys);
+        }
+        let mut found = self.find(keys);
         let polled = {
             let state = &mut *self.state.lock();
             match state.accept(value) {
@@ -93,11 +100,12 @@ impl Shared {
                         waker: &mut waker,
                         moved: &mut moved,
                     };
-                    let found = state.index.find(keys);
+                    state.index.find_again(keys, &mut found);
                     let full = state.wait_for_room(value, &found, wait);
-                    let emitted = full
-                        .is_none()
-                        .then(|| state.commit(value, keys, &found, None, &mut effects));
+                    let emitted = full.is_none().then(|| {
+                        let record = waiting.record.take();
+                        state.commit(value, keys, &found, record, &mut effects)
+                    });
                     // After the commit: what was reserved for it is now used.
                     waiting.move_to(full, &mut moved);
                     emitted.map_or(Poll::Pending, |emitted| Poll::Ready(Ok(emitted)))

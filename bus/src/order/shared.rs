@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::emit::{Effects, Record, StagedEmit};
 use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
-use crate::order::{SharedIndex, Slot, State, Subscriber, Value};
+use crate::order::{Found, SharedIndex, Slot, State, Subscriber, Value};
 use crate::subscription::{Buffer, Mailbox, Unread};
 use crate::sync::Mutex;
 use crate::timer::Timer;
@@ -38,9 +38,8 @@ impl Shared {
 
     pub(crate) fn emit(&self, value: Value, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
         let mut effects = Effects::new();
-        // Encoded before the lock is taken where it is certain to be needed.
-        let record = self.keeps_history.then(|| Record::new(keys));
-        let mut found = self.index.find(keys);
+        let record = self.encode(keys);
+        let mut found = self.find(keys);
         let emitted = {
             let state = &mut *self.state.lock();
             let value = state.accept(value)?;
@@ -51,10 +50,26 @@ impl Shared {
         Ok(emitted)
     }
 
+    /// The record of an emit that is yet to be numbered, where it is certain to be needed. The
+    /// caller does not hold the lock.
+    pub(crate) fn encode(&self, keys: &[&[u8]]) -> Option<Record> {
+        self.keeps_history.then(|| Record::new(keys))
+    }
+
+    /// Looks the keys of an emit up. The caller does not hold the lock.
+    pub(crate) fn find(&self, keys: &[&[u8]]) -> Found {
+        self.index.find(keys)
+    }
+
     /// Emits several values with nothing in between, or none.
     pub(crate) fn emit_many(&self, emits: &[StagedEmit<'_>]) -> Result<EmittedMany, EmitError> {
         let mut effects = Effects::new();
         let mut many = EmittedMany::default();
+        let records: Vec<_> = emits
+            .iter()
+            .map_while(|emit| self.encode(emit.keys))
+            .collect();
+        let mut records = records.into_iter();
         {
             let state = &mut *self.state.lock();
             if let Some(first) = emits.first() {
@@ -69,7 +84,8 @@ impl Shared {
             }
             for emit in emits {
                 let found = self.index.find(emit.keys);
-                let emitted = state.commit(emit.value, emit.keys, &found, None, &mut effects);
+                let emitted =
+                    state.commit(emit.value, emit.keys, &found, records.next(), &mut effects);
                 many.add(&emitted);
                 many.woken += emitted.woken;
             }

@@ -2,7 +2,7 @@
 
 use loom::future::block_on;
 use loom::thread;
-use rangewatch_bus::{ControlError, RangeWatchBus, RecvError, Selector, TryRecvError};
+use rangewatch_bus::{ControlError, RangeWatchBus, RecvError, Selector, Seq, TryRecvError};
 
 use super::{TWO_THREADS, all, model, spawn, with_history};
 
@@ -28,11 +28,19 @@ fn g28_an_edit_beside_an_emitter_takes_effect_at_the_position_that_it_returns() 
 
 #[test]
 fn g28_the_position_of_an_edit_tells_what_is_matched() {
-    model(TWO_THREADS, || {
+    let emits: [fn(&RangeWatchBus, &str) -> Seq; 2] = [
+        |bus, key| bus.emit(1, [key]).unwrap().seq(),
+        |bus, key| block_on(bus.emit_async(1, [key])).unwrap().seq(),
+    ];
+    emits.into_iter().for_each(check_the_position_of_an_edit);
+}
+
+fn check_the_position_of_an_edit(emit: fn(&RangeWatchBus, &str) -> Seq) {
+    model(TWO_THREADS, move || {
         let bus = RangeWatchBus::new();
         let mut sub = bus.subscribe(Selector::key("a")).events(8).unwrap();
-        let emitter = spawn(&bus, |bus| {
-            ["a", "b", "a", "b"].map(|key| (bus.emit(1, [key]).unwrap().seq(), key))
+        let emitter = spawn(&bus, move |bus| {
+            ["a", "b", "a", "b"].map(|key| (emit(bus, key), key))
         });
         let from = sub.set_selectors(Selector::key("b")).unwrap();
         let wanted = emitter.join().unwrap().into_iter();
