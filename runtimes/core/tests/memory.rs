@@ -16,11 +16,15 @@ struct Counting;
 
 thread_local! {
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+    static MOST_BYTES: Cell<isize> = const { Cell::new(0) };
 }
 
 /// A thread that is ending is not counted.
 fn count(bytes: isize) {
-    let _ = LIVE_BYTES.try_with(|live| live.set(live.get() + bytes));
+    let _ = LIVE_BYTES.try_with(|live| {
+        live.set(live.get() + bytes);
+        MOST_BYTES.with(|most| most.set(most.get().max(live.get())));
+    });
 }
 
 // SAFETY: every call is passed on to the system's allocator as it is, and counting does not
@@ -170,4 +174,23 @@ fn g23_what_stopped_watches_used_is_freed_while_some_stay() {
     let callback = guest.abi.next_callback(&mut guest.memory).unwrap();
     let callback = callback.expect("the watch stays");
     assert_eq!((callback.id(), callback.value()), (&b"00099000"[..], 7));
+}
+
+#[test]
+fn g30_an_open_of_very_many_keys_takes_no_memory_of_the_host() {
+    const N_KEYS: usize = 1 << 20;
+    let bus = RangeWatchBus::new();
+    let mut guest = WithoutEngine::new(&bus);
+    // Zeros: keys of no bytes.
+    guest.memory.resize(BUF + 2 * N_KEYS, 0);
+    guest.memory[BUF..].fill(0);
+    guest.write_u32(BUF_CAP, 2 * N_KEYS);
+    guest.write_u32(BUF_LEN, 2 * N_KEYS);
+    let before = LIVE_BYTES.get();
+    MOST_BYTES.set(before);
+    let opened = gen1::open(&mut guest.abi, &mut guest.memory);
+    let taken = MOST_BYTES.get() - before;
+    let refused = AbiError::OpenKeys { n_keys: N_KEYS };
+    assert_eq!(opened.unwrap_err(), refused);
+    assert!(taken < 1_024, "{taken} bytes");
 }

@@ -2,7 +2,7 @@
 
 use rangewatch_bus::{EmitError, Selector};
 
-use super::keys::Keys;
+use super::keys::{Keys, three};
 use crate::abi::{AbiError, GuestAbi, Outcome};
 use crate::guest::emits::Emits;
 use crate::watches::group::WatchError;
@@ -67,13 +67,9 @@ pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
     let outcome = Outcome::done(work(buf.len(), 0));
-    let result = {
-        let mut keys = Keys::new();
-        keys.parse(buf)?;
-        let [id, from, to] = keys.three()?;
-        let range_bytes = from.len() + to.len();
-        abi.group().open(id, selector(from, to), range_bytes)
-    };
+    let [id, from, to] = three(buf)?;
+    let range_bytes = from.len() + to.len();
+    let result = abi.group().open(id, selector(from, to), range_bytes);
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }

@@ -20,32 +20,50 @@ impl<'a> Keys<'a> {
     /// Adds the keys of `buf`. A method and not a constructor, because a result of this size would
     /// be copied.
     pub(in crate::abi) fn parse(&mut self, buf: &'a [u8]) -> Result<(), AbiError> {
-        let mut rest = buf;
-        while !rest.is_empty() {
-            let Some((key, tail)) = split(rest) else {
-                return Err(self.cut_short(buf.len() - rest.len()));
-            };
-            self.0.push(key);
-            rest = tail;
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn cut_short(&self, offset: usize) -> AbiError {
-        let index = self.0.len();
-        AbiError::KeysCutShort { index, offset }
+        visit(buf, |key| self.0.push(key)).map(drop)
     }
 
     /// The keys in the order of the buffer.
     pub(in crate::abi) fn as_slice(&self) -> &[&'a [u8]] {
         &self.0
     }
+}
 
-    pub(in crate::abi) fn three(&self) -> Result<[&'a [u8]; 3], AbiError> {
-        let n_keys = self.0.len();
-        <[_; 3]>::try_from(self.as_slice()).map_err(|_| AbiError::OpenKeys { n_keys })
+/// The three keys of `buf`. Other numbers of keys are counted and not stored: a guest could
+/// otherwise make the host allocate 8 times its memory.
+pub(in crate::abi) fn three(buf: &[u8]) -> Result<[&[u8]; 3], AbiError> {
+    let mut three = [&[][..]; 3];
+    let mut places = three.iter_mut();
+    let n_keys = visit(buf, |key| {
+        if let Some(place) = places.next() {
+            *place = key;
+        }
+    })?;
+    match n_keys {
+        3 => Ok(three),
+        _ => Err(AbiError::OpenKeys { n_keys }),
     }
+}
+
+/// Visits the keys of `buf` up to the end or to one that is cut short. Returns their number.
+#[inline]
+fn visit<'a>(buf: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<usize, AbiError> {
+    let mut rest = buf;
+    let mut n_keys = 0;
+    while !rest.is_empty() {
+        let Some((key, tail)) = split(rest) else {
+            return Err(cut_short(n_keys, buf.len() - rest.len()));
+        };
+        visit(key);
+        rest = tail;
+        n_keys += 1;
+    }
+    Ok(n_keys)
+}
+
+#[cold]
+fn cut_short(index: usize, offset: usize) -> AbiError {
+    AbiError::KeysCutShort { index, offset }
 }
 
 fn split(rest: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -61,12 +79,6 @@ mod tests {
         let mut keys = Keys::new();
         keys.parse(buf)?;
         Ok(keys.as_slice().to_vec())
-    }
-
-    fn three(buf: &[u8]) -> Result<[&[u8]; 3], AbiError> {
-        let mut keys = Keys::new();
-        keys.parse(buf)?;
-        keys.three()
     }
 
     #[test]
