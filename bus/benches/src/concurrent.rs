@@ -80,9 +80,9 @@ fn among_many(effort: Effort, report: &Report) {
     let n_buses = N_EMITTERS.into_iter().max().unwrap_or(1);
     let buses: Vec<_> = (0..n_buses).map(|_| watched_bus()).collect();
     for (n_keys, keys, n) in [
-        (1, "1 random key", N_EMITS),
-        (16, "16 random keys", N_EMITS / 10),
-        (200, "200 random keys", N_EMITS / 100),
+        (1, "1 random key", N_EMITS / 4),
+        (16, "16 random keys", N_EMITS / 20),
+        (200, "200 random keys", N_EMITS / 200),
     ] {
         let n = effort.samples(n);
         let emits = Emits::new(effort, N_WATCHERS, n_keys, Keys::Random);
