@@ -10,8 +10,10 @@ pub(super) struct Entries {
     /// The place that was freed last. The others follow by `Entry::position`.
     first_free: Option<u32>,
     n_free: usize,
-    /// The generation of new places: above that of each place that was dropped.
+    /// The generation of new places: above those of the handles of places that were dropped.
     new_generation: u32,
+    /// The greatest generation of a place.
+    greatest_generation: u32,
     /// The steps of all operations, for the tests of what they cost.
     #[cfg(test)]
     n_steps: std::sync::atomic::AtomicUsize,
@@ -28,6 +30,10 @@ struct Entry {
 /// Stands for no place.
 const NONE: u32 = u32::MAX;
 
+/// Places of later generations are not dropped: new places would have few generations left, and an
+/// index that is often empty would use one up with each entry.
+const LAST_DROPPED: u32 = u32::MAX / 2;
+
 impl Entries {
     pub(super) const fn new() -> Self {
         Self {
@@ -35,6 +41,7 @@ impl Entries {
             first_free: None,
             n_free: 0,
             new_generation: 0,
+            greatest_generation: 0,
             #[cfg(test)]
             n_steps: std::sync::atomic::AtomicUsize::new(0),
         }
@@ -87,8 +94,9 @@ impl Entries {
             entry.generation = generation;
             entry.position = self.first_free.unwrap_or(NONE);
             self.first_free = Some(place);
+            self.greatest_generation = self.greatest_generation.max(generation);
         }
-        if self.len() == 0 {
+        if self.len() == 0 && self.greatest_generation <= LAST_DROPPED {
             self.clear();
         }
     }
@@ -96,11 +104,8 @@ impl Entries {
     /// Gives the memory back once there are no entries.
     #[cold]
     fn clear(&mut self) {
-        let greatest = self.places.iter().map(|entry| entry.generation).max();
-        let Some(new_generation) = greatest.and_then(|greatest| greatest.checked_add(1)) else {
-            return;
-        };
-        self.new_generation = new_generation;
+        // The generation of each place lies above those of its handles, which are all stale.
+        self.new_generation = self.greatest_generation;
         self.places = Vec::new();
         self.first_free = None;
         self.n_free = 0;
@@ -159,4 +164,27 @@ pub(crate) fn insert_tightly<T>(items: &mut Vec<T>, i: usize, item: T) {
         items.reserve_exact(items.len() / 4 + 4);
     }
     items.insert(i, item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_that_are_used_up_cost_one_place() {
+        let mut entries = Entries::new();
+        let range = KeyRange::unbounded("k");
+        let first = entries.insert(range.clone());
+        entries.places[0].generation = u32::MAX - 5;
+        entries.remove(first.place);
+        let mut stale = Vec::new();
+        for _ in 0..1_000 {
+            let handle = entries.insert(range.clone());
+            assert!(!stale.contains(&handle));
+            entries.remove(handle.place);
+            assert_eq!(entries.place_of(handle), None);
+            stale.push(handle);
+        }
+        assert_eq!(entries.n_places(), 2);
+    }
 }
