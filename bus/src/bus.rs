@@ -92,10 +92,11 @@ impl RangeWatchBus {
     /// [`Event`](crate::Event) shows them as they were emitted. An emit without keys is accepted:
     /// it takes a `Seq` and matches nothing.
     ///
-    /// An emit of at most 16 keys that matches no event subscription on a bus without history
-    /// allocates nothing. Any other emit copies its keys once, in one allocation, whatever the
-    /// number of subscriptions. Scratch buffers are reused: one per bus for the matches, four bytes
-    /// for each, and two per thread, for up to 16,384 wakers and as many evicted emits.
+    /// An emit that matches an event subscription, or that a history stores, copies its keys once,
+    /// in one allocation, whatever the number of subscriptions. Any other emit of at most 16 keys
+    /// allocates nothing: each thread reuses scratch buffers of up to 16,384 items for sorted keys,
+    /// matches, wakers and evicted emits. An emit that needs larger ones, and one that a waker
+    /// makes, allocate their own.
     ///
     /// # Errors
     ///
