@@ -14,7 +14,8 @@ use crate::Selector;
 /// [`IntervalIndex`](crate::index::IntervalIndex) stores ranges. A range holds at least one key by
 /// construction. An unbounded end lies above every key and is not represented by a key.
 ///
-/// Clones share their bytes.
+/// Two ranges of the same bounds are equal, whichever constructor made them: `prefix("job/")` is
+/// `new("job/", "job0")`. Clones share their bytes.
 ///
 /// # Examples
 ///
@@ -23,14 +24,20 @@ use crate::Selector;
 ///
 /// let range = KeyRange::new("a", "m")?;
 /// assert!(range.contains(b"a") && range.contains(b"lzz") && !range.contains(b"m"));
-///
-/// let prefix = KeyRange::try_from(&Selector::prefix("job/"))?;
-/// assert_eq!((prefix.start(), prefix.end()), (&b"job/"[..], Some(&b"job0"[..])));
-///
-/// let all_ff = KeyRange::try_from(&Selector::prefix([0xff, 0xff]))?;
-/// assert_eq!(all_ff.end(), None);
-///
 /// assert!(KeyRange::new("m", "a").is_err());
+///
+/// let key = KeyRange::key("leader");
+/// assert!(key.contains(b"leader") && !key.contains(b"leader/1"));
+///
+/// let prefix = KeyRange::prefix("job/");
+/// assert_eq!((prefix.start(), prefix.end()), (&b"job/"[..], Some(&b"job0"[..])));
+/// assert_eq!(KeyRange::prefix([0xff, 0xff]).end(), None);
+///
+/// let all = KeyRange::unbounded("");
+/// assert!(all.contains(b"") && all.contains(&[0xff]));
+///
+/// let selected = KeyRange::try_from(&Selector::from("a".."m"))?;
+/// assert_eq!(selected, range);
 /// # Ok::<(), rangewatch_bus::EmptyRangeError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -106,28 +113,32 @@ impl KeyRange {
         }
     }
 
-    /// The keys from `start`, inclusive, without an end.
+    /// The keys from `start`, inclusive, without an end. All keys, if `start` is empty.
     #[must_use]
     pub fn unbounded(start: impl AsRef<[u8]>) -> Self {
         Self::from_start_and_end(start.as_ref(), None)
     }
 
-    /// The one key `key`: its successor, the end of the range, is the key with a zero byte
-    /// appended.
-    fn single(key: &[u8]) -> Self {
+    /// The one key `key`. The end of the range is the successor of the key: the key with a zero
+    /// byte appended.
+    #[must_use]
+    pub fn key(key: impl AsRef<[u8]>) -> Self {
+        let key = key.as_ref();
         Self::from_bytes(key.len(), &[key, &[0]].concat())
     }
 
     /// The keys that begin with `prefix`. A prefix of only 0xFF bytes, or of no bytes, has
     /// no end.
-    fn prefix(prefix: &[u8]) -> Self {
+    #[must_use]
+    pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
+        let prefix = prefix.as_ref();
         Self::from_start_and_end(prefix, prefix_end(prefix).as_deref())
     }
 
     /// The range in its normal form. The end, if there is one, lies above the start.
     fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
         match end {
-            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::single(start),
+            Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::key(start),
             Some(end) => Self::from_bytes(start.len(), &[start, end].concat()),
             None => Self::from_bytes(start.len(), start),
         }
@@ -220,7 +231,7 @@ impl TryFrom<&Selector> for KeyRange {
 
     fn try_from(selector: &Selector) -> Result<Self, EmptyRangeError> {
         match selector {
-            Selector::Key(key) => Ok(Self::single(key)),
+            Selector::Key(key) => Ok(Self::key(key)),
             Selector::Range { from, to } => Self::new(from, to),
             Selector::From(from) => Ok(Self::unbounded(from)),
             Selector::Prefix(prefix) => Ok(Self::prefix(prefix)),

@@ -1,7 +1,7 @@
 //! Long histories of insertions, removals and lookups, of ranges that are chosen to be hard.
 
+use rangewatch_bus::KeyRange;
 use rangewatch_bus::index::{Handle, IntervalIndex};
-use rangewatch_bus::{KeyRange, Selector};
 
 use crate::random::Random;
 use crate::treap::{Place, Treap};
@@ -81,11 +81,10 @@ const FAMILIES: &[Family] = &[
         range: |random, _| {
             let mut key = long(random);
             key.truncate(random.below(30));
-            let selector = match random.below(2) {
-                0 => Selector::key(key),
-                _ => Selector::prefix(key),
-            };
-            KeyRange::try_from(&selector).unwrap()
+            match random.below(2) {
+                0 => KeyRange::key(key),
+                _ => KeyRange::prefix(key),
+            }
         },
         key: long,
     },
@@ -94,7 +93,7 @@ const FAMILIES: &[Family] = &[
         range: |random, _| {
             let n = random.below(64);
             let byte = [b'a', b'b'][random.below(2)];
-            KeyRange::try_from(&Selector::prefix(vec![byte; n])).unwrap()
+            KeyRange::prefix(vec![byte; n])
         },
         key: |random| vec![[b'a', b'b'][random.below(2)]; random.below(80)],
     },
@@ -146,7 +145,7 @@ fn number(n: usize) -> Vec<u8> {
 fn between(a: Vec<u8>, b: Vec<u8>) -> KeyRange {
     match KeyRange::new(a.clone().min(b.clone()), a.clone().max(b)) {
         Ok(range) => range,
-        Err(_) => KeyRange::try_from(&Selector::key(a)).unwrap(),
+        Err(_) => KeyRange::key(a),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ranges and the queries that are measured.
 
 use rangewatch_bench_harness::Random;
-use rangewatch_bus::{KeyRange, Selector};
+use rangewatch_bus::KeyRange;
 
 /// The number of different queries: more than the branch predictor learns.
 const N_QUERIES: usize = 8192;
@@ -108,14 +108,6 @@ fn range(from: &[u8], to: &[u8]) -> KeyRange {
     KeyRange::new(from, to).expect("the generators order the bounds")
 }
 
-fn prefix(bytes: impl AsRef<[u8]>) -> KeyRange {
-    KeyRange::try_from(&Selector::prefix(bytes.as_ref())).expect("a prefix holds keys")
-}
-
-fn key(bytes: impl AsRef<[u8]>) -> KeyRange {
-    KeyRange::try_from(&Selector::key(bytes.as_ref())).expect("a key is a range")
-}
-
 /// Keys below `space`.
 fn queries(random: &mut Random, space: u64) -> Vec<Vec<u8>> {
     (0..N_QUERIES)
@@ -165,15 +157,15 @@ fn k8s(random: &mut Random, n: usize, n_ranges: usize) -> Generated {
     let n_prefixes = (n_ranges - n_wide) * 18 / 98;
     let ranges = (0..n_ranges).map(|i| {
         if i < n_wide / 2 {
-            prefix("/registry/pods/")
+            KeyRange::prefix("/registry/pods/")
         } else if i < n_wide {
             let from = format!("/registry/p{}", (b'a' + (i % 14) as u8) as char);
             range(from.as_bytes(), b"/registry/q")
         } else if i < n_wide + n_prefixes {
             let namespace = random.below(n_namespaces);
-            prefix(format!("/registry/pods/ns-{namespace:03}/"))
+            KeyRange::prefix(format!("/registry/pods/ns-{namespace:03}/"))
         } else {
-            key(pod(random))
+            KeyRange::key(pod(random))
         }
     });
     let ranges = ranges.collect();
@@ -225,7 +217,7 @@ fn lengths(random: &mut Random, _: usize, n_ranges: usize) -> Generated {
     let keys: Vec<Vec<u8>> = (0..n_ranges.div_ceil(LONGEST))
         .map(|_| (0..LONGEST).map(|_| random.next_u64() as u8).collect())
         .collect();
-    let ranges = (0..n_ranges).map(|i| prefix(&keys[i / LONGEST][..=i % LONGEST]));
+    let ranges = (0..n_ranges).map(|i| KeyRange::prefix(&keys[i / LONGEST][..=i % LONGEST]));
     let queries = (0..N_QUERIES).map(|_| {
         let mut query = keys[random.below(keys.len() as u64) as usize].clone();
         query.extend_from_slice(b"/value");
