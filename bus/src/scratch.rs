@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-/// The greatest capacity of a scratch buffer that is kept, in items: a single huge emit must not
-/// retain its memory.
-const MAX_SCRATCH_ITEMS: usize = 16 << 10;
+/// The greatest size of a scratch buffer that is kept: a single huge emit must not retain its
+/// memory.
+const MAX_SCRATCH_BYTES: usize = 256 << 10;
 
 /// A scratch buffer, so that an emit does not allocate. A nested emit, made by a waker, finds it
 /// taken and allocates another.
@@ -16,10 +16,12 @@ pub(crate) fn take<T>(scratch: &'static Scratch<T>) -> Vec<T> {
     scratch.try_with(Cell::take).unwrap_or_default()
 }
 
-/// Returns a scratch buffer to the thread. Items that it still holds are freed.
+/// Returns a scratch buffer to the thread. Items that it still holds are freed, and so is what
+/// exceeds the greatest size.
 pub(crate) fn put_back<T>(scratch: &'static Scratch<T>, mut list: Vec<T>) {
     list.clear();
-    if (1..=MAX_SCRATCH_ITEMS).contains(&list.capacity()) {
+    list.shrink_to(MAX_SCRATCH_BYTES / size_of::<T>());
+    if list.capacity() > 0 {
         let _ = scratch.try_with(|scratch| scratch.replace(list));
     }
 }

@@ -163,6 +163,18 @@ fn an_emit_allocates_no_more_for_many_consumers_that_wait() {
 }
 
 #[test]
+fn an_emit_to_sixty_thousand_subscriptions_reuses_its_scratch_buffer() {
+    let bus = RangeWatchBus::new();
+    let _subs: Vec<_> = (0..60_000)
+        .map(|_| bus.subscribe("a".."z").wake().unwrap())
+        .collect();
+    for n_allocations in [None, None, Some(0)] {
+        let (counted, _) = measure(|| assert_eq!(bus.emit(1, ["k"]).unwrap().matched(), 60_000));
+        assert_eq!(counted, n_allocations.unwrap_or(counted));
+    }
+}
+
+#[test]
 fn g17_a_full_queue_takes_no_more_memory() {
     let bus = RangeWatchBus::new();
     let sub = bus.subscribe(..).events(8).unwrap();
