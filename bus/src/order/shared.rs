@@ -169,7 +169,7 @@ impl Shared {
             .iter()
             .flat_map(|slot| slot.entries.iter());
         entries
-            .filter_map(|&entry| index.get(entry).cloned())
+            .filter_map(|&entry| index.range_of(entry).cloned())
             .collect()
     }
 

@@ -222,7 +222,7 @@ impl State {
             let id = self.slots.free_place();
             slot.subscriber.set_place(id);
             for entry in slot.entries.iter_mut() {
-                if let Some(range) = old.get(*entry) {
+                if let Some(range) = old.range_of(*entry) {
                     *entry = index.insert(range.clone(), entry_of(id));
                 }
             }
@@ -264,7 +264,7 @@ impl State {
         for range in ranges.iter() {
             let mut kept = None;
             while let Some(&entry) = old.peek() {
-                let Some(old_range) = index.get(entry) else {
+                let Some(old_range) = index.range_of(entry) else {
                     old.next();
                     continue;
                 };

@@ -1,8 +1,8 @@
 //! Histories of an index that are encoded as bytes, for the fuzzing in `bus/fuzz`. The reference
 //! implementation is a linear scan.
 
+use rangewatch_bus::KeyRange;
 use rangewatch_bus::index::{Handle, IntervalIndex};
-use rangewatch_bus::{KeyRange, Selector};
 
 /// What bounds the time that an input takes.
 #[derive(Clone, Copy)]
@@ -153,11 +153,11 @@ impl History<'_> {
     /// Removes an entry, which may have been removed before.
     fn remove(&mut self, value: usize) {
         let (handle, range) = &mut self.entries[value];
-        assert_eq!(self.index.get(*handle), range.as_ref());
+        assert_eq!(self.index.range_of(*handle), range.as_ref());
         let expected = range.take().map(|_| value as u32);
         self.n_live -= usize::from(expected.is_some());
         assert_eq!(self.index.remove(*handle), expected);
-        assert_eq!(self.index.get(*handle), None);
+        assert_eq!(self.index.range_of(*handle), None);
     }
 
     /// Removes every entry of so many, those that were removed before included.
@@ -267,8 +267,8 @@ impl History<'_> {
 
     fn range(&mut self) -> KeyRange {
         match self.input.below(8) {
-            0 => selected(Selector::key(self.key())),
-            1 => selected(Selector::prefix(self.key())),
+            0 => KeyRange::key(self.key()),
+            1 => KeyRange::prefix(self.key()),
             2 => KeyRange::unbounded(self.key()),
             // The same range as that of another entry, and one with the same end.
             3 | 4 if !self.entries.is_empty() => {
@@ -312,21 +312,17 @@ impl History<'_> {
                 6 => KeyRange::unbounded(number(i)),
                 // Few long ranges among many short ones.
                 7 => between(number(i), number(if i % 50 == 0 { n + i } else { i + 1 })),
-                8 => selected(Selector::key(number(i % 300))),
-                9 => selected(Selector::prefix(number(i % 300))),
-                10 => selected(Selector::prefix([&base[..], &vec![b'a'; i % 64]].concat())),
-                _ => selected(Selector::prefix(vec![0xff; i % 64])),
+                8 => KeyRange::key(number(i % 300)),
+                9 => KeyRange::prefix(number(i % 300)),
+                10 => KeyRange::prefix([&base[..], &vec![b'a'; i % 64]].concat()),
+                _ => KeyRange::prefix(vec![0xff; i % 64]),
             });
         }
     }
 }
 
-fn selected(selector: Selector) -> KeyRange {
-    KeyRange::try_from(&selector).expect("it selects keys")
-}
-
 /// The range between two keys, or the one key if they are equal.
 fn between(a: Vec<u8>, b: Vec<u8>) -> KeyRange {
     let (start, end) = if a < b { (a, b) } else { (b, a) };
-    KeyRange::new(&start, end).unwrap_or_else(|_| selected(Selector::key(start)))
+    KeyRange::new(&start, end).unwrap_or_else(|_| KeyRange::key(start))
 }

@@ -83,9 +83,9 @@ proptest! {
                     let handle = *pick.get(&handles);
                     let position = scan.0.iter().position(|(live, ..)| *live == handle);
                     let expected = position.map(|position| scan.0.remove(position).2);
-                    prop_assert_eq!(index.get(handle).is_some(), expected.is_some());
+                    prop_assert_eq!(index.range_of(handle).is_some(), expected.is_some());
                     prop_assert_eq!(index.remove(handle), expected);
-                    prop_assert!(index.get(handle).is_none());
+                    prop_assert!(index.range_of(handle).is_none());
                 }
                 Op::Remove(_) => {}
                 Op::Find(key) => {
@@ -147,8 +147,8 @@ fn g26_a_stale_handle_removes_nothing_also_after_its_slot_is_reused() {
     assert_eq!(index.remove(stale), Some("old"));
     let kept = index.insert(KeyRange::unbounded("a"), "new");
     assert_eq!(index.remove(stale), None);
-    assert!(index.get(stale).is_none());
-    assert_eq!(index.get(kept), Some(&KeyRange::unbounded("a")));
+    assert!(index.range_of(stale).is_none());
+    assert_eq!(index.range_of(kept), Some(&KeyRange::unbounded("a")));
     assert_eq!(index.len(), 1);
 }
 
