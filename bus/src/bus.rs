@@ -92,11 +92,13 @@ impl RangeWatchBus {
     /// [`Event`](crate::Event) shows them as they were emitted. An emit without keys is accepted:
     /// it takes a `Seq` and matches nothing.
     ///
-    /// An emit that matches an event subscription, or that a history stores, copies its keys once,
-    /// in one allocation, whatever the number of subscriptions. Any other emit of at most 16 keys
-    /// allocates nothing: each thread reuses scratch buffers of up to 16,384 items for sorted keys,
-    /// matches, wakers and evicted emits. An emit that needs larger ones, and one that a waker
-    /// makes, allocate their own.
+    /// The keys are copied once, into one allocation that the history and all events share; on a
+    /// bus without history only if an event subscription matches. More than 16 keys are collected
+    /// in two lists first, which [`emit_slices`](Self::emit_slices) does without. A queue that has
+    /// not reached its capacity may grow. Everything else is in scratch buffers, which a thread
+    /// reuses: one each for keys, matches, wakers, members of watch sets and evicted emits. A
+    /// thread retains at most 256 KiB of each, which is enough for 16,384 keys or wakers and 65,536
+    /// matches. An emit of more, and one that a waker makes, allocates its own.
     ///
     /// # Errors
     ///
@@ -131,7 +133,8 @@ impl RangeWatchBus {
         self.emit_value(Value::Given(value), keys)
     }
 
-    /// As [`emit`](Self::emit), for keys that lie in a slice already: they are not collected first.
+    /// As [`emit`](Self::emit), for keys that are in a slice already. They are not collected first,
+    /// so that an emit of more than 16 keys makes two allocations fewer.
     ///
     /// # Errors
     ///
@@ -144,7 +147,8 @@ impl RangeWatchBus {
     ///
     /// let bus = RangeWatchBus::new();
     /// let keys: Vec<&[u8]> = b"a,b,c".split(|byte| *byte == b',').collect();
-    /// assert_eq!(bus.emit_slices(1, &keys)?.matched(), 0);
+    /// bus.emit_slices(1, &keys)?;
+    /// bus.emit_slices(2, &[b"leader", b"job/1"])?;
     /// # Ok::<(), rangewatch_bus::EmitError>(())
     /// ```
     pub fn emit_slices(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
@@ -289,7 +293,7 @@ impl RangeWatchBus {
     /// Emits several values, each with its keys, with no other emit in between, and wakes each
     /// waiting consumer once. All are emitted, or none.
     ///
-    /// The lock of the bus is held for all of them together.
+    /// The lock of the bus is held for all of them together, their lookups included.
     ///
     /// # Errors
     ///

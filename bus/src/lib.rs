@@ -35,6 +35,7 @@
 //! | | |
 //! |---|---|
 //! | [`emit`](RangeWatchBus::emit) | a value and its keys |
+//! | [`emit_slices`](RangeWatchBus::emit_slices) | the same, with keys that are in a slice already |
 //! | [`emit_next`](RangeWatchBus::emit_next) | keys, with the value after the head; needs history |
 //! | [`emit_many`](RangeWatchBus::emit_many) | several emits with nothing in between, one wake per consumer |
 //! | [`batch`](RangeWatchBus::batch) | the same, staged in pieces and committed at once or not at all |
@@ -187,16 +188,24 @@
 //!
 //! # Locks
 //!
-//! A bus has one lock, and each subscription a small one of its own that is held while one item is
-//! put in or taken out. An emit holds the lock of its bus while it looks up its keys, copies them
-//! and pushes to the matching subscriptions, not while it reads the keys from the caller or
-//! notifies consumers. Replay takes the lock of the bus for a bounded number of emits at a time.
-//! The lock is held longer by: the begin, the edit and the end of a subscription of very many
-//! selectors; a batch, for all of its emits; a `compact`, for the emits that it removes; an emit so
-//! large that much of the history is evicted for it; and one removal of a subscription in many,
-//! when most of a large table of subscriptions is free and is rebuilt. No code of a caller or a
-//! consumer runs under a lock: wakers may emit, subscribe, drop subscriptions and close, from
-//! inside any call of the bus.
+//! A bus has one lock, a reader-writer lock for its interval index, and for each subscription a
+//! small one that is held while one item is put in or taken out.
+//!
+//! An emit looks its keys up before it takes the lock of the bus, as a reader of the index, so
+//! lookups of several threads run at the same time. Only if a subscription began, ended or was
+//! edited meanwhile, it looks them up again under the lock. It holds the lock while it takes its
+//! [`Seq`], is appended to the history and pushed to the matching subscriptions; on a bus without
+//! history also while its keys are copied, if an event subscription matches. It does not hold the
+//! lock while it reads the keys from the caller or notifies consumers. A subscription that begins,
+//! ends or is edited waits for the lookups in progress.
+//!
+//! Replay takes the lock of the bus for a bounded number of emits at a time. The lock is held
+//! longer by: the begin, the edit and the end of a subscription of very many selectors; a batch or
+//! `emit_many`, for all of its emits, their lookups included; a `compact`, for the emits that it
+//! removes; an emit so large that much of the history is evicted for it; and one removal of a
+//! subscription in many, when most of a large table of subscriptions is free and is rebuilt. No
+//! code of a caller or a consumer runs under a lock: wakers may emit, subscribe, drop subscriptions
+//! and close, from inside any call of the bus.
 //!
 //! # Features
 //!
