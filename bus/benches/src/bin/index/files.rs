@@ -4,18 +4,23 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
+use rangewatch_bench_harness::Report;
+
 use crate::selection::Selection;
 use crate::workload::Data;
 
-/// Writes `WORKLOAD-SIZE.ranges` and `WORKLOAD-SIZE.queries` for what is selected.
-pub(crate) fn write(folder: &Path, selection: &Selection) -> io::Result<()> {
+/// Writes `WORKLOAD-SIZE.ranges` and `WORKLOAD-SIZE.queries` for what is selected, and prints the
+/// names of the files.
+pub(crate) fn write(report: &Report, folder: &Path, selection: &Selection) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     for workload in &selection.workloads {
         for n in &selection.sizes {
             let data = workload.data(*n);
             let path = |kind| folder.join(format!("{}-{n}.{kind}", workload.name));
-            std::fs::write(path("ranges"), ranges(&data))?;
-            std::fs::write(path("queries"), queries(&data))?;
+            for (kind, text) in [("ranges", ranges(&data)), ("queries", queries(&data))] {
+                std::fs::write(path(kind), text)?;
+                report.note(&path(kind).display().to_string());
+            }
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ mod selection;
 mod workload;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use rangewatch_bench_harness::{Contender, Effort, Report, Use, measure};
@@ -33,7 +34,7 @@ const USAGE: &str = "usage: index [--smoke] [--svg FILE] [WORKLOAD | SIZE | OPER
 
 Without a workload all are measured, and likewise the sizes, the operations and the indexes.
 workloads: narrow, dense, k8s, hot100, hot1000, wide, same-end, nested, lengths, scattered, equal
-sizes: any; without one 256, 4096, 65536 and 1048576
+sizes: any from 16 on; without one 256, 4096, 65536 and 1048576
 operations: find, find_any, insert, remove, mixed, memory, beside
 indexes: ours, rangemap, BTreeMap, iset, rb-interval-map
 --smoke runs each row once, at the smallest size, to check that it works. --svg writes
@@ -54,18 +55,21 @@ fn main() -> ExitCode {
             }
         }
         Some((first, args)) if first == "write" => {
-            let selection = args
-                .split_first()
-                .and_then(|(folder, args)| Some((folder, Selection::parse(args.iter().cloned())?)));
-            if let Some((folder, selection)) = selection {
-                return exit_code(&report, files::write(folder.as_ref(), &selection));
+            if let Some((folder, args)) = args.split_first() {
+                match Selection::parse(args.iter().cloned()) {
+                    Ok(selection) => {
+                        let written = files::write(&report, folder.as_ref(), &selection);
+                        return exit_code(&report, folder.as_ref(), written);
+                    }
+                    Err(error) => report.note(&format!("{error}\n")),
+                }
             }
         }
-        _ => {
-            if let Some(selection) = Selection::parse(args.into_iter()) {
-                return run(&report, &selection);
-            }
-        }
+        Some((first, _)) if first == "--help" => {}
+        _ => match Selection::parse(args.into_iter()) {
+            Ok(selection) => return run(&report, &selection),
+            Err(error) => report.note(&format!("{error}\n")),
+        },
     }
     report.note(USAGE);
     ExitCode::FAILURE
@@ -73,6 +77,9 @@ fn main() -> ExitCode {
 
 fn run(report: &Report, selection: &Selection) -> ExitCode {
     report.heading();
+    if selection.effort == Effort::Smoke {
+        report.note("each row runs once: the times mean nothing");
+    }
     report.group("index");
     let names = || selection.kinds.iter().map(|(name, _)| *name).collect();
     let table = Table::start(report, names());
@@ -155,11 +162,10 @@ fn run(report: &Report, selection: &Selection) -> ExitCode {
         let table = Table::start(report, names());
         rates.iter().for_each(|row| table.rates(row));
     }
-    let written = selection
-        .svg
-        .as_ref()
-        .map(|file| std::fs::write(file, plot::draw(&times)));
-    exit_code(report, written.unwrap_or(Ok(())))
+    let Some(file) = &selection.svg else {
+        return ExitCode::SUCCESS;
+    };
+    exit_code(report, file, std::fs::write(file, plot::draw(&times)))
 }
 
 /// The name of each index, and its nanoseconds per operation.
@@ -177,11 +183,12 @@ fn time(
     names.into_iter().zip(times).collect()
 }
 
-fn exit_code(report: &Report, result: io::Result<()>) -> ExitCode {
+/// Reports a failure to write `path`.
+fn exit_code(report: &Report, path: &Path, result: io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report.note(&error.to_string());
+            report.note(&format!("{}: {error}", path.display()));
             ExitCode::FAILURE
         }
     }

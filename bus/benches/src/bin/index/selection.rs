@@ -9,6 +9,8 @@ use crate::peers::{KINDS, Kind};
 use crate::workload::{WORKLOADS, Workload};
 
 pub(crate) const SIZES: [usize; 4] = [256, 4096, 65_536, 1_048_576];
+/// The workloads need a few ranges.
+const MIN_SIZE: usize = 16;
 
 pub(crate) struct Selection {
     pub(crate) effort: Effort,
@@ -25,8 +27,8 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// `None` if an argument is neither an option nor a name.
-    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
+    /// Fails if an argument is neither an option nor a name, with a message that says so.
+    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut selection = Self {
             effort: Effort::Full,
             workloads: Vec::new(),
@@ -43,7 +45,8 @@ impl Selection {
             } else if arg == "beside" {
                 selection.beside = true;
             } else if arg == "--svg" {
-                selection.svg = Some(args.next()?.into());
+                let file = args.next().ok_or("`--svg` needs the name of a file")?;
+                selection.svg = Some(file.into());
             } else if arg == "--smoke" {
                 selection.effort = Effort::Smoke;
             } else if let Some(workload) = WORKLOADS.iter().find(|it| it.name == arg) {
@@ -53,7 +56,13 @@ impl Selection {
             } else if let Some(kind) = KINDS.iter().find(|it| it.0 == arg) {
                 selection.kinds.push(*kind);
             } else {
-                selection.sizes.push(arg.parse().ok().filter(|n| *n >= 16)?);
+                let n = arg
+                    .parse()
+                    .map_err(|_| format!("`{arg}` is no workload, size, operation or index"))?;
+                if n < MIN_SIZE {
+                    return Err(format!("the size {n} is below {MIN_SIZE}"));
+                }
+                selection.sizes.push(n);
             }
         }
         let sizes = match selection.effort {
@@ -69,7 +78,7 @@ impl Selection {
             selection.beside = selection.effort == Effort::Smoke;
         }
         or_all(&mut selection.kinds, KINDS);
-        Some(selection)
+        Ok(selection)
     }
 }
 
