@@ -8,7 +8,7 @@ use crate::{Effort, Report};
 pub type Group = (&'static str, fn(Effort, &Report));
 
 /// Runs the groups that the arguments of the program name, or all of them. With `--smoke` each row
-/// runs once. Prints the argument and `usage`, and fails, if an argument names no group.
+/// runs once. Prints `usage` and fails if arguments name no group.
 pub fn run_groups(report: &Report, usage: &str, groups: &[Group]) -> ExitCode {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let n_args = args.len();
@@ -19,9 +19,10 @@ pub fn run_groups(report: &Report, usage: &str, groups: &[Group]) -> ExitCode {
         Effort::Full
     };
     let is_unknown = |arg: &String| groups.iter().all(|(name, _)| name != arg);
-    if let Some(arg) = args.iter().find(|arg| is_unknown(arg)) {
-        if arg != "--help" {
-            report.note(&format!("there is no group `{arg}`\n"));
+    if args.iter().any(is_unknown) {
+        if args != ["--help"] {
+            let unknown: Vec<_> = args.into_iter().filter(is_unknown).collect();
+            report.note(&format!("unknown arguments: {}\n", unknown.join(" ")));
         }
         report.note(usage);
         return ExitCode::FAILURE;

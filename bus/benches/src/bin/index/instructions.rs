@@ -12,8 +12,8 @@ use crate::workload::WORKLOADS;
 /// The argument with which this program runs the operations that are counted.
 pub(crate) const COUNTED: &str = "counted";
 
-/// How many times each operation is run on an index, and on how many indexes: their hash tables have
-/// seeds of their own, and a collision there may cost each lookup.
+/// How many times each operation is run on an index, and on how many indexes: their hash tables
+/// have seeds of their own, and a collision there may cost each lookup.
 const N_OPERATIONS: usize = 512;
 const N_INDEXES: usize = 4;
 const N: usize = N_INDEXES * N_OPERATIONS;

@@ -80,9 +80,11 @@ fn run(report: &Report, selection: &Selection) -> ExitCode {
     if selection.effort == Effort::Smoke {
         report.note("each row runs once: the times mean nothing");
     }
-    report.group("index");
     let names = || selection.kinds.iter().map(|(name, _)| *name).collect();
-    let table = Table::start(report, names());
+    let table = (!selection.operations.is_empty()).then(|| {
+        report.group("index");
+        Table::start(report, names())
+    });
     let (mut times, mut bytes, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for workload in &selection.workloads {
         let mut too_slow = vec![false; selection.kinds.len()];
@@ -113,7 +115,7 @@ fn run(report: &Report, selection: &Selection) -> ExitCode {
                     hits,
                     values,
                 };
-                table.times(&row);
+                table.iter().for_each(|table| table.times(&row));
                 times.push(row);
             }
             if selection.memory {
