@@ -295,7 +295,8 @@
 // queue/          the bounded queue of an event subscription, and the overflow policies
 // history/        the retained emits, and how a subscription catches up from them
 // watch_set/      many wake subscriptions, received through one waker
-// stats, metrics, timer (sources of time), sync (the lock, which a loom model replaces)
+// scratch         scratch buffers, reused per thread
+// stats, metrics, timer (sources of time), sync (the locks, which a loom model replaces)
 
 mod builder;
 mod bus;

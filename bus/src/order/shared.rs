@@ -16,8 +16,8 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 ///
 /// Every operation with a position in the order is one critical section: an emit, the start of a
 /// subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of
-/// a mailbox. No user code runs under it: keys are read before it is taken, wakers are woken and
-/// dropped after it is released.
+/// the index or of a mailbox. No user code runs under it: keys are read before it is taken, wakers
+/// are woken and dropped after it is released.
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) timer: Arc<dyn Timer>,
