@@ -170,3 +170,44 @@ fn g15_a_lookup_pays_for_the_depth_and_for_what_it_finds() {
         assert!(n_found == 0 && n_steps <= 20, "{n_found}, {n_steps} of {n}");
     }
 }
+
+#[test]
+fn an_insertion_and_a_removal_cost_the_logarithm_whatever_the_ranges_are() {
+    let range = |start: String, end: String| KeyRange::new(start, end + "~").unwrap();
+    type Family<'a> = (&'a str, &'a dyn Fn(usize) -> KeyRange);
+    let families: [Family<'_>; 6] = [
+        ("ascending", &|i| range(number(i), number(i))),
+        ("descending", &|i| {
+            range(number(99_999 - i), number(99_999 - i))
+        }),
+        ("equal", &|_| range(number(0), number(0))),
+        ("nested", &|i| range(number(i), number(99_999 - i))),
+        ("of different lengths", &|i| {
+            let start = "/".repeat(i % 300) + &number(i);
+            range(start.clone(), start)
+        }),
+        ("at both ends in turn", &|i| match i % 2 {
+            0 => range(number(50_000 + i), number(50_000 + i)),
+            _ => range(number(50_000 - i), number(99_999)),
+        }),
+    ];
+    for (name, family) in families {
+        let steps = |n: usize| {
+            let mut index = IntervalIndex::new();
+            let mut handles: Vec<_> = (0..n).map(|i| index.insert(family(i), i)).collect();
+            // In turn shortens and lengthens what all ranges begin with.
+            for _ in 0..n {
+                let lowest = index.insert(KeyRange::new("", "zz").unwrap(), n);
+                assert_eq!(index.remove(lowest), Some(n));
+            }
+            while !handles.is_empty() {
+                let handle = handles.swap_remove(handles.len() * 7 / 10);
+                assert!(index.remove(handle).is_some());
+            }
+            index.n_steps() / n
+        };
+        let (few, many) = (steps(250), steps(4_000));
+        // The logarithm grows from 8 to 12.
+        assert!(many <= 2 * few, "{name}: {few} among 250, {many}");
+    }
+}

@@ -53,6 +53,10 @@ impl Bounds {
         ranks
     }
 
+    pub(super) fn into_positions(self) -> Vec<u8> {
+        self.positions
+    }
+
     #[inline]
     pub(super) fn probe(&self, key: &[u8], shared: Shared) -> Option<Probe> {
         self.prefix.probe(key, shared)

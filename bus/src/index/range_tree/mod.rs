@@ -153,8 +153,7 @@ impl<V: Copy> Node<Children<V>> {
     /// Restores the bounds of a child after its node was changed.
     fn update(&mut self, rank: usize, entries: &Entries) {
         if !self.child_mut(rank).update(entries) {
-            let child = self.remove(rank, entries);
-            self.insert(rank, Child::new(child.tree), entries);
+            self.replace(rank, entries, |child| Child::new(child.tree));
         }
     }
 

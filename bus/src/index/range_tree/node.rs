@@ -78,28 +78,39 @@ impl<I: Items> Node<I> {
         });
         self.items.insert(position, item);
         if self.bounds.lacks_tails() {
-            *self = Self::of(std::mem::take(self).into_items(), entries);
+            self.encode_again(entries);
         }
     }
 
     /// Removes the item of a rank.
     pub(super) fn remove(&mut self, rank: usize, entries: &Entries) -> I::Item {
         let item = self.items.remove(self.bounds.remove(rank));
-        let n = self.len();
-        if n > 0 && (rank == 0 || rank == n) {
-            self.lengthen_prefix(entries);
-        }
+        self.lengthen_prefix(rank, entries);
         item
     }
 
-    /// Lengthens the prefix if the starts that are left share more.
-    fn lengthen_prefix(&mut self, entries: &Entries) {
+    /// Replaces the item of a rank by one with other bounds, which has the same rank.
+    pub(super) fn replace(
+        &mut self,
+        rank: usize,
+        entries: &Entries,
+        replace: impl FnOnce(I::Item) -> I::Item,
+    ) {
+        let item = self.items.remove(self.bounds.remove(rank));
+        // The prefix is lengthened after both: in between it might be longer.
+        self.insert(rank, replace(item), entries);
+        self.lengthen_prefix(rank, entries);
+    }
+
+    /// Lengthens the prefix if the item of this rank, which was removed or replaced, was at an end
+    /// and the starts of all items share more now.
+    fn lengthen_prefix(&mut self, rank: usize, entries: &Entries) {
         let start = |rank| entries.range(self.first(rank)).start();
-        if self
-            .bounds
-            .has_longer_prefix(start(0), start(self.len() - 1))
-        {
-            *self = Self::of(std::mem::take(self).into_items(), entries);
+        let Some(last) = self.len().checked_sub(1) else {
+            return;
+        };
+        if (rank == 0 || rank >= last) && self.bounds.has_longer_prefix(start(0), start(last)) {
+            self.encode_again(entries);
         }
     }
 
@@ -140,7 +151,7 @@ impl<I: Items> Node<I> {
         ranks.into_iter().zip(self.items.into_vec()).collect()
     }
 
-    /// The inverse of [`into_items`](Self::into_items), with the longest prefix that there is.
+    /// The inverse of [`into_items`](Self::into_items).
     fn of(ranked: Vec<(usize, I::Item)>, entries: &Entries) -> Self {
         let mut positions = vec![0; ranked.len()];
         let mut items = I::default();
@@ -148,9 +159,20 @@ impl<I: Items> Node<I> {
             positions[rank] = position as u8;
             items.insert(position, item);
         }
-        let start = |position| entries.range(items.first(position)).start();
-        let range = |position| entries.range(items.greatest(position));
-        let bounds = Bounds::new(positions, start, range);
+        let bounds = encode(positions, &items, entries);
         Self { bounds, items }
     }
+
+    /// Encodes the bounds of the items with the longest prefix that there is.
+    fn encode_again(&mut self, entries: &Entries) {
+        let positions = std::mem::take(&mut self.bounds).into_positions();
+        self.bounds = encode(positions, &self.items, entries);
+    }
+}
+
+/// Encodes the bounds of items. `positions` holds the position of each by its rank.
+fn encode<I: Items>(positions: Vec<u8>, items: &I, entries: &Entries) -> Bounds {
+    let start = |position| entries.range(items.first(position)).start();
+    let range = |position| entries.range(items.greatest(position));
+    Bounds::new(positions, start, range)
 }
