@@ -12,7 +12,7 @@ use crate::KeyRange;
 /// Lists of values by key. The key of a list is the start of the range of each of its entries.
 ///
 /// An entry knows its position in its list, so that a removal does not search for it. Hashes are
-/// seeded per index, so that keys cannot be chosen to collide.
+/// seeded per index, so that keys that collide cannot be chosen in advance.
 pub(super) struct KeyTable<V> {
     table: HashTable<List<V>>,
     hasher: RandomState,

@@ -85,7 +85,8 @@
 //! ```
 //!
 //! - **A single key** `[k, k + "\0")` is a key of a hash table. The hash is seeded at random, so
-//!   that keys cannot be chosen to collide.
+//!   that keys that collide cannot be chosen in advance. It does not resist an attacker who infers
+//!   the seed from the times of many lookups.
 //! - **A prefix** `[p, the next string after all that begin with p)` is a key of another hash
 //!   table, which a lookup probes once for each length that prefixes have. That is done for up to
 //!   4 lengths at a time; prefixes of further lengths are stored as general ranges.
@@ -117,7 +118,8 @@
 //!
 //! In a node a bound is a number of eight bytes, made of the bytes that follow the common prefix of
 //! the starts. If that leaves many bounds of a node equal, it has sixteen. So a search rarely reads
-//! the keys themselves.
+//! the keys themselves. Of a common prefix of more than 254 bytes only so many are left out: a
+//! search then compares keys, and takes several times as long.
 //!
 //! # Costs
 //!
