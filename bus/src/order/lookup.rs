@@ -73,3 +73,49 @@ impl Drop for Found {
         scratch::put_back(&PLACES, std::mem::take(&mut self.places));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Overflow, RangeWatchBus, Selector};
+
+    /// Looks `k` up as an emit does, with a change between the lookup and the lock.
+    fn find_around(bus: &RangeWatchBus, change: impl FnOnce()) -> Vec<u32> {
+        let keys: [&[u8]; 1] = [b"k"];
+        let mut found = bus.shared().find(&keys);
+        change();
+        let state = bus.shared().state.lock();
+        state.index.find_again(&keys, &mut found);
+        assert!(
+            found
+                .places
+                .iter()
+                .all(|&id| state.slots[id as usize].is_some())
+        );
+        found.places.clone()
+    }
+
+    #[test]
+    fn g05_a_lookup_before_the_lock_counts_only_if_there_was_no_change() {
+        let bus = RangeWatchBus::new();
+        let reserve = || bus.reserve().wake().unwrap();
+        let reserved: Vec<_> = (0..100).map(|_| reserve()).collect();
+        let key = || bus.subscribe(Selector::key("k"));
+        let mut subs = Vec::new();
+        assert_eq!(
+            find_around(&bus, || subs.push(key().wake().unwrap())),
+            [100]
+        );
+        // Frees the places of subscriptions without ranges, so that the table is rebuilt.
+        assert_eq!(find_around(&bus, || drop(reserved)).len(), 1);
+        let mut edited = bus.subscribe("a".."b").wake().unwrap();
+        let edit = |edited: &mut crate::WakeSubscription| edited.set_selectors("j".."l").map(drop);
+        assert_eq!(find_around(&bus, || edit(&mut edited).unwrap()).len(), 2);
+        assert_eq!(find_around(&bus, || drop(subs)).len(), 1);
+        let full = key().overflow(Overflow::Disconnect).events(1).unwrap();
+        bus.emit(1, ["k"]).unwrap();
+        let overflow = || assert_eq!(bus.emit(2, ["k"]).unwrap().matched(), 2);
+        assert_eq!(find_around(&bus, overflow).len(), 1);
+        drop((edited, full));
+        assert!(find_around(&bus, || {}).is_empty());
+    }
+}
