@@ -112,6 +112,7 @@ impl Shared {
                 }
             }
         };
+        drop(found);
         effects.wakers.extend(moved.notified.into_wakers());
         effects.apply();
         polled

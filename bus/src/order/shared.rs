@@ -46,6 +46,8 @@ impl Shared {
             self.index.find_again(keys, &mut found);
             state.commit(value, keys, &found, record, &mut effects)
         };
+        // Returned for the emits that wakers make.
+        drop(found);
         effects.apply();
         Ok(emitted)
     }
