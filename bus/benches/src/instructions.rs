@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-use rangewatch_bench_harness::{Counts, Report, Use, count, instrumented};
+use rangewatch_bench_harness::{
+    Counts, Effort, Report, Use, count, count_instrumented, instrumented,
+};
+use rangewatch_bus::RangeWatchBus;
 
 use crate::delivery::{NAMES, channel, cycle};
+use crate::watched::{self, Emits, Keys};
 
 /// The argument with which this program runs the loop that is counted.
 pub(crate) const LOOP: &str = "loop";
@@ -16,17 +20,30 @@ const N_MESSAGES: u32 = 1000;
 /// Two numbers of consumers: their difference leaves out the work per message.
 const CONSUMERS: [usize; 2] = [1, 101];
 
-/// Runs `CHANNEL N_CONSUMERS`.
+/// The subscriptions of which an emit matches one.
+const N_WATCHERS: usize = 65_536;
+/// The room of an event queue.
+const CAPACITY: usize = 16;
+/// The emits that are counted: the kind of the subscriptions, and the number of keys.
+const EMITS: [(&str, usize); 4] = [("wake", 1), ("wake", 16), ("wake", 200), ("events", 1)];
+
+/// Runs `CHANNEL N_CONSUMERS`, or `emit KIND N_KEYS`.
 pub(crate) fn run_loop(args: &[String]) -> ExitCode {
-    let parsed = || {
-        let [name, n_consumers] = args else {
-            return None;
-        };
-        channel(name, n_consumers.parse().ok()?)
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let n = |n: &str| n.parse().ok();
+    let is_run = match args[..] {
+        ["emit", kind, n_keys] => n(n_keys).and_then(|n_keys| run_emits(kind, n_keys)),
+        [name, n_consumers] => n(n_consumers).and_then(|n| run_channel(name, n)),
+        _ => None,
     };
-    let Some(mut channel) = parsed() else {
-        return ExitCode::FAILURE;
-    };
+    match is_run {
+        Some(()) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn run_channel(name: &str, n_consumers: usize) -> Option<()> {
+    let mut channel = channel(name, n_consumers)?;
     for _ in 0..N_BEFORE {
         cycle(&mut *channel, |push| push());
     }
@@ -35,7 +52,39 @@ pub(crate) fn run_loop(args: &[String]) -> ExitCode {
             cycle(&mut *channel, |push| push());
         }
     });
-    ExitCode::SUCCESS
+    Some(())
+}
+
+/// Emits to subscriptions that nobody waits for, and whose queues have grown.
+fn run_emits(kind: &str, n_keys: usize) -> Option<()> {
+    let emits = Emits::new(Effort::Full, N_WATCHERS, n_keys, Keys::Random);
+    let emit_all = |bus: &RangeWatchBus| {
+        for i in 0..N_MESSAGES as usize {
+            let emitted = bus.emit(1, emits.nth(i));
+            assert_eq!(emitted.map(|emitted| emitted.matched()), Ok(1));
+        }
+    };
+    match kind {
+        "wake" => {
+            let (bus, _subs) = watched::subscribed(N_WATCHERS, |bus, i| {
+                bus.subscribe(watched::range(i)).wake().unwrap()
+            });
+            emit_all(&bus);
+            instrumented(|| emit_all(&bus));
+        }
+        "events" => {
+            let (bus, mut subs) = watched::subscribed(N_WATCHERS, |bus, i| {
+                bus.subscribe(watched::range(i)).events(CAPACITY).unwrap()
+            });
+            emit_all(&bus);
+            for sub in &mut subs {
+                while sub.try_recv().is_ok() {}
+            }
+            instrumented(|| emit_all(&bus));
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
@@ -91,7 +140,22 @@ pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
             counts.insert(format!("fan-out/{name}/further"), *further);
         }
     }
-    report.note("");
+    for (kind, n_keys) in EMITS {
+        let n_keys = n_keys.to_string();
+        match count_instrumented(&[LOOP, "emit", kind, &n_keys]) {
+            Ok(count) => {
+                let per_emit = count as f64 / f64::from(N_MESSAGES);
+                counts.insert(format!("emit/{kind}/{n_keys}"), per_emit);
+            }
+            Err(error) => {
+                report.note(&error);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    report.note(
+        "\nEmits are of 1, 16 or 200 random keys to one of 65,536 subscriptions that nobody waits for.\n",
+    );
     counts_use.apply(report, &counts)
 }
 

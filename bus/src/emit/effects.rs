@@ -25,6 +25,7 @@ impl Effects {
     }
 
     /// Notifies, reports and frees. The caller holds no lock of the bus.
+    #[inline]
     pub(crate) fn apply(self) {
         // Consumers are notified first: a `tracing` subscriber that panics would lose the wakes.
         self.wakers.wake_all();

@@ -48,6 +48,7 @@ impl SharedIndex {
     }
 
     /// Looks keys up.
+    #[inline]
     pub(crate) fn find(&self, keys: &[&[u8]]) -> Found {
         let mut places = scratch::take(&PLACES);
         let index = self.read();
