@@ -98,7 +98,7 @@ impl RangeWatchBus {
     /// not reached its capacity may grow. Everything else is in scratch buffers, which a thread
     /// reuses: one each for keys, matches, wakers, members of watch sets and evicted emits. A
     /// thread retains at most 256 KiB of each, which is enough for 65,536 matches and for 10,000 of
-    /// each of the others. An emit of more, and one that a waker makes, allocates its own.
+    /// each of the others. An emit of more, and one that a waker makes, may allocate its own.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use std::thread::LocalKey;
 /// memory.
 const MAX_SCRATCH_BYTES: usize = 256 << 10;
 
-/// A scratch buffer, so that an emit does not allocate. A nested emit, made by a waker, finds it
-/// taken and allocates another.
+/// A scratch buffer, so that an emit does not allocate. A nested emit, made by a waker, allocates
+/// another if this one is still taken.
 pub(crate) type Scratch<T> = LocalKey<Cell<Vec<T>>>;
 
 /// Takes the scratch buffer of the thread; an empty one if the thread is ending.

@@ -84,7 +84,7 @@ impl Shared {
         if waiting.ticket.is_none() {
             waiting.record = self.encode(keys);
         }
-        let mut found = self.find(keys);
+        let mut found = self.index.find(keys);
         let polled = {
             let state = &mut *self.state.lock();
             match state.accept(value) {
@@ -100,7 +100,7 @@ impl Shared {
                         waker: &mut waker,
                         moved: &mut moved,
                     };
-                    state.index.find_again(keys, &mut found);
+                    self.index.find_again(keys, &mut found);
                     let full = state.wait_for_room(value, &found, wait);
                     let emitted = full.is_none().then(|| {
                         let record = waiting.record.take();

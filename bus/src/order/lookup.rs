@@ -82,7 +82,7 @@ mod tests {
     /// Looks `k` up as an emit does, with a change between the lookup and the lock.
     fn find_around(bus: &RangeWatchBus, change: impl FnOnce()) -> Vec<u32> {
         let keys: [&[u8]; 1] = [b"k"];
-        let mut found = bus.shared().find(&keys);
+        let mut found = bus.shared().index.find(&keys);
         change();
         let state = bus.shared().state.lock();
         state.index.find_again(&keys, &mut found);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::emit::{Effects, Record, StagedEmit};
 use crate::history::{HistoryBuffer, check_rise};
 use crate::keys::KeyRanges;
-use crate::order::{Found, SharedIndex, Slot, State, Subscriber, Value};
+use crate::order::{SharedIndex, Slot, State, Subscriber, Value};
 use crate::subscription::{Buffer, Mailbox, Unread};
 use crate::sync::Mutex;
 use crate::timer::Timer;
@@ -21,7 +21,8 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) timer: Arc<dyn Timer>,
-    index: Arc<SharedIndex>,
+    /// The index of the state, which is read without the lock, too.
+    pub(crate) index: Arc<SharedIndex>,
     /// Whether there is a history, so that each emit needs a record.
     keeps_history: bool,
 }
@@ -39,7 +40,7 @@ impl Shared {
     pub(crate) fn emit(&self, value: Value, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
         let mut effects = Effects::new();
         let record = self.encode(keys);
-        let mut found = self.find(keys);
+        let mut found = self.index.find(keys);
         let emitted = {
             let state = &mut *self.state.lock();
             let value = state.accept(value)?;
@@ -56,11 +57,6 @@ impl Shared {
     /// caller does not hold the lock.
     pub(crate) fn encode(&self, keys: &[&[u8]]) -> Option<Record> {
         self.keeps_history.then(|| Record::new(keys))
-    }
-
-    /// Looks the keys of an emit up. The caller does not hold the lock.
-    pub(crate) fn find(&self, keys: &[&[u8]]) -> Found {
-        self.index.find(keys)
     }
 
     /// Emits several values with nothing in between, or none.
