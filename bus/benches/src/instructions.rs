@@ -22,7 +22,7 @@ const CONSUMERS: [usize; 2] = [1, 101];
 
 /// The subscriptions of which an emit matches one.
 const N_WATCHERS: usize = 65_536;
-/// The room of an event queue.
+/// The capacity of an event queue, in events.
 const CAPACITY: usize = 16;
 /// The emits that are counted: the kind of the subscriptions, and the number of keys.
 const EMITS: [(&str, usize); 4] = [("wake", 1), ("wake", 16), ("wake", 200), ("events", 1)];

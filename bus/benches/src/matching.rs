@@ -5,6 +5,8 @@ use std::time::Duration;
 use rangewatch_bench_harness::{Clock, Contender, Effort, Report};
 use rangewatch_bus::{EventSubscription, RangeWatchBus, WakeSubscription};
 
+use crate::watched;
+
 const N_WATCHERS: usize = 65_536;
 /// The ranges of the matching subscriptions lie in the middle of the others.
 const HOT: &str = "watched/00032768~";
@@ -26,12 +28,12 @@ pub(crate) fn run(effort: Effort, report: &Report) {
 
 fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
     let keys = keys(n_keys);
-    let (wake_bus, _idle, _spans) = watched(n_matches, |bus| {
+    let (wake_bus, _idle, _spans) = subscribed(n_matches, |bus| {
         bus.subscribe(format!("{HOT}/")..format!("{HOT}0"))
             .wake()
             .unwrap()
     });
-    let (event_bus, _idle, mut queues) = watched(n_matches, |bus| {
+    let (event_bus, _idle, mut queues) = subscribed(n_matches, |bus| {
         bus.subscribe(format!("{HOT}/")..format!("{HOT}0"))
             .events(CAPACITY)
             .unwrap()
@@ -65,21 +67,18 @@ fn row(effort: Effort, report: &Report, n_matches: usize, n_keys: usize) {
 
 /// The first key matches; the others lie between the watched ranges.
 fn keys(n_keys: usize) -> Vec<String> {
-    let others = (1..n_keys).map(|i| format!("watched/{:08}~", i * 317 % N_WATCHERS));
+    let others = (1..n_keys).map(|i| watched::between(i * 317 % N_WATCHERS));
     std::iter::once(format!("{HOT}/key"))
         .chain(others)
         .collect()
 }
 
-fn watched<S>(
+fn subscribed<S>(
     n_matches: usize,
     subscribe: impl Fn(&RangeWatchBus) -> S,
 ) -> (RangeWatchBus, Vec<WakeSubscription>, Vec<S>) {
     let bus = RangeWatchBus::new();
-    let idle = (n_matches..N_WATCHERS).map(|i| {
-        let range = format!("watched/{i:08}")..format!("watched/{i:08}0");
-        bus.subscribe(range).wake().unwrap()
-    });
+    let idle = (n_matches..N_WATCHERS).map(|i| bus.subscribe(watched::range(i)).wake().unwrap());
     let idle = idle.collect();
     let matching = (0..n_matches).map(|_| subscribe(&bus)).collect();
     (bus, idle, matching)

@@ -20,6 +20,11 @@ pub(crate) fn inside(number: usize) -> String {
     format!("watched/{number:08}/key")
 }
 
+/// A key between this range and the next one.
+pub(crate) fn between(number: usize) -> String {
+    format!("watched/{number:08}~")
+}
+
 /// A bus, and the subscriptions with the numbers below `n`, made in a random order: otherwise
 /// neighbors would share cache lines.
 pub(crate) fn subscribed<S>(
@@ -66,8 +71,7 @@ impl Emits {
                 Keys::Random => below(),
                 Keys::Clustered => (first + i) % n,
             });
-            let between = numbers.map(|number| format!("watched/{number:08}~"));
-            let keys = std::iter::once(inside(*first)).chain(between);
+            let keys = std::iter::once(inside(*first)).chain(numbers.map(between));
             keys.collect::<Vec<_>>()
         };
         Self {
