@@ -127,8 +127,9 @@
 //! at most O(log n) more for each of the k; mostly far fewer, because ranges that hold the same key
 //! are mostly stored side by side and copied as a block. Single keys and prefixes add one probe of
 //! a hash table for the whole key and one for each length, and one copy of all values.
-//! [`find_any`](IntervalIndex::find_any) sorts its keys and visits each entry at most once. An
-//! insertion takes O(log n) steps, amortized, and so does a removal, whatever the ranges are.
+//! [`find_any`](IntervalIndex::find_any) sorts its keys and visits each entry at most once. It
+//! passes up to 16 nodes of one depth together, so that it waits for memory once and not 16 times.
+//! An insertion takes O(log n) steps, amortized, and so does a removal, whatever the ranges are.
 //!
 //! After the first lookups of a thread, a lookup of up to 16 keys allocates nothing but what the
 //! caller's buffer needs. One of more keys collects them first, and one of more than 16,384 also

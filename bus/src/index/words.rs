@@ -22,7 +22,7 @@ pub(super) fn eight_bytes(key: &[u8], start: usize) -> u64 {
 }
 
 /// So few bytes are compared one by one.
-const FEW: usize = 4;
+const FEW: usize = 8;
 
 /// The number of bytes with which both begin. They are known to share the first `n_known`.
 #[inline]

@@ -84,7 +84,9 @@ impl Prefix {
     ///
     /// `shared` is what the node above knows. Its prefix and this one may differ in length, but
     /// they agree as far as both go: the first start below both begins with both.
-    #[inline]
+    ///
+    /// Always inlined: as a call it adds 5 % to the instructions of a lookup.
+    #[inline(always)]
     pub(super) fn probe(&self, key: &[u8], shared: Shared) -> Option<Probe> {
         let len = self.0.len();
         let n_shared = match shared {

@@ -1,6 +1,9 @@
 //! Lookups in the tree.
 
+use std::hint::black_box;
 use std::ops::Range;
+
+use smallvec::SmallVec;
 
 use super::codes::{Probe, Shared};
 use super::items::{Children, Items, Leaf, Subtree};
@@ -18,20 +21,14 @@ impl<V: Copy> Subtree<V> {
         }
     }
 
-    /// Appends the values of the entries whose range holds any of the keys in `range` to `found`,
-    /// each once.
-    pub(super) fn find_any(
-        &self,
-        keys: &SortedKeys<'_>,
-        range: Range<usize>,
-        shared: Shared,
-        entries: &Entries,
-        found: &mut Vec<V>,
-    ) {
-        match self {
-            Self::Leaf(leaf) => leaf.find_any(keys, range, shared, entries, found),
-            Self::Inner(inner) => inner.find_any(keys, range, shared, entries, found),
-        }
+    /// Appends the values of the entries whose range holds any of `keys` to `found`, each once.
+    pub(super) fn find_any(&self, keys: &SortedKeys<'_>, entries: &Entries, found: &mut Vec<V>) {
+        let root = Visit {
+            tree: self,
+            places: 0..keys.len(),
+            shared: Shared::AtLeast(0),
+        };
+        find_any(&[root], keys, entries, found);
     }
 }
 
@@ -127,6 +124,50 @@ impl<V: Copy> Node<Children<V>> {
 // ends above that key it holds it, and otherwise it ends below all later keys, too. So each item is
 // looked at once, and the lookup passes no node that the lookups of each key would not pass.
 
+/// A node that the lookup still has to pass.
+struct Visit<'t, V> {
+    tree: &'t Subtree<V>,
+    /// The keys that may lie in ranges of the node, by their places in the order of the keys.
+    places: Range<usize>,
+    shared: Shared,
+}
+
+/// The most nodes that are passed together.
+const MAX_VISITS: usize = 16;
+
+/// Passes nodes of one depth, and then those below them that may hold keys.
+fn find_any<V: Copy>(
+    visits: &[Visit<'_, V>],
+    keys: &SortedKeys<'_>,
+    entries: &Entries,
+    found: &mut Vec<V>,
+) {
+    // In a large index few nodes are in the cache. This reads from each of them, so that the
+    // processor waits for all at once.
+    for visit in visits {
+        black_box(visit.tree.n_items());
+    }
+    let mut below = SmallVec::<[Visit<'_, V>; MAX_VISITS]>::new();
+    for visit in visits {
+        let places = visit.places.clone();
+        match visit.tree {
+            Subtree::Leaf(leaf) => leaf.find_any(keys, places, visit.shared, entries, found),
+            Subtree::Inner(inner) => {
+                inner.visit_any(keys, places, visit.shared, entries, |visit| {
+                    if below.len() == MAX_VISITS {
+                        find_any(&below, keys, entries, found);
+                        below.clear();
+                    }
+                    below.push(visit);
+                });
+            }
+        }
+    }
+    if !below.is_empty() {
+        find_any(&below, keys, entries, found);
+    }
+}
+
 impl<I: Items> Node<I> {
     /// Takes keys from `left` until one lies above more than `n_done` starts. Returns its place in
     /// the order of the keys.
@@ -152,13 +193,17 @@ impl<V: Copy> Node<Leaf<V>> {
     fn find_any(
         &self,
         keys: &SortedKeys<'_>,
-        mut range: Range<usize>,
+        mut places: Range<usize>,
         shared: Shared,
         entries: &Entries,
         found: &mut Vec<V>,
     ) {
+        if places.len() == 1 {
+            self.find(keys.get(places.start), shared, entries, found);
+            return;
+        }
         let mut n_done = 0;
-        while let Some((_, seen)) = self.next_key(n_done, keys, &mut range, shared, entries) {
+        while let Some((_, seen)) = self.next_key(n_done, keys, &mut places, shared, entries) {
             self.visit_held(&seen, n_done, |position| {
                 found.push(self.items.values[position])
             });
@@ -168,16 +213,17 @@ impl<V: Copy> Node<Leaf<V>> {
 }
 
 impl<V: Copy> Node<Children<V>> {
-    fn find_any(
-        &self,
+    /// Calls `visit` with the children that may hold the keys.
+    fn visit_any<'t>(
+        &'t self,
         keys: &SortedKeys<'_>,
-        range: Range<usize>,
+        places: Range<usize>,
         shared: Shared,
         entries: &Entries,
-        found: &mut Vec<V>,
+        mut visit: impl FnMut(Visit<'t, V>),
     ) {
         let mut n_done = 0;
-        let mut left = range.clone();
+        let mut left = places.clone();
         let mut next = self.next_key(n_done, keys, &mut left, shared, entries);
         while let Some((place, seen)) = next {
             let first_rank = n_done;
@@ -188,15 +234,20 @@ impl<V: Copy> Node<Children<V>> {
             let last = self.bounds.position(n_done - 1);
             let end = match &next {
                 Some((end, seen)) => end + usize::from(last < seen.n_ending_above),
-                None => range.end,
+                None => places.end,
             };
             self.visit_held(&seen, first_rank, |position| {
                 let tree = &self.items[position].tree;
-                if position == last && end > place + 1 {
-                    tree.find_any(keys, place..end, Shared::AtLeast(0), entries, found);
+                let (places, shared) = if position == last && end > place + 1 {
+                    (place..end, Shared::AtLeast(0))
                 } else {
-                    tree.find(keys.get(place), seen.shared, entries, found);
-                }
+                    (place..place + 1, seen.shared)
+                };
+                visit(Visit {
+                    tree,
+                    places,
+                    shared,
+                });
             });
         }
     }

@@ -66,7 +66,7 @@ impl<V: Copy> RangeTree<V> {
     /// Appends the values of the ranges that hold any of `keys` to `found`, each once.
     pub(super) fn find_any(&self, entries: &Entries, keys: &SortedKeys<'_>, found: &mut Vec<V>) {
         if let Some(root) = &self.root {
-            root.find_any(keys, 0..keys.len(), Shared::AtLeast(0), entries, found);
+            root.find_any(keys, entries, found);
         }
     }
 }
