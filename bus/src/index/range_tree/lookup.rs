@@ -1,6 +1,5 @@
 //! Lookups in the tree.
 
-use std::hint::black_box;
 use std::ops::Range;
 
 use smallvec::SmallVec;
@@ -142,10 +141,12 @@ fn find_any<V: Copy>(
     entries: &Entries,
     found: &mut Vec<V>,
 ) {
-    // In a large index few nodes are in the cache. This reads from each of them, so that the
-    // processor waits for all at once.
+    // In a large index few nodes are in the cache. So that the processor waits for all at once:
     for visit in visits {
-        black_box(visit.tree.n_items());
+        match visit.tree {
+            Subtree::Leaf(leaf) => leaf.bounds.load(),
+            Subtree::Inner(inner) => inner.bounds.load(),
+        }
     }
     let mut below = SmallVec::<[Visit<'_, V>; MAX_VISITS]>::new();
     for visit in visits {
