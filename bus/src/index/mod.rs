@@ -128,7 +128,7 @@
 //! are mostly stored side by side and copied as a block. Single keys and prefixes add one probe of
 //! a hash table for the whole key and one for each length, and one copy of all values.
 //! [`find_any`](IntervalIndex::find_any) sorts its keys and visits each entry at most once. It
-//! passes up to 16 nodes of one depth together, so that it waits for memory once and not 16 times.
+//! passes up to 16 nodes of one depth together, so that their waits for memory overlap.
 //! An insertion takes O(log n) steps, amortized, and so does a removal, whatever the ranges are.
 //!
 //! After the first lookups of a thread, a lookup of up to 16 keys allocates nothing but what the

@@ -141,7 +141,7 @@ fn find_any<V: Copy>(
     entries: &Entries,
     found: &mut Vec<V>,
 ) {
-    // In a large index few nodes are in the cache. So that the processor waits for all at once:
+    // In a large index few nodes are in the cache. Read first, their waits for memory overlap.
     for visit in visits {
         match visit.tree {
             Subtree::Leaf(leaf) => leaf.bounds.load(),
