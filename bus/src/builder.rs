@@ -1,11 +1,12 @@
 //! Building a bus with a history or with another source of time.
 
+use std::fmt;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::history::HistoryBuffer;
-use crate::order::{Shared, State};
+use crate::order::{Shared, State, Weigher};
 use crate::timer::{ThreadTimer, Timer};
 use crate::{History, RangeWatchBus};
 
@@ -30,12 +31,12 @@ use crate::{History, RangeWatchBus};
 /// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 42 })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 #[must_use = "nothing is made until `build` is called"]
-pub struct RangeWatchBusBuilder {
+pub struct RangeWatchBusBuilder<P = ()> {
     history: Option<History>,
     head: Option<u64>,
     timer: Arc<dyn Timer>,
+    weigher: Option<Weigher<P>>,
 }
 
 /// Why a bus could not be built.
@@ -71,11 +72,61 @@ impl Default for RangeWatchBusBuilder {
             history: None,
             head: None,
             timer: Arc::new(ThreadTimer),
+            weigher: None,
         }
     }
 }
 
 impl RangeWatchBusBuilder {
+    /// Builds a bus whose keys carry payloads of the type `P`:
+    /// [`emit_with`](RangeWatchBus::emit_with) takes one for each key, and
+    /// [`Event::entries`](crate::Event::entries) returns them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::builder().payloads::<String>().build()?;
+    /// bus.emit_with(1, [("job/1", "started".to_owned())])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn payloads<P: Send + Sync + 'static>(self) -> RangeWatchBusBuilder<P> {
+        RangeWatchBusBuilder {
+            history: self.history,
+            head: self.head,
+            timer: self.timer,
+            weigher: None,
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
+    /// Sets the weigher, which returns the size of a payload in bytes: the bounds in bytes of the
+    /// history, of queues and of batches count it. Without one, payloads are not counted; those of
+    /// a type without size never are.
+    ///
+    /// The weigher is called once for each payload, in the call that emits it, outside of locks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder()
+    ///     .payloads::<String>()
+    ///     .payload_bytes(|payload| payload.len())
+    ///     .history(History::events(1_000).bytes(1 << 20))
+    ///     .build()?;
+    /// bus.emit_with(1, [("k", "x".repeat(1_000))])?;
+    /// assert_eq!(bus.stats().history_bytes(), 1_000 + 1 + 16); // the key, and 8 for it and the emit
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn payload_bytes(mut self, weigh: impl Fn(&P) -> usize + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigh));
+        self
+    }
+
     /// Retains the latest emits. Values must strictly increase then.
     pub const fn history(mut self, history: History) -> Self {
         self.history = Some(history);
@@ -102,7 +153,7 @@ impl RangeWatchBusBuilder {
     /// [`BuildError::EmptyHistory`] if a bound of the history is 0,
     /// [`BuildError::HeadWithoutHistory`] if there is a head and no history,
     /// [`BuildError::LastHead`] if no value is left above the head.
-    pub fn build(self) -> Result<RangeWatchBus, BuildError> {
+    pub fn build(self) -> Result<RangeWatchBus<P>, BuildError> {
         let history = match (self.history, self.head) {
             (None, None) => None,
             (None, Some(_)) => return Err(BuildError::HeadWithoutHistory),
@@ -115,6 +166,18 @@ impl RangeWatchBusBuilder {
         Ok(RangeWatchBus::over(Shared::new(
             State::new(history),
             self.timer,
+            self.weigher,
         )))
+    }
+}
+
+impl<P> fmt::Debug for RangeWatchBusBuilder<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RangeWatchBusBuilder")
+            .field("history", &self.history)
+            .field("head", &self.head)
+            .field("timer", &self.timer)
+            .field("weigher", &self.weigher.is_some())
+            .finish()
     }
 }

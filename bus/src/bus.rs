@@ -7,9 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::builder::RangeWatchBusBuilder;
-use crate::emit::{Batch, Staged, WaitForRoom};
+use crate::emit::{Batch, Draft, Payloads, Staged, WaitForRoom};
 use crate::index::N_KEYS_INLINE;
-use crate::order::{Shared, State, Value};
+use crate::order::{Shared, State, Value, WakeHost};
 use crate::subscription::Phase;
 use crate::timer::ThreadTimer;
 use crate::{
@@ -38,21 +38,22 @@ use crate::{
 /// assert_eq!(pods.try_recv()?.value(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct RangeWatchBus {
-    owner: Arc<CloseOnDrop>,
+pub struct RangeWatchBus<P = ()> {
+    owner: Arc<CloseOnDrop<P>>,
 }
 
 /// Shared by the handles of a bus, not by its subscriptions: its drop closes the bus.
-struct CloseOnDrop {
-    shared: Arc<Shared>,
+struct CloseOnDrop<P> {
+    shared: Arc<Shared<P>>,
+    /// For the wake subscriptions, whose type does not name that of the payloads.
+    wake_host: WakeHost,
 }
 
 impl RangeWatchBus {
     /// Makes a bus without history and without subscriptions.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(Shared::new(State::new(None), Arc::new(ThreadTimer)))
+        Self::over(Shared::new(State::new(None), Arc::new(ThreadTimer), None))
     }
 
     /// Builds a bus with history, a restored head or another source of time.
@@ -68,14 +69,6 @@ impl RangeWatchBus {
     /// ```
     pub fn builder() -> RangeWatchBusBuilder {
         RangeWatchBusBuilder::default()
-    }
-
-    pub(crate) fn over(shared: Shared) -> Self {
-        Self {
-            owner: Arc::new(CloseOnDrop {
-                shared: Arc::new(shared),
-            }),
-        }
     }
 
     /// Emits `value` with `keys`: every subscription that watches one of the keys receives it,
@@ -152,7 +145,7 @@ impl RangeWatchBus {
     /// # Ok::<(), rangewatch_bus::EmitError>(())
     /// ```
     pub fn emit_slices(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
-        self.shared().emit(Value::Given(value), keys)
+        self.emit_keys(Value::Given(value), keys)
     }
 
     /// Emits `keys` with the value after the head, for concurrent emitters. On a new
@@ -186,10 +179,10 @@ impl RangeWatchBus {
         let mut keys = keys.into_iter();
         // One key, the common case, needs no list.
         let Some(first) = keys.next() else {
-            return self.shared().emit(value, &[]);
+            return self.emit_keys(value, &[]);
         };
         let Some(second) = keys.next() else {
-            return self.shared().emit(value, &[first.as_ref()]);
+            return self.emit_keys(value, &[first.as_ref()]);
         };
         let mut list = SmallVec::<[K; N_KEYS_INLINE]>::new();
         list.push(first);
@@ -197,7 +190,12 @@ impl RangeWatchBus {
         list.extend(keys);
         let mut slices = SmallVec::<[&[u8]; N_KEYS_INLINE]>::new();
         slices.extend(list.iter().map(AsRef::as_ref));
-        self.shared().emit(value, &slices)
+        self.emit_keys(value, &slices)
+    }
+
+    fn emit_keys(&self, value: Value, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
+        let payloads = Payloads::none(keys.len());
+        self.shared().emit(value, Draft::new(keys, payloads, 0))
     }
 
     /// Emits when every matching subscription with
@@ -286,8 +284,8 @@ impl RangeWatchBus {
     ) -> Result<Emitted, EmitError> {
         let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
         let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
-        let mut waiting = WaitForRoom::new();
-        poll_fn(|cx| self.shared().poll_emit(cx, value, &keys, &mut waiting)).await
+        let draft = Draft::new(&keys, Payloads::none(keys.len()), 0);
+        self.emit_draft(value, draft).await
     }
 
     /// Emits several values, each with its keys, with no other emit in between, and wakes each
@@ -317,14 +315,166 @@ impl RangeWatchBus {
         let mut staged = Staged::default();
         for (value, keys) in emits {
             staged.begin(value);
-            keys.into_iter().for_each(|key| staged.push(key.as_ref()));
+            keys.into_iter()
+                .for_each(|key| staged.push(key.as_ref(), (), 0));
         }
-        staged.emit(self)
+        staged.emit(self.shared())
+    }
+}
+
+impl<P: Send + Sync + 'static> RangeWatchBus<P> {
+    pub(crate) fn over(shared: Shared<P>) -> Self {
+        let shared = Arc::new(shared);
+        let wake_host = WakeHost::new(&shared);
+        Self {
+            owner: Arc::new(CloseOnDrop { shared, wake_host }),
+        }
+    }
+
+    /// As [`emit`](RangeWatchBus::emit), with a payload for each key. An [`Event`](crate::Event)
+    /// shows its keys with their [payloads](crate::Event::entries), also one of the past.
+    ///
+    /// The payloads are moved into one allocation that the history and all events share. They are
+    /// not cloned. They are dropped with the last event of the emit, once the history has removed
+    /// it, outside of the locks of the bus: in the call that removes it. If the emit is refused, or
+    /// nothing holds it, they are dropped in this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](RangeWatchBus::emit).
+    ///
+    /// # Panics
+    ///
+    /// As [`emit`](RangeWatchBus::emit). A panic of the weigher passes through before anything is
+    /// emitted; a panic of a payload that is dropped passes through after the emit is complete, and
+    /// after all other payloads were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use rangewatch_bus::{RangeWatchBus, Selector};
+    ///
+    /// let bus = RangeWatchBus::builder().payloads::<Arc<str>>().build()?;
+    /// let mut orders = bus.subscribe(Selector::prefix("order/")).events(256)?;
+    ///
+    /// bus.emit_with(1, [("order/17", Arc::from("two shirts")), ("audit/9", Arc::from("by me"))])?;
+    /// let event = orders.try_recv()?;
+    /// let (key, payload) = event.entries().next().ok_or("one key is watched")?;
+    /// assert_eq!((key, &**payload), (&b"order/17"[..], "two shirts"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn emit_with<K: AsRef<[u8]>>(
+        &self,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_entries(Value::Given(value), entries)
+    }
+
+    /// As [`emit_next`](RangeWatchBus::emit_next), with a payload for each key.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_next`](RangeWatchBus::emit_next).
+    pub fn emit_next_with<K: AsRef<[u8]>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_entries(Value::Next, entries)
+    }
+
+    fn emit_entries<K: AsRef<[u8]>>(
+        &self,
+        value: Value,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        let (keys, payloads) = split(entries);
+        let weight = self.shared().weigh(payloads.as_slice());
+        let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
+        let draft = Draft::new(&keys, payloads, weight);
+        self.shared().emit(value, draft)
+    }
+
+    /// As [`emit_async`](RangeWatchBus::emit_async), with a payload for each key.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_async`](RangeWatchBus::emit_async).
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped before it is ready, nothing was emitted, and the payloads are
+    /// dropped with it.
+    pub async fn emit_with_async<K: AsRef<[u8]>>(
+        &self,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_entries_async(Value::Given(value), entries).await
+    }
+
+    /// As [`emit_next_async`](RangeWatchBus::emit_next_async), with a payload for each key.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_next_async`](RangeWatchBus::emit_next_async).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`emit_with_async`](Self::emit_with_async).
+    pub async fn emit_next_with_async<K: AsRef<[u8]>>(
+        &self,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        self.emit_entries_async(Value::Next, entries).await
+    }
+
+    async fn emit_entries_async<K: AsRef<[u8]>>(
+        &self,
+        value: Value,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        let (keys, payloads) = split(entries);
+        let weight = self.shared().weigh(payloads.as_slice());
+        let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
+        self.emit_draft(value, Draft::new(&keys, payloads, weight))
+            .await
+    }
+
+    async fn emit_draft(
+        &self,
+        value: Value,
+        mut draft: Draft<'_, P>,
+    ) -> Result<Emitted, EmitError> {
+        let mut waiting = WaitForRoom::new();
+        poll_fn(|cx| self.shared().poll_emit(cx, value, &mut draft, &mut waiting)).await
+    }
+
+    /// As [`emit_many`](RangeWatchBus::emit_many), with a payload for each key.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_many`](RangeWatchBus::emit_many).
+    pub fn emit_many_with<K: AsRef<[u8]>, I: IntoIterator<Item = (K, P)>>(
+        &self,
+        emits: impl IntoIterator<Item = (u64, I)>,
+    ) -> Result<EmittedMany, EmitError> {
+        let mut staged = Staged::default();
+        for (value, entries) in emits {
+            staged.begin(value);
+            for (key, payload) in entries {
+                let weight = self.shared().weigh(std::slice::from_ref(&payload));
+                staged.push(key.as_ref(), payload, weight);
+            }
+        }
+        staged.emit(self.shared())
     }
 
     /// Makes an empty batch of at most `max_bytes`, whose emits take effect together when it is
     /// [committed](Batch::commit).
-    pub fn batch(&self, max_bytes: usize) -> Batch {
+    pub fn batch(&self, max_bytes: usize) -> Batch<P> {
         Batch::new(self, max_bytes)
     }
 
@@ -421,8 +571,8 @@ impl RangeWatchBus {
     /// assert!(matches!(inverted, Err(SubscribeError::EmptyRange { .. })));
     /// # Ok::<(), SubscribeError>(())
     /// ```
-    pub fn subscribe(&self, selectors: impl Into<Selectors>) -> SubscribeBuilder<'_> {
-        SubscribeBuilder::new(self.shared(), selectors.into(), Phase::Started)
+    pub fn subscribe(&self, selectors: impl Into<Selectors>) -> SubscribeBuilder<'_, P> {
+        self.subscribe_builder(selectors.into(), Phase::Started)
     }
 
     /// Starts to build a subscription that watches nothing until it is
@@ -446,8 +596,8 @@ impl RangeWatchBus {
     /// assert_eq!(watch.try_recv()?.first(), 1500);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn reserve(&self) -> SubscribeBuilder<'_> {
-        SubscribeBuilder::new(self.shared(), Selectors::new(), Phase::Reserved)
+    pub fn reserve(&self) -> SubscribeBuilder<'_, P> {
+        self.subscribe_builder(Selectors::new(), Phase::Reserved)
     }
 
     /// Closes the bus: later emits and subscriptions fail. Closing a closed bus has no effect.
@@ -508,7 +658,12 @@ impl RangeWatchBus {
         self.shared().stats()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    fn subscribe_builder(&self, selectors: Selectors, phase: Phase) -> SubscribeBuilder<'_, P> {
+        let CloseOnDrop { shared, wake_host } = &*self.owner;
+        SubscribeBuilder::new(shared, wake_host, selectors, phase)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<P>> {
         &self.owner.shared
     }
 }
@@ -519,18 +674,41 @@ impl Default for RangeWatchBus {
     }
 }
 
-impl fmt::Debug for RangeWatchBus {
+impl<P> Clone for RangeWatchBus<P> {
+    fn clone(&self) -> Self {
+        Self {
+            owner: Arc::clone(&self.owner),
+        }
+    }
+}
+
+impl<P> fmt::Debug for RangeWatchBus<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RangeWatchBus")
-            .field("last_seq", &self.last_seq())
-            .field("n_subscriptions", &self.n_subscriptions())
-            .field("closed", &self.is_closed())
+            .field("last_seq", &self.owner.shared.last_seq())
+            .field("n_subscriptions", &self.owner.shared.n_subscriptions())
+            .field("closed", &self.owner.shared.is_closed())
             .finish()
     }
 }
 
-impl Drop for CloseOnDrop {
+impl<P> Drop for CloseOnDrop<P> {
     fn drop(&mut self) {
         self.shared.close();
     }
+}
+
+/// The keys and the payloads of the entries of an emit.
+fn split<K, P>(
+    entries: impl IntoIterator<Item = (K, P)>,
+) -> (SmallVec<[K; N_KEYS_INLINE]>, Payloads<P>) {
+    let entries = entries.into_iter();
+    let mut keys = SmallVec::new();
+    // Exactly, so that it need not be moved to a smaller allocation.
+    let mut payloads = Vec::with_capacity(entries.size_hint().0);
+    for (key, payload) in entries {
+        keys.push(key);
+        payloads.push(payload);
+    }
+    (keys, Payloads::from(payloads))
 }

@@ -324,8 +324,9 @@ pub use order::Seq;
 pub use queue::Overflow;
 pub use stats::{BusStats, Stats};
 pub use subscription::{
-    Closed, ControlError, Event, EventSubscription, Item, Items, Keys, ProgressError, RecvError,
-    Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError, WakeSubscription,
+    Closed, ControlError, Entries, Event, EventSubscription, Item, Items, Keys, ProgressError,
+    RecvError, Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
+    WakeSubscription,
 };
 pub use watch_set::{Delivery, Ready, WatchSet};
 

@@ -2,7 +2,7 @@
 
 use crate::RangeWatchBus;
 
-impl RangeWatchBus {
+impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// Passes the [statistics](Self::stats) of this bus to the recorder of the `metrics` crate,
     /// each with the label `bus` set to `name`. Feature `metrics`.
     ///

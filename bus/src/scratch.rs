@@ -5,7 +5,7 @@ use std::thread::LocalKey;
 
 /// The greatest size of a scratch buffer that is kept: a single huge emit must not retain its
 /// memory.
-const MAX_SCRATCH_BYTES: usize = 256 << 10;
+pub(crate) const MAX_SCRATCH_BYTES: usize = 256 << 10;
 
 /// A scratch buffer, so that an emit does not allocate. A nested emit, made by a waker, allocates
 /// another if this one is still taken.

@@ -327,6 +327,36 @@ fn an_emit_allocates_once_when_events_match_or_a_history_keeps_it_and_else_not_a
     }
 }
 
+/// One allocation for the payloads and one for the record that shares them.
+#[test]
+fn g40_an_emit_with_payloads_allocates_at_most_twice_however_many_hold_it() {
+    for n_subscriptions in [0, 1, 100] {
+        for history in [None, Some(History::events(4))] {
+            let builder = RangeWatchBus::builder().payloads::<u64>();
+            let bus = match history {
+                Some(history) => builder.history(history).build().unwrap(),
+                None => builder.build().unwrap(),
+            };
+            let subs: Vec<_> = (0..n_subscriptions)
+                .map(|_| bus.subscribe(..).overflow(Overflow::Lagged))
+                .map(|sub| sub.events(2).unwrap())
+                .collect();
+            let mut emit = |value| {
+                let entries = || (0..16_u64).map(|i| (i.to_be_bytes(), value + i));
+                let (n_allocations, _) = measure(|| {
+                    bus.emit_with(value, entries()).unwrap();
+                });
+                n_allocations
+            };
+            // Queues and scratch buffers grow.
+            (1..10).map(&mut emit).for_each(drop);
+            let n_needed = 1 + usize::from(history.is_some() || n_subscriptions > 0);
+            assert_eq!((10..20).map(emit).max(), Some(n_needed));
+            drop(subs);
+        }
+    }
+}
+
 #[test]
 fn g17_no_policy_takes_more_memory_for_what_a_full_queue_is_not_to_hold() {
     for overflow in [

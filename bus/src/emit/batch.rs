@@ -1,10 +1,14 @@
 //! Batches: emits that are staged and committed together.
 
 use std::fmt;
+use std::mem;
 use std::ops::Range;
+use std::slice;
 
 use thiserror::Error;
 
+use crate::emit::{Draft, Payloads};
+use crate::order::Shared;
 use crate::{EmitError, EmittedMany, RangeWatchBus};
 
 /// Staged emits. [`commit`](Self::commit) emits them with no other emit in between; dropping the
@@ -39,9 +43,9 @@ use crate::{EmitError, EmittedMany, RangeWatchBus};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a batch that is dropped emits nothing"]
-pub struct Batch {
-    bus: RangeWatchBus,
-    staged: Staged,
+pub struct Batch<P = ()> {
+    bus: RangeWatchBus<P>,
+    staged: Staged<P>,
     max_bytes: usize,
 }
 
@@ -71,14 +75,6 @@ pub struct BatchFullError {
 }
 
 impl Batch {
-    pub(crate) fn new(bus: &RangeWatchBus, max_bytes: usize) -> Self {
-        Self {
-            bus: bus.clone(),
-            staged: Staged::default(),
-            max_bytes,
-        }
-    }
-
     /// Stages `keys` for `value`. They are added to the last emit if it has the same value;
     /// otherwise they are a new emit.
     ///
@@ -95,6 +91,30 @@ impl Batch {
         value: u64,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), BatchFullError> {
+        self.stage_with(value, keys.into_iter().map(|key| (key, ())))
+    }
+}
+
+impl<P: Send + Sync + 'static> Batch<P> {
+    pub(crate) fn new(bus: &RangeWatchBus<P>, max_bytes: usize) -> Self {
+        Self {
+            bus: bus.clone(),
+            staged: Staged::default(),
+            max_bytes,
+        }
+    }
+
+    /// As [`stage`](Batch::stage), with a payload for each key.
+    ///
+    /// # Errors
+    ///
+    /// As [`stage`](Batch::stage); what the payloads weigh counts, too, and those that are not
+    /// staged are dropped.
+    pub fn stage_with<K: AsRef<[u8]>>(
+        &mut self,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<(), BatchFullError> {
         let full = BatchFullError {
             max_bytes: self.max_bytes,
         };
@@ -102,12 +122,13 @@ impl Batch {
         if guard.staged.last_value() != Some(value) {
             guard.staged.begin(value);
         }
-        for key in keys {
+        for (key, payload) in entries {
             let key = key.as_ref();
-            if guard.staged.n_bytes_with(key) > full.max_bytes {
+            let weight = self.bus.shared().weigh(slice::from_ref(&payload));
+            if guard.staged.n_bytes_with(key, weight) > full.max_bytes {
                 return Err(full);
             }
-            guard.staged.push(key);
+            guard.staged.push(key, payload, weight);
         }
         if guard.staged.n_bytes() > full.max_bytes {
             return Err(full);
@@ -125,9 +146,7 @@ impl Batch {
     /// As [`RangeWatchBus::emit`], for the first value that is refused. Nothing is emitted then,
     /// and the batch is unchanged.
     pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
-        let emitted = self.staged.emit(&self.bus)?;
-        self.staged.roll_back((0, 0, 0));
-        Ok(emitted)
+        self.staged.emit(self.bus.shared())
     }
 
     /// The number of staged emits.
@@ -143,24 +162,24 @@ impl Batch {
     }
 }
 
-impl fmt::Debug for Batch {
+impl<P> fmt::Debug for Batch<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("n_emits", &self.n_emits())
-            .field("n_bytes", &self.n_bytes())
+            .field("n_emits", &self.staged.emits.len())
+            .field("n_bytes", &self.staged.n_bytes())
             .field("max_bytes", &self.max_bytes)
             .finish_non_exhaustive()
     }
 }
 
 /// Rolls `staged` back to the savepoint when it is dropped, unless it was disarmed.
-struct StageGuard<'a> {
-    staged: &'a mut Staged,
+struct StageGuard<'a, P> {
+    staged: &'a mut Staged<P>,
     before: Option<Savepoint>,
 }
 
-impl<'a> StageGuard<'a> {
-    fn new(staged: &'a mut Staged) -> Self {
+impl<'a, P> StageGuard<'a, P> {
+    fn new(staged: &'a mut Staged<P>) -> Self {
         let before = Some(staged.savepoint());
         Self { staged, before }
     }
@@ -170,7 +189,7 @@ impl<'a> StageGuard<'a> {
     }
 }
 
-impl Drop for StageGuard<'_> {
+impl<P> Drop for StageGuard<'_, P> {
     fn drop(&mut self) {
         if let Some(before) = self.before {
             self.staged.roll_back(before);
@@ -178,48 +197,67 @@ impl Drop for StageGuard<'_> {
     }
 }
 
-/// The numbers of emits, keys and bytes that are staged.
-type Savepoint = (usize, usize, usize);
-
-/// One of several emits that take effect together.
-pub(crate) struct StagedEmit<'a> {
-    pub(crate) value: u64,
-    pub(crate) keys: &'a [&'a [u8]],
-}
+/// The numbers of emits and keys that are staged.
+type Savepoint = (usize, usize);
 
 /// Staged emits, their keys in one buffer.
-#[derive(Default)]
-pub(crate) struct Staged {
+pub(crate) struct Staged<P> {
     /// The value of each emit, and the number of keys before it.
     emits: Vec<(u64, usize)>,
     /// Where each key ends in `bytes`. It begins where the key before it ends.
     ends: Vec<usize>,
     bytes: Vec<u8>,
+    /// One for each key.
+    payloads: Vec<P>,
+    /// The weight of the payloads up to that of each key. Empty if all weigh nothing.
+    weights: Vec<usize>,
 }
 
-impl Staged {
+impl<P> Staged<P> {
     pub(crate) fn begin(&mut self, value: u64) {
         self.emits.push((value, self.ends.len()));
     }
 
-    pub(crate) fn push(&mut self, key: &[u8]) {
+    pub(crate) fn push(&mut self, key: &[u8], payload: P, weight: usize) {
+        if weight > 0 || !self.weights.is_empty() {
+            let before = self.weight();
+            self.weights.resize(self.ends.len(), before);
+            self.weights.push(before.saturating_add(weight));
+        }
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
+        self.payloads.push(payload);
     }
 
-    /// Emits all, or none.
-    pub(crate) fn emit(&self, bus: &RangeWatchBus) -> Result<EmittedMany, EmitError> {
+    /// Emits all and empties this, or none.
+    pub(crate) fn emit(&mut self, shared: &Shared<P>) -> Result<EmittedMany, EmitError> {
+        // A panic of a waker leaves an empty batch: its emits have taken effect.
+        let mut staged = mem::take(self);
+        let mut payloads = mem::take(&mut staged.payloads).into_iter();
         let mut start = 0;
-        let keys: Vec<&[u8]> = self
+        let keys: Vec<&[u8]> = staged
             .ends
             .iter()
-            .map(|&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+            .map(|&end| &staged.bytes[mem::replace(&mut start, end)..end])
             .collect();
-        let emits = self.ranges().map(|(value, range)| StagedEmit {
-            value,
-            keys: &keys[range],
-        });
-        bus.shared().emit_many(&emits.collect::<Vec<_>>())
+        let mut drafts: Vec<_> = staged
+            .ranges()
+            .map(|(value, range)| {
+                let mut of_emit = Vec::with_capacity(range.len());
+                of_emit.extend(payloads.by_ref().take(range.len()));
+                let weight = staged.weight_of(&range);
+                (value, Draft::new(&keys[range], of_emit.into(), weight))
+            })
+            .collect();
+        let emitted = shared.emit_many(&mut drafts);
+        if emitted.is_err() {
+            let drafts = drafts.into_iter();
+            let of_emits = drafts.map(|(_, draft)| draft.into_payloads().into_vec());
+            let payloads = of_emits.flatten().collect();
+            staged.payloads = payloads;
+            *self = staged;
+        }
+        emitted
     }
 
     /// The value of each emit, and the range of its keys in `ends`.
@@ -234,21 +272,57 @@ impl Staged {
         self.emits.last().map(|(value, _)| *value)
     }
 
-    fn n_bytes_with(&self, key: &[u8]) -> usize {
-        self.n_bytes() + size_of::<u64>() + key.len()
+    /// The weight of all payloads.
+    fn weight(&self) -> usize {
+        self.weights.last().copied().unwrap_or_default()
+    }
+
+    /// The weight of the payloads of the keys in `range`.
+    fn weight_of(&self, range: &Range<usize>) -> usize {
+        let up_to = |n: usize| n.checked_sub(1).and_then(|last| self.weights.get(last));
+        let up_to = |n: usize| up_to(n).copied().unwrap_or_default();
+        up_to(range.end) - up_to(range.start)
+    }
+
+    fn n_bytes_with(&self, key: &[u8], weight: usize) -> usize {
+        let n_bytes = self.n_bytes() + size_of::<u64>() + key.len();
+        n_bytes.saturating_add(weight)
     }
 
     fn n_bytes(&self) -> usize {
-        self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len())
+        let n_bytes = self.bytes.len() + size_of::<u64>() * (self.ends.len() + self.emits.len());
+        n_bytes.saturating_add(self.weight())
     }
 
     fn savepoint(&self) -> Savepoint {
-        (self.emits.len(), self.ends.len(), self.bytes.len())
+        (self.emits.len(), self.ends.len())
     }
 
-    fn roll_back(&mut self, (n_emits, n_keys, n_bytes): Savepoint) {
+    fn roll_back(&mut self, (n_emits, n_keys): Savepoint) {
         self.emits.truncate(n_emits);
         self.ends.truncate(n_keys);
-        self.bytes.truncate(n_bytes);
+        self.bytes
+            .truncate(self.ends.last().copied().unwrap_or_default());
+        self.weights.truncate(n_keys);
+        let removed = self.payloads.split_off(n_keys.min(self.payloads.len()));
+        drop(Payloads::from(removed));
+    }
+}
+
+impl<P> Default for Staged<P> {
+    fn default() -> Self {
+        Self {
+            emits: Vec::new(),
+            ends: Vec::new(),
+            bytes: Vec::new(),
+            payloads: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+}
+
+impl<P> Drop for Staged<P> {
+    fn drop(&mut self) {
+        drop(Payloads::from(mem::take(&mut self.payloads)));
     }
 }

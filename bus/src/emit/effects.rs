@@ -1,24 +1,25 @@
 //! What an emit leaves to do after the bus lock is released.
 
-use crate::emit::{Evicted, WakeList};
+use crate::emit::{Evicted, SpareList, WakeList};
 
 /// Work that a critical section collects and that runs after its lock is released: a waker runs
 /// user code, and freeing many records takes time.
-pub(crate) struct Effects {
+pub(crate) struct Effects<'a, P> {
     /// The consumers to notify.
     pub(crate) wakers: WakeList,
     /// Records that the history has removed, to be freed.
-    pub(crate) evicted: Evicted,
+    pub(crate) evicted: Evicted<'a, P>,
     /// Subscriptions that have begun to be slow, to be reported to `tracing`.
     #[cfg(feature = "tracing")]
     pub(crate) slow: Vec<crate::subscription::SlowConsumer>,
 }
 
-impl Effects {
-    pub(crate) fn new() -> Self {
+impl<'a, P> Effects<'a, P> {
+    #[inline]
+    pub(crate) fn new(spare: &'a SpareList<P>) -> Self {
         Self {
             wakers: WakeList::new(),
-            evicted: Evicted::new(),
+            evicted: Evicted::new(spare),
             #[cfg(feature = "tracing")]
             slow: Vec::new(),
         }

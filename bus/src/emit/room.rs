@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::emit::{Effects, Record, Ticket};
+use crate::emit::{Draft, Effects, Ticket};
 use crate::order::{Found, Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
@@ -15,12 +15,10 @@ use crate::{EmitError, Emitted};
 pub(crate) struct RoomWakers(Vec<Waker>);
 
 /// An emitter that waits for room in at most one queue, until this is dropped.
-pub(crate) struct WaitForRoom {
+pub(crate) struct WaitForRoom<P> {
     /// The place in the order of waiting emitters, from the first attempt on.
     ticket: Option<Ticket>,
-    full: Option<Arc<Mailbox<EventQueue>>>,
-    /// The record of the emit, from the first attempt on, where it is certain to be needed.
-    record: Option<Record>,
+    full: Option<Arc<Mailbox<EventQueue<P>>>>,
 }
 
 /// What registering and unregistering an emitter leaves to be done after the locks are released.
@@ -31,18 +29,17 @@ struct Moved {
     stale: Vec<Waker>,
 }
 
-impl WaitForRoom {
+impl<P> WaitForRoom<P> {
     pub(crate) const fn new() -> Self {
         Self {
             ticket: None,
             full: None,
-            record: None,
         }
     }
 
     /// Waits for room in `full` and in no other queue. The next emitter in the order of the queue
     /// that this leaves is notified of the room that was reserved for this one.
-    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue>>>, moved: &mut Moved) {
+    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue<P>>>>, moved: &mut Moved) {
         let before = std::mem::replace(&mut self.full, full);
         let (Some(before), Some(ticket)) = (before, self.ticket) else {
             return;
@@ -58,7 +55,7 @@ impl WaitForRoom {
     }
 }
 
-impl Drop for WaitForRoom {
+impl<P> Drop for WaitForRoom<P> {
     fn drop(&mut self) {
         let mut moved = Moved::default();
         self.move_to(None, &mut moved);
@@ -66,25 +63,25 @@ impl Drop for WaitForRoom {
     }
 }
 
-impl Shared {
+impl<P> Shared<P> {
     /// Emits if every matching subscription with backpressure has room for the emit and for all
     /// emits that wait longer for its room. Otherwise waits at the first one that has not.
     pub(crate) fn poll_emit(
         &self,
         cx: &Context<'_>,
         value: Value,
-        keys: &[&[u8]],
-        waiting: &mut WaitForRoom,
+        draft: &mut Draft<'_, P>,
+        waiting: &mut WaitForRoom<P>,
     ) -> Poll<Result<Emitted, EmitError>> {
-        let n_bytes = Record::n_bytes_of(keys);
+        let n_bytes = draft.n_bytes();
         // Cloned before the lock is taken; what is not needed is dropped after it is released.
         let mut waker = Some(cx.waker().clone());
-        let mut effects = Effects::new();
+        let mut effects = Effects::new(&self.spare);
         let mut moved = Moved::default();
         if waiting.ticket.is_none() {
-            waiting.record = self.encode(keys);
+            self.prepare(draft);
         }
-        let mut found = self.index.find(keys);
+        let mut found = self.index.find(draft.keys);
         let polled = {
             let state = &mut *self.state.lock();
             match state.accept(value) {
@@ -100,12 +97,11 @@ impl Shared {
                         waker: &mut waker,
                         moved: &mut moved,
                     };
-                    self.index.find_again(keys, &mut found);
+                    self.index.find_again(draft.keys, &mut found);
                     let full = state.wait_for_room(value, &found, wait);
-                    let emitted = full.is_none().then(|| {
-                        let record = waiting.record.take();
-                        state.commit(value, keys, &found, record, &mut effects)
-                    });
+                    let emitted = full
+                        .is_none()
+                        .then(|| state.commit(value, draft, &found, &mut effects));
                     // After the commit: what was reserved for it is now used.
                     waiting.move_to(full, &mut moved);
                     emitted.map_or(Poll::Pending, |emitted| Poll::Ready(Ok(emitted)))
@@ -127,7 +123,7 @@ struct Wait<'a> {
     moved: &'a mut Moved,
 }
 
-impl State {
+impl<P> State<P> {
     fn next_ticket(&mut self) -> Ticket {
         self.last_ticket = self.last_ticket.next();
         self.last_ticket
@@ -139,7 +135,7 @@ impl State {
         value: u64,
         found: &Found,
         wait: Wait<'_>,
-    ) -> Option<Arc<Mailbox<EventQueue>>> {
+    ) -> Option<Arc<Mailbox<EventQueue<P>>>> {
         if self.n_backpressure == 0 {
             return None;
         }

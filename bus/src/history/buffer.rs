@@ -8,9 +8,9 @@ use crate::{CompactError, EmitError, History, Seq};
 /// The latest emits, bounded in events and in bytes, the head and the floor.
 ///
 /// The values strictly increase, so a value is found by binary search.
-pub(crate) struct HistoryBuffer {
+pub(crate) struct HistoryBuffer<P> {
     /// Each with its value, so that a search does not read the records.
-    emits: VecDeque<(u64, Record)>,
+    emits: VecDeque<(u64, Record<P>)>,
     n_bytes: usize,
     bounds: History,
     /// The greatest value that was emitted, advanced to or restored.
@@ -22,7 +22,7 @@ pub(crate) struct HistoryBuffer {
     pub(crate) n_read: std::cell::Cell<usize>,
 }
 
-impl HistoryBuffer {
+impl<P> HistoryBuffer<P> {
     pub(crate) fn new(bounds: History, head: Option<u64>) -> Self {
         Self {
             emits: VecDeque::new(),
@@ -64,7 +64,7 @@ impl HistoryBuffer {
 
     /// Adds an emit whose value was checked. Evicted emits go to `evicted`, to be freed outside of
     /// locks.
-    pub(crate) fn push(&mut self, emit: Record, evicted: &mut impl Extend<Record>) {
+    pub(crate) fn push(&mut self, emit: Record<P>, evicted: &mut impl Extend<Record<P>>) {
         let value = emit.value();
         self.head = Some(value);
         let n_bytes = emit.n_bytes();
@@ -96,7 +96,7 @@ impl HistoryBuffer {
     pub(crate) fn compact(
         &mut self,
         value: u64,
-        evicted: &mut impl Extend<Record>,
+        evicted: &mut impl Extend<Record<P>>,
     ) -> Result<u64, CompactError> {
         let greatest = self.head.map_or(0, |head| head.saturating_add(1));
         if value > greatest {
@@ -125,7 +125,7 @@ impl HistoryBuffer {
     }
 
     /// The emits from the value `next` on.
-    pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record> {
+    pub(crate) fn since(&self, next: u64) -> impl DoubleEndedIterator<Item = &Record<P>> {
         let start = self.index_of(next);
         self.emits.range(start..).map(|(_, emit)| {
             #[cfg(test)]
@@ -147,7 +147,7 @@ impl HistoryBuffer {
         next: u64,
         max_events: usize,
         max_keys: usize,
-    ) -> Option<impl Iterator<Item = &Record>> {
+    ) -> Option<impl Iterator<Item = &Record<P>>> {
         if self.n_since(next) > max_events {
             return None;
         }
@@ -155,7 +155,7 @@ impl HistoryBuffer {
         (n_keys <= max_keys).then(|| self.since(next))
     }
 
-    fn pop(&mut self) -> Option<Record> {
+    fn pop(&mut self) -> Option<Record<P>> {
         let (_, oldest) = self.emits.pop_front()?;
         self.n_bytes -= oldest.n_bytes();
         Some(oldest)

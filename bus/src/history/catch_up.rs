@@ -19,9 +19,9 @@ pub(crate) const TAIL_EVENTS: usize = 32;
 pub(crate) const TAIL_KEYS: usize = 512;
 
 /// What reading from the history returned.
-pub(crate) enum CatchUp {
+pub(crate) enum CatchUp<P> {
     /// The next event, which took no place in the queue.
-    Event(Taken),
+    Event(Taken<P>),
     /// None of the emits read matched, or the subscription is live or at its end: retry.
     Again,
 }
@@ -48,7 +48,7 @@ impl ChunkSize {
     }
 }
 
-impl Shared {
+impl<P> Shared<P> {
     /// Reads a piece of the history for a subscriber whose queue is empty, from the value `next`
     /// on.
     ///
@@ -56,11 +56,11 @@ impl Shared {
     /// released.
     pub(crate) fn catch_up(
         &self,
-        mailbox: &Mailbox<EventQueue>,
+        mailbox: &Mailbox<EventQueue<P>>,
         watched: &RangeVersions,
         next: u64,
         size: &mut ChunkSize,
-    ) -> CatchUp {
+    ) -> CatchUp<P> {
         let chunk = {
             let state = &mut *self.state.lock();
             let id = mailbox.place();
@@ -115,7 +115,7 @@ impl Shared {
                     size.grow();
                 }
                 (_, _, next) => {
-                    let is_taken = |emit: &&Record| next.is_none_or(|next| emit.value() < next);
+                    let is_taken = |emit: &&Record<P>| next.is_none_or(|next| emit.value() < next);
                     size.shrink_to(chunk.iter().take_while(is_taken).count());
                 }
             }
@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// The number of emits that a subscriber is behind: 0 if it is live and its queue is empty.
-    pub(crate) fn lag(&self, mailbox: &Mailbox<EventQueue>) -> u64 {
+    pub(crate) fn lag(&self, mailbox: &Mailbox<EventQueue<P>>) -> u64 {
         let state = &*self.state.lock();
         let slot = state.slots[mailbox.place()].as_ref();
         let n_left = slot.map_or(0, |slot| slot.n_left_in_history);
@@ -143,9 +143,13 @@ impl Shared {
 }
 
 /// Copies at most `max_events` emits from the value `next` on, at least one if there is one.
-pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64, max_events: usize) -> Vec<Record> {
+pub(crate) fn copy_chunk<P>(
+    history: &HistoryBuffer<P>,
+    next: u64,
+    max_events: usize,
+) -> Vec<Record<P>> {
     let mut n_keys = 0;
-    let begins = |emit: &&Record| {
+    let begins = |emit: &&Record<P>| {
         let begins = n_keys < CHUNK_KEYS;
         n_keys += 1 + emit.n_keys();
         begins
@@ -160,10 +164,10 @@ pub(crate) fn copy_chunk(history: &HistoryBuffer, next: u64, max_events: usize) 
 
 /// Delivers the first of the matching emits and queues the others as far as there is room, in a
 /// queue that is empty. The second half of the result is whether there was room for all.
-fn absorb<'a>(
-    queue: &mut EventQueue,
-    matches: impl Iterator<Item = &'a Record>,
-) -> (CatchUp, bool) {
+fn absorb<'a, P: 'a>(
+    queue: &mut EventQueue<P>,
+    matches: impl Iterator<Item = &'a Record<P>>,
+) -> (CatchUp<P>, bool) {
     let mut first = CatchUp::Again;
     for emit in matches {
         if matches!(first, CatchUp::Again) {

@@ -62,7 +62,7 @@ impl KeyRanges {
     }
 
     /// Whether one of the ranges holds one of the keys of `emit`.
-    pub(crate) fn match_any(&self, emit: &Record) -> bool {
+    pub(crate) fn match_any<P>(&self, emit: &Record<P>) -> bool {
         emit.keys().any(|key| self.contains(key))
     }
 

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::emit::{Effects, Record, StagedEmit};
-use crate::history::{HistoryBuffer, check_rise};
-use crate::keys::KeyRanges;
-use crate::order::{SharedIndex, Slot, State, Subscriber, Value};
-use crate::subscription::{Buffer, Mailbox, Unread};
+use crate::emit::{Draft, Effects, SpareList};
+use crate::history::check_rise;
+use crate::order::{SharedIndex, State, Value};
 use crate::sync::Mutex;
 use crate::timer::Timer;
-use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, Seq, Stats};
+use crate::{BusStats, CompactError, EmitError, Emitted, EmittedMany, Seq};
 
 /// The state of a bus behind its one lock.
 ///
@@ -18,34 +16,49 @@ use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMan
 /// subscription, an edit of its selectors, its end, the close. Lock order: this lock, then that of
 /// the index or of a mailbox. No user code runs under it: keys are read before it is taken, wakers
 /// are woken and dropped after it is released.
-pub(crate) struct Shared {
-    pub(crate) state: Mutex<State>,
+pub(crate) struct Shared<P> {
+    pub(crate) state: Mutex<State<P>>,
     pub(crate) timer: Arc<dyn Timer>,
+    weigher: Option<Weigher<P>>,
+    pub(crate) spare: SpareList<P>,
     /// The index of the state, which is read without the lock, too.
     pub(crate) index: Arc<SharedIndex>,
     /// Whether there is a history, so that each emit needs a record.
     keeps_history: bool,
 }
 
-impl Shared {
-    pub(crate) fn new(state: State, timer: Arc<dyn Timer>) -> Self {
+/// The bytes that a payload counts in bounds.
+pub(crate) type Weigher<P> = Box<dyn Fn(&P) -> usize + Send + Sync>;
+
+impl<P> Shared<P> {
+    pub(crate) fn new(state: State<P>, timer: Arc<dyn Timer>, weigher: Option<Weigher<P>>) -> Self {
         Self {
             index: Arc::clone(&state.index),
             keeps_history: state.history.is_some(),
             state: Mutex::new(state),
             timer,
+            weigher,
+            spare: SpareList::new(),
         }
     }
 
-    pub(crate) fn emit(&self, value: Value, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
-        let mut effects = Effects::new();
-        let record = self.encode(keys);
-        let mut found = self.index.find(keys);
+    /// The bytes that payloads weigh. The caller holds no lock.
+    pub(crate) fn weigh(&self, payloads: &[P]) -> usize {
+        let Some(weigh) = self.weigher.as_ref().filter(|_| size_of::<P>() > 0) else {
+            return 0;
+        };
+        payloads.iter().map(weigh).fold(0, usize::saturating_add)
+    }
+
+    pub(crate) fn emit(&self, value: Value, mut draft: Draft<'_, P>) -> Result<Emitted, EmitError> {
+        let mut effects = Effects::new(&self.spare);
+        self.prepare(&mut draft);
+        let mut found = self.index.find(draft.keys);
         let emitted = {
             let state = &mut *self.state.lock();
             let value = state.accept(value)?;
-            self.index.find_again(keys, &mut found);
-            state.commit(value, keys, &found, record, &mut effects)
+            self.index.find_again(draft.keys, &mut found);
+            state.commit(value, &mut draft, &found, &mut effects)
         };
         // Returned for the emits that wakers make.
         drop(found);
@@ -53,37 +66,40 @@ impl Shared {
         Ok(emitted)
     }
 
-    /// The record of an emit that is yet to be numbered, where it is certain to be needed. The
-    /// caller does not hold the lock.
-    pub(crate) fn encode(&self, keys: &[&[u8]]) -> Option<Record> {
-        self.keeps_history.then(|| Record::new(keys))
+    /// Encodes an emit where it is certain that its record is needed. The caller does not hold the
+    /// lock.
+    #[inline]
+    pub(crate) fn prepare(&self, draft: &mut Draft<'_, P>) {
+        if self.keeps_history {
+            draft.encode();
+        }
     }
 
     /// Emits several values with nothing in between, or none.
-    pub(crate) fn emit_many(&self, emits: &[StagedEmit<'_>]) -> Result<EmittedMany, EmitError> {
-        let mut effects = Effects::new();
+    pub(crate) fn emit_many(
+        &self,
+        emits: &mut [(u64, Draft<'_, P>)],
+    ) -> Result<EmittedMany, EmitError> {
+        let mut effects = Effects::new(&self.spare);
         let mut many = EmittedMany::default();
-        let records: Vec<_> = emits
-            .iter()
-            .map_while(|emit| self.encode(emit.keys))
-            .collect();
-        let mut records = records.into_iter();
+        for (_, draft) in &mut *emits {
+            self.prepare(draft);
+        }
         {
             let state = &mut *self.state.lock();
-            if let Some(first) = emits.first() {
-                state.accept(Value::Given(first.value))?;
+            if let Some((first, _)) = emits.first() {
+                state.accept(Value::Given(*first))?;
             } else if state.closed {
                 return Err(EmitError::Closed);
             }
             if state.history.is_some() {
                 for pair in emits.windows(2) {
-                    check_rise(Some(pair[0].value), pair[1].value)?;
+                    check_rise(Some(pair[0].0), pair[1].0)?;
                 }
             }
-            for emit in emits {
-                let found = self.index.find(emit.keys);
-                let emitted =
-                    state.commit(emit.value, emit.keys, &found, records.next(), &mut effects);
+            for (value, draft) in emits {
+                let found = self.index.find(draft.keys);
+                let emitted = state.commit(*value, draft, &found, &mut effects);
                 many.add(&emitted);
                 many.woken += emitted.woken;
             }
@@ -110,28 +126,8 @@ impl Shared {
         history.compact(value, &mut evicted)
     }
 
-    /// Removes a subscriber, whose `Registration` calls this once.
-    pub(crate) fn unsubscribe<B: Buffer>(&self, mailbox: &Mailbox<B>) {
-        let mut effects = Effects::new();
-        // Freed after the lock is released: a mailbox may hold a waker. The entries are freed also
-        // if an emitter that waits for room holds the mailbox.
-        let (_slot, _cleared) = {
-            let state = &mut *self.state.lock();
-            let slot = state.remove(mailbox.place());
-            if let Some(slot) = &slot {
-                state.add_removed(slot);
-                slot.subscriber.release_emitters(&mut effects);
-            }
-            let cleared = slot
-                .as_ref()
-                .map(|slot| slot.subscriber.clear(slot.n_left_in_history));
-            (slot, cleared)
-        };
-        effects.apply();
-    }
-
     pub(crate) fn close(&self) {
-        let mut effects = Effects::new();
+        let mut effects = Effects::new(&self.spare);
         {
             let state = &mut *self.state.lock();
             state.closed = true;
@@ -144,7 +140,7 @@ impl Shared {
 
     /// Closes, and discards what the subscriptions hold.
     pub(crate) fn close_now(&self) {
-        let mut effects = Effects::new();
+        let mut effects = Effects::new(&self.spare);
         let mut cleared = Vec::new();
         {
             let state = &mut *self.state.lock();
@@ -155,77 +151,9 @@ impl Shared {
                 slot.subscriber.close(&mut effects);
             }
         }
+        // Consumers are notified first: a payload may panic when it is dropped.
+        effects.apply();
         drop(cleared);
-        effects.apply();
-    }
-
-    /// The ranges of a subscriber.
-    pub(crate) fn ranges<B: Buffer>(&self, mailbox: &Mailbox<B>) -> KeyRanges {
-        let state = &*self.state.lock();
-        let index = self.index.read();
-        let entries = state.slots[mailbox.place()]
-            .iter()
-            .flat_map(|slot| slot.entries.iter());
-        entries
-            .filter_map(|&entry| index.range_of(entry).cloned())
-            .collect()
-    }
-
-    /// Replaces the ranges of a subscriber.
-    pub(crate) fn replace_ranges<B: Buffer>(
-        &self,
-        mailbox: &Mailbox<B>,
-        ranges: &KeyRanges,
-    ) -> Result<Edited, ControlError> {
-        let mut effects = Effects::new();
-        let edited = {
-            let state = &mut *self.state.lock();
-            if state.closed {
-                return Err(ControlError::Closed);
-            }
-            let mut edited = Edited {
-                seq: Seq::after(state.last_seq),
-                head: state.history.as_ref().and_then(HistoryBuffer::head),
-                unread: Unread::default(),
-            };
-            let id = mailbox.place();
-            if let Some(slot) = &state.slots[id] {
-                if slot.ended {
-                    return Err(ControlError::Ended);
-                }
-                edited.unread = slot.unread(state.history.as_ref());
-                // Waiting emitters may no longer match it.
-                slot.subscriber.release_emitters(&mut effects);
-            }
-            state.replace_ranges(id, ranges);
-            edited
-        };
-        effects.apply();
-        Ok(edited)
-    }
-
-    /// Discards the emits with a value up to `value` that a subscriber holds, and excludes later
-    /// ones.
-    pub(crate) fn discard_through<B: Buffer>(&self, mailbox: &Mailbox<B>, value: u64) {
-        let mut effects = Effects::new();
-        let _discarded = {
-            let state = &mut *self.state.lock();
-            state.slots[mailbox.place()].as_mut().and_then(|slot| {
-                slot.start_after(value);
-                // There may be room now.
-                slot.subscriber.release_emitters(&mut effects);
-                match &slot.subscriber {
-                    Subscriber::Wake(mailbox) => {
-                        mailbox.with(|buffer| buffer.discard_through(value));
-                        None
-                    }
-                    Subscriber::Events(mailbox) => {
-                        Some(mailbox.with(|queue| queue.discard_through(value)))
-                    }
-                }
-            })
-        };
-        effects.apply();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -262,16 +190,9 @@ impl Shared {
         }
         sums
     }
-
-    pub(crate) fn subscription_stats<B: Buffer>(&self, mailbox: &Mailbox<B>) -> Stats {
-        let state = self.state.lock();
-        state.slots[mailbox.place()]
-            .as_ref()
-            .map_or_else(Stats::default, Slot::stats)
-    }
 }
 
-impl fmt::Debug for Shared {
+impl<P> fmt::Debug for Shared<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The formatter may be user code, so nothing is written under the lock.
         let (last_seq, n_subscriptions, closed) =
@@ -282,16 +203,6 @@ impl fmt::Debug for Shared {
             .field("closed", &closed)
             .finish()
     }
-}
-
-/// The position of an edit.
-#[derive(Clone, Copy)]
-pub(crate) struct Edited {
-    /// The first emit that is matched against the new ranges.
-    pub(crate) seq: Seq,
-    pub(crate) head: Option<u64>,
-    /// The earlier emits that are yet to be received as events.
-    pub(crate) unread: Unread,
 }
 
 #[cfg(test)]

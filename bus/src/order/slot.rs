@@ -6,8 +6,8 @@ use crate::subscription::Unread;
 use crate::{Seq, Stats};
 
 /// A subscriber and its state under the lock of the bus.
-pub(crate) struct Slot {
-    pub(crate) subscriber: Subscriber,
+pub(crate) struct Slot<P> {
+    pub(crate) subscriber: Subscriber<P>,
     /// The entries in the index, in ascending order of their ranges.
     pub(crate) entries: Handles,
     /// The last emit that matched: an emit that matches several entries is delivered once.
@@ -29,8 +29,8 @@ pub(crate) struct Slot {
     pub(crate) ended: bool,
 }
 
-impl Slot {
-    pub(crate) fn new(subscriber: Subscriber, after: Option<u64>) -> Self {
+impl<P> Slot<P> {
+    pub(crate) fn new(subscriber: Subscriber<P>, after: Option<u64>) -> Self {
         Self {
             subscriber,
             entries: Handles::default(),
@@ -57,7 +57,7 @@ impl Slot {
     }
 
     /// The emits that are yet to be received or to be matched.
-    pub(crate) fn unread(&self, history: Option<&HistoryBuffer>) -> Unread {
+    pub(crate) fn unread(&self, history: Option<&HistoryBuffer<P>>) -> Unread {
         let Subscriber::Events(mailbox) = &self.subscriber else {
             return Unread::default();
         };

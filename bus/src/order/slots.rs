@@ -7,16 +7,15 @@ use crate::index::push_tightly;
 
 /// The subscribers of a bus, each in a place of the table. A place is reused after its subscriber
 /// was removed.
-#[derive(Default)]
-pub(crate) struct Slots {
-    places: Vec<Option<Slot>>,
+pub(crate) struct Slots<P> {
+    places: Vec<Option<Slot<P>>>,
     free: Vec<usize>,
     /// How many places were visited, for the tests of what an emit costs.
     #[cfg(test)]
     pub(crate) n_visits: std::cell::Cell<usize>,
 }
 
-impl Slots {
+impl<P> Slots<P> {
     pub(crate) const fn new() -> Self {
         Self {
             places: Vec::new(),
@@ -47,29 +46,29 @@ impl Slots {
     }
 
     /// Puts a subscriber into the [free place](Self::free_place).
-    pub(crate) fn insert(&mut self, slot: Slot) {
+    pub(crate) fn insert(&mut self, slot: Slot<P>) {
         if let Some(place) = self.free.pop() {
             self.places[place] = Some(slot);
         }
     }
 
-    pub(crate) fn remove(&mut self, place: usize) -> Option<Slot> {
+    pub(crate) fn remove(&mut self, place: usize) -> Option<Slot<P>> {
         let slot = self.places[place].take()?;
         self.free.push(place);
         Some(slot)
     }
 
     /// The subscribers from the place `start` on, up to the place `end`.
-    pub(crate) fn range(&self, start: usize, end: usize) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn range(&self, start: usize, end: usize) -> impl Iterator<Item = &Slot<P>> {
         let places = self.places.get(start..end).unwrap_or_default();
         places.iter().inspect(|_| self.count_visit()).flatten()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot<P>> {
         self.range(0, self.places.len())
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot<P>> {
         #[cfg(test)]
         self.n_visits.set(self.n_visits.get() + self.places.len());
         self.places.iter_mut().flatten()
@@ -81,28 +80,28 @@ impl Slots {
     }
 }
 
-impl IntoIterator for Slots {
-    type Item = Slot;
-    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<Slot>>>;
+impl<P> IntoIterator for Slots<P> {
+    type Item = Slot<P>;
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Option<Slot<P>>>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.places.into_iter().flatten()
     }
 }
 
-impl Index<usize> for Slots {
-    type Output = Option<Slot>;
+impl<P> Index<usize> for Slots<P> {
+    type Output = Option<Slot<P>>;
 
     #[inline]
-    fn index(&self, place: usize) -> &Option<Slot> {
+    fn index(&self, place: usize) -> &Option<Slot<P>> {
         self.count_visit();
         &self.places[place]
     }
 }
 
-impl IndexMut<usize> for Slots {
+impl<P> IndexMut<usize> for Slots<P> {
     #[inline]
-    fn index_mut(&mut self, place: usize) -> &mut Option<Slot> {
+    fn index_mut(&mut self, place: usize) -> &mut Option<Slot<P>> {
         self.count_visit();
         &mut self.places[place]
     }

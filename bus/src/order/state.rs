@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::emit::{Effects, Record, Ticket};
+use crate::emit::{Draft, Effects, Ticket};
 use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
@@ -11,17 +11,17 @@ use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
 /// The state of a bus.
-pub(crate) struct State {
+pub(crate) struct State<P> {
     pub(crate) last_seq: Option<Seq>,
     /// The value of the last emit.
     pub(crate) last_value: Option<u64>,
     pub(crate) closed: bool,
-    pub(crate) history: Option<HistoryBuffer>,
+    pub(crate) history: Option<HistoryBuffer<P>>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     pub(crate) index: Arc<SharedIndex>,
     /// The subscribers. The mailbox of each knows its place, which changes when the table is
     /// rebuilt.
-    pub(crate) slots: Slots,
+    pub(crate) slots: Slots<P>,
     /// How often places have changed.
     pub(crate) n_rebuilds: u64,
     /// The number of subscribers with backpressure.
@@ -51,8 +51,8 @@ pub(crate) enum Value {
     Next,
 }
 
-impl State {
-    pub(crate) fn new(history: Option<HistoryBuffer>) -> Self {
+impl<P> State<P> {
+    pub(crate) fn new(history: Option<HistoryBuffer<P>>) -> Self {
         Self {
             last_seq: None,
             last_value: None,
@@ -81,26 +81,21 @@ impl State {
         }
     }
 
-    /// Commits an accepted emit. `found` is what its keys match, and `record` that of the keys if
-    /// it was encoded already.
+    /// Commits an accepted emit. `found` is what its keys match.
     pub(crate) fn commit(
         &mut self,
         value: u64,
-        keys: &[&[u8]],
+        draft: &mut Draft<'_, P>,
         found: &Found,
-        mut record: Option<Record>,
-        effects: &mut Effects,
+        effects: &mut Effects<'_, P>,
     ) -> Emitted {
         let seq = Seq::after(self.last_seq);
         self.last_seq = Some(seq);
         self.last_value = Some(value);
         let (mut matched, mut parked, mut woken) = (0, 0, 0);
-        if let Some(record) = &mut record {
-            record.number(seq, value);
-        }
         if let Some(history) = &mut self.history {
-            let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
-            history.push(emit.clone(), &mut effects.evicted);
+            let record = draft.record(seq, value).clone();
+            history.push(record, &mut effects.evicted);
         }
         for &id in &found.places {
             let id = id as usize;
@@ -125,8 +120,8 @@ impl State {
                     woken += usize::from(is_notified);
                 }
                 Subscriber::Events(mailbox) => {
-                    let emit = record.get_or_insert_with(|| Record::numbered(keys, seq, value));
-                    let fill = |queue: &mut EventQueue| queue.push(emit, &mut effects.evicted);
+                    let emit = draft.record(seq, value);
+                    let fill = |queue: &mut EventQueue<P>| queue.push(emit, &mut effects.evicted);
                     let (pushed, is_notified) = mailbox.fill(&mut effects.wakers, fill);
                     woken += usize::from(is_notified);
                     if pushed != Pushed::Queued {
@@ -148,7 +143,7 @@ impl State {
     /// line: a cold path that would otherwise be inlined into every delivery.
     #[cold]
     #[inline(never)]
-    fn overflowed(&mut self, id: usize, pushed: Pushed, effects: &mut Effects) -> bool {
+    fn overflowed(&mut self, id: usize, pushed: Pushed, effects: &mut Effects<'_, P>) -> bool {
         #[cfg(feature = "tracing")]
         if let Some(seq) = self.last_seq {
             effects
@@ -175,7 +170,7 @@ impl State {
     }
 
     /// Adds a subscriber.
-    pub(crate) fn insert(&mut self, mut slot: Slot, ranges: &KeyRanges) {
+    pub(crate) fn insert(&mut self, mut slot: Slot<P>, ranges: &KeyRanges) {
         let id = self.slots.free_place();
         slot.subscriber.set_place(id);
         self.n_backpressure += usize::from(slot.backpressure);
@@ -185,7 +180,7 @@ impl State {
     }
 
     /// Removes a subscriber.
-    pub(crate) fn remove(&mut self, id: usize) -> Option<Slot> {
+    pub(crate) fn remove(&mut self, id: usize) -> Option<Slot<P>> {
         self.leave_index(id);
         let slot = self.slots.remove(id)?;
         self.n_backpressure -= usize::from(slot.backpressure);
@@ -218,7 +213,7 @@ impl State {
         let shared = Arc::clone(&self.index);
         let mut index = shared.write();
         let old = std::mem::take(&mut *index);
-        for mut slot in std::mem::take(&mut self.slots) {
+        for mut slot in std::mem::replace(&mut self.slots, Slots::new()) {
             let id = self.slots.free_place();
             slot.subscriber.set_place(id);
             for entry in slot.entries.iter_mut() {
@@ -303,7 +298,7 @@ impl State {
     pub(crate) fn check_subscribe(
         &self,
         since: Option<u64>,
-    ) -> Result<Option<&HistoryBuffer>, SubscribeError> {
+    ) -> Result<Option<&HistoryBuffer<P>>, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
@@ -363,7 +358,7 @@ impl State {
     }
 
     /// Adds the statistics of a subscriber that is removed: its pending matches are discarded.
-    pub(crate) fn add_removed(&mut self, slot: &Slot) {
+    pub(crate) fn add_removed(&mut self, slot: &Slot<P>) {
         let mut stats = slot.stats();
         stats.discarded += std::mem::take(&mut stats.pending);
         self.removed.add(&stats);

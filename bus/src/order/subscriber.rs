@@ -7,15 +7,14 @@ use crate::queue::{Counts, EventQueue};
 use crate::subscription::{Buffer, Mailbox, WakeBuffer};
 
 /// The mailbox of a subscription of either kind.
-#[derive(Clone)]
-pub(crate) enum Subscriber {
+pub(crate) enum Subscriber<P> {
     Wake(Arc<Mailbox<WakeBuffer>>),
-    Events(Arc<Mailbox<EventQueue>>),
+    Events(Arc<Mailbox<EventQueue<P>>>),
 }
 
-impl Subscriber {
+impl<P> Subscriber<P> {
     /// Closes the mailbox, which can still be drained.
-    pub(crate) fn close(&self, effects: &mut Effects) {
+    pub(crate) fn close(&self, effects: &mut Effects<'_, P>) {
         match self {
             Self::Wake(mailbox) => {
                 let (consumer, _) = mailbox.close();
@@ -40,7 +39,7 @@ impl Subscriber {
     }
 
     /// Wakes all emitters that wait for room of this subscriber, to retry.
-    pub(crate) fn release_emitters(&self, effects: &mut Effects) {
+    pub(crate) fn release_emitters(&self, effects: &mut Effects<'_, P>) {
         if let Self::Events(mailbox) = self {
             let emitters = mailbox.with(Buffer::release_emitters);
             effects.wakers.extend(emitters.into_wakers());
@@ -49,7 +48,7 @@ impl Subscriber {
 
     /// Discards what is buffered and what was left in the history. Drop the result outside of
     /// locks.
-    pub(crate) fn clear(&self, n_left_in_history: u64) -> impl Sized + use<> {
+    pub(crate) fn clear(&self, n_left_in_history: u64) -> impl Sized + use<P> {
         match self {
             Self::Wake(mailbox) => {
                 mailbox.with(WakeBuffer::clear);

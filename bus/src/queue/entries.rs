@@ -10,8 +10,8 @@ use crate::subscription::Span;
 /// Events, gaps and progress marks in the order in which they are received.
 ///
 /// An event and a gap count for one place, a mark for none; only events count for bytes.
-pub(crate) struct Entries {
-    fifo: Fifo<Entry>,
+pub(crate) struct Entries<P> {
+    fifo: Fifo<Entry<P>>,
     capacity: NonZeroUsize,
     max_bytes: usize,
     n_free_places: usize,
@@ -21,9 +21,9 @@ pub(crate) struct Entries {
     n_coalesced: u64,
 }
 
-/// Two words: gaps and marks are rare, and boxed.
-pub(crate) enum Entry {
-    Event(Record),
+/// Gaps and marks are rare, and boxed.
+pub(crate) enum Entry<P> {
+    Event(Record<P>),
     Marker(Box<Marker>),
 }
 
@@ -34,13 +34,13 @@ pub(crate) enum Marker {
     Progress(u64),
 }
 
-const _: () = assert!(size_of::<Entry>() == size_of::<Record>());
+const _: () = assert!(size_of::<Entry<()>>() <= 2 * size_of::<Record<()>>());
 
 /// The greatest number of queued marks. One more replaces the latest: bounds the memory of a
 /// consumer that requests marks and does not receive.
 const MAX_MARKS: usize = 4;
 
-impl Entries {
+impl<P> Entries<P> {
     /// Allocates nothing yet: a capacity is a bound, not a reservation.
     pub(crate) const fn new(capacity: NonZeroUsize, max_bytes: usize) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Entries {
 
     /// Adds an event, if there is room. Returns whether there was.
     #[inline]
-    pub(crate) fn push_event(&mut self, emit: &Record) -> bool {
+    pub(crate) fn push_event(&mut self, emit: &Record<P>) -> bool {
         let n_bytes = emit.n_bytes();
         let has_place = self.has_place(n_bytes);
         if has_place {
@@ -100,7 +100,7 @@ impl Entries {
         self.fifo.push_back(Entry::Marker(Box::new(marker)));
     }
 
-    pub(crate) fn pop_front(&mut self) -> Option<Entry> {
+    pub(crate) fn pop_front(&mut self) -> Option<Entry<P>> {
         let entry = self.fifo.pop_front()?;
         match &entry {
             Entry::Event(emit) => self.free_event(emit),
@@ -116,8 +116,8 @@ impl Entries {
     }
 
     /// Removes the oldest event. Marks stay, because they remain true.
-    pub(crate) fn remove_oldest_event(&mut self) -> Option<Record> {
-        let is_event = |entry: &Entry| matches!(entry, Entry::Event(_));
+    pub(crate) fn remove_oldest_event(&mut self) -> Option<Record<P>> {
+        let is_event = |entry: &Entry<P>| matches!(entry, Entry::Event(_));
         let Some(Entry::Event(emit)) = self.fifo.remove_first(is_event) else {
             return None;
         };
@@ -125,14 +125,14 @@ impl Entries {
         Some(emit)
     }
 
-    fn free_event(&mut self, emit: &Record) {
+    fn free_event(&mut self, emit: &Record<P>) {
         self.n_free_places += 1;
         self.n_free_bytes += emit.n_bytes();
     }
 
     /// Removes what has a value up to `value`. Returns the events, and the number of emits in
     /// removed gaps.
-    pub(crate) fn discard_through(&mut self, value: u64) -> (Vec<Record>, u64) {
+    pub(crate) fn discard_through(&mut self, value: u64) -> (Vec<Record<P>>, u64) {
         let mut events = Vec::new();
         let mut n_in_gaps = 0;
         for entry in self.clear() {
@@ -156,7 +156,7 @@ impl Entries {
     }
 
     /// Removes everything.
-    pub(crate) fn clear(&mut self) -> Fifo<Entry> {
+    pub(crate) fn clear(&mut self) -> Fifo<Entry<P>> {
         let empty = Self::new(self.capacity, self.max_bytes);
         std::mem::replace(self, empty).fifo
     }
@@ -191,7 +191,7 @@ impl Entries {
     }
 }
 
-impl Entry {
+impl<P> Entry<P> {
     /// The first and the last emit of the entry; a mark has none.
     fn ends(&self) -> Option<(Seq, Seq)> {
         match self {

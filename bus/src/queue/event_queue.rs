@@ -1,6 +1,7 @@
 //! The bounded queue of an event subscription.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::counts::Counts;
@@ -8,6 +9,7 @@ use super::entries::{Entries, Entry, Marker};
 use super::missed::Missed;
 use super::tail::Tail;
 use crate::emit::{Record, Room, RoomQueue, RoomWakers, Ticket};
+use crate::order::Shared;
 use crate::subscription::{Buffer, Span};
 use crate::{Overflow, Seq};
 
@@ -21,8 +23,8 @@ use crate::{Overflow, Seq};
 ///
 /// Items are received in the order of the emits: the report of missed events, the entries, the
 /// gap at the tail, events of the history, the mark at the tail, the end.
-pub(crate) struct EventQueue {
-    entries: Entries,
+pub(crate) struct EventQueue<P> {
+    entries: Entries<P>,
     /// What a synchronous emit does when the queue is full: never `Backpressure`.
     overflow: Overflow,
     missed: Missed,
@@ -70,8 +72,8 @@ pub(crate) enum Pushed {
 }
 
 /// What a receive takes from the queue.
-pub(crate) enum Taken {
-    Event(Record),
+pub(crate) enum Taken<P> {
+    Event(Record<P>),
     Gap(Span),
     Progress(u64),
     Lagged(u64),
@@ -80,7 +82,7 @@ pub(crate) enum Taken {
     End(End),
 }
 
-impl EventQueue {
+impl<P> EventQueue<P> {
     /// Allocates nothing yet: a capacity is a bound, not a reservation.
     pub(crate) const fn new(
         capacity: NonZeroUsize,
@@ -110,7 +112,11 @@ impl EventQueue {
     /// Adds an emit, which must be later than those before. Events dropped for it go to `evicted`,
     /// to be freed outside of locks.
     #[inline]
-    pub(crate) fn push(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+    pub(crate) fn push(
+        &mut self,
+        emit: &Record<P>,
+        evicted: &mut impl Extend<Record<P>>,
+    ) -> Pushed {
         if self.tail.is_empty() && self.entries.push_event(emit) {
             Pushed::Queued
         } else {
@@ -121,7 +127,7 @@ impl EventQueue {
     /// The cold path of `push`: the tail is not empty, or the queue is full. Kept out of line,
     /// because the hot path is inlined into every delivery.
     #[inline(never)]
-    fn push_slowly(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+    fn push_slowly(&mut self, emit: &Record<P>, evicted: &mut impl Extend<Record<P>>) -> Pushed {
         if self.store(emit) {
             Pushed::Queued
         } else {
@@ -130,7 +136,7 @@ impl EventQueue {
     }
 
     /// Applies the overflow policy to an emit.
-    fn overflow(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) -> Pushed {
+    fn overflow(&mut self, emit: &Record<P>, evicted: &mut impl Extend<Record<P>>) -> Pushed {
         let first = !std::mem::replace(&mut self.has_overflowed, true);
         match self.overflow {
             Overflow::Lagged => {
@@ -215,7 +221,7 @@ impl EventQueue {
     }
 
     /// Queues an emit if there is room, behind a mark at the tail. Returns whether there was.
-    fn store(&mut self, emit: &Record) -> bool {
+    fn store(&mut self, emit: &Record<P>) -> bool {
         let has_place = self.has_place(emit.n_bytes());
         if has_place {
             if let Some(mark) = self.tail.take_mark() {
@@ -226,7 +232,7 @@ impl EventQueue {
         has_place
     }
 
-    fn drop_oldest(&mut self, emit: &Record, evicted: &mut impl Extend<Record>) {
+    fn drop_oldest(&mut self, emit: &Record<P>, evicted: &mut impl Extend<Record<P>>) {
         while !self.store(emit) {
             let Some(oldest) = self.entries.remove_oldest_event() else {
                 // No event is left to drop: the emit exceeds the bound by itself.
@@ -253,7 +259,7 @@ impl EventQueue {
     }
 
     /// Adds a matching emit of the history if there is room. Returns whether there was.
-    pub(crate) fn push_replayed(&mut self, emit: &Record) -> bool {
+    pub(crate) fn push_replayed(&mut self, emit: &Record<P>) -> bool {
         let has_place = self.store(emit);
         if has_place {
             self.count_replayed(emit.seq());
@@ -316,7 +322,7 @@ impl EventQueue {
     ///
     /// The replay skips such emits of the history, which may be removed from there; they count as
     /// discarded when the replay ends.
-    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<Record> {
+    pub(crate) fn discard_through(&mut self, value: u64) -> Vec<Record<P>> {
         if let Some(next) = &mut self.replay {
             *next = value.saturating_add(1).max(*next);
         }
@@ -333,7 +339,7 @@ impl EventQueue {
 
     /// Discards everything, in the queue and in the history. Returns the entries, to be freed
     /// outside of locks.
-    pub(crate) fn clear(&mut self, n_left_in_history: u64) -> impl Sized + use<> {
+    pub(crate) fn clear(&mut self, n_left_in_history: u64) -> impl Sized + use<P> {
         self.counts.discarded += self.n_queued() + self.settle(n_left_in_history);
         self.missed.take();
         self.tail = Tail::new();
@@ -342,7 +348,7 @@ impl EventQueue {
         self.entries.clear()
     }
 
-    pub(crate) const fn entries(&self) -> &Entries {
+    pub(crate) const fn entries(&self) -> &Entries<P> {
         &self.entries
     }
 
@@ -385,30 +391,31 @@ impl EventQueue {
         })
     }
 
-    fn take_event(&mut self, emit: Record) -> Taken {
+    fn take_event(&mut self, emit: Record<P>) -> Taken<P> {
         self.counts.delivered += 1;
         self.position = Some(emit.value());
         Taken::Event(emit)
     }
 
     /// Delivers a matching emit of the history without queueing it.
-    pub(crate) fn deliver_replayed(&mut self, emit: Record) -> Taken {
+    pub(crate) fn deliver_replayed(&mut self, emit: Record<P>) -> Taken<P> {
         self.count_replayed(emit.seq());
         self.take_event(emit)
     }
 
-    fn take_gap(&mut self, gap: Span) -> Taken {
+    fn take_gap(&mut self, gap: Span) -> Taken<P> {
         self.counts.deliver_span(gap.count());
         self.position = Some(gap.last());
         Taken::Gap(gap)
     }
 }
 
-impl Buffer for EventQueue {
-    type Item = Taken;
+impl<P> Buffer for EventQueue<P> {
+    type Item = Taken<P>;
+    type Host = Arc<Shared<P>>;
     type Waiter = Waker;
 
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self) -> Option<Taken<P>> {
         if self.missed.n_events() > 0 {
             let missed = self.missed.take();
             self.counts.dropped += missed;

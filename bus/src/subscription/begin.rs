@@ -10,7 +10,7 @@ use crate::queue::EventQueue;
 use crate::subscription::{Mailbox, Phase, SpanBuffer, WakeBuffer};
 use crate::{Seq, SubscribeError};
 
-impl Shared {
+impl<P> Shared<P> {
     /// Adds a wake subscription, from the value `since` on if there is one.
     pub(crate) fn subscribe_wake(
         &self,
@@ -81,8 +81,8 @@ impl Shared {
         since: Option<u64>,
         backpressure: bool,
         phase: Phase,
-        queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue,
-    ) -> Result<Arc<Mailbox<EventQueue>>, SubscribeError> {
+        queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue<P>,
+    ) -> Result<Arc<Mailbox<EventQueue<P>>>, SubscribeError> {
         let state = &mut *self.state.lock();
         let history = state.check_subscribe(since)?;
         if since.is_some() && history.is_none() {
@@ -103,10 +103,10 @@ impl Shared {
     }
 }
 
-fn summarize<'a>(
+fn summarize<'a, P: 'a>(
     span: &mut SpanBuffer,
     ranges: &KeyRanges,
-    emits: impl Iterator<Item = &'a Record>,
+    emits: impl Iterator<Item = &'a Record<P>>,
 ) {
     for emit in emits.filter(|emit| ranges.match_any(emit)) {
         span.push(emit.seq(), emit.value());

@@ -26,14 +26,13 @@ use crate::keys::{Escaped, KeyRanges};
 /// assert!(event.keys().eq([b"b", b"a"]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct Event {
-    emit: Record,
+pub struct Event<P = ()> {
+    emit: Record<P>,
     watched: Arc<KeyRanges>,
 }
 
-impl Event {
-    pub(crate) const fn new(emit: Record, watched: Arc<KeyRanges>) -> Self {
+impl<P> Event<P> {
+    pub(crate) const fn new(emit: Record<P>, watched: Arc<KeyRanges>) -> Self {
         Self { emit, watched }
     }
 
@@ -54,16 +53,45 @@ impl Event {
     ///
     /// The iterator matches each key of the emit against the selectors by a binary search.
     #[must_use]
-    pub fn keys(&self) -> Keys<'_> {
+    pub fn keys(&self) -> Keys<'_, P> {
         Keys {
             emit: &self.emit,
             next: 0,
             watched: &self.watched,
         }
     }
+
+    /// The [keys](Self::keys), each with the payload that it was emitted with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::builder().payloads::<f64>().build()?;
+    /// let mut sub = bus.subscribe("a".."m").events(16)?;
+    /// bus.emit_with(7, [("b", 0.5), ("x", 1.5), ("a", 2.5)])?;
+    /// let event = sub.try_recv()?;
+    /// assert!(event.entries().eq([(&b"b"[..], &0.5), (b"a", &2.5)]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_, P> {
+        Entries(self.keys())
+    }
 }
 
-impl fmt::Debug for Event {
+impl<P> Clone for Event<P> {
+    fn clone(&self) -> Self {
+        Self {
+            emit: self.emit.clone(),
+            watched: Arc::clone(&self.watched),
+        }
+    }
+}
+
+impl<P> fmt::Debug for Event<P> {
+    /// Shows no payloads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("seq", &self.seq())
@@ -73,14 +101,16 @@ impl fmt::Debug for Event {
     }
 }
 
-impl PartialEq for Event {
-    /// Whether the events have the same position, value and keys.
+impl<P: PartialEq> PartialEq for Event<P> {
+    /// Whether the events have the same position, value, keys and payloads.
     fn eq(&self, other: &Self) -> bool {
-        self.seq() == other.seq() && self.value() == other.value() && self.keys().eq(other.keys())
+        self.seq() == other.seq()
+            && self.value() == other.value()
+            && self.entries().eq(other.entries())
     }
 }
 
-impl Eq for Event {}
+impl<P: Eq> Eq for Event<P> {}
 
 /// The keys of an [`Event`], from [`Event::keys`].
 ///
@@ -96,24 +126,31 @@ impl Eq for Event {}
 /// assert!(event.keys().eq([&b"pods/a"[..], b"pods/b"])); // those that the subscription watches
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
-pub struct Keys<'a> {
-    emit: &'a Record,
+pub struct Keys<'a, P = ()> {
+    emit: &'a Record<P>,
     next: usize,
     watched: &'a KeyRanges,
 }
 
-impl<'a> Iterator for Keys<'a> {
+impl<'a, P> Keys<'a, P> {
+    /// The next key that is watched, and its place among all keys of the emit.
+    fn next_place(&mut self) -> Option<(usize, &'a [u8])> {
+        loop {
+            let place = self.next;
+            let key = self.emit.key(place)?;
+            self.next += 1;
+            if self.watched.contains(key) {
+                return Some((place, key));
+            }
+        }
+    }
+}
+
+impl<'a, P> Iterator for Keys<'a, P> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        loop {
-            let key = self.emit.key(self.next)?;
-            self.next += 1;
-            if self.watched.contains(key) {
-                return Some(key);
-            }
-        }
+        self.next_place().map(|(_, key)| key)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -121,10 +158,61 @@ impl<'a> Iterator for Keys<'a> {
     }
 }
 
-impl std::iter::FusedIterator for Keys<'_> {}
+impl<P> Clone for Keys<'_, P> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
 
-impl fmt::Debug for Keys<'_> {
+impl<P> std::iter::FusedIterator for Keys<'_, P> {}
+
+impl<P> fmt::Debug for Keys<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone().map(Escaped)).finish()
+    }
+}
+
+/// The keys and payloads of an [`Event`], from [`Event::entries`].
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bus::{RangeWatchBus, Selector};
+///
+/// let bus = RangeWatchBus::builder().payloads::<&str>().build()?;
+/// let mut pods = bus.subscribe(Selector::prefix("pods/")).events(8)?;
+/// bus.emit_with(1, [("pods/a", "ready"), ("nodes/n", "gone")])?;
+/// for (key, payload) in pods.try_recv()?.entries() {
+///     assert_eq!((key, *payload), (&b"pods/a"[..], "ready"));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Entries<'a, P>(Keys<'a, P>);
+
+impl<'a, P> Iterator for Entries<'a, P> {
+    type Item = (&'a [u8], &'a P);
+
+    fn next(&mut self) -> Option<(&'a [u8], &'a P)> {
+        let (place, key) = self.0.next_place()?;
+        Some((key, self.0.emit.payloads().get(place)?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<P> Clone for Entries<'_, P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<P> std::iter::FusedIterator for Entries<'_, P> {}
+
+impl<P> fmt::Debug for Entries<'_, P> {
+    /// Shows no payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -1,5 +1,6 @@
 //! Streams of the events, and of the items, of an event subscription.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,8 +11,8 @@ use super::event_subscription::EventSubscription;
 use crate::{Event, Item, RecvError};
 
 /// The events, and gaps as errors. An end other than the close of the bus is the last item.
-impl Stream for EventSubscription {
-    type Item = Result<Event, RecvError>;
+impl<P> Stream for EventSubscription<P> {
+    type Item = Result<Event<P>, RecvError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.has_ended {
@@ -26,7 +27,7 @@ impl Stream for EventSubscription {
     }
 }
 
-impl FusedStream for EventSubscription {
+impl<P> FusedStream for EventSubscription<P> {
     fn is_terminated(&self) -> bool {
         self.has_ended
     }
@@ -52,12 +53,11 @@ impl FusedStream for EventSubscription {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-#[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-pub struct Items<'a>(pub(super) &'a mut EventSubscription);
+pub struct Items<'a, P = ()>(pub(super) &'a mut EventSubscription<P>);
 
-impl Stream for Items<'_> {
-    type Item = Result<Item, RecvError>;
+impl<P> Stream for Items<'_, P> {
+    type Item = Result<Item<P>, RecvError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.0.has_ended {
@@ -72,8 +72,14 @@ impl Stream for Items<'_> {
     }
 }
 
-impl FusedStream for Items<'_> {
+impl<P> FusedStream for Items<'_, P> {
     fn is_terminated(&self) -> bool {
         self.0.has_ended
+    }
+}
+
+impl<P> fmt::Debug for Items<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Items").field(&self.0).finish()
     }
 }

@@ -71,8 +71,8 @@ pub(crate) const MAX_PIECES_PER_POLL: usize = 16;
 /// assert_eq!(sub.try_recv().unwrap_err(), TryRecvError::Empty);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct EventSubscription {
-    registration: Registration<EventQueue>,
+pub struct EventSubscription<P = ()> {
+    registration: Registration<EventQueue<P>>,
     watched: RangeVersions,
     interval: Option<Box<Interval>>,
     chunk_size: ChunkSize,
@@ -80,9 +80,9 @@ pub struct EventSubscription {
     pub(super) has_ended: bool,
 }
 
-impl EventSubscription {
+impl<P> EventSubscription<P> {
     pub(crate) fn new(
-        registration: Registration<EventQueue>,
+        registration: Registration<EventQueue<P>>,
         watched: RangeVersions,
         interval: Option<Box<Interval>>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl EventSubscription {
         }
     }
 
-    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<EventQueue>> {
+    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<EventQueue<P>>> {
         self.registration.mailbox()
     }
 
@@ -137,7 +137,7 @@ impl EventSubscription {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn recv(&mut self) -> Result<Event, RecvError> {
+    pub async fn recv(&mut self) -> Result<Event<P>, RecvError> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
@@ -168,13 +168,13 @@ impl EventSubscription {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn recv_item(&mut self) -> Result<Item, RecvError> {
+    pub async fn recv_item(&mut self) -> Result<Item<P>, RecvError> {
         poll_fn(|cx| self.poll_recv_item(cx)).await
     }
 
     /// The items as a stream: events, gaps and progress marks. An end other than the close of the
     /// bus is the last item, an error.
-    pub const fn items(&mut self) -> Items<'_> {
+    pub const fn items(&mut self) -> Items<'_, P> {
         Items(self)
     }
 
@@ -185,7 +185,7 @@ impl EventSubscription {
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::CatchingUp`] if there was none in
     /// the part of the history that this call has read, [`TryRecvError::NotStarted`] if it is not
     /// [started](Self::start), the others as [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
+    pub fn try_recv(&mut self) -> Result<Event<P>, TryRecvError> {
         loop {
             if let Some(event) = without_marks(self.try_recv_item()) {
                 return event;
@@ -198,7 +198,7 @@ impl EventSubscription {
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv), but a gap that was coalesced is an [`Item::Gap`].
-    pub fn try_recv_item(&mut self) -> Result<Item, TryRecvError> {
+    pub fn try_recv_item(&mut self) -> Result<Item<P>, TryRecvError> {
         for _ in 0..MAX_PIECES_PER_POLL {
             let taken = match self.mailbox().try_take() {
                 Poll::Ready(Some(taken)) => taken,
@@ -229,7 +229,7 @@ impl EventSubscription {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, RecvError>> {
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<P>, RecvError>> {
         self.poll_interval(cx);
         loop {
             if let Some(event) = without_marks(ready!(self.poll_item(cx))) {
@@ -243,7 +243,7 @@ impl EventSubscription {
     /// # Errors
     ///
     /// As [`recv_item`](Self::recv_item).
-    pub fn poll_recv_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, RecvError>> {
+    pub fn poll_recv_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item<P>, RecvError>> {
         self.poll_interval(cx);
         self.poll_item(cx)
     }
@@ -253,13 +253,13 @@ impl EventSubscription {
     fn poll_interval(&mut self, cx: &mut Context<'_>) {
         let is_due = |interval: &mut Box<Interval>| interval.poll_due(cx).is_ready();
         if self.interval.as_mut().is_some_and(is_due) {
-            let shared = self.registration.shared();
+            let shared = self.registration.host();
             // The consumer is polling, so its waker is dropped and need not be woken.
             shared.mark(self.mailbox(), &mut WakeList::new());
         }
     }
 
-    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Result<Item, RecvError>> {
+    fn poll_item(&mut self, cx: &Context<'_>) -> Poll<Result<Item<P>, RecvError>> {
         for _ in 0..MAX_PIECES_PER_POLL {
             let taken = match self.mailbox().poll_take(cx) {
                 Poll::Ready(Some(taken)) => taken,
@@ -303,7 +303,7 @@ impl EventSubscription {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn request_progress(&mut self) -> Result<Option<u64>, ProgressError> {
-        let shared = self.registration.shared();
+        let shared = self.registration.host();
         if shared.bounds().is_none() {
             return Err(ProgressError::NoHistory);
         }
@@ -338,7 +338,7 @@ impl EventSubscription {
     /// in every state. Marks and the end do not count.
     #[must_use]
     pub fn lag(&self) -> u64 {
-        self.registration.shared().lag(self.mailbox())
+        self.registration.host().lag(self.mailbox())
     }
 
     /// The value up to which everything that matches was received or reported as missed: that of
@@ -505,11 +505,11 @@ impl EventSubscription {
     }
 
     /// Turns what was taken from the queue into an item; `None` if there is none to receive.
-    fn item(&mut self, taken: Taken) -> Option<Result<Item, RecvError>> {
+    fn item(&mut self, taken: Taken<P>) -> Option<Result<Item<P>, RecvError>> {
         let taken = match taken {
             Taken::Replay(next) => {
                 let registration = &self.registration;
-                let caught_up = registration.shared().catch_up(
+                let caught_up = registration.host().catch_up(
                     self.registration.mailbox(),
                     &self.watched,
                     next,
@@ -540,7 +540,7 @@ impl EventSubscription {
 }
 
 /// Maps an item for `recv`: a gap becomes an error, a progress mark is skipped.
-fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Event, E>> {
+fn without_marks<P, E: From<RecvError>>(item: Result<Item<P>, E>) -> Option<Result<Event<P>, E>> {
     match item {
         Ok(Item::Event(event)) => Some(Ok(event)),
         Ok(Item::Gap(gap)) => Some(Err(RecvError::Coalesced(gap).into())),
@@ -549,7 +549,7 @@ fn without_marks<E: From<RecvError>>(item: Result<Item, E>) -> Option<Result<Eve
     }
 }
 
-impl fmt::Debug for EventSubscription {
+impl<P> fmt::Debug for EventSubscription<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventSubscription")
             .field("selectors", &self.selectors())

@@ -1,5 +1,7 @@
 //! Items of an event subscription.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::{Event, Span};
@@ -24,11 +26,11 @@ use crate::{Event, Span};
 /// }
 /// # assert_eq!(checkpoint(&Item::Progress(7)), Some(7));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Item {
+pub enum Item<P = ()> {
     /// An emit that matched.
-    Event(Event),
+    Event(Event<P>),
     /// Emits that matched while the queue was full, with
     /// [`Overflow::Coalesce`](crate::Overflow::Coalesce): rescan the store from its first value to
     /// its last.
@@ -41,6 +43,27 @@ pub enum Item {
     /// [`progress_every`](crate::SubscribeBuilder::progress_every). Store it as the checkpoint to
     /// resume after.
     Progress(u64),
+}
+
+impl<P> Clone for Item<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Event(event) => Self::Event(event.clone()),
+            Self::Gap(gap) => Self::Gap(*gap),
+            Self::Progress(mark) => Self::Progress(*mark),
+        }
+    }
+}
+
+impl<P> fmt::Debug for Item<P> {
+    /// Shows no payloads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+            Self::Gap(gap) => f.debug_tuple("Gap").field(gap).finish(),
+            Self::Progress(mark) => f.debug_tuple("Progress").field(mark).finish(),
+        }
+    }
 }
 
 /// Why a progress mark could not be requested.

@@ -1,20 +1,25 @@
 //! The buffer between an emit and a consumer, and the consumer's waker.
 
 use std::mem;
+use std::ops::Deref;
 use std::task::{Context, Poll};
 
 use crate::ControlError;
 use crate::emit::{RoomWakers, Waiter, WakeList, WakeWaiter};
+use crate::order::Host;
 use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
 
 /// A buffer that an emitter fills and one consumer empties.
-pub(crate) trait Buffer {
+pub(crate) trait Buffer: Sized {
     /// What the consumer receives.
     type Item;
 
     /// The consumer to notify.
     type Waiter: Waiter;
+
+    /// The bus as the subscription sees it.
+    type Host: Deref<Target: Host<Self>>;
 
     /// Takes the next item; `None` if there is none for now.
     fn take(&mut self) -> Option<Self::Item>;

@@ -19,7 +19,7 @@ mod wake_buffer;
 mod wake_subscription;
 
 pub use control_error::ControlError;
-pub use event::{Event, Keys};
+pub use event::{Entries, Event, Keys};
 pub use event_stream::Items;
 pub use event_subscription::EventSubscription;
 #[cfg(test)]

@@ -65,10 +65,14 @@ impl Interval {
     }
 }
 
-impl Shared {
+impl<P> Shared<P> {
     /// Requests a progress mark behind everything that a subscriber has yet to receive. Collects
     /// the waker of a waiting consumer; returns the least value that the mark will have.
-    pub(crate) fn mark(&self, mailbox: &Mailbox<EventQueue>, wakers: &mut WakeList) -> Option<u64> {
+    pub(crate) fn mark(
+        &self,
+        mailbox: &Mailbox<EventQueue<P>>,
+        wakers: &mut WakeList,
+    ) -> Option<u64> {
         let state = self.state.lock();
         let head = state.history.as_ref().and_then(HistoryBuffer::head)?;
         let slot = state.slots[mailbox.place()].as_ref()?;

@@ -42,7 +42,7 @@ impl RangeVersions {
     }
 
     /// Whether an emit matches the ranges of its time.
-    pub(crate) fn matched(&self, emit: &Record) -> bool {
+    pub(crate) fn matched<P>(&self, emit: &Record<P>) -> bool {
         self.at(emit.seq()).match_any(emit)
     }
 

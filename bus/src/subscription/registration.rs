@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::emit::{Waiter, WakeList};
 use crate::keys::KeyRanges;
-use crate::order::{Edited, Shared};
+use crate::order::{Edited, Host};
 use crate::subscription::{Buffer, Mailbox};
 use crate::{ControlError, Selectors, Stats};
 
 /// A subscriber of a bus, removed when this is dropped.
 pub(crate) struct Registration<B: Buffer> {
-    shared: Arc<Shared>,
+    host: B::Host,
     mailbox: Arc<Mailbox<B>>,
 }
 
@@ -24,15 +24,12 @@ pub(crate) enum Edit {
 
 impl<B: Buffer> Registration<B> {
     /// Takes ownership of a subscriber.
-    pub(crate) fn new(shared: &Arc<Shared>, mailbox: Arc<Mailbox<B>>) -> Self {
-        Self {
-            shared: Arc::clone(shared),
-            mailbox,
-        }
+    pub(crate) const fn new(host: B::Host, mailbox: Arc<Mailbox<B>>) -> Self {
+        Self { host, mailbox }
     }
 
-    pub(crate) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) const fn host(&self) -> &B::Host {
+        &self.host
     }
 
     pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<B>> {
@@ -40,18 +37,18 @@ impl<B: Buffer> Registration<B> {
     }
 
     pub(crate) fn selectors(&self) -> Selectors {
-        self.shared.ranges(&self.mailbox).iter().collect()
+        self.host.ranges(&self.mailbox).iter().collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.shared.subscription_stats(&self.mailbox)
+        self.host.stats(&self.mailbox)
     }
 
     /// Starts the subscription, without the values up to `after`, and notifies a waiting consumer.
     pub(crate) fn start(&self, after: Option<u64>) -> Result<(), ControlError> {
         let waiter = self.mailbox.start()?;
         if let Some(value) = after {
-            self.shared.discard_through(&self.mailbox, value);
+            self.host.discard_through(&self.mailbox, value);
         }
         if let Some(waiter) = waiter {
             let mut wakers = WakeList::new();
@@ -70,17 +67,17 @@ impl<B: Buffer> Registration<B> {
         let given = KeyRanges::normalize(selectors)?;
         // No other edit is possible in between: it needs the subscription itself.
         let ranges = match edit {
-            Edit::Add => self.shared.ranges(&self.mailbox).with(&given),
-            Edit::Remove => self.shared.ranges(&self.mailbox).without(&given),
+            Edit::Add => self.host.ranges(&self.mailbox).with(&given),
+            Edit::Remove => self.host.ranges(&self.mailbox).without(&given),
             Edit::Replace => given,
         };
-        let edited = self.shared.replace_ranges(&self.mailbox, &ranges)?;
+        let edited = self.host.replace_ranges(&self.mailbox, &ranges)?;
         Ok((ranges, edited))
     }
 }
 
 impl<B: Buffer> Drop for Registration<B> {
     fn drop(&mut self) {
-        self.shared.unsubscribe(&self.mailbox);
+        self.host.unsubscribe(&self.mailbox);
     }
 }

@@ -41,7 +41,7 @@ impl SlowConsumer {
 }
 
 /// Reports that a subscription with nothing to receive has caught up, if its queue had overflowed.
-pub(crate) fn report_recovery(mailbox: &Mailbox<EventQueue>) {
+pub(crate) fn report_recovery<P>(mailbox: &Mailbox<EventQueue<P>>) {
     let Some(counts) = mailbox.with(EventQueue::recover) else {
         return;
     };

@@ -1,5 +1,6 @@
 //! The builder of subscriptions.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use thiserror::Error;
 use super::progress::Interval;
 use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
-use crate::order::Shared;
+use crate::order::{Shared, WakeHost};
 use crate::queue::EventQueue;
 use crate::subscription::{Phase, RangeVersions};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
@@ -35,10 +36,10 @@ use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscri
 ///     .events(256)?;
 /// # Ok::<(), rangewatch_bus::SubscribeError>(())
 /// ```
-#[derive(Debug)]
 #[must_use = "nothing is subscribed until `wake` or `events` is called"]
-pub struct SubscribeBuilder<'a> {
-    shared: &'a Arc<Shared>,
+pub struct SubscribeBuilder<'a, P = ()> {
+    shared: &'a Arc<Shared<P>>,
+    wake_host: &'a WakeHost,
     selectors: Selectors,
     phase: Phase,
     since: Option<u64>,
@@ -115,15 +116,23 @@ impl From<EmptyRangeError> for SubscribeError {
     }
 }
 
-impl<'a> SubscribeBuilder<'a> {
+impl SubscribeBuilder<'_> {
     /// The default bound of a queue in bytes: 64 MiB.
     ///
     /// Prevents that a few emits of very many keys take all memory.
     pub const DEFAULT_QUEUE_BYTES: usize = 64 << 20;
+}
 
-    pub(crate) const fn new(shared: &'a Arc<Shared>, selectors: Selectors, phase: Phase) -> Self {
+impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
+    pub(crate) const fn new(
+        shared: &'a Arc<Shared<P>>,
+        wake_host: &'a WakeHost,
+        selectors: Selectors,
+        phase: Phase,
+    ) -> Self {
         Self {
             shared,
+            wake_host,
             selectors,
             phase,
             since: None,
@@ -241,7 +250,7 @@ impl<'a> SubscribeBuilder<'a> {
         let mailbox = self
             .shared
             .subscribe_wake(&ranges, self.since, self.phase)?;
-        let registration = Registration::new(self.shared, mailbox);
+        let registration = Registration::new(self.wake_host.clone(), mailbox);
         Ok(WakeSubscription::new(registration))
     }
 
@@ -262,10 +271,12 @@ impl<'a> SubscribeBuilder<'a> {
     /// [`SubscribeError::Compacted`] if the history does not reach back to `since`,
     /// [`SubscribeError::NoHistory`] if there is none and since, parking or marks need it,
     /// [`SubscribeError::Closed`] if the bus is closed.
-    pub fn events(self, capacity: usize) -> Result<EventSubscription, SubscribeError> {
+    pub fn events(self, capacity: usize) -> Result<EventSubscription<P>, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         self.check_since()?;
-        let max_bytes = self.max_bytes.unwrap_or(Self::DEFAULT_QUEUE_BYTES);
+        let max_bytes = self
+            .max_bytes
+            .unwrap_or(SubscribeBuilder::<()>::DEFAULT_QUEUE_BYTES);
         let capacity = NonZeroUsize::new(capacity)
             .filter(|_| max_bytes > 0)
             .ok_or(SubscribeError::ZeroCapacity)?;
@@ -296,7 +307,7 @@ impl<'a> SubscribeBuilder<'a> {
             .progress_every
             .map(|every| Box::new(Interval::new(&self.shared.timer, every)));
         Ok(EventSubscription::new(
-            Registration::new(self.shared, mailbox),
+            Registration::new(Arc::clone(self.shared), mailbox),
             RangeVersions::new(ranges),
             interval,
         ))
@@ -307,5 +318,19 @@ impl<'a> SubscribeBuilder<'a> {
             (Phase::Reserved, Some(_)) => Err(SubscribeError::SinceReserved),
             _ => Ok(()),
         }
+    }
+}
+
+impl<P> fmt::Debug for SubscribeBuilder<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscribeBuilder")
+            .field("shared", &self.shared)
+            .field("selectors", &self.selectors)
+            .field("phase", &self.phase)
+            .field("since", &self.since)
+            .field("overflow", &self.overflow)
+            .field("max_bytes", &self.max_bytes)
+            .field("progress_every", &self.progress_every)
+            .finish()
     }
 }

@@ -1,6 +1,7 @@
 //! The buffer of a wake subscription.
 
 use crate::emit::WakeWaiter;
+use crate::order::WakeHost;
 use crate::queue::Counts;
 use crate::subscription::{Buffer, Span, SpanBuffer};
 
@@ -51,6 +52,7 @@ impl WakeBuffer {
 impl Buffer for WakeBuffer {
     type Item = Span;
     type Waiter = WakeWaiter;
+    type Host = WakeHost;
 
     fn take(&mut self) -> Option<Span> {
         let span = self.span.take()?;

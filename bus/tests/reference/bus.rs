@@ -4,7 +4,8 @@ use rangewatch_bus::{CompactError, ControlError, EmitError, SubscribeError, TryR
 
 use crate::events::TwinEvents;
 use crate::got::{Got, Summary};
-use crate::script::{Begin, Change, Keys, Past as Bounds, Request};
+use crate::payload::Entries;
+use crate::script::{Begin, Change, Past as Bounds, Request};
 use crate::totals::Totals;
 use crate::wake::TwinWake;
 use crate::watched::Watched;
@@ -12,12 +13,15 @@ use crate::watched::Watched;
 #[derive(Debug)]
 pub(crate) struct Emit {
     pub(crate) value: u64,
-    pub(crate) keys: Keys,
+    pub(crate) entries: Entries,
 }
 
 impl Emit {
     pub(crate) fn n_bytes(&self) -> usize {
-        self.keys.iter().map(|key| key.len() + 8).sum::<usize>() + 8
+        let sizes = self.entries.iter();
+        8 + sizes
+            .map(|(key, payload)| key.len() + 8 + *payload as usize)
+            .sum::<usize>()
     }
 }
 
@@ -122,7 +126,7 @@ impl ReferenceBus {
     }
 
     /// Emits all or nothing.
-    pub(crate) fn emit(&mut self, emits: Vec<(u64, Keys)>) -> Result<Vec<Matches>, EmitError> {
+    pub(crate) fn emit(&mut self, emits: Vec<(u64, Entries)>) -> Result<Vec<Matches>, EmitError> {
         if self.closed {
             return Err(EmitError::Closed);
         }
@@ -133,7 +137,7 @@ impl ReferenceBus {
         }
         let emits = emits.into_iter();
         Ok(emits
-            .map(|(value, keys)| self.commit(value, keys))
+            .map(|(value, entries)| self.commit(value, entries))
             .collect())
     }
 
@@ -141,22 +145,22 @@ impl ReferenceBus {
     pub(crate) fn emit_async(
         &mut self,
         value: u64,
-        keys: Keys,
+        entries: Entries,
     ) -> Option<Result<Matches, EmitError>> {
         if let Err(error) = self.check(value, self.head) {
             return Some(Err(error));
         }
-        self.emits.push(Emit { value, keys });
+        self.emits.push(Emit { value, entries });
         let must_wait = self.subs.iter().any(|sub| match &sub.kind {
             Kind::Events(events) => sub.wants(&self.emits) && events.must_wait(&self.emits),
             Kind::Wake(_) => false,
         });
-        let Emit { keys, .. } = self.emits.pop().unwrap();
-        (!must_wait).then(|| Ok(self.commit(value, keys)))
+        let Emit { entries, .. } = self.emits.pop().unwrap();
+        (!must_wait).then(|| Ok(self.commit(value, entries)))
     }
 
-    fn commit(&mut self, value: u64, keys: Keys) -> Matches {
-        self.emits.push(Emit { value, keys });
+    fn commit(&mut self, value: u64, entries: Entries) -> Matches {
+        self.emits.push(Emit { value, entries });
         if let Some((max_events, max_bytes, _)) = self.bounds {
             self.head = Some(value);
             let exceeds = |floor| {

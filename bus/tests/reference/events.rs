@@ -338,7 +338,7 @@ impl TwinEvents {
         Got::Event {
             seq: i as u64 + 1,
             value: past.emits[i].value,
-            keys: past.watched.keys(i, &past.emits[i]),
+            entries: past.watched.entries(i, &past.emits[i]),
         }
     }
 

@@ -2,12 +2,14 @@
 
 use rangewatch_bus::{Event, Item, Span};
 
+use crate::payload::{Entries, Payload};
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
     Event {
         seq: u64,
         value: u64,
-        keys: Vec<Vec<u8>>,
+        entries: Entries,
     },
     Span(Summary),
     Progress(u64),
@@ -55,12 +57,15 @@ impl Summary {
     }
 }
 
-impl From<Event> for Got {
-    fn from(event: Event) -> Self {
+impl<P: Payload> From<Event<P>> for Got {
+    fn from(event: Event<P>) -> Self {
+        let entries = event.entries();
         Self::Event {
             seq: event.seq().get(),
             value: event.value(),
-            keys: event.keys().map(<[u8]>::to_vec).collect(),
+            entries: entries
+                .map(|(key, payload)| (key.to_vec(), payload.number()))
+                .collect(),
         }
     }
 }
@@ -78,8 +83,8 @@ impl From<Span> for Got {
     }
 }
 
-impl From<Item> for Got {
-    fn from(item: Item) -> Self {
+impl<P: Payload> From<Item<P>> for Got {
+    fn from(item: Item<P>) -> Self {
         match item {
             Item::Event(event) => event.into(),
             Item::Gap(gap) => gap.into(),

@@ -7,6 +7,7 @@ mod cases;
 mod bus;
 mod events;
 mod got;
+mod payload;
 mod script;
 mod totals;
 mod wake;
@@ -24,12 +25,13 @@ use rangewatch_bus::{
 
 use bus::{ReferenceBus, above_head};
 use got::Got;
-use script::{Begin, Change, Choice, Keys, Kind, Past, Request, Step, past, step};
+use payload::{Entries, Payload};
+use script::{Begin, Change, Choice, Kind, Past, Request, Step, past, step};
 use totals::Totals;
 
 /// A subscription of the bus.
-enum Sub {
-    Events(EventSubscription),
+enum Sub<P> {
+    Events(EventSubscription<P>),
     Wake(WakeSubscription),
 }
 
@@ -43,8 +45,11 @@ macro_rules! either {
     };
 }
 
-impl Sub {
-    fn subscribe(builder: SubscribeBuilder<'_>, request: &Request) -> Result<Self, SubscribeError> {
+impl<P: Payload> Sub<P> {
+    fn subscribe(
+        builder: SubscribeBuilder<'_, P>,
+        request: &Request,
+    ) -> Result<Self, SubscribeError> {
         let Some(queue) = &request.events else {
             return builder.wake().map(Self::Wake);
         };
@@ -86,15 +91,15 @@ impl Sub {
 }
 
 /// The bus and the reference implementation.
-struct Pair {
-    bus: RangeWatchBus,
+struct Pair<P: Payload> {
+    bus: RangeWatchBus<P>,
     reference: ReferenceBus,
-    subs: Vec<Sub>,
+    subs: Vec<Sub<P>>,
 }
 
-impl Pair {
+impl<P: Payload> Pair<P> {
     fn new(past: Past) -> Self {
-        let mut builder = RangeWatchBus::builder();
+        let mut builder = P::builder();
         if let Some((events, bytes, head)) = past {
             builder = builder.history(History::events(events).bytes(bytes));
             if let Some(head) = head {
@@ -108,20 +113,21 @@ impl Pair {
         }
     }
 
-    fn emit(&mut self, how: Kind, choice: Choice, keys: Keys) -> Result<(), TestCaseError> {
+    fn emit(&mut self, how: Kind, choice: Choice, entries: Entries) -> Result<(), TestCaseError> {
+        let entries = known::<P>(entries);
         let value = choice.of(self.reference.last_value());
         let seq = self.reference.n_emits() as u64 + 1;
         let one = |matches: Vec<_>| matches[0];
         let (emitted, expected) = match how {
             Kind::Emit => (
-                self.bus.emit(value, &keys),
-                self.reference.emit(vec![(value, keys)]).map(one),
+                P::emit(&self.bus, value, &entries),
+                self.reference.emit(vec![(value, entries)]).map(one),
             ),
             Kind::EmitNext => {
-                let emitted = self.bus.emit_next(&keys);
+                let emitted = P::emit_next(&self.bus, &entries);
                 let next = self.reference.next_value();
                 let expected =
-                    next.and_then(|next| self.reference.emit(vec![(next, keys)]).map(one));
+                    next.and_then(|next| self.reference.emit(vec![(next, entries)]).map(one));
                 if let (Ok(emitted), Ok(next)) = (&emitted, next) {
                     prop_assert_eq!(emitted.value(), next);
                 }
@@ -129,8 +135,8 @@ impl Pair {
             }
             Kind::EmitAsync => {
                 let mut cx = Context::from_waker(Waker::noop());
-                let emitted = pin!(self.bus.emit_async(value, &keys)).poll(&mut cx);
-                match (emitted, self.reference.emit_async(value, keys)) {
+                let emitted = pin!(P::emit_async(&self.bus, value, &entries)).poll(&mut cx);
+                match (emitted, self.reference.emit_async(value, entries)) {
                     (Poll::Ready(emitted), Some(expected)) => (emitted, expected),
                     (Poll::Pending, None) => return Ok(()),
                     (emitted, expected) => {
@@ -148,33 +154,36 @@ impl Pair {
         Ok(())
     }
 
-    fn emit_many(&mut self, emits: Vec<(Choice, Keys)>, staged: bool) -> Result<(), TestCaseError> {
+    fn emit_many(
+        &mut self,
+        emits: Vec<(Choice, Entries)>,
+        staged: bool,
+    ) -> Result<(), TestCaseError> {
         let mut value = self.reference.last_value();
-        let mut given: Vec<(u64, Keys)> = Vec::new();
-        for (choice, keys) in emits {
+        let mut given: Vec<(u64, Entries)> = Vec::new();
+        for (choice, entries) in emits {
             value = Some(choice.of(value));
-            given.push((choice.of(value), keys));
+            given.push((choice.of(value), known::<P>(entries)));
             value = given.last().map(|(value, _)| *value);
         }
         let emitted = if staged {
             let mut batch = self.bus.batch(usize::MAX);
-            for (value, keys) in &given {
-                batch.stage(*value, keys).unwrap();
+            for (value, entries) in &given {
+                P::stage(&mut batch, *value, entries).unwrap();
             }
             // Consecutive keys of one value are one emit.
             given = given
                 .into_iter()
-                .fold(Vec::new(), |mut merged, (value, keys)| {
+                .fold(Vec::new(), |mut merged, (value, entries)| {
                     match merged.last_mut() {
-                        Some((last, earlier)) if *last == value => earlier.extend(keys),
-                        _ => merged.push((value, keys)),
+                        Some((last, earlier)) if *last == value => earlier.extend(entries),
+                        _ => merged.push((value, entries)),
                     }
                     merged
                 });
             batch.commit()
         } else {
-            self.bus
-                .emit_many(given.iter().map(|(value, keys)| (*value, keys)))
+            P::emit_many(&self.bus, &given)
         };
         let n_before = self.reference.n_emits() as u64;
         let expected = self.reference.emit(given).map(|matches| {
@@ -271,7 +280,7 @@ impl Pair {
 
     fn run(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Emit(how, choice, keys) => self.emit(how, choice, keys)?,
+            Step::Emit(how, choice, entries) => self.emit(how, choice, entries)?,
             Step::Many(emits) => self.emit_many(emits, false)?,
             Step::Batch(emits) => self.emit_many(emits, true)?,
             Step::Subscribe(request) => self.subscribe(&request)?,
@@ -363,18 +372,35 @@ const fn is_end(error: TryRecvError) -> bool {
     )
 }
 
+/// The entries as a bus with these payloads knows them.
+fn known<P: Payload>(entries: Entries) -> Entries {
+    let entries = entries.into_iter();
+    entries
+        .map(|(key, payload)| (key, P::of(payload).number()))
+        .collect()
+}
+
+fn agree<P: Payload>(past: Past, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut pair = Pair::<P>::new(past);
+    for step in steps {
+        pair.run(step)?;
+    }
+    pair.drain()?;
+    pair.bus.close();
+    pair.reference.close(false);
+    pair.drain()
+}
+
 proptest! {
     #![proptest_config(cases::config())]
 
     #[test]
     fn g01_to_g36_the_bus_agrees_with_the_reference_implementation(past in past(), steps in vec(step(), 1..70)) {
-        let mut pair = Pair::new(past);
-        for step in steps {
-            pair.run(step)?;
-        }
-        pair.drain()?;
-        pair.bus.close();
-        pair.reference.close(false);
-        pair.drain()?;
+        agree::<()>(past, steps)?;
+    }
+
+    #[test]
+    fn g40_a_bus_with_payloads_agrees_with_the_reference_implementation(past in past(), steps in vec(step(), 1..70)) {
+        agree::<u64>(past, steps)?;
     }
 }

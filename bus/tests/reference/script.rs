@@ -7,6 +7,7 @@ use proptest::sample::select;
 use rangewatch_bus::{Overflow, Selector};
 
 use crate::cases;
+use crate::payload::Entries;
 
 /// A value, most often in the neighborhood of the head, so that scripts of few steps meet the
 /// bounds.
@@ -25,8 +26,6 @@ impl Choice {
         }
     }
 }
-
-pub(crate) type Keys = Vec<Vec<u8>>;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
@@ -69,9 +68,9 @@ pub(crate) struct Queue {
 /// One step. Subscriptions are named by a number that is taken modulo how many there are.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Emit(Kind, Choice, Keys),
-    Many(Vec<(Choice, Keys)>),
-    Batch(Vec<(Choice, Keys)>),
+    Emit(Kind, Choice, Entries),
+    Many(Vec<(Choice, Entries)>),
+    Batch(Vec<(Choice, Entries)>),
     Subscribe(Request),
     Receive(usize),
     ReceiveItem(usize),
@@ -118,8 +117,8 @@ fn past_choice() -> impl Strategy<Value = Choice> {
     ]
 }
 
-fn keys() -> impl Strategy<Value = Keys> {
-    vec(cases::key(), 0..4)
+fn entries() -> impl Strategy<Value = Entries> {
+    vec((cases::key(), 0_u64..20), 0..4)
 }
 
 /// Wide selectors, so that most emits match.
@@ -168,10 +167,11 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     let how =
         prop_oneof![3 => Just(Kind::Emit), 1 => Just(Kind::EmitNext), 1 => Just(Kind::EmitAsync)];
     let change = select(&[Change::Add, Change::Remove, Change::Set][..]);
-    let many = || vec((choice(), keys()), 0..4);
+    let many = || vec((choice(), entries()), 0..4);
     let sub = || 0_usize..6;
     prop_oneof![
-        40 => (how, choice(), keys()).prop_map(|(how, value, keys)| Step::Emit(how, value, keys)),
+        40 => (how, choice(), entries())
+            .prop_map(|(how, value, entries)| Step::Emit(how, value, entries)),
         2 => many().prop_map(Step::Many),
         2 => many().prop_map(Step::Batch),
         12 => request().prop_map(Step::Subscribe),

@@ -3,6 +3,7 @@
 use rangewatch_bus::{Selector, Selectors};
 
 use crate::bus::Emit;
+use crate::payload::Entries;
 use crate::script::Change;
 
 #[derive(Debug, Default)]
@@ -25,13 +26,14 @@ impl Watched {
         })
     }
 
-    /// The keys of the emit `i` that were watched when it was emitted.
-    pub(crate) fn keys(&self, i: usize, emit: &Emit) -> Vec<Vec<u8>> {
-        let keys = emit.keys.iter().filter(|key| self.holds(i, key));
-        keys.cloned().collect()
+    /// The keys of the emit `i` that were watched when it was emitted, with their payloads.
+    pub(crate) fn entries(&self, i: usize, emit: &Emit) -> Entries {
+        let entries = emit.entries.iter();
+        let watched = entries.filter(|(key, _)| self.holds(i, key));
+        watched.cloned().collect()
     }
 
     pub(crate) fn matches(&self, i: usize, emit: &Emit) -> bool {
-        emit.keys.iter().any(|key| self.holds(i, key))
+        emit.entries.iter().any(|(key, _)| self.holds(i, key))
     }
 }
