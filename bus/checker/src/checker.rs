@@ -1,6 +1,7 @@
 //! The recorder of a trace.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use rangewatch_bus::{
 
 use crate::trace::{Emit, SinceResult, Start, Subscription, Trace};
 use crate::verify::verify;
-use crate::{Log, Verified, Violation};
+use crate::{Log, Verified, Violation, fingerprint};
 
 /// Records emits and deliveries of one bus, and verifies the guarantees listed by
 /// [`Guarantee`](crate::Guarantee).
@@ -111,18 +112,83 @@ impl Checker {
         Ok(emitted)
     }
 
+    /// As [`emit`](Self::emit), with a payload for each key. The trace has their
+    /// [fingerprints](fingerprint).
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit_with`].
+    pub fn emit_with<K: AsRef<[u8]>, P: Hash + Send + Sync + 'static>(
+        &self,
+        bus: &RangeWatchBus<P>,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let recorded = fingerprints(&entries);
+        let emitted = bus.emit_with(value, entries)?;
+        self.recorded_on(bus, &emitted, recorded);
+        Ok(emitted)
+    }
+
+    /// As [`emit_with`](Self::emit_with), with the value that follows the head.
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::emit_next_with`].
+    pub fn emit_next_with<K: AsRef<[u8]>, P: Hash + Send + Sync + 'static>(
+        &self,
+        bus: &RangeWatchBus<P>,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Emitted, EmitError> {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let recorded = fingerprints(&entries);
+        let emitted = bus.emit_next_with(entries)?;
+        self.recorded_on(bus, &emitted, recorded);
+        Ok(emitted)
+    }
+
     fn emitted_on<K: AsRef<[u8]>>(&self, bus: &RangeWatchBus, emitted: &Emitted, keys: Vec<K>) {
+        let entries: Vec<_> = keys.into_iter().map(|key| (key, ())).collect();
+        self.recorded_on(bus, emitted, fingerprints(&entries));
+    }
+
+    fn recorded_on<P: Send + Sync + 'static>(
+        &self,
+        bus: &RangeWatchBus<P>,
+        emitted: &Emitted,
+        entries: Vec<(Box<[u8]>, u64)>,
+    ) {
         if let Some(floor) = bus.floor() {
             self.observed(Some(emitted.seq()), Some(emitted.value()), floor);
         }
-        self.emitted(emitted.seq(), emitted.value(), keys);
+        self.emitted_with(emitted.seq(), emitted.value(), entries);
     }
 
     /// Records an accepted emit. Emits may be recorded in any order, but without gaps: every emit
     /// of the bus from the first recorded one on.
     pub fn emitted<K: AsRef<[u8]>>(&self, seq: Seq, value: u64, keys: impl IntoIterator<Item = K>) {
-        let keys = keys.into_iter().map(|key| key.as_ref().into()).collect();
-        self.trace.lock().emits.push(Emit { seq, value, keys });
+        let none = fingerprint(&());
+        self.emitted_with(seq, value, keys.into_iter().map(|key| (key, none)));
+    }
+
+    /// As [`emitted`](Self::emitted), with the [fingerprint] of the payload of each key.
+    pub fn emitted_with<K: AsRef<[u8]>>(
+        &self,
+        seq: Seq,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, u64)>,
+    ) {
+        let entries = entries.into_iter();
+        let (keys, payloads) = entries
+            .map(|(key, payload)| (key.as_ref().into(), payload))
+            .unzip();
+        self.trace.lock().emits.push(Emit {
+            seq,
+            value,
+            keys,
+            payloads,
+        });
     }
 
     /// Records the head and the floor of the history of `bus`, if it has one.
@@ -132,7 +198,7 @@ impl Checker {
     /// mark above the greatest head recorded, and
     /// [`Compacted`](rangewatch_bus::RecvError::Compacted) with a floor above the greatest one
     /// recorded, are violations. Methods that emit or subscribe call it themselves.
-    pub fn observe(&self, bus: &RangeWatchBus) {
+    pub fn observe<P: Send + Sync + 'static>(&self, bus: &RangeWatchBus<P>) {
         let through = bus.last_seq();
         if let Some(floor) = bus.floor() {
             self.observed(through, bus.head(), floor);
@@ -153,11 +219,11 @@ impl Checker {
     /// # Errors
     ///
     /// As `build`; nothing is recorded.
-    pub fn subscribe<S>(
+    pub fn subscribe<S, P: Send + Sync + 'static>(
         &self,
-        bus: &RangeWatchBus,
+        bus: &RangeWatchBus<P>,
         selectors: impl Into<Selectors>,
-        build: impl FnOnce(SubscribeBuilder<'_>) -> Result<S, SubscribeError>,
+        build: impl FnOnce(SubscribeBuilder<'_, P>) -> Result<S, SubscribeError>,
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
         self.observe(bus);
@@ -176,12 +242,12 @@ impl Checker {
     /// # Errors
     ///
     /// As `build`.
-    pub fn subscribe_since<S>(
+    pub fn subscribe_since<S, P: Send + Sync + 'static>(
         &self,
-        bus: &RangeWatchBus,
+        bus: &RangeWatchBus<P>,
         selectors: impl Into<Selectors>,
         since: u64,
-        build: impl FnOnce(SubscribeBuilder<'_>) -> Result<S, SubscribeError>,
+        build: impl FnOnce(SubscribeBuilder<'_, P>) -> Result<S, SubscribeError>,
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
         self.observe(bus);
@@ -281,4 +347,11 @@ impl fmt::Debug for Checker {
             .field("n_subscriptions", &n_subscriptions)
             .finish()
     }
+}
+
+fn fingerprints<K: AsRef<[u8]>, P: Hash>(entries: &[(K, P)]) -> Vec<(Box<[u8]>, u64)> {
+    let entries = entries.iter();
+    entries
+        .map(|(key, payload)| (key.as_ref().into(), fingerprint(payload)))
+        .collect()
 }

@@ -1,5 +1,7 @@
 //! What a subscription received.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use rangewatch_bus::{Event, Item, RecvError, Seq, Span};
 
 /// What a subscription received, as [`Log::record`](crate::Log::record) takes it.
@@ -11,13 +13,14 @@ use rangewatch_bus::{Event, Item, RecvError, Seq, Span};
 ///
 /// ```
 /// use rangewatch_bus::{RecvError, Seq};
-/// use rangewatch_checker::{Checker, Delivery};
+/// use rangewatch_checker::{Checker, Delivery, fingerprint};
 ///
 /// let checker = Checker::new();
 /// let first = Seq::new(1).ok_or("zero")?;
 /// checker.emitted(first, 7, ["k"]);
 /// let log = checker.subscribed("a".., None, None);
-/// log.record(Delivery::Event { seq: first, value: 7, keys: vec![(*b"k").into()] });
+/// let (keys, payloads) = (vec![(*b"k").into()], vec![fingerprint(&())]);
+/// log.record(Delivery::Event { seq: first, value: 7, keys, payloads });
 /// log.record(RecvError::Closed);
 /// checker.verify()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,6 +36,8 @@ pub enum Delivery {
         value: u64,
         /// The keys of the event, in order.
         keys: Vec<Box<[u8]>>,
+        /// The [fingerprint] of the payload of each key.
+        payloads: Vec<u64>,
     },
     /// A span: an item of a wake subscription, or a gap of a queue that coalesces.
     Span {
@@ -63,12 +68,33 @@ pub enum Delivery {
     Unknown(String),
 }
 
-impl From<&Event> for Delivery {
-    fn from(event: &Event) -> Self {
+/// Stands for a payload in a trace: payloads are compared by their hashes, so that a trace of any
+/// payloads has one type. It is the same in each run of a program.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_checker::fingerprint;
+///
+/// assert_eq!(fingerprint(&"a"), fingerprint(&"a"));
+/// assert_ne!(fingerprint(&"a"), fingerprint(&"b"));
+/// ```
+pub fn fingerprint<P: Hash>(payload: &P) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl<P: Hash> From<&Event<P>> for Delivery {
+    fn from(event: &Event<P>) -> Self {
         Self::Event {
             seq: event.seq(),
             value: event.value(),
             keys: event.keys().map(Into::into).collect(),
+            payloads: event
+                .entries()
+                .map(|(_, payload)| fingerprint(payload))
+                .collect(),
         }
     }
 }
@@ -86,8 +112,8 @@ impl From<Span> for Delivery {
     }
 }
 
-impl From<&Item> for Delivery {
-    fn from(item: &Item) -> Self {
+impl<P: Hash> From<&Item<P>> for Delivery {
+    fn from(item: &Item<P>) -> Self {
         match item {
             Item::Event(event) => event.into(),
             Item::Gap(gap) => (*gap).into(),

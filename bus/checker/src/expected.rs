@@ -11,6 +11,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) value: u64,
     /// The matching keys, in order.
     pub(crate) keys: Vec<&'a [u8]>,
+    /// The fingerprint of the payload of each.
+    pub(crate) payloads: Vec<u64>,
     /// Whether it matches the selectors of only some of the edits.
     pub(crate) by_edit: bool,
 }
@@ -64,13 +66,14 @@ impl<'a> Expected<'a> {
         let n_edits = selectors
             .edits
             .partition_point(|(seq, ..)| *seq <= emit.seq);
-        let mut keys = Vec::new();
+        let (mut keys, mut payloads) = (Vec::new(), Vec::new());
         let mut matched = vec![false; selectors.edits.len() + 1];
-        for key in emit.keys.iter().map(AsRef::as_ref) {
+        for (key, payload) in emit.keys.iter().zip(&emit.payloads) {
             for (version, selected) in selectors.versions(key).enumerate() {
                 matched[version] |= selected;
                 if selected && version == n_edits {
-                    keys.push(key);
+                    keys.push(key.as_ref());
+                    payloads.push(*payload);
                 }
             }
         }
@@ -78,6 +81,7 @@ impl<'a> Expected<'a> {
             seq: emit.seq,
             value: emit.value,
             keys,
+            payloads,
             by_edit: matched.contains(&false),
         })
     }

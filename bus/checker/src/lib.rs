@@ -53,7 +53,7 @@ mod verify;
 mod violation;
 
 pub use checker::Checker;
-pub use delivery::Delivery;
+pub use delivery::{Delivery, fingerprint};
 pub use log::Log;
 pub use violation::{Guarantee, Verified, Violation};
 

@@ -23,6 +23,8 @@ pub(crate) struct Emit {
     pub(crate) seq: Seq,
     pub(crate) value: u64,
     pub(crate) keys: Vec<Box<[u8]>>,
+    /// The fingerprint of the payload of each key.
+    pub(crate) payloads: Vec<u64>,
 }
 
 /// The greatest head and floor of the history that were observed. Neither ever falls.

@@ -51,6 +51,8 @@ pub enum Guarantee {
     G28Edit,
     /// The statistics add up, and count what was recorded.
     G35Conservation,
+    /// An event has, for each of its keys, the payload that the key was emitted with.
+    G40Payloads,
 }
 
 /// A guarantee that does not hold for the trace, and where.
@@ -161,6 +163,7 @@ impl fmt::Display for Guarantee {
             Self::G27Draining => "G27 (draining)",
             Self::G28Edit => "G28 (edit at one seq)",
             Self::G35Conservation => "G35 (conservation)",
+            Self::G40Payloads => "G40 (payloads)",
         })
     }
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rangewatch_bus::{RecvError, Seq};
-use rangewatch_checker::Delivery;
+use rangewatch_checker::{Delivery, fingerprint};
 
 use trace::{Edit, Entry, Sub, Trace};
 
@@ -189,7 +189,9 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                 .iter()
                 .any(|it| matches!(it, Entry::StartedAfter(_)));
         match delivery {
-            Delivery::Event { seq, value, keys } => {
+            Delivery::Event {
+                seq, value, keys, ..
+            } => {
                 if !is_excused {
                     add("drop an event", &remove);
                 }
@@ -201,7 +203,11 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                 if let Some(Entry::Delivery(Delivery::Event { .. })) = entries.get(i + 1) {
                     add("exchange two events", &|entries| entries.swap(i, i + 1));
                 }
-                let event = |seq, value, keys| Delivery::Event { seq, value, keys };
+                add("change a payload", &|entries| {
+                    if let Entry::Delivery(Delivery::Event { payloads, .. }) = &mut entries[i] {
+                        payloads[0] += 1;
+                    }
+                });
                 add("change a value", &set(event(*seq, value + 1, keys.clone())));
                 let other = Seq::new(seq.get() + 1).unwrap();
                 add(
@@ -344,7 +350,6 @@ fn invent(
                 entries.insert(i, Entry::Delivery(delivery.clone()));
             });
         };
-        let event = |seq, value, keys| Delivery::Event { seq, value, keys };
         insert(
             "invent an event",
             event(next, head + 1, vec![(*b"a").into()]),
@@ -379,5 +384,16 @@ fn invent(
                 insert("deliver what does not match", event(*seq, *value, keys));
             }
         }
+    }
+}
+
+/// An event without payloads.
+fn event(seq: Seq, value: u64, keys: Vec<Box<[u8]>>) -> Delivery {
+    let payloads = vec![fingerprint(&()); keys.len()];
+    Delivery::Event {
+        seq,
+        value,
+        keys,
+        payloads,
     }
 }

@@ -135,7 +135,12 @@ impl<'a> SubscriptionCheck<'a> {
             }
         }
         match delivery {
-            Delivery::Event { seq, value, keys } => self.event(*seq, *value, keys),
+            Delivery::Event {
+                seq,
+                value,
+                keys,
+                payloads,
+            } => self.event(*seq, *value, keys, payloads),
             Delivery::Span { .. } => self.span_delivery(delivery),
             &Delivery::Progress(mark) => self.progress(mark),
             &Delivery::Lagged(missed) => self.lagged(missed),
@@ -149,7 +154,13 @@ impl<'a> SubscriptionCheck<'a> {
         }
     }
 
-    fn event(&mut self, seq: Seq, value: u64, keys: &[Box<[u8]>]) -> Result<(), Violation> {
+    fn event(
+        &mut self,
+        seq: Seq,
+        value: u64,
+        keys: &[Box<[u8]>],
+        payloads: &[u64],
+    ) -> Result<(), Violation> {
         let place = self.locate(seq)?;
         self.arrive(place)?;
         let expected = &self.expected[place];
@@ -173,6 +184,10 @@ impl<'a> SubscriptionCheck<'a> {
                 let detail = "the keys are not the matching keys of the emit, in their order";
                 Violation::at(Guarantee::G4Atomic, seq, detail)
             });
+        }
+        if expected.payloads != payloads {
+            let detail = "the payloads are not those that the keys were emitted with";
+            return Err(Violation::at(Guarantee::G40Payloads, seq, detail));
         }
         self.require_no_conservative_span(seq)?;
         self.counted.delivered += 1;

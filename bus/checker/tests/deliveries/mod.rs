@@ -1,7 +1,7 @@
 //! Deliveries for traces whose emits have ten times their number as value.
 
 use rangewatch_bus::Seq;
-use rangewatch_checker::Delivery;
+use rangewatch_checker::{Delivery, fingerprint};
 
 pub(crate) fn seq(seq: u64) -> Seq {
     Seq::new(seq).unwrap()
@@ -12,6 +12,7 @@ pub(crate) fn event_with(i: u64, value: u64, keys: &[&str]) -> Delivery {
         seq: seq(i),
         value,
         keys: keys.iter().map(|key| key.as_bytes().into()).collect(),
+        payloads: vec![fingerprint(&()); keys.len()],
     }
 }
 
