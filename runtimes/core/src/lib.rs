@@ -42,6 +42,7 @@ pub use guest::callback_error::{CallbackError, CallbackErrorCause};
 pub use guest::command::{RunError, run_command};
 pub use guest::emits::Emits;
 pub use guest::flush_error::FlushError;
+pub use guest::guest_bus::GuestBus;
 pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;
 pub use guest::pump::Pump;

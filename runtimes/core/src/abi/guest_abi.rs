@@ -4,17 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::FutureExt;
-use futures::channel::oneshot;
-use rangewatch_bus::{Batch, RangeWatchBus};
-
 use super::gen1::Page;
 use super::{AbiError, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
+use crate::guest::guest_bus::{GuestBus, Staged};
 use crate::guest::limits::Limits;
 use crate::watches::group::Group;
 use crate::watches::watch::Running;
+use futures::FutureExt;
+use futures::channel::oneshot;
 
 /// The host's half of the range-watch ABI for one instance: the state that the imported functions
 /// share, and the callbacks that are due to the instance.
@@ -42,7 +41,7 @@ pub struct GuestAbi {
     group: Arc<Group>,
     page: PageState,
     /// What the running call has staged.
-    staged: Option<Batch>,
+    staged: Option<Box<dyn Staged>>,
     in_recv: bool,
     can_receive: bool,
     /// The error text that the host wrote last, which the guest may have left in place.
@@ -56,7 +55,7 @@ impl GuestAbi {
     /// The ABI of a guest of one instance, which shares its watch ids with no other. Each flush is
     /// emitted at once, and watches and flushes are bounded by [`Limits::default`].
     #[must_use]
-    pub fn new(bus: &RangeWatchBus) -> Self {
+    pub fn new(bus: impl Into<GuestBus>) -> Self {
         Self::with(bus, Limits::default(), Emits::Immediate)
     }
 
@@ -64,7 +63,7 @@ impl GuestAbi {
     /// that returned, [`commit`](Self::commit) emits them; after one that did not, drop the store
     /// or [`discard`](Self::discard). Callbacks commit by themselves.
     #[must_use]
-    pub fn staged(bus: &RangeWatchBus) -> Self {
+    pub fn staged(bus: impl Into<GuestBus>) -> Self {
         Self::with(bus, Limits::default(), Emits::Staged)
     }
 
@@ -85,8 +84,8 @@ impl GuestAbi {
     /// # let _ = abi;
     /// ```
     #[must_use]
-    pub fn with(bus: &RangeWatchBus, limits: Limits, emits: Emits) -> Self {
-        Self::of(Group::new(bus.clone(), limits, emits))
+    pub fn with(bus: impl Into<GuestBus>, limits: Limits, emits: Emits) -> Self {
+        Self::of(Group::new(bus.into(), limits, emits))
     }
 
     /// The ABI of one instance among the several of a group.
@@ -158,7 +157,7 @@ impl GuestAbi {
     /// The number of staged emits.
     #[must_use]
     pub fn n_staged(&self) -> usize {
-        self.staged.as_ref().map_or(0, Batch::n_emits)
+        self.staged.as_ref().map_or(0, |batch| batch.n_emits())
     }
 
     /// Ready when a function whose [`Outcome`] was pending can be called again.

@@ -17,6 +17,7 @@ mod host_functions;
 mod imports;
 mod limits;
 mod linker;
+mod payloads;
 mod pools;
 mod raw_guest;
 mod staged;
@@ -162,6 +163,10 @@ groups! {
         one_emit_wakes_a_pump_once,
         g23_the_watches_of_a_lost_instance_are_freed,
         an_id_longer_than_the_buffer_is_reported,
+    }
+    payloads {
+        g40_the_host_makes_the_payloads_of_what_a_guest_emits,
+        g30_a_panic_of_the_payloads_is_an_error,
     }
     staged {
         g04_staged_flushes_of_one_value_are_one_emit,

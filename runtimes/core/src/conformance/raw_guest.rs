@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 
 use super::load;
-use crate::{CallError, CallbackError, Guest, GuestBuilder, HostCx, Runtime, Val};
+use crate::{CallError, CallbackError, Guest, GuestBuilder, GuestBus, HostCx, Runtime, Val};
 
 /// A guest written from the specification of the ABI, without the SDK. Its buffers are at the
 /// addresses below; its exports call the imports; its recv calls the host function `test.received`
@@ -115,9 +115,19 @@ impl RawGuest {
         bus: &RangeWatchBus,
         configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
     ) -> Self {
+        Self::with(runtime, bus, GuestBus::from(bus), configure).await
+    }
+
+    /// A guest on `guest_bus`; [`emit`](Self::emit) emits on `bus`.
+    pub(super) async fn with(
+        runtime: &dyn Runtime,
+        bus: &RangeWatchBus,
+        guest_bus: GuestBus,
+        configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+    ) -> Self {
         let module = load(runtime, RAW_GUEST).await;
         let (log, plans, errors) = (Log::default(), Plans::default(), Log::default());
-        let builder = Guest::builder(&module, bus);
+        let builder = Guest::builder(&module, guest_bus);
         let (recv_log, recv_plans) = (log.clone(), plans.clone());
         // With several instances there are several running callbacks.
         let running = Arc::<Running>::default();

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
 use crate::engine::error_chain::ErrorChain;
@@ -17,6 +16,7 @@ use crate::guest::Guest;
 use crate::guest::callback_error::CallbackError;
 use crate::guest::emits::Emits;
 use crate::guest::flush_error::FlushError;
+use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::{Inner, OnCallbackError, OnFlushError};
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::limits::Limits;
@@ -39,8 +39,7 @@ use crate::watches::signal::Signal;
 /// # Examples
 ///
 /// ```
-/// use rangewatch_bus::RangeWatchBus;
-/// use rangewatch_runtime::{Guest, Limits, Module};
+/// /// use rangewatch_runtime::{Guest, Limits, Module};
 /// use rangewatch_wasi::{SharedBuffer, Wasi};
 ///
 /// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -58,7 +57,7 @@ use crate::watches::signal::Signal;
 #[must_use = "nothing happens before `instantiate`"]
 pub struct GuestBuilder<'a> {
     module: &'a Module,
-    bus: &'a RangeWatchBus,
+    bus: GuestBus,
     wasi: WasiSource,
     limits: Limits,
     emits: Option<Emits>,
@@ -104,7 +103,7 @@ impl WasiSource {
 }
 
 impl<'a> GuestBuilder<'a> {
-    pub(crate) fn new(module: &'a Module, bus: &'a RangeWatchBus) -> Self {
+    pub(crate) fn new(module: &'a Module, bus: GuestBus) -> Self {
         Self {
             module,
             bus,
@@ -305,10 +304,10 @@ impl<'a> GuestBuilder<'a> {
         // history accepts as separate emits.
         let emits = match self.emits {
             Some(emits) => emits,
-            None if self.bus.floor().is_some() => Emits::Staged,
+            None if self.bus.port().has_history() => Emits::Staged,
             None => Emits::Immediate,
         };
-        let group = Group::new(self.bus.clone(), self.limits, emits);
+        let group = Group::new(self.bus, self.limits, emits);
         let inner = Inner {
             info,
             linked,

@@ -6,6 +6,7 @@ pub(crate) mod callback_error;
 pub(crate) mod command;
 pub(crate) mod emits;
 pub(crate) mod flush_error;
+pub(crate) mod guest_bus;
 pub(crate) mod inner;
 pub(crate) mod instantiate_error;
 pub(crate) mod limits;
@@ -16,7 +17,6 @@ mod start;
 use std::fmt;
 use std::sync::Arc;
 
-use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Exit;
 
 use crate::engine::error_chain::ErrorChain;
@@ -25,6 +25,7 @@ use crate::engine::val::Val;
 use crate::engine::yield_now::yield_now;
 use crate::guest::builder::GuestBuilder;
 use crate::guest::call_error::CallError;
+use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
 
@@ -68,9 +69,9 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A guest of `module` on `bus`.
-    pub fn builder<'a>(module: &'a Module, bus: &'a RangeWatchBus) -> GuestBuilder<'a> {
-        GuestBuilder::new(module, bus)
+    /// A guest of `module` on `bus`: a `&RangeWatchBus`, or a [`GuestBus`] if the bus has payloads.
+    pub fn builder(module: &Module, bus: impl Into<GuestBus>) -> GuestBuilder<'_> {
+        GuestBuilder::new(module, bus.into())
     }
 
     pub(crate) fn new(inner: Inner) -> Self {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{RangeWatchBus, Ready, Selector, Selectors, WakeSubscription};
+use rangewatch_bus::{Ready, Selector, Selectors, WakeSubscription};
 
 use crate::guest::emits::Emits;
+use crate::guest::guest_bus::{GuestBus, Port};
 use crate::guest::limits::Limits;
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
@@ -20,7 +21,7 @@ use crate::watches::watch::{Running, Watch};
 /// Lock order: `watches`, then the locks of the bus. Neither is held while a guest runs.
 #[derive(Debug)]
 pub(crate) struct Group {
-    bus: RangeWatchBus,
+    bus: GuestBus,
     watches: Mutex<Watches>,
     limits: Limits,
     emits: Emits,
@@ -121,7 +122,7 @@ pub(crate) enum WatchError {
 }
 
 impl Group {
-    pub(crate) fn new(bus: RangeWatchBus, limits: Limits, emits: Emits) -> Arc<Self> {
+    pub(crate) fn new(bus: GuestBus, limits: Limits, emits: Emits) -> Arc<Self> {
         Arc::new(Self {
             bus,
             emits,
@@ -139,8 +140,8 @@ impl Group {
         self.emits
     }
 
-    pub(crate) fn bus(&self) -> &RangeWatchBus {
-        &self.bus
+    pub(crate) fn bus(&self) -> &dyn Port {
+        self.bus.port()
     }
 
     pub(crate) fn started(&self) -> &Arc<Started> {
@@ -154,7 +155,7 @@ impl Group {
             return Err(WatchError::Exists);
         }
         watches.check(true, id.len(), &self.limits)?;
-        let subscription = self.bus.reserve().wake();
+        let subscription = self.bus().reserve();
         let subscription = subscription.map_err(|_| WatchError::Closed)?;
         watches.insert(id, subscription, None);
         Ok(())
@@ -180,7 +181,7 @@ impl Group {
         watches.check(is_new, n_bytes, &self.limits)?;
         // Every selector that gets here is well formed: only a closed bus refuses.
         let Some(entry) = watches.by_id.get_mut(id) else {
-            let subscription = self.bus.subscribe(selectors).hold().wake();
+            let subscription = self.bus().open(selectors);
             let subscription = subscription.map_err(|_| WatchError::Closed)?;
             watches.insert(id, subscription, Some(range_bytes));
             return Ok(());
@@ -270,7 +271,7 @@ impl Group {
 
     fn check_open(&self) -> Result<(), WatchError> {
         // Under the lock of `watches`: an id that is inserted after the end would stay.
-        if self.started.is_ended() || self.bus.is_closed() {
+        if self.started.is_ended() || self.bus().is_closed() {
             return Err(WatchError::Closed);
         }
         Ok(())
@@ -302,11 +303,13 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Wake, Waker};
 
+    use rangewatch_bus::RangeWatchBus;
+
     use super::*;
 
     fn group() -> (RangeWatchBus, Arc<Group>) {
         let bus = RangeWatchBus::new();
-        let group = Group::new(bus.clone(), Limits::default(), Emits::Immediate);
+        let group = Group::new(GuestBus::from(&bus), Limits::default(), Emits::Immediate);
         (bus, group)
     }
 
@@ -422,7 +425,11 @@ mod tests {
     #[test]
     fn g30_the_bytes_of_watches_are_bounded() {
         let limits = Limits::default().watch_bytes(10);
-        let group = Group::new(RangeWatchBus::new(), limits, Emits::Immediate);
+        let group = Group::new(
+            GuestBus::from(&RangeWatchBus::new()),
+            limits,
+            Emits::Immediate,
+        );
         assert_eq!(group.reserve(&[0; 11]), Err(WatchError::Limit));
         assert_eq!(group.reserve(&[0; 6]), Ok(()));
         assert_eq!(group.open(&[0; 6], None, 5), Err(WatchError::Limit));

@@ -31,7 +31,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
     let value = page.val(memory)?;
     let n_matched = match abi.group().emits() {
         Emits::Immediate => {
-            let emitted = abi.group().bus().emit_slices(value, keys);
+            let emitted = abi.group().bus().emit(value, keys);
             emitted.map_err(refused)?.matched()
         }
         Emits::Staged => {
