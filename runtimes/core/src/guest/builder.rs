@@ -39,7 +39,8 @@ use crate::watches::signal::Signal;
 /// # Examples
 ///
 /// ```
-/// /// use rangewatch_runtime::{Guest, Limits, Module};
+/// use rangewatch_bus::RangeWatchBus;
+/// use rangewatch_runtime::{Guest, Limits, Module};
 /// use rangewatch_wasi::{SharedBuffer, Wasi};
 ///
 /// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
