@@ -1,4 +1,4 @@
-//! Building a bus with a history or with another source of time.
+//! Building a bus with a name, a history or another source of time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::{History, RangeWatchBus};
 
 /// Builds a [`RangeWatchBus`], from [`RangeWatchBus::builder`].
 ///
-/// The defaults are those of [`RangeWatchBus::new`]: no history, no head, a
+/// The defaults are those of [`RangeWatchBus::new`]: no name, no history, no head, a
 /// [`ThreadTimer`], which starts its thread lazily.
 ///
 /// # Examples
@@ -33,6 +33,7 @@ use crate::{History, RangeWatchBus};
 /// ```
 #[must_use = "nothing is made until `build` is called"]
 pub struct RangeWatchBusBuilder<P = ()> {
+    name: Option<Arc<str>>,
     history: Option<History>,
     head: Option<u64>,
     timer: Arc<dyn Timer>,
@@ -69,6 +70,7 @@ pub enum BuildError {
 impl Default for RangeWatchBusBuilder {
     fn default() -> Self {
         Self {
+            name: None,
             history: None,
             head: None,
             timer: Arc::new(ThreadTimer),
@@ -93,6 +95,7 @@ impl RangeWatchBusBuilder {
     /// ```
     pub fn payloads<P: Send + Sync + 'static>(self) -> RangeWatchBusBuilder<P> {
         RangeWatchBusBuilder {
+            name: self.name,
             history: self.history,
             head: self.head,
             timer: self.timer,
@@ -124,6 +127,24 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
     /// ```
     pub fn payload_bytes(mut self, weigh: impl Fn(&P) -> usize + Send + Sync + 'static) -> Self {
         self.weigher = Some(Box::new(weigh));
+        self
+    }
+
+    /// Names the bus: in its `Debug` form, in the events of the feature `tracing` (`bus`) and in
+    /// the metrics of the feature `metrics` (label `bus`). Names need not be unique.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let bus = RangeWatchBus::builder().name("orders").build()?;
+    /// assert_eq!(bus.name(), Some("orders"));
+    /// assert!(format!("{bus:?}").contains("orders"));
+    /// # Ok::<(), rangewatch_bus::BuildError>(())
+    /// ```
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
         self
     }
 
@@ -166,6 +187,7 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
         Ok(RangeWatchBus::over(Shared::new(
             State::new(history),
             self.timer,
+            self.name,
             self.weigher,
         )))
     }
@@ -174,6 +196,7 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
 impl<P> fmt::Debug for RangeWatchBusBuilder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RangeWatchBusBuilder")
+            .field("name", &self.name)
             .field("history", &self.history)
             .field("head", &self.head)
             .field("timer", &self.timer)

@@ -53,10 +53,11 @@ impl RangeWatchBus {
     /// Makes a bus without history and without subscriptions.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(Shared::new(State::new(None), Arc::new(ThreadTimer), None))
+        let state = State::new(None);
+        Self::over(Shared::new(state, Arc::new(ThreadTimer), None, None))
     }
 
-    /// Builds a bus with history, a restored head or another source of time.
+    /// Builds a bus with a name, with history, a restored head or another source of time.
     ///
     /// # Examples
     ///
@@ -620,6 +621,12 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
         self.shared().is_closed()
     }
 
+    /// The [name](RangeWatchBusBuilder::name) of the bus, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.shared().name()
+    }
+
     /// The position of the last emit, or `None` if there was none yet.
     ///
     /// The subscriptions that an emit up to this position matched hold it or have delivered it.
@@ -685,6 +692,7 @@ impl<P> Clone for RangeWatchBus<P> {
 impl<P> fmt::Debug for RangeWatchBus<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RangeWatchBus")
+            .field("name", &self.owner.shared.name())
             .field("last_seq", &self.owner.shared.last_seq())
             .field("n_subscriptions", &self.owner.shared.n_subscriptions())
             .field("closed", &self.owner.shared.is_closed())

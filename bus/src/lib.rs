@@ -214,12 +214,13 @@
 //! - `tokio`: `TokioTimer`, for [progress marks at an interval](SubscribeBuilder::progress_every)
 //!   without a timer thread.
 //! - `tracing`: one event, of the target `rangewatch_bus`, when a queue overflows for the first
-//!   time (`WARN`: `subscription`, `seq`, `outcome`) and one when its consumer has caught up
-//!   (`INFO`: `subscription` and its counts of emits, `delivered`, `coalesced`, `dropped`,
-//!   `replayed`); never one per dropped event. `subscription` is a number that may be reused and
-//!   may change when other subscriptions end.
+//!   time (`WARN`: `bus`, `subscription`, `seq`, `outcome`) and one when its consumer has caught up
+//!   (`INFO`: `bus`, `subscription` and its counts of emits, `delivered`, `coalesced`, `dropped`,
+//!   `replayed`); never one per dropped event. `bus` is the [name](RangeWatchBusBuilder::name) of
+//!   the bus, if it has one; `subscription` is a number that may be reused and may change when other
+//!   subscriptions end.
 //! - `metrics`: `RangeWatchBus::record_metrics`, which passes the statistics to the `metrics`
-//!   facade.
+//!   facade, under the name of the bus.
 //!
 //! # Guarantees
 //!

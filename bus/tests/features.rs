@@ -59,6 +59,7 @@ mod tracing_events {
         let log = Log::default();
         tracing::subscriber::with_default(log.clone(), || {
             let bus = RangeWatchBus::builder()
+                .name("orders")
                 .history(History::events(1000))
                 .build()
                 .unwrap();
@@ -90,10 +91,14 @@ mod tracing_events {
                     panic!("{logs:?}")
                 };
                 assert_eq!(slow.len(), 1, "{overflow:?} {logs:?}");
-                assert!(slow[0].starts_with("WARN ") && slow[0].contains(outcome));
+                let begins = |line: &str, level| {
+                    line.starts_with(&format!("{level} message="))
+                        && line.contains(" bus=\"orders\"")
+                };
+                assert!(begins(&slow[0], "WARN") && slow[0].contains(outcome));
                 assert!(slow[0].contains(&format!("seq={}", 50 * round + 3)));
                 assert_eq!(recovered.len(), 1, "{overflow:?} {logs:?}");
-                assert!(recovered[0].starts_with("INFO "), "{recovered:?}");
+                assert!(begins(&recovered[0], "INFO"), "{recovered:?}");
             }
         }
     }
@@ -184,13 +189,13 @@ mod metrics_recorded {
     #[test]
     fn the_numbers_of_a_bus_reach_the_recorder_under_its_name() {
         let values = Values::default();
-        let bus = RangeWatchBus::new();
+        let bus = RangeWatchBus::builder().name("pods").build().unwrap();
         let mut sub = bus.subscribe("a".."b").events(1).unwrap();
         for value in 0..3 {
             bus.emit(value, ["a"]).unwrap();
         }
         let _ = sub.try_recv();
-        metrics::with_local_recorder(&values, || bus.record_metrics("pods"));
+        metrics::with_local_recorder(&values, || bus.record_metrics());
         let values = values.0.into_inner().unwrap();
         let counter = |name: &str| values[&format!("{name}[pods]")].load(Ordering::Relaxed);
         assert_eq!(counter("rangewatch_emits_total"), 3);
@@ -200,6 +205,17 @@ mod metrics_recorded {
         assert!((gauge("rangewatch_pending") - 1.0).abs() < f64::EPSILON);
         assert!((gauge("rangewatch_subscriptions") - 1.0).abs() < f64::EPSILON);
         assert_eq!(values.len(), 11, "the documentation lists eleven names");
+    }
+
+    #[test]
+    fn a_bus_without_a_name_has_no_label() {
+        let values = Values::default();
+        metrics::with_local_recorder(&values, || RangeWatchBus::new().record_metrics());
+        let values = values.0.into_inner().unwrap();
+        assert!(
+            values.contains_key("rangewatch_emits_total[]"),
+            "{values:?}"
+        );
     }
 }
 

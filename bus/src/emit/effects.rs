@@ -12,16 +12,24 @@ pub(crate) struct Effects<'a, P> {
     /// Subscriptions that have begun to be slow, to be reported to `tracing`.
     #[cfg(feature = "tracing")]
     pub(crate) slow: Vec<crate::subscription::SlowConsumer>,
+    /// The name of the bus, for the reports.
+    #[cfg(feature = "tracing")]
+    bus: Option<&'a str>,
 }
 
 impl<'a, P> Effects<'a, P> {
     #[inline]
-    pub(crate) fn new(spare: &'a SpareList<P>) -> Self {
+    pub(crate) fn new(
+        spare: &'a SpareList<P>,
+        #[cfg(feature = "tracing")] bus: Option<&'a str>,
+    ) -> Self {
         Self {
             wakers: WakeList::new(),
             evicted: Evicted::new(spare),
             #[cfg(feature = "tracing")]
             slow: Vec::new(),
+            #[cfg(feature = "tracing")]
+            bus,
         }
     }
 
@@ -31,8 +39,6 @@ impl<'a, P> Effects<'a, P> {
         // Consumers are notified first: a `tracing` subscriber that panics would lose the wakes.
         self.wakers.wake_all();
         #[cfg(feature = "tracing")]
-        self.slow
-            .iter()
-            .for_each(crate::subscription::SlowConsumer::report);
+        self.slow.iter().for_each(|slow| slow.report(self.bus));
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::emit::{Draft, Effects, Ticket};
+use crate::emit::{Draft, Ticket};
 use crate::order::{Found, Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
 use crate::subscription::Mailbox;
@@ -76,7 +76,7 @@ impl<P> Shared<P> {
         let n_bytes = draft.n_bytes();
         // Cloned before the lock is taken; what is not needed is dropped after it is released.
         let mut waker = Some(cx.waker().clone());
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         let mut moved = Moved::default();
         if waiting.ticket.is_none() {
             self.prepare(draft);

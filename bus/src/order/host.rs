@@ -3,7 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::emit::Effects;
 use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
@@ -63,7 +62,7 @@ pub(crate) struct Edited {
 
 impl<P, B: Buffer> Host<B> for Shared<P> {
     fn unsubscribe(&self, mailbox: &Mailbox<B>) {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         // Freed after the lock is released: a mailbox may hold a waker. The entries are freed also
         // if an emitter that waits for room holds the mailbox.
         let (_slot, _cleared) = {
@@ -97,7 +96,7 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
         mailbox: &Mailbox<B>,
         ranges: &KeyRanges,
     ) -> Result<Edited, ControlError> {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         let edited = {
             let state = &mut *self.state.lock();
             if state.closed {
@@ -125,7 +124,7 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
     }
 
     fn discard_through(&self, mailbox: &Mailbox<B>, value: u64) {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         let _discarded = {
             let state = &mut *self.state.lock();
             state.slots[mailbox.place()].as_mut().and_then(|slot| {

@@ -19,6 +19,7 @@ use crate::{BusStats, CompactError, EmitError, Emitted, EmittedMany, Seq};
 pub(crate) struct Shared<P> {
     pub(crate) state: Mutex<State<P>>,
     pub(crate) timer: Arc<dyn Timer>,
+    name: Option<Arc<str>>,
     weigher: Option<Weigher<P>>,
     pub(crate) spare: SpareList<P>,
     /// The index of the state, which is read without the lock, too.
@@ -31,15 +32,40 @@ pub(crate) struct Shared<P> {
 pub(crate) type Weigher<P> = Box<dyn Fn(&P) -> usize + Send + Sync>;
 
 impl<P> Shared<P> {
-    pub(crate) fn new(state: State<P>, timer: Arc<dyn Timer>, weigher: Option<Weigher<P>>) -> Self {
+    pub(crate) fn new(
+        state: State<P>,
+        timer: Arc<dyn Timer>,
+        name: Option<Arc<str>>,
+        weigher: Option<Weigher<P>>,
+    ) -> Self {
         Self {
             index: Arc::clone(&state.index),
             keeps_history: state.history.is_some(),
             state: Mutex::new(state),
             timer,
+            name,
             weigher,
             spare: SpareList::new(),
         }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) const fn shared_name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
+    /// The effects of a critical section, to be applied after it.
+    #[inline]
+    pub(crate) fn effects(&self) -> Effects<'_, P> {
+        Effects::new(
+            &self.spare,
+            #[cfg(feature = "tracing")]
+            self.name(),
+        )
     }
 
     /// The bytes that payloads weigh. The caller holds no lock.
@@ -51,7 +77,7 @@ impl<P> Shared<P> {
     }
 
     pub(crate) fn emit(&self, value: Value, mut draft: Draft<'_, P>) -> Result<Emitted, EmitError> {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         self.prepare(&mut draft);
         let mut found = self.index.find(draft.keys);
         let emitted = {
@@ -80,7 +106,7 @@ impl<P> Shared<P> {
         &self,
         emits: &mut [(u64, Draft<'_, P>)],
     ) -> Result<EmittedMany, EmitError> {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         let mut many = EmittedMany::default();
         for (_, draft) in &mut *emits {
             self.prepare(draft);
@@ -127,7 +153,7 @@ impl<P> Shared<P> {
     }
 
     pub(crate) fn close(&self) {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         {
             let state = &mut *self.state.lock();
             state.closed = true;
@@ -140,7 +166,7 @@ impl<P> Shared<P> {
 
     /// Closes, and discards what the subscriptions hold.
     pub(crate) fn close_now(&self) {
-        let mut effects = Effects::new(&self.spare);
+        let mut effects = self.effects();
         let mut cleared = Vec::new();
         {
             let state = &mut *self.state.lock();
@@ -198,6 +224,7 @@ impl<P> fmt::Debug for Shared<P> {
         let (last_seq, n_subscriptions, closed) =
             (self.last_seq(), self.n_subscriptions(), self.is_closed());
         f.debug_struct("Shared")
+            .field("name", &self.name)
             .field("last_seq", &last_seq)
             .field("n_subscriptions", &n_subscriptions)
             .field("closed", &closed)

@@ -205,7 +205,7 @@ impl<P> EventSubscription<P> {
                 Poll::Ready(None) => return Err(TryRecvError::Closed),
                 Poll::Pending => {
                     #[cfg(feature = "tracing")]
-                    super::slow::report_recovery(self.mailbox());
+                    super::slow::report_recovery(self.mailbox(), self.registration.host().name());
                     return Err(match self.mailbox().phase() {
                         Phase::Started => TryRecvError::Empty,
                         Phase::Reserved | Phase::Held => TryRecvError::NotStarted,
@@ -266,7 +266,7 @@ impl<P> EventSubscription<P> {
                 Poll::Ready(None) => return Poll::Ready(Err(RecvError::Closed)),
                 Poll::Pending => {
                     #[cfg(feature = "tracing")]
-                    super::slow::report_recovery(self.mailbox());
+                    super::slow::report_recovery(self.mailbox(), self.registration.host().name());
                     return Poll::Pending;
                 }
             };

@@ -29,9 +29,10 @@ impl SlowConsumer {
     }
 
     /// Must be called without locks, because a subscriber of `tracing` is user code.
-    pub(crate) fn report(&self) {
+    pub(crate) fn report(&self, bus: Option<&str>) {
         tracing::warn!(
             target: "rangewatch_bus",
+            bus,
             subscription = self.subscription,
             seq = self.seq.get(),
             outcome = self.outcome,
@@ -41,12 +42,13 @@ impl SlowConsumer {
 }
 
 /// Reports that a subscription with nothing to receive has caught up, if its queue had overflowed.
-pub(crate) fn report_recovery<P>(mailbox: &Mailbox<EventQueue<P>>) {
+pub(crate) fn report_recovery<P>(mailbox: &Mailbox<EventQueue<P>>, bus: Option<&str>) {
     let Some(counts) = mailbox.with(EventQueue::recover) else {
         return;
     };
     tracing::info!(
         target: "rangewatch_bus",
+        bus,
         subscription = mailbox.place(),
         delivered = counts.delivered,
         coalesced = counts.coalesced,
