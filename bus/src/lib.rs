@@ -67,8 +67,9 @@
 //! [`head`](RangeWatchBus::head), the least that a subscription can begin with the
 //! [`floor`](RangeWatchBus::floor). A history provides:
 //!
-//! - [`since`](SubscribeBuilder::since): a subscription begins with a value of the past, without a
-//!   gap or a repeat at the seam of replay and live.
+//! - [`since`](SubscribeBuilder::since) and [`since_after`](SubscribeBuilder::since_after): a
+//!   subscription begins with a value of the past, or after it, without a gap or a repeat at the
+//!   seam of replay and live.
 //! - [`Overflow::Park`]: a slow consumer catches up from the history.
 //! - [Progress marks](Item::Progress): everything up to this value was received, also if nothing
 //!   matched.
@@ -95,7 +96,7 @@
 //!
 //! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<()> {
 //!     let all = || bus.subscribe(Selector::all());
-//!     let mut resumed = all().since(checkpoint + 1).events(256);
+//!     let mut resumed = all().since_after(checkpoint).events(256);
 //!     loop {
 //!         let mut sub = match resumed {
 //!             Err(SubscribeError::Compacted { .. }) => {

@@ -7,7 +7,7 @@ use std::thread;
 use futures::executor::block_on;
 use rangewatch_bus::{
     CompactError, EmitError, EventSubscription, History, Overflow, RangeWatchBus, RecvError,
-    SubscribeError, TryRecvError,
+    SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
 };
 
 fn bus_of(history: History) -> RangeWatchBus {
@@ -162,6 +162,71 @@ fn g06_a_start_in_the_future_delivers_nothing_below_it() {
     let mut never = since(&bus, u64::MAX).unwrap();
     bus.emit(u64::MAX - 1, ["k"]).unwrap();
     assert_eq!(never.try_recv(), Err(TryRecvError::Empty));
+}
+
+#[test]
+fn g08_a_start_after_a_value_begins_with_the_next_one() {
+    let bus = emitted(3, 10);
+    for (after, expected) in [(7, vec![8, 9, 10]), (9, vec![10]), (10, vec![])] {
+        let mut sub = bus.subscribe(..).since_after(after).events(3).unwrap();
+        assert_eq!(sub.position(), Some(after));
+        assert_eq!(values(&mut sub), expected);
+        let mut wake = bus.subscribe(..).since_after(after).wake().unwrap();
+        let first = wake.try_recv().ok().map(|span| span.first());
+        assert_eq!(first, expected.first().copied());
+    }
+    let refused = bus.subscribe(..).since_after(6).events(3).unwrap_err();
+    assert_eq!(refused, SubscribeError::Compacted { floor: 8 });
+}
+
+#[test]
+fn the_last_call_of_since_and_since_after_counts_and_none_is_no_call() {
+    let bus = emitted(10, 5);
+    let received = |builder: SubscribeBuilder<'_>| values(&mut builder.events(10).unwrap());
+    let all = || bus.subscribe(..);
+    assert_eq!(received(all().since(2).since_after(3)), [4, 5]);
+    assert_eq!(received(all().since_after(3).since(2)), [2, 3, 4, 5]);
+    assert_eq!(received(all().since(Some(5))), [5]);
+    assert_eq!(received(all().since_after(Some(4))), [5]);
+    for live in [
+        all().since(None),
+        all().since(2).since_after(None),
+        all().since_after(2).since(None),
+    ] {
+        assert_eq!(received(live), []);
+    }
+    assert!(bus.reserve().since(7).since_after(None).wake().is_ok());
+}
+
+#[test]
+fn g06_after_the_greatest_value_nothing_follows() {
+    for bus in [emitted(10, 5), RangeWatchBus::new()] {
+        let has_history = bus.floor().is_some();
+        let last = u64::MAX - u64::from(has_history);
+        for n_emitted in 0..2 {
+            let mut wake = bus.subscribe(..).since_after(u64::MAX).wake().unwrap();
+            assert_eq!(wake.position(), Some(u64::MAX));
+            let mut events = bus.subscribe(..).since_after(u64::MAX).events(3);
+            if n_emitted == 0 || !has_history {
+                // Those that began earlier are dropped, so that it matches nothing.
+                assert_eq!(bus.emit(last, ["k"]).unwrap().matched(), 0);
+            }
+            assert_eq!(wake.try_recv(), Err(TryWakeError::Empty));
+            match &mut events {
+                Ok(events) => {
+                    assert_eq!(events.try_recv(), Err(TryRecvError::Empty));
+                    assert_eq!(events.request_progress(), Ok(None));
+                    assert_eq!((events.lag(), events.position()), (0, Some(u64::MAX)));
+                }
+                Err(error) => {
+                    assert_eq!((&*error, has_history), (&SubscribeError::NoHistory, false))
+                }
+            }
+        }
+        let mut wake = bus.subscribe(..).since_after(u64::MAX).wake().unwrap();
+        bus.close();
+        assert_eq!(wake.try_recv(), Err(TryWakeError::Closed));
+    }
 }
 
 #[test]

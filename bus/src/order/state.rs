@@ -7,7 +7,7 @@ use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
 use crate::queue::{EventQueue, Pushed};
-use crate::subscription::{Mailbox, Phase, Span, SpanBuffer, WakeBuffer};
+use crate::subscription::{Mailbox, Phase, Since, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
 /// The state of a bus.
@@ -297,14 +297,16 @@ impl<P> State<P> {
     /// Checks whether a subscription may begin, at `since` if there is one. Returns the history.
     pub(crate) fn check_subscribe(
         &self,
-        since: Option<u64>,
+        since: Option<Since>,
     ) -> Result<Option<&HistoryBuffer<P>>, SubscribeError> {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
         let history = self.history.as_ref();
         match (since, history.map(HistoryBuffer::floor)) {
-            (Some(since), Some(floor)) if since < floor => Err(SubscribeError::Compacted { floor }),
+            (Some(since), Some(floor)) if since.first() < floor => {
+                Err(SubscribeError::Compacted { floor })
+            }
             _ => Ok(history),
         }
     }
@@ -312,11 +314,11 @@ impl<P> State<P> {
     pub(crate) fn insert_wake(
         &mut self,
         ranges: &KeyRanges,
-        since: Option<u64>,
+        since: Option<Since>,
         mut span: SpanBuffer,
         phase: Phase,
     ) -> Arc<Mailbox<WakeBuffer>> {
-        let after = since.and_then(|since| since.checked_sub(1));
+        let after = since.and_then(Since::excluded);
         let position = match (since, &self.history) {
             (Some(_), _) => after,
             (None, Some(history)) => history.head(),
@@ -324,9 +326,9 @@ impl<P> State<P> {
         };
         let span = match (since, self.last_value, self.last_seq) {
             (Some(since), Some(last), Some(last_seq))
-                if self.history.is_none() && since <= last && ranges.len() > 0 =>
+                if self.history.is_none() && since.includes(last) && ranges.len() > 0 =>
             {
-                Some(Span::conservative(since, last, last_seq))
+                Some(Span::conservative(since.first(), last, last_seq))
             }
             _ => span.take(),
         };

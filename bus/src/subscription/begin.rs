@@ -7,15 +7,15 @@ use crate::history::{CHUNK_EVENTS, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_c
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
-use crate::subscription::{Mailbox, Phase, SpanBuffer, WakeBuffer};
+use crate::subscription::{Mailbox, Phase, Since, SpanBuffer, WakeBuffer};
 use crate::{Seq, SubscribeError};
 
 impl<P> Shared<P> {
-    /// Adds a wake subscription, from the value `since` on if there is one.
+    /// Adds a wake subscription, which begins at `since` if there is one.
     pub(crate) fn subscribe_wake(
         &self,
         ranges: &KeyRanges,
-        since: Option<u64>,
+        since: Option<Since>,
         phase: Phase,
     ) -> Result<Arc<Mailbox<WakeBuffer>>, SubscribeError> {
         let (mailbox, begin, end) = {
@@ -23,7 +23,7 @@ impl<P> Shared<P> {
             let mut span = SpanBuffer::new();
             let is_long = {
                 let history = state.check_subscribe(since)?;
-                let unread = since.and_then(|since| Some((history?, since)));
+                let unread = since.and_then(|since| Some((history?, since.first())));
                 match unread.map(|(history, since)| history.tail(since, TAIL_EVENTS, TAIL_KEYS)) {
                     Some(Some(tail)) => {
                         summarize(&mut span, ranges, tail);
@@ -36,7 +36,7 @@ impl<P> Shared<P> {
             let end = state.last_seq;
             let mailbox = state.insert_wake(ranges, since, span, phase);
             match since {
-                Some(since) if is_long => (mailbox, since, end),
+                Some(since) if is_long => (mailbox, since.first(), end),
                 _ => return Ok(mailbox),
             }
         };
@@ -46,7 +46,7 @@ impl<P> Shared<P> {
         loop {
             let chunk = {
                 let state = &mut *self.state.lock();
-                let checked = state.check_subscribe(Some(next)).map(|history| {
+                let checked = state.check_subscribe(Some(Since::at(next))).map(|history| {
                     history.map_or_else(Vec::new, |history| copy_chunk(history, next, CHUNK_EVENTS))
                 });
                 match checked {
@@ -72,13 +72,13 @@ impl<P> Shared<P> {
         Ok(mailbox)
     }
 
-    /// Adds an event subscription, from the value `since` on if there is one. The arguments of
+    /// Adds an event subscription, which begins at `since` if there is one. The arguments of
     /// `queue` are the last emit before the subscription, the value to replay from and the
     /// position.
     pub(crate) fn subscribe_events(
         &self,
         ranges: &KeyRanges,
-        since: Option<u64>,
+        since: Option<Since>,
         backpressure: bool,
         phase: Phase,
         queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue<P>,
@@ -88,8 +88,10 @@ impl<P> Shared<P> {
         if since.is_some() && history.is_none() {
             return Err(SubscribeError::NoHistory);
         }
-        let replay = since.filter(|&next| history.is_some_and(|history| history.n_since(next) > 0));
-        let after = since.and_then(|since| since.checked_sub(1));
+        let replay = since
+            .map(Since::first)
+            .filter(|&next| history.is_some_and(|history| history.n_since(next) > 0));
+        let after = since.and_then(Since::excluded);
         let position = match since {
             Some(_) => after,
             None => history.and_then(HistoryBuffer::head),

@@ -343,10 +343,10 @@ impl<P> EventSubscription<P> {
 
     /// The value up to which everything that matches was received or reported as missed: that of
     /// the last item, a mark included, or the value before the first that the subscription began
-    /// with. A new subscription resumes [since](crate::SubscribeBuilder::since) one more.
+    /// with. A new subscription resumes [after](crate::SubscribeBuilder::since_after) it.
     ///
     /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus
-    /// without history, or before its first emit.
+    /// without history, or before its first emit, where a new subscription resumes since 0.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
         self.mailbox().peek(EventQueue::position)

@@ -11,6 +11,7 @@ mod progress;
 mod range_versions;
 mod recv_error;
 mod registration;
+mod since;
 #[cfg(feature = "tracing")]
 mod slow;
 mod span;
@@ -28,6 +29,7 @@ pub use item::{Item, ProgressError};
 pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};
 pub(crate) use range_versions::{RangeVersions, Unread};
 pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
+pub(crate) use since::Since;
 #[cfg(feature = "tracing")]
 pub(crate) use slow::SlowConsumer;
 pub use span::Span;

@@ -34,7 +34,7 @@ pub enum RecvError {
     ///
     /// A history may still have the missed events: until the next receive, the
     /// [`position`](crate::EventSubscription::position) is that before the gap, and a subscription
-    /// since one more receives them.
+    /// after it receives them.
     #[error(
         "missed {0} events: rescan what you watch, and receive faster or ask for a larger capacity"
     )]

@@ -12,7 +12,7 @@ use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::{Shared, WakeHost};
 use crate::queue::EventQueue;
-use crate::subscription::{Phase, RangeVersions};
+use crate::subscription::{Phase, RangeVersions, Since};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
 
 /// Builds a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
@@ -42,7 +42,7 @@ pub struct SubscribeBuilder<'a, P = ()> {
     wake_host: &'a WakeHost,
     selectors: Selectors,
     phase: Phase,
-    since: Option<u64>,
+    since: Option<Since>,
     overflow: Option<Overflow>,
     max_bytes: Option<usize>,
     progress_every: Option<Duration>,
@@ -87,12 +87,13 @@ pub enum SubscribeError {
          leave them out, or subscribe for events"
     )]
     NoQueue,
-    /// `since` was called for a reserved subscription, which begins when it is opened.
+    /// `since` or `since_after` was called for a reserved subscription, which begins when it is
+    /// opened.
     #[error(
-        "a reserved subscription begins when it is opened: leave out since, or subscribe and hold"
+        "a reserved subscription begins when it is opened: leave out since and since_after, or subscribe and hold"
     )]
     SinceReserved,
-    /// The history does not reach back to the value of `since`.
+    /// The history does not reach back to the value of `since`, or the one after `since_after`.
     #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
     Compacted {
         /// The least value that a subscription can begin with.
@@ -145,7 +146,9 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// Begins with the emits of the value `value` and above: first those in the history, then the
     /// live ones, without a gap or a repeat in between.
     ///
-    /// With a value above the head nothing below it is received.
+    /// With a value above the head nothing below it is received. With `None` the subscription
+    /// begins with the next emit, as if this had not been called. This replaces an earlier `since`
+    /// or [`since_after`](Self::since_after).
     ///
     /// For events the bus needs a history that reaches back to `value`. A [`wake`](Self::wake)
     /// subscription needs none: without history it begins with a
@@ -161,16 +164,44 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// for value in 1..=5 {
     ///     bus.emit(value, ["k"])?;
     /// }
-    /// let checkpoint = 3;
-    /// let mut sub = bus.subscribe("a".."z").since(checkpoint + 1).events(16)?;
+    /// let mut sub = bus.subscribe("a".."z").since(4).events(16)?;
     /// bus.emit(6, ["k"])?;
     /// for value in 4..=6 {
     ///     assert_eq!(sub.try_recv()?.value(), value);
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub const fn since(mut self, value: u64) -> Self {
-        self.since = Some(value);
+    pub fn since(mut self, value: impl Into<Option<u64>>) -> Self {
+        self.since = value.into().map(Since::at);
+        self
+    }
+
+    /// As [`since`](Self::since), without the value itself: to resume after the last value that was
+    /// applied, such as a checkpoint or a `Last-Event-ID`.
+    ///
+    /// After `u64::MAX` nothing follows: the subscription receives no emit, only the close. A bus
+    /// without history may emit the value `u64::MAX` again; that one is excluded, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(1000)).build()?;
+    /// for value in 1..=5 {
+    ///     bus.emit(value, ["k"])?;
+    /// }
+    /// let checkpoint = 3;
+    /// let mut sub = bus.subscribe("a".."z").since_after(checkpoint).events(16)?;
+    /// assert_eq!(sub.try_recv()?.value(), 4);
+    ///
+    /// // After what another subscription has received, or live if it has received nothing.
+    /// let mut next = bus.subscribe("a".."z").since_after(sub.position()).events(16)?;
+    /// assert_eq!(next.try_recv()?.value(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn since_after(mut self, value: impl Into<Option<u64>>) -> Self {
+        self.since = value.into().map(Since::after);
         self
     }
 

@@ -258,7 +258,7 @@ impl WakeSubscription {
 
     /// The value up to which everything that matches was received: the last of the last span, or
     /// the value before the first that the subscription began with. A new subscription resumes
-    /// [since](crate::SubscribeBuilder::since) one more.
+    /// [after](crate::SubscribeBuilder::since_after) it.
     ///
     /// `None` if nothing was received yet and the subscription did not begin at a value.
     #[must_use]

@@ -211,14 +211,15 @@ impl<P: Payload> Pair<P> {
         let since = request
             .since
             .map(|since| since.of(self.reference.last_value()));
-        let mut builder = match request.begin {
+        let builder = match request.begin {
             Begin::Started => self.bus.subscribe(&request.selectors),
             Begin::Held => self.bus.subscribe(&request.selectors).hold(),
             Begin::Reserved => self.bus.reserve(),
         };
-        if let Some(since) = since {
-            builder = builder.since(since);
-        }
+        let builder = match since {
+            Some(since) if since % 2 == 1 => builder.since_after(since - 1),
+            since => builder.since(since),
+        };
         let subscribed = Sub::subscribe(builder, request).map(|sub| self.subs.push(sub));
         prop_assert_eq!(subscribed, self.reference.subscribe(request, since));
         Ok(())
