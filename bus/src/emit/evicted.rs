@@ -2,23 +2,20 @@
 
 use std::mem;
 
-use smallvec::SmallVec;
-
 use crate::emit::Record;
 use crate::scratch::MAX_SCRATCH_BYTES;
 use crate::sync::Mutex;
 
 /// Evicted records. Drop this without locks.
 pub(crate) struct Evicted<'a, P> {
-    records: SmallVec<[Record<P>; N_INLINE]>,
+    /// The first needs no list: a full history evicts one record for each emit.
+    first: Option<Record<P>>,
+    others: Vec<Record<P>>,
     spare: &'a SpareList<P>,
 }
 
-/// So many records take no memory of their own: a full history evicts one for each emit.
-const N_INLINE: usize = 4;
-
-/// The memory of a longer list, which the emits of a bus reuse. The type of a record depends on that
-/// of the payloads, so that it cannot belong to the thread. Its lock is the last of all locks.
+/// The memory of a list, which the emits of a bus reuse. The type of a record depends on that of
+/// the payloads, so that it cannot belong to the thread. Its lock is the last of all locks.
 pub(crate) struct SpareList<P>(Mutex<Vec<Record<P>>>);
 
 impl<P> SpareList<P> {
@@ -29,27 +26,17 @@ impl<P> SpareList<P> {
 
 impl<'a, P> Evicted<'a, P> {
     #[inline]
-    pub(crate) fn new(spare: &'a SpareList<P>) -> Self {
+    pub(crate) const fn new(spare: &'a SpareList<P>) -> Self {
         Self {
-            records: SmallVec::new(),
+            first: None,
+            others: Vec::new(),
             spare,
         }
     }
 
     #[cold]
-    fn take_spare(&mut self) {
-        let mut list = mem::take(&mut *self.spare.0.lock());
-        list.extend(self.records.drain(..));
-        if list.capacity() > N_INLINE {
-            self.records = SmallVec::from_vec(list);
-        } else {
-            self.records.extend(list);
-        }
-    }
-
-    #[cold]
-    fn put_back_spare(&mut self) {
-        let mut list = mem::take(&mut self.records).into_vec();
+    fn put_back(&mut self) {
+        let mut list = mem::take(&mut self.others);
         list.clear();
         list.shrink_to(MAX_SCRATCH_BYTES / size_of::<Record<P>>());
         // Another emit may have put back its own.
@@ -60,11 +47,15 @@ impl<'a, P> Evicted<'a, P> {
 
 impl<P> Extend<Record<P>> for Evicted<'_, P> {
     fn extend<I: IntoIterator<Item = Record<P>>>(&mut self, emits: I) {
+        let mut emits = emits.into_iter();
+        if self.first.is_none() {
+            self.first = emits.next();
+        }
         for emit in emits {
-            if self.records.len() == N_INLINE && !self.records.spilled() {
-                self.take_spare();
+            if self.others.capacity() == 0 {
+                self.others = mem::take(&mut *self.spare.0.lock());
             }
-            self.records.push(emit);
+            self.others.push(emit);
         }
     }
 }
@@ -72,8 +63,8 @@ impl<P> Extend<Record<P>> for Evicted<'_, P> {
 impl<P> Drop for Evicted<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.records.spilled() {
-            self.put_back_spare();
+        if self.others.capacity() > 0 {
+            self.put_back();
         }
     }
 }

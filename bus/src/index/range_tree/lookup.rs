@@ -215,6 +215,7 @@ impl<V: Copy> Node<Leaf<V>> {
 
 impl<V: Copy> Node<Children<V>> {
     /// Calls `visit` with the children that may hold the keys.
+    #[inline]
     fn visit_any<'t>(
         &'t self,
         keys: &SortedKeys<'_>,
