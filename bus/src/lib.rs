@@ -222,6 +222,8 @@
 //!   subscriptions end.
 //! - `metrics`: `RangeWatchBus::record_metrics`, which passes the statistics to the `metrics`
 //!   facade, under the name of the bus.
+//! - `serde`: `Serialize` for events, items, spans, statistics and errors; `Serialize` and
+//!   `Deserialize` for selectors. The module `serde` documents each form.
 //!
 //! # Guarantees
 //!
@@ -298,6 +300,7 @@
 // history/        the retained emits, and how a subscription catches up from them
 // watch_set/      many wake subscriptions, received through one waker
 // scratch         scratch buffers, reused per thread
+// serde           the serialized form of each type
 // stats, metrics, timer (sources of time), sync (the locks, which a loom model replaces)
 
 mod builder;
@@ -311,6 +314,8 @@ mod metrics;
 mod order;
 mod queue;
 mod scratch;
+#[cfg(feature = "serde")]
+pub mod serde;
 mod stats;
 mod subscription;
 mod sync;

@@ -19,6 +19,7 @@
 //! | `tokio` | no | timers of the bus from tokio, in place of a thread |
 //! | `tracing` | no | events of the bus for `tracing` |
 //! | `metrics` | no | numbers of the bus for `metrics` |
+//! | `serde` | no | serialization of events, selectors, statistics and errors of the bus, `bus::serde` |
 //!
 //! The default engine is wasmi: it compiles in seconds, runs on every target, and starts a guest at
 //! once. wasmtime runs the code of a guest several times as fast; it takes minutes to build, and

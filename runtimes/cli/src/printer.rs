@@ -32,7 +32,7 @@ struct State {
 }
 
 struct Watch {
-    selector: String,
+    selector: Selector,
     subscription: EventSubscription,
 }
 
@@ -110,7 +110,7 @@ impl Watch {
     ) -> Result<Self, SubscribeError> {
         let subscription = bus.subscribe(selector).events(capacity)?;
         Ok(Self {
-            selector: selector.to_string(),
+            selector: selector.clone(),
             subscription,
         })
     }
@@ -125,7 +125,7 @@ impl State {
             event,
         } in due
         {
-            let selector = self.watches[*watch].selector.as_str();
+            let selector = &self.watches[*watch].selector;
             let written = if *n_missed > 0 {
                 self.n_lost += n_missed;
                 push_line(
@@ -139,7 +139,7 @@ impl State {
                 Ok(())
             };
             let written =
-                written.and_then(|()| push_line(&mut lines, &EventLine::new(event, selector)));
+                written.and_then(|()| push_line(&mut lines, &EventLine { event, selector }));
             if let Err(error) = written {
                 self.error.get_or_insert(error);
             }
