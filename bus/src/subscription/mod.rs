@@ -5,6 +5,7 @@ mod control_error;
 mod event;
 mod event_stream;
 mod event_subscription;
+mod event_template;
 mod item;
 mod mailbox;
 mod progress;
@@ -25,6 +26,7 @@ pub use event_stream::Items;
 pub use event_subscription::EventSubscription;
 #[cfg(test)]
 pub(crate) use event_subscription::MAX_PIECES_PER_POLL;
+pub(crate) use event_template::EventTemplate;
 pub use item::{Item, ProgressError};
 pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};
 pub(crate) use range_versions::{RangeVersions, Unread};

@@ -1,18 +1,15 @@
 //! The builder of subscriptions.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::progress::Interval;
 use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::{Shared, WakeHost};
-use crate::queue::EventQueue;
-use crate::subscription::{Phase, RangeVersions, Since};
+use crate::subscription::{EventTemplate, Phase, Since};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
 
 /// Builds a subscription, from [`RangeWatchBus::subscribe`](crate::RangeWatchBus::subscribe) or
@@ -303,45 +300,20 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// [`SubscribeError::NoHistory`] if there is none and since, parking or marks need it,
     /// [`SubscribeError::Closed`] if the bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription<P>, SubscribeError> {
-        let ranges = KeyRanges::normalize(&self.selectors)?;
         self.check_since()?;
-        let max_bytes = self
-            .max_bytes
-            .unwrap_or(SubscribeBuilder::<()>::DEFAULT_QUEUE_BYTES);
-        let capacity = NonZeroUsize::new(capacity)
-            .filter(|_| max_bytes > 0)
-            .ok_or(SubscribeError::ZeroCapacity)?;
-        if self.progress_every == Some(Duration::ZERO) {
-            return Err(SubscribeError::ZeroInterval);
+        let (since, phase) = (self.since, self.phase);
+        self.into_template(capacity).subscribe(since, phase)
+    }
+
+    pub(crate) fn into_template(self, capacity: usize) -> EventTemplate<P> {
+        EventTemplate {
+            shared: Arc::clone(self.shared),
+            selectors: self.selectors,
+            capacity,
+            overflow: self.overflow,
+            max_bytes: self.max_bytes,
+            progress_every: self.progress_every,
         }
-        let has_history = self.shared.bounds().is_some();
-        let overflow = self
-            .overflow
-            .unwrap_or_else(|| Overflow::default_of(has_history));
-        if overflow == Overflow::Park && !has_history {
-            return Err(SubscribeError::NoHistory);
-        }
-        if self.progress_every.is_some() && !has_history {
-            return Err(SubscribeError::NoHistory);
-        }
-        let mailbox = self.shared.subscribe_events(
-            &ranges,
-            self.since,
-            overflow == Overflow::Backpressure,
-            self.phase,
-            |start, replay, position| {
-                let overflow = overflow.without_waiting(has_history);
-                EventQueue::new(capacity, max_bytes, overflow, start, replay, position)
-            },
-        )?;
-        let interval = self
-            .progress_every
-            .map(|every| Box::new(Interval::new(&self.shared.timer, every)));
-        Ok(EventSubscription::new(
-            Registration::new(Arc::clone(self.shared), mailbox),
-            RangeVersions::new(ranges),
-            interval,
-        ))
     }
 
     fn check_since(&self) -> Result<(), SubscribeError> {
