@@ -51,7 +51,8 @@
 //! | slow consumer | a span covers more emits | its [`Overflow`] policy decides |
 //!
 //! Both are received from with `recv().await` (cancel safe), `try_recv()`, `poll_recv(cx)` or as a
-//! [`Stream`](futures_core::Stream). The crate needs no executor: a receive waits with the waker it
+//! [`Stream`](futures_core::Stream), events also [several at once](EventSubscription::recv_many) or
+//! as an [owned stream of items](EventSubscription::into_items). The crate needs no executor: a receive waits with the waker it
 //! is polled with.
 //!
 //! The consumer of a span rescans its own store from the first value of the span, or reads the
@@ -331,8 +332,8 @@ pub use order::Seq;
 pub use queue::Overflow;
 pub use stats::{BusStats, Stats};
 pub use subscription::{
-    Closed, ControlError, Entries, Event, EventSubscription, Item, Items, Keys, ProgressError,
-    RecvError, Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
+    Closed, ControlError, Entries, Event, EventSubscription, IntoItems, Item, Items, Keys,
+    ProgressError, RecvError, Span, SubscribeBuilder, SubscribeError, TryRecvError, TryWakeError,
     WakeSubscription,
 };
 pub use watch_set::{Delivery, Ready, WatchSet};

@@ -95,8 +95,7 @@ impl Timer for ThreadTimer {
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
 /// # runtime.block_on(async {
-/// let timer = TokioTimer::new(tokio::runtime::Handle::current());
-/// let bus = RangeWatchBus::builder().timer(timer).build()?;
+/// let bus = RangeWatchBus::builder().timer(TokioTimer::current()).build()?;
 /// # Ok::<(), rangewatch_bus::BuildError>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -113,6 +112,26 @@ impl TokioTimer {
     #[must_use]
     pub const fn new(runtime: tokio::runtime::Handle) -> Self {
         Self(runtime)
+    }
+
+    /// Uses the timer of the runtime that this is called on, as [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as `Handle::current`.
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        Self(tokio::runtime::Handle::current())
+    }
+
+    /// As [`current`](Self::current), without the panic.
+    ///
+    /// # Errors
+    ///
+    /// `TryCurrentError` outside of a tokio runtime.
+    pub fn try_current() -> Result<Self, tokio::runtime::TryCurrentError> {
+        tokio::runtime::Handle::try_current().map(Self)
     }
 }
 

@@ -15,6 +15,7 @@ fn public_types_are_send_sync_and_unpin() {
     all::<Batch>();
     all::<EmittedMany>();
     all::<History>();
+    all::<IntoItems>();
     all::<Item>();
     all::<Overflow>();
     all::<Stats>();
@@ -61,6 +62,13 @@ fn the_futures_are_send_and_sync() {
     let bus = RangeWatchBus::new();
     send_sync(bus.emit_async(1, ["k"]));
     send_sync(bus.subscribe(..).events(1).unwrap().recv_item());
+    let mut events = Vec::new();
+    send_sync(
+        bus.subscribe(..)
+            .events(1)
+            .unwrap()
+            .recv_many(&mut events, 1),
+    );
     send_sync(bus.subscribe(..).wake().unwrap().recv());
     send_sync(WatchSet::<u64>::new().recv());
     send_sync(WatchSet::<u64>::new().ready());

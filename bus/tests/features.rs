@@ -226,11 +226,17 @@ mod tokio_timer {
     use rangewatch_bus::timer::TokioTimer;
     use rangewatch_bus::{History, Item, RangeWatchBus};
 
+    #[test]
+    fn g26_outside_of_a_runtime_there_is_no_current_timer() {
+        let error = TokioTimer::try_current().unwrap_err();
+        assert!(error.is_missing_context());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn g09_marks_come_by_the_time_of_tokio() {
         let bus = RangeWatchBus::builder()
             .history(History::events(10))
-            .timer(TokioTimer::new(tokio::runtime::Handle::current()))
+            .timer(TokioTimer::current())
             .build()
             .unwrap();
         let minute = Duration::from_secs(60);

@@ -100,6 +100,10 @@ impl<P> Entries<P> {
         self.fifo.push_back(Entry::Marker(Box::new(marker)));
     }
 
+    pub(crate) fn front(&self) -> Option<&Entry<P>> {
+        self.fifo.front()
+    }
+
     pub(crate) fn pop_front(&mut self) -> Option<Entry<P>> {
         let entry = self.fifo.pop_front()?;
         match &entry {
@@ -201,6 +205,10 @@ impl<P> Entry<P> {
                 Marker::Progress(_) => None,
             },
         }
+    }
+
+    pub(crate) fn is_gap(&self) -> bool {
+        matches!(self, Self::Marker(marker) if matches!(**marker, Marker::Gap(_)))
     }
 
     fn is_mark(&self) -> bool {

@@ -391,6 +391,18 @@ impl<P> EventQueue<P> {
         })
     }
 
+    /// Takes the event that is next in the queue, and skips marks. `None` if a gap, the history or
+    /// the end is next, or nothing.
+    pub(crate) fn pop_event(&mut self) -> Option<Record<P>> {
+        while self.missed.n_events() == 0 && self.entries.front().is_some_and(|next| !next.is_gap())
+        {
+            if let Some(Taken::Event(emit)) = self.take() {
+                return Some(emit);
+            }
+        }
+        None
+    }
+
     fn take_event(&mut self, emit: Record<P>) -> Taken<P> {
         self.counts.delivered += 1;
         self.position = Some(emit.value());

@@ -53,6 +53,10 @@ impl<T> Fifo<T> {
         self.outgoing.pop_front()
     }
 
+    pub(crate) fn front(&self) -> Option<&T> {
+        self.outgoing.front().or_else(|| self.incoming.first())
+    }
+
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.outgoing.iter().chain(&self.incoming)
     }

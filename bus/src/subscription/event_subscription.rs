@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::event_stream::Items;
+use super::event_stream::{IntoItems, Items};
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
-use crate::emit::WakeList;
+use crate::emit::{Record, WakeList};
 use crate::history::{CatchUp, ChunkSize};
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
@@ -178,6 +178,59 @@ impl<P> EventSubscription<P> {
         Items(self)
     }
 
+    /// As [`items`](Self::items), a stream that owns the subscription: `'static` if the payloads
+    /// are. Dropping it ends the subscription.
+    pub const fn into_items(self) -> IntoItems<P> {
+        IntoItems::new(self)
+    }
+
+    /// Receives at least one event and at most `limit`, appended to `buf`, and returns their
+    /// number; waits if there is none. After the first it takes what it can without waiting: what
+    /// the queue holds, up to a gap or the end. While the subscription catches up from the history
+    /// that is what one piece of the history has filled the queue with.
+    ///
+    /// A gap or the end is returned by a call of its own, after the events before it. Progress
+    /// marks are skipped. With a `limit` of 0 it returns 0 at once, also after the end.
+    ///
+    /// `buf` grows as needed; events in it are kept. The lock of the queue is taken once for up to
+    /// 32 events.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv). `buf` is unchanged then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. Events leave the subscription only in the poll that returns their number, and are in
+    /// `buf` then; if the future is dropped before, nothing is lost and `buf` is unchanged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use rangewatch_bus::{RangeWatchBus, RecvError};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe(..).events(16)?;
+    /// bus.emit_many((1..=5).map(|value| (value, ["k"])))?;
+    /// bus.close();
+    ///
+    /// let mut events = Vec::new();
+    /// assert_eq!(sub.recv_many(&mut events, 3).await, Ok(3));
+    /// assert_eq!(sub.recv_many(&mut events, 3).await, Ok(2));
+    /// assert_eq!(sub.recv_many(&mut events, 3).await, Err(RecvError::Closed));
+    /// assert!(events.iter().map(|event| event.value()).eq(1..=5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn recv_many(
+        &mut self,
+        buf: &mut Vec<Event<P>>,
+        limit: usize,
+    ) -> Result<usize, RecvError> {
+        poll_fn(|cx| self.poll_recv_many(cx, buf, limit)).await
+    }
+
     /// Receives the next event without waiting.
     ///
     /// # Errors
@@ -246,6 +299,33 @@ impl<P> EventSubscription<P> {
     pub fn poll_recv_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item<P>, RecvError>> {
         self.poll_interval(cx);
         self.poll_item(cx)
+    }
+
+    /// The poll function of [`recv_many`](Self::recv_many), as [`poll_recv`](Self::poll_recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_many`](Self::recv_many).
+    pub fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut Vec<Event<P>>,
+        limit: usize,
+    ) -> Poll<Result<usize, RecvError>> {
+        if limit == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        buf.push(ready!(self.poll_recv(cx))?);
+        let mut n_received = 1;
+        while n_received < limit {
+            let emits = self.mailbox().take_events(limit - n_received);
+            if emits.is_empty() {
+                break;
+            }
+            n_received += emits.len();
+            buf.extend(emits.into_iter().map(|emit| self.event(emit)));
+        }
+        Poll::Ready(Ok(n_received))
     }
 
     /// Requests a mark if one is due, once per poll: a timer that is always ready must not keep the
@@ -504,6 +584,13 @@ impl<P> EventSubscription<P> {
         Ok(edited)
     }
 
+    fn event(&mut self, emit: Record<P>) -> Event<P> {
+        let seq = emit.seq();
+        self.watched.forget_before(Some(seq));
+        let watched = Arc::clone(self.watched.at(seq));
+        Event::new(emit, watched)
+    }
+
     /// Turns what was taken from the queue into an item; `None` if there is none to receive.
     fn item(&mut self, taken: Taken<P>) -> Option<Result<Item<P>, RecvError>> {
         let taken = match taken {
@@ -523,12 +610,7 @@ impl<P> EventSubscription<P> {
             taken => taken,
         };
         Some(match taken {
-            Taken::Event(emit) => {
-                let seq = emit.seq();
-                self.watched.forget_before(Some(seq));
-                let watched = Arc::clone(self.watched.at(seq));
-                Ok(Item::Event(Event::new(emit, watched)))
-            }
+            Taken::Event(emit) => Ok(Item::Event(self.event(emit))),
             Taken::Gap(gap) => Ok(Item::Gap(gap)),
             Taken::Progress(mark) => Ok(Item::Progress(mark)),
             Taken::Lagged(missed) => Err(RecvError::Lagged(missed)),

@@ -4,9 +4,12 @@ use std::mem;
 use std::ops::Deref;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
+
 use crate::ControlError;
-use crate::emit::{RoomWakers, Waiter, WakeList, WakeWaiter};
+use crate::emit::{Record, RoomWakers, Waiter, WakeList, WakeWaiter};
 use crate::order::Host;
+use crate::queue::EventQueue;
 use crate::subscription::{Span, WakeBuffer};
 use crate::sync::Mutex;
 
@@ -207,6 +210,31 @@ impl<B: Buffer> Mailbox<B> {
     }
 }
 
+/// How many events are taken at once, without an allocation under the lock: bounds the time for
+/// which emitters wait.
+const N_EVENTS_AT_ONCE: usize = 32;
+
+impl<P> Mailbox<EventQueue<P>> {
+    /// Takes at most `limit` and at most 32 events that are next in the queue, without waiting:
+    /// none if a gap, the end or the history is next.
+    pub(crate) fn take_events(&self, limit: usize) -> SmallVec<[Record<P>; N_EVENTS_AT_ONCE]> {
+        let mut events = SmallVec::new();
+        let mut state = self.state.lock();
+        if state.may_receive() || state.closed {
+            while events.len() < limit.min(N_EVENTS_AT_ONCE) {
+                let Some(event) = state.buffer.pop_event() else {
+                    break;
+                };
+                events.push(event);
+            }
+        }
+        let waiters = state.buffer.notify_room();
+        drop(state);
+        waiters.wake_all();
+        events
+    }
+}
+
 /// Whether a member of a watch set waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Registered {
@@ -279,5 +307,24 @@ impl<B: Buffer> State<B> {
             None if self.closed => (Poll::Ready(None), RoomWakers::new()),
             None => (Poll::Pending, RoomWakers::new()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Overflow, RangeWatchBus, TryRecvError};
+
+    #[test]
+    fn g18_events_are_not_taken_before_the_report_of_those_missed() {
+        let bus = RangeWatchBus::new();
+        let builder = bus.subscribe(..).overflow(Overflow::Lagged);
+        let mut sub = builder.events(2).unwrap();
+        for value in 1..=3 {
+            bus.emit(value, ["k"]).unwrap();
+        }
+        // As after an overflow between the first event of a `recv_many` and the others.
+        assert!(sub.mailbox().take_events(2).is_empty());
+        assert_eq!(sub.try_recv(), Err(TryRecvError::Lagged(1)));
+        assert_eq!(sub.mailbox().take_events(2).len(), 2);
     }
 }

@@ -22,7 +22,7 @@ mod wake_subscription;
 
 pub use control_error::ControlError;
 pub use event::{Entries, Event, Keys};
-pub use event_stream::Items;
+pub use event_stream::{IntoItems, Items};
 pub use event_subscription::EventSubscription;
 #[cfg(test)]
 pub(crate) use event_subscription::MAX_PIECES_PER_POLL;
