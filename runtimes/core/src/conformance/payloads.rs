@@ -62,7 +62,7 @@ pub async fn g30_a_panic_of_the_payloads_is_an_error(runtime: &dyn Runtime) {
 
         *is_faulty.lock() = false;
         let flushed = raw.flush(8, &keys(["a", "b"])).await;
-        flushed.expect("a new instance takes its place");
+        flushed.expect("a new instance replaces it");
         assert_eq!(bus.last_seq().map(u64::from), Some(1));
     }
 }
