@@ -112,6 +112,7 @@ impl Stats {
 /// let stats = bus.stats();
 /// assert_eq!((stats.n_emits(), stats.n_subscriptions()), (2, 1));
 /// assert_eq!((stats.deliveries().delivered(), stats.deliveries().pending()), (1, 1));
+/// assert_eq!(stats.greatest_lag(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +121,7 @@ pub struct BusStats {
     pub(crate) deliveries: Stats,
     pub(crate) subscriptions: usize,
     pub(crate) parked: usize,
+    pub(crate) greatest_lag: u64,
     pub(crate) history_events: usize,
     pub(crate) history_bytes: usize,
 }
@@ -148,6 +150,18 @@ impl BusStats {
     #[must_use]
     pub const fn n_parked(&self) -> usize {
         self.parked
+    }
+
+    /// The greatest lag of a subscription in emits, as [`EventSubscription::lag`] and
+    /// [`WakeSubscription::lag`] return it: 0 if every subscription has received everything.
+    ///
+    /// The subscriptions are counted in groups, between which the bus may emit.
+    ///
+    /// [`EventSubscription::lag`]: crate::EventSubscription::lag
+    /// [`WakeSubscription::lag`]: crate::WakeSubscription::lag
+    #[must_use]
+    pub const fn greatest_lag(&self) -> u64 {
+        self.greatest_lag
     }
 
     /// The number of emits in the history.

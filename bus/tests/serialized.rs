@@ -168,7 +168,7 @@ fn statistics_have_the_names_of_their_methods() {
         bus.stats(),
         &format!(
             "{{\"n_emits\":4,\"deliveries\":{deliveries},\"n_subscriptions\":1,\"n_parked\":0,\
-               \"n_history_events\":4,\"history_bytes\":{}}}",
+               \"greatest_lag\":1,\"n_history_events\":4,\"history_bytes\":{}}}",
             bus.stats().history_bytes()
         ),
     );

@@ -156,6 +156,42 @@ fn g36_lag_is_zero_only_for_a_live_subscription_with_an_empty_queue() {
     assert_eq!(parked.lag(), 2);
 }
 
+#[test]
+fn g36_the_greatest_lag_of_a_bus_is_that_of_the_subscription_furthest_behind() {
+    let bus = with_history(100);
+    assert_eq!(bus.stats().greatest_lag(), 0);
+    // More subscriptions than are counted at once, the slow one in any part of the table.
+    let mut subs: Vec<_> = (0..1_000)
+        .map(|_| bus.subscribe(..).wake().unwrap())
+        .collect();
+    let mut events = bus.subscribe(..).events(2).unwrap();
+    for place in [0, 500, 999] {
+        emit(&bus, [bus.head().unwrap_or(0) + 1]);
+        for (i, sub) in subs.iter_mut().enumerate() {
+            if i != place {
+                sub.try_recv().unwrap();
+            }
+        }
+        let last = bus.head().unwrap();
+        emit(&bus, last + 1..=last + 3);
+        for sub in subs.iter_mut().filter(|sub| sub.lag() == 3) {
+            sub.try_recv().unwrap();
+        }
+        while events.try_recv().is_ok() {}
+        assert_eq!((subs[place].lag(), bus.stats().greatest_lag()), (4, 4));
+        subs[place].try_recv().unwrap();
+        assert_eq!(bus.stats().greatest_lag(), 0);
+    }
+    // Parked: what is in the queue, and what is left in the history.
+    drop(subs);
+    let last = bus.head().unwrap();
+    emit(&bus, last + 1..=last + 7);
+    assert_eq!((events.lag(), bus.stats().greatest_lag()), (7, 7));
+    assert_eq!(bus.stats().n_parked(), 1);
+    drop(events);
+    assert_eq!(bus.stats().greatest_lag(), 0);
+}
+
 /// A subscription in a state, by name.
 type InState = (&'static str, fn(&RangeWatchBus) -> EventSubscription);
 

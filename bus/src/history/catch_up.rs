@@ -128,17 +128,7 @@ impl<P> Shared<P> {
         let state = &*self.state.lock();
         let slot = state.slots[mailbox.place()].as_ref();
         let n_left = slot.map_or(0, |slot| slot.n_left_in_history);
-        mailbox.peek(|queue| {
-            let unread = queue.replay().map_or(0, |next| {
-                let n_unread = state
-                    .history
-                    .as_ref()
-                    .map_or(0, |history| history.n_since(next));
-                let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
-                n_unread.max(queue.n_unread(n_left)).max(1)
-            });
-            queue.n_queued() + unread
-        })
+        mailbox.peek(|queue| queue.lag(state.history.as_ref(), n_left))
     }
 }
 

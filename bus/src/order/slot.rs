@@ -68,6 +68,16 @@ impl<P> Slot<P> {
         Unread { queued, in_history }
     }
 
+    /// The number of emits that the consumer is behind.
+    pub(crate) fn lag(&self, history: Option<&HistoryBuffer<P>>) -> u64 {
+        match &self.subscriber {
+            Subscriber::Wake(mailbox) => mailbox.peek(|buffer| buffer.span.lag()),
+            Subscriber::Events(mailbox) => {
+                mailbox.peek(|queue| queue.lag(history, self.n_left_in_history))
+            }
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let (counts, pending) = self.subscriber.counts(self.n_left_in_history);
         Stats {

@@ -351,10 +351,12 @@ impl<P> State<P> {
             sums.history_events = self.history.as_ref().map_or(0, HistoryBuffer::len);
             sums.history_bytes = self.history.as_ref().map_or(0, HistoryBuffer::n_bytes);
             sums.deliveries = self.removed;
+            sums.greatest_lag = 0;
         }
         let end = self.slots.n_places().min(next.saturating_add(CHUNK));
         for slot in self.slots.range(next, end) {
             sums.deliveries.add(&slot.stats());
+            sums.greatest_lag = sums.greatest_lag.max(slot.lag(self.history.as_ref()));
         }
         (end < self.slots.n_places()).then_some(end)
     }

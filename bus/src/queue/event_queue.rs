@@ -9,6 +9,7 @@ use super::entries::{Entries, Entry, Marker};
 use super::missed::Missed;
 use super::tail::Tail;
 use crate::emit::{Record, Room, RoomQueue, RoomWakers, Ticket};
+use crate::history::HistoryBuffer;
 use crate::order::Shared;
 use crate::subscription::{Buffer, Span};
 use crate::{Overflow, Seq};
@@ -370,6 +371,16 @@ impl<P> EventQueue<P> {
     /// there.
     pub(crate) const fn n_unread(&self, n_left_in_history: u64) -> u64 {
         n_left_in_history.saturating_sub(self.n_settled_in_history)
+    }
+
+    /// The number of emits that the consumer is behind: 0 if it is live and the queue is empty.
+    pub(crate) fn lag(&self, history: Option<&HistoryBuffer<P>>, n_left_in_history: u64) -> u64 {
+        let unread = self.replay.map_or(0, |next| {
+            let n_unread = history.map_or(0, |history| history.n_since(next));
+            let n_unread = u64::try_from(n_unread).unwrap_or(u64::MAX);
+            n_unread.max(self.n_unread(n_left_in_history)).max(1)
+        });
+        self.n_queued() + unread
     }
 
     /// The matches in the queue that the consumer has yet to receive or to have reported as missed.
