@@ -2,7 +2,79 @@
 
 use std::sync::Arc;
 
-use crate::RangeWatchBus;
+use metrics::{Label, Unit};
+
+use crate::{BusStats, RangeWatchBus};
+
+/// A metric: its name, its help text and its value.
+type Metric<V> = (&'static str, &'static str, fn(&BusStats) -> V);
+
+const COUNTERS: [Metric<u64>; 6] = [
+    (
+        "rangewatch_emits_total",
+        "Emits that the bus accepted",
+        BusStats::n_emits,
+    ),
+    (
+        "rangewatch_matched_total",
+        "Emits that matched, once per subscription",
+        |stats| stats.deliveries().matched(),
+    ),
+    (
+        "rangewatch_delivered_total",
+        "Matches received as an event, or as the first of a span",
+        |stats| stats.deliveries().delivered(),
+    ),
+    (
+        "rangewatch_coalesced_total",
+        "Matches received in a span or a gap, except the first of each",
+        |stats| stats.deliveries().coalesced(),
+    ),
+    (
+        "rangewatch_dropped_total",
+        "Matches lost by overflow or compaction, and reported by an error",
+        |stats| stats.deliveries().dropped(),
+    ),
+    (
+        "rangewatch_discarded_total",
+        "Matches discarded by the end of a subscription or the close of the bus",
+        |stats| stats.deliveries().discarded(),
+    ),
+];
+
+/// Those in bytes have a name that ends so.
+const GAUGES: [Metric<f64>; 6] = [
+    (
+        "rangewatch_pending",
+        "Matches that are yet to be received",
+        |stats| stats.deliveries().pending() as f64,
+    ),
+    (
+        "rangewatch_greatest_lag",
+        "Emits that the subscription furthest behind has yet to receive",
+        |stats| stats.greatest_lag() as f64,
+    ),
+    (
+        "rangewatch_subscriptions",
+        "Subscriptions that have not ended",
+        |stats| stats.n_subscriptions() as f64,
+    ),
+    (
+        "rangewatch_parked_subscriptions",
+        "Subscriptions that read from the history",
+        |stats| stats.n_parked() as f64,
+    ),
+    (
+        "rangewatch_history_events",
+        "Emits in the history",
+        |stats| stats.n_history_events() as f64,
+    ),
+    (
+        "rangewatch_history_bytes",
+        "Size of the emits in the history",
+        |stats| stats.history_bytes() as f64,
+    ),
+];
 
 impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// Passes the [statistics](Self::stats) of this bus to the recorder of the `metrics` crate,
@@ -22,33 +94,29 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// | `rangewatch_dropped_total` | counter | as matched |
     /// | `rangewatch_discarded_total` | counter | as matched |
     /// | `rangewatch_pending` | gauge | as matched |
+    /// | `rangewatch_greatest_lag` | gauge | emits |
     /// | `rangewatch_subscriptions` | gauge | subscriptions |
     /// | `rangewatch_parked_subscriptions` | gauge | subscriptions |
     /// | `rangewatch_history_events` | gauge | emits |
     /// | `rangewatch_history_bytes` | gauge | bytes |
+    ///
+    /// Each call also describes the metrics, with a help text and `Unit::Count` or `Unit::Bytes`:
+    /// the facade does not say whether the recorder is the one of the call before.
     pub fn record_metrics(&self) {
         let name = self.shared().shared_name();
-        let labels = name.map(|name| metrics::Label::new("bus", Arc::clone(name)));
+        let labels = name.map(|name| Label::new("bus", Arc::clone(name)));
         let stats = self.stats();
-        let deliveries = stats.deliveries();
-        for (name, value) in [
-            ("rangewatch_emits_total", stats.n_emits()),
-            ("rangewatch_matched_total", deliveries.matched()),
-            ("rangewatch_delivered_total", deliveries.delivered()),
-            ("rangewatch_coalesced_total", deliveries.coalesced()),
-            ("rangewatch_dropped_total", deliveries.dropped()),
-            ("rangewatch_discarded_total", deliveries.discarded()),
-        ] {
-            metrics::counter!(name, labels.as_slice().iter()).absolute(value);
+        for (name, help, value) in COUNTERS {
+            metrics::describe_counter!(name, Unit::Count, help);
+            metrics::counter!(name, labels.as_slice().iter()).absolute(value(&stats));
         }
-        for (name, value) in [
-            ("rangewatch_pending", deliveries.pending() as f64),
-            ("rangewatch_subscriptions", stats.n_subscriptions() as f64),
-            ("rangewatch_parked_subscriptions", stats.n_parked() as f64),
-            ("rangewatch_history_events", stats.n_history_events() as f64),
-            ("rangewatch_history_bytes", stats.history_bytes() as f64),
-        ] {
-            metrics::gauge!(name, labels.as_slice().iter()).set(value);
+        for (name, help, value) in GAUGES {
+            let unit = match name.ends_with("_bytes") {
+                true => Unit::Bytes,
+                false => Unit::Count,
+            };
+            metrics::describe_gauge!(name, unit, help);
+            metrics::gauge!(name, labels.as_slice().iter()).set(value(&stats));
         }
     }
 }

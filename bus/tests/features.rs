@@ -158,64 +158,160 @@ mod metrics_recorded {
     use metrics::{
         Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     };
-    use rangewatch_bus::RangeWatchBus;
+    use rangewatch_bus::{History, Overflow, RangeWatchBus};
+
+    /// The kind of a metric, its unit and its help text.
+    type Described = (&'static str, Option<Unit>, String);
 
     #[derive(Default)]
-    struct Values(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+    struct Recorded {
+        values: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+        described: Mutex<BTreeMap<String, Described>>,
+    }
 
-    impl Values {
-        fn slot(&self, key: &Key) -> Arc<AtomicU64> {
-            let labels: Vec<_> = key.labels().map(metrics::Label::value).collect();
-            let name = format!("{}[{}]", key.name(), labels.join(","));
-            Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+    impl Recorded {
+        fn slot(&self, kind: &str, key: &Key) -> Arc<AtomicU64> {
+            let described = self.described.lock().unwrap();
+            let described = described.get(key.name()).map(|(kind, ..)| *kind);
+            assert_eq!(described, Some(kind), "{key} is described first");
+            let labels = key.labels().map(|label| (label.key(), label.value()));
+            let name = format!("{}{:?}", key.name(), labels.collect::<Vec<_>>());
+            Arc::clone(self.values.lock().unwrap().entry(name).or_default())
+        }
+
+        fn describe(&self, kind: &'static str, name: &KeyName, unit: Option<Unit>, help: &str) {
+            let name = name.as_str().to_owned();
+            let described = (kind, unit, help.to_owned());
+            self.described.lock().unwrap().insert(name, described);
+        }
+
+        /// The value of a counter.
+        fn counter(&self, name: &str) -> u64 {
+            self.values.lock().unwrap()[name].load(Ordering::Relaxed)
+        }
+
+        /// The value of a gauge.
+        fn gauge(&self, name: &str) -> f64 {
+            f64::from_bits(self.counter(name))
         }
     }
 
-    impl Recorder for Values {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    impl Recorder for Recorded {
+        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+            self.describe("counter", &name, unit, &help);
+        }
+        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+            self.describe("gauge", &name, unit, &help);
+        }
+        fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+            self.describe("histogram", &name, unit, &help);
+        }
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::from_arc(self.slot(key))
+            Counter::from_arc(self.slot("counter", key))
         }
         fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-            Gauge::from_arc(self.slot(key))
+            Gauge::from_arc(self.slot("gauge", key))
         }
         fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
             Histogram::noop()
         }
     }
 
-    #[test]
-    fn the_numbers_of_a_bus_reach_the_recorder_under_its_name() {
-        let values = Values::default();
-        let bus = RangeWatchBus::builder().name("pods").build().unwrap();
-        let mut sub = bus.subscribe("a".."b").events(1).unwrap();
-        for value in 0..3 {
-            bus.emit(value, ["a"]).unwrap();
-        }
-        let _ = sub.try_recv();
-        metrics::with_local_recorder(&values, || bus.record_metrics());
-        let values = values.0.into_inner().unwrap();
-        let counter = |name: &str| values[&format!("{name}[pods]")].load(Ordering::Relaxed);
-        assert_eq!(counter("rangewatch_emits_total"), 3);
-        assert_eq!(counter("rangewatch_matched_total"), 3);
-        assert_eq!(counter("rangewatch_dropped_total"), 2);
-        let gauge = |name: &str| f64::from_bits(counter(name));
-        assert!((gauge("rangewatch_pending") - 1.0).abs() < f64::EPSILON);
-        assert!((gauge("rangewatch_subscriptions") - 1.0).abs() < f64::EPSILON);
-        assert_eq!(values.len(), 11, "the documentation lists eleven names");
+    fn record(bus: &RangeWatchBus) -> Recorded {
+        let recorded = Recorded::default();
+        metrics::with_local_recorder(&recorded, || bus.record_metrics());
+        recorded
+    }
+
+    /// The rows of the table in the documentation of `record_metrics`: name, kind and unit.
+    fn documented() -> Vec<[&'static str; 3]> {
+        let source = include_str!("../src/metrics.rs");
+        let rows = source.lines().filter_map(|line| {
+            let row = line.trim().strip_prefix("/// | `")?.strip_suffix(" |")?;
+            let (name, row) = row.split_once("` | ")?;
+            let (kind, unit) = row.split_once(" | ")?;
+            Some([name, kind, unit])
+        });
+        rows.collect()
     }
 
     #[test]
-    fn a_bus_without_a_name_has_no_label() {
-        let values = Values::default();
-        metrics::with_local_recorder(&values, || RangeWatchBus::new().record_metrics());
-        let values = values.0.into_inner().unwrap();
-        assert!(
-            values.contains_key("rangewatch_emits_total[]"),
-            "{values:?}"
-        );
+    fn each_documented_metric_is_recorded_and_described() {
+        let bus = RangeWatchBus::builder().name("pods").build().unwrap();
+        // Each call has a recorder of its own, and describes all metrics to it.
+        for _ in 0..2 {
+            let recorded = record(&bus);
+            let (values, described) = (
+                recorded.values.into_inner().unwrap(),
+                recorded.described.into_inner().unwrap(),
+            );
+            let documented = documented();
+            assert_eq!((values.len(), described.len()), (12, 12));
+            assert_eq!(documented.len(), 12, "{documented:?}");
+            for [name, kind, unit] in documented {
+                assert!(
+                    values.contains_key(&format!("{name}[(\"bus\", \"pods\")]")),
+                    "{values:?}"
+                );
+                let (described_kind, described_unit, help) = &described[name];
+                assert_eq!(*described_kind, kind, "{name}");
+                let expected = match unit {
+                    "bytes" => Unit::Bytes,
+                    _ => Unit::Count,
+                };
+                assert_eq!(*described_unit, Some(expected), "{name}");
+                assert!(!help.is_empty() && !help.ends_with('.'), "{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_the_statistics() {
+        let bus = RangeWatchBus::builder()
+            .history(History::events(100))
+            .build()
+            .unwrap();
+        let lagged = bus.subscribe("a".."b").overflow(Overflow::Lagged);
+        let mut lagged = lagged.events(2).unwrap();
+        let parked = bus
+            .subscribe(..)
+            .overflow(Overflow::Park)
+            .events(1)
+            .unwrap();
+        let mut coalesced = bus.subscribe("c"..).wake().unwrap();
+        let discarded = bus.subscribe(..).wake().unwrap();
+        for value in 1..=9 {
+            bus.emit(value, [if value < 6 { "a" } else { "c" }])
+                .unwrap();
+        }
+        drop(discarded);
+        lagged.try_recv().unwrap_err();
+        lagged.try_recv().unwrap();
+        coalesced.try_recv().unwrap();
+
+        let recorded = record(&bus);
+        for (name, expected) in [
+            ("emits", 9),
+            ("matched", 5 + 9 + 4 + 9),
+            ("delivered", 2),
+            ("coalesced", 3),
+            ("dropped", 3),
+            ("discarded", 9),
+        ] {
+            let name = format!("rangewatch_{name}_total[]");
+            assert_eq!(recorded.counter(&name), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("pending", 10),
+            ("greatest_lag", parked.lag()),
+            ("subscriptions", 3),
+            ("parked_subscriptions", 1),
+            ("history_events", 9),
+            ("history_bytes", 9 * 17),
+        ] {
+            let name = format!("rangewatch_{name}[]");
+            assert_eq!(recorded.gauge(&name), expected as f64, "{name}");
+        }
     }
 }
 
