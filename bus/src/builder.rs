@@ -122,7 +122,8 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
     ///     .history(History::events(1_000).bytes(1 << 20))
     ///     .build()?;
     /// bus.emit_with(1, [("k", "x".repeat(1_000))])?;
-    /// assert_eq!(bus.stats().history_bytes(), 1_000 + 1 + 16); // the key, and 8 for it and the emit
+    /// // The payload, the key, and 8 for the key and the emit each.
+    /// assert_eq!(bus.stats().history_bytes(), 1_000 + 1 + 16);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn payload_bytes(mut self, weigh: impl Fn(&P) -> usize + Send + Sync + 'static) -> Self {

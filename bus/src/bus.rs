@@ -13,14 +13,16 @@ use crate::order::{Shared, State, Value, WakeHost};
 use crate::subscription::Phase;
 use crate::timer::ThreadTimer;
 use crate::{
-    BusStats, CompactError, EmitError, Emitted, EmittedMany, Selectors, Seq, SubscribeBuilder,
+    BusStats, CompactError, EmitError, Emitted, EmittedMany, Emitter, Selectors, Seq,
+    SubscribeBuilder, WeakRangeWatchBus,
 };
 
 /// An event bus for byte keys: an [`emit`](Self::emit) carries a value and a set of keys, and
 /// reaches every subscription that watches a range in which one of the keys lies.
 ///
 /// Clones are handles of the same bus. The bus closes when [`close`](Self::close) is called or when
-/// the last handle is dropped; batches are handles, subscriptions are not.
+/// the last handle is dropped. [Batches](Batch) and [emitters](Emitter) are handles; subscriptions
+/// and [weak handles](WeakRangeWatchBus) are not.
 ///
 /// One bus is one key space and one order. Buses share nothing, and a bus is cheap: an `Arc` and a
 /// few empty vectors.
@@ -43,7 +45,7 @@ pub struct RangeWatchBus<P = ()> {
 }
 
 /// Shared by the handles of a bus, not by its subscriptions: its drop closes the bus.
-struct CloseOnDrop<P> {
+pub(crate) struct CloseOnDrop<P> {
     shared: Arc<Shared<P>>,
     /// For the wake subscriptions, whose type does not name that of the payloads.
     wake_host: WakeHost,
@@ -330,6 +332,22 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
         Self {
             owner: Arc::new(CloseOnDrop { shared, wake_host }),
         }
+    }
+
+    pub(crate) const fn of_owner(owner: Arc<CloseOnDrop<P>>) -> Self {
+        Self { owner }
+    }
+
+    /// Makes a handle that can emit and nothing else, and keeps the bus open.
+    #[must_use]
+    pub fn emitter(&self) -> Emitter<P> {
+        Emitter::new(self)
+    }
+
+    /// Makes a handle that does not keep the bus open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRangeWatchBus<P> {
+        WeakRangeWatchBus::new(Arc::downgrade(&self.owner))
     }
 
     /// As [`emit`](RangeWatchBus::emit), with a payload for each key. An [`Event`](crate::Event)

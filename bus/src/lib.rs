@@ -41,6 +41,8 @@
 //! | [`batch`](RangeWatchBus::batch) | the same, staged in pieces and committed at once or not at all |
 //! | [`emit_async`](RangeWatchBus::emit_async) | waits for room in subscriptions with backpressure |
 //!
+//! An [`Emitter`] is a handle that can do this and nothing else.
+//!
 //! # Subscriptions
 //!
 //! | | [`WakeSubscription`] | [`EventSubscription`] |
@@ -52,8 +54,8 @@
 //!
 //! Both are received from with `recv().await` (cancel safe), `try_recv()`, `poll_recv(cx)` or as a
 //! [`Stream`](futures_core::Stream), events also [several at once](EventSubscription::recv_many) or
-//! as an [owned stream of items](EventSubscription::into_items). The crate needs no executor: a receive waits with the waker it
-//! is polled with.
+//! as an [owned stream of items](EventSubscription::into_items). The crate needs no executor: a
+//! receive waits with the waker it is polled with.
 //!
 //! The consumer of a span rescans its own store from the first value of the span, or reads the
 //! state at the last. A consumer that must see each change takes events.
@@ -219,8 +221,8 @@
 //!   time (`WARN`: `bus`, `subscription`, `seq`, `outcome`) and one when its consumer has caught up
 //!   (`INFO`: `bus`, `subscription` and its counts of emits, `delivered`, `coalesced`, `dropped`,
 //!   `replayed`); never one per dropped event. `bus` is the [name](RangeWatchBusBuilder::name) of
-//!   the bus, if it has one; `subscription` is a number that may be reused and may change when other
-//!   subscriptions end.
+//!   the bus, if it has one; `subscription` is a number that may be reused and may change when
+//!   other subscriptions end.
 //! - `metrics`: `RangeWatchBus::record_metrics`, which passes the statistics to the `metrics`
 //!   facade, under the name of the bus.
 //! - `serde`: `Serialize` for events, items, spans, statistics and errors; `Serialize` and
@@ -291,7 +293,9 @@
 
 // The modules:
 //
-// bus, builder    the handle of a bus, and the builder of a bus with a history
+// bus, builder    the handle of a bus, and the builder of a bus with a name or a history
+// emitter         a handle that can only emit
+// weak_bus        a handle that does not keep the bus open
 // keys/           selectors, and the ranges of keys that they are normalized into
 // index/          the interval index: the ranges that hold a key
 // emit/           the record of an emit, batches, `emit_async`, wakers to wake after the lock
@@ -307,6 +311,7 @@
 mod builder;
 mod bus;
 mod emit;
+mod emitter;
 mod history;
 pub mod index;
 mod keys;
@@ -322,10 +327,12 @@ mod subscription;
 mod sync;
 pub mod timer;
 mod watch_set;
+mod weak_bus;
 
 pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::RangeWatchBus;
 pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
+pub use emitter::Emitter;
 pub use history::{CompactError, History};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
 pub use order::Seq;
@@ -337,6 +344,7 @@ pub use subscription::{
     WakeSubscription,
 };
 pub use watch_set::{Delivery, Ready, WatchSet};
+pub use weak_bus::WeakRangeWatchBus;
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

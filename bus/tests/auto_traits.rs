@@ -14,6 +14,8 @@ fn public_types_are_send_sync_and_unpin() {
     all::<SubscribeBuilder<'static>>();
     all::<Batch>();
     all::<EmittedMany>();
+    all::<Emitter>();
+    all::<WeakRangeWatchBus>();
     all::<History>();
     all::<IntoItems>();
     all::<Item>();
@@ -60,6 +62,8 @@ fn errors_are_errors_send_sync_and_unpin() {
 #[test]
 fn the_futures_are_send_and_sync() {
     let bus = RangeWatchBus::new();
+    let emitter = bus.emitter();
+    send_sync(emitter.emit_async(1, ["k"]));
     send_sync(bus.emit_async(1, ["k"]));
     send_sync(bus.subscribe(..).events(1).unwrap().recv_item());
     let mut events = Vec::new();
