@@ -1,4 +1,4 @@
-//! Building a bus with a name, a history or another source of time.
+//! Building a bus with a name, bounds, a history or another source of time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::{History, RangeWatchBus};
 
 /// Builds a [`RangeWatchBus`], from [`RangeWatchBus::builder`].
 ///
-/// The defaults are those of [`RangeWatchBus::new`]: no name, no history, no head, a
-/// [`ThreadTimer`], which starts its thread lazily.
+/// The defaults are those of [`RangeWatchBus::new`]: no name, no history, no head, any number of
+/// subscriptions, a [`ThreadTimer`], which starts its thread lazily.
 ///
 /// # Examples
 ///
@@ -38,6 +38,7 @@ pub struct RangeWatchBusBuilder<P = ()> {
     head: Option<u64>,
     timer: Arc<dyn Timer>,
     weigher: Option<Weigher<P>>,
+    max_subscriptions: usize,
 }
 
 /// Why a bus could not be built.
@@ -65,6 +66,9 @@ pub enum BuildError {
     /// The head is `u64::MAX - 1` or more, so that no value is left to emit.
     #[error("the head leaves no value to emit: give one below u64::MAX - 1")]
     LastHead,
+    /// The greatest number of subscriptions is 0.
+    #[error("a bus needs room for a subscription: give `max_subscriptions` more than 0")]
+    ZeroSubscriptions,
 }
 
 impl Default for RangeWatchBusBuilder {
@@ -75,6 +79,7 @@ impl Default for RangeWatchBusBuilder {
             head: None,
             timer: Arc::new(ThreadTimer),
             weigher: None,
+            max_subscriptions: usize::MAX,
         }
     }
 }
@@ -100,6 +105,7 @@ impl RangeWatchBusBuilder {
             head: self.head,
             timer: self.timer,
             weigher: None,
+            max_subscriptions: self.max_subscriptions,
         }
     }
 }
@@ -162,6 +168,29 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
         self
     }
 
+    /// Bounds the number of subscriptions of either kind, for a bus that serves clients which are
+    /// not trusted. Each counts until it is dropped, also if it is reserved, held or has ended. One
+    /// more fails with
+    /// [`TooManySubscriptions`](crate::SubscribeError::TooManySubscriptions).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{RangeWatchBus, SubscribeError};
+    ///
+    /// let bus = RangeWatchBus::builder().max_subscriptions(1).build()?;
+    /// let only = bus.subscribe("a".."b").wake()?;
+    /// let refused = bus.subscribe("c".."d").events(16).unwrap_err();
+    /// assert_eq!(refused, SubscribeError::TooManySubscriptions { max: 1 });
+    /// drop(only);
+    /// bus.subscribe("c".."d").events(16)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn max_subscriptions(mut self, max: usize) -> Self {
+        self.max_subscriptions = max;
+        self
+    }
+
     /// Uses `timer` as the source of time. See [`Timer`].
     pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
         self.timer = Arc::new(timer);
@@ -174,8 +203,12 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
     ///
     /// [`BuildError::EmptyHistory`] if a bound of the history is 0,
     /// [`BuildError::HeadWithoutHistory`] if there is a head and no history,
-    /// [`BuildError::LastHead`] if no value is left above the head.
+    /// [`BuildError::LastHead`] if no value is left above the head,
+    /// [`BuildError::ZeroSubscriptions`].
     pub fn build(self) -> Result<RangeWatchBus<P>, BuildError> {
+        if self.max_subscriptions == 0 {
+            return Err(BuildError::ZeroSubscriptions);
+        }
         let history = match (self.history, self.head) {
             (None, None) => None,
             (None, Some(_)) => return Err(BuildError::HeadWithoutHistory),
@@ -186,7 +219,7 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
             (Some(bounds), head) => Some(HistoryBuffer::new(bounds, head)),
         };
         Ok(RangeWatchBus::over(Shared::new(
-            State::new(history),
+            State::new(history, self.max_subscriptions),
             self.timer,
             self.name,
             self.weigher,
@@ -202,6 +235,7 @@ impl<P> fmt::Debug for RangeWatchBusBuilder<P> {
             .field("head", &self.head)
             .field("timer", &self.timer)
             .field("weigher", &self.weigher.is_some())
+            .field("max_subscriptions", &self.max_subscriptions)
             .finish()
     }
 }

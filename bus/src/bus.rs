@@ -55,7 +55,7 @@ impl RangeWatchBus {
     /// Makes a bus without history and without subscriptions.
     #[must_use]
     pub fn new() -> Self {
-        let state = State::new(None);
+        let state = State::new(None, usize::MAX);
         Self::over(Shared::new(state, Arc::new(ThreadTimer), None, None))
     }
 
@@ -624,13 +624,50 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// Subscriptions end after everything that they hold, or have yet to read from the history, was
     /// received; waiting consumers are woken.
     pub fn close(&self) {
-        self.shared().close();
+        self.shared().close(None);
+    }
+
+    /// Closes the bus as [`close`](Self::close), for a `reason` that its consumers can read, such
+    /// as "shutting down" or "leader lost".
+    ///
+    /// The reason is that of the call that closes the bus. It never changes: on a closed bus
+    /// `reason` is ignored, also if the bus was closed without one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use rangewatch_bus::{RangeWatchBus, RecvError};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut sub = bus.subscribe(..).events(16)?;
+    /// bus.close_with("leader lost");
+    /// assert_eq!(sub.recv().await, Err(RecvError::Closed));
+    /// assert_eq!(sub.close_reason().as_deref(), Some("leader lost"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn close_with(&self, reason: impl Into<Arc<str>>) {
+        self.shared().close(Some(reason.into()));
     }
 
     /// Closes the bus as [`close`](Self::close), and ends its subscriptions at once: what they hold
     /// is discarded.
     pub fn close_now(&self) {
-        self.shared().close_now();
+        self.shared().close_now(None);
+    }
+
+    /// Closes the bus as [`close_now`](Self::close_now), for a `reason`, as
+    /// [`close_with`](Self::close_with).
+    pub fn close_now_with(&self, reason: impl Into<Arc<str>>) {
+        self.shared().close_now(Some(reason.into()));
+    }
+
+    /// Why the bus was closed. `None` if it is open, or was closed without a reason: by
+    /// [`close`](Self::close), [`close_now`](Self::close_now) or the drop of the last handle.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<Arc<str>> {
+        self.shared().close_reason()
     }
 
     /// Whether the bus is closed.
@@ -714,13 +751,14 @@ impl<P> fmt::Debug for RangeWatchBus<P> {
             .field("last_seq", &self.owner.shared.last_seq())
             .field("n_subscriptions", &self.owner.shared.n_subscriptions())
             .field("closed", &self.owner.shared.is_closed())
+            .field("close_reason", &self.owner.shared.close_reason())
             .finish()
     }
 }
 
 impl<P> Drop for CloseOnDrop<P> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.shared.close(None);
     }
 }
 

@@ -72,6 +72,12 @@ fn g26_a_bus_that_cannot_be_built_says_why() {
         build(Some(huge), Some(u64::MAX - 2)),
         Ok(Some(u64::MAX - 2))
     );
+    let refused = RangeWatchBus::builder().max_subscriptions(0).build();
+    says(
+        refused.unwrap_err(),
+        BuildError::ZeroSubscriptions,
+        "more than 0",
+    );
 }
 
 #[test]
@@ -100,6 +106,14 @@ fn g26_a_subscription_that_is_refused_says_why() {
         let refused = builder.wake().unwrap_err();
         says(refused, SubscribeError::NoQueue, "subscribe for events");
     }
+    let full = RangeWatchBus::builder().max_subscriptions(1);
+    let full = full.build().unwrap();
+    let _only = full.reserve().wake().unwrap();
+    says(
+        full.subscribe(..).events(1).unwrap_err(),
+        SubscribeError::TooManySubscriptions { max: 1 },
+        "drop those",
+    );
     let refused = bus.reserve().since(9).wake().unwrap_err();
     says(refused, SubscribeError::SinceReserved, "subscribe and hold");
     let refused = bus.reserve().since(9).events(1).unwrap_err();

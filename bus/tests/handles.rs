@@ -1,7 +1,14 @@
-//! Handles of a bus: emitters and weak handles, what keeps it open, and the reason of its close.
+//! Handles of a bus: emitters and weak handles, what keeps it open, the reason of its close, and
+//! the bound of its subscriptions.
 
+use std::thread;
+
+use futures::StreamExt;
 use futures::executor::block_on;
-use rangewatch_bus::{EmitError, Emitter, History, RangeWatchBus, TryRecvError, WeakRangeWatchBus};
+use rangewatch_bus::{
+    Closed, EmitError, Emitter, History, Overflow, RangeWatchBus, SubscribeError, TryRecvError,
+    TryWakeError, WakeSubscription, WatchSet, WeakRangeWatchBus,
+};
 
 fn bus() -> RangeWatchBus {
     let history = History::events(100);
@@ -96,6 +103,130 @@ fn g40_an_emitter_emits_payloads_as_the_bus_does() {
         let event = sub.try_recv().unwrap();
         let payloads: Vec<_> = event.entries().map(|(_, payload)| *payload).collect();
         assert_eq!((event.value(), payloads), (value, vec![10 * value as u32]));
+    }
+}
+
+#[test]
+fn g27_consumers_of_both_kinds_read_why_the_bus_was_closed() {
+    for at_once in [false, true] {
+        let bus = bus();
+        let mut events = bus.subscribe(..).events(1).unwrap();
+        let mut wake = bus.subscribe(..).wake().unwrap();
+        bus.emit(1, ["k"]).unwrap();
+        assert_eq!((bus.close_reason(), events.close_reason()), (None, None));
+        assert_eq!(wake.close_reason(), None);
+        if at_once {
+            bus.close_now_with("leader lost");
+        } else {
+            bus.close_with(String::from("leader lost"));
+        }
+        // As soon as it is closed, also with something left to receive.
+        assert_eq!(events.close_reason().as_deref(), Some("leader lost"));
+        assert_eq!(wake.close_reason().as_deref(), Some("leader lost"));
+        if !at_once {
+            assert_eq!(events.try_recv().unwrap().value(), 1);
+            assert_eq!(wake.try_recv().unwrap().last(), 1);
+        }
+        assert_eq!(events.try_recv(), Err(TryRecvError::Closed));
+        assert_eq!(wake.try_recv(), Err(TryWakeError::Closed));
+        drop(bus);
+        assert_eq!(events.close_reason().as_deref(), Some("leader lost"));
+    }
+}
+
+#[test]
+fn g27_the_reason_is_that_of_the_call_that_closed_the_bus() {
+    let with_reason = bus();
+    let mut sub = with_reason.subscribe(..).events(1).unwrap();
+    with_reason.emit(1, ["k"]).unwrap();
+    with_reason.close_with("shutting down");
+    with_reason.close_with("leader lost");
+    with_reason.close_now_with("out of time");
+    let reason = with_reason.close_reason();
+    assert_eq!(reason.as_deref(), Some("shutting down"));
+    assert_eq!(sub.try_recv(), Err(TryRecvError::Closed));
+    assert!(format!("{with_reason:?}").contains("shutting down"));
+
+    let without = bus();
+    without.close();
+    without.close_with("too late");
+    assert_eq!(without.close_reason(), None);
+
+    let dropped = bus();
+    let sub = dropped.subscribe(..).wake().unwrap();
+    drop(dropped);
+    assert_eq!(sub.close_reason(), None);
+}
+
+#[test]
+fn g27_a_member_of_a_watch_set_and_an_owned_stream_have_the_reason() {
+    let bus = bus();
+    let watches = WatchSet::new();
+    watches.insert(7, bus.subscribe(..).wake().unwrap());
+    let mut items = bus.subscribe(..).events(1).unwrap().into_items();
+    bus.close_with("shutting down");
+    assert_eq!(watches.try_recv(), Some((7, Err(Closed))));
+    let reason = watches.with(&7, |watch| watch.close_reason());
+    assert_eq!(reason.flatten().as_deref(), Some("shutting down"));
+    assert_eq!(block_on(items.next()), None);
+    assert_eq!(items.get_ref().close_reason(), bus.close_reason());
+}
+
+#[test]
+fn subscriptions_are_bounded_in_every_state() {
+    let builder = RangeWatchBus::builder().max_subscriptions(5);
+    let bus = builder.history(History::events(100)).build().unwrap();
+    let reserved = bus.reserve().wake().unwrap();
+    let held = bus.subscribe(..).hold().events(1).unwrap();
+    let wake = bus.subscribe(..).wake().unwrap();
+    let disconnect = bus.subscribe(..).overflow(Overflow::Disconnect);
+    let mut ended = disconnect.events(1).unwrap();
+    let parked = bus.subscribe(..).events(1).unwrap();
+    for value in 1..=50 {
+        bus.emit(value, ["k"]).unwrap();
+    }
+    assert!(ended.try_recv().is_ok() && ended.try_recv().is_err());
+    let subs: [Box<dyn Send>; 5] = [
+        Box::new(reserved),
+        Box::new(held),
+        Box::new(wake),
+        Box::new(ended),
+        Box::new(parked),
+    ];
+    let refused = SubscribeError::TooManySubscriptions { max: 5 };
+    let mut later = Vec::new();
+    for sub in subs {
+        for since in [None, Some(1)] {
+            let builder = || bus.subscribe(..).since(since);
+            assert_eq!(builder().wake().unwrap_err(), refused);
+            assert_eq!(builder().events(1).unwrap_err(), refused);
+        }
+        assert_eq!(bus.reserve().wake().unwrap_err(), refused);
+        assert_eq!(bus.reserve().events(1).unwrap_err(), refused);
+        assert_eq!(bus.n_subscriptions(), 5);
+        drop(sub);
+        // It reads the history in pieces, and has its place from the first one on.
+        later.push(bus.subscribe(..).since(1).wake().unwrap());
+    }
+    bus.close();
+    assert_eq!(bus.reserve().wake().unwrap_err(), SubscribeError::Closed);
+}
+
+#[test]
+fn concurrent_subscribers_do_not_exceed_the_bound() {
+    let builder = RangeWatchBus::builder().max_subscriptions(5);
+    let bus = builder.build().unwrap();
+    let subscribe = || -> Vec<WakeSubscription> {
+        let builders = (0..3).map(|_| bus.subscribe(..));
+        builders.filter_map(|builder| builder.wake().ok()).collect()
+    };
+    for _ in 0..50 {
+        let subs: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(subscribe)).collect();
+            let subs = threads.into_iter().map(|thread| thread.join().unwrap());
+            subs.flatten().collect()
+        });
+        assert_eq!((subs.len(), bus.n_subscriptions()), (5, 5));
     }
 }
 

@@ -243,6 +243,8 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
     is_error(ControlError::from(empty.clone()), "empty_range", range);
     is_error(SubscribeError::from(empty.clone()), "empty_range", range);
     is_error(empty, "empty_range", range);
+    let full = SubscribeError::TooManySubscriptions { max: 9 };
+    is_error(full, "too_many_subscriptions", r#""max":9,"#);
     is_error(SubscribeError::ZeroCapacity, "zero_capacity", "");
     is_error(SubscribeError::ZeroInterval, "zero_interval", "");
     is_error(SubscribeError::NoQueue, "no_queue", "");

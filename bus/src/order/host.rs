@@ -30,6 +30,9 @@ pub(crate) trait Host<B: Buffer> {
     fn discard_through(&self, mailbox: &Mailbox<B>, value: u64);
 
     fn stats(&self, mailbox: &Mailbox<B>) -> Stats;
+
+    /// The reason of the close of the bus.
+    fn close_reason(&self) -> Option<Arc<str>>;
 }
 
 /// A bus as its wake subscriptions see it: one word, because there may be very many of them.
@@ -150,5 +153,9 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
         state.slots[mailbox.place()]
             .as_ref()
             .map_or_else(Stats::default, Slot::stats)
+    }
+
+    fn close_reason(&self) -> Option<Arc<str>> {
+        Self::close_reason(self)
     }
 }

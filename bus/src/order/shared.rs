@@ -152,11 +152,11 @@ impl<P> Shared<P> {
         history.compact(value, &mut evicted)
     }
 
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, reason: Option<Arc<str>>) {
         let mut effects = self.effects();
         {
             let state = &mut *self.state.lock();
-            state.closed = true;
+            state.close(reason);
             for slot in state.slots.iter() {
                 slot.subscriber.close(&mut effects);
             }
@@ -165,12 +165,12 @@ impl<P> Shared<P> {
     }
 
     /// Closes, and discards what the subscriptions hold.
-    pub(crate) fn close_now(&self) {
+    pub(crate) fn close_now(&self, reason: Option<Arc<str>>) {
         let mut effects = self.effects();
         let mut cleared = Vec::new();
         {
             let state = &mut *self.state.lock();
-            state.closed = true;
+            state.close(reason);
             for slot in state.slots.iter_mut() {
                 state.n_parked -= usize::from(std::mem::take(&mut slot.parked));
                 cleared.push(slot.subscriber.clear(slot.n_left_in_history));
@@ -184,6 +184,10 @@ impl<P> Shared<P> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().closed
+    }
+
+    pub(crate) fn close_reason(&self) -> Option<Arc<str>> {
+        self.state.lock().close_reason.clone()
     }
 
     pub(crate) fn last_seq(&self) -> Option<Seq> {

@@ -16,12 +16,16 @@ pub(crate) struct State<P> {
     /// The value of the last emit.
     pub(crate) last_value: Option<u64>,
     pub(crate) closed: bool,
+    /// Given by the call that closed the bus.
+    pub(crate) close_reason: Option<Arc<str>>,
     pub(crate) history: Option<HistoryBuffer<P>>,
     /// The disjoint ranges of every subscriber, each with the subscriber's place in `slots`.
     pub(crate) index: Arc<SharedIndex>,
     /// The subscribers. The mailbox of each knows its place, which changes when the table is
     /// rebuilt.
     pub(crate) slots: Slots<P>,
+    /// The bound of the number of subscribers.
+    max_subscriptions: usize,
     /// How often places have changed.
     pub(crate) n_rebuilds: u64,
     /// The number of subscribers with backpressure.
@@ -52,19 +56,29 @@ pub(crate) enum Value {
 }
 
 impl<P> State<P> {
-    pub(crate) fn new(history: Option<HistoryBuffer<P>>) -> Self {
+    pub(crate) fn new(history: Option<HistoryBuffer<P>>, max_subscriptions: usize) -> Self {
         Self {
             last_seq: None,
             last_value: None,
             closed: false,
+            close_reason: None,
             history,
             index: Arc::new(SharedIndex::new()),
             slots: Slots::new(),
+            max_subscriptions,
             n_rebuilds: 0,
             n_backpressure: 0,
             n_parked: 0,
             last_ticket: Ticket::default(),
             removed: Stats::default(),
+        }
+    }
+
+    /// Closes, unless it is closed already: the first reason stays.
+    pub(crate) fn close(&mut self, reason: Option<Arc<str>>) {
+        if !self.closed {
+            self.closed = true;
+            self.close_reason = reason;
         }
     }
 
@@ -294,8 +308,22 @@ impl<P> State<P> {
             .collect()
     }
 
-    /// Checks whether a subscription may begin, at `since` if there is one. Returns the history.
+    /// Checks whether a subscription may be added that begins at `since`, if there is one. Returns
+    /// the history.
     pub(crate) fn check_subscribe(
+        &self,
+        since: Option<Since>,
+    ) -> Result<Option<&HistoryBuffer<P>>, SubscribeError> {
+        let history = self.check_since(since)?;
+        let max = self.max_subscriptions;
+        if self.slots.len() >= max {
+            return Err(SubscribeError::TooManySubscriptions { max });
+        }
+        Ok(history)
+    }
+
+    /// Checks whether a subscription may begin at `since`, if there is one. Returns the history.
+    pub(crate) fn check_since(
         &self,
         since: Option<Since>,
     ) -> Result<Option<&HistoryBuffer<P>>, SubscribeError> {

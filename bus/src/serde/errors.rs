@@ -75,6 +75,7 @@ serialize_error!(SubscribeError {
     Self::SinceReserved => "since_reserved",
     Self::Compacted { floor } => "compacted" { floor: floor },
     Self::NoHistory => "no_history",
+    Self::TooManySubscriptions { max } => "too_many_subscriptions" { max: max },
     Self::Closed => "closed",
 });
 
@@ -100,6 +101,7 @@ serialize_error!(BuildError {
     Self::EmptyHistory => "empty_history",
     Self::HeadWithoutHistory => "head_without_history",
     Self::LastHead => "last_head",
+    Self::ZeroSubscriptions => "zero_subscriptions",
 });
 
 serialize_error!(CompactError {

@@ -46,7 +46,7 @@ impl<P> Shared<P> {
         loop {
             let chunk = {
                 let state = &mut *self.state.lock();
-                let checked = state.check_subscribe(Some(Since::at(next))).map(|history| {
+                let checked = state.check_since(Some(Since::at(next))).map(|history| {
                     history.map_or_else(Vec::new, |history| copy_chunk(history, next, CHUNK_EVENTS))
                 });
                 match checked {

@@ -564,6 +564,13 @@ impl<P> EventSubscription<P> {
         self.registration.stats()
     }
 
+    /// Why the bus was closed: `Some` as soon as it is closed [with a
+    /// reason](crate::RangeWatchBus::close_with), also while there is something left to receive.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<Arc<str>> {
+        self.registration.close_reason()
+    }
+
     /// Ends the subscription, in any state: no later emit reaches it, and what it holds is freed.
     /// The same as dropping it.
     ///

@@ -66,7 +66,7 @@ pub enum RecvError {
         floor: u64,
     },
     /// The bus is closed, and everything that the queue held was received. Every later receive
-    /// returns the same error.
+    /// returns the same error. [`close_reason`](crate::EventSubscription::close_reason) says why.
     #[error("the bus is closed and everything has been received")]
     Closed,
 }
@@ -165,6 +165,7 @@ impl From<RecvError> for TryRecvError {
 
 /// Why [`WakeSubscription::recv`](crate::WakeSubscription::recv) returned no span: the bus is
 /// closed, and the last span was received. Every later receive returns the same error.
+/// [`close_reason`](crate::WakeSubscription::close_reason) says why.
 ///
 /// There is no other error, because a wake subscription cannot lag.
 ///

@@ -44,6 +44,10 @@ impl<B: Buffer> Registration<B> {
         self.host.stats(&self.mailbox)
     }
 
+    pub(crate) fn close_reason(&self) -> Option<Arc<str>> {
+        self.host.close_reason()
+    }
+
     /// Starts the subscription, without the values up to `after`, and notifies a waiting consumer.
     pub(crate) fn start(&self, after: Option<u64>) -> Result<(), ControlError> {
         let waiter = self.mailbox.start()?;

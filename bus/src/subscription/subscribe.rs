@@ -103,6 +103,17 @@ pub enum SubscribeError {
          or subscribe without since, parking and progress marks"
     )]
     NoHistory,
+    /// The bus has as many subscriptions as it may have. Each counts until it is dropped, also if
+    /// it is reserved, held or has ended.
+    #[error(
+        "the bus has {max} subscriptions, its maximum: drop those that are no longer needed, \
+         or build it with a greater `max_subscriptions`"
+    )]
+    TooManySubscriptions {
+        /// The bound, set with
+        /// [`max_subscriptions`](crate::RangeWatchBusBuilder::max_subscriptions).
+        max: usize,
+    },
     /// The bus is closed.
     #[error("the bus is closed: nothing will be emitted any more")]
     Closed,
@@ -268,7 +279,8 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// [`SubscribeError::EmptyRange`] if a range selector holds no key,
     /// [`SubscribeError::Compacted`] if the history does not reach back to `since`,
     /// [`SubscribeError::SinceReserved`], [`SubscribeError::NoQueue`] if a setting of event queues
-    /// was given, [`SubscribeError::Closed`] if the bus is closed.
+    /// was given, [`SubscribeError::TooManySubscriptions`], [`SubscribeError::Closed`] if the bus
+    /// is closed.
     pub fn wake(self) -> Result<WakeSubscription, SubscribeError> {
         let ranges = KeyRanges::normalize(&self.selectors)?;
         self.check_since()?;
@@ -298,7 +310,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// [`SubscribeError::ZeroInterval`], [`SubscribeError::SinceReserved`],
     /// [`SubscribeError::Compacted`] if the history does not reach back to `since`,
     /// [`SubscribeError::NoHistory`] if there is none and since, parking or marks need it,
-    /// [`SubscribeError::Closed`] if the bus is closed.
+    /// [`SubscribeError::TooManySubscriptions`], [`SubscribeError::Closed`] if the bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription<P>, SubscribeError> {
         self.check_since()?;
         let (since, phase) = (self.since, self.phase);

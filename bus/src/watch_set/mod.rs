@@ -108,7 +108,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSet<K> {
     /// empty set waits for an insert.
     ///
     /// The second half is [`Closed`] once per key, when the bus of its subscription is closed and
-    /// the last span was received.
+    /// the last span was received. The subscription stays in the set, and has the
+    /// [reason](WakeSubscription::close_reason).
     ///
     /// # Cancel safety
     ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{Ready, Selector, Selectors, WakeSubscription};
+use rangewatch_bus::{Ready, Selector, Selectors, SubscribeError, WakeSubscription};
 
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{GuestBus, Port};
@@ -121,6 +121,16 @@ pub(crate) enum WatchError {
     IdTooLong,
 }
 
+impl From<SubscribeError> for WatchError {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::TooManySubscriptions { .. } => Self::Limit,
+            // Every selector that gets here is well formed: else only a closed bus refuses.
+            _ => Self::Closed,
+        }
+    }
+}
+
 impl Group {
     pub(crate) fn new(bus: GuestBus, limits: Limits, emits: Emits) -> Arc<Self> {
         Arc::new(Self {
@@ -155,8 +165,7 @@ impl Group {
             return Err(WatchError::Exists);
         }
         watches.check(true, id.len(), &self.limits)?;
-        let subscription = self.bus().reserve();
-        let subscription = subscription.map_err(|_| WatchError::Closed)?;
+        let subscription = self.bus().reserve()?;
         watches.insert(id, subscription, None);
         Ok(())
     }
@@ -179,10 +188,8 @@ impl Group {
         let is_new = known.is_none();
         let n_bytes = range_bytes + if is_new { id.len() } else { 0 };
         watches.check(is_new, n_bytes, &self.limits)?;
-        // Every selector that gets here is well formed: only a closed bus refuses.
         let Some(entry) = watches.by_id.get_mut(id) else {
-            let subscription = self.bus().open(selectors);
-            let subscription = subscription.map_err(|_| WatchError::Closed)?;
+            let subscription = self.bus().open(selectors)?;
             watches.insert(id, subscription, Some(range_bytes));
             return Ok(());
         };
@@ -419,6 +426,20 @@ mod tests {
         drop(running);
         assert!(group.next_callback(None).is_none());
         assert_eq!((group.n_watches(), bus.n_subscriptions()), (0, 0));
+    }
+
+    /// A guest can handle the bound of its bus as it does its own.
+    #[test]
+    fn g30_a_watch_beyond_the_subscriptions_of_the_bus_is_a_limit() {
+        let builder = RangeWatchBus::builder().max_subscriptions(1);
+        let bus = builder.build().expect("more than 0");
+        let group = Group::new(GuestBus::from(&bus), Limits::default(), Emits::Immediate);
+        assert_eq!(group.reserve(b"v"), Ok(()));
+        assert_eq!(group.reserve(b"w"), Err(WatchError::Limit));
+        let opened = group.open(b"w", Some(Selector::all()), 0);
+        assert_eq!(opened, Err(WatchError::Limit));
+        assert!(matches!(group.stop(b"v", false), Ok(None)));
+        assert_eq!(group.reserve(b"w"), Ok(()));
     }
 
     /// Ids and ranges count until their watch is gone.
