@@ -294,9 +294,7 @@
 
 // The modules:
 //
-// bus, builder    the handle of a bus, and the builder of a bus with a name or a history
-// emitter         a handle that can only emit
-// weak_bus        a handle that does not keep the bus open
+// bus/, builder   the handles of a bus, and the builder of a bus with a name or a history
 // keys/           selectors, and the ranges of keys that they are normalized into
 // index/          the interval index: the ranges that hold a key
 // emit/           the record of an emit, batches, `emit_async`, wakers to wake after the lock
@@ -312,7 +310,6 @@
 mod builder;
 mod bus;
 mod emit;
-mod emitter;
 mod history;
 pub mod index;
 mod keys;
@@ -328,12 +325,10 @@ mod subscription;
 mod sync;
 pub mod timer;
 mod watch_set;
-mod weak_bus;
 
 pub use builder::{BuildError, RangeWatchBusBuilder};
-pub use bus::RangeWatchBus;
+pub use bus::{Emitter, RangeWatchBus, WeakRangeWatchBus};
 pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
-pub use emitter::Emitter;
 pub use history::{CompactError, History};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
 pub use order::Seq;
@@ -345,7 +340,6 @@ pub use subscription::{
     WakeSubscription,
 };
 pub use watch_set::{Delivery, Ready, WatchSet};
-pub use weak_bus::WeakRangeWatchBus;
 
 /// The examples of the README, compiled and run.
 #[cfg(doctest)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Weak;
 
+use super::CloseOnDrop;
 use crate::RangeWatchBus;
-use crate::bus::CloseOnDrop;
 
 /// A handle of a bus that does not keep it open, from [`RangeWatchBus::downgrade`].
 ///
