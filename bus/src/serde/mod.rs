@@ -9,7 +9,7 @@
 //! | [`Span`] | `{"first":5,"last":7,"count":3,"first_seq":1,"last_seq":3,"is_conservative":false}` |
 //! | [`Item`] | `{"event":{..}}`, `{"gap":{..}}` with a span, `{"progress":7}` |
 //! | [`Seq`] | `1` |
-//! | [`Selector`] | its [textual form](Selector#textual-form): `"prefix:/registry/"` |
+//! | [`Selector`] | its [textual form](crate::Selector#textual-form): `"prefix:/registry/"` |
 //! | [`Selectors`] | `["key:a","range:b..m"]` |
 //! | [`Stats`] | `{"matched":5,"delivered":1,"coalesced":0,"dropped":3,"discarded":0,"pending":1}` |
 //! | [`BusStats`] | its numbers by the names of its methods; `deliveries` holds a [`Stats`] |
