@@ -28,6 +28,29 @@ fn g21_an_emitter_that_waits_for_room_is_woken_by_a_receive() {
 }
 
 #[test]
+fn g21_emitters_that_wait_for_room_are_woken_by_a_receive_of_several_events() {
+    model(THREE_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let builder = all(&bus).overflow(Overflow::Backpressure);
+        let mut sub = builder.events(2).unwrap();
+        bus.emit(1, ["k"]).unwrap();
+        bus.emit(2, ["k"]).unwrap();
+        let emitters = [patient_emitter(&bus, 3), patient_emitter(&bus, 4)];
+        let mut received = Vec::new();
+        while received.len() < 4 {
+            block_on(sub.recv_many(&mut received, 4)).unwrap();
+        }
+        let mut values: Vec<_> = received.iter().map(|event| event.value()).collect();
+        assert_eq!(values[..2], [1, 2]);
+        values.sort_unstable();
+        assert_eq!(values, [1, 2, 3, 4]);
+        for emitter in emitters {
+            emitter.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn g21_an_emitter_that_waits_for_room_is_woken_by_the_end_of_the_subscription() {
     model(TWO_THREADS, || {
         let bus = RangeWatchBus::new();

@@ -36,6 +36,28 @@ fn g12_a_waiting_consumer_of_events_is_woken_by_each_emit() {
 }
 
 #[test]
+fn g18_a_receive_of_several_events_misses_none_without_a_report() {
+    model(TWO_THREADS, || {
+        let bus = RangeWatchBus::new();
+        let mut sub = all(&bus).events(2).unwrap();
+        let emitter = emitter(&bus, 1..=4);
+        let (mut received, mut position) = (Vec::new(), 0);
+        while position < 4 {
+            match block_on(sub.recv_many(&mut received, 2)) {
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => position += missed,
+                Err(error) => panic!("{error}"),
+            }
+            for event in received.drain(..) {
+                assert_eq!(event.value(), position + 1, "a gap or a repeat");
+                position += 1;
+            }
+        }
+        emitter.join().unwrap();
+    });
+}
+
+#[test]
 fn g12_two_emitters_wake_one_consumer() {
     model(THREE_THREADS, || {
         let bus = RangeWatchBus::new();
