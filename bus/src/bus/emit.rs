@@ -18,11 +18,11 @@ impl RangeWatchBus {
     /// lock is released; they may use the bus in any way. The iterator and its keys are read
     /// before the lock is taken and dropped after it is released.
     ///
-    /// Emits of several threads take effect one after the other, in the order of their [`Seq`]. On
-    /// a bus with history values must strictly increase; on a bus without history any value is
-    /// accepted. Keys are any bytes of any length, in any order, also repeated; an
-    /// [`Event`](crate::Event) shows them as they were emitted. An emit without keys is accepted:
-    /// it takes a `Seq` and matches nothing.
+    /// Emits of several threads take effect one after the other, in the order of their
+    /// [`Seq`](crate::Seq). On a bus with history values must strictly increase; on a bus without
+    /// history any value is accepted. Keys are any bytes of any length, in any order, also
+    /// repeated; an [`Event`](crate::Event) shows them as they were emitted. An emit without keys
+    /// is accepted: it takes a `Seq` and matches nothing.
     ///
     /// The keys are copied once, into one allocation that the history and all events share; on a
     /// bus without history only if an event subscription matches. More than 16 keys are collected
