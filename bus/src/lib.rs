@@ -173,10 +173,11 @@
 //! one [`Seq`] that the call returns.
 //!
 //! The bus closes when [`close`](RangeWatchBus::close) is called or its last handle is dropped; a
-//! [`WeakRangeWatchBus`] does not keep it open. Subscriptions then deliver what they hold and what is
-//! left for them in the history, and after that return `Closed` on every receive;
-//! [`close_now`](RangeWatchBus::close_now) discards instead of delivering. Emits and subscriptions on a closed bus are errors. A bus can be closed [with a
-//! reason](RangeWatchBus::close_with) that consumers [can read](EventSubscription::close_reason).
+//! [`WeakRangeWatchBus`] does not keep it open. Subscriptions then deliver what they hold and what
+//! is left for them in the history, and after that return `Closed` on every receive;
+//! [`close_now`](RangeWatchBus::close_now) discards instead of delivering. Emits and subscriptions
+//! on a closed bus are errors. A bus can be closed [with a reason](RangeWatchBus::close_with) that
+//! consumers [can read](EventSubscription::close_reason).
 //!
 //! # Statistics
 //!
