@@ -3,8 +3,8 @@
 //!
 //! A [`RangeWatchBus`] carries **emits**: a `u64` value, usually the revision of a state machine,
 //! and a set of byte **keys**. A **subscription** watches ranges of keys, given by [`Selector`]s,
-//! and receives every emit that has a key in one of them. An emit has no payload: the value
-//! says where to look, and the store that emits it holds the data.
+//! and receives every emit that has a key in one of them. Without [payloads](#payloads), the
+//! default, the value says where to look, and the store that emits it holds the data.
 //!
 //! ```
 //! use rangewatch_bus::{RangeWatchBus, Selector};
@@ -134,6 +134,41 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Payloads
+//!
+//! The keys of a `RangeWatchBus<P>` carry payloads of the type `P`: an event shows its keys with
+//! what they were [emitted with](RangeWatchBus::emit_with), also an event of the past, when the
+//! store knows only the present. An `Arc` is a good payload: the bus clones none, and drops none
+//! under a lock. The payloads of an emit are in one allocation, and one event keeps all of them.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rangewatch_bus::{History, RangeWatchBus, Selector};
+//!
+//! # futures::executor::block_on(async {
+//! let bus = RangeWatchBus::builder()
+//!     .payloads::<Option<Arc<str>>>() // None: deleted
+//!     .history(History::events(1_000))
+//!     .build()?;
+//! bus.emit_with(1, [("order/7", Some(Arc::from("two shirts")))])?;
+//! bus.emit_with(2, [("order/7", None)])?;
+//!
+//! let mut orders = bus.subscribe(Selector::prefix("order/")).since(1).events(256)?;
+//! let event = orders.recv().await?;
+//! let (key, order) = event.entries().next().ok_or("an event has a key")?;
+//! assert_eq!((key, order.as_deref()), (&b"order/7"[..], Some("two shirts")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Snapshot and changes
+//!
+//! A consumer that needs the state of a store and its changes [follows](SubscribeBuilder::follow)
+//! it: a [`Follower`] is a stream of the entries of a scan, and then of the events after them,
+//! without a gap or a repeat; after a miss it scans again. A [`Mirror`] is a local copy of a range
+//! that is kept by that, and shared by many readers: [`SubscribeBuilder::mirror`].
 //!
 //! # States of a subscription
 //!
@@ -288,6 +323,13 @@
 //! - G35\* Conservation: at rest, the emits that matched are those delivered, coalesced, dropped,
 //!   discarded and pending, per subscription and per bus.
 //! - G36 `lag` is 0 if and only if S is not parked and holds no emit.
+//! - G40\* Payloads: an event carries, for each of its matching keys, the payload that it was
+//!   emitted with, live and replayed; payloads count in the bounds in bytes, and none is cloned, or
+//!   dropped under a lock.
+//! - G41 Follow: every change up to the value that the scan states is in the snapshot, later ones
+//!   may be, and all above it follow as events, each once. A miss of any kind begins a new
+//!   snapshot, announced; emits held during a scan are bounded; after three snapshots that could
+//!   not be joined the stream ends with `SnapshotTooSlow`.
 //!
 //! Not promised: durability, order between buses, exactly-once effects, bounds on latency.
 
@@ -303,6 +345,7 @@
 // subscription/   the subscribe builder, both kinds of subscription, their items and errors
 // queue/          the bounded queue of an event subscription, and the overflow policies
 // history/        the retained emits, and how a subscription catches up from them
+// follow/         a snapshot of a store and the changes after it; a local copy kept by them
 // watch_set/      many wake subscriptions, received through one waker
 // scratch         scratch buffers, reused per thread
 // serde           the serialized form of each type
@@ -311,6 +354,7 @@
 mod builder;
 mod bus;
 mod emit;
+mod follow;
 mod history;
 pub mod index;
 mod keys;
@@ -330,6 +374,7 @@ mod watch_set;
 pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::{Emitter, RangeWatchBus, WeakRangeWatchBus};
 pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
+pub use follow::{Follow, FollowError, Follower, Mirror, MirrorDriver, MirrorStopped};
 pub use history::{CompactError, History};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
 pub use order::Seq;

@@ -4,6 +4,8 @@ use rangewatch_bus::index::{Handle, IntervalIndex};
 use rangewatch_bus::timer::{ManualTimer, ThreadTimer};
 use rangewatch_bus::*;
 
+type ScanFn = fn();
+
 fn all<T: Send + Sync + Unpin + 'static>() {}
 fn send_sync<T: Send + Sync>(_: T) {}
 
@@ -14,6 +16,10 @@ fn public_types_are_send_sync_and_unpin() {
     all::<SubscribeBuilder<'static>>();
     all::<Batch>();
     all::<EmittedMany>();
+    all::<Follow<u64>>();
+    all::<Follower<(), ScanFn, u64, u64>>();
+    all::<Mirror<u64>>();
+    all::<MirrorDriver<(), u64, ScanFn, u64, u64, ScanFn>>();
     all::<Emitter>();
     all::<WeakRangeWatchBus>();
     all::<History>();
@@ -48,6 +54,8 @@ fn errors_are_errors_send_sync_and_unpin() {
     error::<BatchFullError>();
     error::<BuildError>();
     error::<CompactError>();
+    error::<FollowError<CompactError>>();
+    error::<MirrorStopped>();
     error::<ControlError>();
     error::<ProgressError>();
     error::<SubscribeError>();

@@ -8,9 +8,9 @@ mod cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{
-    BuildError, Closed, CompactError, ControlError, EmitError, History, Item, KeyRange, Overflow,
-    ProgressError, RangeWatchBus, RecvError, Selector, Selectors, Seq, SubscribeError,
-    TryRecvError, TryWakeError,
+    BuildError, Closed, CompactError, ControlError, EmitError, FollowError, History, Item,
+    KeyRange, MirrorStopped, Overflow, ProgressError, RangeWatchBus, RecvError, Selector,
+    Selectors, Seq, SubscribeError, TryRecvError, TryWakeError,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -249,7 +249,17 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
     is_error(SubscribeError::ZeroInterval, "zero_interval", "");
     is_error(SubscribeError::NoQueue, "no_queue", "");
     is_error(SubscribeError::SinceReserved, "since_reserved", "");
+    is_error(SubscribeError::FollowReserved, "follow_reserved", "");
+    is_error(SubscribeError::SinceMirror, "since_mirror", "");
     is_error(SubscribeError::NoHistory, "no_history", "");
+    is_error(FollowError::Scan("gone"), "scan", r#""error":"gone","#);
+    let closed = FollowError::<&str>::Subscribe(SubscribeError::Closed);
+    let error = serde_json::to_string(&SubscribeError::Closed).unwrap();
+    is_error(closed, "subscribe", &format!(r#""error":{error},"#));
+    let too_slow = FollowError::<&str>::SnapshotTooSlow { n_snapshots: 3 };
+    is_error(too_slow, "snapshot_too_slow", r#""n_snapshots":3,"#);
+    let stopped = MirrorStopped { value: Some(7) };
+    is_error(stopped, "mirror_stopped", r#""value":7,"#);
     is_error(SubscribeError::Closed, "closed", "");
     is_error(ControlError::NotOpen, "not_open", "");
     is_error(ControlError::AlreadyOpen, "already_open", "");

@@ -1,5 +1,5 @@
-//! Many threads under the checker, with history, every policy, edits, marks and starts in the past:
-//! bounded steps and no sleeps.
+//! Many threads under the checker, with history, payloads, every policy, edits, marks and starts in
+//! the past: bounded steps and no sleeps.
 
 mod deadline;
 mod random;
@@ -27,7 +27,7 @@ const POLICIES: [Overflow; 5] = [
 ];
 
 /// Does something to the subscription beside receiving, now and then.
-fn disturb(sub: &mut EventSubscription, log: &Log, random: &mut Random) {
+fn disturb(sub: &mut EventSubscription<u64>, log: &Log, random: &mut Random) {
     match random.below(60) {
         0..6 => {
             sub.request_progress().unwrap();
@@ -61,8 +61,8 @@ fn disturb(sub: &mut EventSubscription, log: &Log, random: &mut Random) {
 
 /// Whether a consumer resumes after a subscription, and from which value.
 fn consume(
-    bus: &RangeWatchBus,
-    mut sub: EventSubscription,
+    bus: &RangeWatchBus<u64>,
+    mut sub: EventSubscription<u64>,
     log: &Log,
     random: &mut Random,
 ) -> Option<u64> {
@@ -90,7 +90,7 @@ fn consume(
 }
 
 /// Follows the bus until it closes, over as many subscriptions as it takes.
-fn follow(bus: &RangeWatchBus, checker: &Checker, seed: u64, overflow: Overflow) {
+fn follow(bus: &RangeWatchBus<u64>, checker: &Checker, seed: u64, overflow: Overflow) {
     let mut random = Random(seed);
     let mut next = Some(0);
     while let Some(since) = next {
@@ -108,7 +108,7 @@ fn follow(bus: &RangeWatchBus, checker: &Checker, seed: u64, overflow: Overflow)
 }
 
 /// As `follow`, for spans.
-fn follow_spans(bus: &RangeWatchBus, checker: &Checker, seed: u64) {
+fn follow_spans(bus: &RangeWatchBus<u64>, checker: &Checker, seed: u64) {
     let mut random = Random(seed);
     let mut next = 0;
     loop {
@@ -136,10 +136,11 @@ fn follow_spans(bus: &RangeWatchBus, checker: &Checker, seed: u64) {
 }
 
 #[test]
-fn g01_to_g35_hold_with_every_policy_edits_marks_and_starts_in_the_past() {
+fn g01_to_g40_hold_with_every_policy_payloads_edits_marks_and_starts_in_the_past() {
     deadline::ends(|| {
         for (round, history) in [8, 64, 100_000].into_iter().enumerate() {
             let bus = RangeWatchBus::builder()
+                .payloads::<u64>()
                 .history(History::events(history))
                 .build()
                 .unwrap();
@@ -163,9 +164,10 @@ fn g01_to_g35_hold_with_every_policy_edits_marks_and_starts_in_the_past() {
                             let mut random = Random(1000 + emitter);
                             begin.wait();
                             for i in 0..N_EMITS {
-                                let keys: Vec<_> =
-                                    (0..random.below(4)).map(|_| random.key()).collect();
-                                checker.emit_next(bus, keys).unwrap();
+                                let n_keys = random.below(4) as u64;
+                                let entry = |n| (random.key(), i * 10 + n);
+                                let entries: Vec<_> = (0..n_keys).map(entry).collect();
+                                checker.emit_next_with(bus, entries).unwrap();
                                 if i % 4 == 0 {
                                     // So that consumers take part.
                                     thread::yield_now();

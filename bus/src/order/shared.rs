@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::emit::{Draft, Effects, SpareList};
-use crate::history::check_rise;
+use crate::follow::WaiterId;
+use crate::history::{HistoryBuffer, check_rise};
 use crate::order::{SharedIndex, State, Value};
 use crate::sync::Mutex;
 use crate::timer::Timer;
@@ -136,13 +138,43 @@ impl<P> Shared<P> {
 
     /// Raises the head to `value`.
     pub(crate) fn advance(&self, value: u64) -> Result<(), EmitError> {
-        let state = &mut *self.state.lock();
-        let value = state.accept(Value::Given(value))?;
-        state
-            .history
-            .as_mut()
-            .map(|history| history.advance(value))
-            .ok_or(EmitError::NoHistory)
+        let mut effects = self.effects();
+        {
+            let state = &mut *self.state.lock();
+            let value = state.accept(Value::Given(value))?;
+            let history = state.history.as_mut().ok_or(EmitError::NoHistory)?;
+            history.advance(value);
+            state.head_waiters.reached(value, &mut effects.wakers);
+        }
+        effects.apply();
+        Ok(())
+    }
+
+    /// Waits until the head of the history reaches `value`; the close of the bus is not noticed. On
+    /// `Pending` the waker is registered, in place of the earlier registration `id`.
+    pub(crate) fn poll_head(
+        &self,
+        value: u64,
+        id: &mut Option<WaiterId>,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut state = self.state.lock();
+        let head = state.history.as_ref().and_then(HistoryBuffer::head);
+        if head >= Some(value) {
+            drop(state);
+            return Poll::Ready(());
+        }
+        let old = state.head_waiters.register(value, id, waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Removes a registration of [`poll_head`](Self::poll_head).
+    pub(crate) fn forget_head(&self, id: WaiterId) {
+        let old = self.state.lock().head_waiters.remove(id);
+        drop(old);
     }
 
     pub(crate) fn compact(&self, value: u64) -> Result<u64, CompactError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::emit::{Draft, Effects, Ticket};
+use crate::follow::ValueWaiters;
 use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
@@ -35,6 +36,8 @@ pub(crate) struct State<P> {
     pub(crate) last_ticket: Ticket,
     /// The sums over removed subscribers.
     pub(crate) removed: Stats,
+    /// Tasks that wait until the head of the history reaches a value.
+    pub(crate) head_waiters: ValueWaiters,
 }
 
 /// How many places are counted before the lock is released: bounds the time for which emitters
@@ -71,6 +74,7 @@ impl<P> State<P> {
             n_parked: 0,
             last_ticket: Ticket::default(),
             removed: Stats::default(),
+            head_waiters: ValueWaiters::default(),
         }
     }
 
@@ -110,6 +114,7 @@ impl<P> State<P> {
         if let Some(history) = &mut self.history {
             let record = draft.record(seq, value).clone();
             history.push(record, &mut effects.evicted);
+            self.head_waiters.reached(value, &mut effects.wakers);
         }
         for &id in &found.places {
             let id = id as usize;

@@ -7,14 +7,15 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::key::Key;
 use crate::{
     BatchFullError, BuildError, Closed, CompactError, ControlError, EmitError, EmptyRangeError,
-    ParseSelectorError, ProgressError, RecvError, SubscribeError, TryRecvError, TryWakeError,
+    FollowError, MirrorStopped, ParseSelectorError, ProgressError, RecvError, SubscribeError,
+    TryRecvError, TryWakeError,
 };
 
 /// Serializes an error as a struct of `kind`, its fields and `message`. A match on all variants, so
 /// that a new one cannot be left out.
 macro_rules! serialize_error {
-    ($error:ident { $($pattern:pat => $kind:literal $({ $($field:ident: $value:expr),+ })?,)+ }) => {
-        impl Serialize for $error {
+    ($error:ident $(<$scan:ident: $bound:path>)? { $($pattern:pat => $kind:literal $({ $($field:ident: $value:expr),+ })?,)+ }) => {
+        impl $(<$scan: $bound>)? Serialize for $error $(<$scan>)? {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $($pattern => {
@@ -73,10 +74,22 @@ serialize_error!(SubscribeError {
     Self::ZeroInterval => "zero_interval",
     Self::NoQueue => "no_queue",
     Self::SinceReserved => "since_reserved",
+    Self::FollowReserved => "follow_reserved",
+    Self::SinceMirror => "since_mirror",
     Self::Compacted { floor } => "compacted" { floor: floor },
     Self::NoHistory => "no_history",
     Self::TooManySubscriptions { max } => "too_many_subscriptions" { max: max },
     Self::Closed => "closed",
+});
+
+serialize_error!(FollowError<E: fmt::Display> {
+    Self::Scan(error) => "scan" { error: Message(error) },
+    Self::Subscribe(error) => "subscribe" { error: error },
+    Self::SnapshotTooSlow { n_snapshots } => "snapshot_too_slow" { n_snapshots: n_snapshots },
+});
+
+serialize_error!(MirrorStopped {
+    Self { value } => "mirror_stopped" { value: value },
 });
 
 serialize_error!(ControlError {

@@ -90,6 +90,13 @@ pub enum SubscribeError {
         "a reserved subscription begins when it is opened: leave out since and since_after, or subscribe and hold"
     )]
     SinceReserved,
+    /// `follow` or `mirror` was called for a reserved subscription.
+    #[error("a reserved subscription begins when it is opened: subscribe to follow")]
+    FollowReserved,
+    /// `since` or `since_after` was called for a [`Mirror`](crate::Mirror), which begins with a
+    /// snapshot.
+    #[error("a mirror begins with a snapshot: leave out since and since_after, or follow")]
+    SinceMirror,
     /// The history does not reach back to the value of `since`, or the one after `since_after`.
     #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
     Compacted {
@@ -317,7 +324,30 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
         self.into_template(capacity).subscribe(since, phase)
     }
 
-    pub(crate) fn into_template(self, capacity: usize) -> EventTemplate<P> {
+    /// The settings of a follower, and its start if it begins with events.
+    pub(crate) fn into_following(
+        self,
+        capacity: usize,
+    ) -> Result<(EventTemplate<P>, Option<Since>), SubscribeError> {
+        if self.phase == Phase::Reserved {
+            return Err(SubscribeError::FollowReserved);
+        }
+        let since = self.since;
+        Ok((self.into_template(capacity), since))
+    }
+
+    /// The ranges of a mirror.
+    pub(crate) fn mirrored(&self) -> Result<KeyRanges, SubscribeError> {
+        if self.since.is_some() {
+            return Err(SubscribeError::SinceMirror);
+        }
+        if self.shared.bounds().is_none() {
+            return Err(SubscribeError::NoHistory);
+        }
+        Ok(KeyRanges::normalize(&self.selectors)?)
+    }
+
+    fn into_template(self, capacity: usize) -> EventTemplate<P> {
         EventTemplate {
             shared: Arc::clone(self.shared),
             selectors: self.selectors,

@@ -1,0 +1,367 @@
+//! The stream of a snapshot and the changes after it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+
+use super::{Follow, FollowError};
+use crate::subscription::{EventTemplate, Phase, Since};
+use crate::{
+    EventSubscription, Item, ProgressError, RecvError, Selectors, Seq, SubscribeBuilder,
+    SubscribeError,
+};
+
+/// So many snapshots in a row that could not be joined end a follower: a store that is scanned more
+/// slowly than its history is compacted would be scanned without end.
+const MAX_UNJOINED: u32 = 3;
+
+/// A snapshot of a store, then every change after it, as a [`Stream`] of [`Follow`] items, from
+/// [`SubscribeBuilder::follow`].
+///
+/// A miss of any kind, [`Compacted`](RecvError::Compacted), [`Lagged`](RecvError::Lagged),
+/// [`Coalesced`](RecvError::Coalesced) or [`Disconnected`](RecvError::Disconnected), begins a new
+/// snapshot, which [`Follow::SnapshotBegin`] announces. So does a poll after the scan has failed.
+/// If three snapshots in a row cannot be joined with the events after them, because some that were
+/// emitted during the scan were missed, the stream ends with [`FollowError::SnapshotTooSlow`].
+///
+/// Events that are emitted during a scan are held in the queue, which is bounded as any other; with
+/// history and [`Overflow::Park`](crate::Overflow::Park), the default, those that do not fit are
+/// read from the history.
+///
+/// After the close of the bus the snapshot is completed, the events after it are received, and the
+/// stream ends.
+///
+/// # Cancel safety
+///
+/// Yes. The state is in this value: if a `next()` is dropped, nothing is lost, and the scan
+/// continues with the next poll. Dropping the follower drops the scan.
+#[must_use = "streams do nothing unless polled"]
+pub struct Follower<P, F, Fut, S> {
+    template: EventTemplate<P>,
+    scan: F,
+    stage: Stage<Fut, S>,
+    /// Held during a scan. `None` between a miss and the next scan, and at the end.
+    sub: Option<EventSubscription<P>>,
+    /// The last miss.
+    cause: Option<RecvError>,
+    /// The number of snapshots in a row that could not be joined.
+    n_unjoined: u32,
+}
+
+enum Stage<Fut, S> {
+    /// The scan is called next.
+    Begin,
+    /// The scan has yet to state its value.
+    Scan(Pin<Box<Fut>>),
+    Entries {
+        value: u64,
+        entries: Pin<Box<S>>,
+    },
+    /// `joins` is the last emit during the scan, until it is certain that none up to it is missing.
+    Events {
+        joins: Option<Seq>,
+    },
+    Ended,
+}
+
+/// What a follower returns.
+type Next<T, P, E> = Result<Follow<T, P>, FollowError<E>>;
+
+impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
+    /// Makes a [`Follower`]: a snapshot of your store, then every change after it, in one stream,
+    /// without a gap in between; and a new snapshot whenever changes were missed.
+    ///
+    /// `scan` is called with the selectors for each snapshot. It returns a value and a stream of
+    /// entries: every change up to this value must be in the entries, later ones may be. To state
+    /// it read the revision of the store before its entries. Let each entry carry the revision of
+    /// its last change: an event that is not above it is in the entry already. With history the
+    /// value may be below the head of the bus, as that of a replica is. Without, the store must
+    /// have what was emitted before the scan is called.
+    ///
+    /// `capacity` bounds the queue in events, as for [`events`](Self::events). The other settings
+    /// of this builder hold as well. With [`since`](Self::since) or
+    /// [`since_after`](Self::since_after) the stream begins with events, without a snapshot, if the
+    /// history reaches back. With [`Overflow::Backpressure`](crate::Overflow::Backpressure)
+    /// asynchronous emits wait for the end of a scan when the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`events`](Self::events), without [`SubscribeError::Compacted`], which is a snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use futures::{StreamExt, stream};
+    /// use rangewatch_bus::{Follow, FollowError, RangeWatchBus, Selector};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let store = BTreeMap::from([("pods/a", 1), ("pods/b", 2)]);
+    /// let revision = 2;
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let mut pods = bus.subscribe(Selector::prefix("pods/")).follow(256, |_selectors| {
+    ///     let entries: Vec<_> = store.iter().map(Ok::<_, std::io::Error>).collect();
+    ///     async move { Ok((revision, stream::iter(entries))) }
+    /// })?;
+    /// bus.emit(3, ["pods/c"])?;
+    /// bus.close();
+    ///
+    /// let mut n_entries = 0;
+    /// while let Some(item) = pods.next().await {
+    ///     match item? {
+    ///         Follow::SnapshotBegin { .. } => n_entries = 0,
+    ///         Follow::Snapshot((_pod, _revision)) => n_entries += 1,
+    ///         Follow::SnapshotEnd { value } => assert_eq!((value, n_entries), (2, 2)),
+    ///         Follow::Event(event) => assert!(event.keys().eq([b"pods/c"])),
+    ///         Follow::Progress(_) => {}
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn follow<F, Fut, S, T, E>(
+        self,
+        capacity: usize,
+        scan: F,
+    ) -> Result<Follower<P, F, Fut, S>, SubscribeError>
+    where
+        F: FnMut(Selectors) -> Fut,
+        Fut: Future<Output = Result<(u64, S), E>>,
+        S: Stream<Item = Result<T, E>>,
+    {
+        let (template, since) = self.into_following(capacity)?;
+        let begun = match since {
+            Some(since) => template.subscribe(Some(since), Phase::Started),
+            None => template.subscribe(None, Phase::Held),
+        };
+        let (sub, cause) = match begun {
+            Ok(sub) => (Some(sub), None),
+            Err(SubscribeError::Compacted { floor }) => {
+                (None, Some(RecvError::Compacted { floor }))
+            }
+            Err(error) => return Err(error),
+        };
+        let stage = match since {
+            Some(_) if sub.is_some() => Stage::Events { joins: None },
+            _ => Stage::Begin,
+        };
+        Ok(Follower {
+            template,
+            scan,
+            stage,
+            sub,
+            cause,
+            n_unjoined: 0,
+        })
+    }
+}
+
+impl<P, F, Fut, S> Follower<P, F, Fut, S> {
+    pub(super) const fn template(&self) -> &EventTemplate<P> {
+        &self.template
+    }
+}
+
+impl<P, F, Fut, S, T, E> Follower<P, F, Fut, S>
+where
+    P: Send + Sync + 'static,
+    F: FnMut(Selectors) -> Fut,
+    Fut: Future<Output = Result<(u64, S), E>>,
+    S: Stream<Item = Result<T, E>>,
+{
+    /// Requests a progress mark, as [`EventSubscription::request_progress`]. Returns `None`, and no
+    /// mark follows, before the first event after a snapshot can be received.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgressError::NoHistory`] if the bus has no history.
+    pub fn request_progress(&mut self) -> Result<Option<u64>, ProgressError> {
+        match (&self.stage, &mut self.sub) {
+            (Stage::Events { .. }, Some(sub)) => sub.request_progress(),
+            _ if self.template.shared.bounds().is_none() => Err(ProgressError::NoHistory),
+            _ => Ok(None),
+        }
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<T, P, E>>> {
+        loop {
+            match &mut self.stage {
+                Stage::Begin => return Poll::Ready(Some(self.begin())),
+                Stage::Scan(scan) => match ready!(scan.as_mut().poll(cx)) {
+                    Ok((value, entries)) => {
+                        let entries = Box::pin(entries);
+                        self.stage = Stage::Entries { value, entries };
+                        if let Err(error) = self.hold_after(value) {
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                    Err(error) => return Poll::Ready(Some(self.scan_failed(error))),
+                },
+                Stage::Entries { value, entries } => {
+                    let value = *value;
+                    return Poll::Ready(Some(match ready!(entries.as_mut().poll_next(cx)) {
+                        Some(Ok(entry)) => Ok(Follow::Snapshot(entry)),
+                        Some(Err(error)) => self.scan_failed(error),
+                        None => Ok(self.end_snapshot(value)),
+                    }));
+                }
+                Stage::Events { joins } => {
+                    let Some(sub) = &mut self.sub else {
+                        return Poll::Ready(None);
+                    };
+                    let item = sub.poll_recv_item(cx);
+                    let joined = match &item {
+                        Poll::Ready(Ok(Item::Event(event))) => Some(event.seq()) >= *joins,
+                        Poll::Ready(_) => false,
+                        // What it still has to read from the history may be removed.
+                        Poll::Pending => sub.lag() == 0,
+                    };
+                    if joined {
+                        *joins = None;
+                        self.n_unjoined = 0;
+                    }
+                    let miss = match ready!(item) {
+                        Ok(Item::Event(event)) => {
+                            return Poll::Ready(Some(Ok(Follow::Event(event))));
+                        }
+                        Ok(Item::Progress(mark)) => {
+                            return Poll::Ready(Some(Ok(Follow::Progress(mark))));
+                        }
+                        Ok(Item::Gap(gap)) => RecvError::Coalesced(gap),
+                        Err(RecvError::Closed) => {
+                            self.end();
+                            return Poll::Ready(None);
+                        }
+                        Err(miss) => miss,
+                    };
+                    if let Err(error) = self.missed(miss) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Stage::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Calls the scan, with a subscription that holds what is emitted meanwhile.
+    fn begin(&mut self) -> Next<T, P, E> {
+        // Also if the scan panics.
+        self.stage = Stage::Ended;
+        if self.sub.is_none() {
+            let sub = self.template.subscribe(None, Phase::Held);
+            self.sub = Some(sub.map_err(FollowError::Subscribe)?);
+        }
+        let scan = (self.scan)(self.template.selectors.clone());
+        self.stage = Stage::Scan(Box::pin(scan));
+        Ok(Follow::SnapshotBegin { cause: self.cause })
+    }
+
+    /// Replaces the subscription if it began above `value`: the store is behind the bus, whose
+    /// history has what is in between.
+    fn hold_after(&mut self, value: u64) -> Result<(), FollowError<E>> {
+        let position = self.sub.as_ref().and_then(EventSubscription::position);
+        if position <= Some(value) {
+            return Ok(());
+        }
+        // First, because a bus may be built for few subscriptions.
+        self.sub = None;
+        let since = Some(Since::after(value));
+        match self.template.subscribe(since, Phase::Held) {
+            Ok(sub) => {
+                self.sub = Some(sub);
+                Ok(())
+            }
+            Err(SubscribeError::Compacted { floor }) => self.missed(RecvError::Compacted { floor }),
+            Err(error) => {
+                self.end();
+                Err(FollowError::Subscribe(error))
+            }
+        }
+    }
+
+    fn scan_failed(&mut self, error: E) -> Next<T, P, E> {
+        self.stage = Stage::Begin;
+        Err(FollowError::Scan(error))
+    }
+
+    fn end_snapshot(&mut self, value: u64) -> Follow<T, P> {
+        if let Some(sub) = &mut self.sub {
+            let started = sub.start_after(value);
+            debug_assert!(started.is_ok(), "only a reserved one cannot start");
+        }
+        let joins = self.template.shared.last_seq();
+        self.stage = Stage::Events { joins };
+        Follow::SnapshotEnd { value }
+    }
+
+    /// Begins again, unless too many snapshots could not be joined.
+    fn missed(&mut self, miss: RecvError) -> Result<(), FollowError<E>> {
+        if !matches!(self.stage, Stage::Events { joins: None }) {
+            self.n_unjoined += 1;
+        }
+        // Events that it still holds are older than the next snapshot.
+        self.end();
+        if self.n_unjoined == MAX_UNJOINED {
+            let n_snapshots = self.n_unjoined;
+            return Err(FollowError::SnapshotTooSlow { n_snapshots });
+        }
+        self.cause = Some(miss);
+        self.stage = Stage::Begin;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.sub = None;
+        self.stage = Stage::Ended;
+    }
+}
+
+impl<P, F, Fut, S, T, E> Stream for Follower<P, F, Fut, S>
+where
+    P: Send + Sync + 'static,
+    F: FnMut(Selectors) -> Fut,
+    Fut: Future<Output = Result<(u64, S), E>>,
+    S: Stream<Item = Result<T, E>>,
+{
+    type Item = Result<Follow<T, P>, FollowError<E>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_item(cx)
+    }
+}
+
+impl<P, F, Fut, S, T, E> FusedStream for Follower<P, F, Fut, S>
+where
+    P: Send + Sync + 'static,
+    F: FnMut(Selectors) -> Fut,
+    Fut: Future<Output = Result<(u64, S), E>>,
+    S: Stream<Item = Result<T, E>>,
+{
+    fn is_terminated(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+}
+
+/// The scan and its future are not pinned in place.
+impl<P, F, Fut, S> Unpin for Follower<P, F, Fut, S> {}
+
+impl<P, F, Fut, S> fmt::Debug for Follower<P, F, Fut, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Begin => "Begin",
+            Stage::Scan(_) | Stage::Entries { .. } => "Scan",
+            Stage::Events { .. } => "Events",
+            Stage::Ended => "Ended",
+        };
+        f.debug_struct("Follower")
+            .field("selectors", &self.template.selectors)
+            .field("stage", &stage)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
