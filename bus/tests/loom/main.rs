@@ -9,6 +9,7 @@
 mod backpressure;
 mod catch_up;
 mod edits;
+mod mirror;
 mod progress;
 mod waking;
 mod watch_set;
