@@ -7,6 +7,9 @@ use rangewatch_bus::{Mirror, RangeWatchBus};
 
 use super::*;
 
+/// A driver takes many steps, each of which may be preempted.
+const PREEMPTIONS: usize = 3;
+
 /// A mirror of nothing at the value 0, and the thread of its driver.
 fn mirrored(bus: &RangeWatchBus) -> (Mirror<()>, Thread) {
     let scan = |_| async { Ok((0, stream::empty::<Result<(&str, u64, ()), ()>>())) };
@@ -18,7 +21,7 @@ fn mirrored(bus: &RangeWatchBus) -> (Mirror<()>, Thread) {
 
 #[test]
 fn g41_a_reader_of_what_was_emitted_is_woken() {
-    model(TWO_THREADS - 2, || {
+    model(PREEMPTIONS, || {
         let bus = with_history();
         let (mirror, driving) = mirrored(&bus);
         // Not watched, so that the driver must ask for it.
@@ -32,7 +35,7 @@ fn g41_a_reader_of_what_was_emitted_is_woken() {
 
 #[test]
 fn g41_a_reader_of_what_is_emitted_meanwhile_is_woken() {
-    model(THREE_THREADS - 1, || {
+    model(PREEMPTIONS, || {
         let bus = with_history();
         let (mirror, driving) = mirrored(&bus);
         let emitting = emitter(&bus, [1]);
@@ -45,14 +48,14 @@ fn g41_a_reader_of_what_is_emitted_meanwhile_is_woken() {
 
 #[test]
 fn g41_a_driver_ends_with_its_last_reader_and_a_reader_with_its_driver() {
-    model(TWO_THREADS, || {
+    model(PREEMPTIONS, || {
         let bus = with_history();
         let (mirror, driving) = mirrored(&bus);
         drop(mirror);
         driving.join().unwrap();
         drop(bus);
     });
-    model(TWO_THREADS, || {
+    model(PREEMPTIONS, || {
         let bus = with_history();
         let (mirror, driving) = mirrored(&bus);
         let closing = spawn(&bus, RangeWatchBus::close);
