@@ -131,14 +131,15 @@ pub use rangewatch_wasmtime as with_wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    EmitError, Event, EventSubscription, History, Overflow, ParseSelectorError, RangeWatchBus,
-    RecvError, Selector, SubscribeError, WakeSubscription, WatchSet,
+    EmitError, Emitter, Event, EventSubscription, Follow, History, Mirror, Overflow,
+    ParseSelectorError, RangeWatchBus, RecvError, Selector, SubscribeError, WakeSubscription,
+    WatchSet,
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
     CallError, CallbackError, CallbackErrorCause, Emits, ErrorChain, FlushError, FuncType, Guest,
-    GuestBuilder, InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError, Runtime, Val,
-    ValType, run_command,
+    GuestBuilder, GuestBus, InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError,
+    Runtime, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

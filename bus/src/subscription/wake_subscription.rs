@@ -260,7 +260,8 @@ impl WakeSubscription {
     /// the value before the first that the subscription began with. A new subscription resumes
     /// [after](crate::SubscribeBuilder::since_after) it.
     ///
-    /// `None` if nothing was received yet and the subscription did not begin at a value.
+    /// `None` if nothing was received yet and the subscription did not begin at a value: on a bus
+    /// without history, or before its first emit, where a new subscription resumes since 0.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
         self.mailbox().peek(|buffer| buffer.position)
