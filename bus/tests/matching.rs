@@ -2,6 +2,8 @@
 
 mod cases;
 
+use std::ops::RangeBounds;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{
@@ -24,6 +26,26 @@ fn selects(selector: &Selector, key: &[u8]) -> bool {
 
 proptest! {
     #![proptest_config(cases::config())]
+
+    #[test]
+    fn the_ranges_of_selectors_hold_the_selected_keys_once_in_order(
+        selectors in vec(cases::selector(), 0..5),
+        keys in vec(cases::key(), 0..20),
+    ) {
+        let ranges = selectors.iter().collect::<Selectors>().ranges();
+        for key in &keys {
+            let n_holding = ranges.iter().filter(|range| range.contains(key)).count();
+            let is_selected = selectors.iter().any(|selector| selects(selector, key));
+            prop_assert_eq!(n_holding, usize::from(is_selected), "{:?}", key);
+            for range in &ranges {
+                let is_inside = RangeBounds::<[u8]>::contains(&range.bounds(), key.as_slice());
+                prop_assert_eq!(is_inside, range.contains(key));
+            }
+        }
+        for two in ranges.windows(2) {
+            prop_assert!(two[0].end().is_some_and(|end| end < two[1].start()));
+        }
+    }
 
     #[test]
     fn g10_a_subscription_gets_an_emit_iff_a_key_lies_in_a_selector(

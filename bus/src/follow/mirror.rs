@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -189,11 +188,9 @@ impl<V: Clone> Mirror<V> {
     ) -> Result<Vec<(Arc<[u8]>, V)>, EmptyRangeError> {
         let ranges = KeyRanges::normalize(&selectors.into())?;
         let contents = self.copied().contents.read();
-        let found = ranges.iter().flat_map(|range| {
-            let from = Bound::Included(range.start());
-            let to = range.end().map_or(Bound::Unbounded, Bound::Excluded);
-            contents.map.range::<[u8], _>((from, to))
-        });
+        let found = ranges
+            .iter()
+            .flat_map(|range| contents.map.range::<[u8], _>(range.bounds()));
         Ok(found
             .map(|(key, entry)| (Arc::clone(key), entry.value.clone()))
             .collect())

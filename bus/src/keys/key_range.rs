@@ -1,6 +1,7 @@
 //! A non-empty half-open range of keys.
 
 use std::fmt;
+use std::ops;
 
 use thiserror::Error;
 use triomphe::ThinArc;
@@ -171,6 +172,16 @@ impl KeyRange {
         }
     }
 
+    /// The bounds as ordered maps and stores take them: `map.range::<[u8], _>(range.bounds())` of a
+    /// `BTreeMap<Vec<u8>, _>`.
+    #[must_use]
+    pub fn bounds(&self) -> (ops::Bound<&[u8]>, ops::Bound<&[u8]>) {
+        let end = self
+            .end()
+            .map_or(ops::Bound::Unbounded, ops::Bound::Excluded);
+        (ops::Bound::Included(self.start()), end)
+    }
+
     /// Whether `key` lies in the range.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
@@ -206,7 +217,7 @@ impl KeyRange {
         })
     }
 
-    pub(crate) fn to_bounds(&self) -> std::ops::Range<Bound> {
+    pub(crate) fn to_bounds(&self) -> ops::Range<Bound> {
         let end = self
             .end()
             .map_or(Bound::Unbounded, |end| Bound::Key(end.into()));
@@ -214,7 +225,7 @@ impl KeyRange {
     }
 
     /// The inverse of `to_bounds`. `None` if the start is unbounded, which no range of keys is.
-    pub(crate) fn from_bounds(bounds: &std::ops::Range<Bound>) -> Option<Self> {
+    pub(crate) fn from_bounds(bounds: &ops::Range<Bound>) -> Option<Self> {
         let Bound::Key(start) = &bounds.start else {
             return None;
         };

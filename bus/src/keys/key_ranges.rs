@@ -27,6 +27,11 @@ impl KeyRanges {
         Ok(Self::from_set(&set))
     }
 
+    /// The ranges that together hold exactly the keys that `ranges` hold.
+    pub(crate) fn union(ranges: impl Iterator<Item = KeyRange>) -> Self {
+        Self::from_set(&ranges.map(|range| range.to_bounds()).collect())
+    }
+
     /// The ranges that hold the keys of both.
     pub(crate) fn with(&self, added: &Self) -> Self {
         let mut set = self.to_set();
@@ -72,6 +77,15 @@ impl KeyRanges {
 
     fn from_set(set: &RangeSet<Bound>) -> Self {
         Self(set.iter().filter_map(KeyRange::from_bounds).collect())
+    }
+}
+
+impl IntoIterator for KeyRanges {
+    type Item = KeyRange;
+    type IntoIter = smallvec::IntoIter<[KeyRange; 1]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::Selector;
+use super::KeyRanges;
+use crate::{KeyRange, Selector};
 
 /// None, one or several [`Selector`]s of a subscription.
 ///
@@ -65,6 +66,30 @@ impl Selectors {
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         self.iter().any(|selector| selector.matches(key))
+    }
+
+    /// The ranges that hold exactly the selected keys: disjoint, not adjacent, in ascending order.
+    /// For the scan of an ordered store, which then reads each key once. A range selector that
+    /// holds no key has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use rangewatch_bus::{Selector, Selectors};
+    ///
+    /// let store = BTreeMap::from([(b"a".to_vec(), 1), (b"aa".to_vec(), 2), (b"b1".to_vec(), 3)]);
+    /// let selectors = [Selector::prefix("b"), Selector::key("a"), Selector::range("b1", "c")];
+    ///
+    /// let ranges = Selectors::from(selectors).ranges();
+    /// let found = ranges.iter().flat_map(|range| store.range::<[u8], _>(range.bounds()));
+    /// assert!(found.map(|(_, value)| *value).eq([1, 3]));
+    /// ```
+    #[must_use]
+    pub fn ranges(&self) -> Vec<KeyRange> {
+        let ranges = self.iter().map(KeyRange::try_from).filter_map(Result::ok);
+        KeyRanges::union(ranges).into_iter().collect()
     }
 }
 
