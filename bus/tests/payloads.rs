@@ -94,22 +94,38 @@ fn g40_an_event_of_the_past_carries_what_was_emitted_not_what_is_now() {
 /// A table beside the bus that was cleared up to the floor lost what a queue still held.
 #[test]
 fn g40_a_queue_and_an_event_keep_payloads_below_the_floor() {
-    let bus = bus_of(History::events(4));
-    let mut sub = bus.subscribe(..).overflow(Overflow::Park).events(64);
-    let sub = sub.as_mut().unwrap();
-    for value in 1..=64 {
-        bus.emit_with(value, [("k", Arc::new(value))]).unwrap();
+    // The second is parked: its queue has some of the events, and a replay the next of them.
+    for (capacity, n_events) in [(64, 4), (8, 200)] {
+        let bus = bus_of(History::events(n_events));
+        let mut sub = bus.subscribe(..).overflow(Overflow::Park).events(capacity);
+        let sub = sub.as_mut().unwrap();
+        for value in 1..=64 {
+            bus.emit_with(value, [("k", Arc::new(value))]).unwrap();
+        }
+        let is_parked = capacity < 64;
+        let n_received = if is_parked { capacity + 1 } else { 0 };
+        let mut events: Vec<_> = (0..n_received).map(|_| sub.try_recv().unwrap()).collect();
+        let n_held = sub.len();
+        assert!(n_held > 0);
+        bus.compact(65).unwrap();
+        events.extend(std::iter::from_fn(|| sub.try_recv().ok()));
+        assert_eq!(events.len(), n_received + n_held);
+        for event in &events {
+            assert!(event.entries().eq([(&b"k"[..], &Arc::new(event.value()))]));
+        }
+        let end = sub.try_recv().unwrap_err();
+        let floor = 65;
+        let expected = if is_parked {
+            TryRecvError::Compacted { floor }
+        } else {
+            TryRecvError::Empty
+        };
+        assert_eq!(end, expected);
+        let held = Arc::downgrade(events[0].entries().next().unwrap().1);
+        assert!(held.upgrade().is_some());
+        drop(events);
+        assert!(held.upgrade().is_none());
     }
-    bus.compact(64).unwrap();
-    let events: Vec<_> = std::iter::from_fn(|| sub.try_recv().ok()).collect();
-    assert_eq!(events.len(), 64);
-    for event in &events {
-        assert!(event.entries().eq([(&b"k"[..], &Arc::new(event.value()))]));
-    }
-    let held = Arc::downgrade(events[0].entries().next().unwrap().1);
-    assert!(held.upgrade().is_some());
-    drop(events);
-    assert!(held.upgrade().is_none());
 }
 
 #[test]
