@@ -87,53 +87,9 @@
 //! After a restart, give the builder the head of the store. To serve consumers that were behind it,
 //! give it an older head and emit again what the store knows since, before any subscription.
 //!
-//! A consumer that resumes after a restart of its own, and rescans its store when the history does
-//! not reach back far enough:
-//!
-//! ```
-//! use rangewatch_bus::{Event, History, RangeWatchBus, RecvError, Selector, SubscribeError};
-//!
-//! # fn rescan_from_store() -> u64 { 900 }
-//! # fn apply(_event: Event) {}
-//! type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-//!
-//! async fn follow(bus: &RangeWatchBus, checkpoint: u64) -> Result<()> {
-//!     let all = || bus.subscribe(Selector::all());
-//!     let mut resumed = all().since_after(checkpoint).events(256);
-//!     loop {
-//!         let mut sub = match resumed {
-//!             Err(SubscribeError::Compacted { .. }) => {
-//!                 let mut sub = all().hold().events(256)?;
-//!                 sub.start_after(rescan_from_store())?; // the revision that the scan has seen
-//!                 sub
-//!             }
-//!             resumed => resumed?,
-//!         };
-//!         loop {
-//!             match sub.recv().await {
-//!                 Ok(event) => apply(event),
-//!                 Err(RecvError::Compacted { floor }) => {
-//!                     resumed = Err(SubscribeError::Compacted { floor });
-//!                     break;
-//!                 }
-//!                 Err(RecvError::Closed) => return Ok(()),
-//!                 Err(unknown) => return Err(unknown.into()),
-//!             }
-//!         }
-//!     }
-//! }
-//!
-//! let bus = RangeWatchBus::builder().history(History::events(100).bytes(64 << 20)).build()?;
-//! for value in 1..=1000 {
-//!     bus.emit(value, ["k"])?;
-//! }
-//! # futures::executor::block_on(async {
-//! let (followed, ()) = futures::join!(follow(&bus, 10), async { bus.close() });
-//! followed?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! A consumer that resumes after a restart of its own gives the value that it has reached. One that
+//! rescans its store when the history does not reach back far enough
+//! [follows](#snapshot-and-changes) it.
 //!
 //! # Payloads
 //!
@@ -169,6 +125,37 @@
 //! it: a [`Follower`] is a stream of the entries of a scan, and then of the events after them,
 //! without a gap or a repeat; after a miss it scans again. A [`Mirror`] is a local copy of a range
 //! that is kept by that, and shared by many readers: [`SubscribeBuilder::mirror`].
+//!
+//! ```
+//! use futures::{StreamExt, stream};
+//! use rangewatch_bus::{Follow, History, RangeWatchBus, Selector};
+//!
+//! # futures::executor::block_on(async {
+//! let bus = RangeWatchBus::builder().history(History::events(100).bytes(64 << 20)).build()?;
+//! for revision in 1..=1000 {
+//!     bus.emit(revision, ["k"])?;
+//! }
+//! let checkpoint = 10; // too old: the history begins with 901
+//! let scan = async |_selectors| {
+//!     let entries = [("k", "the value of k")]; // of the store, at revision 1000
+//!     Ok::<_, std::io::Error>((1000, stream::iter(entries.map(Ok))))
+//! };
+//! let keys = bus.subscribe(Selector::all()).since_after(checkpoint);
+//! let mut follower = keys.follow(256, scan)?;
+//! # bus.emit(1001, ["k"])?;
+//! # bus.close();
+//! while let Some(item) = follower.next().await {
+//!     match item? {
+//!         Follow::SnapshotBegin { cause } => println!("{cause:?}: begin with an empty copy"),
+//!         Follow::Snapshot((key, value)) => println!("{key} is {value}"),
+//!         Follow::SnapshotEnd { value } => println!("the copy is as of {value}, or later"),
+//!         Follow::Event(event) => println!("{} changed {:?}", event.value(), event.keys()),
+//!         Follow::Progress(value) => println!("everything up to {value} was received"),
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 //!
 //! # States of a subscription
 //!

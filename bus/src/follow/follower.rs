@@ -135,26 +135,23 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
         S: Stream<Item = Result<T, E>>,
     {
         let (template, since) = self.into_following(capacity)?;
-        let begun = match since {
-            Some(since) => template.subscribe(Some(since), Phase::Started),
-            None => template.subscribe(None, Phase::Held),
+        let (stage, phase) = match since {
+            Some(_) => (Stage::Events { joins: None }, Phase::Started),
+            None => (Stage::Begin, Phase::Held),
         };
-        let (sub, cause) = match begun {
-            Ok(sub) => (Some(sub), None),
+        let (stage, sub, cause) = match template.subscribe(since, phase) {
+            Ok(sub) => (stage, sub, None),
             Err(SubscribeError::Compacted { floor }) => {
-                (None, Some(RecvError::Compacted { floor }))
+                let sub = template.subscribe(None, Phase::Held)?;
+                (Stage::Begin, sub, Some(RecvError::Compacted { floor }))
             }
             Err(error) => return Err(error),
-        };
-        let stage = match since {
-            Some(_) if sub.is_some() => Stage::Events { joins: None },
-            _ => Stage::Begin,
         };
         Ok(Follower {
             template,
             scan,
             stage,
-            sub,
+            sub: Some(sub),
             cause,
             n_unjoined: 0,
         })
