@@ -48,7 +48,7 @@ impl<P> Encoder<P> {
                 self.named(out, "disconnected", resume.checked_sub(1), data);
             }
             RecvError::Compacted { floor } => self.compacted(out, floor),
-            RecvError::Closed => self.closed(out),
+            RecvError::Closed => self.closed(out, None),
             other => {
                 let text = serde_json::Value::from(other.to_string());
                 self.named(out, "ended", None, format_args!(r#"{{"ended":{text}}}"#));
@@ -63,8 +63,10 @@ impl<P> Encoder<P> {
         self.named(out, "compacted", floor.checked_sub(1), data);
     }
 
-    pub(crate) fn closed(&self, out: &mut Vec<u8>) {
-        self.named(out, "closed", None, format_args!(r#"{{"closed":{{}}}}"#));
+    pub(crate) fn closed(&self, out: &mut Vec<u8>, reason: Option<&str>) {
+        let reason = serde_json::Value::from(reason);
+        let data = format_args!(r#"{{"closed":{{"reason":{reason}}}}}"#);
+        self.named(out, "closed", None, data);
     }
 
     pub(crate) fn shutdown(&self, out: &mut Vec<u8>) {

@@ -29,9 +29,9 @@ use crate::streams::{EndReason, OpenStream};
 ///
 /// # Memory
 ///
-/// At most 16 KiB are in flight, handed out and not yet dropped by the HTTP server. While they are,
+/// At most 8 KiB are in flight, handed out and not yet dropped by the HTTP server. While they are,
 /// the stream takes nothing from the subscription, whose queue is bounded by its capacity and its
-/// bytes. In between are at most 8 KiB and one event. A server that copies frames, as for TLS
+/// bytes. In between are at most 4 KiB and one event. A server that copies frames, as for TLS
 /// without vectored writes, drops them at once, and buffers by its own bound.
 ///
 /// # Errors
@@ -144,6 +144,12 @@ impl<P> EventStream<P> {
             match subscription.poll_recv_item(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(item)) => self.encoder.item(&mut out, &item),
+                Poll::Ready(Err(RecvError::Closed)) => {
+                    let reason = subscription.close_reason();
+                    self.encoder.closed(&mut out, reason.as_deref());
+                    self.subscription = None;
+                    break;
+                }
                 Poll::Ready(Err(error)) => {
                     self.encoder.error(&mut out, error);
                     if error.is_end() {
@@ -156,7 +162,9 @@ impl<P> EventStream<P> {
                 }
             }
         }
-        self.pending = out.into();
+        // Exactly as large as what it holds, because it is held for as long as a client does not
+        // read.
+        self.pending = out.into_boxed_slice().into();
     }
 
     /// Ready when no frame was written for the stall timeout.

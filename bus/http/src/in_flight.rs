@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 /// The greatest size of a frame in bytes. Also the unit of progress: a connection that takes no
 /// whole frame within the stall timeout is stalled.
-pub(crate) const FRAME_BYTES: usize = 8 << 10;
-/// No frame is handed out while so many bytes are in flight. Without this bound hyper buffers 400
-/// KiB for each connection whose socket is full.
-const MAX_BYTES: usize = 16 << 10;
+pub(crate) const FRAME_BYTES: usize = 4 << 10;
+/// The greatest number of bytes in flight. Without this bound hyper buffers 400 KiB for each
+/// connection whose socket is full.
+const MAX_BYTES: usize = 8 << 10;
 /// No frame is handed out while so many are in flight: hyper takes no more than 16, and does not
 /// poll a body whose frames it cannot take, which would keep the stall timeout from being noticed.
 const MAX_FRAMES: usize = 8;
@@ -57,7 +57,7 @@ impl InFlight {
     /// Whether another frame may be handed out. If not, the waker is woken when one was written.
     pub(crate) fn has_room(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.0);
-        let has_room = state.n_bytes < MAX_BYTES && state.n_frames < MAX_FRAMES;
+        let has_room = state.n_bytes + FRAME_BYTES <= MAX_BYTES && state.n_frames < MAX_FRAMES;
         state.wait_unless(has_room, waker);
         has_room
     }

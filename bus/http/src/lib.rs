@@ -59,7 +59,7 @@
 //! | `progress` | `{"progress":9}`: everything up to this value was sent. The heartbeat, and the first event of a stream, behind a replay; a client that resumes with the head has it already. `null` before the first emit | its value, or `start` | |
 //! | `failed` | `{"failed":{"value":7,"error":".."}}`: in place of an event that has a payload that could not be written | its value | |
 //! | `compacted` | `{"compacted":{"floor":5}}`: events below the floor are lost, rescan | the value before the floor | the end |
-//! | `closed` | `{"closed":{}}`: the bus was closed, and everything was sent | | the end |
+//! | `closed` | `{"closed":{"reason":"leader lost"}}`: the bus was closed, and everything was sent. The reason is that of [`close_with`](rangewatch_bus::RangeWatchBus::close_with), or `null` | | the end |
 //! | `shutdown` | `{"shutdown":{}}`: the service [ends its streams](EventStreams::shutdown) | | the end |
 //! | `lagged` | `{"lagged":3}`: events are lost here, rescan | | |
 //! | `gap` | `{"coalesced":{"first":5,"last":9,"count":3,..}}`: events are lost here, rescan from the first to the last | the last value | |
@@ -109,7 +109,7 @@
 //!
 //! | limit | default | when it is exceeded |
 //! |---|---|---|
-//! | [streams](EventStreamsBuilder::max_streams) | 1,000 | 503 with `Retry-After` |
+//! | [streams](EventStreamsBuilder::max_streams), and the [subscriptions](rangewatch_bus::RangeWatchBusBuilder::max_subscriptions) of the bus | 1,000 | 503 with `Retry-After` |
 //! | [queue](WatchRoute::queue) of a stream | 256 events and 256 KiB | the stream is parked: it continues from the history |
 //! | [selectors](QueryParser::max_selectors) of a request | 64 | 400 |
 //! | [query](QueryParser::max_bytes) | 8 KiB | 414 |

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
-use rangewatch_bus::{RangeWatchBus, Selectors};
+use rangewatch_bus::{RangeWatchBus, Selectors, SubscribeError};
 use thiserror::Error;
 
 use crate::encode::START_ID;
@@ -270,7 +270,12 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         if let Some(since) = since {
             builder = builder.since(since);
         }
-        Ok(self.streams.respond(builder.events(self.queue_events)))
+        let subscribed = builder.events(self.queue_events);
+        if let Err(SubscribeError::Closed) = subscribed {
+            let reason = self.bus.close_reason();
+            return Ok(self.streams.respond_closed(reason.as_deref()));
+        }
+        Ok(self.streams.respond(subscribed))
     }
 }
 

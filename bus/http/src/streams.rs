@@ -91,8 +91,7 @@ pub struct StreamStats {
     stalled: u64,
 }
 
-/// Why no stream was opened: as many are open as may be. As a response it is 503 with
-/// `Retry-After`.
+/// Why no stream was opened: as many are open as may be.
 ///
 /// # Examples
 ///
@@ -162,7 +161,7 @@ impl EventStreams {
     /// The default stall timeout: 30 s.
     ///
     /// Prevents that a client that does not read, or that disappeared, holds its stream. A client
-    /// that takes less than 8 KiB in this time while more is waiting is disconnected.
+    /// that takes less than 4 KiB in this time while more is waiting is disconnected.
     pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// The default time after which a client reconnects: 3 s.
@@ -244,7 +243,7 @@ impl<P> EventStreamsBuilder<P> {
     }
 
     /// Sets the stall timeout: a stream ends, and its connection is closed, if the client takes no
-    /// frame of up to 8 KiB for so long while one is waiting.
+    /// frame of up to 4 KiB for so long while one is waiting.
     ///
     /// A client that disappears without a trace takes frames until the buffers of its socket are
     /// full. TCP notices it by itself after about 15 minutes, or after `TCP_USER_TIMEOUT`, which a
@@ -305,7 +304,9 @@ impl<P> EventStreams<P> {
 
     /// The response to a request for what was subscribed, or was not:
     ///
-    /// - a stream of the subscription, or 503 if as many are open as may be;
+    /// - a stream of the subscription;
+    /// - 503 with `Retry-After` if as many streams are open as may be, and for
+    ///   [`SubscribeError::TooManySubscriptions`];
     /// - for [`SubscribeError::Compacted`] and [`SubscribeError::Closed`] a stream of the one event
     ///   that says so, because a browser does not show a page the body of an error;
     /// - 400 for [`SubscribeError::EmptyRange`], and 500 for another error, which the service
@@ -320,15 +321,33 @@ impl<P> EventStreams<P> {
                 open.count(EndReason::Compacted);
                 encoder.compacted(out, floor);
             }),
-            Err(SubscribeError::Closed) => self.open_ended(|encoder, _, out| encoder.closed(out)),
+            Err(SubscribeError::Closed) => return self.respond_closed(None),
+            Err(full @ SubscribeError::TooManySubscriptions { .. }) => {
+                return self.unavailable(&full);
+            }
             Err(empty @ SubscribeError::EmptyRange { .. }) => {
                 return refusal(StatusCode::BAD_REQUEST, &empty);
             }
             Err(other) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, &other),
         };
+        self.response(opened)
+    }
+
+    /// The response to a request on a bus that is closed.
+    pub(crate) fn respond_closed(&self, reason: Option<&str>) -> Response
+    where
+        P: Send + Sync + 'static,
+    {
+        self.response(self.open_ended(|encoder, _, out| encoder.closed(out, reason)))
+    }
+
+    fn response(&self, opened: Result<EventStream<P>, TooManyStreamsError>) -> Response
+    where
+        P: Send + Sync + 'static,
+    {
         match opened {
             Ok(stream) => stream.into_response(),
-            Err(error) => self.refuse(error),
+            Err(error) => self.unavailable(&error),
         }
     }
 
@@ -376,13 +395,13 @@ impl<P> EventStreams<P> {
     /// The refusal of a request, if as many streams are open as may be.
     pub(crate) fn refuse_if_full(&self) -> Option<Response> {
         let is_full = self.shared.n_open.load(Relaxed) >= self.shared.max;
-        is_full.then(|| self.refuse(self.shared.refuse()))
+        is_full.then(|| self.unavailable(&self.shared.refuse()))
     }
 
-    fn refuse(&self, error: TooManyStreamsError) -> Response {
+    fn unavailable(&self, reason: &dyn fmt::Display) -> Response {
         let seconds = self.settings.retry.as_secs().max(1);
         let headers = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
-        (headers, error.into_response()).into_response()
+        (headers, refusal(StatusCode::SERVICE_UNAVAILABLE, reason)).into_response()
     }
 
     fn open_ended(
@@ -487,12 +506,6 @@ impl StreamStats {
     #[must_use]
     pub const fn n_stalled(&self) -> u64 {
         self.stalled
-    }
-}
-
-impl IntoResponse for TooManyStreamsError {
-    fn into_response(self) -> Response {
-        refusal(StatusCode::SERVICE_UNAVAILABLE, &self)
     }
 }
 

@@ -7,21 +7,19 @@ use crate::client::{Client, app, bus_of, event, progress, watch};
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_bus_ends_streams_after_what_they_have_to_send() {
+    const CLOSED: &str = r#"{"closed":{"reason":"leader \"lost\""}}"#;
     let bus = bus_of(10);
     let app = app(&bus);
     let mut client = watch(&app, "all").await;
     bus.emit(1, ["k"]).unwrap();
-    bus.close();
+    bus.close_with("leader \"lost\"");
     assert_eq!(client.event().await.id, "start");
     assert_eq!(client.value().await, 1);
-    assert_eq!(
-        client.event().await,
-        event("closed", "1", r#"{"closed":{}}"#)
-    );
+    assert_eq!(client.event().await, event("closed", "1", CLOSED));
     assert_eq!(client.next().await, None);
 
     let mut late = watch(&app, "all&since=1").await;
-    assert_eq!(late.event().await, event("closed", "", r#"{"closed":{}}"#));
+    assert_eq!(late.event().await, event("closed", "", CLOSED));
     assert_eq!(late.parser.retry.as_deref(), Some("3000"));
     assert_eq!(late.next().await, None);
 }

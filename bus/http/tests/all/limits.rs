@@ -1,7 +1,7 @@
 //! Limits and bad requests.
 
 use axum::http::StatusCode;
-use rangewatch_bus::RangeWatchBus;
+use rangewatch_bus::{History, RangeWatchBus};
 use rangewatch_http::{EventStreams, QueryParser, WatchRoute, WatchRouteError};
 
 use crate::client::{app, app_of, bus_of, get, refusal, watch};
@@ -27,6 +27,21 @@ async fn streams_beyond_the_limit_are_refused_until_one_ends() {
         (stats.n_open(), stats.n_opened(), stats.n_refused()),
         (2, 3, 1)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_bus_refuses_as_well() {
+    let history = History::events(10);
+    let bus = RangeWatchBus::builder()
+        .history(history)
+        .max_subscriptions(1)
+        .build()
+        .unwrap();
+    let app = app(&bus);
+    let _first = watch(&app, "all").await;
+    let (status, headers, _) = refusal(get(&app, "all", None).await).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(headers["retry-after"], "3");
 }
 
 #[tokio::test(start_paused = true)]
