@@ -378,3 +378,16 @@ pub use watch_set::{Delivery, Ready, WatchSet};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of the pages for users of other libraries.
+#[cfg(doctest)]
+mod coming_from {
+    #[doc = include_str!("../coming-from/tokio-broadcast.md")]
+    struct TokioBroadcast;
+
+    #[doc = include_str!("../coming-from/etcd-watch.md")]
+    struct EtcdWatch;
+
+    #[doc = include_str!("../coming-from/kubernetes-informers.md")]
+    struct KubernetesInformers;
+}
