@@ -44,10 +44,10 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
     /// Makes a [`Mirror`]: a local ordered copy of the keys that the selectors select, and the
     /// driver that keeps it, to be spawned. It [follows](Self::follow) the bus.
     ///
-    /// `scan` is as for [`follow`](Self::follow). Each entry is a key, the value of the emit that
-    /// last changed it, and what the mirror shows for it. A store that does not know when a key was
-    /// last changed, but scans one revision of all keys, gives the value that the scan states. Keys
-    /// that are not selected are ignored.
+    /// `scan` is as for [`follow`](Self::follow), which shows one for a driver that is spawned.
+    /// Each entry is a key, the value of the emit that last changed it, and what the mirror shows
+    /// for it. A store that does not know when a key was last changed, but scans one revision of
+    /// all keys, gives the value that the scan states. Keys that are not selected are ignored.
     ///
     /// `change` says what the emit of a key with a payload does to the key: `Some` sets what the
     /// mirror shows, `None` removes the key.

@@ -124,6 +124,39 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
+    ///
+    /// A follower that is moved into a task has a scan that owns the store. An `async move` closure
+    /// is no such scan, because its future borrows what the closure owns; a closure that clones it
+    /// into the future is:
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::sync::Arc;
+    ///
+    /// use futures::{Stream, StreamExt, stream};
+    /// use rangewatch_bus::{RangeWatchBus, Selectors};
+    ///
+    /// # type Entries = stream::Empty<io::Result<String>>;
+    /// # struct Store;
+    /// impl Store {
+    ///     async fn scan(&self, selectors: &Selectors) -> io::Result<(u64, Entries)> {
+    ///         // ..
+    /// #       Ok((0, stream::empty()))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (bus, store) = (RangeWatchBus::new(), Arc::new(Store));
+    /// let mut follower = bus.subscribe("a".."m").follow(256, move |selectors| {
+    ///     let store = Arc::clone(&store);
+    ///     async move { store.scan(&selectors).await }
+    /// })?;
+    /// let task = tokio::spawn(async move { follower.next().await });
+    /// # task.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn follow<F, Fut, S, T, E>(
         self,
         capacity: usize,
