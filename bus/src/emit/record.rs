@@ -138,6 +138,7 @@ impl<P> Record<P> {
 
     /// The size of the emit in the bounds of queues and histories: its keys, 8 bytes for each of
     /// them and for the emit, and the weight of the payloads.
+    #[inline]
     pub(crate) fn n_bytes(&self) -> usize {
         let weight = (0..Self::ENDS).map(|i| self.number_at(i) as usize);
         let n_bytes = NUMBER + self.0.slice.len() - NUMBER * Self::ENDS;

@@ -104,6 +104,7 @@ impl<P> Entries<P> {
         self.fifo.front()
     }
 
+    #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<Entry<P>> {
         let entry = self.fifo.pop_front()?;
         match &entry {

@@ -478,6 +478,7 @@ impl<P> Buffer for EventQueue<P> {
         self.end.is_some()
     }
 
+    #[inline]
     fn notify_room(&mut self) -> RoomWakers {
         let mut notified = RoomWakers::new();
         if self.room_queue.is_some() {

@@ -599,7 +599,17 @@ impl<P> EventSubscription<P> {
     }
 
     /// Turns what was taken from the queue into an item; `None` if there is none to receive.
+    #[inline]
     fn item(&mut self, taken: Taken<P>) -> Option<Result<Item<P>, RecvError>> {
+        match taken {
+            Taken::Event(emit) => Some(Ok(Item::Event(self.event(emit)))),
+            taken => self.item_but_event(taken),
+        }
+    }
+
+    /// Kept out of line: most of what is taken are events.
+    #[inline(never)]
+    fn item_but_event(&mut self, taken: Taken<P>) -> Option<Result<Item<P>, RecvError>> {
         let taken = match taken {
             Taken::Replay(next) => {
                 let registration = &self.registration;

@@ -295,6 +295,7 @@ impl<B: Buffer> State<B> {
 
     /// Takes the next item. The second half are the emitters to notify, for which there may be room
     /// now.
+    #[inline]
     fn try_take(&mut self) -> (Poll<Option<B::Item>>, RoomWakers) {
         if !self.may_receive() && !self.closed {
             return (Poll::Pending, RoomWakers::new());

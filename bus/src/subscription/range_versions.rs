@@ -35,7 +35,16 @@ impl RangeVersions {
     }
 
     /// The ranges that an emit at `seq` is matched against.
+    #[inline]
     pub(crate) fn at(&self, seq: Seq) -> &Arc<KeyRanges> {
+        // Most subscriptions are never edited.
+        if self.earlier.is_empty() {
+            return &self.current;
+        }
+        self.at_earlier(seq)
+    }
+
+    fn at_earlier(&self, seq: Seq) -> &Arc<KeyRanges> {
         let i = self.earlier.partition_point(|(until, _)| *until <= seq);
         let earlier = self.earlier.get(i);
         earlier.map_or(&self.current, |(_, ranges)| ranges)
@@ -80,7 +89,6 @@ impl RangeVersions {
     /// `None`.
     #[inline]
     pub(crate) fn forget_before(&mut self, seq: Option<Seq>) {
-        // Most subscriptions are never edited.
         if !self.earlier.is_empty() {
             self.forget_earlier(seq);
         }
