@@ -7,7 +7,8 @@ use rangewatch_bench_harness::{
 };
 use rangewatch_bus::RangeWatchBus;
 
-use crate::delivery::{NAMES, channel, cycle};
+use crate::delivery::{self, NAMES, cycle};
+use crate::payloads::{self, CARRIERS, TYPES, cycle_with_receipt};
 use crate::watched::{self, Emits, Keys};
 
 /// The argument with which this program runs the loop that is counted.
@@ -27,12 +28,24 @@ const CAPACITY: usize = 16;
 /// The emits that are counted: the kind of the subscriptions, and the number of keys.
 const EMITS: [(&str, usize); 4] = [("wake", 1), ("wake", 16), ("wake", 200), ("events", 1)];
 
-/// Runs `CHANNEL N_CONSUMERS`, or `emit KIND N_KEYS`.
+/// The greatest ratio of a further consumer of an emit with an `Arc` to one without payloads.
+const MAX_ARC_TO_UNIT: f64 = 1.1;
+
+/// The subscriptions that an emit matches all of, and the emits of which each is counted.
+const N_MATCHES: usize = 10_000;
+const N_EMITS_TO_ALL: usize = 10;
+
+/// Runs `CHANNEL N_CONSUMERS`, `payloads CARRIER TYPE N_CONSUMERS`, `emit KIND N_KEYS` or
+/// `matching KIND`.
 pub(crate) fn run_loop(args: &[String]) -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let n = |n: &str| n.parse().ok();
     let is_run = match args[..] {
+        ["payloads", carrier, payload, n_consumers] => {
+            n(n_consumers).and_then(|n| run_payloads(carrier, payload, n))
+        }
         ["emit", kind, n_keys] => n(n_keys).and_then(|n_keys| run_emits(kind, n_keys)),
+        ["matching", kind] => run_matching(kind),
         [name, n_consumers] => n(n_consumers).and_then(|n| run_channel(name, n)),
         _ => None,
     };
@@ -43,7 +56,7 @@ pub(crate) fn run_loop(args: &[String]) -> ExitCode {
 }
 
 fn run_channel(name: &str, n_consumers: usize) -> Option<()> {
-    let mut channel = channel(name, n_consumers)?;
+    let mut channel = delivery::channel(name, n_consumers)?;
     for _ in 0..N_BEFORE {
         cycle(&mut *channel, |push| push());
     }
@@ -52,6 +65,48 @@ fn run_channel(name: &str, n_consumers: usize) -> Option<()> {
             cycle(&mut *channel, |push| push());
         }
     });
+    Some(())
+}
+
+fn run_payloads(carrier: &str, payload: &str, n_consumers: usize) -> Option<()> {
+    let mut channel = payloads::channel(carrier, payload, n_consumers)?;
+    let mut cycles = |n| (0..n).for_each(|_| cycle_with_receipt(&mut *channel));
+    cycles(N_BEFORE);
+    instrumented(|| cycles(N_MESSAGES));
+    Some(())
+}
+
+/// Emits that match all subscriptions, which nobody waits for, and whose queues have grown.
+fn run_matching(kind: &str) -> Option<()> {
+    let bus = RangeWatchBus::new();
+    let emit_all = || {
+        for _ in 0..N_EMITS_TO_ALL {
+            let emitted = bus.emit(1, [watched::inside(0)]);
+            assert_eq!(emitted.map(|emitted| emitted.matched()), Ok(N_MATCHES));
+        }
+    };
+    let subscribe = |_| bus.subscribe(watched::range(0));
+    match kind {
+        "wake" => {
+            let subs: Vec<_> = (0..N_MATCHES).map(subscribe).collect();
+            let _subs: Vec<_> = subs.into_iter().map(|sub| sub.wake().unwrap()).collect();
+            emit_all();
+            instrumented(emit_all);
+        }
+        "events" => {
+            let subs = (0..N_MATCHES).map(subscribe);
+            let mut subs: Vec<_> = subs.map(|sub| sub.events(CAPACITY).unwrap()).collect();
+            // A queue has two buffers, which grow one after the other.
+            for _ in 0..2 {
+                emit_all();
+                for sub in &mut subs {
+                    while sub.try_recv().is_ok() {}
+                }
+            }
+            instrumented(emit_all);
+        }
+        _ => return None,
+    }
     Some(())
 }
 
@@ -90,6 +145,22 @@ fn run_emits(kind: &str, n_keys: usize) -> Option<()> {
 pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
     report.heading();
     report.group("instructions");
+    let mut counts = Counts::new();
+    let counted = count_fan_out(report, &mut counts)
+        .and_then(|()| count_payloads(report, &mut counts))
+        .and_then(|()| count_emits(&mut counts));
+    if let Err(error) = counted {
+        report.note(&error);
+        return ExitCode::FAILURE;
+    }
+    report.note(&format!(
+        "\n`emit`: of 1, 16 or 200 random keys to one of 65,536 subscriptions that nobody waits for.\n\
+         `matching`: one match, of an emit of one key to {N_MATCHES} subscriptions that nobody waits for.\n"
+    ));
+    counts_use.apply(report, &counts)
+}
+
+fn count_fan_out(report: &Report, counts: &mut Counts) -> Result<(), String> {
     report.note("Of the emit or the sends alone, to consumers that wait; `search` is the part of an emit that finds them.\n");
     report.table(&[
         "channel",
@@ -99,27 +170,13 @@ pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
         "without the search: one delivery",
         "to mpsc",
     ]);
-    let further = CONSUMERS[1] - CONSUMERS[0];
-    let each: Result<Vec<_>, String> = NAMES
+    let each: Vec<_> = NAMES
         .iter()
-        .map(|name| {
-            let [one, many] = CONSUMERS.map(|n| per_message(name, n));
-            let one = one?;
-            Ok((one, (many? - one) / further as f64))
-        })
-        .collect();
-    let each = match each {
-        Ok(each) => each,
-        Err(error) => {
-            report.note(&error);
-            return ExitCode::FAILURE;
-        }
-    };
+        .map(|name| one_and_further(&[name]))
+        .collect::<Result<_, _>>()?;
     let [_, _, (_, search), (_, mpsc)] = each[..] else {
-        report.note("there are four channels");
-        return ExitCode::FAILURE;
+        return Err("there are four channels".to_owned());
     };
-    let mut counts = Counts::new();
     for (name, (one, further)) in NAMES.iter().zip(&each) {
         let delivery = match *name {
             "events" | "wake" => Some(further - search),
@@ -140,28 +197,78 @@ pub(crate) fn run(report: &Report, counts_use: &Use) -> ExitCode {
             counts.insert(format!("fan-out/{name}/further"), *further);
         }
     }
+    Ok(())
+}
+
+/// Fails if a further consumer of an emit with an `Arc` takes much more than one without payloads.
+fn count_payloads(report: &Report, counts: &mut Counts) -> Result<(), String> {
+    report.note("\nOf an emit to consumers that wait, and its receipt by all of them.\n");
+    report.table(&[
+        "payload",
+        "each further consumer",
+        "to `()`",
+        "the rest of the emit",
+        "to `()`",
+        "each further of tokio mpsc",
+        "each further of tokio broadcast",
+    ]);
+    let mut of_unit = None;
+    for payload in TYPES {
+        let [ours, mpsc, broadcast] =
+            CARRIERS.map(|carrier| one_and_further(&["payloads", carrier, payload]));
+        let (one, further) = ours?;
+        let rest = one - further;
+        let (unit_further, unit_rest) = *of_unit.get_or_insert((further, rest));
+        let to_unit = further / unit_further;
+        report.cells(&[
+            payloads::shown(payload).to_owned(),
+            format!("{further:.1}"),
+            format!("{to_unit:.2}x"),
+            format!("{rest:.0}"),
+            format!("{:.2}x", rest / unit_rest),
+            format!("{:.1}", mpsc?.1),
+            format!("{:.1}", broadcast?.1),
+        ]);
+        if to_unit > MAX_ARC_TO_UNIT {
+            return Err(format!(
+                "a further consumer of an emit with {} takes {to_unit:.2} times the instructions of one \
+                 without payloads: the limit is {MAX_ARC_TO_UNIT}",
+                payloads::shown(payload)
+            ));
+        }
+        counts.insert(format!("payloads/{payload}/further"), further);
+        counts.insert(format!("payloads/{payload}/rest"), rest);
+    }
+    Ok(())
+}
+
+fn count_emits(counts: &mut Counts) -> Result<(), String> {
     for (kind, n_keys) in EMITS {
         let n_keys = n_keys.to_string();
-        match count_instrumented(&[LOOP, "emit", kind, &n_keys]) {
-            Ok(count) => {
-                let per_emit = count as f64 / f64::from(N_MESSAGES);
-                counts.insert(format!("emit/{kind}/{n_keys}"), per_emit);
-            }
-            Err(error) => {
-                report.note(&error);
-                return ExitCode::FAILURE;
-            }
-        }
+        let count = count_instrumented(&[LOOP, "emit", kind, &n_keys])?;
+        let per_emit = count as f64 / f64::from(N_MESSAGES);
+        counts.insert(format!("emit/{kind}/{n_keys}"), per_emit);
     }
-    report.note(
-        "\nEmits are of 1, 16 or 200 random keys to one of 65,536 subscriptions that nobody waits for.\n",
-    );
-    counts_use.apply(report, &counts)
+    for kind in ["wake", "events"] {
+        let count = count_instrumented(&[LOOP, "matching", kind])?;
+        let per_match = count as f64 / (N_EMITS_TO_ALL * N_MATCHES) as f64;
+        counts.insert(format!("matching/{kind}/{N_MATCHES}"), per_match);
+    }
+    Ok(())
+}
+
+/// The instructions per message to one consumer, and those of each further one.
+fn one_and_further(of: &[&str]) -> Result<(f64, f64), String> {
+    let [one, many] = CONSUMERS.map(|n| per_message(of, n));
+    let one = one?;
+    let further = (CONSUMERS[1] - CONSUMERS[0]) as f64;
+    Ok((one, (many? - one) / further))
 }
 
 /// The instructions per message.
-fn per_message(name: &str, n_consumers: usize) -> Result<f64, String> {
-    let counts = count(&[LOOP, name, &n_consumers.to_string()])?;
+fn per_message(of: &[&str], n_consumers: usize) -> Result<f64, String> {
+    let n_consumers = n_consumers.to_string();
+    let counts = count(&[&[LOOP], of, &[&n_consumers]].concat())?;
     let counted = counts.values().sum::<u64>();
     Ok(counted as f64 / f64::from(N_MESSAGES))
 }

@@ -10,6 +10,8 @@ mod history;
 mod instructions;
 mod latency;
 mod matching;
+mod narrow;
+mod payloads;
 mod peers;
 mod scheduled;
 mod stalled;
@@ -23,15 +25,17 @@ use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 const USAGE: &str = "usage: rangewatch-bus-benches [--smoke] [GROUP]...
        rangewatch-bus-benches instructions [--check FILE | --update FILE]
 
-Without a group all run: emit, matching, fan-out, delivery, latency, scheduled, stalled, concurrent,
-waiting, history. --smoke runs each row once, to check that it works. `instructions` needs valgrind, and
-compares the counts with the baselines in FILE.";
+Without a group all run: emit, matching, fan-out, delivery, payloads, narrow, latency, scheduled, stalled,
+concurrent, waiting, history. --smoke runs each row once, to check that it works. `instructions` needs
+valgrind, and compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
     ("emit", emit::run),
     ("matching", matching::run),
     ("fan-out", fan_out::run),
     ("delivery", delivery::run),
+    ("payloads", payloads::run),
+    ("narrow", narrow::run),
     ("latency", latency::run),
     ("scheduled", scheduled::run),
     ("stalled", stalled::run),

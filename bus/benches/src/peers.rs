@@ -26,3 +26,10 @@ impl Message {
         })
     }
 }
+
+/// A message with the payload of its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded<P> {
+    pub(crate) message: Message,
+    pub(crate) payload: P,
+}
