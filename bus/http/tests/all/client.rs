@@ -96,15 +96,18 @@ impl Client {
 
     /// The next event; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        loop {
-            if let Some(event) = self.parser.next() {
-                return Some(event);
+        in_time(async {
+            loop {
+                if let Some(event) = self.parser.next() {
+                    return Some(event);
+                }
+                match self.body.next().await {
+                    Some(frame) => self.parser.push(&frame.unwrap()),
+                    None => return None,
+                }
             }
-            match in_time(self.body.next()).await {
-                Some(frame) => self.parser.push(&frame.unwrap()),
-                None => return None,
-            }
-        }
+        })
+        .await
     }
 
     /// The next event, which must exist.

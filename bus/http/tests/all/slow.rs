@@ -142,7 +142,7 @@ async fn a_client_that_reads_one_byte_a_second_ends_and_resumes_without_a_gap() 
             .into_data_stream();
         let mut parser = Parser::default();
         let mut held = std::collections::VecDeque::new();
-        let mut n_taken = 0;
+        let (mut n_taken, mut n_seconds) = (0, 0);
         let error = loop {
             tokio::select! {
                 biased;
@@ -154,6 +154,8 @@ async fn a_client_that_reads_one_byte_a_second_ends_and_resumes_without_a_gap() 
                     let frame: &Bytes = held.front().unwrap();
                     parser.push(&frame[n_taken..=n_taken]);
                     n_taken += 1;
+                    n_seconds += 1;
+                    assert!(n_seconds < 3_600, "it is too slow to go on");
                     if n_taken == frame.len() {
                         held.pop_front();
                         n_taken = 0;
