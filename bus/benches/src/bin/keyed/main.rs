@@ -21,10 +21,15 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 const USAGE: &str = "usage: keyed [--smoke] [GROUP]...
 
-Without a group all run: keys, ranges, memory. --smoke runs each row once, with few watchers, to check that it
-works.";
+Without a group all run: keys, prefixes, ranges, memory. --smoke runs each row once, with few watchers, to
+check that it works.";
 
-const GROUPS: &[Group] = &[("keys", keys), ("ranges", ranges), ("memory", memory)];
+const GROUPS: &[Group] = &[
+    ("keys", keys),
+    ("prefixes", prefixes),
+    ("ranges", ranges),
+    ("memory", memory),
+];
 
 const SIZES: [usize; 4] = [100, 1000, 10_000, 65_536];
 /// Greater numbers of watchers are left out where each row runs once.
@@ -47,8 +52,14 @@ fn keys(effort: Effort, report: &Report) {
     rows(effort, report, Watched::Keys);
 }
 
+fn prefixes(effort: Effort, report: &Report) {
+    report.note("Each watcher watches one prefix, and each emit is of a longer key.\n");
+    rows(effort, report, Watched::Prefixes);
+}
+
 fn ranges(effort: Effort, report: &Report) {
-    report.note("Each watcher watches one narrow range. They do not overlap.\n");
+    report
+        .note("Each watcher watches one narrow range, which is no prefix. They do not overlap.\n");
     rows(effort, report, Watched::Ranges);
 }
 
@@ -156,7 +167,7 @@ fn memory(effort: Effort, report: &Report) {
     ));
     let columns: Vec<_> = [""].into_iter().chain(NAMES).collect();
     report.table(&columns);
-    for watched in [Watched::Keys, Watched::Ranges] {
+    for watched in [Watched::Keys, Watched::Prefixes, Watched::Ranges] {
         let cells = NAMES.map(|name| {
             let (peer, n_bytes) = allocated(|| filled(name, watched, n));
             peer.map_or_else(

@@ -30,6 +30,7 @@ pub(crate) trait Peer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watched {
     Keys,
+    Prefixes,
     Ranges,
 }
 
@@ -37,11 +38,12 @@ impl Watched {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Keys => "keys",
+            Self::Prefixes => "prefixes",
             Self::Ranges => "ranges",
         }
     }
 
-    /// The key of a watcher, or the start of its range.
+    /// The key or the prefix of a watcher, or the start of its range.
     fn start(i: usize) -> String {
         format!("/registry/pods/ns-{:03}/pod-{:04}/", i / 100, i % 100)
     }
@@ -51,6 +53,7 @@ impl Watched {
         let start = Self::start(i);
         match self {
             Self::Keys => start + "\0",
+            Self::Prefixes => start.trim_end_matches('/').to_owned() + "0",
             Self::Ranges => start + "\u{7f}",
         }
     }
@@ -59,7 +62,7 @@ impl Watched {
     pub(crate) fn emitted(self, i: usize) -> Arc<[u8]> {
         let key = match self {
             Self::Keys => Self::start(i),
-            Self::Ranges => Self::start(i) + "status",
+            Self::Prefixes | Self::Ranges => Self::start(i) + "status",
         };
         key.into_bytes().into()
     }
@@ -101,6 +104,7 @@ impl Peer for Ours {
         self.subs[i] = None;
         let selector = match self.watched {
             Watched::Keys => Selector::key(Watched::start(i)),
+            Watched::Prefixes => Selector::prefix(Watched::start(i)),
             Watched::Ranges => Selector::from(Watched::start(i)..self.watched.end(i)),
         };
         let sub = self.bus.subscribe(selector).events(CAPACITY);
