@@ -32,6 +32,8 @@ pub struct MirrorDriver<P, V, F, Fut, S, C> {
     head: Option<WaiterId>,
     /// The value of the progress mark that was requested and is yet to be received.
     requested: Option<u64>,
+    /// Set while an item is applied, and still set after one that has panicked.
+    is_applying: bool,
 }
 
 struct Next<V> {
@@ -122,6 +124,7 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
             next: None,
             head: None,
             requested: None,
+            is_applying: false,
         };
         Ok((mirror, driver))
     }
@@ -136,14 +139,19 @@ where
     K: AsRef<[u8]>,
     C: FnMut(&[u8], &P) -> Option<V>,
 {
-    /// Keeps the mirror until the bus is closed and everything was applied, or until the last
-    /// handle of the mirror is dropped.
+    /// Keeps the mirror until the bus is closed and everything was applied that the close did not
+    /// discard, or until the last handle of the mirror is dropped.
     ///
     /// # Errors
     ///
     /// Those of the [`Follower`]. After [`FollowError::Scan`] call this again, after a delay that
     /// suits the store: it begins a new snapshot, and readers go on waiting. After the others the
-    /// mirror has stopped.
+    /// mirror has stopped, and this returns `Ok` at once.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself. Panics of the scan, of `change` and of the wakers of readers pass through.
+    /// The next call begins a new snapshot.
     ///
     /// # Cancel safety
     ///
@@ -179,10 +187,17 @@ where
     }
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FollowError<E>>> {
+        if std::mem::take(&mut self.is_applying) {
+            self.follower.begin_again();
+        }
         let mut n_items = 0;
         while n_items < MAX_ITEMS_PER_POLL {
             match Pin::new(&mut self.follower).poll_next(cx) {
-                Poll::Ready(Some(Ok(item))) => self.take(item),
+                Poll::Ready(Some(Ok(item))) => {
+                    self.is_applying = true;
+                    self.take(item);
+                    self.is_applying = false;
+                }
                 Poll::Ready(Some(Err(error))) => {
                     if error.is_end() {
                         self.copied.stop();
@@ -205,6 +220,9 @@ where
                 }
             }
             n_items += 1;
+        }
+        if self.copied.has_no_reader() {
+            return Poll::Ready(Ok(()));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -282,11 +300,13 @@ where
         }
     }
 
-    /// Everything was received up to the head of a closed bus.
+    /// The follower has ended, mostly because the bus is closed.
     fn end(&mut self) {
-        let bounds = self.follower.template().shared.bounds();
-        if let Some((Some(head), _)) = bounds {
-            self.advance(head);
+        if self.follower.is_complete() {
+            let bounds = self.follower.template().shared.bounds();
+            if let Some((Some(head), _)) = bounds {
+                self.advance(head);
+            }
         }
         self.copied.stop();
     }

@@ -8,6 +8,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::{Follow, FollowError};
+use crate::queue::EventQueue;
 use crate::subscription::{EventTemplate, Phase, Since};
 use crate::{
     EventSubscription, Item, ProgressError, RecvError, Selectors, Seq, SubscribeBuilder,
@@ -25,7 +26,8 @@ const MAX_UNJOINED: u32 = 3;
 /// [`Coalesced`](RecvError::Coalesced) or [`Disconnected`](RecvError::Disconnected), begins a new
 /// snapshot, which [`Follow::SnapshotBegin`] announces. So does a poll after the scan has failed.
 /// If three snapshots in a row cannot be joined with the events after them, because some that were
-/// emitted during the scan were missed, the stream ends with [`FollowError::SnapshotTooSlow`].
+/// emitted during the scan were missed, the stream ends with [`FollowError::SnapshotTooSlow`]. A
+/// panic of the scan passes through; a poll after it begins a new snapshot, too.
 ///
 /// Events that are emitted during a scan are held in the queue, which is bounded as any other; with
 /// history and [`Overflow::Park`](crate::Overflow::Park), the default, those that do not fit are
@@ -49,6 +51,8 @@ pub struct Follower<P, F, Fut, S> {
     cause: Option<RecvError>,
     /// The number of snapshots in a row that could not be joined.
     n_unjoined: u32,
+    /// Set during a poll, and still set after one that has panicked.
+    is_polling: bool,
 }
 
 enum Stage<Fut, S> {
@@ -64,6 +68,8 @@ enum Stage<Fut, S> {
     Events {
         joins: Option<Seq>,
     },
+    /// The bus is closed, and everything was received.
+    Complete,
     Ended,
 }
 
@@ -187,6 +193,7 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
             sub: Some(sub),
             cause,
             n_unjoined: 0,
+            is_polling: false,
         })
     }
 }
@@ -194,6 +201,18 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
 impl<P, F, Fut, S> Follower<P, F, Fut, S> {
     pub(super) const fn template(&self) -> &EventTemplate<P> {
         &self.template
+    }
+
+    /// Whether everything up to the close of the bus was received.
+    pub(super) const fn is_complete(&self) -> bool {
+        matches!(self.stage, Stage::Complete)
+    }
+
+    /// Begins a new snapshot, unless this is the end: an item was lost by a panic.
+    pub(super) fn begin_again(&mut self) {
+        if !matches!(self.stage, Stage::Complete | Stage::Ended) {
+            self.stage = Stage::Begin;
+        }
     }
 }
 
@@ -264,7 +283,11 @@ where
                         }
                         Ok(Item::Gap(gap)) => RecvError::Coalesced(gap),
                         Err(RecvError::Closed) => {
+                            let is_cut_off = sub.mailbox().peek(EventQueue::is_cut_off);
                             self.end();
+                            if !is_cut_off {
+                                self.stage = Stage::Complete;
+                            }
                             return Poll::Ready(None);
                         }
                         Err(miss) => miss,
@@ -273,18 +296,21 @@ where
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
-                Stage::Ended => return Poll::Ready(None),
+                Stage::Complete | Stage::Ended => return Poll::Ready(None),
             }
         }
     }
 
     /// Calls the scan, with a subscription that holds what is emitted meanwhile.
     fn begin(&mut self) -> Next<T, P, E> {
-        // Also if the scan panics.
-        self.stage = Stage::Ended;
         if self.sub.is_none() {
-            let sub = self.template.subscribe(None, Phase::Held);
-            self.sub = Some(sub.map_err(FollowError::Subscribe)?);
+            match self.template.subscribe(None, Phase::Held) {
+                Ok(sub) => self.sub = Some(sub),
+                Err(error) => {
+                    self.end();
+                    return Err(FollowError::Subscribe(error));
+                }
+            }
         }
         let scan = (self.scan)(self.template.selectors.clone());
         self.stage = Stage::Scan(Box::pin(scan));
@@ -361,7 +387,14 @@ where
     type Item = Result<Follow<T, P>, FollowError<E>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_item(cx)
+        if self.is_polling {
+            // A scan that has panicked may have lost entries.
+            self.begin_again();
+        }
+        self.is_polling = true;
+        let polled = self.poll_item(cx);
+        self.is_polling = false;
+        polled
     }
 }
 
@@ -373,7 +406,7 @@ where
     S: Stream<Item = Result<T, E>>,
 {
     fn is_terminated(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, Stage::Complete | Stage::Ended)
     }
 }
 
@@ -386,7 +419,7 @@ impl<P, F, Fut, S> fmt::Debug for Follower<P, F, Fut, S> {
             Stage::Begin => "Begin",
             Stage::Scan(_) | Stage::Entries { .. } => "Scan",
             Stage::Events { .. } => "Events",
-            Stage::Ended => "Ended",
+            Stage::Complete | Stage::Ended => "Ended",
         };
         f.debug_struct("Follower")
             .field("selectors", &self.template.selectors)

@@ -68,7 +68,7 @@ pub(super) struct Wanted {
 }
 
 /// Why a value was not reached: the driver of the mirror was dropped, or has returned because the
-/// bus was closed.
+/// bus was closed or following has failed.
 ///
 /// # Examples
 ///
@@ -78,12 +78,13 @@ pub(super) struct Wanted {
 /// let stopped = MirrorStopped { value: Some(7) };
 /// assert_eq!(
 ///     stopped.to_string(),
-///     "the mirror has stopped after the value 7: its bus was closed, or its driver dropped"
+///     "the mirror has stopped after the value 7: \
+///      its bus was closed, its driver dropped, or following failed"
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the mirror has stopped {}: its bus was closed, or its driver dropped",
+    "the mirror has stopped {}: its bus was closed, its driver dropped, or following failed",
     .value.map_or_else(
         || "before its first snapshot".to_owned(),
         |value| format!("after the value {value}"),
@@ -159,8 +160,9 @@ impl<V> Mirror<V> {
     /// Whether `key` is there.
     #[must_use]
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
         let contents = self.copied().contents.read();
-        contents.map.contains_key(key.as_ref())
+        contents.map.contains_key(key)
     }
 }
 
@@ -169,8 +171,9 @@ impl<V: Clone> Mirror<V> {
     /// clone must not use the mirror.
     #[must_use]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<V> {
+        let key = key.as_ref();
         let contents = self.copied().contents.read();
-        let entry = contents.map.get(key.as_ref())?;
+        let entry = contents.map.get(key)?;
         Some(entry.value.clone())
     }
 
@@ -250,6 +253,10 @@ impl<V> Copied<V> {
         wakers.wake_all();
     }
 
+    pub(super) fn has_no_reader(&self) -> bool {
+        self.tasks.lock().has_no_reader
+    }
+
     /// Registers the driver, which is woken when a reader waits or the last is gone.
     pub(super) fn register_driver(&self, cx: &Context<'_>) -> Wanted {
         let waker = cx.waker().clone();
@@ -269,7 +276,7 @@ impl<V> Copied<V> {
 pub(super) type Change<V> = (Arc<[u8]>, Option<V>);
 
 /// Applies the changes of the emit `value`, but those that are older than what the map has. Returns
-/// what they replace.
+/// those, and what the others replace, to be dropped without locks: they are user values.
 pub(super) fn apply<V>(
     map: &mut Map<V>,
     value: u64,
@@ -277,15 +284,13 @@ pub(super) fn apply<V>(
 ) -> Vec<Option<Entry<V>>> {
     let replaced = changes.into_iter().map(|(key, change)| {
         let is_newer = |entry: &Entry<V>| entry.changed > value;
-        match change {
-            _ if map.get(&key).is_some_and(is_newer) => None,
-            Some(change) => {
-                let entry = Entry {
-                    changed: value,
-                    value: change,
-                };
-                map.insert(key, entry)
-            }
+        let entry = change.map(|change| Entry {
+            changed: value,
+            value: change,
+        });
+        match entry {
+            entry if map.get(&key).is_some_and(is_newer) => entry,
+            Some(entry) => map.insert(key, entry),
             None => map.remove(&key),
         }
     });

@@ -44,7 +44,7 @@ use crate::{Event, RecvError, SubscribeError};
 ///             Follow::Event(event) => {
 ///                 for (key, value) in event.entries() {
 ///                     // The scan may have seen a later change than this.
-///                     if self.current.get(key).is_some_and(|(seen, _)| *seen >= event.value()) {
+///                     if self.current.get(key).is_some_and(|(seen, _)| *seen > event.value()) {
 ///                         continue;
 ///                     }
 ///                     match value {

@@ -42,6 +42,8 @@ pub(crate) struct EventQueue<P> {
     end: Option<End>,
     /// Whether the queue has overflowed since the consumer last had caught up.
     has_overflowed: bool,
+    /// Whether what the consumer had yet to receive was discarded by the end of the subscription.
+    is_cut_off: bool,
     /// The emitters that wait for room, if there are any.
     room_queue: Option<Box<RoomQueue>>,
     /// The value up to which everything was received.
@@ -104,6 +106,7 @@ impl<P> EventQueue<P> {
             wants_mark: false,
             end: None,
             has_overflowed: false,
+            is_cut_off: false,
             room_queue: None,
             position,
             counts: Counts::new(),
@@ -341,12 +344,18 @@ impl<P> EventQueue<P> {
     /// Discards everything, in the queue and in the history. Returns the entries, to be freed
     /// outside of locks.
     pub(crate) fn clear(&mut self, n_left_in_history: u64) -> impl Sized + use<P> {
-        self.counts.discarded += self.n_queued() + self.settle(n_left_in_history);
+        let n_discarded = self.n_queued() + self.settle(n_left_in_history);
+        self.counts.discarded += n_discarded;
+        self.is_cut_off |= n_discarded > 0 || self.replay.is_some();
         self.missed.take();
         self.tail = Tail::new();
         self.replay = None;
         self.wants_mark = false;
         self.entries.clear()
+    }
+
+    pub(crate) const fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     pub(crate) const fn entries(&self) -> &Entries<P> {

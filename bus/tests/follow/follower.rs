@@ -328,17 +328,6 @@ fn g41_a_bus_that_is_closed_after_a_miss_is_an_error() {
     assert!(follower.is_terminated());
 }
 
-#[test]
-fn g41_a_scan_that_panics_ends_the_stream() {
-    let bus = RangeWatchBus::new();
-    let scan = |_| -> std::future::Ready<Result<(u64, stream::Empty<Item>), _>> { panic!("scan") };
-    let scan = move |selectors| scan(selectors);
-    let mut follower = bus.subscribe(..).follow(1, scan).unwrap();
-    let poll = std::panic::AssertUnwindSafe(|| follower.next().now_or_never().is_some());
-    assert!(std::panic::catch_unwind(poll).is_err());
-    assert!(follower.is_terminated());
-}
-
 /// What a consumer makes of the items, checked against the store.
 struct Consumer<'a> {
     store: &'a Store,

@@ -7,6 +7,7 @@ mod count;
 #[path = "../deadline/mod.rs"]
 mod deadline;
 mod follower;
+mod hostile;
 mod mirror;
 mod store;
 mod threads;
