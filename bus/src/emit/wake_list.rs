@@ -5,6 +5,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
+use std::thread;
 use std::vec;
 
 use super::waiter::{Member, ReadyQueue};
@@ -49,7 +50,7 @@ impl WakeList {
 
     /// Notifies all. If a waker panics, the others are still woken while the panic unwinds: a
     /// subscription must not lose its wake-up to another's faulty waker. Of several panics the
-    /// first is propagated.
+    /// first is propagated, unless another one unwinds already.
     #[inline]
     pub(crate) fn wake_all(self) {
         // Mostly there are none.
@@ -63,7 +64,10 @@ impl WakeList {
             self.enqueue();
         }
         let mut remaining = Remaining(self.wakers.drain(..));
-        remaining.wake();
+        // A panic in a drop that runs during another would abort.
+        if !thread::panicking() {
+            remaining.wake();
+        }
         drop(remaining);
         scratch::put_back(&WAKERS, self.wakers);
     }
@@ -132,7 +136,7 @@ impl Remaining<'_> {
 
 impl Drop for Remaining<'_> {
     fn drop(&mut self) {
-        // Wakers are left only while the panic of one unwinds; a second panic would abort.
+        // Wakers are left only while a panic unwinds; a second panic would abort.
         for waker in self.0.by_ref() {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
