@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::emit::Waiter;
 use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
@@ -26,8 +27,8 @@ pub(crate) trait Host<B: Buffer> {
     ) -> Result<Edited, ControlError>;
 
     /// Discards the emits with a value up to `value` that the subscriber holds, and excludes later
-    /// ones.
-    fn discard_through(&self, mailbox: &Mailbox<B>, value: u64);
+    /// ones. Then notifies `waiter`, also if the drop of a payload panics.
+    fn discard_through(&self, mailbox: &Mailbox<B>, value: u64, waiter: Option<B::Waiter>);
 
     fn stats(&self, mailbox: &Mailbox<B>) -> Stats;
 
@@ -126,8 +127,11 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
         Ok(edited)
     }
 
-    fn discard_through(&self, mailbox: &Mailbox<B>, value: u64) {
+    fn discard_through(&self, mailbox: &Mailbox<B>, value: u64, waiter: Option<B::Waiter>) {
         let mut effects = self.effects();
+        if let Some(waiter) = waiter {
+            waiter.collect(&mut effects.wakers);
+        }
         let _discarded = {
             let state = &mut *self.state.lock();
             state.slots[mailbox.place()].as_mut().and_then(|slot| {

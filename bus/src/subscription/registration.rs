@@ -52,9 +52,8 @@ impl<B: Buffer> Registration<B> {
     pub(crate) fn start(&self, after: Option<u64>) -> Result<(), ControlError> {
         let waiter = self.mailbox.start()?;
         if let Some(value) = after {
-            self.host.discard_through(&self.mailbox, value);
-        }
-        if let Some(waiter) = waiter {
+            self.host.discard_through(&self.mailbox, value, waiter);
+        } else if let Some(waiter) = waiter {
             let mut wakers = WakeList::new();
             waiter.collect(&mut wakers);
             wakers.wake_all();
