@@ -228,8 +228,9 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     }
 
     /// Bounds the queue of [`events`](Self::events) in bytes, besides its capacity in events. An
-    /// event counts all keys of its emit, and 8 bytes for each key and for the emit. Queues share
-    /// the memory of an emit, but each counts it.
+    /// event counts all keys of its emit, 8 bytes for each key and for the emit, and what all its
+    /// payloads [weigh](crate::RangeWatchBusBuilder::payload_bytes). Queues share the memory of an
+    /// emit, but each counts it.
     pub const fn queue_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = Some(max_bytes);
         self
