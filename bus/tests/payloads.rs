@@ -451,3 +451,107 @@ fn g40_debug_shows_no_payloads() {
     assert!(shown.contains("\"k\""), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+/// A key whose bytes cannot be read.
+struct PanickingKey;
+
+impl AsRef<[u8]> for PanickingKey {
+    fn as_ref(&self) -> &[u8] {
+        resume_unwind(Box::new("a faulty key"));
+    }
+}
+
+/// If the drop of a payload left a panic during that of a key, an iterator or the weigher, the
+/// process would abort.
+#[test]
+fn g40_payloads_that_panic_after_a_key_an_iterator_or_the_weigher_do_not_abort() {
+    let n_dropped = Arc::new(AtomicUsize::new(0));
+    let payload = || Panics(Arc::clone(&n_dropped));
+    let passes = |n_made: usize, test: &mut dyn FnMut()| {
+        n_dropped.store(0, Ordering::Relaxed);
+        let tested = catch_unwind(AssertUnwindSafe(test));
+        assert!(tested.is_err(), "a panic passes through");
+        assert_eq!(n_dropped.load(Ordering::Relaxed), n_made);
+    };
+    let builder = RangeWatchBus::builder().payloads();
+    let bus: RangeWatchBus<Panics> = builder.build().unwrap();
+    let panics_at_third = || {
+        (0..3).map(|i| match i {
+            2 => resume_unwind(Box::new("a faulty iterator")),
+            _ => ("k", payload()),
+        })
+    };
+    let entries = || (0..2).map(|_| ("k", payload()));
+    let mut batch = bus.batch(1 << 10);
+    passes(2, &mut || _ = bus.emit_with(1, panics_at_third()));
+    passes(2, &mut || _ = bus.emit_many_with([(1, panics_at_third())]));
+    passes(2, &mut || _ = batch.stage_with(1, panics_at_third()));
+    let faulty = || [(PanickingKey, payload())];
+    passes(1, &mut || _ = bus.emit_with(1, faulty()));
+    passes(1, &mut || _ = bus.emit_many_with([(1, faulty())]));
+    passes(1, &mut || _ = batch.stage_with(1, faulty()));
+    // Of a batch that is full only the payloads panic.
+    let mut full = bus.batch(20);
+    passes(2, &mut || {
+        _ = full.stage_with(1, [("k", payload()), ("", payload())])
+    });
+    passes(1, &mut || {
+        _ = full.stage_with(1, (0..9).map(|_| ("long key", payload())))
+    });
+    assert_eq!((batch.n_emits(), full.n_emits()), (0, 0));
+
+    let builder = RangeWatchBus::builder().payloads();
+    let builder = builder.payload_bytes(|_: &Panics| resume_unwind(Box::new("a faulty weigher")));
+    let bus: RangeWatchBus<Panics> = builder.build().unwrap();
+    let mut batch = bus.batch(1 << 10);
+    passes(2, &mut || _ = bus.emit_with(1, entries()));
+    passes(1, &mut || _ = bus.emit_many_with([(1, entries())]));
+    passes(1, &mut || _ = batch.stage_with(1, entries()));
+    assert_eq!(batch.n_emits(), 0);
+}
+
+/// The greatest weight there is.
+#[test]
+fn g40_a_batch_of_payloads_of_any_weight_stays_within_its_bound() {
+    let builder = RangeWatchBus::builder().payloads::<u8>();
+    let builder = builder.payload_bytes(|weight| match weight {
+        0 => 0,
+        _ => usize::MAX - 100,
+    });
+    let bus = builder.build().unwrap();
+    for max_bytes in [usize::MAX - 80, usize::MAX] {
+        let mut batch = bus.batch(max_bytes);
+        batch.stage_with(1, [("k", 1)]).unwrap();
+        let n_staged = (0..20).map(|value| batch.stage_with(value, [("k", 0)]).is_ok());
+        let n_staged = n_staged.filter(|is_staged| *is_staged).count();
+        assert!(n_staged < 20 || max_bytes == usize::MAX, "{n_staged}");
+        assert!(batch.n_bytes() <= max_bytes);
+        assert_eq!(
+            batch.stage_with(30, [("k", 1)]).is_ok(),
+            max_bytes == usize::MAX
+        );
+        batch.commit().unwrap();
+    }
+}
+
+/// The panic of a payload that `start_after` discards is no reason for a consumer to wait on.
+#[test]
+fn g12_g40_a_payload_that_panics_when_it_is_discarded_loses_no_wake_up() {
+    let n_dropped = Arc::new(AtomicUsize::new(0));
+    let payload = || Panics(Arc::clone(&n_dropped));
+    let builder = RangeWatchBus::builder().payloads();
+    let bus: RangeWatchBus<Panics> = builder.build().unwrap();
+    let mut sub = bus.subscribe(..).hold().events(8).unwrap();
+    let woken = Arc::new(CountingWaker(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(sub.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+    bus.emit_with(1, [("k", payload())]).unwrap();
+    bus.emit_with(2, [("k", payload())]).unwrap();
+    let started = catch_unwind(AssertUnwindSafe(|| sub.start_after(1)));
+    assert!(started.is_err(), "a panic passes through");
+    assert_eq!(n_dropped.load(Ordering::Relaxed), 1);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    let event = sub.try_recv().unwrap();
+    assert_eq!(event.value(), 2);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop((event, sub, bus)))).is_err());
+}

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use smallvec::SmallVec;
 
-use crate::emit::{Draft, Payloads, Staged, WaitForRoom};
+use crate::emit::{Draft, PayloadList, Payloads, Staged, WaitForRoom};
 use crate::index::N_KEYS_INLINE;
 use crate::order::Value;
 use crate::{Batch, EmitError, Emitted, EmittedMany, RangeWatchBus};
@@ -254,8 +254,10 @@ impl RangeWatchBus {
         let mut staged = Staged::default();
         for (value, keys) in emits {
             staged.begin(value);
-            keys.into_iter()
-                .for_each(|key| staged.push(key.as_ref(), (), 0));
+            keys.into_iter().for_each(|key| {
+                staged.hold((), self.shared());
+                staged.push(key.as_ref(), 0);
+            });
         }
         staged.emit(self.shared())
     }
@@ -396,8 +398,8 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
         for (value, entries) in emits {
             staged.begin(value);
             for (key, payload) in entries {
-                let weight = self.shared().weigh(std::slice::from_ref(&payload));
-                staged.push(key.as_ref(), payload, weight);
+                let weight = staged.hold(payload, self.shared());
+                staged.push(key.as_ref(), weight);
             }
         }
         staged.emit(self.shared())
@@ -417,10 +419,10 @@ fn split<K, P>(
     let entries = entries.into_iter();
     let mut keys = SmallVec::new();
     // Exactly, so that it need not be moved to a smaller allocation.
-    let mut payloads = Vec::with_capacity(entries.size_hint().0);
+    let mut payloads = PayloadList::with_capacity(entries.size_hint().0);
     for (key, payload) in entries {
-        keys.push(key);
         payloads.push(payload);
+        keys.push(key);
     }
-    (keys, Payloads::from(payloads))
+    (keys, Payloads::from(payloads.take()))
 }

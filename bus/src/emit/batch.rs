@@ -3,11 +3,10 @@
 use std::fmt;
 use std::mem;
 use std::ops::Range;
-use std::slice;
 
 use thiserror::Error;
 
-use crate::emit::{Draft, Payloads};
+use crate::emit::{Draft, PayloadList};
 use crate::order::Shared;
 use crate::{EmitError, EmittedMany, RangeWatchBus};
 
@@ -110,6 +109,11 @@ impl<P: Send + Sync + 'static> Batch<P> {
     ///
     /// As [`stage`](Batch::stage); what the payloads weigh counts, too, and those that are not
     /// staged are dropped.
+    ///
+    /// # Panics
+    ///
+    /// Not by itself. Panics of `entries`, of the weigher and of payloads that are dropped pass
+    /// through, and none of the keys is staged.
     pub fn stage_with<K: AsRef<[u8]>>(
         &mut self,
         value: u64,
@@ -123,12 +127,12 @@ impl<P: Send + Sync + 'static> Batch<P> {
             guard.staged.begin(value);
         }
         for (key, payload) in entries {
+            let weight = guard.staged.hold(payload, self.bus.shared());
             let key = key.as_ref();
-            let weight = self.bus.shared().weigh(slice::from_ref(&payload));
             if guard.staged.n_bytes_with(key, weight) > full.max_bytes {
                 return Err(full);
             }
-            guard.staged.push(key, payload, weight);
+            guard.staged.push(key, weight);
         }
         if guard.staged.n_bytes() > full.max_bytes {
             return Err(full);
@@ -155,7 +159,8 @@ impl<P: Send + Sync + 'static> Batch<P> {
         self.staged.emits.len()
     }
 
-    /// The size of the staged emits: the bytes of the keys, and 8 for each key and each emit.
+    /// The size of the staged emits: the bytes of the keys, 8 for each key and each emit, and what
+    /// the payloads [weigh](crate::RangeWatchBusBuilder::payload_bytes).
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         self.staged.n_bytes()
@@ -207,8 +212,8 @@ pub(crate) struct Staged<P> {
     /// Where each key ends in `bytes`. It begins where the key before it ends.
     ends: Vec<usize>,
     bytes: Vec<u8>,
-    /// One for each key.
-    payloads: Vec<P>,
+    /// One for each key, and that of a key which is about to be staged.
+    payloads: PayloadList<P>,
     /// The weight of the payloads up to that of each key. Empty if all weigh nothing.
     weights: Vec<usize>,
 }
@@ -218,7 +223,13 @@ impl<P> Staged<P> {
         self.emits.push((value, self.ends.len()));
     }
 
-    pub(crate) fn push(&mut self, key: &[u8], payload: P, weight: usize) {
+    /// Takes the payload of the next key. Returns its weight.
+    pub(crate) fn hold(&mut self, payload: P, shared: &Shared<P>) -> usize {
+        shared.weigh(self.payloads.push(payload))
+    }
+
+    /// Stages a key, whose payload was taken before and weighs `weight`.
+    pub(crate) fn push(&mut self, key: &[u8], weight: usize) {
         if weight > 0 || !self.weights.is_empty() {
             let before = self.weight();
             self.weights.resize(self.ends.len(), before);
@@ -226,14 +237,13 @@ impl<P> Staged<P> {
         }
         self.bytes.extend_from_slice(key);
         self.ends.push(self.bytes.len());
-        self.payloads.push(payload);
     }
 
     /// Emits all and empties this, or none.
     pub(crate) fn emit(&mut self, shared: &Shared<P>) -> Result<EmittedMany, EmitError> {
         // A panic of a waker leaves an empty batch: its emits have taken effect.
         let mut staged = mem::take(self);
-        let mut payloads = mem::take(&mut staged.payloads).into_iter();
+        let mut payloads = staged.payloads.take().into_iter();
         let mut start = 0;
         let keys: Vec<&[u8]> = staged
             .ends
@@ -253,8 +263,8 @@ impl<P> Staged<P> {
         if emitted.is_err() {
             let drafts = drafts.into_iter();
             let of_emits = drafts.map(|(_, draft)| draft.into_payloads().into_vec());
-            let payloads = of_emits.flatten().collect();
-            staged.payloads = payloads;
+            let payloads: Vec<_> = of_emits.flatten().collect();
+            staged.payloads = payloads.into();
             *self = staged;
         }
         emitted
@@ -285,8 +295,8 @@ impl<P> Staged<P> {
     }
 
     fn n_bytes_with(&self, key: &[u8], weight: usize) -> usize {
-        let n_bytes = self.n_bytes() + size_of::<u64>() + key.len();
-        n_bytes.saturating_add(weight)
+        let n_bytes = weight.saturating_add(size_of::<u64>() + key.len());
+        self.n_bytes().saturating_add(n_bytes)
     }
 
     fn n_bytes(&self) -> usize {
@@ -304,8 +314,7 @@ impl<P> Staged<P> {
         self.bytes
             .truncate(self.ends.last().copied().unwrap_or_default());
         self.weights.truncate(n_keys);
-        let removed = self.payloads.split_off(n_keys.min(self.payloads.len()));
-        drop(Payloads::from(removed));
+        self.payloads.truncate(n_keys);
     }
 }
 
@@ -315,14 +324,8 @@ impl<P> Default for Staged<P> {
             emits: Vec::new(),
             ends: Vec::new(),
             bytes: Vec::new(),
-            payloads: Vec::new(),
+            payloads: PayloadList::new(),
             weights: Vec::new(),
         }
-    }
-}
-
-impl<P> Drop for Staged<P> {
-    fn drop(&mut self) {
-        drop(Payloads::from(mem::take(&mut self.payloads)));
     }
 }

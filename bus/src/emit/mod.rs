@@ -21,7 +21,7 @@ pub(crate) use effects::Effects;
 pub use emit_error::EmitError;
 pub use emitted::{Emitted, EmittedMany};
 pub(crate) use evicted::{Evicted, SpareList};
-pub(crate) use payloads::Payloads;
+pub(crate) use payloads::{PayloadList, Payloads};
 pub(crate) use record::Record;
 pub(crate) use room::{RoomWakers, WaitForRoom};
 pub(crate) use room_queue::{Room, RoomQueue, Ticket};

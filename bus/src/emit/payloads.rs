@@ -22,6 +22,51 @@ impl<P> Payloads<P> {
     }
 }
 
+/// Payloads that are being collected. They are dropped as [`Payloads`], also when a key, an
+/// iterator or the weigher panics.
+pub(crate) struct PayloadList<P>(Vec<P>);
+
+impl<P> PayloadList<P> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// Adds a payload, and returns it for the weigher.
+    pub(crate) fn push(&mut self, payload: P) -> &[P] {
+        let i = self.0.len();
+        self.0.push(payload);
+        &self.0[i..]
+    }
+
+    /// Drops all but the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len < self.0.len() {
+            drop(Payloads::from(self.0.split_off(len)));
+        }
+    }
+
+    /// Takes the payloads out.
+    pub(crate) fn take(&mut self) -> Vec<P> {
+        mem::take(&mut self.0)
+    }
+}
+
+impl<P> From<Vec<P>> for PayloadList<P> {
+    fn from(payloads: Vec<P>) -> Self {
+        Self(payloads)
+    }
+}
+
+impl<P> Drop for PayloadList<P> {
+    fn drop(&mut self) {
+        self.truncate(0);
+    }
+}
+
 impl Payloads<()> {
     /// Those of `n` keys without payloads, which take no memory.
     #[inline]
