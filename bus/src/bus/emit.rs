@@ -269,8 +269,9 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     ///
     /// The payloads are moved into one allocation that the history and all events share. They are
     /// not cloned. They are dropped with the last event of the emit, once the history has removed
-    /// it, outside of the locks of the bus: in the call that removes it. If the emit is refused, or
-    /// nothing holds it, they are dropped in this call.
+    /// it, outside of the locks of the bus: in the call that removes it, or in one that reads the
+    /// history meanwhile, which ignores their panics. If the emit is refused, or nothing holds it,
+    /// they are dropped in this call.
     ///
     /// # Errors
     ///

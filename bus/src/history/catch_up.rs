@@ -1,5 +1,9 @@
 //! How a subscription that reads from the history catches up.
 
+use std::mem;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::emit::Record;
 use crate::history::HistoryBuffer;
 use crate::order::{Shared, State};
@@ -132,24 +136,51 @@ impl<P> Shared<P> {
     }
 }
 
+/// A piece of the history. Drop it without locks: the history may have removed emits meanwhile, so
+/// that their payloads are dropped with it.
+///
+/// Ignores panics of these: it is dropped inside a receive, which would lose its item, and inside
+/// the start of a subscription, which would never end.
+pub(crate) struct Chunk<P>(Vec<Record<P>>);
+
+impl<P> Deref for Chunk<P> {
+    type Target = [Record<P>];
+
+    fn deref(&self) -> &[Record<P>] {
+        &self.0
+    }
+}
+
+impl<P> Default for Chunk<P> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<P> Drop for Chunk<P> {
+    fn drop(&mut self) {
+        if mem::needs_drop::<P>() {
+            let emits = mem::take(&mut self.0);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(emits)));
+        }
+    }
+}
+
 /// Copies at most `max_events` emits from the value `next` on, at least one if there is one.
-pub(crate) fn copy_chunk<P>(
-    history: &HistoryBuffer<P>,
-    next: u64,
-    max_events: usize,
-) -> Vec<Record<P>> {
+pub(crate) fn copy_chunk<P>(history: &HistoryBuffer<P>, next: u64, max_events: usize) -> Chunk<P> {
     let mut n_keys = 0;
     let begins = |emit: &&Record<P>| {
         let begins = n_keys < CHUNK_KEYS;
         n_keys += 1 + emit.n_keys();
         begins
     };
-    history
+    let emits = history
         .since(next)
         .take(max_events)
         .take_while(begins)
         .cloned()
-        .collect()
+        .collect();
+    Chunk(emits)
 }
 
 /// Delivers the first of the matching emits and queues the others as far as there is room, in a
@@ -173,7 +204,42 @@ fn absorb<'a, P: 'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::panic::resume_unwind;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::copy_chunk;
     use crate::{History, RangeWatchBus};
+
+    /// A payload whose drop panics.
+    struct Panics(Arc<AtomicUsize>);
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            resume_unwind(Box::new("a faulty payload"));
+        }
+    }
+
+    #[test]
+    fn g40_payloads_that_panic_lose_nothing_of_a_receive_that_reads_the_history() {
+        let n_dropped = Arc::new(AtomicUsize::new(0));
+        let builder = RangeWatchBus::builder().history(History::events(10));
+        let bus = builder.payloads().build().unwrap();
+        for _ in 0..3 {
+            let payload = Panics(Arc::clone(&n_dropped));
+            bus.emit_next_with([("k", payload)]).unwrap();
+        }
+        let chunk = {
+            let state = bus.shared().state.lock();
+            copy_chunk(state.history.as_ref().unwrap(), 0, 10)
+        };
+        // Another thread does this in the middle of a receive.
+        bus.compact(4).unwrap();
+        assert_eq!((chunk.len(), n_dropped.load(Ordering::Relaxed)), (3, 0));
+        drop(chunk);
+        assert_eq!(n_dropped.load(Ordering::Relaxed), 3);
+    }
 
     /// A bus whose history has as many emits, each with as many keys, the last of which is `last`.
     fn with_emits(n_emits: usize, n_keys: usize, last: &str) -> RangeWatchBus {

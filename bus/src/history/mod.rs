@@ -5,7 +5,9 @@ mod catch_up;
 mod compact_error;
 
 pub(crate) use buffer::{HistoryBuffer, check_rise};
-pub(crate) use catch_up::{CHUNK_EVENTS, CatchUp, ChunkSize, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+pub(crate) use catch_up::{
+    CHUNK_EVENTS, CatchUp, Chunk, ChunkSize, TAIL_EVENTS, TAIL_KEYS, copy_chunk,
+};
 pub use compact_error::CompactError;
 
 /// The bounds of the history of a bus, from which [`since`](crate::SubscribeBuilder::since) and

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::emit::Record;
-use crate::history::{CHUNK_EVENTS, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+use crate::history::{CHUNK_EVENTS, Chunk, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
@@ -47,7 +47,9 @@ impl<P> Shared<P> {
             let chunk = {
                 let state = &mut *self.state.lock();
                 let checked = state.check_since(Some(Since::at(next))).map(|history| {
-                    history.map_or_else(Vec::new, |history| copy_chunk(history, next, CHUNK_EVENTS))
+                    history.map_or_else(Chunk::default, |history| {
+                        copy_chunk(history, next, CHUNK_EVENTS)
+                    })
                 });
                 match checked {
                     Ok(chunk) => chunk,
