@@ -87,7 +87,7 @@ fn g41_a_mirror_does_not_claim_what_close_now_has_discarded() {
     assert_eq!(mirror.value(), Some(1));
 }
 
-/// An event whose `change` panics is not applied, so that the copy is made anew.
+/// An event whose `change` panics is not applied, so that a new copy is made.
 #[test]
 fn g41_a_change_that_panics_loses_nothing() {
     let bus = bus(8);
