@@ -54,8 +54,8 @@ impl History {
     }
 
     /// Retains at most `max_bytes`. An emit counts the bytes of its keys, 8 for each key and for
-    /// the emit, and what its payloads
-    /// [weigh](crate::RangeWatchBusBuilder::payload_bytes). The history takes 60 to 90 further bytes for each emit, which are not counted.
+    /// the emit, and what its payloads [weigh](crate::RangeWatchBusBuilder::payload_bytes). The
+    /// history takes 60 to 90 further bytes for each emit, which are not counted.
     #[must_use]
     pub const fn bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
