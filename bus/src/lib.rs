@@ -85,7 +85,8 @@
 //! span.
 //!
 //! After a restart, give the builder the head of the store. To serve consumers that were behind it,
-//! give it an older head and emit again what the store knows since, before any subscription.
+//! give it an older head and emit again what the store knows since, before any subscription:
+//! `examples/redb` of the repository is a store on disk that does.
 //!
 //! A consumer that resumes after a restart of its own gives the value that it has reached. One that
 //! rescans its store when the history does not reach back far enough
