@@ -7,6 +7,7 @@ mod tests;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
@@ -27,12 +28,12 @@ struct Service {
 }
 
 impl Service {
-    fn new() -> Result<Self, Box<dyn Error>> {
+    fn new(head: u64) -> Result<Self, Box<dyn Error>> {
         let streams = EventStreams::builder();
         let streams =
             streams.payloads(|_key, change: &Change, json| json.write(&change.as_deref()));
         Ok(Self {
-            store: Arc::new(Store::new()?),
+            store: Arc::new(Store::new(head)?),
             streams: streams.build(),
             recorder: Arc::new(PrometheusBuilder::new().build_recorder()),
         })
@@ -94,7 +95,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("http://{} (Ctrl-C ends)", listener.local_addr()?);
-    let service = Service::new()?;
+    // The store is empty after a restart. Revisions above those of the process before tell a client
+    // that it missed something: it receives `compacted`, and lists again.
+    let start = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let service = Service::new(u64::try_from(start.as_micros())?)?;
     axum::serve(listener, service.clone().router()?)
         .with_graceful_shutdown(async move {
             let _ = tokio::signal::ctrl_c().await;

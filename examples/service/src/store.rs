@@ -16,12 +16,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new() -> Result<Self, BuildError> {
+    /// An empty store whose revisions begin above `head`.
+    pub(crate) fn new(head: u64) -> Result<Self, BuildError> {
         let bus = RangeWatchBus::builder()
             .name("store")
             .payloads::<Change>()
             .payload_bytes(|change| change.as_ref().map_or(0, |value| value.len()))
             .history(History::events(100_000).bytes(64 << 20))
+            .head(head)
             .build()?;
         let keys = Mutex::default();
         Ok(Self { keys, bus })

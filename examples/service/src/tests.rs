@@ -59,7 +59,11 @@ impl Watch {
 }
 
 fn app() -> (Service, Router) {
-    let service = Service::new().unwrap();
+    app_after(0)
+}
+
+fn app_after(head: u64) -> (Service, Router) {
+    let service = Service::new(head).unwrap();
     let app = service.clone().router().unwrap();
     (service, app)
 }
@@ -92,6 +96,14 @@ async fn a_watch_from_the_past_shows_what_happened_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_of_the_process_before_lists_again() {
+    let (_service, app) = app_after(1_000);
+    let mut watch = Watch::open(&app, "prefix=a&since=8").await;
+    let first = watch.next().now_or_never().flatten();
+    assert_eq!(first.as_deref(), Some(r#"{"compacted":{"floor":1001}}"#));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_matches_nothing_has_heartbeats_and_ends_at_a_shutdown() {
     let (service, app) = app();
     let mut watch = Watch::open(&app, "prefix=other").await;
@@ -116,7 +128,7 @@ async fn keys_are_put_listed_and_deleted() {
     let (_service, app) = app();
     let ok = |body: &str| (StatusCode::OK, body.to_owned());
     let missing = (StatusCode::NOT_FOUND, String::new());
-    assert_eq!(send(&app, "GET", "/keys", "").await, ok("[null,[]]"));
+    assert_eq!(send(&app, "GET", "/keys", "").await, ok("[0,[]]"));
     assert_eq!(send(&app, "DELETE", "/keys/a/1", "").await, missing);
     for key in ["a/2", "a/1", "b"] {
         send(&app, "PUT", &format!("/keys/{key}"), "x").await;
