@@ -83,6 +83,11 @@
 //! - **After `closed` and `shutdown`** it reconnects until a new process of the service serves it.
 //!   A bus that is closed in a process that still runs returns `closed` once per `retry`. A page
 //!   that is done calls `close()` of its `EventSource`.
+//! - **After a restart** the values must continue above those of the process before: build the bus
+//!   with the [head](rangewatch_bus::RangeWatchBusBuilder::head) of its store, or, for a store that
+//!   is empty then, with the time. A client resumes, or receives `compacted`. If the values begin
+//!   with 1 again, a client that has a greater id receives no event up to that id and no error,
+//!   because a replica whose head is behind looks the same.
 //! - **400, 403, 414, 503** and every other status but 200 end an `EventSource` for good. Its
 //!   `error` event has the `readyState` `CLOSED` then, and the page makes a new one after a pause
 //!   if it may, for example after the `Retry-After` of a service whose streams are all taken.

@@ -32,7 +32,8 @@ type WritePayload<P> =
 pub struct PayloadWriter<'a>(&'a mut Vec<u8>);
 
 impl PayloadWriter<'_> {
-    /// Writes `value` as the JSON of the payload.
+    /// Writes `value` as the JSON of the payload. Of an `Arc` write what it points to, as in
+    /// `json.write(&**order)`: an `Arc` itself is serialized only with the feature `rc` of serde.
     ///
     /// # Errors
     ///

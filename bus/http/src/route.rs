@@ -29,6 +29,10 @@ use crate::{EventStreams, QueryError, QueryParser};
 ///
 /// The route is a handle of the bus: the bus is not closed by the drop of other handles.
 ///
+/// The streams have the payload type of the bus: build them with
+/// [`payloads`](crate::EventStreamsBuilder::payloads), which writes each payload as JSON, or with
+/// [`without_payloads`](crate::EventStreamsBuilder::without_payloads).
+///
 /// # Examples
 ///
 /// ```
@@ -266,10 +270,8 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         if let Some(refused) = self.streams.refuse_if_full() {
             return Err(refused);
         }
-        let mut builder = self.bus.subscribe(selectors).queue_bytes(self.queue_bytes);
-        if let Some(since) = since {
-            builder = builder.since(since);
-        }
+        let builder = self.bus.subscribe(selectors).since(since);
+        let builder = builder.queue_bytes(self.queue_bytes);
         let subscribed = builder.events(self.queue_events);
         if let Err(SubscribeError::Closed) = subscribed {
             let reason = self.bus.close_reason();

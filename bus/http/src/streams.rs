@@ -41,10 +41,7 @@ use crate::payload::{PayloadWriter, Payloads};
 ///         Ok(since) => since,
 ///         Err(refused) => return refused.into_response(),
 ///     };
-///     let mut orders = service.bus.subscribe(Selector::prefix("order/"));
-///     if let Some(since) = since {
-///         orders = orders.since(since);
-///     }
+///     let orders = service.bus.subscribe(Selector::prefix("order/")).since(since);
 ///     service.streams.respond(orders.queue_bytes(256 << 10).events(256))
 /// }
 ///
