@@ -102,6 +102,19 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     ///
     /// Each call also describes the metrics, with a help text and `Unit::Count` or `Unit::Bytes`:
     /// the facade does not say whether the recorder is the one of the call before.
+    ///
+    /// # Examples
+    ///
+    /// Install the recorder of an exporter at the start of the program. Here one for a scope:
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    ///
+    /// let recorder = metrics::NoopRecorder; // that of an exporter
+    /// let bus = RangeWatchBus::builder().name("orders").build()?;
+    /// metrics::with_local_recorder(&recorder, || bus.record_metrics());
+    /// # Ok::<(), rangewatch_bus::BuildError>(())
+    /// ```
     pub fn record_metrics(&self) {
         let name = self.shared().shared_name();
         let labels = name.map(|name| Label::new("bus", Arc::clone(name)));

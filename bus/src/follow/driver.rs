@@ -16,7 +16,8 @@ use crate::{Event, Selectors, SubscribeBuilder, SubscribeError};
 /// The items that one poll takes before it lets other tasks of its thread run.
 const MAX_ITEMS_PER_POLL: usize = 128;
 
-/// Keeps a [`Mirror`]: spawn [`run`](Self::run). Made by [`SubscribeBuilder::mirror`].
+/// Keeps a [`Mirror`] while [`run`](Self::run) is polled: spawn
+/// `async move { driver.run().await }`. Made by [`SubscribeBuilder::mirror`].
 ///
 /// Dropping it stops the mirror, which stays readable.
 #[must_use = "a mirror has nothing until `run` is polled"]
@@ -85,7 +86,7 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
     /// )?;
     /// # let run = async move { driver.run().await };
     /// # let serve = async move {
-    /// // Spawn `driver.run()` on your executor.
+    /// // Spawn `async move { driver.run().await }` on your executor.
     /// bus.emit_with(8, [("stock/pears", Some(5)), ("stock/apples", None)])?;
     /// mirror.wait_until(8).await?;
     /// assert_eq!((mirror.get("stock/pears"), mirror.get("stock/apples")), (Some(5), None));

@@ -36,6 +36,9 @@ const MAX_UNJOINED: u32 = 3;
 /// After the close of the bus the snapshot is completed, the events after it are received, and the
 /// stream ends.
 ///
+/// To store a follower in a struct, box it as a
+/// `Pin<Box<dyn Stream<Item = Result<Follow<T, P>, FollowError<E>>> + Send>>`.
+///
 /// # Cancel safety
 ///
 /// Yes. The state is in this value: if a `next()` is dropped, nothing is lost, and the scan

@@ -173,7 +173,8 @@ impl KeyRange {
     }
 
     /// The bounds as ordered maps and stores take them: `map.range::<[u8], _>(range.bounds())` of a
-    /// `BTreeMap<Vec<u8>, _>`.
+    /// `BTreeMap<Vec<u8>, _>`. A map with `String` keys takes no bounds of bytes, and the end of a
+    /// range need not be UTF-8: filter such a map with [`contains`](Self::contains).
     #[must_use]
     pub fn bounds(&self) -> (ops::Bound<&[u8]>, ops::Bound<&[u8]>) {
         let end = self

@@ -15,6 +15,9 @@
 //! | [`BusStats`] | its numbers by the names of its methods; `deliveries` holds a [`Stats`] |
 //! | errors | `{"kind":"compacted","floor":9,"message":"events that were .."}`: see [below](#errors) |
 //!
+//! Payloads must be `Serialize`. An `Arc` is with the feature `rc` of serde; without it, serialize
+//! a type of your own, as [below](#examples).
+//!
 //! `Selector`, `Selectors` and `Seq` are also deserialized. Input of another form is an error. The
 //! other types come from a bus only. Numbers are integers up to [`u64::MAX`]: a parser that reads
 //! them as floating point, as JavaScript does, is exact up to 2<sup>53</sup>.

@@ -173,7 +173,8 @@ impl<P> EventSubscription<P> {
     }
 
     /// The items as a stream: events, gaps and progress marks. An end other than the close of the
-    /// bus is the last item, an error.
+    /// bus is the last item, an error. To request marks or to edit selectors meanwhile, use
+    /// [`into_items`](Self::into_items), which gives access to the subscription.
     pub const fn items(&mut self) -> Items<'_, P> {
         Items(self)
     }
