@@ -25,9 +25,10 @@ const MAX_UNJOINED: u32 = 3;
 /// A miss of any kind, [`Compacted`](RecvError::Compacted), [`Lagged`](RecvError::Lagged),
 /// [`Coalesced`](RecvError::Coalesced) or [`Disconnected`](RecvError::Disconnected), begins a new
 /// snapshot, which [`Follow::SnapshotBegin`] announces. So does a poll after the scan has failed.
-/// If three snapshots in a row cannot be joined with the events after them, because some that were
-/// emitted during the scan were missed, the stream ends with [`FollowError::SnapshotTooSlow`]. A
-/// panic of the scan passes through; a poll after it begins a new snapshot, too.
+/// If three snapshots in a row cannot be joined with the events after them, because some above the
+/// value of the scan were missed or are no longer in the history, the stream ends with
+/// [`FollowError::SnapshotTooSlow`]. A panic of the scan passes through; a poll after it begins a
+/// new snapshot, too.
 ///
 /// Events that are emitted during a scan are held in the queue, which is bounded as any other; with
 /// history and [`Overflow::Park`](crate::Overflow::Park), the default, those that do not fit are

@@ -131,10 +131,11 @@ pub enum FollowError<E> {
     #[error("following could not begin again after a miss: {0}")]
     Subscribe(#[source] SubscribeError),
     /// So many snapshots, one after the other, could not be joined with the events after them: some
-    /// that were emitted during the scan were missed. The end.
+    /// above the value that the scan has stated were missed, or are no longer in the history. The
+    /// end.
     #[error(
-        "{n_snapshots} snapshots took longer than the events after them were kept: \
-         follow with a larger history or queue, or a faster scan"
+        "{n_snapshots} snapshots could not be joined with the events after them: \
+         scan faster or at a later value, or follow with a larger history or queue"
     )]
     SnapshotTooSlow {
         /// The number of snapshots: 3.

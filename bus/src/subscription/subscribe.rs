@@ -103,11 +103,11 @@ pub enum SubscribeError {
         /// The least value that a subscription can begin with.
         floor: u64,
     },
-    /// [`since`](SubscribeBuilder::since) for events, [`Overflow::Park`] and progress marks need a
-    /// bus with history.
+    /// [`since`](SubscribeBuilder::since) for events, [`Overflow::Park`], progress marks and a
+    /// [`Mirror`](crate::Mirror) need a bus with history.
     #[error(
         "this bus has no history: build it with `RangeWatchBus::builder().history(..)`, \
-         or subscribe without since, parking and progress marks"
+         or do without a mirror, since, parking and progress marks"
     )]
     NoHistory,
     /// The bus has as many subscriptions as it may have. Each counts until it is dropped, also if
