@@ -74,7 +74,8 @@ impl Waiter for WakeWaiter {
     }
 }
 
-/// Wakes a task from inside a receive of another, which must not fail by a panic of the waker.
+/// Wakes a task from inside a receive of another or a drop, which must not fail by a panic of the
+/// waker.
 pub(crate) fn wake_contained(waker: Option<Waker>) {
     if let Some(waker) = waker {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));

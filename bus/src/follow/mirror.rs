@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use thiserror::Error;
 
 use super::{ValueWaiters, WaiterId};
-use crate::emit::WakeList;
+use crate::emit::{WakeList, wake_contained};
 use crate::keys::KeyRanges;
 use crate::sync::{Mutex, RwLock};
 use crate::{EmptyRangeError, Selectors};
@@ -321,9 +321,7 @@ impl<V> Waiting<'_, V> {
         let driver = if is_new { tasks.driver.take() } else { None };
         drop(tasks);
         drop(old);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        wake_contained(driver);
         Poll::Pending
     }
 }
@@ -344,9 +342,7 @@ impl<V> Drop for Reader<V> {
             tasks.has_no_reader = true;
             tasks.driver.take()
         };
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        wake_contained(driver);
     }
 }
 

@@ -257,6 +257,29 @@ fn g41_a_driver_that_is_dropped_by_a_panic_wakes_faulty_readers() {
     );
 }
 
+/// A reader neither fails nor aborts by the waker of the driver.
+#[test]
+fn g41_a_driver_whose_waker_panics_does_not_concern_readers() {
+    let bus = bus(8);
+    let scan = async |_| scanned(0, &[]);
+    let (mirror, mut driver) = bus.subscribe(..).mirror(8, scan, |_, put| *put).unwrap();
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    let mut drive = || {
+        let mut run = Box::pin(driver.run());
+        run.poll_unpin(&mut Context::from_waker(&waker))
+            .is_pending()
+    };
+    assert!(drive());
+    assert_eq!(mirror.wait_until(1).now_or_never(), None);
+    assert!(drive());
+    let reader = AssertUnwindSafe(move || {
+        let _mirror = mirror;
+        resume_unwind(Box::new("a faulty reader"));
+    });
+    assert!(catch_unwind(reader).is_err(), "a panic passes through");
+    assert!(!drive());
+}
+
 /// A driver that always has something to do is not always kept from its end.
 #[test]
 fn g41_a_driver_ends_without_readers_also_in_a_scan_without_end() {
