@@ -35,7 +35,10 @@ const MAX_UNJOINED: u32 = 3;
 /// read from the history.
 ///
 /// After the close of the bus the snapshot is completed, the events after it are received, and the
-/// stream ends.
+/// stream ends. What can no longer be read then is an error, [`FollowError::Subscribe`]: a new
+/// snapshot after a miss, and the history after a scan that states a value below the head with
+/// which the follower has begun. [`close_now`](crate::RangeWatchBus::close_now) discards events
+/// without an error.
 ///
 /// To store a follower in a struct, box it as a
 /// `Pin<Box<dyn Stream<Item = Result<Follow<T, P>, FollowError<E>>> + Send>>`.
@@ -272,7 +275,7 @@ where
                         Poll::Ready(Ok(Item::Event(event))) => Some(event.seq()) >= *joins,
                         Poll::Ready(_) => false,
                         // What it still has to read from the history may be removed.
-                        Poll::Pending => sub.lag() == 0,
+                        Poll::Pending => joins.is_some() && sub.lag() == 0,
                     };
                     if joined {
                         *joins = None;

@@ -126,9 +126,10 @@ pub enum FollowError<E> {
     /// store needs time.
     #[error("the scan for a snapshot failed: {0}")]
     Scan(E),
-    /// The follower could not subscribe again after a miss, mostly because the bus was closed
-    /// meanwhile. The end: what was received so far lacks changes.
-    #[error("following could not begin again after a miss: {0}")]
+    /// The follower could not subscribe again, after a miss or for what the history has after the
+    /// value that a scan has stated, mostly because the bus was closed meanwhile. The end: what was
+    /// received so far lacks changes.
+    #[error("following could not subscribe again: {0}")]
     Subscribe(#[source] SubscribeError),
     /// So many snapshots, one after the other, could not be joined with the events after them: some
     /// above the value that the scan has stated were missed, or are no longer in the history. The

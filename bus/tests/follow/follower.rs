@@ -328,6 +328,31 @@ fn g41_a_bus_that_is_closed_after_a_miss_is_an_error() {
     assert!(follower.is_terminated());
 }
 
+/// The history of a closed bus is not read for a store that lags.
+#[test]
+fn g41_a_bus_that_is_closed_before_a_scan_of_a_store_that_lags_is_an_error() {
+    let (store, bus) = (Store::default(), Store::bus(Some(8)));
+    (1..=4).for_each(|number| store.put(&bus, "a", number));
+    for (n_revisions, is_complete) in [(0, true), (1, false)] {
+        store.lag(n_revisions);
+        let follow = |bus| {
+            let builder = Store::subscribe(bus, "a", None);
+            builder.follow(1, |_| store.scan("a")).unwrap()
+        };
+        let bus = Store::bus(Some(8));
+        bus.advance(4).unwrap();
+        let mut follower = follow(&bus);
+        bus.close();
+        let last = drain(&mut follower).pop();
+        let end = FollowError::Subscribe(SubscribeError::Closed);
+        match is_complete {
+            true => assert_eq!(last, Some(Ok(Follow::SnapshotEnd { value: 4 }))),
+            false => assert_eq!(last, Some(Err(end))),
+        }
+        assert!(follower.is_terminated());
+    }
+}
+
 /// What a consumer makes of the items, checked against the store.
 struct Consumer<'a> {
     store: &'a Store,
