@@ -59,8 +59,14 @@ impl<P> Encoder<P> {
     /// The id is that before the floor, so that a client that reconnects resumes with the floor
     /// and is not refused again.
     pub(crate) fn compacted(&self, out: &mut Vec<u8>, floor: u64) {
-        let data = format_args!(r#"{{"compacted":{{"floor":{floor}}}}}"#);
-        self.named(out, "compacted", floor.checked_sub(1), data);
+        self.head(out, Some("compacted"), floor.checked_sub(1));
+        if floor == 0 && self.has_ids {
+            append(out, format_args!("id: {START_ID}\n"));
+        }
+        append(
+            out,
+            format_args!("data: {{\"compacted\":{{\"floor\":{floor}}}}}\n\n"),
+        );
     }
 
     pub(crate) fn closed(&self, out: &mut Vec<u8>, reason: Option<&str>) {

@@ -85,9 +85,10 @@
 //!   that is done calls `close()` of its `EventSource`.
 //! - **After a restart** the values must continue above those of the process before: build the bus
 //!   with the [head](rangewatch_bus::RangeWatchBusBuilder::head) of its store, or, for a store that
-//!   is empty then, with the time. A client resumes, or receives `compacted`. If the values begin
-//!   with 1 again, a client that has a greater id receives no event up to that id and no error,
-//!   because a replica whose head is behind looks the same.
+//!   is empty then, with the time. A client resumes, or receives `compacted`. It receives that also
+//!   if its id is above the head, which means that values were lost or begin again; a service with
+//!   [replicas](WatchRoute::replicas), whose heads may be behind, waits for them instead. If the
+//!   values begin with 1 again and have passed the id of a client, nothing can tell what it missed.
 //! - **400, 403, 414, 503** and every other status but 200 end an `EventSource` for good. Its
 //!   `error` event has the `readyState` `CLOSED` then, and the page makes a new one after a pause
 //!   if it may, for example after the `Retry-After` of a service whose streams are all taken.

@@ -52,6 +52,7 @@ pub struct WatchRoute<P = ()> {
     parser: QueryParser,
     queue_events: usize,
     queue_bytes: usize,
+    has_replicas: bool,
 }
 
 type Authorize = dyn Fn(Parts, Selectors) -> Authorization + Send + Sync;
@@ -220,6 +221,7 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
             parser: QueryParser::default(),
             queue_events: WatchRoute::DEFAULT_QUEUE_EVENTS,
             queue_bytes: WatchRoute::DEFAULT_QUEUE_BYTES,
+            has_replicas: false,
         })
     }
 
@@ -240,6 +242,17 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         self
     }
 
+    /// Waits for the values after an id that is above the head, because another replica of the
+    /// service that was ahead has sent it.
+    ///
+    /// Without this, such an id is taken for that of an earlier process whose values were lost, and
+    /// the client receives `event: compacted`.
+    #[must_use]
+    pub const fn replicas(mut self) -> Self {
+        self.has_replicas = true;
+        self
+    }
+
     /// A router with this route at `/watch`, to merge into that of the service.
     pub fn router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         Router::new().route("/watch", self.method_router())
@@ -248,6 +261,11 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
     /// The route by itself, for another path: `Router::new().route("/orders", ..)`.
     pub fn method_router<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S> {
         routing::get(Self::watch).with_state(Arc::new(self))
+    }
+
+    /// The least value that may be emitted next.
+    fn first_value(&self) -> u64 {
+        self.bus.head().map_or(0, |head| head.saturating_add(1))
     }
 
     async fn watch(State(route): State<Arc<Self>>, request: Request) -> Response {
@@ -272,7 +290,13 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         }
         let builder = self.bus.subscribe(selectors).since(since);
         let builder = builder.queue_bytes(self.queue_bytes);
-        let subscribed = builder.events(self.queue_events);
+        let subscribed = match self.first_value() {
+            // The id is from a process before this one, which had emitted more.
+            floor if !self.has_replicas && resume > Some(floor) => {
+                Err(SubscribeError::Compacted { floor })
+            }
+            _ => builder.events(self.queue_events),
+        };
         if let Err(SubscribeError::Closed) = subscribed {
             let reason = self.bus.close_reason();
             return Ok(self.streams.respond_closed(reason.as_deref()));
@@ -307,6 +331,7 @@ impl<P> fmt::Debug for WatchRoute<P> {
             .field("parser", &self.parser)
             .field("queue_events", &self.queue_events)
             .field("queue_bytes", &self.queue_bytes)
+            .field("has_replicas", &self.has_replicas)
             .finish()
     }
 }

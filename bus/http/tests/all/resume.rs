@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 
+use rangewatch_http::{EventStreams, WatchRoute};
+
 use crate::client::{app, bus_of, event, get, progress, refusal, resume, watch};
 
 #[tokio::test(start_paused = true)]
@@ -55,10 +57,43 @@ async fn since_is_inclusive_and_last_event_id_is_exclusive_and_wins() {
     assert_eq!(resume(&app, "all&since=3", "").await.value().await, 3);
 
     let mut at_the_head = resume(&app, "all", "9").await;
-    // Nothing follows the greatest value.
-    let mut after_all = resume(&app, "all", "18446744073709551615").await;
     bus.emit(10, ["k"]).unwrap();
     assert_eq!(at_the_head.value().await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_above_the_head_is_of_a_process_before_or_of_another_replica() {
+    let bus = bus_of(100);
+    let app = app(&bus);
+    for (head, compacted) in [
+        (
+            None,
+            event("compacted", "start", r#"{"compacted":{"floor":0}}"#),
+        ),
+        (
+            Some(7),
+            event("compacted", "7", r#"{"compacted":{"floor":8}}"#),
+        ),
+    ] {
+        if let Some(head) = head {
+            bus.emit(head, ["k"]).unwrap();
+        }
+        for id in ["8", "18446744073709551615"] {
+            let mut client = resume(&app, "all", id).await;
+            assert_eq!(client.event().await, compacted);
+            assert_eq!(client.next().await, None);
+        }
+    }
+    let streams = EventStreams::builder().build();
+    let route = WatchRoute::public(&bus, &streams).unwrap().replicas();
+    let app = route.router();
+    let mut ahead = resume(&app, "all", "8").await;
+    // Nothing follows the greatest value.
+    let mut after_all = resume(&app, "all", "18446744073709551615").await;
+    for value in 8..=9 {
+        bus.emit(value, ["k"]).unwrap();
+    }
+    assert_eq!(ahead.value().await, 9);
     bus.close();
     assert_eq!(after_all.event().await.name, "closed");
 }
