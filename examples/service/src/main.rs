@@ -5,9 +5,8 @@ mod store;
 mod tests;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
@@ -19,7 +18,6 @@ use store::{Change, Store};
 use tokio::net::TcpListener;
 
 type Params = HashMap<String, String>;
-
 #[derive(Clone)]
 struct Service {
     store: Arc<Store>,
@@ -28,10 +26,9 @@ struct Service {
 }
 
 impl Service {
-    fn new(head: u64) -> Result<Self, Box<dyn Error>> {
-        let streams = EventStreams::builder();
-        let streams =
-            streams.payloads(|_key, change: &Change, json| json.write(&change.as_deref()));
+    fn new(head: u64) -> Result<Self, Box<dyn std::error::Error>> {
+        let streams = EventStreams::builder()
+            .payloads(|_key, change: &Change, json| json.write(&change.as_deref()));
         Ok(Self {
             store: Arc::new(Store::new(head)?),
             streams: streams.build(),
@@ -39,7 +36,7 @@ impl Service {
         })
     }
 
-    fn router(self) -> Result<Router, Box<dyn Error>> {
+    fn router(self) -> Result<Router, Box<dyn std::error::Error>> {
         let watch = WatchRoute::public(&self.store.bus, &self.streams)?; // GET /watch
         Ok(Router::new()
             .route("/", get(Html(include_str!("page.html"))))
@@ -91,14 +88,13 @@ async fn metrics(State(service): State<Service>) -> String {
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a program that says where it is")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("http://{} (Ctrl-C ends)", listener.local_addr()?);
-    // The store is empty after a restart. Revisions above those of the process before tell a client
-    // that it missed something: it receives `compacted`, and lists again.
-    let start = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let service = Service::new(u64::try_from(start.as_micros())?)?;
+    // Above the revisions of the process before, whose changes are lost: its clients list again.
+    let head = SystemTime::UNIX_EPOCH.elapsed()?.as_micros().try_into()?;
+    let service = Service::new(head)?;
     axum::serve(listener, service.clone().router()?)
         .with_graceful_shutdown(async move {
             let _ = tokio::signal::ctrl_c().await;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rangewatch_bus::{BuildError, EmitError, History, RangeWatchBus};
 
-/// What a change does to a key: its new value, or `None` when it is deleted. Events carry it, so
-/// that an event of the past still says what happened then.
+/// The new value of a key, or `None` when it is deleted. Events carry it, also those of the past.
 pub(crate) type Change = Option<Arc<str>>;
 
 pub(crate) struct Store {
@@ -16,7 +15,6 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// An empty store whose revisions begin above `head`.
     pub(crate) fn new(head: u64) -> Result<Self, BuildError> {
         let bus = RangeWatchBus::builder()
             .name("store")
