@@ -8,10 +8,14 @@ use crate::sync::Mutex;
 
 /// Evicted records. Drop this without locks.
 pub(crate) struct Evicted<'a, P> {
-    /// The first needs no list: a full history evicts one record for each emit.
-    first: Option<Record<P>>,
-    others: Vec<Record<P>>,
+    records: Option<Records<P>>,
     spare: &'a SpareList<P>,
+}
+
+/// At least one record. The first needs no list: a full history evicts one for each emit.
+struct Records<P> {
+    first: Record<P>,
+    others: Vec<Record<P>>,
 }
 
 /// The memory of a list, which the emits of a bus reuse. The type of a record depends on that of
@@ -24,38 +28,50 @@ impl<P> SpareList<P> {
     }
 }
 
+impl<P> SpareList<P> {
+    /// Frees the records, and keeps the memory of their list. Kept out of line: most emits evict
+    /// nothing.
+    #[inline(never)]
+    fn free(&self, records: Records<P>) {
+        let Records { first, mut others } = records;
+        drop(first);
+        if others.capacity() > 0 {
+            others.clear();
+            others.shrink_to(MAX_SCRATCH_BYTES / size_of::<Record<P>>());
+            // Another emit may have put back its own.
+            let other = mem::replace(&mut *self.0.lock(), others);
+            drop(other);
+        }
+    }
+}
+
 impl<'a, P> Evicted<'a, P> {
     #[inline]
     pub(crate) const fn new(spare: &'a SpareList<P>) -> Self {
         Self {
-            first: None,
-            others: Vec::new(),
+            records: None,
             spare,
         }
-    }
-
-    #[cold]
-    fn put_back(&mut self) {
-        let mut list = mem::take(&mut self.others);
-        list.clear();
-        list.shrink_to(MAX_SCRATCH_BYTES / size_of::<Record<P>>());
-        // Another emit may have put back its own.
-        let other = mem::replace(&mut *self.spare.0.lock(), list);
-        drop(other);
     }
 }
 
 impl<P> Extend<Record<P>> for Evicted<'_, P> {
     fn extend<I: IntoIterator<Item = Record<P>>>(&mut self, emits: I) {
-        let mut emits = emits.into_iter();
-        if self.first.is_none() {
-            self.first = emits.next();
-        }
         for emit in emits {
-            if self.others.capacity() == 0 {
-                self.others = mem::take(&mut *self.spare.0.lock());
+            match &mut self.records {
+                None => {
+                    self.records = Some(Records {
+                        first: emit,
+                        others: Vec::new(),
+                    });
+                }
+                Some(Records { others, .. }) => {
+                    if others.capacity() == 0 {
+                        *others = mem::take(&mut *self.spare.0.lock());
+                    }
+                    others.push(emit);
+                }
             }
-            self.others.push(emit);
         }
     }
 }
@@ -63,8 +79,8 @@ impl<P> Extend<Record<P>> for Evicted<'_, P> {
 impl<P> Drop for Evicted<'_, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.others.capacity() > 0 {
-            self.put_back();
+        if let Some(records) = self.records.take() {
+            self.spare.free(records);
         }
     }
 }

@@ -32,6 +32,12 @@ impl WakeList {
         }
     }
 
+    /// The number of tasks and members.
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.wakers.len() + self.members.len()
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         if self.wakers.len() == self.wakers.capacity() {

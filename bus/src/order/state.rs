@@ -110,12 +110,14 @@ impl<P> State<P> {
         let seq = Seq::after(self.last_seq);
         self.last_seq = Some(seq);
         self.last_value = Some(value);
-        let (mut matched, mut parked, mut woken) = (0, 0, 0);
+        let (mut matched, mut parked) = (0, 0);
         if let Some(history) = &mut self.history {
             let record = draft.record(seq, value).clone();
             history.push(record, &mut effects.evicted);
             self.head_waiters.reached(value, &mut effects.wakers);
         }
+        // The consumers are counted by the list: a counter in the loop costs each delivery.
+        let mut n_others = effects.wakers.len();
         for &id in &found.places {
             let id = id as usize;
             let Some(slot) = &mut self.slots[id] else {
@@ -135,16 +137,17 @@ impl<P> State<P> {
             match &slot.subscriber {
                 Subscriber::Wake(mailbox) => {
                     let fill = |buffer: &mut WakeBuffer| buffer.span.push(seq, value);
-                    let ((), is_notified) = mailbox.fill(&mut effects.wakers, fill);
-                    woken += usize::from(is_notified);
+                    mailbox.fill(&mut effects.wakers, fill);
                 }
                 Subscriber::Events(mailbox) => {
                     let emit = draft.record(seq, value);
                     let fill = |queue: &mut EventQueue<P>| queue.push(emit, &mut effects.evicted);
-                    let (pushed, is_notified) = mailbox.fill(&mut effects.wakers, fill);
-                    woken += usize::from(is_notified);
+                    let pushed = mailbox.fill(&mut effects.wakers, fill);
                     if pushed != Pushed::Queued {
+                        let n_before = effects.wakers.len();
                         parked += usize::from(self.overflowed(id, pushed, effects));
+                        // Emitters that no longer wait for it.
+                        n_others += effects.wakers.len() - n_before;
                     }
                 }
             }
@@ -154,7 +157,7 @@ impl<P> State<P> {
             value,
             matched,
             parked,
-            woken,
+            woken: effects.wakers.len() - n_others,
         }
     }
 

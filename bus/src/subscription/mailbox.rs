@@ -88,24 +88,18 @@ impl<B: Buffer> Mailbox<B> {
         }
     }
 
-    /// Fills the buffer. Collects the waiter if the consumer may receive now; returns whether there
-    /// was one.
+    /// Fills the buffer. Collects the waiter, if there is one and the consumer may receive now.
     #[inline]
-    pub(crate) fn fill<R>(
-        &self,
-        wakers: &mut WakeList,
-        fill: impl FnOnce(&mut B) -> R,
-    ) -> (R, bool) {
+    pub(crate) fn fill<R>(&self, wakers: &mut WakeList, fill: impl FnOnce(&mut B) -> R) -> R {
         let mut state = self.state.lock();
         let filled = fill(&mut state.buffer);
         // Mostly nobody waits: moving the waiter out would cost every delivery.
-        let is_notified = state.waiter.is_some() && state.may_receive();
-        if is_notified {
+        if state.waiter.is_some() && state.may_receive() {
             if let Some(waiter) = state.waiter.take() {
                 waiter.collect(wakers);
             }
         }
-        (filled, is_notified)
+        filled
     }
 
     /// Changes the buffer without adding anything to receive.

@@ -79,7 +79,7 @@ impl<P> Shared<P> {
         if state.closed || slot.excludes(head) {
             return None;
         }
-        let (is_accepted, _) = mailbox.fill(wakers, |queue| queue.mark(head));
+        let is_accepted = mailbox.fill(wakers, |queue| queue.mark(head));
         is_accepted.then_some(head)
     }
 }
