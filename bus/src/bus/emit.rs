@@ -221,10 +221,8 @@ impl RangeWatchBus {
         value: Value,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Emitted, EmitError> {
-        let keys: SmallVec<[K; N_KEYS_INLINE]> = keys.into_iter().collect();
-        let keys: SmallVec<[&[u8]; N_KEYS_INLINE]> = keys.iter().map(AsRef::as_ref).collect();
-        let draft = Draft::new(&keys, Payloads::none(keys.len()), 0);
-        self.emit_draft(value, draft).await
+        let entries = keys.into_iter().map(|key| (key, ()));
+        self.emit_entries_async(value, entries).await
     }
 
     /// Emits several values, each with its keys, with no other emit in between, and wakes each
@@ -251,15 +249,10 @@ impl RangeWatchBus {
         &self,
         emits: impl IntoIterator<Item = (u64, I)>,
     ) -> Result<EmittedMany, EmitError> {
-        let mut staged = Staged::default();
-        for (value, keys) in emits {
-            staged.begin(value);
-            keys.into_iter().for_each(|key| {
-                staged.hold((), self.shared());
-                staged.push(key.as_ref(), 0);
-            });
-        }
-        staged.emit(self.shared())
+        self.emit_many_with(emits.into_iter().map(|(value, keys)| {
+            let entries = keys.into_iter().map(|key| (key, ()));
+            (value, entries)
+        }))
     }
 }
 
