@@ -28,19 +28,13 @@ pub struct MirrorDriver<P, V, F, Fut, S, C> {
     ranges: KeyRanges,
     copied: Arc<Copied<V>>,
     /// A new copy, until it is as far as the one that readers see.
-    next: Option<Next<V>>,
+    next: Option<Map<V>>,
     /// The registration to be woken when the bus reaches the value that a reader waits for.
     head: Option<WaiterId>,
     /// The value of the progress mark that was requested and is yet to be received.
     requested: Option<u64>,
     /// Set while an item is applied, and still set after one that has panicked.
     is_applying: bool,
-}
-
-struct Next<V> {
-    map: Map<V>,
-    /// The value that it has reached, once its snapshot is complete.
-    value: Option<u64>,
 }
 
 impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
@@ -234,15 +228,12 @@ where
             Follow::SnapshotBegin { .. } => {
                 // A mark of the subscription before is lost.
                 self.requested = None;
-                self.next = Some(Next {
-                    map: Map::new(),
-                    value: None,
-                });
+                self.next = Some(Map::new());
             }
             Follow::Snapshot((key, changed, value)) => {
                 let key = key.as_ref();
                 if let Some(next) = self.next.as_mut().filter(|_| self.ranges.contains(key)) {
-                    next.map.insert(key.into(), Entry { changed, value });
+                    next.insert(key.into(), Entry { changed, value });
                 }
             }
             Follow::SnapshotEnd { value } => self.advance(value),
@@ -250,7 +241,7 @@ where
                 let changes = self.changes(&event);
                 match &mut self.next {
                     Some(next) => {
-                        apply(&mut next.map, event.value(), changes);
+                        apply(next, event.value(), changes);
                         self.advance(event.value());
                     }
                     None => self.copied.apply(event.value(), changes),
@@ -268,17 +259,9 @@ where
     /// Notes that everything up to `value` was received. Shows a new copy when it is as far as the
     /// one that readers see: a scan of a store that lags would take it back.
     fn advance(&mut self, value: u64) {
-        let shown = self.copied.value();
         match self.next.take() {
-            Some(mut next) => {
-                let reached = next.value.max(Some(value));
-                if reached >= shown {
-                    self.copied.replace(next.map, value);
-                } else {
-                    next.value = reached;
-                    self.next = Some(next);
-                }
-            }
+            Some(next) if Some(value) >= self.copied.value() => self.copied.replace(next, value),
+            Some(next) => self.next = Some(next),
             None => self.copied.advance(value),
         }
     }
