@@ -1,5 +1,6 @@
 //! Items of a subscription as server-sent events.
 
+use std::fmt;
 use std::io::Write as _;
 
 use rangewatch_bus::{Event, Item, RecvError, Span};
@@ -16,15 +17,39 @@ pub(crate) struct Encoder<P> {
     pub(crate) has_ids: bool,
 }
 
-/// The id of a stream on which nothing was emitted yet: a client resumes with the first value.
+/// An id: the value after which a client resumes, `None` if that is the first.
+#[derive(Clone, Copy)]
+struct Id(Option<u64>);
+
+/// The id before all values: a client resumes with the first.
 pub(crate) const START_ID: &str = "start";
+
+impl Id {
+    const fn of(value: u64) -> Self {
+        Self(Some(value))
+    }
+
+    /// That of a client which resumes with `value`.
+    const fn before(value: u64) -> Self {
+        Self(value.checked_sub(1))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str(START_ID),
+        }
+    }
+}
 
 impl<P> Encoder<P> {
     pub(crate) fn item(&self, out: &mut Vec<u8>, item: &Item<P>) {
         match item {
             Item::Event(event) => self.event(out, event),
             Item::Gap(span) => self.gap(out, *span),
-            Item::Progress(value) => self.progress(out, *value),
+            Item::Progress(value) => self.progress(out, Some(*value)),
             // An item of a later version of the bus.
             _ => {}
         }
@@ -45,7 +70,7 @@ impl<P> Encoder<P> {
             RecvError::Coalesced(span) => self.gap(out, span),
             RecvError::Disconnected { resume } => {
                 let data = format_args!(r#"{{"disconnected":{{"resume":{resume}}}}}"#);
-                self.named(out, "disconnected", resume.checked_sub(1), data);
+                self.named(out, "disconnected", Some(Id::before(resume)), data);
             }
             RecvError::Compacted { floor } => self.compacted(out, floor),
             RecvError::Closed => self.closed(out, None),
@@ -59,14 +84,8 @@ impl<P> Encoder<P> {
     /// The id is that before the floor, so that a client that reconnects resumes with the floor
     /// and is not refused again.
     pub(crate) fn compacted(&self, out: &mut Vec<u8>, floor: u64) {
-        self.head(out, Some("compacted"), floor.checked_sub(1));
-        if floor == 0 && self.has_ids {
-            append(out, format_args!("id: {START_ID}\n"));
-        }
-        append(
-            out,
-            format_args!("data: {{\"compacted\":{{\"floor\":{floor}}}}}\n\n"),
-        );
+        let data = format_args!(r#"{{"compacted":{{"floor":{floor}}}}}"#);
+        self.named(out, "compacted", Some(Id::before(floor)), data);
     }
 
     pub(crate) fn closed(&self, out: &mut Vec<u8>, reason: Option<&str>) {
@@ -84,19 +103,15 @@ impl<P> Encoder<P> {
         );
     }
 
-    /// Before anything was emitted.
-    pub(crate) fn start(out: &mut Vec<u8>) {
-        let text = format!("event: progress\nid: {START_ID}\ndata: {{\"progress\":null}}\n\n");
-        out.extend_from_slice(text.as_bytes());
-    }
-
-    fn progress(&self, out: &mut Vec<u8>, value: u64) {
-        let data = format_args!(r#"{{"progress":{value}}}"#);
-        self.named(out, "progress", Some(value), data);
+    /// A mark; `None` before anything was emitted.
+    pub(crate) fn progress(&self, out: &mut Vec<u8>, value: Option<u64>) {
+        let mark = serde_json::Value::from(value);
+        let data = format_args!(r#"{{"progress":{mark}}}"#);
+        self.named(out, "progress", Some(Id(value)), data);
     }
 
     fn gap(&self, out: &mut Vec<u8>, gap: Span) {
-        self.head(out, Some("gap"), Some(gap.last()));
+        self.head(out, Some("gap"), Some(Id::of(gap.last())));
         out.extend_from_slice(br#"data: {"coalesced":"#);
         // Numbers and booleans: this does not fail.
         let _ = serde_json::to_writer(&mut *out, &gap);
@@ -107,7 +122,7 @@ impl<P> Encoder<P> {
     /// would take the keys that remain for the whole event.
     fn event(&self, out: &mut Vec<u8>, event: &Event<P>) {
         let start = out.len();
-        self.head(out, None, Some(event.value()));
+        self.head(out, None, Some(Id::of(event.value())));
         out.extend_from_slice(b"data: ");
         match self.line(out, event) {
             Ok(()) => out.extend_from_slice(b"\n\n"),
@@ -116,7 +131,7 @@ impl<P> Encoder<P> {
                 let value = event.value();
                 let text = serde_json::Value::from(error.to_string());
                 let data = format_args!(r#"{{"failed":{{"value":{value},"error":{text}}}}}"#);
-                self.named(out, "failed", Some(value), data);
+                self.named(out, "failed", Some(Id::of(value)), data);
             }
         }
     }
@@ -140,12 +155,12 @@ impl<P> Encoder<P> {
         Ok(())
     }
 
-    fn named(&self, out: &mut Vec<u8>, name: &str, id: Option<u64>, data: std::fmt::Arguments<'_>) {
+    fn named(&self, out: &mut Vec<u8>, name: &str, id: Option<Id>, data: fmt::Arguments<'_>) {
         self.head(out, Some(name), id);
         append(out, format_args!("data: {data}\n\n"));
     }
 
-    fn head(&self, out: &mut Vec<u8>, name: Option<&str>, id: Option<u64>) {
+    fn head(&self, out: &mut Vec<u8>, name: Option<&str>, id: Option<Id>) {
         if let Some(name) = name {
             append(out, format_args!("event: {name}\n"));
         }
@@ -162,6 +177,6 @@ fn comma(out: &mut Vec<u8>, place: usize) {
 }
 
 /// Writing to a `Vec` does not fail.
-fn append(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+fn append(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }

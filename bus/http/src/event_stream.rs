@@ -82,7 +82,7 @@ impl<P> EventStream<P> {
             Ok(None) => {
                 encoder.has_ids = true;
                 if subscription.position().is_none() {
-                    Encoder::<P>::start(&mut preamble);
+                    encoder.progress(&mut preamble, None);
                 }
             }
             Err(_) => encoder.has_ids = false,
