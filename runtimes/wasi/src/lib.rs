@@ -117,6 +117,7 @@ pub mod preview1;
 mod stdio;
 mod time;
 mod wait;
+mod work;
 
 /// Compiles the examples of the README, which need this feature.
 #[cfg(all(doctest, feature = "wasmtime"))]
@@ -157,3 +158,4 @@ pub use time::{
     clock::{Clock, FixedClock, Sleep, SteppingClock, SystemClock, VirtualClock},
     timer::{ThreadTimer, Timer},
 };
+pub use work::{Charge, WorkMeter};

@@ -15,6 +15,7 @@ use crate::time::clock::GuestClock;
 use crate::{
     Allocate, Clock, DEFAULT_MAX_DESCRIPTORS, DotEntries, FixedClock, MAX_PATH_BYTES, Random,
     RightsMode, SeededRandom, SignalPolicy, Stdin, Stdout, SteppingClock, ThreadTimer, Timer, Wasi,
+    WorkMeter,
 };
 
 /// Builds a [`Wasi`]: the arguments, streams, directories and other resources of one guest. The
@@ -418,6 +419,7 @@ impl WasiBuilder {
             ),
             device_numbers: DeviceNumbers::default(),
             dot_entries: self.dot_entries,
+            meter: WorkMeter::default(),
             clock: GuestClock::new(self.clock),
             random: self.random,
             timer: self.timer,

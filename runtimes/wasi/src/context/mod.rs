@@ -13,7 +13,7 @@ use crate::descriptor::Descriptors;
 use crate::fs::device_numbers::DeviceNumbers;
 use crate::time::clock::GuestClock;
 use crate::wait::Wait;
-use crate::{Allocate, DotEntries, Random, SignalPolicy, Timer, WasiBuilder};
+use crate::{Allocate, DotEntries, Random, SignalPolicy, Timer, WasiBuilder, WorkMeter};
 
 /// The WASI context of one guest instance: the resources that the host granted, and the state of
 /// the guest's descriptors.
@@ -47,6 +47,7 @@ pub struct Wasi {
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) device_numbers: DeviceNumbers,
     pub(crate) dot_entries: DotEntries,
+    pub(crate) meter: WorkMeter,
 }
 
 /// Whether any stream or socket can block, per kind of call. The host grants streams at
@@ -64,6 +65,11 @@ impl Wasi {
     /// Starts a builder with the defaults that [`WasiBuilder`] lists.
     pub fn builder() -> WasiBuilder {
         WasiBuilder::default()
+    }
+
+    /// The work that the functions did for the guest, which an adapter deducts from its fuel.
+    pub fn meter(&mut self) -> &mut WorkMeter {
+        &mut self.meter
     }
 
     /// Flushes the output streams that are still open.
