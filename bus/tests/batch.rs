@@ -147,6 +147,29 @@ fn g26_a_panic_of_the_keys_stages_none_of_them() {
 }
 
 #[test]
+fn g15_what_the_emits_of_a_batch_match_is_bounded() {
+    let bus = with_history();
+    let mut subs: Vec<_> = (0..10)
+        .map(|_| bus.subscribe("b".."d").wake().unwrap())
+        .collect();
+    let mut batch = bus.batch(1 << 10).max_matched(20);
+    for (value, key) in [(1, "b"), (2, "e"), (3, "c"), (4, "bb")] {
+        batch.stage(value, [key, key]).unwrap();
+    }
+    let refused = Err(EmitError::TooManyMatched { max_matched: 20 });
+    assert_eq!(batch.commit(), refused);
+    assert_eq!((bus.head(), batch.n_emits(), batch.n_keys()), (None, 4, 8));
+    assert!(subs.iter_mut().all(|sub| sub.try_recv().is_err()));
+    // The bound is on what matches, not on emits times subscriptions, which are 24.
+    drop(subs.split_off(6));
+    assert_eq!(batch.commit().unwrap().matched(), 18);
+    // A single emit is not bounded.
+    let mut one = bus.batch(1 << 10).max_matched(5);
+    one.stage(5, ["b"]).unwrap();
+    assert_eq!(one.commit().unwrap().matched(), 6);
+}
+
+#[test]
 fn g15_a_batch_wakes_each_waiting_consumer_once() {
     let bus = with_history();
     let mut events = bus.subscribe(..).events(1).unwrap();

@@ -238,6 +238,8 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
     is_error(not_increasing, "not_increasing", r#""value":7,"head":8,"#);
     is_error(EmitError::LastValue, "last_value", "");
     is_error(EmitError::NoHistory, "no_history", "");
+    let too_many = EmitError::TooManyMatched { max_matched: 9 };
+    is_error(too_many, "too_many_matched", r#""max_matched":9,"#);
     let range = r#""from":{"base64":"/w=="},"to":"","#;
     let empty = KeyRange::new([0xff], "").unwrap_err();
     is_error(ControlError::from(empty.clone()), "empty_range", range);

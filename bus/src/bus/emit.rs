@@ -396,7 +396,7 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
                 staged.push(key.as_ref(), weight);
             }
         }
-        staged.emit(self.shared())
+        staged.emit(self.shared(), usize::MAX)
     }
 
     /// Makes an empty batch of at most `max_bytes`, whose emits take effect together when it is

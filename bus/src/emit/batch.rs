@@ -46,6 +46,7 @@ pub struct Batch<P = ()> {
     bus: RangeWatchBus<P>,
     staged: Staged<P>,
     max_bytes: usize,
+    max_matched: usize,
 }
 
 /// The keys exceed the bound of the batch. What was staged before is unchanged.
@@ -100,7 +101,32 @@ impl<P: Send + Sync + 'static> Batch<P> {
             bus: bus.clone(),
             staged: Staged::default(),
             max_bytes,
+            max_matched: usize::MAX,
         }
+    }
+
+    /// Bounds how many subscriptions the emits of one commit may match, added up over its emits. A
+    /// commit delivers under the lock of the bus, so that the bound is one on the time of that.
+    /// Unlimited unless set. A batch of a single emit is not bounded: it costs no more than that
+    /// emit without a batch.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{EmitError, RangeWatchBus};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let subs: Vec<_> = (0..3).map(|_| bus.subscribe("a".."z").wake()).collect::<Result<_, _>>()?;
+    /// let mut batch = bus.batch(1 << 20).max_matched(5);
+    /// batch.stage(1, ["b"])?;
+    /// batch.stage(2, ["c"])?;
+    /// assert_eq!(batch.commit(), Err(EmitError::TooManyMatched { max_matched: 5 }));
+    /// assert_eq!(batch.max_matched(6).commit()?.matched(), 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_matched(mut self, n: usize) -> Self {
+        self.max_matched = n;
+        self
     }
 
     /// As [`stage`](Batch::stage), with a payload for each key.
@@ -150,13 +176,19 @@ impl<P: Send + Sync + 'static> Batch<P> {
     /// As [`RangeWatchBus::emit`], for the first value that is refused. Nothing is emitted then,
     /// and the batch is unchanged.
     pub fn commit(&mut self) -> Result<EmittedMany, EmitError> {
-        self.staged.emit(self.bus.shared())
+        self.staged.emit(self.bus.shared(), self.max_matched)
     }
 
     /// The number of staged emits.
     #[must_use]
     pub fn n_emits(&self) -> usize {
         self.staged.emits.len()
+    }
+
+    /// The number of staged keys.
+    #[must_use]
+    pub fn n_keys(&self) -> usize {
+        self.staged.ends.len()
     }
 
     /// The size of the staged emits: the bytes of the keys, 8 for each key and each emit, and what
@@ -240,7 +272,11 @@ impl<P> Staged<P> {
     }
 
     /// Emits all and empties this, or none.
-    pub(crate) fn emit(&mut self, shared: &Shared<P>) -> Result<EmittedMany, EmitError> {
+    pub(crate) fn emit(
+        &mut self,
+        shared: &Shared<P>,
+        max_matched: usize,
+    ) -> Result<EmittedMany, EmitError> {
         // A panic of a waker leaves an empty batch: its emits have taken effect.
         let mut staged = mem::take(self);
         let mut payloads = staged.payloads.take().into_iter();
@@ -259,7 +295,7 @@ impl<P> Staged<P> {
                 (value, Draft::new(&keys[range], of_emit.into(), weight))
             })
             .collect();
-        let emitted = shared.emit_many(&mut drafts);
+        let emitted = shared.emit_many(&mut drafts, max_matched);
         if emitted.is_err() {
             let drafts = drafts.into_iter();
             let of_emits = drafts.map(|(_, draft)| draft.into_payloads().into_vec());

@@ -45,4 +45,13 @@ pub enum EmitError {
          or emit a given value"
     )]
     NoHistory,
+    /// The emits of a [batch](crate::Batch::max_matched) match more subscriptions than its bound.
+    #[error(
+        "the emits of the batch match more than {max_matched} subscriptions in all: commit fewer \
+         emits at a time, or give the batch a greater bound"
+    )]
+    TooManyMatched {
+        /// The bound of the batch.
+        max_matched: usize,
+    },
 }

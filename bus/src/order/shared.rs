@@ -103,10 +103,12 @@ impl<P> Shared<P> {
         }
     }
 
-    /// Emits several values with nothing in between, or none.
+    /// Emits several values with nothing in between, or none. Several emits may match at most
+    /// `max_matched` subscriptions in all.
     pub(crate) fn emit_many(
         &self,
         emits: &mut [(u64, Draft<'_, P>)],
+        max_matched: usize,
     ) -> Result<EmittedMany, EmitError> {
         let mut effects = self.effects();
         let mut many = EmittedMany::default();
@@ -125,6 +127,7 @@ impl<P> Shared<P> {
                     check_rise(Some(pair[0].0), pair[1].0)?;
                 }
             }
+            self.check_matched(emits, state.slots.len(), max_matched)?;
             for (value, draft) in emits {
                 let found = self.index.find(draft.keys);
                 let emitted = state.commit(*value, draft, &found, &mut effects);
@@ -134,6 +137,27 @@ impl<P> Shared<P> {
         }
         effects.apply();
         Ok(many)
+    }
+
+    /// Checks how many subscriptions, of the `n_subscriptions` that there are, several emits match in
+    /// all. The caller holds the lock of the bus.
+    fn check_matched(
+        &self,
+        emits: &[(u64, Draft<'_, P>)],
+        n_subscriptions: usize,
+        max_matched: usize,
+    ) -> Result<(), EmitError> {
+        if emits.len() < 2 || emits.len().saturating_mul(n_subscriptions) <= max_matched {
+            return Ok(());
+        }
+        let mut n_matched = 0;
+        for (_, draft) in emits {
+            n_matched += self.index.find(draft.keys).places.len();
+            if n_matched > max_matched {
+                return Err(EmitError::TooManyMatched { max_matched });
+            }
+        }
+        Ok(())
     }
 
     /// Raises the head to `value`.

@@ -66,6 +66,7 @@ serialize_error!(EmitError {
     Self::NotIncreasing { value, head } => "not_increasing" { value: value, head: head },
     Self::LastValue => "last_value",
     Self::NoHistory => "no_history",
+    Self::TooManyMatched { max_matched } => "too_many_matched" { max_matched: max_matched },
 });
 
 serialize_error!(SubscribeError {
