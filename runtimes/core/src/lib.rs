@@ -24,7 +24,7 @@ mod watches;
 
 pub use async_trait::async_trait;
 pub use engine::error_chain::ErrorChain;
-pub use engine::failure::{EngineError, Failure, HostTrap, TrapKind};
+pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
 pub use engine::fuel_slices::FuelSlices;
 pub use engine::host_function::{
     AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody, SyncHostFunction,
@@ -46,3 +46,4 @@ pub use guest::guest_bus::GuestBus;
 pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;
 pub use guest::pump::Pump;
+pub use rangewatch_wasi::{Charge, WorkMeter};

@@ -42,6 +42,12 @@ impl WorkMeter {
         self.owed
     }
 
+    /// Takes the units that were added and not yet deducted. Nothing is owed then.
+    #[must_use = "the guest has to be charged for them"]
+    pub fn take(&mut self) -> u64 {
+        std::mem::take(&mut self.owed)
+    }
+
     /// Sets the units between two points where the guest yields. Zero counts as one.
     pub fn set_slice(&mut self, units: u64) {
         self.slice = units.max(1);

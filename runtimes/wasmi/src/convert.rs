@@ -43,7 +43,7 @@ pub(crate) fn failure(error: Error) -> Failure {
     }
     if error.downcast_ref::<Trap>().is_some() {
         if let Some(Trap(trap)) = error.downcast::<Trap>() {
-            return Failure::Host(trap);
+            return trap.into();
         }
         unreachable!("the error was of this type a line ago");
     }

@@ -6,14 +6,15 @@ use std::fmt;
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val,
+    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, OutOfFuel, Val,
+    WorkMeter,
 };
 use rangewatch_wasi::link_wasmi::Suspended;
 use wasmi::errors::HostError;
 use wasmi::{Error, Func, Memory, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
-use crate::linker::{DataMut, memory_and_data};
+use crate::linker::{DataMut, deduct, memory_and_data};
 
 /// The data of a store of this crate.
 pub(crate) struct State {
@@ -22,6 +23,8 @@ pub(crate) struct State {
     /// grows; a slice would not.
     pub(crate) memory: Option<Memory>,
     pub(crate) bounds: StoreLimits,
+    /// The fuel of the running call beyond its slice, which the store has.
+    pub(crate) slices: Option<FuelSlices>,
     /// Whether the start section has run, so that calls can be suspended.
     pub(crate) is_started: bool,
 }
@@ -34,6 +37,35 @@ impl<C: DataMut<Data = State> + Send> HostCx for Cx<'_, C> {
         let memory = self.0.data_mut().memory;
         let (memory, state) = memory_and_data(self.0, memory);
         (memory, state.guest.abi())
+    }
+
+    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel> {
+        match self.fuel_left() {
+            Some(left) if left < units => Err(OutOfFuel),
+            Some(_) => {
+                self.0.data_mut().guest.meter().add(units);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn fuel_left(&mut self) -> Option<u64> {
+        let slice = self.0.as_context_mut().get_fuel().ok()?;
+        let state = self.0.data_mut();
+        let later = state.slices.as_ref().map_or(0, FuelSlices::left);
+        let owed = state.guest.meter().owed();
+        Some(slice.saturating_add(later).saturating_sub(owed))
+    }
+}
+
+impl State {
+    pub(crate) fn abi(&mut self) -> &mut GuestAbi {
+        self.guest.abi()
+    }
+
+    pub(crate) fn meter(&mut self) -> &mut WorkMeter {
+        self.guest.meter()
     }
 }
 
@@ -109,7 +141,7 @@ impl WasmiInstance {
         if let Some(Suspend { function, args }) = error.downcast_ref() {
             let values = function.call_async(&mut Cx(&mut self.store), args).await;
             let values = values.map(|values| values.iter().map(to_wasmi).collect());
-            return Some(values.map_err(Failure::Host));
+            return Some(values.map_err(Failure::from));
         }
         let suspended = error.downcast_ref::<Suspended<State>>()?;
         Some(suspended.finish(&mut self.store).await.map_err(failure))
@@ -127,9 +159,7 @@ impl Instance for WasmiInstance {
     async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
         let Export { func, mut results } = self.export(export)?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
-        let limits = self.limits.as_ref();
-        let mut fuel = limits.map(|limits| FuelSlices::new(limits, MAX_SLICE));
-        refuel(&mut self.store, &mut fuel, 0, 0)?;
+        self.begin_fuel()?;
         let mut call = match func.call_resumable(&mut self.store, &args, &mut results) {
             Ok(call) => call,
             Err(error) => {
@@ -145,20 +175,65 @@ impl Instance for WasmiInstance {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),
                 ResumableCall::OutOfFuel(call) => {
-                    let unused = self.store.get_fuel().map_err(failure)?;
-                    refuel(&mut self.store, &mut fuel, unused, call.required_fuel())?;
+                    self.next_slice(call.required_fuel())?;
                     rangewatch_runtime::yield_now().await;
                     call.resume(&mut self.store, &mut results)
                         .map_err(failure)?
                 }
                 ResumableCall::HostTrap(call) => {
+                    if self.is_slice_used_up()? {
+                        self.next_slice(1)?;
+                        rangewatch_runtime::yield_now().await;
+                    }
                     let Some(values) = self.host_call(call.host_error()).await else {
                         return Err(failure(call.into_host_error()));
                     };
-                    call.resume(&mut self.store, &values?, &mut results)
+                    let values = values?;
+                    deduct(&mut self.store, State::meter, self.limits.is_some())
+                        .map_err(failure)?;
+                    call.resume(&mut self.store, &values, &mut results)
                         .map_err(failure)?
                 }
             };
+        }
+    }
+}
+
+impl WasmiInstance {
+    /// Gives the engine the first slice of a call.
+    fn begin_fuel(&mut self) -> Result<(), Failure> {
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
+        let state = self.store.data_mut();
+        state.slices = Some(FuelSlices::new(limits, MAX_SLICE));
+        state.guest.meter().begin(0);
+        self.store.set_fuel(0).map_err(failure)?;
+        self.next_slice(0)
+    }
+
+    /// Gives the engine its next slice, which is enough for an instruction that needs `required`.
+    fn next_slice(&mut self, required: u64) -> Result<(), Failure> {
+        let unused = self.store.get_fuel().map_err(failure)?;
+        let state = self.store.data_mut();
+        let owed = state.guest.meter().take();
+        let next = state.slices.as_mut().and_then(|slices| {
+            if slices.deduct(owed) {
+                slices.next_slice(unused, required)
+            } else {
+                None
+            }
+        });
+        match next {
+            Some(slice) => self.store.set_fuel(slice).map_err(failure),
+            None => Err(failure(TrapCode::OutOfFuel.into())),
+        }
+    }
+
+    fn is_slice_used_up(&self) -> Result<bool, Failure> {
+        match self.limits {
+            Some(_) => Ok(self.store.get_fuel().map_err(failure)? == 0),
+            None => Ok(false),
         }
     }
 }
@@ -173,19 +248,3 @@ pub(crate) const MAX_SLICE: u64 = if cfg!(debug_assertions) {
 } else {
     u64::MAX
 };
-
-/// Gives the engine its next slice.
-fn refuel(
-    store: &mut Store<State>,
-    fuel: &mut Option<FuelSlices>,
-    unused: u64,
-    required: u64,
-) -> Result<(), Failure> {
-    let Some(fuel) = fuel else {
-        return Ok(());
-    };
-    match fuel.next_slice(unused, required) {
-        Some(slice) => store.set_fuel(slice).map_err(failure),
-        None => Err(failure(TrapCode::OutOfFuel.into())),
-    }
-}

@@ -1,11 +1,9 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
-use std::task::Poll;
-
 use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, gen1};
-use rangewatch_runtime::{ErrorChain, HostTrap};
+use rangewatch_runtime::{ErrorChain, HostTrap, WorkMeter};
 use rangewatch_wasi::link_wasmi::{Suspended, call_async};
-use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, Val};
+use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, TrapCode, Val};
 
 use crate::convert::trap;
 use crate::instance::{MAX_SLICE, Suspend};
@@ -63,7 +61,14 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    link_abi(linker, exported_memory, get, |_| true, |_| false)
+    let is_metered = counts_fuel(linker);
+    Link::new(
+        exported_memory,
+        get,
+        move |data: &mut T| get(data).meter(),
+        is_metered,
+    )
+    .link(linker, |_| true, |_| false)
 }
 
 /// As [`add_to_linker`], for guests that are called with [`call_async`]: one that waits is
@@ -78,7 +83,14 @@ pub fn add_to_linker_async<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    link_abi(linker, exported_memory, get, |_| true, |_| true)
+    let is_metered = counts_fuel(linker);
+    Link::new(
+        exported_memory,
+        get,
+        move |data: &mut T| get(data).meter(),
+        is_metered,
+    )
+    .link(linker, |_| true, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -211,55 +223,137 @@ pub async fn deliver_async<T: 'static>(
     .await?)
 }
 
-/// Links the functions of the ABI. One that waits suspends the guest if `may_suspend` returns true
-/// for the data of the store, and blocks its thread if not. The meta page of a guest that is not
-/// attached is read in the call if `may_attach` returns true.
-pub(crate) fn link_abi<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-    may_attach: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-    may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-) -> Result<(), Error> {
-    macro_rules! link {
-        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
-            linker.func_wrap(
-                abi::$gen::MODULE,
-                abi::$gen::$import,
-                move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
-                    let import = abi::$gen::$import;
-                    if may_attach(caller.data()) && get(caller.data_mut()).must_attach() {
-                        attach_in_call(&mut caller, get)?;
-                    }
-                    let may_suspend = may_suspend(caller.data());
-                    let memory = memory(&caller);
-                    let (bytes, data) = memory_and_data(&mut caller, memory);
-                    let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
-                        abi::$gen::$name(abi, memory $(, $arg)*)
-                    };
-                    if !may_suspend {
-                        return abi::call::block(import, get(data), bytes, call).map(drop).map_err(trap);
-                    }
-                    let attempt = move |data: &mut T, memory: &mut [u8]| {
-                        let outcome = abi::call::attempt(import, || call(get(data), memory));
-                        outcome.map(|outcome| outcome.state()).map_err(trap)
-                    };
-                    match attempt(data, bytes)? {
-                        Poll::Ready(()) => Ok(()),
-                        Poll::Pending => Err(Error::host(Suspended::new(
+/// How the functions of the ABI reach what they use: the memory of the calling instance, the ABI
+/// and the meter in the data of the store.
+#[derive(Clone, Copy)]
+pub(crate) struct Link<M, G, W> {
+    memory: M,
+    get: G,
+    meter: W,
+    /// Whether the engine counts fuel.
+    is_metered: bool,
+}
+
+impl<M, G, W> Link<M, G, W> {
+    /// Links the functions of the ABI. One that waits, or whose slice is used up, suspends the
+    /// guest if `may_suspend` returns true for the data of the store; if not, one that waits blocks
+    /// its thread. The meta page of a guest that is not attached is read in the call if
+    /// `may_attach` returns true.
+    pub(crate) fn link<T: 'static>(
+        self,
+        linker: &mut Linker<T>,
+        may_attach: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    ) -> Result<(), Error>
+    where
+        M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+    {
+        let Self {
+            memory,
+            get,
+            meter,
+            is_metered,
+        } = self;
+        macro_rules! link {
+            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
+                linker.func_wrap(
+                    abi::$gen::MODULE,
+                    abi::$gen::$import,
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
+                        let import = abi::$gen::$import;
+                        if may_attach(caller.data()) && get(caller.data_mut()).must_attach() {
+                            attach_in_call(&mut caller, get)?;
+                        }
+                        let may_suspend = may_suspend(caller.data());
+                        let memory = memory(&caller);
+                        let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
+                            abi::$gen::$name(abi, memory $(, $arg)*)
+                        };
+                        if !may_suspend {
+                            check_fuel(&mut caller, meter, is_metered)?;
+                            let (bytes, data) = memory_and_data(&mut caller, memory);
+                            let work = abi::call::block(import, get(data), bytes, call).map_err(trap)?;
+                            meter(data).add(work);
+                            return deduct(&mut caller, meter, is_metered);
+                        }
+                        let attempt = move |data: &mut T, memory: &mut [u8]| {
+                            let outcome = abi::call::attempt(import, || call(get(data), memory));
+                            let outcome = outcome.map_err(trap)?;
+                            meter(data).add(outcome.work());
+                            Ok::<_, Error>(outcome.state())
+                        };
+                        // A sequence of imports without a branch has no other point where the slice
+                        // ends.
+                        let is_used_up = is_metered && caller.get_fuel()? == 0;
+                        let (bytes, data) = memory_and_data(&mut caller, memory);
+                        if !is_used_up && attempt(data, bytes)?.is_ready() {
+                            return deduct(&mut caller, meter, is_metered);
+                        }
+                        Err(Error::host(Suspended::new(
                             import,
                             memory,
                             move |data: &mut T, cx| {
                                 abi::call::poll_ready(import, get(data), cx).map_err(trap)
                             },
                             move |data, memory| Ok(attempt(data, memory)?.map(|()| Vec::new())),
-                        ))),
-                    }
-                },
-            )?;
-        )*};
+                        )))
+                    },
+                )?;
+            )*};
+        }
+        rangewatch_runtime::for_each_abi_function!(link);
+        Ok(())
     }
-    rangewatch_runtime::for_each_abi_function!(link);
+}
+
+impl Link<(), (), ()> {
+    pub(crate) fn new<T, M, G, W>(memory: M, get: G, meter: W, is_metered: bool) -> Link<M, G, W>
+    where
+        M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+    {
+        Link {
+            memory,
+            get,
+            meter,
+            is_metered,
+        }
+    }
+}
+
+/// Whether the engine of an embedder counts fuel.
+fn counts_fuel<T>(linker: &Linker<T>) -> bool {
+    Store::new(linker.engine(), ()).get_fuel().is_ok()
+}
+
+/// Deducts the work of the host from the fuel. What exceeds it is deducted from later fuel.
+pub(crate) fn deduct<C: DataMut>(
+    cx: &mut C,
+    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
+    is_metered: bool,
+) -> Result<(), Error> {
+    if !is_metered {
+        meter(cx.data_mut()).begin(0);
+        return Ok(());
+    }
+    let fuel = cx.as_context_mut().get_fuel()?;
+    let left = meter(cx.data_mut()).deduct(fuel);
+    cx.as_context_mut().set_fuel(left)
+}
+
+/// An error if earlier work of the host has used all fuel.
+fn check_fuel<C: DataMut>(
+    cx: &mut C,
+    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
+    is_metered: bool,
+) -> Result<(), Error> {
+    deduct(cx, &meter, is_metered)?;
+    if meter(cx.data_mut()).owed() > 0 {
+        return Err(TrapCode::OutOfFuel.into());
+    }
     Ok(())
 }
 

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
+    Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
+    Runtime,
 };
-use rangewatch_wasi::link_wasmi::Link;
-use wasmi::{CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder};
+use rangewatch_wasi::link_wasmi;
+use wasmi::{
+    Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
+};
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
 use crate::instance::{Cx, State, Suspend, WasmiInstance};
-use crate::linker::link_abi;
+use crate::linker::{Link, deduct};
 
 /// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
 /// recurse as deep as a compiled engine allows need more; its stack is on the heap
@@ -107,15 +110,16 @@ impl Compiled for WasmiModule {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let mut linker = Linker::<State>::new(&self.runtime.engine);
         let is_command = imports.is_command();
-        link_abi(
-            &mut linker,
-            |caller| caller.data().memory,
-            |state| state.guest.abi(),
-            move |_| is_command,
-            |state| state.is_started,
-        )?;
+        let is_metered = self.is_metered();
+        let link = Link::new(
+            |caller: &Caller<'_, State>| caller.data().memory,
+            State::abi,
+            State::meter,
+            is_metered,
+        );
+        link.link(&mut linker, move |_| is_command, |state| state.is_started)?;
         if imports.wasi() {
-            Link::new(|state: &mut State| state.guest.wasi())
+            link_wasmi::Link::new(|state: &mut State| state.guest.wasi())
                 .memory(|caller| caller.data().memory)
                 .add_to_linker_async(&mut linker, |state| state.is_started)?;
         }
@@ -126,7 +130,10 @@ impl Compiled for WasmiModule {
             let function = function.clone();
             linker.func_new(module, name, ty, move |mut caller, params, results| {
                 let args = vals(params);
-                if function.is_async() {
+                caller.data_mut().meter().add(HostFunction::UNITS_PER_CALL);
+                // A sequence of imports without a branch has no other point where the slice ends.
+                let is_used_up = is_metered && caller.get_fuel()? == 0;
+                if function.is_async() || (is_used_up && caller.data().is_started) {
                     let function = function.clone();
                     return Err(Error::host(Suspend { function, args }));
                 }
@@ -134,7 +141,7 @@ impl Compiled for WasmiModule {
                 for (result, value) in results.iter_mut().zip(&values) {
                     *result = to_wasmi(value);
                 }
-                Ok(())
+                deduct(&mut caller, State::meter, is_metered)
             })?;
         }
         Ok(Arc::new(WasmiLinked {
@@ -167,6 +174,7 @@ impl Linked for WasmiLinked {
                 guest,
                 memory: None,
                 bounds,
+                slices: None,
                 is_started: false,
             },
         );

@@ -13,7 +13,7 @@ pub fn host_trap(error: &Error) -> Option<&HostTrap> {
 
 pub(crate) fn failure(error: Error) -> Failure {
     let error = match error.downcast::<HostTrap>() {
-        Ok(trap) => return Failure::Host(trap),
+        Ok(trap) => return trap.into(),
         Err(error) => error,
     };
     let error = match error.downcast::<Exit>() {

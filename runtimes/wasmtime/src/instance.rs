@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val};
+use rangewatch_runtime::{
+    Failure, GuestState, HostCx, Instance, Limits, OutOfFuel, Val, WorkMeter,
+};
 use wasmtime::{Caller, Func, Memory, Store, StoreLimits, TypedFunc};
 
 use crate::convert::{failure, to_wasmtime, vals};
@@ -22,14 +24,46 @@ pub(crate) struct State {
     pub(crate) is_started: bool,
 }
 
+impl State {
+    pub(crate) fn abi(&mut self) -> &mut GuestAbi {
+        self.guest.abi()
+    }
+
+    pub(crate) fn meter(&mut self) -> &mut WorkMeter {
+        self.guest.meter()
+    }
+}
+
 /// The context of a host function.
-pub(crate) struct Cx<'a>(pub(crate) Caller<'a, State>);
+pub(crate) struct Cx<'a> {
+    pub(crate) caller: Caller<'a, State>,
+    pub(crate) is_metered: bool,
+}
 
 impl HostCx for Cx<'_> {
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
-        let memory = self.0.data().memory;
-        let (memory, state) = memory_and_data(&mut self.0, memory);
+        let memory = self.caller.data().memory;
+        let (memory, state) = memory_and_data(&mut self.caller, memory);
         (memory, state.guest.abi())
+    }
+
+    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel> {
+        match self.fuel_left() {
+            Some(left) if left < units => Err(OutOfFuel),
+            Some(_) => {
+                self.caller.data_mut().meter().add(units);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn fuel_left(&mut self) -> Option<u64> {
+        if !self.is_metered {
+            return None;
+        }
+        let fuel = self.caller.get_fuel().ok()?;
+        Some(fuel.saturating_sub(self.caller.data_mut().meter().owed()))
     }
 }
 
@@ -99,6 +133,7 @@ impl Instance for WasmtimeInstance {
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);
             self.store.set_fuel(fuel).map_err(failure)?;
+            self.store.data_mut().meter().begin(fuel);
         }
         match &*export {
             Export::Nullary(func) => {

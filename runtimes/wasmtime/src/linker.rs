@@ -1,10 +1,14 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use rangewatch_runtime::HostTrap;
-use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, gen1};
-use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
+use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, Outcome, gen1};
+use rangewatch_runtime::{Charge, HostTrap, OutOfFuel, WorkMeter, yield_now};
+use wasmtime::{
+    AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, Trap, TypedFunc,
+};
 
 /// Adds the functions of the range-watch ABI to a linker of your own.
 ///
@@ -59,8 +63,14 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    let attach = move |caller: &mut Caller<'_, T>| attach_in_call(caller, get);
-    link_blocking(linker, exported_memory, get, attach, |_| true)
+    let is_metered = counts_fuel(linker);
+    Link::new(
+        exported_memory,
+        get,
+        move |data: &mut T| get(data).meter(),
+        is_metered,
+    )
+    .link_blocking(linker)
 }
 
 /// As [`add_to_linker`], for a store that suspends: with asynchronous host functions, epochs or
@@ -76,7 +86,14 @@ pub fn add_to_linker_async<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    link_suspending(linker, exported_memory, get, |_| true)
+    let is_metered = counts_fuel(linker);
+    Link::new(
+        exported_memory,
+        get,
+        move |data: &mut T| get(data).meter(),
+        is_metered,
+    )
+    .link_suspending(linker)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -206,71 +223,244 @@ pub async fn deliver_async<T: Send + 'static>(
         .await?)
 }
 
-/// Links the functions of the ABI whose result in the table `includes` accepts. One that waits
-/// suspends the guest. The meta page of a guest that is not attached yet is read in the call.
-pub(crate) fn link_suspending<T: Send + 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-    includes: impl Fn(&str) -> bool,
-) -> Result<()> {
-    macro_rules! link {
-        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
-            if includes(stringify!($result)) {
+/// How the functions of the ABI reach what they use: the memory of the calling instance, the ABI
+/// and the meter in the data of the store.
+#[derive(Clone, Copy)]
+pub(crate) struct Link<M, G, W> {
+    memory: M,
+    get: G,
+    meter: W,
+    /// Whether the engine counts fuel.
+    is_metered: bool,
+}
+
+impl Link<(), (), ()> {
+    pub(crate) fn new<T, M, G, W>(memory: M, get: G, meter: W, is_metered: bool) -> Link<M, G, W>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+    {
+        Link {
+            memory,
+            get,
+            meter,
+            is_metered,
+        }
+    }
+}
+
+/// What a suspending function does next.
+enum Step {
+    Attach,
+    YieldAndAttempt,
+    Attempt,
+    Wait,
+    YieldAndReturn,
+    Return,
+}
+
+impl<M, G, W> Link<M, G, W> {
+    /// Links the functions of the ABI. One that waits, or whose slice is used up, suspends the
+    /// guest. The meta page of a guest that is not attached yet is read in the call.
+    pub(crate) fn link_suspending<T: Send + 'static>(self, linker: &mut Linker<T>) -> Result<()>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+    {
+        macro_rules! link {
+            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $_result:ident;)*) => {$(
                 linker.func_wrap_async(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
-                    move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
-                        let import = abi::$gen::$import;
-                        if get(caller.data_mut()).must_attach() {
-                            let page = exported_page(&mut caller)?.call_async(&mut caller, ()).await?;
-                            attach_caller(&mut caller, get, page)?;
+                    move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                        let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
+                            abi::$gen::$name(abi, memory $(, $arg)*)
+                        };
+                        // Most calls end here, without an allocation: `Returned` has no bytes.
+                        match self.first_step(&mut caller, abi::$gen::$import, &call) {
+                            Ok(Step::Return) => Box::new(Returned),
+                            Ok(step) => Box::new(self.go_on(caller, step, abi::$gen::$import, call)),
+                            Err(error) => Box::new(ready(Err(error))),
                         }
-                        loop {
-                            let (memory, abi) = split(&mut caller, memory, get);
-                            let attempt = || abi::$gen::$name(abi, memory $(, $arg)*);
-                            if abi::call::attempt(import, attempt)?.state().is_ready() {
-                                return Ok::<(), wasmtime::Error>(());
-                            }
-                            poll_fn(|cx| abi::call::poll_ready(import, get(caller.data_mut()), cx)).await?;
-                        }
-                    }),
+                    },
                 )?;
-            }
-        )*};
+            )*};
+        }
+        rangewatch_runtime::for_each_abi_function!(link);
+        Ok(())
     }
-    rangewatch_runtime::for_each_abi_function!(link);
-    Ok(())
-}
 
-/// As [`link_suspending`], for functions that do not wait or block their thread when they do. Each
-/// calls `attach` first.
-pub(crate) fn link_blocking<T: 'static>(
-    linker: &mut Linker<T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-    attach: impl Fn(&mut Caller<'_, T>) -> Result<()> + Copy + Send + Sync + 'static,
-    includes: impl Fn(&str) -> bool,
-) -> Result<()> {
-    macro_rules! link {
-        ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
-            if includes(stringify!($result)) {
+    fn first_step<T: 'static>(
+        self,
+        caller: &mut Caller<'_, T>,
+        import: &'static str,
+        call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
+    ) -> Result<Step>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
+        G: Fn(&mut T) -> &mut GuestAbi,
+        W: Fn(&mut T) -> &mut WorkMeter,
+    {
+        if (self.get)(caller.data_mut()).must_attach() {
+            return Ok(Step::Attach);
+        }
+        if charge(caller, &self.meter, self.is_metered)? {
+            return Ok(Step::YieldAndAttempt);
+        }
+        self.attempt(caller, import, call)
+    }
+
+    fn attempt<T: 'static>(
+        &self,
+        caller: &mut Caller<'_, T>,
+        import: &'static str,
+        call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
+    ) -> Result<Step>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
+        G: Fn(&mut T) -> &mut GuestAbi,
+        W: Fn(&mut T) -> &mut WorkMeter,
+    {
+        let (memory, abi) = split(caller, &self.memory, &self.get);
+        let outcome = abi::call::attempt(import, || call(abi, memory))?;
+        (self.meter)(caller.data_mut()).add(outcome.work());
+        let is_used_up = charge(caller, &self.meter, self.is_metered)?;
+        Ok(match outcome.state() {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(()) if is_used_up => Step::YieldAndReturn,
+            Poll::Ready(()) => Step::Return,
+        })
+    }
+
+    /// Takes the steps from `step` to the return, for a call that cannot return at once.
+    async fn go_on<T: Send + 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        mut step: Step,
+        import: &'static str,
+        call: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError> + Send + Sync,
+    ) -> Result<()>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Send + Sync,
+        G: Fn(&mut T) -> &mut GuestAbi + Send + Sync,
+        W: Fn(&mut T) -> &mut WorkMeter + Send + Sync,
+    {
+        loop {
+            step = match step {
+                Step::Attach => {
+                    let page = exported_page(&mut caller)?;
+                    let page = page.call_async(&mut caller, ()).await?;
+                    attach_caller(&mut caller, &self.get, page)?;
+                    Step::Attempt
+                }
+                Step::YieldAndAttempt => {
+                    yield_now().await;
+                    Step::Attempt
+                }
+                Step::Attempt => self.attempt(&mut caller, import, &call)?,
+                Step::Wait => {
+                    poll_fn(|cx| abi::call::poll_ready(import, (self.get)(caller.data_mut()), cx))
+                        .await?;
+                    Step::Attempt
+                }
+                Step::YieldAndReturn => {
+                    yield_now().await;
+                    Step::Return
+                }
+                Step::Return => return Ok(()),
+            }
+        }
+    }
+
+    /// As [`link_suspending`](Self::link_suspending), for a store that does not suspend: functions
+    /// that wait block their thread.
+    fn link_blocking<T: 'static>(self, linker: &mut Linker<T>) -> Result<()>
+    where
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+    {
+        macro_rules! link {
+            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $_result:ident;)*) => {$(
                 linker.func_wrap(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
-                        attach(&mut caller)?;
-                        let (memory, abi) = split(&mut caller, memory, get);
-                        abi::call::block(abi::$gen::$import, abi, memory, |abi, memory| {
+                        attach_in_call(&mut caller, self.get)?;
+                        let (memory, abi) = split(&mut caller, self.memory, self.get);
+                        let work = abi::call::block(abi::$gen::$import, abi, memory, |abi, memory| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         })?;
-                        Ok(())
+                        let meter = (self.meter)(caller.data_mut());
+                        if !self.is_metered {
+                            return Ok(());
+                        }
+                        meter.add(work);
+                        deduct(&mut caller, self.meter)
                     },
                 )?;
-            }
-        )*};
+            )*};
+        }
+        rangewatch_runtime::for_each_abi_function!(link);
+        Ok(())
     }
-    rangewatch_runtime::for_each_abi_function!(link);
+}
+
+/// The future of a function that has returned.
+struct Returned;
+
+impl Future for Returned {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Charges the work of the host in a store that suspends. Returns whether the slice is used up, so
+/// that the guest has to yield.
+#[inline]
+pub(crate) fn charge<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    meter: impl Fn(&mut T) -> &mut WorkMeter,
+    is_metered: bool,
+) -> Result<bool> {
+    if !is_metered {
+        return Ok(false);
+    }
+    let fuel = caller.get_fuel()?;
+    match meter(caller.data_mut()).charge(fuel) {
+        Charge::Later => return Ok(false),
+        Charge::Set(left) => caller.set_fuel(left)?,
+        Charge::SetAndYield(left) => {
+            caller.set_fuel(left)?;
+            return Ok(true);
+        }
+        Charge::OutOfFuel => return Err(HostTrap::OutOfFuel(OutOfFuel).into()),
+    }
+    Ok(false)
+}
+
+/// Whether the engine of an embedder counts fuel.
+fn counts_fuel<T>(linker: &Linker<T>) -> bool {
+    Store::new(linker.engine(), ()).get_fuel().is_ok()
+}
+
+/// Deducts the work of the host from the fuel of a store that does not suspend.
+fn deduct<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    meter: impl Fn(&mut T) -> &mut WorkMeter,
+) -> Result<()> {
+    let fuel = caller.get_fuel()?;
+    let meter = meter(caller.data_mut());
+    let left = meter.deduct(fuel);
+    let is_out_of_fuel = meter.owed() > 0;
+    caller.set_fuel(left)?;
+    if is_out_of_fuel {
+        return Err(Trap::OutOfFuel.into());
+    }
     Ok(())
 }
 

@@ -4,16 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, Imports, Instance, Limits, Linked, Runtime,
+    Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
+    Runtime, yield_now,
 };
-use rangewatch_wasi::link_wasmtime::Link;
+use rangewatch_wasi::link_wasmtime;
 use wasmtime::{Caller, Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::{link_blocking, link_suspending};
+use crate::linker::{Link, charge};
 
 /// wasmtime as a [`Runtime`].
 ///
@@ -91,10 +91,6 @@ impl Runtime for Wasmtime {
 
 const NAME: &str = "wasmtime";
 
-fn abi_of(state: &mut State) -> &mut GuestAbi {
-    state.guest.abi()
-}
-
 struct WasmtimeModule {
     is_metered: bool,
     module: Module,
@@ -112,21 +108,11 @@ impl Compiled for WasmtimeModule {
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
         let engine = self.module.engine();
         let mut linker = Linker::<State>::new(engine);
+        let is_metered = self.is_metered;
         let memory = |caller: &mut Caller<'_, State>| caller.data().memory;
-        if imports.is_command() {
-            link_suspending(&mut linker, memory, abi_of, |_| true)?;
-        } else {
-            link_blocking(
-                &mut linker,
-                memory,
-                abi_of,
-                |_| Ok(()),
-                |result| result != "wait",
-            )?;
-            link_suspending(&mut linker, memory, abi_of, |result| result == "wait")?;
-        }
+        Link::new(memory, State::abi, State::meter, is_metered).link_suspending(&mut linker)?;
         if imports.wasi() {
-            Link::new(|state: &mut State| state.guest.wasi())
+            link_wasmtime::Link::new(|state: &mut State| state.guest.wasi())
                 .memory(|caller| caller.data().memory)
                 .add_to_linker_async(&mut linker, |function| imports.wasi_may_wait(function))?;
         }
@@ -135,30 +121,28 @@ impl Compiled for WasmtimeModule {
                 .ok_or("the signature has a type that cannot be passed")?;
             let (module, name) = (function.module(), function.name());
             let function = function.clone();
-            if function.is_async() {
-                linker.func_new_async(module, name, ty, move |caller, params, results| {
-                    let function = function.clone();
-                    Box::new(async move {
-                        if !caller.data().is_started {
-                            return Err(function.in_start().into());
-                        }
-                        let args = vals(params);
-                        let values = function.call_async(&mut Cx(caller), &args).await?;
-                        for (result, value) in results.iter_mut().zip(&values) {
-                            *result = to_wasmtime(value);
-                        }
-                        Ok(())
-                    })
-                })?;
-            } else {
-                linker.func_new(module, name, ty, move |caller, params, results| {
-                    let values = function.call(&mut Cx(caller), &vals(params))?;
+            linker.func_new_async(module, name, ty, move |mut caller, params, results| {
+                let function = function.clone();
+                Box::new(async move {
+                    if function.is_async() && !caller.data().is_started {
+                        return Err(function.in_start().into());
+                    }
+                    caller.data_mut().meter().add(HostFunction::UNITS_PER_CALL);
+                    if charge(&mut caller, State::meter, is_metered)? {
+                        yield_now().await;
+                    }
+                    let args = vals(params);
+                    let mut cx = Cx { caller, is_metered };
+                    let values = function.call_async(&mut cx, &args).await?;
                     for (result, value) in results.iter_mut().zip(&values) {
                         *result = to_wasmtime(value);
                     }
+                    if charge(&mut cx.caller, State::meter, is_metered)? {
+                        yield_now().await;
+                    }
                     Ok(())
-                })?;
-            }
+                })
+            })?;
         }
         let instance = linker.instantiate_pre(&self.module)?;
         Ok(Arc::new(WasmtimeLinked {
@@ -197,6 +181,7 @@ impl Linked for WasmtimeLinked {
         store.limiter(|state| &mut state.bounds);
         if self.is_metered {
             store.set_fuel(limits.start_fuel()).map_err(failure)?;
+            store.data_mut().meter().begin(limits.start_fuel());
             store
                 .fuel_async_yield_interval(Some(limits.max_fuel_slice()))
                 .map_err(failure)?;

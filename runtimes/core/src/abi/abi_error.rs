@@ -74,6 +74,14 @@ pub enum AbiError {
         /// The limit, in bytes.
         max_bytes: usize,
     },
+    /// The guest flushes more keys than its limit.
+    #[error(
+        "the flush has more than {max_keys} keys, which is `Limits::flush_keys`: flush in several turns"
+    )]
+    FlushTooManyKeys {
+        /// The limit.
+        max_keys: usize,
+    },
     /// A key is announced with more bytes than are left.
     #[error(
         "the key list is cut short: key {index} at byte {offset} needs more bytes than buf_len has left"
@@ -85,9 +93,12 @@ pub enum AbiError {
         offset: usize,
     },
     /// The buffer of `open` does not hold an id and the two ends of a range.
-    #[error("open takes exactly 3 keys (id, from, to), but the buffer holds {n_keys}")]
+    #[error(
+        "open takes exactly 3 keys (id, from, to), but the buffer holds {}",
+        if *n_keys < 4 { &n_keys as &dyn std::fmt::Display } else { &"more" }
+    )]
     OpenKeys {
-        /// How many there were.
+        /// How many there were; 4 stands for more than 3.
         n_keys: usize,
     },
     /// `start` by a guest that cannot receive.
@@ -111,12 +122,29 @@ pub enum AbiError {
          flushes for one emit stages its emits: use `Emits::Staged`, or `GuestAbi::staged` with a linker of your own"
     )]
     EmitNotStaged(#[source] EmitError),
-    /// The guest stages more emits in one call than its limit.
+    /// The guest stages more bytes in one call than its limit.
     #[error(
         "the staged emits exceed `Limits::staged_bytes`, which is {max_bytes}: emit less in one call"
     )]
     StagedFull {
         /// The limit, in bytes.
         max_bytes: usize,
+    },
+    /// The guest stages more keys in one call than its limit.
+    #[error(
+        "the staged emits exceed `Limits::staged_keys`, which is {max_keys}: emit less in one call"
+    )]
+    StagedTooManyKeys {
+        /// The limit.
+        max_keys: usize,
+    },
+    /// The staged emits of one call match more subscriptions than its limit.
+    #[error(
+        "the staged emits match more subscriptions than `Limits::staged_matches`, which is \
+         {max_matches}: emit less in one call"
+    )]
+    StagedTooManyMatches {
+        /// The limit.
+        max_matches: usize,
     },
 }

@@ -14,6 +14,8 @@ use crate::watches::group::Group;
 use crate::watches::watch::Running;
 use futures::FutureExt;
 use futures::channel::oneshot;
+use rangewatch_bus::EmitError;
+use rangewatch_wasi::WorkMeter;
 
 /// The host's half of the range-watch ABI for one instance: the state that the imported functions
 /// share, and the callbacks that are due to the instance.
@@ -49,6 +51,7 @@ pub struct GuestAbi {
     /// Resolves at the end of the callback that a function waits for. The sender is dropped then,
     /// however the callback ends.
     waiting: Option<oneshot::Receiver<()>>,
+    meter: WorkMeter,
 }
 
 impl GuestAbi {
@@ -90,6 +93,8 @@ impl GuestAbi {
 
     /// The ABI of one instance among the several of a group.
     pub(crate) fn of(group: Arc<Group>) -> Self {
+        let mut meter = WorkMeter::default();
+        meter.set_slice(group.limits().max_fuel_slice());
         Self {
             group,
             page: PageState::Unknown,
@@ -98,6 +103,7 @@ impl GuestAbi {
             can_receive: false,
             host_text: b"",
             waiting: None,
+            meter,
         }
     }
 
@@ -141,10 +147,19 @@ impl GuestAbi {
     ///
     /// # Errors
     ///
-    /// [`AbiError::Emit`]: the bus refused; nothing was emitted, and what was staged is gone.
+    /// [`AbiError::Emit`] or [`AbiError::StagedTooManyMatches`]: the bus refused; nothing was
+    /// emitted, and what was staged is gone.
     pub fn commit(&mut self) -> Result<(), AbiError> {
         match self.staged.take() {
-            Some(mut batch) => batch.commit().map(drop).map_err(AbiError::Emit),
+            Some(mut batch) => match batch.commit() {
+                Ok(_) => Ok(()),
+                Err(EmitError::TooManyMatched { max_matched }) => {
+                    Err(AbiError::StagedTooManyMatches {
+                        max_matches: max_matched,
+                    })
+                }
+                Err(error) => Err(AbiError::Emit(error)),
+            },
             None => Ok(()),
         }
     }
@@ -152,6 +167,12 @@ impl GuestAbi {
     /// Drops what was [staged](Self::staged) and returns the number of emits.
     pub fn discard(&mut self) -> usize {
         self.staged.take().map_or(0, |batch| batch.n_emits())
+    }
+
+    /// The [work](Outcome::work) of the functions, which the linker of a backend deducts from the
+    /// fuel of an engine that counts fuel.
+    pub fn meter(&mut self) -> &mut WorkMeter {
+        &mut self.meter
     }
 
     /// The number of staged emits.
@@ -304,8 +325,12 @@ impl GuestAbi {
 
     pub(super) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), AbiError> {
         let (bus, limits) = (self.group.bus(), self.group.limits());
-        self.staged
-            .get_or_insert_with(|| bus.batch(limits.max_staged_bytes()))
+        let staged = self.staged.get_or_insert_with(|| bus.batch(limits));
+        let max_keys = limits.max_staged_keys();
+        if staged.n_keys() + keys.len() > max_keys {
+            return Err(AbiError::StagedTooManyKeys { max_keys });
+        }
+        staged
             .stage(value, keys)
             .map_err(|full| AbiError::StagedFull {
                 max_bytes: full.max_bytes,

@@ -2,6 +2,8 @@
 
 use std::task::Poll;
 
+use crate::guest::limits::Limits;
+
 /// The outcome of a function of the ABI: how much work it was, and whether it has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a function that is pending has to be called again"]
@@ -25,9 +27,8 @@ impl Outcome {
         }
     }
 
-    /// The work that the host did for this call, in units: one for each byte that it read from the
-    /// guest's buffer, and [`UNITS_PER_ITEM`](Self::UNITS_PER_ITEM) for the call, for each key and
-    /// for each subscription that matched. No engine charges it as fuel yet.
+    /// The work that the host did for this call, in units of fuel: those of the constants of this
+    /// type. A backend deducts it from the guest's fuel.
     #[must_use]
     pub const fn work(&self) -> u64 {
         self.work
@@ -40,7 +41,38 @@ impl Outcome {
         self.state
     }
 
-    /// The work units of a call, of a key and of a matching subscription, beside their bytes: each
-    /// costs the host about as much as this number of wasm instructions.
-    pub const UNITS_PER_ITEM: u64 = 100;
+    /// Units of a flush, beside its keys and bytes.
+    pub const UNITS_PER_FLUSH: u64 = 100;
+    /// Units of a `reserve`, `open`, `start` or `stop`, beside its bytes.
+    pub const UNITS_PER_VERB: u64 = 200;
+    /// Units of a key that is flushed: to parse it and to look it up.
+    pub const UNITS_PER_KEY: u64 = 4;
+    /// Units of a subscription that an emit matches.
+    pub const UNITS_PER_MATCH: u64 = 1;
+    /// Bytes of the guest's buffer that are one unit.
+    pub const BYTES_PER_UNIT: u64 = 16;
+
+    /// The work of a flush of `n_keys` in `n_bytes` that matched `n_matched` subscriptions.
+    pub(crate) const fn flush_work(n_bytes: usize, n_keys: usize, n_matched: usize) -> u64 {
+        Self::UNITS_PER_FLUSH
+            + n_bytes as u64 / Self::BYTES_PER_UNIT
+            + n_keys as u64 * Self::UNITS_PER_KEY
+            + n_matched as u64 * Self::UNITS_PER_MATCH
+    }
+
+    /// The work of another function, whose arguments have `n_bytes`.
+    pub(crate) const fn verb_work(n_bytes: usize) -> u64 {
+        Self::UNITS_PER_VERB + n_bytes as u64 / Self::BYTES_PER_UNIT
+    }
 }
+
+/// With the default limits no function costs more than one slice.
+const _: () = {
+    let flush = Outcome::flush_work(
+        Limits::DEFAULT_FLUSH_BYTES,
+        Limits::DEFAULT_FLUSH_KEYS,
+        Limits::DEFAULT_WATCHES,
+    );
+    assert!(flush <= Limits::DEFAULT_FUEL_SLICE);
+    assert!(Outcome::verb_work(3 * (u16::MAX as usize + 2)) <= Limits::DEFAULT_FUEL_SLICE);
+};

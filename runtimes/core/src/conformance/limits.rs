@@ -251,51 +251,72 @@ pub async fn tables_are_bounded_by_default(runtime: &dyn Runtime) {
     assert_eq!(grown, [Val::I32(1)]);
 }
 
-/// A guest without limits of its own has 100,000 watches, whose ids and ranges have 64 MiB
-/// together.
+/// A guest without limits of its own has 16,384 watches, whose ids and ranges have 64 MiB together.
 pub async fn watches_are_bounded_by_default(runtime: &dyn Runtime) {
     let guest = greedy(runtime).await;
-    let args = [Val::I32(100_100), Val::I32(4)];
+    let args = [Val::I32(16_400), Val::I32(4)];
     let reserved = call(&guest, "reserve", &args).await;
-    assert_eq!(reserved, [Val::I32(100_000)]);
+    assert_eq!(reserved, [Val::I32(16_384)]);
     let guest = greedy(runtime).await;
     let args = [Val::I32(1_100), Val::I32(65_535)];
     let reserved = call(&guest, "reserve", &args).await;
     assert_eq!(reserved, [Val::I32(1_024)], "64 MiB / 65,535 bytes");
 }
 
-/// A flush of a guest without limits of its own has 1 MiB at most.
-pub async fn a_flush_is_bounded_by_default(runtime: &dyn Runtime) {
-    let guest = greedy(runtime).await;
-    call(&guest, "flush", &[Val::I32(1), Val::I32(1_048_576)]).await;
-    let args = [Val::I32(1), Val::I32(1_048_578)];
-    match guest.call("flush", &args).await {
-        Err(CallError::Abi {
-            source: AbiError::FlushTooLarge { max_bytes, .. },
-            ..
-        }) => assert_eq!(max_bytes, 1_048_576),
+/// The error of a call that breaks the ABI.
+async fn abi_err(guest: &Guest, export: &str, args: &[Val]) -> AbiError {
+    match guest.call(export, args).await {
+        Err(CallError::Abi { source, .. }) => source,
+        Err(CallError::Discarded { source, .. }) => match *source {
+            CallError::Abi { source, .. } => source,
+            error => panic!("{error}"),
+        },
         other => panic!("{other:?}"),
     }
 }
 
-/// A call of a guest without limits of its own stages 16 MiB at most, 8 bytes for each key
-/// included.
-pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
-    let guest = guest(runtime, GREEDY, |builder| builder.emits(Emits::Staged)).await;
-    // 524,288 empty keys a time, which are 4 MiB.
-    call(&guest, "flush", &[Val::I32(3), Val::I32(1_048_576)]).await;
-    let args = [Val::I32(4), Val::I32(1_048_576)];
-    let error = guest.call("flush", &args).await;
-    let Err(CallError::Discarded { source, .. }) = error else {
-        panic!("{error:?}");
-    };
-    match *source {
-        CallError::Abi {
-            source: AbiError::StagedFull { max_bytes },
-            ..
-        } => assert_eq!(max_bytes, 16_777_216),
-        error => panic!("{error}"),
+/// A flush of a guest without limits of its own has 16,384 keys and 256 KiB at most.
+pub async fn a_flush_is_bounded_by_default(runtime: &dyn Runtime) {
+    let guest = greedy(runtime).await;
+    // Empty keys, of two bytes each.
+    call(&guest, "flush", &[Val::I32(1), Val::I32(32_768)]).await;
+    let error = abi_err(&guest, "flush", &[Val::I32(1), Val::I32(32_770)]).await;
+    assert_eq!(error, AbiError::FlushTooManyKeys { max_keys: 16_384 });
+    for (bytes, is_too_large) in [(262_144, false), (262_146, true)] {
+        let guest = greedy(runtime).await;
+        let error = abi_err(&guest, "flush", &[Val::I32(1), Val::I32(bytes)]).await;
+        let too_large = AbiError::FlushTooLarge {
+            bytes: bytes as usize,
+            max_bytes: 262_144,
+        };
+        assert_eq!(error == too_large, is_too_large, "{error}");
     }
+}
+
+/// A call of a guest without limits of its own stages 16,384 keys and 4 MiB at most, 8 bytes for
+/// each key included.
+pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
+    let staged = async |limits| {
+        guest(runtime, GREEDY, |builder| {
+            builder.limits(limits).emits(Emits::Staged)
+        })
+        .await
+    };
+    let guest = staged(Limits::default()).await;
+    call(&guest, "flush", &[Val::I32(4), Val::I32(8_192)]).await;
+    let error = abi_err(&guest, "flush", &[Val::I32(5), Val::I32(8_192)]).await;
+    assert_eq!(error, AbiError::StagedTooManyKeys { max_keys: 16_384 });
+    let limits = Limits::default().flush_keys(1 << 20).staged_keys(1 << 20);
+    let guest = staged(limits).await;
+    // 131,072 empty keys a time, which are 1 MiB.
+    call(&guest, "flush", &[Val::I32(3), Val::I32(262_144)]).await;
+    let error = abi_err(&guest, "flush", &[Val::I32(4), Val::I32(262_144)]).await;
+    assert_eq!(
+        error,
+        AbiError::StagedFull {
+            max_bytes: 4_194_304
+        }
+    );
 }
 
 /// Every verb fails for an id of more than 65,535 bytes, and changes nothing.

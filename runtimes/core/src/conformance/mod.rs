@@ -24,6 +24,7 @@ mod staged;
 mod suspension;
 mod waiting;
 mod wasi;
+mod work;
 
 use rangewatch_bus::RangeWatchBus;
 
@@ -124,6 +125,13 @@ groups! {
         wasi_needs_a_context,
         a_failed_flush_is_reported_beside_the_results,
         a_failed_flush_of_a_reactor_is_reported,
+    }
+    work {
+        g37_a_poll_runs_less_than_two_slices,
+        g37_a_poll_runs_at_most_two_of_the_largest_flushes,
+        g37_host_functions_in_a_row_yield,
+        g37_work_uses_the_fuel_of_a_call,
+        g37_the_matches_of_a_commit_are_bounded,
     };
     /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
     /// too if it implements [`RAW_GUEST`](crate::conformance::RAW_GUEST) in Rust.

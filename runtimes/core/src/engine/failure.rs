@@ -42,6 +42,10 @@ pub enum HostTrap {
     /// A function of the guest ABI failed.
     #[error(transparent)]
     Abi(AbiError),
+    /// The work of the host used all of the call's fuel. A backend reports it as a trap of the kind
+    /// [`TrapKind::OutOfFuel`].
+    #[error(transparent)]
+    OutOfFuel(OutOfFuel),
     /// A host function of the embedder failed or panicked, or a function of WASI panicked or raised
     /// a signal.
     #[error("host function `{function}` failed")]
@@ -51,6 +55,24 @@ pub enum HostTrap {
         /// Its error.
         source: HostError,
     },
+}
+
+/// The work of the host used all of the call's fuel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("the work of the host used all of the call's fuel")]
+#[expect(clippy::exhaustive_structs, reason = "a backend must construct it")]
+pub struct OutOfFuel;
+
+impl From<HostTrap> for Failure {
+    fn from(trap: HostTrap) -> Self {
+        match trap {
+            HostTrap::OutOfFuel(source) => Self::Trap {
+                kind: TrapKind::OutOfFuel,
+                source: source.into(),
+            },
+            trap => Self::Host(trap),
+        }
+    }
 }
 
 impl From<Exit> for HostTrap {

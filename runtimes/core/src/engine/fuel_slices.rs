@@ -23,6 +23,21 @@ impl FuelSlices {
         }
     }
 
+    /// The fuel of the call that no slice has been given yet.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Deducts the work of the host that exceeded a slice: `false` if the call has no fuel left for
+    /// it.
+    #[must_use = "a call without fuel ends"]
+    pub fn deduct(&mut self, units: u64) -> bool {
+        let is_left = units <= self.left;
+        self.left = self.left.saturating_sub(units);
+        is_left
+    }
+
     /// The fuel that the engine has for the next slice, in place of the `unused` fuel that it still
     /// has of the last one. It is enough for the next instruction, which needs `required` more than
     /// `unused`. `None` if the call has used its fuel.

@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
 use crate::abi::{AbiError, GuestAbi};
-use crate::engine::failure::HostTrap;
+use crate::engine::failure::{HostTrap, OutOfFuel};
 use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 
 /// Any error a host function may end with. The guest traps; the error reaches the caller as the
@@ -39,6 +39,37 @@ pub trait HostCx: Send {
 
     /// The memory together with the guest's half of the range-watch ABI.
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
+
+    /// Charges the guest for work that the host does for it: one unit is one unit of fuel, about
+    /// one wasm instruction. The guest yields to the executor when the function returns if its
+    /// slice is used up by then. Charge for loops and copies whose length the guest chooses, before
+    /// they are done. Without fuel this does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfFuel`]: the call has less fuel left. Return the error, which ends the guest's call
+    /// as running out of fuel does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::GuestBuilder;
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.host_function("env", "fill", |cx, (at, len): (u32, u32)| {
+    ///     cx.charge(u64::from(len) / 16)?;
+    ///     let end = at.checked_add(len).ok_or("the buffer wraps around")?;
+    ///     let bytes = cx.memory().get_mut(at as usize..end as usize).ok_or("outside of memory")?;
+    ///     bytes.fill(7);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel>;
+
+    /// The fuel that the call has left, the work of the host deducted; `None` on an engine that
+    /// counts no fuel.
+    fn fuel_left(&mut self) -> Option<u64>;
 }
 
 /// A host function that returns at once. It runs on the thread of the guest's call and is not
@@ -174,6 +205,9 @@ impl HostFunction {
         &self.ty
     }
 
+    /// Units of work of a call of any host function, beside what it [charges](HostCx::charge).
+    pub const UNITS_PER_CALL: u64 = 100;
+
     /// Whether the function may wait, so that it has to be called with
     /// [`call_async`](Self::call_async).
     #[must_use]
@@ -241,6 +275,10 @@ impl HostFunction {
     fn trap(&self, error: HostError) -> HostTrap {
         let error = match error.downcast::<Exit>() {
             Ok(exit) => return HostTrap::Exit(*exit),
+            Err(error) => error,
+        };
+        let error = match error.downcast::<OutOfFuel>() {
+            Ok(error) => return HostTrap::OutOfFuel(*error),
             Err(error) => error,
         };
         match error.downcast::<AbiError>() {

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rangewatch_wasi::Wasi;
+use rangewatch_wasi::{Wasi, WorkMeter};
 
 use crate::abi::GuestAbi;
 use crate::engine::failure::{EngineError, Failure};
@@ -183,6 +183,11 @@ impl GuestState {
     /// The instance's WASI context.
     pub fn wasi(&mut self) -> &mut Wasi {
         &mut self.wasi
+    }
+
+    /// The work of all imports: of the ABI, of WASI and of the embedder.
+    pub fn meter(&mut self) -> &mut WorkMeter {
+        self.wasi.meter()
     }
 }
 

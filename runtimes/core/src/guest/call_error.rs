@@ -158,6 +158,12 @@ impl CallError {
                 message: None,
                 source,
             },
+            Failure::Host(HostTrap::OutOfFuel(source)) => Self::Trap {
+                export,
+                kind: TrapKind::OutOfFuel,
+                message: None,
+                source: source.into(),
+            },
             Failure::Host(HostTrap::Exit(exit)) => Self::Exit { export, exit },
             Failure::Host(HostTrap::Abi(source)) => Self::Abi { export, source },
             Failure::Host(HostTrap::Function { function, source }) => Self::HostFunction {

@@ -8,6 +8,8 @@ use rangewatch_bus::{
     SubscribeError, WakeSubscription,
 };
 
+use crate::guest::limits::Limits;
+
 /// A bus as guests see it: they emit keys, and their watches receive spans.
 ///
 /// A `&RangeWatchBus` converts to it, so it is named only for a bus with payloads: guests emit keys
@@ -77,7 +79,7 @@ pub(crate) trait Port: Send + Sync {
 
     fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError>;
 
-    fn batch(&self, max_bytes: usize) -> Box<dyn Staged>;
+    fn batch(&self, limits: &Limits) -> Box<dyn Staged>;
 
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError>;
 
@@ -96,6 +98,8 @@ pub(crate) trait Staged: fmt::Debug + Send + Sync {
     fn commit(&mut self) -> Result<EmittedMany, EmitError>;
 
     fn n_emits(&self) -> usize;
+
+    fn n_keys(&self) -> usize;
 }
 
 impl Port for RangeWatchBus {
@@ -107,8 +111,9 @@ impl Port for RangeWatchBus {
         self.emit_slices(value, keys)
     }
 
-    fn batch(&self, max_bytes: usize) -> Box<dyn Staged> {
-        Box::new(Self::batch(self, max_bytes))
+    fn batch(&self, limits: &Limits) -> Box<dyn Staged> {
+        let batch = Self::batch(self, limits.max_staged_bytes());
+        Box::new(batch.max_matched(limits.max_staged_matches()))
     }
 
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
@@ -140,6 +145,10 @@ impl Staged for Batch {
     fn n_emits(&self) -> usize {
         Self::n_emits(self)
     }
+
+    fn n_keys(&self) -> usize {
+        Self::n_keys(self)
+    }
 }
 
 struct WithPayloads<P, F> {
@@ -161,9 +170,10 @@ where
         self.bus.emit_with(value, entries)
     }
 
-    fn batch(&self, max_bytes: usize) -> Box<dyn Staged> {
+    fn batch(&self, limits: &Limits) -> Box<dyn Staged> {
+        let batch = self.bus.batch(limits.max_staged_bytes());
         Box::new(StagedPayloads {
-            batch: self.bus.batch(max_bytes),
+            batch: batch.max_matched(limits.max_staged_matches()),
             payload: Arc::clone(&self.payload),
         })
     }
@@ -206,6 +216,10 @@ where
 
     fn n_emits(&self) -> usize {
         self.batch.n_emits()
+    }
+
+    fn n_keys(&self) -> usize {
+        self.batch.n_keys()
     }
 }
 

@@ -73,9 +73,11 @@ impl Inner {
     /// Makes an instance and runs its start section.
     async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let wasi = self.wasi.context()?;
-        let state = GuestState::new(GuestAbi::of(self.group.clone()), wasi);
+        let mut state = GuestState::new(GuestAbi::of(self.group.clone()), wasi);
+        let limits = self.group.limits();
+        state.meter().set_slice(limits.max_fuel_slice());
         self.linked
-            .instantiate(state, self.group.limits())
+            .instantiate(state, limits)
             .await
             .map_err(|failure| CallError::new("the start section", failure))
             .map_err(InstantiateError::from_start)

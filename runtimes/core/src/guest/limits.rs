@@ -1,5 +1,7 @@
 //! The limits of one guest.
 
+use rangewatch_wasi::WorkMeter;
+
 /// Bounds on one guest: fuel per call, memory, tables, watches.
 ///
 /// The defaults keep a broken guest from harming its host, and leave room for an ordinary one.
@@ -22,32 +24,42 @@ pub struct Limits {
     table_elements: usize,
     watches: usize,
     watch_bytes: usize,
+    flush_keys: usize,
     flush_bytes: usize,
+    staged_keys: usize,
     staged_bytes: usize,
+    staged_matches: usize,
 }
 
 impl Limits {
     /// Fuel of one slice unless set: about a tenth of a millisecond of compiled code, some
     /// milliseconds of interpreted code. Without slices a guest that loops would block an
     /// executor thread.
-    pub const DEFAULT_FUEL_SLICE: u64 = 100_000;
+    pub const DEFAULT_FUEL_SLICE: u64 = WorkMeter::DEFAULT_SLICE;
     /// Bytes of linear memory unless set: 256 MiB. A guest could otherwise take 4 GiB.
     pub const DEFAULT_MEMORY_BYTES: usize = 256 << 20;
     /// Elements per table unless set. A table element costs the host 8 to 16 bytes.
     pub const DEFAULT_TABLE_ELEMENTS: usize = 1 << 20;
     /// Tables of one instance. Each may hold [`table_elements`](Self::table_elements).
     pub const MAX_TABLES: usize = 4;
-    /// Bytes of one flush unless set: 1 MiB, where the SDKs use buffers of 16 KiB. A guest could
-    /// otherwise make the host copy all of its memory at every emit, and 16 times that as keys of
-    /// no bytes.
-    pub const DEFAULT_FLUSH_BYTES: usize = 1 << 20;
-    /// Bytes that a call may stage unless set: 16 MiB. A guest could otherwise make the host store
-    /// keys without limit.
-    pub const DEFAULT_STAGED_BYTES: usize = 16 << 20;
+    /// Keys of one flush unless set: twice what a buffer of the SDKs, of 16 KiB, can hold.
+    pub const DEFAULT_FLUSH_KEYS: usize = 16_384;
+    /// Bytes of one flush unless set: 256 KiB, where the SDKs use buffers of 16 KiB.
+    pub const DEFAULT_FLUSH_BYTES: usize = 256 << 10;
+    /// Keys that a call may stage unless set. They are looked up and delivered under the lock of
+    /// the bus.
+    pub const DEFAULT_STAGED_KEYS: usize = 16_384;
+    /// Bytes that a call may stage unless set: 4 MiB. They are copied when the call returns.
+    pub const DEFAULT_STAGED_BYTES: usize = 4 << 20;
+    /// Subscriptions that the emits of a call may match in all unless set. Without this limit a
+    /// guest that matches all of its own watches with each of thousands of emits holds the lock of
+    /// the bus for minutes.
+    pub const DEFAULT_STAGED_MATCHES: usize = 65_536;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
     pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
-    /// Watches of one guest unless set. Each costs the host some hundred bytes and its id.
-    pub const DEFAULT_WATCHES: usize = 100_000;
+    /// Watches of one guest unless set. Each costs the host some hundred bytes and its id, and an
+    /// emit that matches all of them costs one unit of work for each.
+    pub const DEFAULT_WATCHES: usize = 16_384;
 
     /// Fuel of the start section unless [`fuel_per_call`](Self::fuel_per_call) says otherwise. An
     /// interpreter cannot suspend a start section: an endless loop in it would block the thread.
@@ -97,10 +109,25 @@ impl Limits {
         self
     }
 
+    /// Keys that one flush may hold. A flush of more traps.
+    #[must_use]
+    pub fn flush_keys(mut self, keys: usize) -> Self {
+        self.flush_keys = keys;
+        self
+    }
+
     /// Bytes of keys, with their lengths, that one flush may hold. A larger one traps.
     #[must_use]
     pub fn flush_bytes(mut self, bytes: usize) -> Self {
         self.flush_bytes = bytes;
+        self
+    }
+
+    /// Keys that one call may stage when emits are [staged](crate::Emits::Staged). A flush beyond
+    /// that traps.
+    #[must_use]
+    pub fn staged_keys(mut self, keys: usize) -> Self {
+        self.staged_keys = keys;
         self
     }
 
@@ -109,6 +136,16 @@ impl Limits {
     #[must_use]
     pub fn staged_bytes(mut self, bytes: usize) -> Self {
         self.staged_bytes = bytes;
+        self
+    }
+
+    /// Subscriptions that the emits of one call may match, added up over its emits, when emits are
+    /// [staged](crate::Emits::Staged). Those of a call that match more are
+    /// [refused](crate::CallError::Refused). A single emit is not bounded: raise this where a call
+    /// emits many values, each to many subscriptions.
+    #[must_use]
+    pub fn staged_matches(mut self, matches: usize) -> Self {
+        self.staged_matches = matches;
         self
     }
 
@@ -148,16 +185,34 @@ impl Limits {
         self.watch_bytes
     }
 
+    /// The bound on the keys of one flush.
+    #[must_use]
+    pub fn max_flush_keys(&self) -> usize {
+        self.flush_keys
+    }
+
     /// The bound on the bytes of one flush.
     #[must_use]
     pub fn max_flush_bytes(&self) -> usize {
         self.flush_bytes
     }
 
+    /// The bound on the keys that one call stages.
+    #[must_use]
+    pub fn max_staged_keys(&self) -> usize {
+        self.staged_keys
+    }
+
     /// The bound on the bytes that one call stages.
     #[must_use]
     pub fn max_staged_bytes(&self) -> usize {
         self.staged_bytes
+    }
+
+    /// The bound on the subscriptions that the emits of one call match.
+    #[must_use]
+    pub fn max_staged_matches(&self) -> usize {
+        self.staged_matches
     }
 
     /// The bound on watches.
@@ -176,8 +231,11 @@ impl Default for Limits {
             table_elements: Self::DEFAULT_TABLE_ELEMENTS,
             watches: Self::DEFAULT_WATCHES,
             watch_bytes: Self::DEFAULT_WATCH_BYTES,
+            flush_keys: Self::DEFAULT_FLUSH_KEYS,
             flush_bytes: Self::DEFAULT_FLUSH_BYTES,
+            staged_keys: Self::DEFAULT_STAGED_KEYS,
             staged_bytes: Self::DEFAULT_STAGED_BYTES,
+            staged_matches: Self::DEFAULT_STAGED_MATCHES,
         }
     }
 }

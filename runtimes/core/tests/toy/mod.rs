@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi, Outcome};
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, Imports, Instance, Limits,
-    Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Linked, ModuleInfo, OutOfFuel, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -138,13 +138,13 @@ impl Toy {
     ) -> Result<(), Failure> {
         loop {
             let attempt = || function(self.state.abi(), &mut self.memory);
-            let outcome = abi::call::attempt("import", attempt).map_err(Failure::Host)?;
+            let outcome = abi::call::attempt("import", attempt).map_err(Failure::from)?;
             if outcome.state().is_ready() {
                 return Ok(());
             }
             poll_fn(|cx| abi::call::poll_ready("import", self.state.abi(), cx))
                 .await
-                .map_err(Failure::Host)?;
+                .map_err(Failure::from)?;
         }
     }
 
@@ -159,7 +159,7 @@ impl Toy {
             .iter()
             .find(|function| function.module() == module && function.name() == name)
             .expect("core links what the module imports");
-        function.call_async(self, &[]).await.map_err(Failure::Host)
+        function.call_async(self, &[]).await.map_err(Failure::from)
     }
 
     /// What `unreachable` is to an engine.
@@ -174,6 +174,14 @@ impl Toy {
 impl HostCx for Toy {
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         (&mut self.memory, self.state.abi())
+    }
+
+    fn charge(&mut self, _units: u64) -> Result<(), OutOfFuel> {
+        Ok(())
+    }
+
+    fn fuel_left(&mut self) -> Option<u64> {
+        None
     }
 }
 

@@ -16,7 +16,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
     if buf.is_empty() {
-        return Ok(Outcome::done(work(buf.len(), 0)));
+        return Ok(Outcome::done(Outcome::UNITS_PER_FLUSH));
     }
     let max_bytes = abi.group().limits().max_flush_bytes();
     if buf.len() > max_bytes {
@@ -26,7 +26,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         });
     }
     let mut keys = Keys::new();
-    keys.parse(buf)?;
+    keys.parse(buf, abi.group().limits().max_flush_keys())?;
     let keys = keys.as_slice();
     let value = page.val(memory)?;
     let n_matched = match abi.group().emits() {
@@ -39,7 +39,8 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
             0
         }
     };
-    Ok(Outcome::done(work(buf.len(), keys.len() + n_matched)))
+    let work = Outcome::flush_work(buf.len(), keys.len(), n_matched);
+    Ok(Outcome::done(work))
 }
 
 /// The import [`RESERVE`](super::RESERVE): reserves the id in the buffer.
@@ -51,8 +52,9 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
 pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let outcome = Outcome::done(work(buf.len(), 0));
-    let result = id(buf).and_then(|id| abi.group().reserve(id));
+    let id = id(buf);
+    let outcome = Outcome::done(id_work(&id));
+    let result = id.and_then(|id| abi.group().reserve(id));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -66,8 +68,8 @@ pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiErro
 pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let outcome = Outcome::done(work(buf.len(), 0));
     let [id, from, to] = three(buf)?;
+    let outcome = Outcome::done(Outcome::verb_work(buf.len()));
     let range_bytes = from.len() + to.len();
     let result = abi.group().open(id, selector(from, to), range_bytes);
     abi.write_err(memory, text(result))?;
@@ -86,8 +88,9 @@ pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         return Err(AbiError::NoRecv);
     }
     let buf = page.buf(memory)?;
-    let outcome = Outcome::done(work(buf.len(), 0));
-    let result = id(buf).and_then(|id| abi.group().start(id));
+    let id = id(buf);
+    let outcome = Outcome::done(id_work(&id));
+    let result = id.and_then(|id| abi.group().start(id));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -107,8 +110,9 @@ pub fn stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     }
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let work = work(buf.len(), 0);
-    let result = id(buf).and_then(|id| abi.group().stop(id, abi.is_in_recv()));
+    let id = id(buf);
+    let work = id_work(&id);
+    let result = id.and_then(|id| abi.group().stop(id, abi.is_in_recv()));
     let (running, result) = match result {
         Ok(running) => (running, Ok(())),
         Err(error) => (None, Err(error)),
@@ -129,10 +133,9 @@ fn refused(error: EmitError) -> AbiError {
     }
 }
 
-fn work(n_bytes: usize, n_items: usize) -> u64 {
-    Outcome::UNITS_PER_ITEM
-        .saturating_mul(1 + n_items as u64)
-        .saturating_add(n_bytes as u64)
+/// The work of a function whose argument is an id. One that is too long is not read.
+fn id_work(id: &Result<&[u8], WatchError>) -> u64 {
+    Outcome::verb_work(id.map_or(0, <[u8]>::len))
 }
 
 /// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be

@@ -17,10 +17,22 @@ impl<'a> Keys<'a> {
         Self(SmallVec::new())
     }
 
-    /// Adds the keys of `buf`. A method and not a constructor, because a result of this size would
-    /// be copied.
-    pub(in crate::abi) fn parse(&mut self, buf: &'a [u8]) -> Result<(), AbiError> {
-        visit(buf, |key| self.0.push(key)).map(drop)
+    /// Adds the keys of `buf`, which may be at most `max_keys`. A method and not a constructor,
+    /// because a result of this size would be copied.
+    pub(in crate::abi) fn parse(&mut self, buf: &'a [u8], max_keys: usize) -> Result<(), AbiError> {
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let n_keys = self.0.len();
+            let Some((key, tail)) = split(rest) else {
+                return Err(cut_short(n_keys, buf.len() - rest.len()));
+            };
+            if n_keys == max_keys {
+                return Err(AbiError::FlushTooManyKeys { max_keys });
+            }
+            self.0.push(key);
+            rest = tail;
+        }
+        Ok(())
     }
 
     /// The keys in the order of the buffer.
@@ -29,36 +41,21 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The three keys of `buf`. Other numbers of keys are counted and not stored: a guest could
-/// otherwise make the host allocate 8 times its memory.
+/// The three keys of `buf`. What follows a fourth one is not read.
 pub(in crate::abi) fn three(buf: &[u8]) -> Result<[&[u8]; 3], AbiError> {
     let mut three = [&[][..]; 3];
-    let mut places = three.iter_mut();
-    let n_keys = visit(buf, |key| {
-        if let Some(place) = places.next() {
-            *place = key;
-        }
-    })?;
-    match n_keys {
-        3 => Ok(three),
-        _ => Err(AbiError::OpenKeys { n_keys }),
-    }
-}
-
-/// Visits the keys of `buf` up to the end or to one that is cut short. Returns their number.
-#[inline]
-fn visit<'a>(buf: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> Result<usize, AbiError> {
     let mut rest = buf;
-    let mut n_keys = 0;
-    while !rest.is_empty() {
-        let Some((key, tail)) = split(rest) else {
-            return Err(cut_short(n_keys, buf.len() - rest.len()));
-        };
-        visit(key);
-        rest = tail;
-        n_keys += 1;
+    for (n_keys, place) in three.iter_mut().enumerate() {
+        if rest.is_empty() {
+            return Err(AbiError::OpenKeys { n_keys });
+        }
+        let offset = buf.len() - rest.len();
+        (*place, rest) = split(rest).ok_or_else(|| cut_short(n_keys, offset))?;
     }
-    Ok(n_keys)
+    match rest {
+        [] => Ok(three),
+        _ => Err(AbiError::OpenKeys { n_keys: 4 }),
+    }
 }
 
 #[cold]
@@ -75,9 +72,11 @@ fn split(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
+    const MAX_KEYS: usize = 3 * N_KEYS_INLINE;
+
     fn parse(buf: &[u8]) -> Result<Vec<&[u8]>, AbiError> {
         let mut keys = Keys::new();
-        keys.parse(buf)?;
+        keys.parse(buf, MAX_KEYS)?;
         Ok(keys.as_slice().to_vec())
     }
 
@@ -131,9 +130,12 @@ mod tests {
 
     #[test]
     fn a_list_of_more_keys_than_fit_inline_is_complete() {
-        let n = 3 * N_KEYS_INLINE;
-        let buf: Vec<u8> = (0..n as u8).flat_map(|i| [0, 1, i]).collect();
+        let n = MAX_KEYS;
+        let mut buf: Vec<u8> = (0..n as u8).flat_map(|i| [0, 1, i]).collect();
         let keys: Vec<_> = (0..n as u8).map(|i| vec![i]).collect();
         assert_eq!(parse(&buf).expect("well formed"), keys);
+        buf.extend([0, 0]);
+        let refused = AbiError::FlushTooManyKeys { max_keys: MAX_KEYS };
+        assert_eq!(parse(&buf), Err(refused));
     }
 }
