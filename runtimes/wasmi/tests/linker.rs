@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::conformance::COUNTER;
+use rangewatch_runtime::conformance::{COUNTER, FLUSHER};
 use rangewatch_wasi::{Wasi, pipe};
 use wasmi::{CompilationMode, Config, Engine, Linker, Module, Store, Val};
 
@@ -14,6 +14,10 @@ rangewatch_runtime::linker_tests!(wasmi, rangewatch_wasmi, instantiate_and_start
 
 fn wasi(wasi: &mut Wasi) -> &mut Wasi {
     wasi
+}
+
+fn abi(abi: &mut GuestAbi) -> &mut GuestAbi {
+    abi
 }
 
 #[test]
@@ -169,4 +173,55 @@ fn a_callback_that_waits_is_suspended_by_deliver_async() {
         let delivered = delivery.await.expect("no trap");
         assert_eq!((delivered.n_callbacks, delivered.has_more), (1, false));
     });
+}
+
+#[test]
+fn g37_work_is_deducted_from_the_fuel_of_the_embedder() {
+    // A flush of 4,096 empty keys is 16,996 units.
+    const N_FLUSHES: u64 = 58;
+    for is_async in [false, true] {
+        let bus = RangeWatchBus::new();
+        let mut config = Config::default();
+        config
+            .compilation_mode(CompilationMode::Eager)
+            .consume_fuel(true);
+        let engine = Engine::new(&config);
+        let mut linker = Linker::<GuestAbi>::new(&engine);
+        if is_async {
+            rangewatch_wasmi::add_to_linker_async(&mut linker, abi).expect("fresh names");
+        } else {
+            rangewatch_wasmi::add_to_linker(&mut linker, abi).expect("fresh names");
+        }
+        let wasm = wat::parse_str(FLUSHER).expect("well formed");
+        let module = Module::new(&engine, wasm).expect("valid");
+        let mut store = Store::new(&engine, GuestAbi::new(&bus));
+        store.set_fuel(1_000_000).expect("counted");
+        let instance = linker.instantiate_and_start(&mut store, &module);
+        let instance = instance.expect("provided");
+        rangewatch_wasmi::attach(&mut store, &instance, abi).expect("it has a page");
+        let flush = instance.get_func(&store, "flush").expect("exported");
+        let call = |n: u64, store: &mut Store<GuestAbi>| {
+            let args = [Val::I32(n as i32)];
+            if is_async {
+                let call = rangewatch_wasmi::call_async(store, &flush, &args, &mut []);
+                futures::executor::block_on(call)
+            } else {
+                flush.call(store, &args, &mut [])
+            }
+        };
+        call(N_FLUSHES, &mut store).expect("enough fuel");
+        let left = store.get_fuel().expect("counted");
+        assert!(
+            left < 1_000_000 - N_FLUSHES * 16_996,
+            "{left} units are left"
+        );
+        let error = call(10, &mut store).expect_err("there is fuel for less than one");
+        assert_eq!(
+            error.as_trap_code(),
+            Some(wasmi::TrapCode::OutOfFuel),
+            "{error}"
+        );
+        assert_eq!(store.get_fuel().expect("counted"), 0);
+        assert_eq!(bus.last_seq().map(u64::from), Some(N_FLUSHES + 1));
+    }
 }

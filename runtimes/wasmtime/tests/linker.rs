@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::conformance::{COUNTER, RAW_GUEST};
+use rangewatch_runtime::conformance::{COUNTER, FLUSHER, RAW_GUEST};
 use rangewatch_wasi::{Wasi, pipe};
 use wasmtime::{Config, Engine, Linker, Module, Store};
 
@@ -131,4 +131,79 @@ fn a_command_that_waits_blocks_no_thread_and_its_exit_code_is_returned() {
         drop(feed);
         assert_eq!(run.await.expect("no trap").code(), 3);
     });
+}
+
+/// A store with fuel and a guest that flushes, on a bus of its own.
+fn flusher(
+    add_to_linker: impl FnOnce(&mut Linker<GuestAbi>) -> wasmtime::Result<()>,
+) -> (RangeWatchBus, Store<GuestAbi>, Module, Linker<GuestAbi>) {
+    let bus = RangeWatchBus::new();
+    let engine = Engine::new(Config::new().consume_fuel(true)).expect("valid");
+    let mut linker = Linker::<GuestAbi>::new(&engine);
+    add_to_linker(&mut linker).expect("fresh names");
+    let module = Module::new(&engine, wat::parse_str(FLUSHER).expect("well formed"));
+    let mut store = Store::new(&engine, GuestAbi::new(&bus));
+    store.set_fuel(1_000_000).expect("counted");
+    (bus, store, module.expect("valid"), linker)
+}
+
+/// A flush of 4,096 empty keys is 16,996 units.
+const N_FLUSHES: u64 = 58;
+
+#[test]
+fn g37_work_is_deducted_from_the_fuel_of_the_embedder() {
+    let (bus, mut store, module, linker) =
+        flusher(|linker| rangewatch_wasmtime::add_to_linker(linker, |abi: &mut GuestAbi| abi));
+    let instance = linker.instantiate(&mut store, &module).expect("provided");
+    let flush = instance.get_typed_func::<i32, ()>(&mut store, "flush");
+    let flush = flush.expect("exported");
+    flush
+        .call(&mut store, N_FLUSHES as i32)
+        .expect("enough fuel");
+    let left = store.get_fuel().expect("counted");
+    assert!(
+        left < 1_000_000 - N_FLUSHES * 16_996,
+        "{left} units are left"
+    );
+    let error = flush
+        .call(&mut store, 10)
+        .expect_err("there is fuel for less than one");
+    assert_eq!(error.downcast_ref(), Some(&wasmtime::Trap::OutOfFuel));
+    assert_eq!(store.get_fuel().expect("counted"), 0);
+    assert_eq!(bus.last_seq().map(u64::from), Some(N_FLUSHES + 1));
+}
+
+#[test]
+fn g37_work_ends_slices_of_a_store_that_suspends() {
+    // The slices of the embedder's own are those of the engine.
+    for interval in [None, Some(100), Some(1 << 30)] {
+        let (bus, mut store, module, linker) = flusher(|linker| {
+            rangewatch_wasmtime::add_to_linker_async(linker, |abi: &mut GuestAbi| abi)
+        });
+        store.fuel_async_yield_interval(interval).expect("counted");
+        let mut cx = Context::from_waker(Waker::noop());
+        let error = {
+            let mut call = pin!(async {
+                let instance = linker.instantiate_async(&mut store, &module).await;
+                let instance = instance.expect("provided");
+                let flush = instance.get_typed_func::<i32, ()>(&mut store, "flush");
+                flush.expect("exported").call_async(&mut store, 1_000).await
+            });
+            let (mut before, mut most) = (0, 0);
+            loop {
+                let polled = call.as_mut().poll(&mut cx);
+                let after = bus.last_seq().map_or(0, u64::from);
+                most = most.max(after - before);
+                before = after;
+                if let Poll::Ready(result) = polled {
+                    // Slices of 100,000 units.
+                    assert!((1..=12).contains(&most), "{most} flushes in one poll");
+                    break result.expect_err("it needs more fuel");
+                }
+            }
+        };
+        assert!(format!("{error:?}").contains("fuel"), "{error:?}");
+        let n_flushes = bus.last_seq().map_or(0, u64::from);
+        assert!((50..=59).contains(&n_flushes), "{n_flushes} flushes");
+    }
 }

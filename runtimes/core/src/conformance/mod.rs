@@ -216,6 +216,7 @@ macro_rules! tests_within_deadline {
 pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
+pub use work::FLUSHER;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {
     try_load(runtime, wat)

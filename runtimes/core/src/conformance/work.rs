@@ -68,6 +68,18 @@ const WORKER: &str = r#"(module
     (func (export "flush_in_a_row") FLUSHES)
     (func (export "work_in_a_row") (param $units i64) WORKS))"#;
 
+/// A guest whose export `flush` flushes 4,096 empty keys so many times, for the linker way.
+pub const FLUSHER: &str = r#"(module
+    (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+    (memory (export "memory") 2)
+    ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+    (data (i32.const 16) "\00\00\01\00\30\00\00\00\34\00\00\00\50\00\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\20\00\00\00\20\00\00\20\00\00\00\00\00\00\00")
+    (func (export "__range_watch") (result i32) (i32.const 16))
+    (func (export "flush") (param $n i32)
+        (loop (call $flush)
+            (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+
 /// Calls in a row.
 const N_IN_A_ROW: u64 = 30;
 
