@@ -129,6 +129,7 @@ groups! {
     work {
         g37_a_poll_runs_less_than_two_slices,
         g37_a_poll_runs_at_most_two_of_the_largest_flushes,
+        g37_work_and_instructions_share_a_slice,
         g37_host_functions_in_a_row_yield,
         g37_work_uses_the_fuel_of_a_call,
         g37_the_matches_of_a_commit_are_bounded,

@@ -64,6 +64,16 @@ const WORKER: &str = r#"(module
     (func (export "wait") (param $n i32) (param $units i64)
         (loop (call $wait (local.get $units)) (call $tick)
             (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+    ;; Each turn flushes so many times in a row, then runs a loop of its own.
+    (func (export "flush_and_spin") (param $n i32) (param $flushes i32) (param $spins i32)
+        (local $left i32)
+        (loop $turn
+            (call $flush)
+            (if (i32.eq (local.get $flushes) (i32.const 2)) (then (call $flush)))
+            (local.set $left (local.get $spins))
+            (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+            (br_if $turn (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (call $tick))
     ;; Calls of an import with no branch between them.
     (func (export "flush_in_a_row") FLUSHES)
     (func (export "work_in_a_row") (param $units i64) WORKS))"#;
@@ -191,6 +201,37 @@ pub async fn g37_a_poll_runs_at_most_two_of_the_largest_flushes(runtime: &dyn Ru
         assert!((1..=2).contains(&most), "{export}: {most} in one poll");
     }
     assert_eq!(bus.last_seq().map(u64::from), Some(30 + N_IN_A_ROW));
+}
+
+/// Work and instructions of the guest count together, in whatever order they come.
+pub async fn g37_work_and_instructions_share_a_slice(runtime: &dyn Runtime) {
+    // A turn of the loop is some units of fuel, a different number on each engine.
+    const N_TURNS: u64 = 20;
+    let bus = RangeWatchBus::new();
+    let seq = || bus.last_seq().map_or(0, u64::from);
+    let (guest, left) = worker(runtime, &bus, |builder| builder).await;
+    let spin = [Val::I32(1), Val::I32(1), Val::I32(1_000)];
+    super::call(&guest, "flush_and_spin", &spin).await;
+    let per_turn = (u64::MAX - left.load(Ordering::Relaxed)) / 1_000;
+    let n_bytes = 2 * Limits::DEFAULT_FLUSH_KEYS;
+    super::call(&guest, "len", &[Val::I32(n_bytes as i32)]).await;
+    for (n_flushes, spin_units, most_flushes) in [(1, 60_000, 1), (2, 90_000, 2)] {
+        let spins = spin_units / per_turn;
+        let args = [N_TURNS, n_flushes, spins].map(|arg| Val::I32(arg as i32));
+        let (mut before, mut most, mut n_polls) = (seq(), 0, 0);
+        let results = run_polls(&guest, "flush_and_spin", &args, || {
+            most = most.max(seq() - before);
+            before = seq();
+            n_polls += 1;
+        });
+        results.expect("there is enough fuel");
+        assert!(most <= most_flushes, "{most} flushes in one poll");
+        let units = u64::MAX - left.load(Ordering::Relaxed);
+        assert!(
+            n_polls * 2 * SLICE >= units,
+            "{units} units in {n_polls} polls"
+        );
+    }
 }
 
 /// Synchronous host functions yield too where no branch of the guest lies between them.
