@@ -26,9 +26,9 @@ pub use async_trait::async_trait;
 pub use engine::error_chain::ErrorChain;
 pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
 pub use engine::fuel_slices::FuelSlices;
+pub use engine::host_cx::{HostCx, NoData, OutOfBounds};
 pub use engine::host_function::{
-    AsyncHostFunction, HostCx, HostError, HostFunction, HostFunctionBody, SyncHostFunction,
-    no_unwind,
+    AsyncHostFunction, HostError, HostFunction, HostFunctionBody, SyncHostFunction, no_unwind,
 };
 pub use engine::load_error::LoadError;
 pub use engine::module::{ExternType, Import, Module, ModuleInfo};
@@ -37,13 +37,17 @@ pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};
 pub use engine::yield_now::yield_now;
 pub use guest::Guest;
 pub use guest::builder::GuestBuilder;
+pub use guest::call_end::{CallEnd, CallOutcome};
 pub use guest::call_error::CallError;
 pub use guest::callback_error::{CallbackError, CallbackErrorCause};
 pub use guest::command::{RunError, run_command};
 pub use guest::emits::Emits;
+pub use guest::factory::GuestFactory;
 pub use guest::flush_error::FlushError;
 pub use guest::guest_bus::GuestBus;
 pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;
 pub use guest::pump::Pump;
+pub use guest::session::Session;
+pub use guest::start::Start;
 pub use rangewatch_wasi::{Charge, WorkMeter};

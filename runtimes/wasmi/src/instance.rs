@@ -6,8 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, OutOfFuel, Val,
-    WorkMeter,
+    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val, WorkMeter,
 };
 use rangewatch_wasi::link_wasmi::Suspended;
 use wasmi::errors::HostError;
@@ -33,21 +32,10 @@ pub(crate) struct State {
 pub(crate) struct Cx<'a, C>(pub(crate) &'a mut C);
 
 impl<C: DataMut<Data = State> + Send> HostCx for Cx<'_, C> {
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.0.data_mut().memory;
         let (memory, state) = memory_and_data(self.0, memory);
-        (memory, state.guest.abi())
-    }
-
-    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel> {
-        match self.fuel_left() {
-            Some(left) if left < units => Err(OutOfFuel),
-            Some(_) => {
-                self.0.data_mut().guest.meter().add(units);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        (memory, &mut state.guest)
     }
 
     fn fuel_left(&mut self) -> Option<u64> {

@@ -261,9 +261,10 @@ impl<M, G, W> Link<M, G, W> {
                 linker.func_wrap(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| {
                         let import = abi::$gen::$import;
-                        if may_attach(caller.data()) && get(caller.data_mut()).must_attach() {
+                        let may_attach = abi::$gen::NEEDS_PAGE && may_attach(caller.data());
+                        if may_attach && get(caller.data_mut()).must_attach() {
                             attach_in_call(&mut caller, get)?;
                         }
                         let may_suspend = may_suspend(caller.data());
@@ -274,22 +275,27 @@ impl<M, G, W> Link<M, G, W> {
                         if !may_suspend {
                             check_fuel(&mut caller, meter, is_metered)?;
                             let (bytes, data) = memory_and_data(&mut caller, memory);
-                            let work = abi::call::block(import, get(data), bytes, call).map_err(trap)?;
-                            meter(data).add(work);
-                            return deduct(&mut caller, meter, is_metered);
+                            let outcome = abi::call::block(import, get(data), bytes, call).map_err(trap)?;
+                            meter(data).add(outcome.work());
+                            deduct(&mut caller, meter, is_metered)?;
+                            return Ok::<_, Error>(link!(@result $result outcome));
                         }
                         let attempt = move |data: &mut T, memory: &mut [u8]| {
                             let outcome = abi::call::attempt(import, || call(get(data), memory));
                             let outcome = outcome.map_err(trap)?;
                             meter(data).add(outcome.work());
-                            Ok::<_, Error>(outcome.state())
+                            Ok::<_, Error>(outcome)
                         };
                         // A sequence of imports without a branch has no other point where the slice
                         // ends.
                         let is_used_up = is_metered && caller.get_fuel()? == 0;
-                        let (bytes, data) = memory_and_data(&mut caller, memory);
-                        if !is_used_up && attempt(data, bytes)?.is_ready() {
-                            return deduct(&mut caller, meter, is_metered);
+                        if !is_used_up {
+                            let (bytes, data) = memory_and_data(&mut caller, memory);
+                            let outcome = attempt(data, bytes)?;
+                            if outcome.state().is_ready() {
+                                deduct(&mut caller, meter, is_metered)?;
+                                return Ok(link!(@result $result outcome));
+                            }
                         }
                         Err(Error::host(Suspended::new(
                             import,
@@ -297,11 +303,18 @@ impl<M, G, W> Link<M, G, W> {
                             move |data: &mut T, cx| {
                                 abi::call::poll_ready(import, get(data), cx).map_err(trap)
                             },
-                            move |data, memory| Ok(attempt(data, memory)?.map(|()| Vec::new())),
+                            move |data, memory| {
+                                let _outcome = attempt(data, memory)?;
+                                Ok(_outcome.state().map(|()| link!(@values $result _outcome)))
+                            },
                         )))
                     },
                 )?;
             )*};
+            (@result value $outcome:ident) => { $outcome.result() };
+            (@result $none:ident $outcome:ident) => { () };
+            (@values value $outcome:ident) => { vec![Val::I32($outcome.result())] };
+            (@values $none:ident $outcome:ident) => { Vec::new() };
         }
         rangewatch_runtime::for_each_abi_function!(link);
         Ok(())

@@ -27,7 +27,7 @@ fn a_page_export_that_waits_inside_of_an_import_is_an_error() {
                 let module = Wasmi::new().load(&wasm).await.expect("valid");
                 let guest = Guest::builder(&module, &RangeWatchBus::new())
                     .wasi(Wasi::builder().build().expect("valid"))
-                    .host_function_async("env", "wait", |_cx, ()| Box::pin(async { Ok(()) }))
+                    .host_function_async("env", "wait", |_cx, ()| async { Ok(()) })
                     .instantiate()
                     .await
                     .expect("all is provided");

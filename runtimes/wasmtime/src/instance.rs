@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{
-    Failure, GuestState, HostCx, Instance, Limits, OutOfFuel, Val, WorkMeter,
-};
+use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter};
 use wasmtime::{Caller, Func, Memory, Store, StoreLimits, TypedFunc};
 
 use crate::convert::{failure, to_wasmtime, vals};
@@ -41,21 +39,10 @@ pub(crate) struct Cx<'a> {
 }
 
 impl HostCx for Cx<'_> {
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.caller.data().memory;
         let (memory, state) = memory_and_data(&mut self.caller, memory);
-        (memory, state.guest.abi())
-    }
-
-    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel> {
-        match self.fuel_left() {
-            Some(left) if left < units => Err(OutOfFuel),
-            Some(_) => {
-                self.caller.data_mut().meter().add(units);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        (memory, &mut state.guest)
     }
 
     fn fuel_left(&mut self) -> Option<u64> {

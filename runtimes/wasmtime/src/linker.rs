@@ -256,8 +256,9 @@ enum Step {
     YieldAndAttempt,
     Attempt,
     Wait,
-    YieldAndReturn,
-    Return,
+    YieldAndReturn(i32),
+    /// With the result, of a function that has one.
+    Return(i32),
 }
 
 impl<M, G, W> Link<M, G, W> {
@@ -270,23 +271,31 @@ impl<M, G, W> Link<M, G, W> {
         W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
     {
         macro_rules! link {
-            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $_result:ident;)*) => {$(
+            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
                 linker.func_wrap_async(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                        let import = abi::$gen::$import;
                         let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         };
-                        // Most calls end here, without an allocation: `Returned` has no bytes.
-                        match self.first_step(&mut caller, abi::$gen::$import, &call) {
-                            Ok(Step::Return) => Box::new(Returned),
-                            Ok(step) => Box::new(self.go_on(caller, step, abi::$gen::$import, call)),
+                        match self.first_step(&mut caller, import, abi::$gen::NEEDS_PAGE, &call) {
+                            Ok(Step::Return(result)) => link!(@return $result result),
+                            Ok(step) => Box::new(async move {
+                                let _result = self.go_on(caller, step, import, call).await?;
+                                Ok(link!(@result $result _result))
+                            }),
                             Err(error) => Box::new(ready(Err(error))),
                         }
                     },
                 )?;
             )*};
+            (@return value $value:ident) => { Box::new(ready(Ok($value))) };
+            // Most calls end here, without an allocation: `Returned` has no bytes.
+            (@return $none:ident $value:ident) => {{ let _ = $value; Box::new(Returned) }};
+            (@result value $value:ident) => { $value };
+            (@result $none:ident $value:ident) => { () };
         }
         rangewatch_runtime::for_each_abi_function!(link);
         Ok(())
@@ -296,6 +305,7 @@ impl<M, G, W> Link<M, G, W> {
         self,
         caller: &mut Caller<'_, T>,
         import: &'static str,
+        needs_page: bool,
         call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
     ) -> Result<Step>
     where
@@ -303,7 +313,7 @@ impl<M, G, W> Link<M, G, W> {
         G: Fn(&mut T) -> &mut GuestAbi,
         W: Fn(&mut T) -> &mut WorkMeter,
     {
-        if (self.get)(caller.data_mut()).must_attach() {
+        if needs_page && (self.get)(caller.data_mut()).must_attach() {
             return Ok(Step::Attach);
         }
         if charge(caller, &self.meter, self.is_metered)? {
@@ -329,8 +339,8 @@ impl<M, G, W> Link<M, G, W> {
         let is_used_up = charge(caller, &self.meter, self.is_metered)?;
         Ok(match outcome.state() {
             Poll::Pending => Step::Wait,
-            Poll::Ready(()) if is_used_up => Step::YieldAndReturn,
-            Poll::Ready(()) => Step::Return,
+            Poll::Ready(()) if is_used_up => Step::YieldAndReturn(outcome.result()),
+            Poll::Ready(()) => Step::Return(outcome.result()),
         })
     }
 
@@ -341,7 +351,7 @@ impl<M, G, W> Link<M, G, W> {
         mut step: Step,
         import: &'static str,
         call: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError> + Send + Sync,
-    ) -> Result<()>
+    ) -> Result<i32>
     where
         M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Send + Sync,
         G: Fn(&mut T) -> &mut GuestAbi + Send + Sync,
@@ -365,11 +375,11 @@ impl<M, G, W> Link<M, G, W> {
                         .await?;
                     Step::Attempt
                 }
-                Step::YieldAndReturn => {
+                Step::YieldAndReturn(result) => {
                     yield_now().await;
-                    Step::Return
+                    Step::Return(result)
                 }
-                Step::Return => return Ok(()),
+                Step::Return(result) => return Ok(result),
             }
         }
     }
@@ -383,25 +393,28 @@ impl<M, G, W> Link<M, G, W> {
         W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
     {
         macro_rules! link {
-            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $_result:ident;)*) => {$(
+            ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
                 linker.func_wrap(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
-                        attach_in_call(&mut caller, self.get)?;
+                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| {
+                        if abi::$gen::NEEDS_PAGE {
+                            attach_in_call(&mut caller, self.get)?;
+                        }
                         let (memory, abi) = split(&mut caller, self.memory, self.get);
-                        let work = abi::call::block(abi::$gen::$import, abi, memory, |abi, memory| {
+                        let outcome = abi::call::block(abi::$gen::$import, abi, memory, |abi, memory| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         })?;
-                        let meter = (self.meter)(caller.data_mut());
-                        if !self.is_metered {
-                            return Ok(());
+                        if self.is_metered {
+                            (self.meter)(caller.data_mut()).add(outcome.work());
+                            deduct(&mut caller, self.meter)?;
                         }
-                        meter.add(work);
-                        deduct(&mut caller, self.meter)
+                        Ok::<_, wasmtime::Error>(link!(@result $result outcome))
                     },
                 )?;
             )*};
+            (@result value $outcome:ident) => { $outcome.result() };
+            (@result $none:ident $outcome:ident) => { () };
         }
         rangewatch_runtime::for_each_abi_function!(link);
         Ok(())

@@ -147,4 +147,17 @@ pub enum AbiError {
         /// The limit.
         max_matches: usize,
     },
+    /// `output_write` outside of a call that takes an output.
+    #[error(
+        "there is no output: the host called this export without bytes, use `Guest::call_bytes`"
+    )]
+    NoOutput,
+    /// The guest writes more output in one call than its limit.
+    #[error(
+        "the output exceeds `Limits::output_bytes`, which is {max_bytes}: return less, or in several calls"
+    )]
+    OutputTooLarge {
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
 }

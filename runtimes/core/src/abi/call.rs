@@ -42,8 +42,8 @@ pub fn poll_ready(
     }
 }
 
-/// Makes attempts until the function returns to the guest, and blocks the thread between them.
-/// Returns the [work](Outcome::work) of all attempts together.
+/// Makes attempts until the function returns to the guest, and blocks the thread between them. The
+/// outcome has the [work](Outcome::work) of all attempts together.
 ///
 /// # Errors
 ///
@@ -54,14 +54,14 @@ pub fn block(
     abi: &mut GuestAbi,
     memory: &mut [u8],
     mut f: impl FnMut(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
-) -> Result<u64, HostTrap> {
+) -> Result<Outcome, HostTrap> {
     let mut work = 0_u64;
     loop {
         let outcome = attempt(function, || f(abi, memory))?;
-        work = work.saturating_add(outcome.work());
         if outcome.state().is_ready() {
-            return Ok(work);
+            return Ok(outcome.after(work));
         }
+        work = work.saturating_add(outcome.work());
         park_until_ready(abi);
     }
 }

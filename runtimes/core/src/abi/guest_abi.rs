@@ -52,6 +52,9 @@ pub struct GuestAbi {
     /// however the callback ends.
     waiting: Option<oneshot::Receiver<()>>,
     meter: WorkMeter,
+    input: Vec<u8>,
+    /// `None` outside of a call with bytes.
+    output: Option<Vec<u8>>,
 }
 
 impl GuestAbi {
@@ -104,6 +107,8 @@ impl GuestAbi {
             host_text: b"",
             waiting: None,
             meter,
+            input: Vec::new(),
+            output: None,
         }
     }
 
@@ -167,6 +172,21 @@ impl GuestAbi {
     /// Drops what was [staged](Self::staged) and returns the number of emits.
     pub fn discard(&mut self) -> usize {
         self.staged.take().map_or(0, |batch| batch.n_emits())
+    }
+
+    /// Begins a call with bytes: the guest reads `input` and writes an output by the functions of
+    /// [`io`](super::io). After the call, however it ended, call [`end_bytes`](Self::end_bytes).
+    ///
+    /// [`Guest::call_bytes`](crate::Guest::call_bytes) does both in the managed way.
+    pub fn begin_bytes(&mut self, input: impl Into<Vec<u8>>) {
+        self.input = input.into();
+        self.output = Some(Vec::new());
+    }
+
+    /// Ends a call with bytes and returns what the guest has written; empty if none was begun.
+    pub fn end_bytes(&mut self) -> Vec<u8> {
+        self.input = Vec::new();
+        self.output.take().unwrap_or_default()
     }
 
     /// The [work](Outcome::work) of the functions, which the linker of a backend deducts from the
@@ -321,6 +341,20 @@ impl GuestAbi {
 
     pub(super) fn is_in_recv(&self) -> bool {
         self.in_recv
+    }
+
+    pub(super) fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    pub(super) fn write_output(&mut self, bytes: &[u8]) -> Result<(), AbiError> {
+        let max_bytes = self.group.limits().max_output_bytes();
+        let output = self.output.as_mut().ok_or(AbiError::NoOutput)?;
+        if bytes.len() > max_bytes - output.len().min(max_bytes) {
+            return Err(AbiError::OutputTooLarge { max_bytes });
+        }
+        output.extend_from_slice(bytes);
+        Ok(())
     }
 
     pub(super) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), AbiError> {

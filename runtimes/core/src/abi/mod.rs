@@ -2,7 +2,8 @@
 //!
 //! A guest imports functions and passes their arguments through its own memory. [`GuestAbi`] is the
 //! host's half for one instance, over plain bytes; it knows no engine. Each generation of the ABI
-//! has a module of functions over it: [`gen1`].
+//! has a module of functions over it: [`gen1`]. The functions of [`io`] pass bytes into a call and
+//! out of it.
 //!
 //! - [`for_each_abi_function`](crate::for_each_abi_function) is the table of all functions, which a
 //!   backend expands into its engine's linker. [`FUNCTIONS`] is the same table as data, to check
@@ -13,6 +14,7 @@ mod abi_error;
 pub mod call;
 pub mod gen1;
 mod guest_abi;
+pub mod io;
 mod outcome;
 mod table;
 

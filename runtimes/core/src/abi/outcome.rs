@@ -2,6 +2,7 @@
 
 use std::task::Poll;
 
+use crate::abi::io::MAX_READ_BYTES;
 use crate::guest::limits::Limits;
 
 /// The outcome of a function of the ABI: how much work it was, and whether it has to wait.
@@ -10,13 +11,19 @@ use crate::guest::limits::Limits;
 pub struct Outcome {
     work: u64,
     state: Poll<()>,
+    value: i32,
 }
 
 impl Outcome {
     pub(crate) const fn done(work: u64) -> Self {
+        Self::value(work, 0)
+    }
+
+    pub(crate) const fn value(work: u64, value: i32) -> Self {
         Self {
             work,
             state: Poll::Ready(()),
+            value,
         }
     }
 
@@ -24,6 +31,7 @@ impl Outcome {
         Self {
             work,
             state: Poll::Pending,
+            value: 0,
         }
     }
 
@@ -41,10 +49,24 @@ impl Outcome {
         self.state
     }
 
+    /// The result of a function that has one.
+    #[must_use]
+    pub const fn result(&self) -> i32 {
+        self.value
+    }
+
+    /// The outcome of a function that was attempted before, at the cost of `work`.
+    pub(crate) const fn after(mut self, work: u64) -> Self {
+        self.work = self.work.saturating_add(work);
+        self
+    }
+
     /// Units of a flush, beside its keys and bytes.
     pub const UNITS_PER_FLUSH: u64 = 100;
     /// Units of a `reserve`, `open`, `start` or `stop`, beside its bytes.
     pub const UNITS_PER_VERB: u64 = 200;
+    /// Units of a function of [`io`](super::io), beside its bytes.
+    pub const UNITS_PER_BYTES_CALL: u64 = 100;
     /// Units of a key that is flushed: to parse it and to look it up.
     pub const UNITS_PER_KEY: u64 = 4;
     /// Units of a subscription that an emit matches.
@@ -60,7 +82,12 @@ impl Outcome {
             + n_matched as u64 * Self::UNITS_PER_MATCH
     }
 
-    /// The work of another function, whose arguments have `n_bytes`.
+    /// The work of a function of `io` that copies `n_bytes`.
+    pub(crate) const fn bytes_work(n_bytes: usize) -> u64 {
+        Self::UNITS_PER_BYTES_CALL + n_bytes as u64 / Self::BYTES_PER_UNIT
+    }
+
+    /// The work of a verb, whose arguments have `n_bytes`.
     pub(crate) const fn verb_work(n_bytes: usize) -> u64 {
         Self::UNITS_PER_VERB + n_bytes as u64 / Self::BYTES_PER_UNIT
     }
@@ -74,5 +101,11 @@ const _: () = {
         Limits::DEFAULT_WATCHES,
     );
     assert!(flush <= Limits::DEFAULT_FUEL_SLICE);
+    let bytes = if MAX_READ_BYTES > Limits::DEFAULT_OUTPUT_BYTES {
+        MAX_READ_BYTES
+    } else {
+        Limits::DEFAULT_OUTPUT_BYTES
+    };
+    assert!(Outcome::bytes_work(bytes) <= Limits::DEFAULT_FUEL_SLICE);
     assert!(Outcome::verb_work(3 * (u16::MAX as usize + 2)) <= Limits::DEFAULT_FUEL_SLICE);
 };

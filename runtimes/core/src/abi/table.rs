@@ -11,8 +11,12 @@ use crate::engine::val::{FuncType, ValType};
 ///   `abi::gen1::open(abi, memory, param)` and returns a
 ///   `Result<`[`Outcome`](crate::abi::Outcome)`, `[`AbiError`](crate::abi::AbiError)`>`.
 /// - `abi::gen1::MODULE` and `abi::gen1::OPEN` are the names of the import.
-/// - The parameters are those of the WebAssembly signature, which has no results.
-/// - The last word is `wait` where the outcome may be pending, and `returns` where it never is.
+/// - The parameters are those of the WebAssembly signature.
+/// - The last word is `wait` where the outcome may be pending, and `returns` where it never is;
+///   these functions have no results. `value` is a function that never waits and has one result, an
+///   `i32`: [`Outcome::result`](crate::abi::Outcome::result).
+/// - `abi::gen1::NEEDS_PAGE` says whether the functions of that module need the meta page of the
+///   guest, so that a guest which is not attached has to be.
 ///
 /// # Examples
 ///
@@ -25,23 +29,25 @@ use crate::engine::val::{FuncType, ValType};
 /// use rangewatch_runtime::HostTrap;
 /// use rangewatch_runtime::abi::{self, GuestAbi};
 ///
-/// type HostFunction = fn(&mut GuestAbi, &mut [u8], &[i64]) -> Result<(), HostTrap>;
+/// type HostFunction = fn(&mut GuestAbi, &mut [u8], &[i64]) -> Result<Option<i32>, HostTrap>;
 ///
 /// fn add_to_linker(linker: &mut HashMap<(&str, &str), HostFunction>) {
 ///     macro_rules! define {
 ///         ($(
 ///             fn $gen:ident::$name:ident as $import:ident($($param:ident: $ty:ident),*)
-///                 -> $_result:ident;
+///                 -> $result:ident;
 ///         )*) => {
 ///             $(linker.insert((abi::$gen::MODULE, abi::$gen::$import), |guest, memory, values| {
 ///                 let mut _values = values.iter();
 ///                 $(let $param = *_values.next().expect("the engine checked the arity") as $ty;)*
-///                 abi::call::block(abi::$gen::$import, guest, memory, |guest, memory| {
+///                 let _outcome = abi::call::block(abi::$gen::$import, guest, memory, |guest, memory| {
 ///                     abi::$gen::$name(guest, memory $(, $param)*)
-///                 })
-///                 .map(drop)
+///                 })?;
+///                 Ok(define!(@$result _outcome))
 ///             });)*
 ///         };
+///         (@value $outcome:ident) => { Some($outcome.result()) };
+///         (@$none:ident $outcome:ident) => { None };
 ///     }
 ///     rangewatch_runtime::for_each_abi_function!(define);
 /// }
@@ -77,6 +83,9 @@ macro_rules! for_each_abi_function {
             fn gen1::open as OPEN() -> returns;
             fn gen1::start as START() -> returns;
             fn gen1::stop as STOP() -> wait;
+            fn io::input_len as INPUT_LEN() -> value;
+            fn io::input_read as INPUT_READ(ptr: i32, offset: i32, len: i32) -> value;
+            fn io::output_write as OUTPUT_WRITE(ptr: i32, len: i32) -> returns;
         }
     };
 }
@@ -87,6 +96,7 @@ pub struct AbiFunction {
     module: &'static str,
     name: &'static str,
     params: &'static [ValType],
+    results: &'static [ValType],
 }
 
 impl AbiFunction {
@@ -105,22 +115,26 @@ impl AbiFunction {
     /// The signature.
     #[must_use]
     pub fn ty(&self) -> FuncType {
-        FuncType::new(self.params, [])
+        FuncType::new(self.params, self.results)
     }
 }
 
 /// The functions of all generations of the guest ABI.
 pub const FUNCTIONS: &[AbiFunction] = {
     macro_rules! functions {
-        ($(fn $gen:ident::$_name:ident as $import:ident($($_param:ident: $ty:ident),*) -> $_result:ident;)*) => {
+        ($(fn $gen:ident::$_name:ident as $import:ident($($_param:ident: $ty:ident),*) -> $result:ident;)*) => {
             &[$(AbiFunction {
                 module: super::$gen::MODULE,
                 name: super::$gen::$import,
                 params: &[$(functions!(@$ty)),*],
+                results: functions!(@$result),
             }),*]
         };
         (@i32) => { ValType::I32 };
         (@i64) => { ValType::I64 };
+        (@value) => { &[ValType::I32] };
+        (@wait) => { &[] };
+        (@returns) => { &[] };
     }
     for_each_abi_function!(functions)
 };

@@ -66,11 +66,9 @@ pub async fn a_host_error_is_the_source_of_the_call_error(runtime: &dyn Runtime)
                 .host_function("env", "at_once", |_cx, ()| {
                     Err::<(), _>(std::io::Error::other("no quota").into())
                 })
-                .host_function_async("env", "later", |_cx, ()| {
-                    Box::pin(async {
-                        super::suspension::pending_once().await;
-                        Err::<(), _>(std::io::Error::other("no quota").into())
-                    })
+                .host_function_async("env", "later", |_cx, ()| async {
+                    super::suspension::pending_once().await;
+                    Err::<(), _>(std::io::Error::other("no quota").into())
                 })
         })
         .await;
@@ -117,14 +115,12 @@ pub async fn g30_a_panic_of_a_host_function_is_an_error(runtime: &dyn Runtime) {
                 .host_function("env", "at_once", |_cx, ()| -> Result<(), HostError> {
                     panic!("a bug of the host")
                 })
-                .host_function_async("env", "later", |_cx, ()| {
-                    Box::pin(async {
-                        super::suspension::pending_once().await;
-                        if true {
-                            panic!("a bug of the host");
-                        }
-                        Ok(())
-                    })
+                .host_function_async("env", "later", |_cx, ()| async {
+                    super::suspension::pending_once().await;
+                    if true {
+                        panic!("a bug of the host");
+                    }
+                    Ok(())
                 })
         })
         .await;
@@ -207,11 +203,9 @@ pub async fn an_import_that_is_exported_can_be_called(runtime: &dyn Runtime) {
         |builder| {
             builder
                 .host_function("env", "at_once", |_cx, n: i32| Ok(n + 1))
-                .host_function_async("env", "later", |_cx, n: i32| {
-                    Box::pin(async move {
-                        super::suspension::pending_once().await;
-                        Ok(n + 2)
-                    })
+                .host_function_async("env", "later", |_cx, n: i32| async move {
+                    super::suspension::pending_once().await;
+                    Ok(n + 2)
                 })
         },
     )

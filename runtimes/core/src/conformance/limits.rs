@@ -97,7 +97,7 @@ pub async fn a_start_section_is_bounded_and_cannot_wait(runtime: &dyn Runtime) {
             .limits(Limits::default().fuel_per_call(100_000))
             .host_function_async("env", "wait", move |_cx, ()| {
                 n_calls.fetch_add(1, Ordering::Relaxed);
-                Box::pin(async { Ok(()) })
+                async { Ok(()) }
             })
             .instantiate()
             .await

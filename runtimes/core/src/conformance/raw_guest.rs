@@ -131,7 +131,7 @@ impl RawGuest {
         let (recv_log, recv_plans) = (log.clone(), plans.clone());
         // With several instances there are several running callbacks.
         let running = Arc::<Running>::default();
-        let builder = builder.host_function_async("test", "received", move |cx, ()| {
+        let builder = builder.host_function_async_cx("test", "received", move |cx, ()| {
             let (log, plans, running) = (recv_log.clone(), recv_plans.clone(), running.clone());
             Box::pin(async move { Ok(received(cx, &log, &plans, &running).await) })
         });

@@ -52,7 +52,7 @@ pub async fn an_async_host_function_suspends_the_guest(runtime: &dyn Runtime) {
             (func (export "twice") (result i64)
                 (i64.add (call $inner (i32.const 1)) (call $inner (i32.const 2)))))"#,
         |builder| {
-            builder.host_function_async("env", "ask", move |cx, n: i32| {
+            builder.host_function_async_cx("env", "ask", move |cx, n: i32| {
                 let receive = receive.lock().take();
                 Box::pin(async move {
                     assert_eq!(cx.memory()[9], 77);
@@ -140,7 +140,7 @@ pub async fn a_call_dropped_while_suspended_ends_the_instance(runtime: &dyn Runt
             (func (export "go") call $wait)
             (func (export "fine")))"#,
         |builder| {
-            builder.host_function_async("env", "wait", move |_cx, ()| {
+            builder.host_function_async_cx("env", "wait", move |_cx, ()| {
                 let held = Held(in_function.clone());
                 let _alive = &in_closure;
                 Box::pin(async move {

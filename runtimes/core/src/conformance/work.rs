@@ -115,7 +115,7 @@ async fn worker(
             Ok(())
         })
         .host_function("test", "work", |cx, units: u64| Ok(cx.charge(units)?))
-        .host_function_async("test", "wait", |cx, units: u64| {
+        .host_function_async_cx("test", "wait", |cx, units: u64| {
             Box::pin(async move { Ok(cx.charge(units)?) })
         });
     let guest = configure(builder).instantiate().await;

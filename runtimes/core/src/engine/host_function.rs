@@ -8,69 +8,14 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
-use crate::abi::{AbiError, GuestAbi};
+use crate::abi::AbiError;
 use crate::engine::failure::{HostTrap, OutOfFuel};
+use crate::engine::host_cx::HostCx;
 use crate::engine::val::{FuncType, Scalars, TypeList, Val};
 
 /// Any error a host function may end with. The guest traps; the error reaches the caller as the
 /// source of [`CallError::HostFunction`](crate::CallError::HostFunction).
 pub type HostError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The memory and the ABI of the guest that called a host function.
-///
-/// # Examples
-///
-/// ```
-/// use rangewatch_runtime::{HostCx, HostError};
-///
-/// /// The text at an address of the guest.
-/// fn text(cx: &mut dyn HostCx, at: u32, len: u32) -> Result<String, HostError> {
-///     let end = at.checked_add(len).ok_or("the text wraps around")?;
-///     let bytes = cx.memory().get(at as usize..end as usize).ok_or("outside of memory")?;
-///     Ok(String::from_utf8(bytes.to_vec())?)
-/// }
-/// ```
-pub trait HostCx: Send {
-    /// The guest's linear memory; empty when it exports none, and while its start section runs. The
-    /// slice is valid for this borrow: the guest may grow its memory between calls.
-    fn memory(&mut self) -> &mut [u8] {
-        self.memory_and_abi().0
-    }
-
-    /// The memory together with the guest's half of the range-watch ABI.
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi);
-
-    /// Charges the guest for work that the host does for it: one unit is one unit of fuel, about
-    /// one wasm instruction. The guest yields to the executor when the function returns if its
-    /// slice is used up by then. Charge for loops and copies whose length the guest chooses, before
-    /// they are done. Without fuel this does nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfFuel`]: the call has less fuel left. Return the error, which ends the guest's call
-    /// as running out of fuel does.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rangewatch_runtime::GuestBuilder;
-    ///
-    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
-    /// builder.host_function("env", "fill", |cx, (at, len): (u32, u32)| {
-    ///     cx.charge(u64::from(len) / 16)?;
-    ///     let end = at.checked_add(len).ok_or("the buffer wraps around")?;
-    ///     let bytes = cx.memory().get_mut(at as usize..end as usize).ok_or("outside of memory")?;
-    ///     bytes.fill(7);
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel>;
-
-    /// The fuel that the call has left, the work of the host deducted; `None` on an engine that
-    /// counts no fuel.
-    fn fuel_left(&mut self) -> Option<u64>;
-}
 
 /// A host function that returns at once. It runs on the thread of the guest's call and is not
 /// sliced: use an [`AsyncHostFunction`] for what may wait.
@@ -165,8 +110,22 @@ impl HostFunction {
         Self::new(module, name, ty, HostFunctionBody::Sync(Arc::new(body)))
     }
 
-    /// A function that may wait, from a closure over typed arguments.
-    pub fn asynchronous<A: Scalars, R: Scalars>(
+    /// A function that may wait, from a closure over typed arguments whose future borrows nothing of
+    /// the context.
+    pub fn asynchronous<A: Scalars, R: Scalars, F>(
+        module: &str,
+        name: &str,
+        f: impl Fn(&mut dyn HostCx, A) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, HostError>> + Send + 'static,
+    {
+        Self::asynchronous_cx(module, name, move |cx, args| f(cx, args).boxed())
+    }
+
+    /// A function that may wait, from a closure over typed arguments whose future borrows the
+    /// context.
+    pub fn asynchronous_cx<A: Scalars, R: Scalars>(
         module: &str,
         name: &str,
         f: impl for<'a> Fn(&'a mut dyn HostCx, A) -> BoxFuture<'a, Result<R, HostError>>

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rangewatch_wasi as wasi;
 
-use crate::abi::{self, gen1};
+use crate::abi::{self, gen1, io};
 use crate::engine::host_function::HostFunction;
 use crate::engine::module::{ExternType, Import, ModuleInfo};
 use crate::engine::runtime::Imports;
@@ -127,6 +127,8 @@ fn hint(import: &Import, has_wasi: bool) -> &'static str {
          build it with the SDK of generation 1"
     } else if module == gen1::MODULE {
         "the range-watch ABI has no function of this name"
+    } else if module == io::MODULE {
+        "the imports of bytes have no function of this name"
     } else if module == wasi::MODULE && !has_wasi {
         "it is a function of WASI: give the guest a context with `.wasi(..)`"
     } else if module == wasi::MODULE {

@@ -3,8 +3,10 @@
 pub(crate) mod error_chain;
 pub(crate) mod failure;
 pub(crate) mod fuel_slices;
+pub(crate) mod host_cx;
 pub(crate) mod host_function;
 pub(crate) mod imports;
+pub(crate) mod instance_data;
 pub(crate) mod load_error;
 pub(crate) mod module;
 pub(crate) mod runtime;

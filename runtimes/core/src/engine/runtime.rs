@@ -12,7 +12,9 @@ use rangewatch_wasi::{Wasi, WorkMeter};
 
 use crate::abi::GuestAbi;
 use crate::engine::failure::{EngineError, Failure};
+use crate::engine::host_cx::NoData;
 use crate::engine::host_function::HostFunction;
+use crate::engine::instance_data::InstanceData;
 use crate::engine::load_error::LoadError;
 use crate::engine::module::{Module, ModuleInfo};
 use crate::engine::val::Val;
@@ -162,6 +164,7 @@ pub trait Linked: Send + Sync {
 pub struct GuestState {
     abi: GuestAbi,
     wasi: Wasi,
+    pub(crate) data: InstanceData,
     /// Whether a command's `_start` has been called.
     pub(crate) is_started: bool,
 }
@@ -171,6 +174,7 @@ impl GuestState {
         Self {
             abi,
             wasi,
+            data: InstanceData::default(),
             is_started: false,
         }
     }
@@ -183,6 +187,15 @@ impl GuestState {
     /// The instance's WASI context.
     pub fn wasi(&mut self) -> &mut Wasi {
         &mut self.wasi
+    }
+
+    /// The embedder's data of the type `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoData`]: the guest was built without data of this type.
+    pub fn data<T: 'static>(&mut self) -> Result<&mut T, NoData> {
+        self.data.get_mut().ok_or_else(NoData::of::<T>)
     }
 
     /// The work of all imports: of the ABI, of WASI and of the embedder.

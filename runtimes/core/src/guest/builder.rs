@@ -1,28 +1,32 @@
 //! How a guest is configured and made.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
 use crate::engine::error_chain::ErrorChain;
-use crate::engine::host_function::{HostCx, HostError, HostFunction};
+use crate::engine::host_cx::HostCx;
+use crate::engine::host_function::{HostError, HostFunction};
 use crate::engine::imports;
 use crate::engine::module::Module;
 use crate::engine::val::Scalars;
 use crate::guest::Guest;
+use crate::guest::call_end::CallEnd;
 use crate::guest::callback_error::CallbackError;
 use crate::guest::emits::Emits;
+use crate::guest::factory::GuestFactory;
 use crate::guest::flush_error::FlushError;
 use crate::guest::guest_bus::GuestBus;
-use crate::guest::inner::{Inner, OnCallbackError, OnFlushError};
+use crate::guest::inner::{
+    Config, DataSource, OnCallEnd, OnCallbackError, OnFlushError, OnInstance,
+};
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
-use crate::watches::group::Group;
-use crate::watches::signal::Signal;
+use crate::guest::session::Session;
+use crate::guest::start::Start;
 
 /// Configures a [`Guest`].
 ///
@@ -33,6 +37,9 @@ use crate::watches::signal::Signal;
 /// | [`emits`](Self::emits) | [`Emits::Staged`] on a bus with history, [`Emits::Immediate`] without |
 /// | [`host_function`](Self::host_function) | none |
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
+/// | [`start`](Self::start) | [`Start::Automatic`] |
+/// | [`instance_data`](Self::instance_data) | none |
+/// | [`on_instance`](Self::on_instance), [`on_call_end`](Self::on_call_end) | nothing |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
 /// | [`on_flush_error`](Self::on_flush_error) | a `warn` event of the `tracing` crate |
 ///
@@ -64,6 +71,10 @@ pub struct GuestBuilder<'a> {
     emits: Option<Emits>,
     functions: Vec<HostFunction>,
     pool: Option<(u32, u32)>,
+    start: Start,
+    data: Vec<DataSource>,
+    on_instance: Option<OnInstance>,
+    on_call_end: Option<OnCallEnd>,
     on_callback_error: OnCallbackError,
     on_flush_error: OnFlushError,
 }
@@ -113,6 +124,10 @@ impl<'a> GuestBuilder<'a> {
             emits: None,
             functions: Vec::new(),
             pool: None,
+            start: Start::default(),
+            data: Vec::new(),
+            on_instance: None,
+            on_call_end: None,
             on_callback_error: Box::new(|error| {
                 let error = ErrorChain::new(&error);
                 tracing::warn!(%error, "a guest's callback failed");
@@ -174,9 +189,7 @@ impl<'a> GuestBuilder<'a> {
     /// builder
     ///     .host_function("env", "add", |_cx, (a, b): (i32, i32)| Ok(a.wrapping_add(b)))
     ///     .host_function("env", "log", |cx, (at, len): (u32, u32)| {
-    ///         let end = at.checked_add(len).ok_or("the text wraps around")?;
-    ///         let text = cx.memory().get(at as usize..end as usize).ok_or("outside of memory")?;
-    ///         println!("{}", String::from_utf8_lossy(text));
+    ///         println!("{}", String::from_utf8_lossy(cx.read(at, len)?));
     ///         Ok(())
     ///     })
     /// # }
@@ -191,23 +204,52 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
-    /// Provides an import by a closure that may wait; the guest is suspended meanwhile and blocks
-    /// no thread.
+    /// Provides an import by a closure whose future may wait; the guest is suspended meanwhile and
+    /// blocks no thread. The future borrows nothing of the context: read from the guest's memory
+    /// before it, or use [`host_function_async_cx`](Self::host_function_async_cx).
     ///
     /// # Examples
     ///
     /// ```
     /// # use rangewatch_runtime::GuestBuilder;
     /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
-    /// builder.host_function_async("env", "next", |_cx, ()| {
+    /// builder.host_function_async("env", "next", |_cx, n: i64| async move {
+    ///     futures::future::ready(()).await; // a request, a timer, a lock
+    ///     Ok(n + 1)
+    /// })
+    /// # }
+    /// ```
+    pub fn host_function_async<A: Scalars, R: Scalars, F>(
+        mut self,
+        module: &str,
+        name: &str,
+        f: impl Fn(&mut dyn HostCx, A) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, HostError>> + Send + 'static,
+    {
+        self.functions
+            .push(HostFunction::asynchronous(module, name, f));
+        self
+    }
+
+    /// As [`host_function_async`](Self::host_function_async), for a future that uses the context
+    /// after it has waited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.host_function_async_cx("env", "fetch", |cx, at: u32| {
     ///     Box::pin(async move {
-    ///         futures::future::ready(()).await; // a request, a timer, a lock
-    ///         Ok(7_i64)
+    ///         let bytes = futures::future::ready([1, 2, 3]).await;
+    ///         cx.write(at, &bytes)
     ///     })
     /// })
     /// # }
     /// ```
-    pub fn host_function_async<A: Scalars, R: Scalars>(
+    pub fn host_function_async_cx<A: Scalars, R: Scalars>(
         mut self,
         module: &str,
         name: &str,
@@ -217,7 +259,7 @@ impl<'a> GuestBuilder<'a> {
         + 'static,
     ) -> Self {
         self.functions
-            .push(HostFunction::asynchronous(module, name, f));
+            .push(HostFunction::asynchronous_cx(module, name, f));
         self
     }
 
@@ -233,6 +275,103 @@ impl<'a> GuestBuilder<'a> {
     /// pool for a guest that keeps state in its memory.
     pub fn pool(mut self, calls: u32, callbacks: u32) -> Self {
         self.pool = Some((calls, callbacks));
+        self
+    }
+
+    /// Chooses what is called to start an instance.
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Gives each instance data of the embedder's own, which host functions reach by
+    /// [`HostCx::data`](dyn HostCx::data): a transaction, a cache, locks that are held. It is made
+    /// before the instance and dropped with it. One value of each type: a second source of a type
+    /// replaces the first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use rangewatch_runtime::GuestBuilder;
+    /// #[derive(Default)]
+    /// struct Buffers(Vec<Vec<u8>>);
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.instance_data(Buffers::default).host_function(
+    ///     "buffers",
+    ///     "push",
+    ///     |cx, (at, len): (u32, u32)| {
+    ///         let bytes = cx.read(at, len)?.to_vec();
+    ///         cx.data::<Buffers>()?.0.push(bytes);
+    ///         Ok(())
+    ///     },
+    /// )
+    /// # }
+    /// ```
+    pub fn instance_data<T: Send + 'static>(
+        mut self,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.data.push(Box::new(move |data| data.insert(make())));
+        self
+    }
+
+    /// Runs for each new instance, after it was started and before it is used: to call its exports
+    /// and to keep what they return in its data. An error fails the instantiation, and later the
+    /// call that needed the instance.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::Val;
+    /// # use rangewatch_runtime::GuestBuilder;
+    ///
+    /// /// The address of the guest's buffer.
+    /// #[derive(Default)]
+    /// struct Buffer(u32);
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.instance_data(Buffer::default).on_instance(|instance| {
+    ///     Box::pin(async move {
+    ///         let [Val::I32(at)] = instance.call("buffer", &[]).await?[..] else {
+    ///             return Err("`buffer` returns an address".into());
+    ///         };
+    ///         instance.data::<Buffer>()?.0 = at as u32;
+    ///         Ok(())
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn on_instance(
+        mut self,
+        f: impl for<'s> Fn(&'s mut Session) -> BoxFuture<'s, Result<(), HostError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.on_instance = Some(Box::new(f));
+        self
+    }
+
+    /// Runs at the end of every call of an export, callbacks and starts included, however it ended:
+    /// to release what the call held. It must not panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::CallOutcome;
+    /// # use rangewatch_runtime::GuestBuilder;
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.on_call_end(|end| {
+    ///     if let CallOutcome::Failed(error) = end.outcome() {
+    ///         eprintln!("{} failed: {error}", end.export());
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn on_call_end(mut self, f: impl Fn(&mut CallEnd<'_>) + Send + Sync + 'static) -> Self {
+        self.on_call_end = Some(Box::new(f));
         self
     }
 
@@ -270,6 +409,15 @@ impl<'a> GuestBuilder<'a> {
     ///
     /// [`InstantiateError`].
     pub async fn instantiate(self) -> Result<Guest, InstantiateError> {
+        self.factory()?.instantiate().await
+    }
+
+    /// Resolves the imports, once for many equal guests.
+    ///
+    /// # Errors
+    ///
+    /// [`InstantiateError`]: an import is missing or does not fit, a setting is not possible.
+    pub fn factory(self) -> Result<GuestFactory, InstantiateError> {
         let compiled = self.module.compiled();
         let info = self.module.info_arc();
         if self.limits.max_fuel_per_call().is_some() && !compiled.is_metered() {
@@ -281,25 +429,25 @@ impl<'a> GuestBuilder<'a> {
         if bytes > max_bytes as u64 {
             return Err(InstantiateError::Memory { bytes, max_bytes });
         }
-        let pooled = self.pool.is_some();
-        if pooled && matches!(self.wasi, WasiSource::Once(_)) {
-            return Err(InstantiateError::SharedWasi);
-        }
-        let (calls, callbacks) = match self.pool {
-            None => (Pool::single(), None),
-            Some((calls, callbacks)) => {
-                let sizes = 1..=Pool::MAX_SIZE;
-                if !sizes.contains(&calls) || !sizes.contains(&callbacks) {
-                    return Err(InstantiateError::PoolSize {
-                        max: Pool::MAX_SIZE,
-                    });
-                }
-                (Pool::renewable(calls), Some(Pool::renewable(callbacks)))
+        if let Some((calls, callbacks)) = self.pool {
+            if matches!(self.wasi, WasiSource::Once(_)) {
+                return Err(InstantiateError::SharedWasi);
             }
-        };
+            let sizes = 1..=Pool::MAX_SIZE;
+            if !sizes.contains(&calls) || !sizes.contains(&callbacks) {
+                return Err(InstantiateError::PoolSize {
+                    max: Pool::MAX_SIZE,
+                });
+            }
+        }
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let mut imports = imports::resolve(&info, self.functions, has_wasi)?;
         imports.wasi_at_once = self.wasi.at_once();
+        imports.is_command = match self.start {
+            Start::Automatic => info.is_command(),
+            Start::Reactor => false,
+            Start::Command | Start::Nothing => true,
+        };
         let linked = compiled.link(&imports).map_err(InstantiateError::Engine)?;
         // The SDKs split an emit of many keys into flushes of one value, which only a bus without
         // history accepts as separate emits.
@@ -308,24 +456,22 @@ impl<'a> GuestBuilder<'a> {
             None if self.bus.port().has_history() => Emits::Staged,
             None => Emits::Immediate,
         };
-        let group = Group::new(self.bus, self.limits, emits);
-        let inner = Inner {
+        Ok(GuestFactory::new(Config {
+            can_receive: imports::can_receive(&info),
             info,
             linked,
-            group,
+            bus: self.bus,
+            limits: self.limits,
+            emits,
+            start: self.start,
             wasi: self.wasi,
-            calls,
-            callbacks,
+            data: self.data,
+            pool: self.pool,
+            on_instance: self.on_instance,
+            on_call_end: self.on_call_end,
             on_callback_error: self.on_callback_error,
             on_flush_error: self.on_flush_error,
-            closing: Signal::default(),
-            dropped: Signal::default(),
-            has_lost_watches: AtomicBool::new(false),
-        };
-        // The first instance is made here, with a pool too: a guest that cannot start fails here
-        // and not at a call.
-        inner.calls.add_idle(inner.new_instance().await?);
-        Ok(Guest::new(inner))
+        }))
     }
 }
 

@@ -59,6 +59,34 @@ pub enum CallError {
         /// Its signature.
         ty: FuncType,
     },
+    /// The export's signature is not that of a call with bytes.
+    #[error(
+        "`{export}` is {ty}, but a call with bytes needs () -> (): the guest reads its input and \
+         writes its output by the imports of `rangewatch_io`"
+    )]
+    NotForBytes {
+        /// The export.
+        export: String,
+        /// Its signature.
+        ty: FuncType,
+    },
+    /// The input of a call with bytes is longer than a guest can address: 2 GiB or more.
+    #[error("the input of `{export}` has {n_bytes} bytes, and a guest can read less than 2 GiB")]
+    InputTooLarge {
+        /// The export.
+        export: String,
+        /// The length of the input, in bytes.
+        n_bytes: usize,
+    },
+    /// The guest was built without instance data of a type.
+    #[error(
+        "the guest has no instance data of the type `{type_name}`: add it with \
+         `GuestBuilder::instance_data`"
+    )]
+    NoData {
+        /// The type.
+        type_name: &'static str,
+    },
     /// The guest trapped. Its instance is gone.
     #[error("`{export}` trapped: {kind}{}", Message(message.as_deref()))]
     Trap {

@@ -4,48 +4,117 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::future::BoxFuture;
 use rangewatch_wasi::Wasi;
 
-use crate::abi::{GuestAbi, gen1};
-use crate::engine::host_function::no_unwind;
-use crate::engine::imports::can_receive;
-use crate::engine::module::{INITIALIZE, ModuleInfo};
+use crate::abi::GuestAbi;
+use crate::engine::host_function::{HostError, no_unwind};
+use crate::engine::instance_data::InstanceData;
+use crate::engine::module::ModuleInfo;
 use crate::engine::runtime::{GuestState, Instance, Linked};
-use crate::engine::val::{FuncType, Val};
 use crate::guest::builder::WasiSource;
+use crate::guest::call_end::CallEnd;
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::CallbackError;
+use crate::guest::emits::Emits;
 use crate::guest::flush_error::FlushError;
+use crate::guest::guest_bus::GuestBus;
 use crate::guest::instantiate_error::InstantiateError;
+use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
+use crate::guest::session::{Role, Session};
+use crate::guest::start::Start;
 use crate::watches::group::Group;
 use crate::watches::signal::Signal;
 
 pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
 pub(crate) type OnFlushError = Box<dyn Fn(FlushError) + Send + Sync>;
+pub(crate) type OnCallEnd = Box<dyn Fn(&mut CallEnd<'_>) + Send + Sync>;
+pub(crate) type OnInstance =
+    Box<dyn for<'a> Fn(&'a mut Session) -> BoxFuture<'a, Result<(), HostError>> + Send + Sync>;
+pub(crate) type DataSource = Box<dyn Fn(&mut InstanceData) + Send + Sync>;
+
+/// What equal guests share: a linked module, and how its instances are made and used.
+pub(crate) struct Config {
+    pub(crate) info: Arc<ModuleInfo>,
+    pub(crate) linked: Arc<dyn Linked>,
+    pub(crate) can_receive: bool,
+    pub(crate) bus: GuestBus,
+    pub(crate) limits: Limits,
+    pub(crate) emits: Emits,
+    pub(crate) start: Start,
+    pub(crate) wasi: WasiSource,
+    pub(crate) data: Vec<DataSource>,
+    /// The instances for calls and for callbacks; `None`: one for both.
+    pub(crate) pool: Option<(u32, u32)>,
+    pub(crate) on_instance: Option<OnInstance>,
+    pub(crate) on_call_end: Option<OnCallEnd>,
+    pub(crate) on_callback_error: OnCallbackError,
+    pub(crate) on_flush_error: OnFlushError,
+}
+
+impl Config {
+    /// Whether an instance has to be started before it is used: one of a command that uses the ABI.
+    pub(crate) fn starts_before_use(&self) -> bool {
+        self.is_command() && self.info.uses_abi()
+    }
+
+    /// Whether `_start` runs when the guest is used, and not when an instance is made.
+    pub(crate) fn is_command(&self) -> bool {
+        self.start == Start::Automatic && self.info.is_command()
+    }
+}
 
 /// The state that a guest, its pumps and its calls share.
 pub(crate) struct Inner {
-    pub(crate) info: Arc<ModuleInfo>,
-    pub(crate) linked: Arc<dyn Linked>,
+    pub(crate) config: Arc<Config>,
     pub(crate) group: Arc<Group>,
-    pub(crate) wasi: WasiSource,
-    pub(crate) calls: Pool,
+    calls: Pool,
     /// `None`: callbacks run on the instance of the calls.
-    pub(crate) callbacks: Option<Pool>,
-    pub(crate) on_callback_error: OnCallbackError,
-    pub(crate) on_flush_error: OnFlushError,
+    callbacks: Option<Pool>,
     /// Set when the guest is closed or dropped.
     pub(crate) closing: Signal,
     /// Set when the guest is dropped: callbacks that a pump runs end.
     pub(crate) dropped: Signal,
     /// Set when the guest had watches as its only instance was lost.
-    pub(crate) has_lost_watches: AtomicBool,
+    has_lost_watches: AtomicBool,
 }
 
 impl Inner {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        let (calls, callbacks) = match config.pool {
+            None => (Pool::single(), None),
+            Some((calls, callbacks)) => (Pool::renewable(calls), Some(Pool::renewable(callbacks))),
+        };
+        let group = Group::new(config.bus.clone(), config.limits.clone(), config.emits);
+        Self {
+            config,
+            group,
+            calls,
+            callbacks,
+            closing: Signal::default(),
+            dropped: Signal::default(),
+            has_lost_watches: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn pool(&self, role: Role) -> &Pool {
+        match (role, &self.callbacks) {
+            (Role::Callbacks, Some(callbacks)) => callbacks,
+            _ => &self.calls,
+        }
+    }
+
     pub(crate) fn callbacks(&self) -> &Pool {
-        self.callbacks.as_ref().unwrap_or(&self.calls)
+        self.pool(Role::Callbacks)
+    }
+
+    /// Waits until no instance is leased, and drops them all.
+    pub(crate) async fn close(&self) {
+        self.calls.close().await;
+        if let Some(callbacks) = &self.callbacks {
+            callbacks.close().await;
+        }
     }
 
     /// Ends the watches of a guest whose only instance is gone.
@@ -60,39 +129,21 @@ impl Inner {
         self.has_lost_watches.load(Ordering::Relaxed)
     }
 
-    /// Makes an instance and initializes it, unless it is a command: `_start` is called before the
-    /// first use of the instance, so that [`Guest::run`](crate::Guest::run) can be that call.
-    pub(crate) async fn new_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
-        let mut instance = self.bare_instance().await?;
-        self.initialize(&mut *instance)
-            .await
-            .map_err(InstantiateError::from_start)?;
-        Ok(instance)
-    }
-
     /// Makes an instance and runs its start section.
-    async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
-        let wasi = self.wasi.context()?;
+    pub(crate) async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
+        let config = &self.config;
+        let wasi = config.wasi.context()?;
         let mut state = GuestState::new(GuestAbi::of(self.group.clone()), wasi);
-        let limits = self.group.limits();
-        state.meter().set_slice(limits.max_fuel_slice());
-        self.linked
-            .instantiate(state, limits)
+        for source in &config.data {
+            source(&mut state.data);
+        }
+        state.meter().set_slice(config.limits.max_fuel_slice());
+        config
+            .linked
+            .instantiate(state, &config.limits)
             .await
             .map_err(|failure| CallError::new("the start section", failure))
             .map_err(InstantiateError::from_start)
-    }
-
-    async fn initialize(&self, instance: &mut dyn Instance) -> Result<(), CallError> {
-        if self.info.is_command() {
-            return Ok(());
-        }
-        if self.info.func(INITIALIZE) == Some(&FuncType::default()) {
-            let initialized = instance.call(INITIALIZE, &[]).await;
-            self.flush(instance.memory_and_state().1.wasi(), INITIALIZE);
-            initialized.map_err(|failure| CallError::new(INITIALIZE, failure))?;
-        }
-        self.read_page(instance).await
     }
 
     /// Flushes what `export` wrote, and reports an error of the writer.
@@ -103,29 +154,6 @@ impl Inner {
             Err(panic) => io::Error::other(panic),
         };
         let export = export.to_owned();
-        (self.on_flush_error)(FlushError { export, source });
-    }
-
-    /// Reads the meta page of an initialized instance, if the module uses the ABI.
-    pub(crate) async fn read_page(&self, instance: &mut dyn Instance) -> Result<(), CallError> {
-        if !self.info.uses_abi() {
-            return Ok(());
-        }
-        let page = instance
-            .call(gen1::PAGE, &[])
-            .await
-            .map_err(|failure| CallError::new(gen1::PAGE, failure))?;
-        let page = match page[..] {
-            [Val::I32(page)] => page as u32,
-            // The signature was checked when the imports were.
-            _ => 0,
-        };
-        let (memory, state) = instance.memory_and_state();
-        (state.abi())
-            .attach(memory, page, can_receive(&self.info))
-            .map_err(|source| CallError::Abi {
-                export: gen1::PAGE.to_owned(),
-                source,
-            })
+        (self.config.on_flush_error)(FlushError { export, source });
     }
 }

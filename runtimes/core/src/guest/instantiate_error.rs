@@ -96,9 +96,7 @@ pub enum InstantiateError {
         max_bytes: usize,
     },
     /// One WASI context cannot serve several instances.
-    #[error(
-        "a pool of instances needs a WASI context for each: use `wasi_with` in place of `wasi`"
-    )]
+    #[error("several instances need a WASI context for each: use `wasi_with` in place of `wasi`")]
     SharedWasi,
     /// The size of a pool is 0 or above its maximum.
     #[error("a pool has room for 1 to {max} calls and for 1 to {max} callbacks")]
@@ -109,6 +107,9 @@ pub enum InstantiateError {
     /// The embedder's WASI factory failed.
     #[error("the WASI context could not be built")]
     Wasi(#[source] HostError),
+    /// The embedder's hook for new instances failed.
+    #[error("the hook for new instances failed")]
+    Hook(#[source] HostError),
     /// The start section, `_initialize`, `_start` or `__range_watch` failed, or `_start` exited
     /// with a code other than 0.
     #[error("the guest failed while it started")]

@@ -29,6 +29,8 @@ pub struct Limits {
     staged_keys: usize,
     staged_bytes: usize,
     staged_matches: usize,
+    output_bytes: usize,
+    recycle_bytes: Option<usize>,
 }
 
 impl Limits {
@@ -55,6 +57,8 @@ impl Limits {
     /// guest that matches all of its own watches with each of thousands of emits holds the lock of
     /// the bus for minutes.
     pub const DEFAULT_STAGED_MATCHES: usize = 65_536;
+    /// Bytes that a call with bytes may return unless set: 1 MiB.
+    pub const DEFAULT_OUTPUT_BYTES: usize = 1 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
     pub const DEFAULT_WATCH_BYTES: usize = 64 << 20;
     /// Watches of one guest unless set. Each costs the host some hundred bytes and its id, and an
@@ -149,6 +153,24 @@ impl Limits {
         self
     }
 
+    /// Bytes that one [call with bytes](crate::Guest::call_bytes) may return. A guest that writes
+    /// more traps.
+    #[must_use]
+    pub fn output_bytes(mut self, bytes: usize) -> Self {
+        self.output_bytes = bytes;
+        self
+    }
+
+    /// Recycles instances: one whose linear memory has more than `bytes` at the end of a call is
+    /// dropped, and another is made when it is needed. For guests whose memory grows with each call,
+    /// as with a collector that never frees. What the guest kept in its memory is lost; its
+    /// watches stay, also those of a guest of one instance. Off unless set.
+    #[must_use]
+    pub fn recycle_bytes(mut self, bytes: usize) -> Self {
+        self.recycle_bytes = Some(bytes);
+        self
+    }
+
     /// The bound on the fuel of one call, if any.
     #[must_use]
     pub fn max_fuel_per_call(&self) -> Option<u64> {
@@ -215,6 +237,18 @@ impl Limits {
         self.staged_matches
     }
 
+    /// The bound on the bytes that one call returns.
+    #[must_use]
+    pub fn max_output_bytes(&self) -> usize {
+        self.output_bytes
+    }
+
+    /// The bytes of memory above which an instance is recycled, if any.
+    #[must_use]
+    pub fn max_recycle_bytes(&self) -> Option<usize> {
+        self.recycle_bytes
+    }
+
     /// The bound on watches.
     #[must_use]
     pub fn max_watches(&self) -> usize {
@@ -236,6 +270,8 @@ impl Default for Limits {
             staged_keys: Self::DEFAULT_STAGED_KEYS,
             staged_bytes: Self::DEFAULT_STAGED_BYTES,
             staged_matches: Self::DEFAULT_STAGED_MATCHES,
+            output_bytes: Self::DEFAULT_OUTPUT_BYTES,
+            recycle_bytes: None,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Guests: modules that are connected to a bus.
 
 pub(crate) mod builder;
+pub(crate) mod call_end;
 pub(crate) mod call_error;
 pub(crate) mod callback_error;
 pub(crate) mod command;
 pub(crate) mod emits;
+pub(crate) mod factory;
 pub(crate) mod flush_error;
 pub(crate) mod guest_bus;
 pub(crate) mod inner;
@@ -12,7 +14,8 @@ pub(crate) mod instantiate_error;
 pub(crate) mod limits;
 pub(crate) mod pool;
 pub(crate) mod pump;
-mod start;
+pub(crate) mod session;
+pub(crate) mod start;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use crate::guest::call_error::CallError;
 use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
+use crate::guest::session::{Role, Session};
 
 /// A module that is connected to a bus: it emits and watches, and its exports can be called.
 ///
@@ -74,10 +78,8 @@ impl Guest {
         GuestBuilder::new(module, bus.into())
     }
 
-    pub(crate) fn new(inner: Inner) -> Self {
-        Self {
-            inner: Arc::new(inner),
-        }
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
     /// Calls an export. Emits of the guest take effect at once, unless they are
@@ -98,8 +100,9 @@ impl Guest {
     /// error the instance is dropped. Output that cannot be flushed is no error of the call: it
     /// goes to [`GuestBuilder::on_flush_error`].
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        CallError::unless_callable(&self.inner.info, export, args)?;
-        if export == START && self.inner.info.is_command() {
+        let config = &self.inner.config;
+        CallError::unless_callable(&config.info, export, args)?;
+        if export == START && config.is_command() {
             return match self.run().await? {
                 exit if exit.code() == 0 => Ok(Vec::new()),
                 exit => Err(CallError::Exit {
@@ -108,17 +111,51 @@ impl Guest {
                 }),
             };
         }
-        let mut lease = self.inner.calls.lease(&self.inner, export).await?;
-        match lease.call(export, args).await {
-            Ok(results) => {
-                lease.give_back();
-                Ok(results)
-            }
-            Err(error) => {
-                lease.lose(&ErrorChain::new(&error));
-                Err(error)
-            }
-        }
+        let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
+        session.call_or_lose(export, args).await
+    }
+
+    /// Calls an export with bytes and returns the bytes that it writes, on one instance, whatever
+    /// the pool. The export has no parameters and no results: the guest pulls its input and hands
+    /// over its output by the imports of [`abi::io`](crate::abi::io), which the guest SDK wraps.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); [`CallError::NotForBytes`] for an export of another signature. The
+    /// output is bounded by [`Limits::output_bytes`](crate::Limits::output_bytes).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example(guest: &rangewatch_runtime::Guest) -> Result<(), rangewatch_runtime::CallError> {
+    /// let answer: Vec<u8> = guest.call_bytes("apply", b"put a 1").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn call_bytes(
+        &self,
+        export: &str,
+        input: impl Into<Vec<u8>>,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
+        session.call_bytes(export, input).await
+    }
+
+    /// Leases an instance for several calls and accesses to its memory.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; the place in the order of the callers is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`] or [`CallError::Instantiate`]: there is no instance.
+    pub async fn session(&self) -> Result<Session, CallError> {
+        Session::lease(&self.inner, Role::Calls, "a session").await
     }
 
     /// Runs a command: calls `_start`. A command that returns has exited with code 0.
@@ -139,22 +176,17 @@ impl Guest {
     /// [`CallError::AlreadyStarted`] when the instance has been started; otherwise as
     /// [`call`](Self::call), except that an exit is no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
-        CallError::unless_callable(&self.inner.info, START, &[])?;
-        let mut lease = self.inner.calls.lease_unstarted(&self.inner).await?;
-        match lease.start(&self.inner).await {
-            Ok(exit) if exit.code() == 0 => {
-                lease.give_back();
-                Ok(exit)
-            }
+        CallError::unless_callable(&self.inner.config.info, START, &[])?;
+        let mut session = Session::lease_unstarted(&self.inner).await?;
+        let exit = session.start().await;
+        match &exit {
+            Ok(exit) if exit.code() == 0 => {}
             Ok(exit) => {
-                lease.lose(&format_args!("`{START}` exited with code {}", exit.code()));
-                Ok(exit)
+                session.lose(&format_args!("`{START}` exited with code {}", exit.code()));
             }
-            Err(error) => {
-                lease.lose(&ErrorChain::new(&error));
-                Err(error)
-            }
+            Err(error) => session.lose(&ErrorChain::new(error)),
         }
+        exit
     }
 
     /// Reads or writes the guest's linear memory between two calls, as bytes from address 0; empty
@@ -168,10 +200,21 @@ impl Guest {
     ///
     /// [`CallError::Gone`] or [`CallError::Instantiate`]: there is no instance.
     pub async fn with_memory<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R, CallError> {
-        let mut lease = self.inner.calls.lease(&self.inner, "memory").await?;
-        let result = f(lease.instance().memory_and_state().0);
-        lease.give_back();
-        Ok(result)
+        let mut session = Session::lease(&self.inner, Role::Calls, "memory").await?;
+        session.memory().map(f)
+    }
+
+    /// Waits until a callback is due to a watch of the guest, for a loop of one's own around
+    /// [`drive_until_idle`](Self::drive_until_idle). Resolves at once when the guest has ended.
+    ///
+    /// The future does not borrow and keeps nothing alive.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let started = self.inner.group.started().clone();
+        async move { drop(started.due().await) }
     }
 
     /// The future that delivers to the guest's watches, for as long as the guest lives. Spawn it on
@@ -234,10 +277,7 @@ impl Guest {
     pub async fn close(&self) {
         self.inner.closing.set();
         self.inner.group.end();
-        self.inner.calls.close().await;
-        if let Some(callbacks) = &self.inner.callbacks {
-            callbacks.close().await;
-        }
+        self.inner.close().await;
     }
 }
 

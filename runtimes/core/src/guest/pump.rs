@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use rangewatch_bus::Ready;
 
 use crate::abi::gen1;
-use crate::engine::error_chain::ErrorChain;
 use crate::engine::yield_now::yield_now;
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::inner::Inner;
+use crate::guest::session::{Role, Session};
 use crate::watches::watch::Watch;
 
 /// The state that the workers of one pump share.
@@ -128,7 +128,7 @@ impl fmt::Debug for Pump {
 
 impl Inner {
     /// One of the concurrent workers of a pump, until the group ends or one of them has failed.
-    async fn work(&self, pump: &PumpState) {
+    async fn work(self: &Arc<Self>, pump: &PumpState) {
         while let Some(announced) = self.group.started().due().await {
             if pump.has_failed() {
                 return;
@@ -144,45 +144,40 @@ impl Inner {
     /// Runs the next callback, if one is due; `false` if none was. `announced` is what the caller
     /// waited for.
     pub(crate) async fn run_next(
-        &self,
+        self: &Arc<Self>,
         announced: Option<Ready<'_, Watch>>,
     ) -> Result<bool, CallError> {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are coalesced into it.
-        let mut lease = self.callbacks().lease(self, gen1::RECV).await?;
+        let mut session = Session::lease(self, Role::Callbacks, gen1::RECV).await?;
         let Some(running) = self.group.next_callback(announced) else {
-            lease.give_back();
             return Ok(false);
         };
-        let (memory, state) = lease.instance().memory_and_state();
+        let (memory, state) = session.memory_and_state()?;
         let callback = match state.abi().enter(memory, running) {
             Ok(callback) => callback,
+            // The guest has not run: its instance can be used again.
             Err(error) => {
-                // The guest has not run: its instance can be used again.
-                lease.give_back();
-                (self.on_callback_error)(error);
+                drop(session);
+                (self.config.on_callback_error)(error);
                 return Ok(true);
             }
         };
-        let cause = match lease.call(gen1::RECV, &[]).await {
+        let cause = match session.call_or_lose(gen1::RECV, &[]).await {
             Ok(_) => {
-                let (memory, state) = lease.instance().memory_and_state();
-                let report = state.abi().finish(memory, &callback);
-                lease.give_back();
-                match report {
+                let (memory, state) = session.memory_and_state()?;
+                match state.abi().finish(memory, &callback) {
                     Ok(None) => return Ok(true),
                     Ok(Some(text)) => CallbackErrorCause::Reported(text),
                     Err(error) => CallbackErrorCause::Abi(error),
                 }
             }
-            Err(error) => {
-                lease.lose(&ErrorChain::new(&error));
-                CallbackErrorCause::Call(error)
-            }
+            Err(error) => CallbackErrorCause::Call(error),
         };
+        drop(session);
         let (id, value) = (callback.id().to_owned(), callback.value());
         drop(callback);
-        (self.on_callback_error)(CallbackError { id, value, cause });
+        (self.config.on_callback_error)(CallbackError { id, value, cause });
         Ok(true)
     }
 }

@@ -1,23 +1,96 @@
-//! The start of a command, which happens once on each instance.
+//! How an instance is started, which happens once on each.
 
 use rangewatch_wasi::Exit;
 
-use crate::engine::module::START;
+use crate::engine::error_chain::ErrorChain;
+use crate::engine::module::{INITIALIZE, START};
+use crate::engine::val::FuncType;
 use crate::guest::call_error::CallError;
-use crate::guest::inner::Inner;
 use crate::guest::instantiate_error::InstantiateError;
-use crate::guest::pool::Lease;
+use crate::guest::session::Session;
 
-impl Lease<'_> {
+/// What is called to start an instance before its first use.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::Start;
+///
+/// # use rangewatch_runtime::GuestBuilder;
+/// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+/// builder.start(Start::Command) // TinyGo: `main` sets the exports up, and returns
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// As the module says. A reactor: `_initialize`, if it exports that, when the instance is made.
+    /// A command, which exports `_start` and no `_initialize`: `_start`, by
+    /// [`Guest::run`](crate::Guest::run), or before the first use if the command uses the
+    /// range-watch ABI.
+    #[default]
+    Automatic,
+    /// `_initialize`, when the instance is made.
+    Reactor,
+    /// `_start`, when the instance is made. It has to return or to exit with code 0.
+    Command,
+    /// Nothing: the embedder calls what is needed in
+    /// [`on_instance`](crate::GuestBuilder::on_instance), or the guest needs nothing.
+    Nothing,
+}
+
+impl Session {
+    /// Calls what the embedder chose for a fresh instance.
+    pub(crate) async fn initialize(&mut self) -> Result<(), CallError> {
+        let config = self.guest().config.clone();
+        match config.start {
+            Start::Automatic if config.info.is_command() => return Ok(()),
+            Start::Automatic => {
+                if config.info.func(INITIALIZE) == Some(&FuncType::default()) {
+                    self.call_initializer().await?;
+                }
+            }
+            Start::Reactor => {
+                CallError::unless_callable(&config.info, INITIALIZE, &[])?;
+                self.call_initializer().await?;
+            }
+            Start::Command => {
+                CallError::unless_callable(&config.info, START, &[])?;
+                return self.start_well().await;
+            }
+            Start::Nothing => return Ok(()),
+        }
+        self.read_page().await
+    }
+
+    async fn call_initializer(&mut self) -> Result<(), CallError> {
+        self.call_and_keep(INITIALIZE, &[]).await.map(drop)
+    }
+
     /// Whether the instance has to be started before it is used: one of a command that uses the
     /// ABI. Commands that do not, and reactors, are used as they are.
-    pub(crate) fn must_start(&mut self, guest: &Inner) -> bool {
-        guest.info.is_command() && guest.info.uses_abi() && !self.is_started()
+    pub(crate) fn must_start(&mut self) -> bool {
+        self.guest().config.starts_before_use()
+            && self
+                .memory_and_state()
+                .is_ok_and(|(_, state)| !state.is_started)
     }
 
     /// Starts an instance that [has to be](Self::must_start) started.
-    pub(crate) async fn start_before_use(&mut self, guest: &Inner) -> Result<(), CallError> {
-        match self.start(guest).await? {
+    pub(crate) async fn start_before_use(&mut self, export: &str) -> Result<(), CallError> {
+        let started = self.start_well().await;
+        started.map_err(|error| {
+            self.lose(&ErrorChain::new(&error));
+            CallError::Instantiate {
+                export: export.to_owned(),
+                source: Box::new(InstantiateError::from_start(error)),
+            }
+        })
+    }
+
+    /// As [`start`](Self::start); an exit with a code other than 0 is an error.
+    async fn start_well(&mut self) -> Result<(), CallError> {
+        match self.start().await? {
             exit if exit.code() == 0 => Ok(()),
             exit => Err(CallError::Exit {
                 export: START.to_owned(),
@@ -27,21 +100,17 @@ impl Lease<'_> {
     }
 
     /// Calls `_start` of a command and reads its meta page. A command that returns has exited with
-    /// code 0.
-    pub(crate) async fn start(&mut self, guest: &Inner) -> Result<Exit, CallError> {
-        self.instance().memory_and_state().1.is_started = true;
-        let exit = match self.call(START, &[]).await {
+    /// code 0. The instance is kept, whatever the outcome.
+    pub(crate) async fn start(&mut self) -> Result<Exit, CallError> {
+        self.memory_and_state()?.1.is_started = true;
+        let exit = match self.call_and_keep(START, &[]).await {
             Ok(_) => Exit::new(0),
             Err(error) => error.into_exit()?,
         };
         if exit.code() == 0 {
-            guest.read_page(self.instance()).await?;
+            self.read_page().await?;
         }
         Ok(exit)
-    }
-
-    pub(crate) fn is_started(&mut self) -> bool {
-        self.instance().memory_and_state().1.is_started
     }
 }
 
@@ -58,14 +127,6 @@ impl CallError {
                 Err(Self::Discarded { n_emits, source })
             }
             error => Err(error),
-        }
-    }
-
-    /// The start of an instance failed, which was made for a call of `export`.
-    pub(crate) fn not_started(export: &str, error: Self) -> Self {
-        Self::Instantiate {
-            export: export.to_owned(),
-            source: Box::new(InstantiateError::from_start(error)),
         }
     }
 }

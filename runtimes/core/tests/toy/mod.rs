@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi, Outcome};
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, Imports, Instance, Limits,
-    Linked, ModuleInfo, OutOfFuel, Runtime, TrapKind, Val, async_trait,
+    Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -172,12 +172,8 @@ impl Toy {
 }
 
 impl HostCx for Toy {
-    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
-        (&mut self.memory, self.state.abi())
-    }
-
-    fn charge(&mut self, _units: u64) -> Result<(), OutOfFuel> {
-        Ok(())
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
+        (&mut self.memory, &mut self.state)
     }
 
     fn fuel_left(&mut self) -> Option<u64> {

@@ -11,7 +11,7 @@ mod keys;
 mod page;
 
 pub use functions::{flush, open, reserve, start, stop};
-pub(super) use page::Page;
+pub(super) use page::{Page, slice, slice_mut};
 
 /// The import module.
 pub const MODULE: &str = "pantopic/wazero-range-watch";
@@ -29,3 +29,6 @@ pub const STOP: &str = "__range_watch_stop";
 pub const PAGE: &str = "__range_watch";
 /// The export that receives, in guests that watch.
 pub const RECV: &str = "__range_watch_recv";
+
+/// Whether the functions need the meta page.
+pub const NEEDS_PAGE: bool = true;

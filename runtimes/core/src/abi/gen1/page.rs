@@ -121,7 +121,7 @@ impl Page {
 /// all of its memory at every callback.
 const REPORT_BYTES: u32 = 4096;
 
-fn slice<'m>(
+pub(in crate::abi) fn slice<'m>(
     memory: &'m [u8],
     what: &'static str,
     address: u32,
@@ -132,7 +132,7 @@ fn slice<'m>(
         .ok_or_else(|| out_of_bounds(what, address, bytes, memory.len()))
 }
 
-fn slice_mut<'m>(
+pub(in crate::abi) fn slice_mut<'m>(
     memory: &'m mut [u8],
     what: &'static str,
     address: u32,

@@ -1,0 +1,196 @@
+//! The context of a host function: the memory and the state of the guest that called it.
+
+use std::any::type_name;
+
+use crate::abi::{GuestAbi, Outcome};
+use crate::engine::failure::OutOfFuel;
+use crate::engine::host_function::HostError;
+use crate::engine::runtime::GuestState;
+
+/// The context of a call of a host function: the memory of the guest that called it, the fuel of
+/// its call, and the embedder's own data of its instance.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{HostCx, HostError};
+///
+/// /// The text at an address of the guest.
+/// fn text(cx: &mut dyn HostCx, at: u32, len: u32) -> Result<String, HostError> {
+///     cx.charge(u64::from(len) / 16)?;
+///     Ok(String::from_utf8(cx.read(at, len)?.to_vec())?)
+/// }
+/// ```
+pub trait HostCx: Send {
+    /// The exported memory (empty when there is none) and what the host keeps for the instance.
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState);
+
+    /// The fuel that the call has left, the work of the host deducted; `None` on an engine that
+    /// counts no fuel.
+    fn fuel_left(&mut self) -> Option<u64>;
+
+    /// The guest's linear memory; empty when it exports none, and while its start section runs. The
+    /// slice is valid for this borrow: the guest may grow its memory between calls.
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory_and_state().0
+    }
+
+    /// The memory together with the guest's half of the range-watch ABI.
+    fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
+        let (memory, state) = self.memory_and_state();
+        (memory, state.abi())
+    }
+
+    /// The `len` bytes at the address `at` of the guest's memory.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`].
+    fn read(&mut self, at: u32, len: u32) -> Result<&[u8], OutOfBounds> {
+        let memory = self.memory();
+        let memory_bytes = memory.len();
+        at.checked_add(len)
+            .and_then(|end| memory.get(at as usize..end as usize))
+            .ok_or(OutOfBounds {
+                at,
+                len,
+                memory_bytes,
+            })
+    }
+
+    /// Copies `bytes` to the address `at` of the guest's memory, and [charges](Self::charge) the
+    /// guest for them: one unit for 16 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`], [`OutOfFuel`]; nothing is copied then.
+    fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), HostError> {
+        self.charge(bytes.len() as u64 / Outcome::BYTES_PER_UNIT)?;
+        let memory = self.memory();
+        let memory_bytes = memory.len();
+        let end = u32::try_from(bytes.len())
+            .ok()
+            .and_then(|len| at.checked_add(len));
+        end.and_then(|end| memory.get_mut(at as usize..end as usize))
+            .ok_or_else(|| OutOfBounds {
+                at,
+                len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                memory_bytes,
+            })?
+            .copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Charges the guest for work that the host does for it: one unit is one unit of fuel, about
+    /// one wasm instruction. The guest yields to the executor when the function returns if its
+    /// slice is used up by then. Charge for loops and copies whose length the guest chooses, before
+    /// they are done. Without fuel this does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfFuel`]: the call has less fuel left. Return the error, which ends the guest's call
+    /// as running out of fuel does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::GuestBuilder;
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder.host_function("env", "checksum", |cx, (at, len): (u32, u32)| {
+    ///     cx.charge(u64::from(len))?;
+    ///     let bytes = cx.read(at, len)?;
+    ///     Ok(bytes.iter().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(*byte))))
+    /// })
+    /// # }
+    /// ```
+    fn charge(&mut self, units: u64) -> Result<(), OutOfFuel> {
+        match self.fuel_left() {
+            Some(left) if left < units => Err(OutOfFuel),
+            Some(_) => {
+                self.memory_and_state().1.meter().add(units);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl dyn HostCx + '_ {
+    /// The data of the calling instance of the type `T`, from
+    /// [`GuestBuilder::instance_data`](crate::GuestBuilder::instance_data).
+    ///
+    /// # Errors
+    ///
+    /// [`NoData`]: the guest was built without data of this type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::GuestBuilder;
+    ///
+    /// # fn example(builder: GuestBuilder<'_>) -> GuestBuilder<'_> {
+    /// builder
+    ///     .instance_data(|| 0_u64)
+    ///     .host_function("env", "count", |cx, ()| {
+    ///         let n_calls = cx.data::<u64>()?;
+    ///         *n_calls += 1;
+    ///         Ok(*n_calls)
+    ///     })
+    /// # }
+    /// ```
+    pub fn data<T: 'static>(&mut self) -> Result<&mut T, NoData> {
+        self.memory_and_data().map(|(_, data)| data)
+    }
+
+    /// The memory together with [`data`](Self::data).
+    ///
+    /// # Errors
+    ///
+    /// As [`data`](Self::data).
+    pub fn memory_and_data<T: 'static>(&mut self) -> Result<(&mut [u8], &mut T), NoData> {
+        let (memory, state) = self.memory_and_state();
+        Ok((memory, state.data()?))
+    }
+
+    /// Takes the data of the calling instance and leaves its default value.
+    ///
+    /// # Errors
+    ///
+    /// As [`data`](Self::data).
+    pub fn take_data<T: Default + 'static>(&mut self) -> Result<T, NoData> {
+        self.data().map(std::mem::take)
+    }
+}
+
+/// The guest passed an address or a length that is outside of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the guest passed {len} bytes at address {at}, but its memory has {memory_bytes} bytes")]
+#[non_exhaustive]
+pub struct OutOfBounds {
+    /// The address, in bytes.
+    pub at: u32,
+    /// The length, in bytes.
+    pub len: u32,
+    /// The size of the memory, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// An instance has no data of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the guest has no instance data of the type `{type_name}`: add it with `GuestBuilder::instance_data`"
+)]
+#[non_exhaustive]
+pub struct NoData {
+    /// The type.
+    pub type_name: &'static str,
+}
+
+impl NoData {
+    pub(crate) fn of<T>() -> Self {
+        Self {
+            type_name: type_name::<T>(),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The lease of one instance, for one call or several.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::abi::gen1;
+use crate::engine::error_chain::ErrorChain;
+use crate::engine::failure::{Failure, TrapKind};
+use crate::engine::host_cx::NoData;
+use crate::engine::module::START;
+use crate::engine::runtime::{GuestState, Instance};
+use crate::engine::val::{FuncType, Val};
+use crate::guest::call_end::{CallEnd, CallOutcome};
+use crate::guest::call_error::CallError;
+use crate::guest::inner::Inner;
+use crate::guest::instantiate_error::InstantiateError;
+use crate::guest::pool::Pool;
+
+/// An instance of a guest for several calls and accesses to its memory, which no other call uses
+/// meanwhile. From [`Guest::session`](crate::Guest::session).
+///
+/// Dropping the session gives the instance back. A call that fails, or whose future is dropped
+/// before it returned, loses the instance, as [`Guest::call`](crate::Guest::call) does; later calls
+/// of the session fail with [`CallError::Gone`].
+///
+/// Each call commits what it has staged: a session is no transaction.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_runtime::{Guest, Val};
+///
+/// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+/// # async fn example(guest: &Guest) -> Result {
+/// let mut session = guest.session().await?;
+/// let [Val::I32(at)] = session.call("allocate", &[Val::I32(5)]).await?[..] else {
+///     return Err("it returns an address".into());
+/// };
+/// let at = at as u32 as usize;
+/// session.memory()?.get_mut(at..at + 5).ok_or("outside of memory")?.copy_from_slice(b"hello");
+/// session.call("apply", &[Val::I32(at as i32), Val::I32(5)]).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Session {
+    guest: Arc<Inner>,
+    role: Role,
+    /// `None` until it has been made, and after it was lost.
+    instance: Option<Box<dyn Instance>>,
+    /// Why the instance was lost.
+    lost: Option<String>,
+}
+
+/// What an instance is leased for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Calls,
+    Callbacks,
+}
+
+impl Session {
+    /// Waits for an instance, makes one if there is none, and starts it if it has to be started
+    /// before it is used.
+    pub(crate) async fn lease(
+        guest: &Arc<Inner>,
+        role: Role,
+        export: &str,
+    ) -> Result<Self, CallError> {
+        let mut session = Self::wait(guest, role).await?;
+        session.instance = session.pool().take()?;
+        session.make(export).await?;
+        if session.must_start() {
+            session.start_before_use(export).await?;
+        }
+        Ok(session)
+    }
+
+    /// As [`lease`](Self::lease), an instance of a command that has not been started.
+    pub(crate) async fn lease_unstarted(guest: &Arc<Inner>) -> Result<Self, CallError> {
+        let mut session = Self::wait(guest, Role::Calls).await?;
+        session.instance = session.pool().take_unstarted()?;
+        session.make(START).await?;
+        Ok(session)
+    }
+
+    /// Makes the first instance of a guest.
+    pub(crate) async fn make_first(guest: &Arc<Inner>) -> Result<(), InstantiateError> {
+        let session = Self::wait(guest, Role::Calls).await;
+        let mut session = session.map_err(InstantiateError::from_start)?;
+        session.make_instance().await
+    }
+
+    /// Waits until an instance may be used or made.
+    async fn wait(guest: &Arc<Inner>, role: Role) -> Result<Self, CallError> {
+        guest.pool(role).acquire().await?;
+        Ok(Self {
+            guest: guest.clone(),
+            role,
+            instance: None,
+            lost: None,
+        })
+    }
+
+    async fn make(&mut self, export: &str) -> Result<(), CallError> {
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        let made = self.make_instance().await;
+        made.map_err(|source| CallError::Instantiate {
+            export: export.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Makes an instance, initializes it and runs the embedder's hook. An instance that fails is
+    /// dropped, and the guest may make another.
+    async fn make_instance(&mut self) -> Result<(), InstantiateError> {
+        let guest = self.guest.clone();
+        self.instance = Some(guest.bare_instance().await?);
+        let mut is_made = AbortedMaking(Some(self));
+        let session = is_made.session();
+        session
+            .initialize()
+            .await
+            .map_err(InstantiateError::from_start)?;
+        if let Some(hook) = &guest.config.on_instance {
+            hook(session).await.map_err(InstantiateError::Hook)?;
+            if let Some(reason) = session.lost.take() {
+                return Err(InstantiateError::Hook(reason.into()));
+            }
+        }
+        is_made.0 = None;
+        Ok(())
+    }
+
+    fn pool(&self) -> &Pool {
+        self.guest.pool(self.role)
+    }
+
+    pub(crate) fn guest(&self) -> &Arc<Inner> {
+        &self.guest
+    }
+
+    pub(crate) fn memory_and_state(&mut self) -> Result<(&mut [u8], &mut GuestState), CallError> {
+        self.instance().map(Instance::memory_and_state)
+    }
+
+    fn instance(&mut self) -> Result<&mut (dyn Instance + 'static), CallError> {
+        match &mut self.instance {
+            Some(instance) => Ok(&mut **instance),
+            None => Err(CallError::Gone {
+                reason: self.lost.clone().unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// Calls an export, as [`Guest::call`](crate::Guest::call) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future after its first poll loses the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; after every other
+    /// error the instance is lost.
+    pub async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        CallError::unless_callable(&self.guest.config.info, export, args)?;
+        self.call_or_lose(export, args).await
+    }
+
+    /// Calls an export with bytes, as [`Guest::call_bytes`](crate::Guest::call_bytes) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// As [`Guest::call_bytes`](crate::Guest::call_bytes).
+    pub async fn call_bytes(
+        &mut self,
+        export: &str,
+        input: impl Into<Vec<u8>>,
+    ) -> Result<Vec<u8>, CallError> {
+        let info = &self.guest.config.info;
+        if let Some(ty) = info.func(export)
+            && *ty != FuncType::default()
+        {
+            return Err(CallError::NotForBytes {
+                export: export.to_owned(),
+                ty: ty.clone(),
+            });
+        }
+        CallError::unless_callable(info, export, &[])?;
+        let input = input.into();
+        if i32::try_from(input.len()).is_err() {
+            return Err(CallError::InputTooLarge {
+                export: export.to_owned(),
+                n_bytes: input.len(),
+            });
+        }
+        self.memory_and_state()?.1.abi().begin_bytes(input);
+        self.call_or_lose(export, &[]).await?;
+        Ok(self.memory_and_state()?.1.abi().end_bytes())
+    }
+
+    /// The guest's linear memory between two calls, as bytes from address 0; empty when it exports
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`]: a call of this session has lost the instance.
+    pub fn memory(&mut self) -> Result<&mut [u8], CallError> {
+        Ok(self.memory_and_state()?.0)
+    }
+
+    /// The embedder's data of this instance, from
+    /// [`GuestBuilder::instance_data`](crate::GuestBuilder::instance_data).
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`]: a call of this session has lost the instance. [`CallError::NoData`]:
+    /// the guest was built without data of this type.
+    pub fn data<T: 'static>(&mut self) -> Result<&mut T, CallError> {
+        let data = self.memory_and_state()?.1.data();
+        data.map_err(|NoData { type_name, .. }| CallError::NoData { type_name })
+    }
+
+    pub(crate) async fn call_or_lose(
+        &mut self,
+        export: &str,
+        args: &[Val],
+    ) -> Result<Vec<Val>, CallError> {
+        let results = self.call_and_keep(export, args).await;
+        if let Err(error) = &results {
+            self.lose(&ErrorChain::new(error));
+        }
+        results
+    }
+
+    /// Calls an export, flushes what the guest wrote, and commits what it staged if it returned or
+    /// exited with code 0. The instance is kept after an error: the caller has to lose it.
+    pub(crate) async fn call_and_keep(
+        &mut self,
+        export: &str,
+        args: &[Val],
+    ) -> Result<Vec<Val>, CallError> {
+        let running = RunningCall {
+            session: self,
+            export,
+            has_ended: false,
+        };
+        let called = running.session.instance()?.call(export, args).await;
+        let results = running.session.finish(export, called);
+        running.end(match &results {
+            Ok(_) => CallOutcome::Returned,
+            Err(error) => CallOutcome::Failed(error),
+        });
+        results
+    }
+
+    /// Flushes and commits after a call.
+    fn finish(
+        &mut self,
+        export: &str,
+        called: Result<Vec<Val>, Failure>,
+    ) -> Result<Vec<Val>, CallError> {
+        let guest = self.guest.clone();
+        let (memory, state) = self.memory_and_state()?;
+        guest.flush(state.wasi(), export);
+        let abi = state.abi();
+        let n_emits = abi.n_staged();
+        let results = called.map_err(|failure| match failure {
+            Failure::Trap {
+                kind: kind @ TrapKind::Unreachable,
+                source,
+            } => CallError::Trap {
+                export: export.to_owned(),
+                kind,
+                message: abi.take_panic_text(memory),
+                source,
+            },
+            failure => CallError::new(export, failure),
+        });
+        let has_ended_well = match &results {
+            Ok(_) => true,
+            Err(CallError::Exit { exit, .. }) => exit.code() == 0,
+            Err(_) => false,
+        };
+        if has_ended_well {
+            abi.commit().map_err(|source| CallError::Refused {
+                export: export.to_owned(),
+                n_emits,
+                source,
+            })?;
+        }
+        results.map_err(|error| match abi.discard() {
+            0 => error,
+            n_emits => CallError::Discarded {
+                n_emits,
+                source: Box::new(error),
+            },
+        })
+    }
+
+    /// Reads the meta page of an initialized instance, if the module uses the ABI.
+    pub(crate) async fn read_page(&mut self) -> Result<(), CallError> {
+        let guest = self.guest.clone();
+        if !guest.config.info.uses_abi() {
+            return Ok(());
+        }
+        let page = self.instance()?.call(gen1::PAGE, &[]).await;
+        let page = page.map_err(|failure| CallError::new(gen1::PAGE, failure))?;
+        let page = match page[..] {
+            [Val::I32(page)] => page as u32,
+            // The signature was checked when the imports were.
+            _ => 0,
+        };
+        let (memory, state) = self.memory_and_state()?;
+        (state.abi())
+            .attach(memory, page, guest.config.can_receive)
+            .map_err(|source| CallError::Abi {
+                export: gen1::PAGE.to_owned(),
+                source,
+            })
+    }
+
+    /// Drops the instance and says why.
+    pub(crate) fn lose(&mut self, why: &impl ToString) {
+        self.lost = Some(why.to_string());
+        self.instance = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let pool = self.guest.pool(self.role);
+        match (self.instance.take(), self.lost.take()) {
+            (Some(mut instance), _) => {
+                let max_bytes = self.guest.group.limits().max_recycle_bytes();
+                let memory_bytes = instance.memory_and_state().0.len();
+                if max_bytes.is_some_and(|max_bytes| memory_bytes > max_bytes) {
+                    drop(instance);
+                    pool.recycle();
+                } else {
+                    pool.give_back(instance);
+                }
+            }
+            (None, Some(reason)) => {
+                if pool.lose(reason) {
+                    // Nothing can deliver to the guest's watches any more.
+                    self.guest.lose_watches();
+                }
+            }
+            (None, None) => {}
+        }
+        // The last: the permit is free when the instance is back or gone.
+        pool.release();
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("is_lost", &self.lost.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that runs. Dropped before it has ended, it loses the instance: the memory is in an unknown
+/// state.
+struct RunningCall<'s, 'e> {
+    session: &'s mut Session,
+    export: &'e str,
+    has_ended: bool,
+}
+
+impl RunningCall<'_, '_> {
+    fn end(mut self, outcome: CallOutcome<'_>) {
+        self.has_ended = true;
+        self.session.on_call_end(self.export, outcome);
+    }
+}
+
+impl Drop for RunningCall<'_, '_> {
+    fn drop(&mut self) {
+        if self.has_ended || self.session.instance.is_none() {
+            return;
+        }
+        let guest = self.session.guest.clone();
+        if let Ok((_, state)) = self.session.memory_and_state() {
+            // Nothing else can reach the writers of the guest.
+            guest.flush(state.wasi(), self.export);
+        }
+        self.session.on_call_end(self.export, CallOutcome::Dropped);
+        let export = self.export;
+        self.session.lose(&format_args!(
+            "a call of `{export}` was dropped before it returned"
+        ));
+    }
+}
+
+impl Session {
+    fn on_call_end(&mut self, export: &str, outcome: CallOutcome<'_>) {
+        let guest = self.guest.clone();
+        let Some(hook) = &guest.config.on_call_end else {
+            return;
+        };
+        if let Ok((memory, state)) = self.memory_and_state() {
+            hook(&mut CallEnd::new(export, outcome, memory, state));
+        }
+    }
+}
+
+/// An instance that is being made. Dropped before it is made, it is dropped without a trace: the
+/// guest may make another.
+struct AbortedMaking<'s>(Option<&'s mut Session>);
+
+impl AbortedMaking<'_> {
+    fn session(&mut self) -> &mut Session {
+        self.0.as_mut().expect("it is taken when this ends")
+    }
+}
+
+impl Drop for AbortedMaking<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.0 {
+            session.instance = None;
+            session.lost = None;
+        }
+    }
+}
