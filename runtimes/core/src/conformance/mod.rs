@@ -10,16 +10,19 @@
 )]
 
 mod abi;
+mod bytes;
 mod calls;
 mod commands;
 mod deadline;
 mod host_functions;
 mod imports;
+mod instances;
 mod limits;
 mod linker;
 mod payloads;
 mod pools;
 mod raw_guest;
+mod sessions;
 mod staged;
 mod suspension;
 mod waiting;
@@ -126,6 +129,28 @@ groups! {
         a_failed_flush_is_reported_beside_the_results,
         a_failed_flush_of_a_reactor_is_reported,
     }
+    bytes {
+        a_call_with_bytes_answers_with_bytes,
+        concurrent_calls_with_bytes_get_their_own_answers,
+        a_call_without_bytes_has_no_input_and_no_output,
+        a_call_with_bytes_needs_an_export_without_parameters,
+        g30_output_beyond_the_limits_is_an_error,
+    }
+    sessions {
+        a_session_is_one_instance,
+        sessions_wait_for_each_other,
+        g30_a_session_can_lose_its_instance,
+        a_session_outlives_its_guest,
+    }
+    instances {
+        each_instance_has_data_of_its_own,
+        a_hook_that_fails_fails_the_instantiation,
+        the_end_of_every_call_is_reported,
+        the_start_of_an_instance_can_be_chosen,
+        a_factory_makes_equal_guests,
+        an_instance_above_its_bound_is_recycled,
+        a_guest_is_ready_when_a_callback_is_due,
+    }
     work {
         g37_a_poll_runs_less_than_two_slices,
         g37_a_poll_runs_at_most_two_of_the_largest_flushes,
@@ -214,6 +239,7 @@ macro_rules! tests_within_deadline {
     )*};
 }
 
+pub use bytes::BYTES;
 pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
