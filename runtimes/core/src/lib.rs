@@ -49,5 +49,6 @@ pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;
 pub use guest::pump::Pump;
 pub use guest::session::Session;
+pub use guest::staged::Staged;
 pub use guest::start::Start;
 pub use rangewatch_wasi::{Charge, WorkMeter};

@@ -160,4 +160,10 @@ pub enum AbiError {
         /// The limit, in bytes.
         max_bytes: usize,
     },
+    /// What was staged belongs to a commit hook, which only the managed way runs.
+    #[error(
+        "the bus has a commit hook, which only guests made by `Guest::builder` run: give a guest in \
+         a linker of your own a bus without one"
+    )]
+    CommitHook,
 }

@@ -8,8 +8,9 @@ use super::gen1::Page;
 use super::{AbiError, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
-use crate::guest::guest_bus::{GuestBus, Staged};
+use crate::guest::guest_bus::{Batched, GuestBus};
 use crate::guest::limits::Limits;
+use crate::guest::staged::StagedEmits;
 use crate::watches::group::Group;
 use crate::watches::watch::Running;
 use futures::FutureExt;
@@ -43,7 +44,7 @@ pub struct GuestAbi {
     group: Arc<Group>,
     page: PageState,
     /// What the running call has staged.
-    staged: Option<Box<dyn Staged>>,
+    staged: Option<Batched>,
     in_recv: bool,
     can_receive: bool,
     /// The error text that the host wrote last, which the guest may have left in place.
@@ -153,10 +154,11 @@ impl GuestAbi {
     /// # Errors
     ///
     /// [`AbiError::Emit`] or [`AbiError::StagedTooManyMatches`]: the bus refused; nothing was
-    /// emitted, and what was staged is gone.
+    /// emitted, and what was staged is gone. [`AbiError::CommitHook`]: the bus has a hook.
     pub fn commit(&mut self) -> Result<(), AbiError> {
         match self.staged.take() {
-            Some(mut batch) => match batch.commit() {
+            None => Ok(()),
+            Some(Batched::OfBus(mut batch)) => match batch.commit() {
                 Ok(_) => Ok(()),
                 Err(EmitError::TooManyMatched { max_matched }) => {
                     Err(AbiError::StagedTooManyMatches {
@@ -165,7 +167,15 @@ impl GuestAbi {
                 }
                 Err(error) => Err(AbiError::Emit(error)),
             },
-            None => Ok(()),
+            Some(Batched::OfHook(_)) => Err(AbiError::CommitHook),
+        }
+    }
+
+    /// Takes what the call has staged for the commit hook.
+    pub(crate) fn take_for_hook(&mut self) -> StagedEmits {
+        match self.staged.take() {
+            Some(Batched::OfHook(emits)) => emits,
+            _ => StagedEmits::new(self.group.limits()),
         }
     }
 
@@ -264,7 +274,8 @@ impl GuestAbi {
     }
 
     /// Ends a callback that returned, and commits what it has staged. Returns the error that the
-    /// guest reported, if it did; its watch is closed then and the id is free.
+    /// guest reported, if it did; its watch is closed then, the id is free, and what the callback
+    /// has staged is dropped.
     ///
     /// The error text of an import that the guest called and did not clear is no report.
     ///
@@ -277,12 +288,27 @@ impl GuestAbi {
         memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
+        let report = self.take_report(memory, callback)?;
+        match report {
+            Some(_) => drop(self.discard()),
+            None => self
+                .commit()
+                .inspect_err(|_| self.group.close(&callback.running))?,
+        }
+        Ok(report)
+    }
+
+    /// Ends a callback that returned and takes the error that the guest reported, if it did; its
+    /// watch is closed then.
+    pub(crate) fn take_report(
+        &mut self,
+        memory: &mut [u8],
+        callback: &Callback,
+    ) -> Result<Option<String>, AbiError> {
         self.in_recv = false;
-        let committed = self.commit();
         let report = self
             .page(memory)
-            .and_then(|page| page.take_err(memory, self.host_text))
-            .and_then(|report| committed.map(|()| report));
+            .and_then(|page| page.take_err(memory, self.host_text));
         if !matches!(report, Ok(None)) {
             self.group.close(&callback.running);
         }
@@ -366,9 +392,7 @@ impl GuestAbi {
         }
         staged
             .stage(value, keys)
-            .map_err(|full| AbiError::StagedFull {
-                max_bytes: full.max_bytes,
-            })
+            .map_err(|max_bytes| AbiError::StagedFull { max_bytes })
     }
 
     /// The outcome of a function that waits for the end of a running callback.

@@ -13,6 +13,7 @@ mod abi;
 mod bytes;
 mod calls;
 mod commands;
+mod commit;
 mod deadline;
 mod host_functions;
 mod imports;
@@ -135,6 +136,15 @@ groups! {
         a_call_without_bytes_has_no_input_and_no_output,
         a_call_with_bytes_needs_an_export_without_parameters,
         g30_output_beyond_the_limits_is_an_error,
+    }
+    commit {
+        g39_the_hook_publishes_what_a_call_has_staged,
+        g39_hooks_may_end_in_another_order,
+        g39_a_hook_can_refuse,
+        g39_a_dropped_call_is_published_if_it_was_handed_on,
+        g39_a_bus_that_refuses_tells_the_hook,
+        g39_a_callback_that_reports_is_not_committed,
+        g39_three_calls_in_one_group_commit,
     }
     sessions {
         a_session_is_one_instance,

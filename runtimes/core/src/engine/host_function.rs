@@ -279,7 +279,7 @@ pub fn no_unwind<R>(function: impl fmt::Display, f: impl FnOnce() -> R) -> Resul
 }
 
 #[cold]
-fn panicked(function: impl fmt::Display, panic: &(dyn Any + Send)) -> HostTrap {
+pub(crate) fn panicked(function: impl fmt::Display, panic: &(dyn Any + Send)) -> HostTrap {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

@@ -147,6 +147,17 @@ pub enum CallError {
         /// Why.
         source: AbiError,
     },
+    /// The call returned, but the embedder's [commit hook](crate::GuestBus::on_commit) refused it.
+    /// The guest's instance is gone.
+    #[error("`{export}` returned, but it was not committed, with {n_emits} staged emits")]
+    NotCommitted {
+        /// The export that was called.
+        export: String,
+        /// How many emits it had staged.
+        n_emits: usize,
+        /// The error of the hook.
+        source: HostError,
+    },
     /// The guest's only instance has been started, and `_start` runs once on an instance.
     #[error(
         "the guest was started before, and `_start` runs once: make a new guest from the module"

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use rangewatch_bus::{
     Batch, BatchFullError, EmitError, Emitted, EmittedMany, RangeWatchBus, Selectors,
     SubscribeError, WakeSubscription,
 };
 
+use crate::engine::host_cx::HostCx;
+use crate::engine::host_function::HostError;
 use crate::guest::limits::Limits;
+use crate::guest::staged::{Staged, StagedEmits};
 
 /// A bus as guests see it: they emit keys, and their watches receive spans.
 ///
@@ -50,6 +54,69 @@ impl GuestBus {
         }))
     }
 
+    /// Runs `commit` when a call or a callback has returned, or exited with code 0, with what the
+    /// guest has staged, also if that is nothing: the embedder commits its own transaction, then
+    /// publishes the emits, moves them to a task that does (a group commit), or drops them. Nothing
+    /// is published before that, and the call returns after the hook.
+    ///
+    /// An error of the hook is the [`CallError::NotCommitted`](crate::CallError::NotCommitted) of
+    /// the call, and its instance is dropped. The hook's future is dropped with that of the call,
+    /// and the emits with it unless they were moved on by then: move to a task what has to be
+    /// completed.
+    ///
+    /// The emits of guests on this bus are [staged](crate::Emits::Staged), whatever their builder
+    /// says. The hook runs with [`Guest`](crate::Guest); a linker of your own has no hook.
+    ///
+    /// # Examples
+    ///
+    /// A store whose transaction the guest's host functions fill, and whose changes are payloads:
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use futures::FutureExt;
+    /// use rangewatch_bus::{EmitError, RangeWatchBus};
+    /// use rangewatch_runtime::{Guest, GuestBus, Module};
+    ///
+    /// /// What a call has written, one for each instance.
+    /// #[derive(Default)]
+    /// struct Transaction(BTreeMap<Vec<u8>, String>);
+    ///
+    /// # type Result = std::result::Result<(), Box<dyn std::error::Error>>;
+    /// # async fn example(module: &Module) -> Result {
+    /// let bus = RangeWatchBus::builder().payloads::<String>().build()?;
+    /// let guest_bus = GuestBus::on_commit(&bus, |cx, staged| {
+    ///     async move {
+    ///         let mut transaction = cx.take_data::<Transaction>()?;
+    ///         // Write and sync the transaction here, then tell the subscribers.
+    ///         staged
+    ///             .publish_with(|_value, key| transaction.0.remove(key).unwrap_or_default())
+    ///             .map_err(|(_staged, error)| error)?; // roll back here
+    ///         Ok(())
+    ///     }
+    ///     .boxed()
+    /// });
+    /// let guest = Guest::builder(module, &guest_bus)
+    ///     .instance_data(Transaction::default)
+    ///     .instantiate()
+    ///     .await?;
+    /// # let _ = guest;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_commit<P: Send + Sync + 'static>(
+        bus: &RangeWatchBus<P>,
+        commit: impl for<'a> Fn(&'a mut dyn HostCx, Staged<P>) -> BoxFuture<'a, Result<(), HostError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self(Arc::new(WithHook {
+            bus: bus.clone(),
+            commit,
+        }))
+    }
+
     pub(crate) fn port(&self) -> &dyn Port {
         &*self.0
     }
@@ -79,7 +146,7 @@ pub(crate) trait Port: Send + Sync {
 
     fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError>;
 
-    fn batch(&self, limits: &Limits) -> Box<dyn Staged>;
+    fn batch(&self, limits: &Limits) -> Batched;
 
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError>;
 
@@ -89,10 +156,57 @@ pub(crate) trait Port: Send + Sync {
     fn is_closed(&self) -> bool;
 
     fn has_history(&self) -> bool;
+
+    /// The commit hook of the embedder, if there is one.
+    fn hook(&self) -> Option<&dyn Hook> {
+        None
+    }
+}
+
+/// The commit hook of the embedder, whatever the payloads are.
+pub(crate) trait Hook: Send + Sync {
+    fn commit<'a>(
+        &'a self,
+        cx: &'a mut dyn HostCx,
+        emits: StagedEmits,
+    ) -> BoxFuture<'a, Result<(), HostError>>;
+}
+
+/// What a call has staged.
+#[derive(Debug)]
+pub(crate) enum Batched {
+    /// For the bus.
+    OfBus(Box<dyn BusBatch>),
+    /// For the commit hook.
+    OfHook(StagedEmits),
+}
+
+impl Batched {
+    /// Stages the keys of one flush, or none of them. Returns the bound in bytes if they exceed it.
+    pub(crate) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), usize> {
+        match self {
+            Self::OfBus(batch) => batch.stage(value, keys).map_err(|full| full.max_bytes),
+            Self::OfHook(emits) => emits.stage(value, keys),
+        }
+    }
+
+    pub(crate) fn n_emits(&self) -> usize {
+        match self {
+            Self::OfBus(batch) => batch.n_emits(),
+            Self::OfHook(emits) => emits.n_emits(),
+        }
+    }
+
+    pub(crate) fn n_keys(&self) -> usize {
+        match self {
+            Self::OfBus(batch) => batch.n_keys(),
+            Self::OfHook(emits) => emits.n_keys(),
+        }
+    }
 }
 
 /// A batch of a bus.
-pub(crate) trait Staged: fmt::Debug + Send + Sync {
+pub(crate) trait BusBatch: fmt::Debug + Send + Sync {
     fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), BatchFullError>;
 
     fn commit(&mut self) -> Result<EmittedMany, EmitError>;
@@ -111,9 +225,9 @@ impl Port for RangeWatchBus {
         self.emit_slices(value, keys)
     }
 
-    fn batch(&self, limits: &Limits) -> Box<dyn Staged> {
+    fn batch(&self, limits: &Limits) -> Batched {
         let batch = Self::batch(self, limits.max_staged_bytes());
-        Box::new(batch.max_matched(limits.max_staged_matches()))
+        Batched::OfBus(Box::new(batch.max_matched(limits.max_staged_matches())))
     }
 
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
@@ -133,7 +247,7 @@ impl Port for RangeWatchBus {
     }
 }
 
-impl Staged for Batch {
+impl BusBatch for Batch {
     fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), BatchFullError> {
         Self::stage(self, value, keys)
     }
@@ -170,12 +284,12 @@ where
         self.bus.emit_with(value, entries)
     }
 
-    fn batch(&self, limits: &Limits) -> Box<dyn Staged> {
+    fn batch(&self, limits: &Limits) -> Batched {
         let batch = self.bus.batch(limits.max_staged_bytes());
-        Box::new(StagedPayloads {
+        Batched::OfBus(Box::new(StagedPayloads {
             batch: batch.max_matched(limits.max_staged_matches()),
             payload: Arc::clone(&self.payload),
-        })
+        }))
     }
 
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
@@ -195,12 +309,77 @@ where
     }
 }
 
+struct WithHook<P, C> {
+    bus: RangeWatchBus<P>,
+    commit: C,
+}
+
+impl<P, C> Port for WithHook<P, C>
+where
+    P: Send + Sync + 'static,
+    C: for<'a> Fn(&'a mut dyn HostCx, Staged<P>) -> BoxFuture<'a, Result<(), HostError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    fn bus(&self) -> &dyn fmt::Debug {
+        &self.bus
+    }
+
+    fn emit(&self, _value: u64, _keys: &[&[u8]]) -> Result<Emitted, EmitError> {
+        // Emits on a bus with a hook are staged.
+        Err(EmitError::Closed)
+    }
+
+    fn batch(&self, limits: &Limits) -> Batched {
+        Batched::OfHook(StagedEmits::new(limits))
+    }
+
+    fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
+        self.bus.reserve().wake()
+    }
+
+    fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
+        self.bus.subscribe(selectors).hold().wake()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.bus.is_closed()
+    }
+
+    fn has_history(&self) -> bool {
+        self.bus.floor().is_some()
+    }
+
+    fn hook(&self) -> Option<&dyn Hook> {
+        Some(self)
+    }
+}
+
+impl<P, C> Hook for WithHook<P, C>
+where
+    P: Send + Sync + 'static,
+    C: for<'a> Fn(&'a mut dyn HostCx, Staged<P>) -> BoxFuture<'a, Result<(), HostError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    fn commit<'a>(
+        &'a self,
+        cx: &'a mut dyn HostCx,
+        emits: StagedEmits,
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        let staged = Staged::new(self.bus.clone(), emits);
+        (self.commit)(cx, staged)
+    }
+}
+
 struct StagedPayloads<P, F> {
     batch: Batch<P>,
     payload: Arc<F>,
 }
 
-impl<P, F> Staged for StagedPayloads<P, F>
+impl<P, F> BusBatch for StagedPayloads<P, F>
 where
     P: Send + Sync + 'static,
     F: Fn(u64, &[u8]) -> P + Send + Sync + 'static,

@@ -15,6 +15,7 @@ pub(crate) mod limits;
 pub(crate) mod pool;
 pub(crate) mod pump;
 pub(crate) mod session;
+pub(crate) mod staged;
 pub(crate) mod start;
 
 use std::fmt;

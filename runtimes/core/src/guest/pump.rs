@@ -15,7 +15,7 @@ use rangewatch_bus::Ready;
 use crate::abi::gen1;
 use crate::engine::yield_now::yield_now;
 use crate::guest::call_error::CallError;
-use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
+use crate::guest::callback_error::CallbackError;
 use crate::guest::inner::Inner;
 use crate::guest::session::{Role, Session};
 use crate::watches::watch::Watch;
@@ -163,16 +163,8 @@ impl Inner {
                 return Ok(true);
             }
         };
-        let cause = match session.call_or_lose(gen1::RECV, &[]).await {
-            Ok(_) => {
-                let (memory, state) = session.memory_and_state()?;
-                match state.abi().finish(memory, &callback) {
-                    Ok(None) => return Ok(true),
-                    Ok(Some(text)) => CallbackErrorCause::Reported(text),
-                    Err(error) => CallbackErrorCause::Abi(error),
-                }
-            }
-            Err(error) => CallbackErrorCause::Call(error),
+        let Err(cause) = session.call_back(&callback).await else {
+            return Ok(true);
         };
         drop(session);
         let (id, value) = (callback.id().to_owned(), callback.value());

@@ -1,17 +1,22 @@
 //! The lease of one instance, for one call or several.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use crate::abi::gen1;
+use futures::FutureExt;
+
+use crate::abi::{Callback, gen1};
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::failure::{Failure, TrapKind};
-use crate::engine::host_cx::NoData;
+use crate::engine::host_cx::{HostCx, NoData};
+use crate::engine::host_function::{no_unwind, panicked};
 use crate::engine::module::START;
 use crate::engine::runtime::{GuestState, Instance};
 use crate::engine::val::{FuncType, Val};
 use crate::guest::call_end::{CallEnd, CallOutcome};
 use crate::guest::call_error::CallError;
+use crate::guest::callback_error::CallbackErrorCause;
 use crate::guest::inner::Inner;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
@@ -246,61 +251,115 @@ impl Session {
         export: &str,
         args: &[Val],
     ) -> Result<Vec<Val>, CallError> {
-        let running = RunningCall {
-            session: self,
-            export,
-            has_ended: false,
-        };
-        let called = running.session.instance()?.call(export, args).await;
-        let results = running.session.finish(export, called);
-        running.end(match &results {
-            Ok(_) => CallOutcome::Returned,
-            Err(error) => CallOutcome::Failed(error),
-        });
+        let running = RunningCall::new(self, export);
+        let results = running.session.run(export, args).await;
+        let results = running.session.commit_or_discard(export, results).await;
+        running.end(results.as_ref().err());
         results
     }
 
-    /// Flushes and commits after a call.
-    fn finish(
+    /// Runs a callback that was entered, and commits what it staged unless the guest reports an
+    /// error. The instance is lost after every error but a report.
+    pub(crate) async fn call_back(
         &mut self,
-        export: &str,
-        called: Result<Vec<Val>, Failure>,
-    ) -> Result<Vec<Val>, CallError> {
+        callback: &Callback,
+    ) -> Result<(), CallbackErrorCause> {
+        let running = RunningCall::new(self, gen1::RECV);
+        let session = &mut *running.session;
+        let returned = session.run(gen1::RECV, &[]).await;
+        let report = match (&returned, session.memory_and_state()) {
+            (Ok(_), Ok((memory, state))) => state.abi().take_report(memory, callback),
+            _ => Ok(None),
+        };
+        let outcome = match report {
+            Ok(None) => {
+                let committed = session.commit_or_discard(gen1::RECV, returned).await;
+                committed.map(drop).map_err(CallbackErrorCause::Call)
+            }
+            Ok(Some(text)) => Err(CallbackErrorCause::Reported(text)),
+            Err(error) => Err(CallbackErrorCause::Abi(error)),
+        };
+        if let Err(CallbackErrorCause::Call(error)) = &outcome {
+            running.end(Some(error));
+            self.lose(&ErrorChain::new(error));
+            return outcome;
+        }
+        if let Ok((_, state)) = session.memory_and_state() {
+            state.abi().discard();
+        }
+        running.end(None);
+        outcome
+    }
+
+    /// Calls an export and flushes what the guest wrote.
+    async fn run(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        let called = self.instance()?.call(export, args).await;
         let guest = self.guest.clone();
         let (memory, state) = self.memory_and_state()?;
         guest.flush(state.wasi(), export);
-        let abi = state.abi();
-        let n_emits = abi.n_staged();
-        let results = called.map_err(|failure| match failure {
+        called.map_err(|failure| match failure {
             Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
                 source,
             } => CallError::Trap {
                 export: export.to_owned(),
                 kind,
-                message: abi.take_panic_text(memory),
+                message: state.abi().take_panic_text(memory),
                 source,
             },
             failure => CallError::new(export, failure),
-        });
+        })
+    }
+
+    /// Commits what a call has staged, if it has ended well, and drops it if not.
+    async fn commit_or_discard(
+        &mut self,
+        export: &str,
+        results: Result<Vec<Val>, CallError>,
+    ) -> Result<Vec<Val>, CallError> {
         let has_ended_well = match &results {
             Ok(_) => true,
             Err(CallError::Exit { exit, .. }) => exit.code() == 0,
             Err(_) => false,
         };
         if has_ended_well {
-            abi.commit().map_err(|source| CallError::Refused {
-                export: export.to_owned(),
-                n_emits,
-                source,
-            })?;
+            self.commit(export).await?;
+            return results;
         }
-        results.map_err(|error| match abi.discard() {
+        let (_, state) = self.memory_and_state()?;
+        results.map_err(|error| match state.abi().discard() {
             0 => error,
             n_emits => CallError::Discarded {
                 n_emits,
                 source: Box::new(error),
             },
+        })
+    }
+
+    async fn commit(&mut self, export: &str) -> Result<(), CallError> {
+        let guest = self.guest.clone();
+        let (_, state) = self.memory_and_state()?;
+        let n_emits = state.abi().n_staged();
+        let Some(hook) = guest.config.bus.port().hook() else {
+            let committed = state.abi().commit();
+            return committed.map_err(|source| CallError::Refused {
+                export: export.to_owned(),
+                n_emits,
+                source,
+            });
+        };
+        let emits = state.abi().take_for_hook();
+        let mut cx = BetweenCalls(self.instance()?);
+        // The future is made in its own: making it is code of the embedder, too.
+        let committing = AssertUnwindSafe(async { hook.commit(&mut cx, emits).await });
+        let committed = match committing.catch_unwind().await {
+            Ok(committed) => committed,
+            Err(panic) => Err(panicked("the commit hook", &*panic).into()),
+        };
+        committed.map_err(|source| CallError::NotCommitted {
+            export: export.to_owned(),
+            n_emits,
+            source,
         })
     }
 
@@ -368,6 +427,19 @@ impl fmt::Debug for Session {
     }
 }
 
+/// The context of the commit hook, which runs when the guest does not.
+struct BetweenCalls<'a>(&'a mut dyn Instance);
+
+impl HostCx for BetweenCalls<'_> {
+    fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
+        self.0.memory_and_state()
+    }
+
+    fn fuel_left(&mut self) -> Option<u64> {
+        None
+    }
+}
+
 /// A call that runs. Dropped before it has ended, it loses the instance: the memory is in an unknown
 /// state.
 struct RunningCall<'s, 'e> {
@@ -376,9 +448,18 @@ struct RunningCall<'s, 'e> {
     has_ended: bool,
 }
 
-impl RunningCall<'_, '_> {
-    fn end(mut self, outcome: CallOutcome<'_>) {
+impl<'s, 'e> RunningCall<'s, 'e> {
+    fn new(session: &'s mut Session, export: &'e str) -> Self {
+        Self {
+            session,
+            export,
+            has_ended: false,
+        }
+    }
+
+    fn end(mut self, error: Option<&CallError>) {
         self.has_ended = true;
+        let outcome = error.map_or(CallOutcome::Returned, CallOutcome::Failed);
         self.session.on_call_end(self.export, outcome);
     }
 }
@@ -408,7 +489,11 @@ impl Session {
             return;
         };
         if let Ok((memory, state)) = self.memory_and_state() {
-            hook(&mut CallEnd::new(export, outcome, memory, state));
+            // Also run while a future is dropped, where a panic would abort the process.
+            let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
+            if let Err(panic) = no_unwind("on_call_end", end) {
+                tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
+            }
         }
     }
 }

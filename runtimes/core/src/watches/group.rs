@@ -133,6 +133,10 @@ impl From<SubscribeError> for WatchError {
 
 impl Group {
     pub(crate) fn new(bus: GuestBus, limits: Limits, emits: Emits) -> Arc<Self> {
+        let emits = match bus.port().hook() {
+            Some(_) => Emits::Staged,
+            None => emits,
+        };
         Arc::new(Self {
             bus,
             emits,
