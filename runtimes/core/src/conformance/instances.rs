@@ -280,7 +280,7 @@ pub async fn an_instance_above_its_bound_is_recycled(runtime: &dyn Runtime) {
         let guest = builder.instantiate().await.expect("it starts");
         call(&guest, "watch", &[]).await;
         for turn in 0..100 {
-            // From 1 to 10 pages, then anew.
+            // From 1 to 10 pages, then from 1 again.
             let pages = call(&guest, "grow", &[]).await;
             assert_eq!(pages, [Val::I32(1 + turn % 10)]);
         }

@@ -16,7 +16,7 @@ use crate::{CallError, Emits, Guest, GuestBuilder, HostFunction, Limits, Runtime
 const SLICE: u64 = Limits::DEFAULT_FUEL_SLICE;
 
 /// A guest that calls an import again and again, and `test.tick` after each call. Its buffer of
-/// 256 KiB is at 65536; `len` sets the number of bytes in it, which are zeros but for an id.
+/// 256 KiB is at 65536; `len` sets the number of bytes in it. They are zeros, except in ids.
 const WORKER: &str = r#"(module
     (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
     (import "pantopic/wazero-range-watch" "__range_watch_reserve" (func $reserve))

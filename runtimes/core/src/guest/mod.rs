@@ -205,7 +205,7 @@ impl Guest {
         session.memory().map(f)
     }
 
-    /// Waits until a callback is due to a watch of the guest, for a loop of one's own around
+    /// Waits until a callback is due to a watch of the guest, for a loop around
     /// [`drive_until_idle`](Self::drive_until_idle). Resolves at once when the guest has ended.
     ///
     /// The future does not borrow and keeps nothing alive.

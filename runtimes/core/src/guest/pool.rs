@@ -92,7 +92,7 @@ impl Pool {
                 None if !self.renewable && !idle.is_empty() => {
                     return Err(CallError::AlreadyStarted);
                 }
-                // The new one takes its place.
+                // The new one uses its permit.
                 None => {
                     idle.pop();
                     None
