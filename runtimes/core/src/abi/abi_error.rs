@@ -82,6 +82,14 @@ pub enum AbiError {
         /// The limit.
         max_keys: usize,
     },
+    /// The guest flushes a key that is longer than its limit.
+    #[error("a key has {bytes} bytes but `Limits::key_bytes` is {max_bytes}")]
+    KeyTooLong {
+        /// The length of the key, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
     /// A key is announced with more bytes than are left.
     #[error(
         "the key list is cut short: key {index} at byte {offset} needs more bytes than buf_len has left"

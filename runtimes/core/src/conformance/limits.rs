@@ -5,9 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use rangewatch_bus::RangeWatchBus;
+use rangewatch_bus::timer::ManualTimer;
 
+use super::raw_guest::{RawGuest, Verb, keys};
 use super::{call, call_err, guest, load, plain};
 use crate::abi::AbiError;
 use crate::{CallError, Emits, Guest, InstantiateError, Limits, Runtime, TrapKind, Val};
@@ -317,6 +320,81 @@ pub async fn staged_emits_are_bounded_by_default(runtime: &dyn Runtime) {
             max_bytes: 4_194_304
         }
     );
+}
+
+/// A call that runs longer than its limit by the clock ends, whether it loops or waits, and its
+/// instance with it. One that returns in time is not affected.
+pub async fn a_call_is_bounded_in_time(runtime: &dyn Runtime) {
+    let timer = ManualTimer::new();
+    let module = load(
+        runtime,
+        r#"(module
+            (import "env" "wait" (func $wait))
+            (func (export "work") nop)
+            (func (export "loop") (loop (br 0)))
+            (func (export "wait") (call $wait)))"#,
+    )
+    .await;
+    let limits = Limits::default().wall_time(Duration::from_secs(3));
+    let guest = Guest::builder(&module, &RangeWatchBus::new())
+        .pool(1, 1)
+        .limits(limits)
+        .timer(timer.clone())
+        .host_function_async("env", "wait", |_cx, ()| async {
+            std::future::pending::<()>().await;
+            Ok(())
+        })
+        .instantiate()
+        .await
+        .expect("the guest of the scenario starts");
+    let mut cx = Context::from_waker(Waker::noop());
+    for export in ["loop", "wait"] {
+        call(&guest, "work", &[]).await;
+        let mut running = pin!(guest.call(export, &[]));
+        timer.advance(Duration::from_secs(1));
+        for _ in 0..3 {
+            assert!(running.as_mut().poll(&mut cx).is_pending());
+        }
+        timer.advance(Duration::from_secs(3));
+        let error = running.await.expect_err("it ran too long");
+        assert!(matches!(error, CallError::TimedOut { .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("`Limits::wall_time`, which is 3s"),
+            "{error}"
+        );
+    }
+    call(&guest, "work", &[]).await;
+}
+
+/// Keys and ids are bounded as the limits say, and the message says the limit.
+pub async fn keys_and_ids_are_bounded(runtime: &dyn Runtime) {
+    let limits = Limits::default().key_bytes(4).id_bytes(4);
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.limits(limits).pool(1, 1)
+    })
+    .await;
+    raw.flush(1, &keys(["abcd", "e"]))
+        .await
+        .expect("it is short");
+    let error = raw
+        .flush(2, &keys(["e", "abcde"]))
+        .await
+        .expect_err("it is long");
+    let text = super::text(&error);
+    assert!(
+        text.contains("5 bytes but `Limits::key_bytes` is 4"),
+        "{text}"
+    );
+    let verb = async |verb, buf: &[u8]| raw.verb(verb, buf).await.expect("no trap");
+    assert_eq!(verb(Verb::Reserve, b"abcd").await, "");
+    for id_verb in [Verb::Reserve, Verb::Start, Verb::Stop] {
+        assert_eq!(verb(id_verb, b"abcde").await, "id too long", "{id_verb:?}");
+    }
+    let opened = verb(Verb::Open, &keys(["abcde", "a", ""])).await;
+    assert_eq!(opened, "id too long");
+    assert_eq!(raw.guest.n_watches(), 1);
 }
 
 /// Every verb fails for an id of more than 65,535 bytes, and changes nothing.

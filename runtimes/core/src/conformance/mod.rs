@@ -102,6 +102,8 @@ groups! {
         a_flush_is_bounded_by_default,
         staged_emits_are_bounded_by_default,
         an_id_is_bounded,
+        keys_and_ids_are_bounded,
+        a_call_is_bounded_in_time,
         g30_a_stopped_watch_is_gone_while_its_guest_runs,
     }
     suspension {

@@ -10,5 +10,6 @@ pub(crate) mod instance_data;
 pub(crate) mod load_error;
 pub(crate) mod module;
 pub(crate) mod runtime;
+pub(crate) mod shown;
 pub(crate) mod val;
 pub(crate) mod yield_now;

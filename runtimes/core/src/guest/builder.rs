@@ -1,9 +1,11 @@
 //! How a guest is configured and made.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use rangewatch_bus::timer::{ThreadTimer, Timer};
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
 use crate::engine::error_chain::ErrorChain;
@@ -38,6 +40,7 @@ use crate::guest::start::Start;
 /// | [`host_function`](Self::host_function) | none |
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
 /// | [`start`](Self::start) | [`Start::Automatic`] |
+/// | [`timer`](Self::timer) | [`ThreadTimer`] |
 /// | [`instance_data`](Self::instance_data) | none |
 /// | [`on_instance`](Self::on_instance), [`on_call_end`](Self::on_call_end) | nothing |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
@@ -73,6 +76,7 @@ pub struct GuestBuilder<'a> {
     pool: Option<(u32, u32)>,
     start: Start,
     data: Vec<DataSource>,
+    timer: Arc<dyn Timer>,
     on_instance: Option<OnInstance>,
     on_call_end: Option<OnCallEnd>,
     on_callback_error: OnCallbackError,
@@ -126,6 +130,7 @@ impl<'a> GuestBuilder<'a> {
             pool: None,
             start: Start::default(),
             data: Vec::new(),
+            timer: Arc::new(ThreadTimer),
             on_instance: None,
             on_call_end: None,
             on_callback_error: Box::new(|error| {
@@ -281,6 +286,13 @@ impl<'a> GuestBuilder<'a> {
     /// Chooses what is called to start an instance.
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Sets the source of time for [`Limits::wall_time`]. Unless it is set, a
+    /// [`ThreadTimer`] of the bus.
+    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.timer = Arc::new(timer);
         self
     }
 
@@ -467,6 +479,7 @@ impl<'a> GuestBuilder<'a> {
             wasi: self.wasi,
             data: self.data,
             pool: self.pool,
+            timer: self.timer,
             on_instance: self.on_instance,
             on_call_end: self.on_call_end,
             on_callback_error: self.on_callback_error,

@@ -1,12 +1,14 @@
 //! Why a call into a guest gave no results.
 
 use std::fmt;
+use std::time::Duration;
 
 use rangewatch_wasi::Exit;
 
 use crate::abi::AbiError;
 use crate::engine::failure::{EngineError, Failure, HostTrap, TrapKind};
 use crate::engine::host_function::HostError;
+use crate::engine::shown::Shown;
 use crate::engine::val::{FuncType, TypeList, Val, ValType};
 use crate::guest::instantiate_error::InstantiateError;
 
@@ -116,6 +118,15 @@ pub enum CallError {
         export: String,
         /// What was wrong.
         source: AbiError,
+    },
+    /// The call ran longer than [`Limits::wall_time`](crate::Limits::wall_time). Its instance is
+    /// gone.
+    #[error("`{export}` ran for more than `Limits::wall_time`, which is {limit:?}")]
+    TimedOut {
+        /// The export that was called.
+        export: String,
+        /// The limit.
+        limit: Duration,
     },
     /// A host function of the embedder failed. The guest's instance is gone.
     #[error("`{export}` called the host function `{function}`, which failed")]
@@ -254,7 +265,7 @@ impl fmt::Display for Names<'_> {
             .filter(|name| !name.starts_with("__"))
             .collect();
         for (i, name) in names.iter().take(N_SHOWN).enumerate() {
-            write!(f, "{}{name}", if i > 0 { ", " } else { "" })?;
+            write!(f, "{}{}", if i > 0 { ", " } else { "" }, Shown(name))?;
         }
         match names.len().saturating_sub(N_SHOWN) {
             0 if names.is_empty() => f.write_str("none"),

@@ -1,6 +1,7 @@
 //! What went wrong in a callback.
 
 use crate::abi::AbiError;
+use crate::engine::shown::Shown;
 use crate::guest::call_error::CallError;
 
 /// What went wrong in a callback. The watch stays open, unless the guest reported the error.
@@ -19,8 +20,8 @@ use crate::guest::call_error::CallError;
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "recv of watch {:?} with value {value} failed",
-    String::from_utf8_lossy(id)
+    "recv of watch \"{}\" with value {value} failed",
+    Shown(&String::from_utf8_lossy(id))
 )]
 #[non_exhaustive]
 pub struct CallbackError {
@@ -37,9 +38,10 @@ pub struct CallbackError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallbackErrorCause {
-    /// The guest reported an error; its watch is closed and the id is free. The text is displayed
-    /// with control characters escaped, so that a guest cannot forge lines of a log.
-    #[error("the guest reported `{}`, and its watch was closed", .0.escape_debug())]
+    /// The guest reported an error; its watch is closed, the id is free, and what the callback had
+    /// staged is dropped. The text has at most 4 KiB. It is displayed with control characters
+    /// escaped, so that a guest cannot forge lines of a log, and cut after 256 characters.
+    #[error("the guest reported `{}`, and its watch was closed", Shown(.0))]
     Reported(String),
     /// The callback did not return; its instance is gone.
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
+use rangewatch_bus::timer::Timer;
 use rangewatch_wasi::Wasi;
 
 use crate::abi::GuestAbi;
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) data: Vec<DataSource>,
     /// The instances for calls and for callbacks; `None`: one for both.
     pub(crate) pool: Option<(u32, u32)>,
+    pub(crate) timer: Arc<dyn Timer>,
     pub(crate) on_instance: Option<OnInstance>,
     pub(crate) on_call_end: Option<OnCallEnd>,
     pub(crate) on_callback_error: OnCallbackError,

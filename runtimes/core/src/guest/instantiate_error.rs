@@ -3,6 +3,7 @@
 use crate::engine::failure::EngineError;
 use crate::engine::host_function::HostError;
 use crate::engine::module::Import;
+use crate::engine::shown::Shown;
 use crate::engine::val::FuncType;
 use crate::guest::call_error::CallError;
 
@@ -31,7 +32,7 @@ pub enum InstantiateError {
     /// An import is not provided.
     #[error(
         "the import `{}.{}` ({}) is not provided: {hint}",
-        import.module.escape_debug(), import.name.escape_debug(), import.ty
+        Shown(&import.module), Shown(&import.name), import.ty
     )]
     UnknownImport {
         /// The import of the module.
@@ -42,7 +43,7 @@ pub enum InstantiateError {
     /// An import is provided with another signature.
     #[error(
         "the import `{}.{}` is a function {provided} here, but the module needs a {}",
-        import.module, import.name, import.ty
+        Shown(&import.module), Shown(&import.name), import.ty
     )]
     ImportType {
         /// The import of the module.

@@ -1,5 +1,7 @@
 //! The limits of one guest.
 
+use std::time::Duration;
+
 use rangewatch_wasi::WorkMeter;
 
 /// Bounds on one guest: fuel per call, memory, tables, watches.
@@ -31,6 +33,9 @@ pub struct Limits {
     staged_matches: usize,
     output_bytes: usize,
     recycle_bytes: Option<usize>,
+    key_bytes: usize,
+    id_bytes: usize,
+    wall_time: Option<Duration>,
 }
 
 impl Limits {
@@ -44,6 +49,8 @@ impl Limits {
     pub const DEFAULT_TABLE_ELEMENTS: usize = 1 << 20;
     /// Tables of one instance. Each may hold [`table_elements`](Self::table_elements).
     pub const MAX_TABLES: usize = 4;
+    /// Bytes of a key and of an id at most, and unless set: what a key list can hold.
+    pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
     /// Keys of one flush unless set: twice what a buffer of the SDKs, of 16 KiB, can hold.
     pub const DEFAULT_FLUSH_KEYS: usize = 16_384;
     /// Bytes of one flush unless set: 256 KiB, where the SDKs use buffers of 16 KiB.
@@ -110,6 +117,30 @@ impl Limits {
     #[must_use]
     pub fn watch_bytes(mut self, bytes: usize) -> Self {
         self.watch_bytes = bytes;
+        self
+    }
+
+    /// Bytes of each key that the guest emits. A flush with a longer one traps.
+    #[must_use]
+    pub fn key_bytes(mut self, bytes: usize) -> Self {
+        self.key_bytes = bytes.min(Self::MAX_KEY_BYTES);
+        self
+    }
+
+    /// Bytes of the id of each watch. A verb with a longer one fails inside the guest, with the
+    /// error text `id too long`.
+    #[must_use]
+    pub fn id_bytes(mut self, bytes: usize) -> Self {
+        self.id_bytes = bytes.min(Self::MAX_KEY_BYTES);
+        self
+    }
+
+    /// Time that one call may run, by the [timer](crate::GuestBuilder::timer) of the guest, waits
+    /// included. A call that runs longer ends as [`CallError::TimedOut`](crate::CallError::TimedOut)
+    /// at the next slice or wait. The time in a commit hook does not count. Unlimited unless set.
+    #[must_use]
+    pub fn wall_time(mut self, time: Duration) -> Self {
+        self.wall_time = Some(time);
         self
     }
 
@@ -207,6 +238,24 @@ impl Limits {
         self.watch_bytes
     }
 
+    /// The bound on the bytes of a key.
+    #[must_use]
+    pub fn max_key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
+    /// The bound on the bytes of an id.
+    #[must_use]
+    pub fn max_id_bytes(&self) -> usize {
+        self.id_bytes
+    }
+
+    /// The bound on the time of one call, if any.
+    #[must_use]
+    pub fn max_wall_time(&self) -> Option<Duration> {
+        self.wall_time
+    }
+
     /// The bound on the keys of one flush.
     #[must_use]
     pub fn max_flush_keys(&self) -> usize {
@@ -272,6 +321,9 @@ impl Default for Limits {
             staged_matches: Self::DEFAULT_STAGED_MATCHES,
             output_bytes: Self::DEFAULT_OUTPUT_BYTES,
             recycle_bytes: None,
+            key_bytes: Self::MAX_KEY_BYTES,
+            id_bytes: Self::MAX_KEY_BYTES,
+            wall_time: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::{Either, select};
 
 use crate::abi::{Callback, gen1};
 use crate::engine::error_chain::ErrorChain;
@@ -293,11 +294,22 @@ impl Session {
 
     /// Calls an export and flushes what the guest wrote.
     async fn run(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        let called = self.instance()?.call(export, args).await;
         let guest = self.guest.clone();
+        let call = self.instance()?.call(export, args);
+        let limit = guest.config.limits.max_wall_time();
+        let called = match limit {
+            None => Ok(call.await),
+            Some(limit) => match select(call, guest.config.timer.sleep(limit)).await {
+                Either::Left((called, _)) => Ok(called),
+                Either::Right(_) => Err(CallError::TimedOut {
+                    export: export.to_owned(),
+                    limit,
+                }),
+            },
+        };
         let (memory, state) = self.memory_and_state()?;
         guest.flush(state.wasi(), export);
-        called.map_err(|failure| match failure {
+        called?.map_err(|failure| match failure {
             Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
                 source,

@@ -5,6 +5,7 @@ use rangewatch_bus::{EmitError, Selector};
 use super::keys::{Keys, three};
 use crate::abi::{AbiError, GuestAbi, Outcome};
 use crate::guest::emits::Emits;
+use crate::guest::limits::Limits;
 use crate::watches::group::WatchError;
 
 /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no emit.
@@ -26,7 +27,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         });
     }
     let mut keys = Keys::new();
-    keys.parse(buf, abi.group().limits().max_flush_keys())?;
+    keys.parse(buf, abi.group().limits())?;
     let keys = keys.as_slice();
     let value = page.val(memory)?;
     let n_matched = match abi.group().emits() {
@@ -52,7 +53,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
 pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let id = id(buf);
+    let id = id(buf, abi.group().limits());
     let outcome = Outcome::done(id_work(&id));
     let result = id.and_then(|id| abi.group().reserve(id));
     abi.write_err(memory, text(result))?;
@@ -71,7 +72,8 @@ pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     let [id, from, to] = three(buf)?;
     let outcome = Outcome::done(Outcome::verb_work(buf.len()));
     let range_bytes = from.len() + to.len();
-    let result = abi.group().open(id, selector(from, to), range_bytes);
+    let result = self::id(id, abi.group().limits())
+        .and_then(|id| abi.group().open(id, selector(from, to), range_bytes));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -88,7 +90,7 @@ pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         return Err(AbiError::NoRecv);
     }
     let buf = page.buf(memory)?;
-    let id = id(buf);
+    let id = id(buf, abi.group().limits());
     let outcome = Outcome::done(id_work(&id));
     let result = id.and_then(|id| abi.group().start(id));
     abi.write_err(memory, text(result))?;
@@ -110,7 +112,7 @@ pub fn stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     }
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let id = id(buf);
+    let id = id(buf, abi.group().limits());
     let work = id_work(&id);
     let result = id.and_then(|id| abi.group().stop(id, abi.is_in_recv()));
     let (running, result) = match result {
@@ -138,13 +140,9 @@ fn id_work(id: &Result<&[u8], WatchError>) -> u64 {
     Outcome::verb_work(id.map_or(0, <[u8]>::len))
 }
 
-/// Bytes of an id: the most that a key list can hold. Without it the ids of a guest would be
-/// bounded by its memory alone.
-const MAX_ID_BYTES: usize = u16::MAX as usize;
-
 /// The id in a guest's buffer.
-fn id(buf: &[u8]) -> Result<&[u8], WatchError> {
-    if buf.len() > MAX_ID_BYTES {
+fn id<'m>(buf: &'m [u8], limits: &Limits) -> Result<&'m [u8], WatchError> {
+    if buf.len() > limits.max_id_bytes() {
         return Err(WatchError::IdTooLong);
     }
     Ok(buf)

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::abi::AbiError;
+use crate::guest::limits::Limits;
 
 /// The keys of most flushes fit without an allocation.
 const N_KEYS_INLINE: usize = 16;
@@ -17,9 +18,10 @@ impl<'a> Keys<'a> {
         Self(SmallVec::new())
     }
 
-    /// Adds the keys of `buf`, which may be at most `max_keys`. A method and not a constructor,
-    /// because a result of this size would be copied.
-    pub(in crate::abi) fn parse(&mut self, buf: &'a [u8], max_keys: usize) -> Result<(), AbiError> {
+    /// Adds the keys of `buf`, as far as `limits` allow. A method and not a constructor, because a
+    /// result of this size would be copied.
+    pub(in crate::abi) fn parse(&mut self, buf: &'a [u8], limits: &Limits) -> Result<(), AbiError> {
+        let (max_keys, max_bytes) = (limits.max_flush_keys(), limits.max_key_bytes());
         let mut rest = buf;
         while !rest.is_empty() {
             let n_keys = self.0.len();
@@ -28,6 +30,12 @@ impl<'a> Keys<'a> {
             };
             if n_keys == max_keys {
                 return Err(AbiError::FlushTooManyKeys { max_keys });
+            }
+            if key.len() > max_bytes {
+                return Err(AbiError::KeyTooLong {
+                    bytes: key.len(),
+                    max_bytes,
+                });
             }
             self.0.push(key);
             rest = tail;
@@ -76,7 +84,7 @@ mod tests {
 
     fn parse(buf: &[u8]) -> Result<Vec<&[u8]>, AbiError> {
         let mut keys = Keys::new();
-        keys.parse(buf, MAX_KEYS)?;
+        keys.parse(buf, &Limits::default().flush_keys(MAX_KEYS).key_bytes(3))?;
         Ok(keys.as_slice().to_vec())
     }
 
@@ -135,6 +143,11 @@ mod tests {
         let keys: Vec<_> = (0..n as u8).map(|i| vec![i]).collect();
         assert_eq!(parse(&buf).expect("well formed"), keys);
         buf.extend([0, 0]);
+        let long = AbiError::KeyTooLong {
+            bytes: 4,
+            max_bytes: 3,
+        };
+        assert_eq!(parse(b"\0\x03abc\0\x04abcd"), Err(long));
         let refused = AbiError::FlushTooManyKeys { max_keys: MAX_KEYS };
         assert_eq!(parse(&buf), Err(refused));
     }

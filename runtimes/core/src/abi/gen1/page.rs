@@ -111,7 +111,7 @@ impl Page {
         }
         let mut text = String::from_utf8_lossy(bytes).into_owned();
         if len > cap {
-            text.push_str(&format!(" (err_len is {len} but err_cap is {cap})"));
+            text = format!("(err_len is {len} but err_cap is {cap}) {text}");
         }
         Ok(Some(text))
     }
