@@ -30,7 +30,9 @@ pub use engine::host_cx::{HostCx, NoData, OutOfBounds};
 pub use engine::host_function::{
     AsyncHostFunction, HostError, HostFunction, HostFunctionBody, SyncHostFunction, no_unwind,
 };
+pub use engine::host_module::HostModule;
 pub use engine::load_error::LoadError;
+pub use engine::meta_page::{Buffer, Field, FieldType, MetaPage, MetaPageError};
 pub use engine::module::{ExternType, Import, Module, ModuleInfo};
 pub use engine::runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};

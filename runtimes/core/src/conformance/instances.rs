@@ -1,5 +1,6 @@
 //! How instances are made, started, recycled and told apart by the embedder.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -12,7 +13,10 @@ use rangewatch_bus::RangeWatchBus;
 use super::raw_guest::RawGuest;
 use super::suspension::pending_once;
 use super::{call, load, text};
-use crate::{CallError, CallOutcome, Guest, InstantiateError, Limits, Runtime, Start, Val};
+use crate::{
+    Buffer, CallError, CallOutcome, Field, Guest, HostModule, InstantiateError, Limits, Runtime,
+    Start, Val,
+};
 
 /// A guest that says which instance it is by a number of the host, and by what its memory holds.
 const NUMBERED: &str = r#"(module
@@ -210,6 +214,96 @@ pub async fn the_start_of_an_instance_can_be_chosen(runtime: &dyn Runtime) {
             (Err(error), Ok(_)) => panic!("{start:?}: {}", text(&error)),
         }
     }
+}
+
+/// A guest that passes a key and a number through the meta page of a module, whose table of
+/// addresses is at 16: a buffer of 8 bytes at 64, its capacity and length, a value. START names the
+/// export that sets the last address.
+const PAGED: &str = r#"(module
+    (import "counters" "add" (func $add))
+    (import "counters" "later" (func $later))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\40\00\00\00\30\00\00\00\34\00\00\00\00\00\00\00")
+    (data (i32.const 48) "\08\00\00\00\03\00\00\00")
+    (data (i32.const 64) "key")
+    (func (export "START") (i32.store (i32.const 28) (i32.const 56)))
+    (func (export "__counters") (result i32) (i32.const 16))
+    (func (export "add") (param i64) (result i64)
+        (i64.store (i32.const 56) (local.get 0))
+        (call $add)
+        (call $later)
+        (i64.load (i32.const 56))))"#;
+
+/// A module of host functions brings the data of its instances and reads its meta page, in guests
+/// of each kind. A guest without the export is refused.
+pub async fn a_host_module_has_data_and_a_meta_page(runtime: &dyn Runtime) {
+    const KEY: Buffer = Buffer::new(0, 1, 2);
+    const VALUE: Field<u64> = Field::new(3);
+    let module = || {
+        HostModule::new("counters")
+            .instance_data(BTreeMap::<Vec<u8>, u64>::new)
+            .meta_page("__counters", 4)
+            .function("add", |cx, ()| {
+                let page = cx.meta_page("__counters")?;
+                let (memory, counters) = cx.memory_and_data::<BTreeMap<Vec<u8>, u64>>()?;
+                let counter = counters
+                    .entry(page.bytes(memory, KEY)?.to_vec())
+                    .or_default();
+                *counter += page.get(memory, VALUE)?;
+                Ok(page.set(memory, VALUE, *counter)?)
+            })
+            .function_async("later", |cx, ()| {
+                let key = cx.read(64, 3).map(<[u8]>::to_vec);
+                async move {
+                    pending_once().await;
+                    assert_eq!(key?, b"key");
+                    Ok(())
+                }
+            })
+    };
+    for (export, start) in [
+        ("_initialize", Start::Automatic),
+        ("_start", Start::Automatic),
+        ("_start", Start::Command),
+        ("start_by_hook", Start::Nothing),
+    ] {
+        let text = PAGED.replace("START", export);
+        let guest = Guest::builder(&load(runtime, &text).await, &RangeWatchBus::new())
+            .host_module(module())
+            .start(start)
+            .on_instance(move |instance| {
+                async move {
+                    if start == Start::Nothing {
+                        instance.call("start_by_hook", &[]).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .instantiate()
+            .await;
+        let guest = guest.expect("all is provided");
+        for (n, sum) in [(5, 5), (7, 12), (0, 12)] {
+            let added = call(&guest, "add", &[Val::I64(n)]).await;
+            assert_eq!(added, [Val::I64(sum)], "{export} {start:?}");
+        }
+    }
+    let text = PAGED
+        .replace("__counters", "__another")
+        .replace("START", "_initialize");
+    let error = Guest::builder(&load(runtime, &text).await, &RangeWatchBus::new())
+        .host_module(module())
+        .instantiate()
+        .await
+        .expect_err("the export is missing");
+    assert!(
+        error.to_string().contains("does not export `__counters`"),
+        "{error}"
+    );
+    // A guest that imports nothing of the module needs no page.
+    let nothing = load(runtime, "(module)").await;
+    let guest = Guest::builder(&nothing, &RangeWatchBus::new()).host_module(module());
+    guest.instantiate().await.expect("all is provided");
 }
 
 /// A factory makes many equal guests, each with its own memory and its own watch ids.

@@ -159,6 +159,7 @@ groups! {
         a_hook_that_fails_fails_the_instantiation,
         the_end_of_every_call_is_reported,
         the_start_of_an_instance_can_be_chosen,
+        a_host_module_has_data_and_a_meta_page,
         a_factory_makes_equal_guests,
         an_instance_above_its_bound_is_recycled,
         a_guest_is_ready_when_a_callback_is_due,

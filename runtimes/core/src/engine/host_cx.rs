@@ -5,6 +5,7 @@ use std::any::type_name;
 use crate::abi::{GuestAbi, Outcome};
 use crate::engine::failure::OutOfFuel;
 use crate::engine::host_function::HostError;
+use crate::engine::meta_page::{MetaPage, MetaPageError};
 use crate::engine::runtime::GuestState;
 
 /// The context of a call of a host function: the memory of the guest that called it, the fuel of
@@ -151,6 +152,19 @@ impl dyn HostCx + '_ {
     pub fn memory_and_data<T: 'static>(&mut self) -> Result<(&mut [u8], &mut T), NoData> {
         let (memory, state) = self.memory_and_state();
         Ok((memory, state.data()?))
+    }
+
+    /// The [meta page](MetaPage) that a [`HostModule`](crate::HostModule) has declared, by the name
+    /// of its export.
+    ///
+    /// # Errors
+    ///
+    /// [`MetaPageError::NoPage`]: no module has declared it, or the guest has not started yet.
+    pub fn meta_page(&mut self, export: &str) -> Result<MetaPage, MetaPageError> {
+        let (_, state) = self.memory_and_state();
+        let page = state.pages.iter().find(|(known, _)| **known == *export);
+        page.map(|(_, page)| page.clone())
+            .ok_or(MetaPageError::NoPage)
     }
 
     /// Takes the data of the calling instance and leaves its default value.

@@ -6,6 +6,7 @@ use rangewatch_wasi as wasi;
 
 use crate::abi::{self, gen1, io};
 use crate::engine::host_function::HostFunction;
+use crate::engine::host_module::PageSource;
 use crate::engine::module::{ExternType, Import, ModuleInfo};
 use crate::engine::runtime::Imports;
 use crate::engine::val::{FuncType, ValType};
@@ -74,19 +75,39 @@ pub(crate) fn resolve(
     })
 }
 
+/// Keeps the meta pages of the modules that the guest imports from. It must export them.
+pub(crate) fn needed_pages(
+    info: &ModuleInfo,
+    mut pages: Vec<PageSource>,
+) -> Result<Vec<PageSource>, InstantiateError> {
+    pages.retain(|page| (info.imports().iter()).any(|import| import.module == page.module));
+    let is_page = |page: &PageSource| info.func(&page.export) == Some(&page_type());
+    match pages.iter().find(|page| !is_page(page)) {
+        None => Ok(pages),
+        Some(missing) => Err(InstantiateError::MetaPageExport {
+            module: missing.module.clone(),
+            export: missing.export.clone(),
+        }),
+    }
+}
+
+/// The type of an export that returns the address of a meta page.
+fn page_type() -> FuncType {
+    FuncType::new([], [ValType::I32])
+}
+
 /// Whether the guest can run callbacks.
 pub(crate) fn can_receive(info: &ModuleInfo) -> bool {
     info.func(gen1::RECV) == Some(&FuncType::default())
 }
 
 fn check_exports(info: &ModuleInfo) -> Result<(), InstantiateError> {
-    let page = FuncType::new([], [ValType::I32]);
     if !info.exports_memory() {
         return Err(InstantiateError::AbiExport {
             missing: "`memory`, its linear memory",
         });
     }
-    if info.func(gen1::PAGE) != Some(&page) {
+    if info.func(gen1::PAGE) != Some(&page_type()) {
         return Err(InstantiateError::AbiExport {
             missing: "`__range_watch`, a function () -> (i32) that returns the address of the meta page",
         });

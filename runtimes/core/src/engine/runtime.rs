@@ -16,6 +16,7 @@ use crate::engine::host_cx::NoData;
 use crate::engine::host_function::HostFunction;
 use crate::engine::instance_data::InstanceData;
 use crate::engine::load_error::LoadError;
+use crate::engine::meta_page::MetaPage;
 use crate::engine::module::{Module, ModuleInfo};
 use crate::engine::val::Val;
 use crate::guest::limits::Limits;
@@ -165,6 +166,8 @@ pub struct GuestState {
     abi: GuestAbi,
     wasi: Wasi,
     pub(crate) data: InstanceData,
+    /// The meta pages that were read, by the export.
+    pub(crate) pages: Vec<(Arc<str>, MetaPage)>,
     /// Whether a command's `_start` has been called.
     pub(crate) is_started: bool,
 }
@@ -175,6 +178,7 @@ impl GuestState {
             abi,
             wasi,
             data: InstanceData::default(),
+            pages: Vec::new(),
             is_started: false,
         }
     }

@@ -11,6 +11,7 @@ use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{HostError, HostFunction};
+use crate::engine::host_module::{DataSource, HostModule, PageSource};
 use crate::engine::imports;
 use crate::engine::module::Module;
 use crate::engine::val::Scalars;
@@ -21,9 +22,7 @@ use crate::guest::emits::Emits;
 use crate::guest::factory::GuestFactory;
 use crate::guest::flush_error::FlushError;
 use crate::guest::guest_bus::GuestBus;
-use crate::guest::inner::{
-    Config, DataSource, OnCallEnd, OnCallbackError, OnFlushError, OnInstance,
-};
+use crate::guest::inner::{Config, OnCallEnd, OnCallbackError, OnFlushError, OnInstance};
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
@@ -76,6 +75,7 @@ pub struct GuestBuilder<'a> {
     pool: Option<(u32, u32)>,
     start: Start,
     data: Vec<DataSource>,
+    pages: Vec<PageSource>,
     timer: Arc<dyn Timer>,
     on_instance: Option<OnInstance>,
     on_call_end: Option<OnCallEnd>,
@@ -130,6 +130,7 @@ impl<'a> GuestBuilder<'a> {
             pool: None,
             start: Start::default(),
             data: Vec::new(),
+            pages: Vec::new(),
             timer: Arc::new(ThreadTimer),
             on_instance: None,
             on_call_end: None,
@@ -271,6 +272,14 @@ impl<'a> GuestBuilder<'a> {
     /// Provides an import by a [`HostFunction`], which can have any signature.
     pub fn host_function_object(mut self, function: HostFunction) -> Self {
         self.functions.push(function);
+        self
+    }
+
+    /// Provides the functions of a module at once, with the data and the meta page that they use.
+    pub fn host_module(mut self, module: HostModule) -> Self {
+        self.functions.extend(module.functions);
+        self.data.extend(module.data);
+        self.pages.extend(module.pages);
         self
     }
 
@@ -454,6 +463,7 @@ impl<'a> GuestBuilder<'a> {
         }
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let mut imports = imports::resolve(&info, self.functions, has_wasi)?;
+        let pages = imports::needed_pages(&info, self.pages)?;
         imports.wasi_at_once = self.wasi.at_once();
         imports.is_command = match self.start {
             Start::Automatic => info.is_command(),
@@ -478,6 +488,7 @@ impl<'a> GuestBuilder<'a> {
             start: self.start,
             wasi: self.wasi,
             data: self.data,
+            pages,
             pool: self.pool,
             timer: self.timer,
             on_instance: self.on_instance,

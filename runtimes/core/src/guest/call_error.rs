@@ -8,6 +8,7 @@ use rangewatch_wasi::Exit;
 use crate::abi::AbiError;
 use crate::engine::failure::{EngineError, Failure, HostTrap, TrapKind};
 use crate::engine::host_function::HostError;
+use crate::engine::meta_page::MetaPageError;
 use crate::engine::shown::Shown;
 use crate::engine::val::{FuncType, TypeList, Val, ValType};
 use crate::guest::instantiate_error::InstantiateError;
@@ -127,6 +128,14 @@ pub enum CallError {
         export: String,
         /// The limit.
         limit: Duration,
+    },
+    /// The guest has no valid meta page for a module of host functions. Its instance is gone.
+    #[error("`{export}` returns no meta page")]
+    MetaPage {
+        /// The export that returns the address of the page.
+        export: String,
+        /// What was wrong.
+        source: MetaPageError,
     },
     /// A host function of the embedder failed. The guest's instance is gone.
     #[error("`{export}` called the host function `{function}`, which failed")]

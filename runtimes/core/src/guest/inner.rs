@@ -10,7 +10,7 @@ use rangewatch_wasi::Wasi;
 
 use crate::abi::GuestAbi;
 use crate::engine::host_function::{HostError, no_unwind};
-use crate::engine::instance_data::InstanceData;
+use crate::engine::host_module::{DataSource, PageSource};
 use crate::engine::module::ModuleInfo;
 use crate::engine::runtime::{GuestState, Instance, Linked};
 use crate::guest::builder::WasiSource;
@@ -33,7 +33,6 @@ pub(crate) type OnFlushError = Box<dyn Fn(FlushError) + Send + Sync>;
 pub(crate) type OnCallEnd = Box<dyn Fn(&mut CallEnd<'_>) + Send + Sync>;
 pub(crate) type OnInstance =
     Box<dyn for<'a> Fn(&'a mut Session) -> BoxFuture<'a, Result<(), HostError>> + Send + Sync>;
-pub(crate) type DataSource = Box<dyn Fn(&mut InstanceData) + Send + Sync>;
 
 /// What equal guests share: a linked module, and how its instances are made and used.
 pub(crate) struct Config {
@@ -46,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) start: Start,
     pub(crate) wasi: WasiSource,
     pub(crate) data: Vec<DataSource>,
+    /// The meta pages of the modules of host functions that the guest imports from.
+    pub(crate) pages: Vec<PageSource>,
     /// The instances for calls and for callbacks; `None`: one for both.
     pub(crate) pool: Option<(u32, u32)>,
     pub(crate) timer: Arc<dyn Timer>,
@@ -56,9 +57,10 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Whether an instance has to be started before it is used: one of a command that uses the ABI.
+    /// Whether an instance has to be started before it is used: one of a command that uses the ABI
+    /// or another meta page.
     pub(crate) fn starts_before_use(&self) -> bool {
-        self.is_command() && self.info.uses_abi()
+        self.is_command() && (self.info.uses_abi() || !self.pages.is_empty())
     }
 
     /// Whether `_start` runs when the guest is used, and not when an instance is made.

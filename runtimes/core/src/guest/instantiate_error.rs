@@ -66,6 +66,17 @@ pub enum InstantiateError {
         /// The name and type that is missing.
         missing: &'static str,
     },
+    /// The module imports from a module of host functions but lacks the export of its meta page.
+    #[error(
+        "the module imports `{module}` but does not export `{export}`, a function () -> (i32) that \
+         returns the address of its meta page"
+    )]
+    MetaPageExport {
+        /// The import module.
+        module: String,
+        /// The export that is missing.
+        export: String,
+    },
     /// A host function's signature has a type that cannot be passed.
     #[error(
         "the host function `{function}` has the signature {ty}: v128 and references cannot be passed"

@@ -12,6 +12,7 @@ use crate::engine::error_chain::ErrorChain;
 use crate::engine::failure::{Failure, TrapKind};
 use crate::engine::host_cx::{HostCx, NoData};
 use crate::engine::host_function::{no_unwind, panicked};
+use crate::engine::meta_page::MetaPage;
 use crate::engine::module::START;
 use crate::engine::runtime::{GuestState, Instance};
 use crate::engine::val::{FuncType, Val};
@@ -21,6 +22,7 @@ use crate::guest::callback_error::CallbackErrorCause;
 use crate::guest::inner::Inner;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
+use crate::guest::start::Start;
 
 /// An instance of a guest for several calls and accesses to its memory, which no other call uses
 /// meanwhile. From [`Guest::session`](crate::Guest::session).
@@ -134,6 +136,10 @@ impl Session {
             if let Some(reason) = session.lost.take() {
                 return Err(InstantiateError::Hook(reason.into()));
             }
+        }
+        if guest.config.start == Start::Nothing {
+            let pages = session.read_pages().await;
+            pages.map_err(InstantiateError::from_start)?;
         }
         is_made.0 = None;
         Ok(())
@@ -375,26 +381,41 @@ impl Session {
         })
     }
 
-    /// Reads the meta page of an initialized instance, if the module uses the ABI.
-    pub(crate) async fn read_page(&mut self) -> Result<(), CallError> {
-        let guest = self.guest.clone();
-        if !guest.config.info.uses_abi() {
-            return Ok(());
+    /// Reads the meta pages of an initialized instance: that of the ABI, if the module uses it, and
+    /// those of modules of host functions.
+    pub(crate) async fn read_pages(&mut self) -> Result<(), CallError> {
+        let config = self.guest.config.clone();
+        if config.info.uses_abi() {
+            let page = self.page_address(gen1::PAGE).await?;
+            let (memory, state) = self.memory_and_state()?;
+            (state.abi())
+                .attach(memory, page, config.can_receive)
+                .map_err(|source| CallError::Abi {
+                    export: gen1::PAGE.to_owned(),
+                    source,
+                })?;
         }
-        let page = self.instance()?.call(gen1::PAGE, &[]).await;
-        let page = page.map_err(|failure| CallError::new(gen1::PAGE, failure))?;
-        let page = match page[..] {
+        for source in &config.pages {
+            let at = self.page_address(&source.export).await?;
+            let (memory, state) = self.memory_and_state()?;
+            let page = MetaPage::read(memory, at, source.n_addresses);
+            let page = page.map_err(|error| CallError::MetaPage {
+                export: source.export.clone(),
+                source: error,
+            })?;
+            state.pages.push((source.export.as_str().into(), page));
+        }
+        Ok(())
+    }
+
+    async fn page_address(&mut self, export: &str) -> Result<u32, CallError> {
+        let page = self.instance()?.call(export, &[]).await;
+        let page = page.map_err(|failure| CallError::new(export, failure))?;
+        Ok(match page[..] {
             [Val::I32(page)] => page as u32,
             // The signature was checked when the imports were.
             _ => 0,
-        };
-        let (memory, state) = self.memory_and_state()?;
-        (state.abi())
-            .attach(memory, page, guest.config.can_receive)
-            .map_err(|source| CallError::Abi {
-                export: gen1::PAGE.to_owned(),
-                source,
-            })
+        })
     }
 
     /// Drops the instance and says why.

@@ -27,7 +27,7 @@ pub enum Start {
     /// As the module says. A reactor: `_initialize`, if it exports that, when the instance is made.
     /// A command, which exports `_start` and no `_initialize`: `_start`, by
     /// [`Guest::run`](crate::Guest::run), or before the first use if the command uses the
-    /// range-watch ABI.
+    /// range-watch ABI or another [meta page](crate::MetaPage).
     #[default]
     Automatic,
     /// `_initialize`, when the instance is made.
@@ -60,7 +60,7 @@ impl Session {
             }
             Start::Nothing => return Ok(()),
         }
-        self.read_page().await
+        self.read_pages().await
     }
 
     async fn call_initializer(&mut self) -> Result<(), CallError> {
@@ -108,7 +108,7 @@ impl Session {
             Err(error) => error.into_exit()?,
         };
         if exit.code() == 0 {
-            self.read_page().await?;
+            self.read_pages().await?;
         }
         Ok(exit)
     }
