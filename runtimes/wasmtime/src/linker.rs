@@ -70,7 +70,7 @@ pub fn add_to_linker<T: 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_blocking(linker)
+    .link_blocking(linker, |_| true)
 }
 
 /// As [`add_to_linker`], for a store that suspends: with asynchronous host functions, epochs or
@@ -93,7 +93,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_suspending(linker)
+    .link_suspending(linker, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -262,9 +262,14 @@ enum Step {
 }
 
 impl<M, G, W> Link<M, G, W> {
-    /// Links the functions of the ABI. One that waits, or whose slice is used up, suspends the
-    /// guest. The meta page of a guest that is not attached yet is read in the call.
-    pub(crate) fn link_suspending<T: Send + 'static>(self, linker: &mut Linker<T>) -> Result<()>
+    /// Links the functions of the ABI whose result in the table `includes` accepts. One that waits,
+    /// or whose slice is used up, suspends the guest. The meta page of a guest that is not attached
+    /// yet is read in the call.
+    pub(crate) fn link_suspending<T: Send + 'static>(
+        self,
+        linker: &mut Linker<T>,
+        includes: impl Fn(&str) -> bool,
+    ) -> Result<()>
     where
         M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
         G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
@@ -272,7 +277,7 @@ impl<M, G, W> Link<M, G, W> {
     {
         macro_rules! link {
             ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
-                linker.func_wrap_async(
+                if includes(stringify!($result)) { linker.func_wrap_async(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
@@ -289,7 +294,7 @@ impl<M, G, W> Link<M, G, W> {
                             Err(error) => Box::new(ready(Err(error))),
                         }
                     },
-                )?;
+                )?; }
             )*};
             (@return value $value:ident) => { Box::new(ready(Ok($value))) };
             // Most calls end here, without an allocation: `Returned` has no bytes.
@@ -384,9 +389,13 @@ impl<M, G, W> Link<M, G, W> {
         }
     }
 
-    /// As [`link_suspending`](Self::link_suspending), for a store that does not suspend: functions
-    /// that wait block their thread.
-    fn link_blocking<T: 'static>(self, linker: &mut Linker<T>) -> Result<()>
+    /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
+    /// waits blocks its thread.
+    pub(crate) fn link_blocking<T: 'static>(
+        self,
+        linker: &mut Linker<T>,
+        includes: impl Fn(&str) -> bool,
+    ) -> Result<()>
     where
         M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
         G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
@@ -394,7 +403,7 @@ impl<M, G, W> Link<M, G, W> {
     {
         macro_rules! link {
             ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
-                linker.func_wrap(
+                if includes(stringify!($result)) { linker.func_wrap(
                     abi::$gen::MODULE,
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T> $(, $arg: $ty)*| {
@@ -411,7 +420,7 @@ impl<M, G, W> Link<M, G, W> {
                         }
                         Ok::<_, wasmtime::Error>(link!(@result $result outcome))
                     },
-                )?;
+                )?; }
             )*};
             (@result value $outcome:ident) => { $outcome.result() };
             (@result $none:ident $outcome:ident) => { () };

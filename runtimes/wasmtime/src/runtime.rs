@@ -110,7 +110,11 @@ impl Compiled for WasmtimeModule {
         let mut linker = Linker::<State>::new(engine);
         let is_metered = self.is_metered;
         let memory = |caller: &mut Caller<'_, State>| caller.data().memory;
-        Link::new(memory, State::abi, State::meter, is_metered).link_suspending(&mut linker)?;
+        let link = Link::new(memory, State::abi, State::meter, is_metered);
+        // Without fuel only a function that waits suspends its guest.
+        let suspends = |result: &str| is_metered || imports.is_command() || result == "wait";
+        link.link_suspending(&mut linker, suspends)?;
+        link.link_blocking(&mut linker, |result| !suspends(result))?;
         if imports.wasi() {
             link_wasmtime::Link::new(|state: &mut State| state.guest.wasi())
                 .memory(|caller| caller.data().memory)

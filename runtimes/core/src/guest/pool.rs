@@ -69,6 +69,14 @@ impl Pool {
         }
     }
 
+    /// Takes a permit together with an idle instance, if both are there.
+    pub(crate) fn take_idle(&self) -> Option<Box<dyn Instance>> {
+        let permit = self.permits.try_acquire().ok()?;
+        let instance = self.idle.lock().pop()?;
+        permit.forget();
+        Some(instance)
+    }
+
     pub(crate) fn release(&self) {
         self.permits.add_permits(1);
     }

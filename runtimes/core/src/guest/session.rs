@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -74,13 +75,34 @@ impl Session {
         role: Role,
         export: &str,
     ) -> Result<Self, CallError> {
-        let mut session = Self::wait(guest, role).await?;
-        session.instance = session.pool().take()?;
-        session.make(export).await?;
-        if session.must_start() {
-            session.start_before_use(export).await?;
+        if let Some(session) = Self::lease_idle(guest, role) {
+            return Ok(session);
         }
-        Ok(session)
+        // Boxed: most leases end above, and need no room for these futures.
+        Box::pin(async {
+            let mut session = Self::wait(guest, role).await?;
+            session.instance = session.pool().take()?;
+            session.make(export).await?;
+            if session.must_start() {
+                session.start_before_use(export).await?;
+            }
+            Ok(session)
+        })
+        .await
+    }
+
+    /// Leases an instance that is idle and can be used at once.
+    fn lease_idle(guest: &Arc<Inner>, role: Role) -> Option<Self> {
+        if guest.config.starts_before_use() {
+            return None;
+        }
+        let instance = guest.pool(role).take_idle()?;
+        Some(Self {
+            guest: guest.clone(),
+            role,
+            instance: Some(instance),
+            lost: None,
+        })
     }
 
     /// As [`lease`](Self::lease), an instance of a command that has not been started.
@@ -158,11 +180,16 @@ impl Session {
     }
 
     fn instance(&mut self) -> Result<&mut (dyn Instance + 'static), CallError> {
-        match &mut self.instance {
-            Some(instance) => Ok(&mut **instance),
-            None => Err(CallError::Gone {
-                reason: self.lost.clone().unwrap_or_default(),
-            }),
+        match self.instance {
+            Some(ref mut instance) => Ok(&mut **instance),
+            None => Err(self.gone()),
+        }
+    }
+
+    #[cold]
+    fn gone(&self) -> CallError {
+        CallError::Gone {
+            reason: self.lost.clone().unwrap_or_default(),
         }
     }
 
@@ -259,8 +286,9 @@ impl Session {
         args: &[Val],
     ) -> Result<Vec<Val>, CallError> {
         let running = RunningCall::new(self, export);
-        let results = running.session.run(export, args).await;
-        let results = running.session.commit_or_discard(export, results).await;
+        let session = &mut *running.session;
+        let results = session.run(export, args).await;
+        let results = session.commit_or_discard(export, results).await;
         running.end(results.as_ref().err());
         results
     }
@@ -300,22 +328,16 @@ impl Session {
 
     /// Calls an export and flushes what the guest wrote.
     async fn run(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        let guest = self.guest.clone();
-        let call = self.instance()?.call(export, args);
-        let limit = guest.config.limits.max_wall_time();
-        let called = match limit {
-            None => Ok(call.await),
-            Some(limit) => match select(call, guest.config.timer.sleep(limit)).await {
-                Either::Left((called, _)) => Ok(called),
-                Either::Right(_) => Err(CallError::TimedOut {
-                    export: export.to_owned(),
-                    limit,
-                }),
-            },
+        let called = match self.guest.config.limits.max_wall_time() {
+            None => self.instance()?.call(export, args).await,
+            Some(limit) => Box::pin(self.call_within(limit, export, args)).await?,
         };
-        let (memory, state) = self.memory_and_state()?;
-        guest.flush(state.wasi(), export);
-        called?.map_err(|failure| match failure {
+        let Some(instance) = &mut self.instance else {
+            return Err(self.gone());
+        };
+        let (memory, state) = instance.memory_and_state();
+        self.guest.flush(state.wasi(), export);
+        called.map_err(|failure| match failure {
             Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
                 source,
@@ -329,7 +351,26 @@ impl Session {
         })
     }
 
-    /// Commits what a call has staged, if it has ended well, and drops it if not.
+    /// Calls an export, which may run so long.
+    async fn call_within(
+        &mut self,
+        limit: Duration,
+        export: &str,
+        args: &[Val],
+    ) -> Result<Result<Vec<Val>, Failure>, CallError> {
+        let sleep = self.guest.config.timer.sleep(limit);
+        let called = match select(self.instance()?.call(export, args), sleep).await {
+            Either::Left((called, _)) => Some(called),
+            Either::Right(_) => None,
+        };
+        called.ok_or_else(|| CallError::TimedOut {
+            export: export.to_owned(),
+            limit,
+        })
+    }
+
+    /// Commits what a call has staged, if it has ended well, and drops it if not. The hook of the
+    /// embedder is awaited in a future of its own.
     async fn commit_or_discard(
         &mut self,
         export: &str,
@@ -340,34 +381,43 @@ impl Session {
             Err(CallError::Exit { exit, .. }) => exit.code() == 0,
             Err(_) => false,
         };
-        if has_ended_well {
-            self.commit(export).await?;
+        let Some(instance) = &mut self.instance else {
+            return results;
+        };
+        let abi = instance.memory_and_state().1.abi();
+        if !has_ended_well {
+            return results.map_err(|error| match abi.discard() {
+                0 => error,
+                n_emits => CallError::Discarded {
+                    n_emits,
+                    source: Box::new(error),
+                },
+            });
+        }
+        if self.guest.config.bus.port().hook().is_some() {
+            Box::pin(self.commit_by_hook(export)).await?;
             return results;
         }
-        let (_, state) = self.memory_and_state()?;
-        results.map_err(|error| match state.abi().discard() {
-            0 => error,
-            n_emits => CallError::Discarded {
-                n_emits,
-                source: Box::new(error),
-            },
-        })
-    }
-
-    async fn commit(&mut self, export: &str) -> Result<(), CallError> {
-        let guest = self.guest.clone();
-        let (_, state) = self.memory_and_state()?;
-        let n_emits = state.abi().n_staged();
-        let Some(hook) = guest.config.bus.port().hook() else {
-            let committed = state.abi().commit();
-            return committed.map_err(|source| CallError::Refused {
+        let n_emits = abi.n_staged();
+        if n_emits > 0 {
+            abi.commit().map_err(|source| CallError::Refused {
                 export: export.to_owned(),
                 n_emits,
                 source,
-            });
+            })?;
+        }
+        results
+    }
+
+    async fn commit_by_hook(&mut self, export: &str) -> Result<(), CallError> {
+        let guest = self.guest.clone();
+        let Some(hook) = guest.config.bus.port().hook() else {
+            return Ok(());
         };
-        let emits = state.abi().take_for_hook();
-        let mut cx = BetweenCalls(self.instance()?);
+        let instance = self.instance()?;
+        let abi = instance.memory_and_state().1.abi();
+        let (n_emits, emits) = (abi.n_staged(), abi.take_for_hook());
+        let mut cx = BetweenCalls(instance);
         // The future is made in its own: making it is code of the embedder, too.
         let committing = AssertUnwindSafe(async { hook.commit(&mut cx, emits).await });
         let committed = match committing.catch_unwind().await {
@@ -430,9 +480,9 @@ impl Drop for Session {
         let pool = self.guest.pool(self.role);
         match (self.instance.take(), self.lost.take()) {
             (Some(mut instance), _) => {
-                let max_bytes = self.guest.group.limits().max_recycle_bytes();
-                let memory_bytes = instance.memory_and_state().0.len();
-                if max_bytes.is_some_and(|max_bytes| memory_bytes > max_bytes) {
+                let max_bytes = self.guest.config.limits.max_recycle_bytes();
+                let is_above = |max| instance.memory_and_state().0.len() > max;
+                if max_bytes.is_some_and(is_above) {
                     drop(instance);
                     pool.recycle();
                 } else {
@@ -517,16 +567,15 @@ impl Drop for RunningCall<'_, '_> {
 
 impl Session {
     fn on_call_end(&mut self, export: &str, outcome: CallOutcome<'_>) {
-        let guest = self.guest.clone();
-        let Some(hook) = &guest.config.on_call_end else {
+        let (Some(hook), Some(instance)) = (&self.guest.config.on_call_end, &mut self.instance)
+        else {
             return;
         };
-        if let Ok((memory, state)) = self.memory_and_state() {
-            // Also run while a future is dropped, where a panic would abort the process.
-            let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
-            if let Err(panic) = no_unwind("on_call_end", end) {
-                tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
-            }
+        let (memory, state) = instance.memory_and_state();
+        // Also run while a future is dropped, where a panic would abort the process.
+        let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
+        if let Err(panic) = no_unwind("on_call_end", end) {
+            tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
         }
     }
 }
