@@ -24,6 +24,7 @@ mod watches;
 
 pub use async_trait::async_trait;
 pub use engine::error_chain::ErrorChain;
+pub use engine::exports::Export;
 pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
 pub use engine::fuel_slices::FuelSlices;
 pub use engine::host_cx::{HostCx, NoData, OutOfBounds};
@@ -46,6 +47,7 @@ pub use guest::command::{RunError, run_command};
 pub use guest::emits::Emits;
 pub use guest::factory::GuestFactory;
 pub use guest::flush_error::FlushError;
+pub use guest::func::Func;
 pub use guest::guest_bus::GuestBus;
 pub use guest::instantiate_error::InstantiateError;
 pub use guest::limits::Limits;

@@ -1,12 +1,11 @@
 //! An instance, and how its calls are suspended and resumed.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val, WorkMeter,
+    Export, Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val, WorkMeter,
 };
 use rangewatch_wasi::link_wasmi::Suspended;
 use wasmi::errors::HostError;
@@ -76,16 +75,16 @@ impl HostError for Suspend {}
 pub(crate) struct WasmiInstance {
     store: Store<State>,
     instance: wasmi::Instance,
-    /// The exports that were called. To look one up again and read its type takes half as long as a
-    /// call.
-    exports: BTreeMap<Box<str>, Export>,
+    /// The exports that were called, by their numbers. To look one up again and read its type takes
+    /// half as long as a call.
+    exports: Vec<Option<ExportedFunc>>,
     /// `None` when the engine counts no fuel.
     limits: Option<Limits>,
 }
 
 /// An exported function, ready to be called.
 #[derive(Clone)]
-struct Export {
+struct ExportedFunc {
     func: Func,
     /// A value of the type of each result.
     results: Box<[wasmi::Val]>,
@@ -100,27 +99,31 @@ impl WasmiInstance {
         Self {
             store,
             instance,
-            exports: BTreeMap::new(),
+            exports: Vec::new(),
             limits,
         }
     }
 
-    fn export(&mut self, name: &str) -> Result<Export, Failure> {
-        if let Some(export) = self.exports.get(name) {
-            return Ok(export.clone());
+    fn export(&mut self, export: Export<'_>) -> Result<ExportedFunc, Failure> {
+        if let Some(Some(found)) = self.exports.get(export.index) {
+            return Ok(found.clone());
         }
+        let Export { name, index } = export;
         let func = self
             .instance
             .get_func(&self.store, name)
             .ok_or_else(|| Failure::Engine(format!("no function `{name}`").into()))?;
         let ty = func.ty(&self.store);
         let results = ty.results().iter().copied();
-        let export = Export {
+        let found = ExportedFunc {
             func,
             results: results.map(wasmi::Val::default_for_ty).collect(),
         };
-        self.exports.insert(name.into(), export.clone());
-        Ok(export)
+        if self.exports.len() <= index {
+            self.exports.resize(index + 1, None);
+        }
+        self.exports[index] = Some(found.clone());
+        Ok(found)
     }
 
     /// Awaits the function that suspended the call with `error`. `None` for an error that did not
@@ -144,8 +147,8 @@ impl Instance for WasmiInstance {
         (memory, &mut state.guest)
     }
 
-    async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
-        let Export { func, mut results } = self.export(export)?;
+    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
+        let ExportedFunc { func, mut results } = self.export(export)?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
         self.begin_fuel()?;
         let mut call = match func.call_resumable(&mut self.store, &args, &mut results) {

@@ -1,11 +1,8 @@
 //! An instance and its calls, which wasmtime suspends by itself.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter};
+use rangewatch_runtime::{Export, Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter};
 use wasmtime::{Caller, Func, Memory, Store, StoreLimits, TypedFunc};
 
 use crate::convert::{failure, to_wasmtime, vals};
@@ -57,14 +54,16 @@ impl HostCx for Cx<'_> {
 pub(crate) struct WasmtimeInstance {
     store: Store<State>,
     instance: wasmtime::Instance,
-    /// The exports that were called. To look one up again takes longer than a call.
-    exports: BTreeMap<Box<str>, Arc<Export>>,
+    /// The exports that were called, by their numbers. To look one up again takes longer than a
+    /// call.
+    exports: Vec<Option<ExportedFunc>>,
     /// `None` when the engine counts no fuel.
     limits: Option<Limits>,
 }
 
 /// An exported function, ready to be called.
-enum Export {
+#[derive(Clone)]
+enum ExportedFunc {
     /// Without parameters and results, as callbacks are: wasmtime checks no types in its calls.
     Nullary(TypedFunc<(), ()>),
     Any {
@@ -82,28 +81,32 @@ impl WasmtimeInstance {
         Self {
             store,
             instance,
-            exports: BTreeMap::new(),
+            exports: Vec::new(),
             limits,
         }
     }
 
-    fn export(&mut self, name: &str) -> Result<Arc<Export>, Failure> {
-        if let Some(export) = self.exports.get(name) {
-            return Ok(Arc::clone(export));
+    fn export(&mut self, export: Export<'_>) -> Result<ExportedFunc, Failure> {
+        if let Some(Some(found)) = self.exports.get(export.index) {
+            return Ok(found.clone());
         }
+        let Export { name, index } = export;
         let func = self
             .instance
             .get_func(&mut self.store, name)
             .ok_or_else(|| Failure::Engine(format!("no function `{name}`").into()))?;
-        let export = Arc::new(match func.typed(&self.store) {
-            Ok(func) => Export::Nullary(func),
-            Err(_) => Export::Any {
+        let found = match func.typed(&self.store) {
+            Ok(func) => ExportedFunc::Nullary(func),
+            Err(_) => ExportedFunc::Any {
                 func,
                 n_results: func.ty(&self.store).results().len(),
             },
-        });
-        self.exports.insert(name.into(), Arc::clone(&export));
-        Ok(export)
+        };
+        if self.exports.len() <= index {
+            self.exports.resize(index + 1, None);
+        }
+        self.exports[index] = Some(found.clone());
+        Ok(found)
     }
 }
 
@@ -115,21 +118,21 @@ impl Instance for WasmtimeInstance {
         (memory, &mut state.guest)
     }
 
-    async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure> {
+    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
         let export = self.export(export)?;
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);
             self.store.set_fuel(fuel).map_err(failure)?;
             self.store.data_mut().meter().begin(fuel);
         }
-        match &*export {
-            Export::Nullary(func) => {
+        match export {
+            ExportedFunc::Nullary(func) => {
                 let called = func.call_async(&mut self.store, ()).await;
                 called.map(|()| Vec::new()).map_err(failure)
             }
-            Export::Any { func, n_results } => {
+            ExportedFunc::Any { func, n_results } => {
                 let args: Vec<_> = args.iter().map(to_wasmtime).collect();
-                let mut results = vec![wasmtime::Val::I32(0); *n_results];
+                let mut results = vec![wasmtime::Val::I32(0); n_results];
                 func.call_async(&mut self.store, &args, &mut results)
                     .await
                     .map_err(failure)?;

@@ -214,3 +214,67 @@ pub async fn the_host_accesses_memory_between_calls_and_after_growth(runtime: &d
         [Val::I32(42)]
     );
 }
+
+/// An export is called with the types of Rust, by guests and in sessions. Another signature, and a
+/// session of another guest, are errors that change nothing.
+pub async fn exports_are_called_with_types(runtime: &dyn Runtime) {
+    let text = r#"(module
+        (global $n (mut i64) (i64.const 0))
+        (func (export "add") (param i64) (result i64)
+            (global.set $n (i64.add (global.get $n) (local.get 0)))
+            (global.get $n))
+        (func (export "both") (param i32 f64) (result f64 i32) (local.get 1) (local.get 0))
+        (func (export "nothing"))
+        (func (export "trap") unreachable))"#;
+    let guest = guest(runtime, text, |builder| builder.pool(2, 1)).await;
+    let add = guest.func::<u64, u64>("add").expect("it is this");
+    assert_eq!(add.call(5).await.expect("it returns"), 5);
+    let both = guest
+        .func::<(u32, f64), (f64, u32)>("both")
+        .expect("it is this");
+    assert_eq!(
+        both.call((u32::MAX, 0.5)).await.expect("it returns"),
+        (0.5, u32::MAX)
+    );
+    let nothing = guest.func::<(), ()>("nothing").expect("it is this");
+    nothing.call(()).await.expect("it returns");
+
+    let mut session = guest.session().await.expect("there is an instance");
+    for n in 1..=3 {
+        let before = add
+            .clone()
+            .call_in(&mut session, 0)
+            .await
+            .expect("it returns");
+        let after = add.call_in(&mut session, n).await.expect("it returns");
+        assert_eq!(after, before + n);
+    }
+    let error = guest
+        .func::<u32, u64>("add")
+        .expect_err("another signature");
+    assert_eq!(
+        error.to_string(),
+        "`add` is (i64) -> (i64), and not (i32) -> (i64)"
+    );
+    let error = guest.func::<(), ()>("missing").expect_err("there is none");
+    assert!(matches!(error, CallError::UnknownExport { .. }), "{error}");
+    let other = super::guest(runtime, text, plain).await;
+    let of_other = other.func::<u64, u64>("add").expect("it is this");
+    let error = of_other
+        .call_in(&mut session, 1)
+        .await
+        .expect_err("refused");
+    assert!(matches!(error, CallError::OtherGuest { .. }), "{error}");
+    add.call_in(&mut session, 1)
+        .await
+        .expect("the instance is there");
+
+    let trap = guest.func::<(), ()>("trap").expect("it is this");
+    let error = trap.call_in(&mut session, ()).await.expect_err("it traps");
+    assert!(matches!(error, CallError::Trap { .. }), "{error}");
+    let error = add.call_in(&mut session, 1).await.expect_err("it is lost");
+    assert!(matches!(error, CallError::Gone { .. }), "{error}");
+    drop(session);
+    // On a new instance.
+    assert_eq!(add.call(7).await.expect("it returns"), 7);
+}

@@ -64,6 +64,7 @@ groups! {
         g30_a_trap_ends_one_guest_only,
         nans_are_canonical,
         the_host_accesses_memory_between_calls_and_after_growth,
+        exports_are_called_with_types,
     }
     commands {
         a_command_is_started_before_its_first_use,

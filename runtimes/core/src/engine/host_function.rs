@@ -301,7 +301,7 @@ where
 {
     fn call(&self, cx: &mut dyn HostCx, args: &[Val]) -> Result<Vec<Val>, HostError> {
         let args = A::from_vals(args).ok_or(SIGNATURE_BROKEN)?;
-        (self.f)(cx, args).map(R::into_vals)
+        (self.f)(cx, args).map(|results| results.into_vals().as_ref().to_vec())
     }
 }
 
@@ -326,7 +326,10 @@ where
             return Box::pin(std::future::ready(Err(SIGNATURE_BROKEN.into())));
         };
         let call = (self.f)(cx, args);
-        Box::pin(async move { call.await.map(R::into_vals) })
+        Box::pin(async move {
+            let results = call.await?;
+            Ok(results.into_vals().as_ref().to_vec())
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam between this crate and a WebAssembly engine.
 
 pub(crate) mod error_chain;
+pub(crate) mod exports;
 pub(crate) mod failure;
 pub(crate) mod fuel_slices;
 pub(crate) mod host_cx;

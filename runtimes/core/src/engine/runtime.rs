@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use rangewatch_wasi::{Wasi, WorkMeter};
 
 use crate::abi::GuestAbi;
+use crate::engine::exports::Export;
 use crate::engine::failure::{EngineError, Failure};
 use crate::engine::host_cx::NoData;
 use crate::engine::host_function::HostFunction;
@@ -224,5 +225,5 @@ pub trait Instance: Send {
     /// # Errors
     ///
     /// [`Failure`]; the instance may only be dropped then.
-    async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, Failure>;
+    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure>;
 }

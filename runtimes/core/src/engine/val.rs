@@ -219,20 +219,23 @@ scalar!(i32 => I32 as i32, u32 => I32 as i32, i64 => I64 as i64, u64 => I64 as i
 /// assert_eq!(<(i32, i32)>::from_vals(&[Val::I32(1)]), None);
 /// ```
 pub trait Scalars: Sized + Send + 'static {
+    /// An array of as many values.
+    type Vals: AsRef<[Val]> + Send;
     /// The wasm types, in order.
     fn types() -> Vec<ValType>;
     /// As values.
-    fn into_vals(self) -> Vec<Val>;
+    fn into_vals(self) -> Self::Vals;
     /// From values; `None` when number or types differ.
     fn from_vals(vals: &[Val]) -> Option<Self>;
 }
 
 impl<S: Scalar> Scalars for S {
+    type Vals = [Val; 1];
     fn types() -> Vec<ValType> {
         vec![S::TYPE]
     }
-    fn into_vals(self) -> Vec<Val> {
-        vec![self.into_val()]
+    fn into_vals(self) -> [Val; 1] {
+        [self.into_val()]
     }
     fn from_vals(vals: &[Val]) -> Option<Self> {
         match vals {
@@ -243,15 +246,16 @@ impl<S: Scalar> Scalars for S {
 }
 
 macro_rules! scalars {
-    ($($name:ident)*) => {
+    ($n:literal: $($name:ident)*) => {
         impl<$($name: Scalar),*> Scalars for ($($name,)*) {
+            type Vals = [Val; $n];
             fn types() -> Vec<ValType> {
                 vec![$($name::TYPE),*]
             }
-            fn into_vals(self) -> Vec<Val> {
+            fn into_vals(self) -> [Val; $n] {
                 #[expect(non_snake_case, reason = "one name for a type parameter and its value")]
                 let ($($name,)*) = self;
-                vec![$($name.into_val()),*]
+                [$($name.into_val()),*]
             }
             fn from_vals(vals: &[Val]) -> Option<Self> {
                 #[expect(non_snake_case, reason = "one name for a type parameter and its value")]
@@ -264,21 +268,22 @@ macro_rules! scalars {
     };
 }
 impl Scalars for () {
+    type Vals = [Val; 0];
     fn types() -> Vec<ValType> {
         Vec::new()
     }
-    fn into_vals(self) -> Vec<Val> {
-        Vec::new()
+    fn into_vals(self) -> [Val; 0] {
+        []
     }
     fn from_vals(vals: &[Val]) -> Option<Self> {
         vals.is_empty().then_some(())
     }
 }
-scalars!(A);
-scalars!(A B);
-scalars!(A B C);
-scalars!(A B C D);
-scalars!(A B C D E);
-scalars!(A B C D E F);
-scalars!(A B C D E F G);
-scalars!(A B C D E F G H);
+scalars!(1: A);
+scalars!(2: A B);
+scalars!(3: A B C);
+scalars!(4: A B C D);
+scalars!(5: A B C D E);
+scalars!(6: A B C D E F);
+scalars!(7: A B C D E F G);
+scalars!(8: A B C D E F G H);

@@ -9,6 +9,7 @@ use rangewatch_bus::timer::{ThreadTimer, Timer};
 use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
 
 use crate::engine::error_chain::ErrorChain;
+use crate::engine::exports::Exports;
 use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{HostError, HostFunction};
 use crate::engine::host_module::{DataSource, HostModule, PageSource};
@@ -480,6 +481,7 @@ impl<'a> GuestBuilder<'a> {
         };
         Ok(GuestFactory::new(Config {
             can_receive: imports::can_receive(&info),
+            exports: Exports::of(&info),
             info,
             linked,
             bus: self.bus,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rangewatch_wasi::Exit;
 
 use crate::abi::AbiError;
+use crate::engine::exports::{Export, Exports};
 use crate::engine::failure::{EngineError, Failure, HostTrap, TrapKind};
 use crate::engine::host_function::HostError;
 use crate::engine::meta_page::MetaPageError;
@@ -53,6 +54,24 @@ pub enum CallError {
         ty: FuncType,
         /// The types of the arguments given.
         given: Vec<ValType>,
+    },
+    /// The export has another signature than a [`Func`](crate::Func) was asked for.
+    #[error("`{export}` is {ty}, and not {asked}")]
+    FuncType {
+        /// The export.
+        export: String,
+        /// Its signature.
+        ty: FuncType,
+        /// The signature that was asked for.
+        asked: FuncType,
+    },
+    /// A session of one guest was used with a function of another.
+    #[error(
+        "`{export}` is a function of another guest than the session is: look it up in that guest"
+    )]
+    OtherGuest {
+        /// The export.
+        export: String,
     },
     /// The export's signature has a type that cannot be passed.
     #[error("`{export}` is {ty}: v128 and references cannot be passed between host and guest")]
@@ -234,17 +253,24 @@ impl CallError {
         }
     }
 
-    pub(crate) fn unless_callable(
-        info: &crate::ModuleInfo,
-        export: &str,
+    /// Finds an export.
+    pub(crate) fn unless_found<'e, 'n>(
+        exports: &'e Exports,
+        name: &'n str,
+    ) -> Result<(Export<'n>, &'e FuncType), Self> {
+        exports.find(name).ok_or_else(|| Self::UnknownExport {
+            export: name.to_owned(),
+            exports: exports.names().map(str::to_owned).collect(),
+        })
+    }
+
+    /// Finds an export that can be called with `args`.
+    pub(crate) fn unless_callable<'n>(
+        exports: &Exports,
+        export: &'n str,
         args: &[Val],
-    ) -> Result<(), Self> {
-        let Some(ty) = info.func(export) else {
-            return Err(Self::UnknownExport {
-                export: export.to_owned(),
-                exports: info.funcs().map(str::to_owned).collect(),
-            });
-        };
+    ) -> Result<Export<'n>, Self> {
+        let (found, ty) = Self::unless_found(exports, export)?;
         if !ty.can_be_passed() {
             return Err(Self::Signature {
                 export: export.to_owned(),
@@ -258,7 +284,7 @@ impl CallError {
                 given: args.iter().map(Val::ty).collect(),
             });
         }
-        Ok(())
+        Ok(found)
     }
 }
 

@@ -9,6 +9,7 @@ use rangewatch_bus::timer::Timer;
 use rangewatch_wasi::Wasi;
 
 use crate::abi::GuestAbi;
+use crate::engine::exports::Exports;
 use crate::engine::host_function::{HostError, no_unwind};
 use crate::engine::host_module::{DataSource, PageSource};
 use crate::engine::module::ModuleInfo;
@@ -37,6 +38,7 @@ pub(crate) type OnInstance =
 /// What equal guests share: a linked module, and how its instances are made and used.
 pub(crate) struct Config {
     pub(crate) info: Arc<ModuleInfo>,
+    pub(crate) exports: Exports,
     pub(crate) linked: Arc<dyn Linked>,
     pub(crate) can_receive: bool,
     pub(crate) bus: GuestBus,

@@ -8,6 +8,7 @@ pub(crate) mod command;
 pub(crate) mod emits;
 pub(crate) mod factory;
 pub(crate) mod flush_error;
+pub(crate) mod func;
 pub(crate) mod guest_bus;
 pub(crate) mod inner;
 pub(crate) mod instantiate_error;
@@ -25,10 +26,11 @@ use rangewatch_wasi::Exit;
 
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::module::{Module, START};
-use crate::engine::val::Val;
+use crate::engine::val::{Scalars, Val};
 use crate::engine::yield_now::yield_now;
 use crate::guest::builder::GuestBuilder;
 use crate::guest::call_error::CallError;
+use crate::guest::func::Func;
 use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
@@ -102,7 +104,7 @@ impl Guest {
     /// goes to [`GuestBuilder::on_flush_error`].
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let config = &self.inner.config;
-        CallError::unless_callable(&config.info, export, args)?;
+        let found = CallError::unless_callable(&config.exports, export, args)?;
         if export == START && config.is_command() {
             return match self.run().await? {
                 exit if exit.code() == 0 => Ok(Vec::new()),
@@ -113,7 +115,17 @@ impl Guest {
             };
         }
         let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
-        session.call_or_lose(export, args).await
+        session.call_or_lose(found, args).await
+    }
+
+    /// Looks an export up, for calls with the types of Rust: `()`, one of `i32 u32 i64 u64 f32 f64`,
+    /// or a tuple of up to eight of them.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::UnknownExport`], [`CallError::FuncType`].
+    pub fn func<P: Scalars, R: Scalars>(&self, export: &str) -> Result<Func<P, R>, CallError> {
+        Func::new(&self.inner, export)
     }
 
     /// Calls an export with bytes and returns the bytes that it writes, on one instance, whatever
@@ -177,7 +189,7 @@ impl Guest {
     /// [`CallError::AlreadyStarted`] when the instance has been started; otherwise as
     /// [`call`](Self::call), except that an exit is no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
-        CallError::unless_callable(&self.inner.config.info, START, &[])?;
+        CallError::unless_callable(&self.inner.config.exports, START, &[])?;
         let mut session = Session::lease_unstarted(&self.inner).await?;
         let exit = session.start().await;
         match &exit {

@@ -10,6 +10,7 @@ use futures::future::{Either, select};
 
 use crate::abi::{Callback, gen1};
 use crate::engine::error_chain::ErrorChain;
+use crate::engine::exports::Export;
 use crate::engine::failure::{Failure, TrapKind};
 use crate::engine::host_cx::{HostCx, NoData};
 use crate::engine::host_function::{no_unwind, panicked};
@@ -204,7 +205,8 @@ impl Session {
     /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; after every other
     /// error the instance is lost.
     pub async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        CallError::unless_callable(&self.guest.config.info, export, args)?;
+        let guest = self.guest.clone();
+        let export = CallError::unless_callable(&guest.config.exports, export, args)?;
         self.call_or_lose(export, args).await
     }
 
@@ -222,16 +224,14 @@ impl Session {
         export: &str,
         input: impl Into<Vec<u8>>,
     ) -> Result<Vec<u8>, CallError> {
-        let info = &self.guest.config.info;
-        if let Some(ty) = info.func(export)
-            && *ty != FuncType::default()
-        {
+        let guest = self.guest.clone();
+        let (found, ty) = CallError::unless_found(&guest.config.exports, export)?;
+        if *ty != FuncType::default() {
             return Err(CallError::NotForBytes {
                 export: export.to_owned(),
                 ty: ty.clone(),
             });
         }
-        CallError::unless_callable(info, export, &[])?;
         let input = input.into();
         if i32::try_from(input.len()).is_err() {
             return Err(CallError::InputTooLarge {
@@ -240,7 +240,7 @@ impl Session {
             });
         }
         self.memory_and_state()?.1.abi().begin_bytes(input);
-        self.call_or_lose(export, &[]).await?;
+        self.call_or_lose(found, &[]).await?;
         Ok(self.memory_and_state()?.1.abi().end_bytes())
     }
 
@@ -268,7 +268,7 @@ impl Session {
 
     pub(crate) async fn call_or_lose(
         &mut self,
-        export: &str,
+        export: Export<'_>,
         args: &[Val],
     ) -> Result<Vec<Val>, CallError> {
         let results = self.call_and_keep(export, args).await;
@@ -282,13 +282,13 @@ impl Session {
     /// exited with code 0. The instance is kept after an error: the caller has to lose it.
     pub(crate) async fn call_and_keep(
         &mut self,
-        export: &str,
+        export: Export<'_>,
         args: &[Val],
     ) -> Result<Vec<Val>, CallError> {
-        let running = RunningCall::new(self, export);
+        let running = RunningCall::new(self, export.name);
         let session = &mut *running.session;
         let results = session.run(export, args).await;
-        let results = session.commit_or_discard(export, results).await;
+        let results = session.commit_or_discard(export.name, results).await;
         running.end(results.as_ref().err());
         results
     }
@@ -299,9 +299,10 @@ impl Session {
         &mut self,
         callback: &Callback,
     ) -> Result<(), CallbackErrorCause> {
-        let running = RunningCall::new(self, gen1::RECV);
+        let recv = self.export(gen1::RECV).map_err(CallbackErrorCause::Call)?;
+        let running = RunningCall::new(self, recv.name);
         let session = &mut *running.session;
-        let returned = session.run(gen1::RECV, &[]).await;
+        let returned = session.run(recv, &[]).await;
         let report = match (&returned, session.memory_and_state()) {
             (Ok(_), Ok((memory, state))) => state.abi().take_report(memory, callback),
             _ => Ok(None),
@@ -326,8 +327,14 @@ impl Session {
         outcome
     }
 
+    /// An export that the guest was checked to have.
+    fn export<'n>(&self, name: &'n str) -> Result<Export<'n>, CallError> {
+        let found = CallError::unless_found(&self.guest.config.exports, name);
+        found.map(|(export, _)| export)
+    }
+
     /// Calls an export and flushes what the guest wrote.
-    async fn run(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
+    async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let called = match self.guest.config.limits.max_wall_time() {
             None => self.instance()?.call(export, args).await,
             Some(limit) => Box::pin(self.call_within(limit, export, args)).await?,
@@ -336,18 +343,18 @@ impl Session {
             return Err(self.gone());
         };
         let (memory, state) = instance.memory_and_state();
-        self.guest.flush(state.wasi(), export);
+        self.guest.flush(state.wasi(), export.name);
         called.map_err(|failure| match failure {
             Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
                 source,
             } => CallError::Trap {
-                export: export.to_owned(),
+                export: export.name.to_owned(),
                 kind,
                 message: state.abi().take_panic_text(memory),
                 source,
             },
-            failure => CallError::new(export, failure),
+            failure => CallError::new(export.name, failure),
         })
     }
 
@@ -355,7 +362,7 @@ impl Session {
     async fn call_within(
         &mut self,
         limit: Duration,
-        export: &str,
+        export: Export<'_>,
         args: &[Val],
     ) -> Result<Result<Vec<Val>, Failure>, CallError> {
         let sleep = self.guest.config.timer.sleep(limit);
@@ -364,7 +371,7 @@ impl Session {
             Either::Right(_) => None,
         };
         called.ok_or_else(|| CallError::TimedOut {
-            export: export.to_owned(),
+            export: export.name.to_owned(),
             limit,
         })
     }
@@ -459,7 +466,8 @@ impl Session {
     }
 
     async fn page_address(&mut self, export: &str) -> Result<u32, CallError> {
-        let page = self.instance()?.call(export, &[]).await;
+        let found = self.export(export)?;
+        let page = self.instance()?.call(found, &[]).await;
         let page = page.map_err(|failure| CallError::new(export, failure))?;
         Ok(match page[..] {
             [Val::I32(page)] => page as u32,

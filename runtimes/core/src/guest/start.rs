@@ -51,11 +51,9 @@ impl Session {
                 }
             }
             Start::Reactor => {
-                CallError::unless_callable(&config.info, INITIALIZE, &[])?;
                 self.call_initializer().await?;
             }
             Start::Command => {
-                CallError::unless_callable(&config.info, START, &[])?;
                 return self.start_well().await;
             }
             Start::Nothing => return Ok(()),
@@ -64,7 +62,9 @@ impl Session {
     }
 
     async fn call_initializer(&mut self) -> Result<(), CallError> {
-        self.call_and_keep(INITIALIZE, &[]).await.map(drop)
+        let config = self.guest().config.clone();
+        let initialize = CallError::unless_callable(&config.exports, INITIALIZE, &[])?;
+        self.call_and_keep(initialize, &[]).await.map(drop)
     }
 
     /// Whether the instance has to be started before it is used: one of a command that uses the
@@ -102,8 +102,10 @@ impl Session {
     /// Calls `_start` of a command and reads its meta page. A command that returns has exited with
     /// code 0. The instance is kept, whatever the outcome.
     pub(crate) async fn start(&mut self) -> Result<Exit, CallError> {
+        let config = self.guest().config.clone();
+        let start = CallError::unless_callable(&config.exports, START, &[])?;
         self.memory_and_state()?.1.is_started = true;
-        let exit = match self.call_and_keep(START, &[]).await {
+        let exit = match self.call_and_keep(start, &[]).await {
             Ok(_) => Exit::new(0),
             Err(error) => error.into_exit()?,
         };

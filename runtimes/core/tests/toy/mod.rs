@@ -12,8 +12,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi, Outcome};
 use rangewatch_runtime::{
-    Compiled, EngineError, Failure, GuestState, HostCx, HostFunction, Imports, Instance, Limits,
-    Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Compiled, EngineError, Export, Failure, GuestState, HostCx, HostFunction, Imports, Instance,
+    Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -187,8 +187,8 @@ impl Instance for Toy {
         (&mut self.memory, &mut self.state)
     }
 
-    async fn call(&mut self, export: &str, _args: &[Val]) -> Result<Vec<Val>, Failure> {
-        let body = self.bodies[export].clone();
+    async fn call(&mut self, export: Export<'_>, _args: &[Val]) -> Result<Vec<Val>, Failure> {
+        let body = self.bodies[export.name].clone();
         body(self).await
     }
 }
