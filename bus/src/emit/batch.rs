@@ -116,7 +116,8 @@ impl<P: Send + Sync + 'static> Batch<P> {
     /// use rangewatch_bus::{EmitError, RangeWatchBus};
     ///
     /// let bus = RangeWatchBus::new();
-    /// let subs: Vec<_> = (0..3).map(|_| bus.subscribe("a".."z").wake()).collect::<Result<_, _>>()?;
+    /// let subscribe = |_| bus.subscribe("a".."z").wake();
+    /// let subs = (0..3).map(subscribe).collect::<Result<Vec<_>, _>>()?;
     /// let mut batch = bus.batch(1 << 20).max_matched(5);
     /// batch.stage(1, ["b"])?;
     /// batch.stage(2, ["c"])?;

@@ -139,8 +139,8 @@ impl<P> Shared<P> {
         Ok(many)
     }
 
-    /// Checks how many subscriptions, of the `n_subscriptions` that there are, several emits match in
-    /// all. The caller holds the lock of the bus.
+    /// Checks how many subscriptions, of the `n_subscriptions` that there are, several emits match
+    /// in all. The caller holds the lock of the bus.
     fn check_matched(
         &self,
         emits: &[(u64, Draft<'_, P>)],

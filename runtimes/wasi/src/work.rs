@@ -60,8 +60,8 @@ impl WorkMeter {
         self.mark = fuel;
     }
 
-    /// Deducts what is owed from the engine's fuel and returns the rest. What exceeds the fuel stays
-    /// owed.
+    /// Deducts what is owed from the engine's fuel and returns the rest. What exceeds the fuel
+    /// stays owed.
     #[must_use = "the engine has to be given this fuel"]
     pub fn deduct(&mut self, fuel: u64) -> u64 {
         let deducted = self.owed.min(fuel);

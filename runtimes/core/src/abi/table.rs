@@ -40,7 +40,8 @@ use crate::engine::val::{FuncType, ValType};
 ///             $(linker.insert((abi::$gen::MODULE, abi::$gen::$import), |guest, memory, values| {
 ///                 let mut _values = values.iter();
 ///                 $(let $param = *_values.next().expect("the engine checked the arity") as $ty;)*
-///                 let _outcome = abi::call::block(abi::$gen::$import, guest, memory, |guest, memory| {
+///                 let import = abi::$gen::$import;
+///                 let _outcome = abi::call::block(import, guest, memory, |guest, memory| {
 ///                     abi::$gen::$name(guest, memory $(, $param)*)
 ///                 })?;
 ///                 Ok(define!(@$result _outcome))

@@ -110,8 +110,8 @@ impl HostFunction {
         Self::new(module, name, ty, HostFunctionBody::Sync(Arc::new(body)))
     }
 
-    /// A function that may wait, from a closure over typed arguments whose future borrows nothing of
-    /// the context.
+    /// A function that may wait, from a closure over typed arguments whose future borrows nothing
+    /// of the context.
     pub fn asynchronous<A: Scalars, R: Scalars, F>(
         module: &str,
         name: &str,

@@ -12,7 +12,8 @@ use crate::guest::session::Session;
 /// [`GuestBuilder::factory`](crate::GuestBuilder::factory).
 ///
 /// Cloning is cheap and gives the same factory. Each guest has instances, watch ids and limits of
-/// its own; what they share is the module, the bus, and the host functions and hooks of the builder.
+/// its own; what they share is the module, the bus, and the host functions and hooks of the
+/// builder.
 ///
 /// # Examples
 ///

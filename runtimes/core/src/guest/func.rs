@@ -18,7 +18,8 @@ use crate::guest::session::{Role, Session};
 /// # Examples
 ///
 /// ```
-/// # async fn example(guest: &rangewatch_runtime::Guest) -> Result<(), rangewatch_runtime::CallError> {
+/// # use rangewatch_runtime::{CallError, Guest};
+/// # async fn example(guest: &Guest) -> Result<(), CallError> {
 /// let apply = guest.func::<(u64, u64), u64>("apply")?;
 /// let revision: u64 = apply.call((7, 1)).await?;
 /// # Ok(())

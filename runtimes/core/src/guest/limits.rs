@@ -136,8 +136,9 @@ impl Limits {
     }
 
     /// Time that one call may run, by the [timer](crate::GuestBuilder::timer) of the guest, waits
-    /// included. A call that runs longer ends as [`CallError::TimedOut`](crate::CallError::TimedOut)
-    /// at the next slice or wait. The time in a commit hook does not count. Unlimited unless set.
+    /// included. A call that runs longer ends as
+    /// [`CallError::TimedOut`](crate::CallError::TimedOut) at the next slice or wait. The time in a
+    /// commit hook does not count. Unlimited unless set.
     #[must_use]
     pub fn wall_time(mut self, time: Duration) -> Self {
         self.wall_time = Some(time);
@@ -193,8 +194,8 @@ impl Limits {
     }
 
     /// Recycles instances: one whose linear memory has more than `bytes` at the end of a call is
-    /// dropped, and another is made when it is needed. For guests whose memory grows with each call,
-    /// as with a collector that never frees. What the guest kept in its memory is lost; its
+    /// dropped, and another is made when it is needed. For guests whose memory grows with each
+    /// call, as with a collector that never frees. What the guest kept in its memory is lost; its
     /// watches stay, also those of a guest of one instance. Off unless set.
     #[must_use]
     pub fn recycle_bytes(mut self, bytes: usize) -> Self {

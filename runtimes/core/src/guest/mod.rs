@@ -118,8 +118,8 @@ impl Guest {
         session.call_or_lose(found, args).await
     }
 
-    /// Looks an export up, for calls with the types of Rust: `()`, one of `i32 u32 i64 u64 f32 f64`,
-    /// or a tuple of up to eight of them.
+    /// Looks an export up, for calls with the types of Rust: `()`, one of `i32 u32 i64 u64 f32
+    /// f64`, or a tuple of up to eight of them.
     ///
     /// # Errors
     ///
@@ -144,7 +144,8 @@ impl Guest {
     /// # Examples
     ///
     /// ```
-    /// # async fn example(guest: &rangewatch_runtime::Guest) -> Result<(), rangewatch_runtime::CallError> {
+    /// # use rangewatch_runtime::{CallError, Guest};
+    /// # async fn example(guest: &Guest) -> Result<(), CallError> {
     /// let answer: Vec<u8> = guest.call_bytes("apply", b"put a 1").await?;
     /// # Ok(())
     /// # }

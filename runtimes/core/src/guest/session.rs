@@ -531,8 +531,8 @@ impl HostCx for BetweenCalls<'_> {
     }
 }
 
-/// A call that runs. Dropped before it has ended, it loses the instance: the memory is in an unknown
-/// state.
+/// A call that runs. Dropped before it has ended, it loses the instance: the memory is in an
+/// unknown state.
 struct RunningCall<'s, 'e> {
     session: &'s mut Session,
     export: &'e str,
