@@ -1,5 +1,7 @@
 //! An instance and its calls, which wasmtime suspends by itself.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{Export, Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter};
@@ -56,13 +58,12 @@ pub(crate) struct WasmtimeInstance {
     instance: wasmtime::Instance,
     /// The exports that were called, by their numbers. To look one up again takes longer than a
     /// call.
-    exports: Vec<Option<ExportedFunc>>,
+    exports: Vec<Option<Arc<ExportedFunc>>>,
     /// `None` when the engine counts no fuel.
     limits: Option<Limits>,
 }
 
-/// An exported function, ready to be called.
-#[derive(Clone)]
+/// An exported function, ready to be called. To clone a typed one is slow: it registers its type.
 enum ExportedFunc {
     /// Without parameters and results, as callbacks are: wasmtime checks no types in its calls.
     Nullary(TypedFunc<(), ()>),
@@ -86,26 +87,26 @@ impl WasmtimeInstance {
         }
     }
 
-    fn export(&mut self, export: Export<'_>) -> Result<ExportedFunc, Failure> {
+    fn export(&mut self, export: Export<'_>) -> Result<Arc<ExportedFunc>, Failure> {
         if let Some(Some(found)) = self.exports.get(export.index) {
-            return Ok(found.clone());
+            return Ok(Arc::clone(found));
         }
         let Export { name, index } = export;
         let func = self
             .instance
             .get_func(&mut self.store, name)
             .ok_or_else(|| Failure::Engine(format!("no function `{name}`").into()))?;
-        let found = match func.typed(&self.store) {
+        let found = Arc::new(match func.typed(&self.store) {
             Ok(func) => ExportedFunc::Nullary(func),
             Err(_) => ExportedFunc::Any {
                 func,
                 n_results: func.ty(&self.store).results().len(),
             },
-        };
+        });
         if self.exports.len() <= index {
             self.exports.resize(index + 1, None);
         }
-        self.exports[index] = Some(found.clone());
+        self.exports[index] = Some(Arc::clone(&found));
         Ok(found)
     }
 }
@@ -125,14 +126,14 @@ impl Instance for WasmtimeInstance {
             self.store.set_fuel(fuel).map_err(failure)?;
             self.store.data_mut().meter().begin(fuel);
         }
-        match export {
+        match &*export {
             ExportedFunc::Nullary(func) => {
                 let called = func.call_async(&mut self.store, ()).await;
                 called.map(|()| Vec::new()).map_err(failure)
             }
             ExportedFunc::Any { func, n_results } => {
                 let args: Vec<_> = args.iter().map(to_wasmtime).collect();
-                let mut results = vec![wasmtime::Val::I32(0); n_results];
+                let mut results = vec![wasmtime::Val::I32(0); *n_results];
                 func.call_async(&mut self.store, &args, &mut results)
                     .await
                     .map_err(failure)?;

@@ -70,7 +70,7 @@ pub fn add_to_linker<T: 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_blocking(linker, |_| true)
+    .link_blocking(linker, true, |_| true)
 }
 
 /// As [`add_to_linker`], for a store that suspends: with asynchronous host functions, epochs or
@@ -390,10 +390,11 @@ impl<M, G, W> Link<M, G, W> {
     }
 
     /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
-    /// waits blocks its thread.
+    /// waits blocks its thread. `attaches` says whether a guest may call them before it is attached.
     pub(crate) fn link_blocking<T: 'static>(
         self,
         linker: &mut Linker<T>,
+        attaches: bool,
         includes: impl Fn(&str) -> bool,
     ) -> Result<()>
     where
@@ -407,7 +408,7 @@ impl<M, G, W> Link<M, G, W> {
                     abi::$gen::MODULE,
                     abi::$gen::$import,
                     move |mut caller: Caller<'_, T> $(, $arg: $ty)*| {
-                        if abi::$gen::NEEDS_PAGE {
+                        if abi::$gen::NEEDS_PAGE && attaches {
                             attach_in_call(&mut caller, self.get)?;
                         }
                         let (memory, abi) = split(&mut caller, self.memory, self.get);
