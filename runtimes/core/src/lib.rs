@@ -23,6 +23,7 @@ mod guest;
 mod watches;
 
 pub use async_trait::async_trait;
+pub use engine::build_error::{BuildError, DEFAULT_STACK_BYTES, STACK_BYTES, check_stack_bytes};
 pub use engine::error_chain::ErrorChain;
 pub use engine::exports::Export;
 pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
@@ -35,6 +36,7 @@ pub use engine::host_module::HostModule;
 pub use engine::load_error::LoadError;
 pub use engine::meta_page::{Buffer, Field, FieldType, MetaPage, MetaPageError};
 pub use engine::module::{ExternType, Import, Module, ModuleInfo};
+pub use engine::profile::{Profile, Proposal};
 pub use engine::runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};
 pub use engine::yield_now::yield_now;

@@ -10,6 +10,10 @@ use rangewatch_runtime::{Failure, Val};
 use toy::{Toy, ToyRuntime};
 
 rangewatch_runtime::abi_tests!(raw_guest());
+rangewatch_runtime::conformance_test!(ToyRuntime::new(vec![]);
+    modules_outside_of_the_profile_are_refused
+    input_that_is_not_wasm_is_refused
+);
 
 /// The raw guest of the suite, its code as closures.
 fn raw_guest() -> ToyRuntime {

@@ -3,7 +3,7 @@
 use rangewatch_bus::RangeWatchBus;
 
 use super::{load, try_load};
-use crate::{Guest, GuestBuilder, InstantiateError, LoadError, Runtime};
+use crate::{Guest, GuestBuilder, InstantiateError, LoadError, Proposal, Runtime};
 
 /// A module that uses only features of the profile loads, and one that uses others is refused, on
 /// every engine.
@@ -18,47 +18,109 @@ pub async fn modules_outside_of_the_profile_are_refused(runtime: &dyn Runtime) {
         "(module (table 1 funcref) (func (result funcref) i32.const 0 table.get 0))",
         "(module (global (mut i64) (i64.const 1)))",
     ];
-    let outside = [
-        ("threads", "(module (memory 1 1 shared))"),
+    let outside: [(&[Proposal], &str); 19] = [
+        (&[Proposal::Threads], "(module (memory 1 1 shared))"),
         (
-            "threads",
+            &[Proposal::Threads],
             "(module (import \"env\" \"memory\" (memory 1 1 shared)))",
         ),
         (
-            "threads",
+            &[Proposal::Threads],
             "(module (memory 1) (func i32.const 0 i32.atomic.load drop))",
         ),
-        ("tail calls", "(module (func $f return_call $f))"),
-        ("garbage collection", "(module (type (struct (field i32))))"),
         (
-            "typed references",
+            &[Proposal::SharedEverythingThreads],
+            "(module (global (shared i32) (i32.const 1)))",
+        ),
+        (&[Proposal::TailCalls], "(module (func $f return_call $f))"),
+        (
+            &[Proposal::GarbageCollection],
+            "(module (type (struct (field i32))))",
+        ),
+        (
+            &[Proposal::FunctionReferences],
             "(module (type $f (func)) (func (param (ref $f)) local.get 0 call_ref $f))",
         ),
-        ("external references", "(module (func (param externref)))"),
-        ("exceptions", "(module (tag))"),
-        ("64-bit memory", "(module (memory i64 1))"),
-        ("several memories", "(module (memory 1) (memory 1))"),
         (
-            "relaxed SIMD",
+            &[Proposal::ExternalReferences],
+            "(module (func (param externref)))",
+        ),
+        (&[Proposal::ExceptionHandling], "(module (tag))"),
+        (
+            &[Proposal::ExceptionHandling],
+            "(module (func (param exnref)))",
+        ),
+        (
+            &[Proposal::ExceptionHandling],
+            "(module (func (block (try_table (catch_all 0)))))",
+        ),
+        (
+            &[Proposal::LegacyExceptionHandling],
+            "(module (func try catch_all end))",
+        ),
+        (&[Proposal::Memory64], "(module (memory i64 1))"),
+        (
+            &[Proposal::MultipleMemories],
+            "(module (memory 1) (memory 1))",
+        ),
+        (
+            &[Proposal::RelaxedSimd],
             "(module (func (param v128 v128) (result v128) local.get 0 local.get 1 i8x16.relaxed_swizzle))",
         ),
         (
-            "wide arithmetic",
+            &[Proposal::WideArithmetic],
             "(module (func (param i64 i64) (result i64 i64) local.get 0 local.get 1 i64.mul_wide_s))",
         ),
-        ("custom page sizes", "(module (memory 1 (pagesize 1)))"),
+        (
+            &[Proposal::CustomPageSizes],
+            "(module (memory 1 (pagesize 1)))",
+        ),
+        (
+            &[Proposal::StackSwitching],
+            "(module (type $f (func)) (type $c (cont $f)))",
+        ),
+        (
+            &[Proposal::TailCalls, Proposal::Memory64],
+            "(module (memory i64 1) (func $f return_call $f))",
+        ),
     ];
     for text in inside {
         if let Err(error) = try_load(runtime, text).await {
             panic!("{text}: {error}");
         }
     }
-    for (what, text) in outside {
-        match try_load(runtime, text).await {
-            Err(LoadError::Invalid(_)) => {}
-            other => panic!("{what}: {other:?}"),
+    let profile = runtime.profile();
+    let is_inside = |proposal: &Proposal| profile.proposals().contains(proposal);
+    for (needed, text) in outside {
+        let mut expected: Vec<_> = needed.iter().copied().filter(|p| !is_inside(p)).collect();
+        let is_outside = !expected.is_empty();
+        if !is_outside {
+            let lacking = runtime.lacking();
+            expected = needed
+                .iter()
+                .copied()
+                .filter(|p| lacking.contains(p))
+                .collect();
         }
+        let error = match try_load(runtime, text).await {
+            Ok(_) if expected.is_empty() => continue,
+            Ok(_) => panic!("{text}: loaded"),
+            Err(error) => error,
+        };
+        let refused = match &error {
+            LoadError::OutsideOfProfile { proposals, .. } if is_outside => proposals,
+            LoadError::NotInEngine { proposals, .. } if !is_outside => proposals,
+            _ => panic!("{text}: {error}"),
+        };
+        assert_eq!(*refused, expected, "{text}");
+        assert!(
+            error.to_string().contains(&expected[0].to_string()),
+            "{error}"
+        );
     }
+    let damaged = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x05\x01\x03\0\x6a\x0b";
+    let error = runtime.load(damaged).await.expect_err("nothing to add");
+    assert!(matches!(error, LoadError::Invalid(_)), "{error}");
 }
 
 /// Text, an empty input and a truncated module fail with different errors.

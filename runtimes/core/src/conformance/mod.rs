@@ -22,8 +22,10 @@ mod limits;
 mod linker;
 mod payloads;
 mod pools;
+mod profile;
 mod raw_guest;
 mod sessions;
+mod stack;
 mod staged;
 mod suspension;
 mod waiting;
@@ -173,6 +175,16 @@ groups! {
         g37_work_uses_the_fuel_of_a_call,
         g37_the_matches_of_a_commit_are_bounded,
     };
+    /// Makes a test of each scenario of [`Profile::Extended`](crate::Profile::Extended), on a runtime
+    /// of that profile.
+    extended_tests:
+    profile {
+        tail_calls_take_no_stack,
+        an_exception_is_caught_inside_the_guest,
+        an_uncaught_exception_is_a_trap,
+        exceptions_are_collected_and_counted,
+        g30_exceptions_that_are_kept_are_bounded,
+    };
     /// Makes a test of each scenario of the guest ABI, which a runtime without an engine can pass
     /// too if it implements [`RAW_GUEST`](crate::conformance::RAW_GUEST) in Rust.
     abi_tests:
@@ -257,6 +269,7 @@ pub use bytes::BYTES;
 pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
+pub use stack::calls_nest_as_deep_as_the_stack_allows;
 pub use work::FLUSHER;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {

@@ -57,8 +57,8 @@ mod tests {
     use super::*;
     use crate::abi::AbiError;
     use crate::{
-        CallError, CallbackError, CallbackErrorCause, FlushError, HostTrap, InstantiateError,
-        LoadError, RunError, TrapKind,
+        BuildError, CallError, CallbackError, CallbackErrorCause, FlushError, HostTrap,
+        InstantiateError, LoadError, RunError, TrapKind,
     };
 
     /// The text of the innermost error of those chains that take any error as a source.
@@ -84,6 +84,9 @@ mod tests {
         let export = "run".to_owned();
         let function = "env.now".to_owned();
         vec![
+            Box::new(BuildError::Baseline(cause())),
+            Box::new(BuildError::CompiledDir(cause())),
+            Box::new(BuildError::Engine(cause())),
             Box::new(LoadError::Invalid(cause())),
             Box::new(LoadError::Engine(cause())),
             Box::new(InstantiateError::Wasi(cause())),

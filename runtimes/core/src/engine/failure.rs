@@ -144,6 +144,9 @@ pub enum TrapKind {
     /// The call used all of its fuel.
     #[error("out of fuel: raise `Limits::fuel_per_call`, or look for a loop that does not end")]
     OutOfFuel,
+    /// The guest threw an exception that it does not catch.
+    #[error("an exception of the guest that nothing catches")]
+    UncaughtException,
     /// A trap that this list does not name; see the source.
     #[error("another trap of the engine")]
     Other,

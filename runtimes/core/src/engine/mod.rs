@@ -1,5 +1,6 @@
 //! The seam between this crate and a WebAssembly engine.
 
+pub(crate) mod build_error;
 pub(crate) mod error_chain;
 pub(crate) mod exports;
 pub(crate) mod failure;
@@ -12,6 +13,7 @@ pub(crate) mod instance_data;
 pub(crate) mod load_error;
 pub(crate) mod meta_page;
 pub(crate) mod module;
+pub(crate) mod profile;
 pub(crate) mod runtime;
 pub(crate) mod shown;
 pub(crate) mod val;

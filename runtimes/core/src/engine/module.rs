@@ -5,22 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmparser::types::{EntityType, TypesRef};
-use wasmparser::{BinaryReaderError, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BinaryReaderError, FuncValidatorAllocations, Parser, Payload, ValidPayload, Validator,
+    WasmFeatures,
+};
 
 use crate::abi::gen1;
 use crate::engine::load_error::LoadError;
+use crate::engine::profile::{Profile, Proposal, needed};
 use crate::engine::runtime::Compiled;
 use crate::engine::val::{FuncType, ValType};
-
-/// The one wasm profile: WebAssembly 2.0 with extended constants, without external references.
-///
-/// No threads, tail calls, garbage collection, exceptions, 64-bit or multiple memories: the engines
-/// differ there. SIMD is included. A module outside of the profile is refused before an engine
-/// compiles it, so every backend accepts the same modules; what the profile cannot express
-/// (canonical NaNs) each backend configures.
-const PROFILE: WasmFeatures = WasmFeatures::WASM2
-    .union(WasmFeatures::EXTENDED_CONST)
-    .difference(WasmFeatures::GC_TYPES);
 
 /// The export that runs a command.
 pub(crate) const START: &str = "_start";
@@ -134,6 +128,8 @@ pub enum ExternType {
     Table,
     /// A global.
     Global,
+    /// A tag of exceptions.
+    Tag,
 }
 
 impl fmt::Display for ExternType {
@@ -143,70 +139,146 @@ impl fmt::Display for ExternType {
             Self::Memory => f.write_str("memory"),
             Self::Table => f.write_str("table"),
             Self::Global => f.write_str("global"),
+            Self::Tag => f.write_str("tag"),
         }
     }
 }
 
 impl ModuleInfo {
-    /// Validates `wasm` against the profile and reads what it imports and exports.
+    /// Validates `wasm` against [`Profile::Baseline`] and reads what it imports and exports.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_in`](Self::parse_in).
+    pub fn parse(wasm: &[u8]) -> Result<Self, LoadError> {
+        Self::parse_in(wasm, Profile::Baseline)
+    }
+
+    /// Validates `wasm` against a profile and reads what it imports and exports.
     ///
     /// # Errors
     ///
     /// [`LoadError::NotWasm`] and [`LoadError::NotCore`] for bytes of another kind,
-    /// [`LoadError::Invalid`] for a module that is damaged or outside of the profile.
-    pub fn parse(wasm: &[u8]) -> Result<Self, LoadError> {
-        if !wasm.starts_with(b"\0asm") {
-            return Err(LoadError::NotWasm {
-                starts_with: wasm.iter().copied().take(8).collect(),
-            });
-        }
-        if wasm
-            .get(4..8)
-            .is_some_and(|version| version != [1, 0, 0, 0])
-        {
-            return Err(LoadError::NotCore);
-        }
-        Self::read(wasm).map_err(|error| LoadError::Invalid(Box::new(error)))
+    /// [`LoadError::OutsideOfProfile`] for a module that needs other proposals,
+    /// [`LoadError::Invalid`] for one that is damaged.
+    pub fn parse_in(wasm: &[u8], profile: Profile) -> Result<Self, LoadError> {
+        Self::parse_for(wasm, profile, &[], "")
     }
 
-    fn read(wasm: &[u8]) -> Result<Self, BinaryReaderError> {
-        let types = Validator::new_with_features(PROFILE).validate_all(wasm)?;
-        let types = types.as_ref();
+    /// As [`parse_in`](Self::parse_in), for an engine that lacks proposals of the profile.
+    pub(crate) fn parse_for(
+        wasm: &[u8],
+        profile: Profile,
+        lacking: &[Proposal],
+        engine: &'static str,
+    ) -> Result<Self, LoadError> {
+        is_core_module(wasm)?;
+        let features = features(profile, lacking);
+        let error = match Self::read(wasm, features, Bodies::Validated) {
+            Ok(info) => return Ok(info),
+            Err(error) => error,
+        };
+        let is_valid = |features| Self::read(wasm, features, Bodies::Validated).is_ok();
+        // Empty if the parser refuses a combination that the engine's features allow.
+        let Some(needed) = needed(is_valid).filter(|needed| !needed.is_empty()) else {
+            return Err(LoadError::Invalid(Box::new(error)));
+        };
+        let (inside, outside): (Vec<_>, Vec<_>) = needed
+            .into_iter()
+            .partition(|proposal| profile.proposals().contains(proposal));
+        if outside.is_empty() {
+            return Err(LoadError::NotInEngine {
+                proposals: inside
+                    .into_iter()
+                    .filter(|proposal| lacking.contains(proposal))
+                    .collect(),
+                engine,
+            });
+        }
+        Err(LoadError::OutsideOfProfile {
+            proposals: outside,
+            profile,
+        })
+    }
+
+    /// Reads a module that [`parse_for`](Self::parse_for) has validated before, without validating
+    /// the bodies of its functions once more.
+    pub(crate) fn read_validated(
+        wasm: &[u8],
+        profile: Profile,
+        lacking: &[Proposal],
+    ) -> Result<Self, LoadError> {
+        is_core_module(wasm)?;
+        Self::read(wasm, features(profile, lacking), Bodies::Skipped)
+            .map_err(|error| LoadError::Invalid(Box::new(error)))
+    }
+
+    fn read(
+        wasm: &[u8],
+        features: WasmFeatures,
+        bodies: Bodies,
+    ) -> Result<Self, BinaryReaderError> {
+        let mut validator = Validator::new_with_features(features);
+        let mut allocations = FuncValidatorAllocations::default();
         let mut info = Self::default();
-        for payload in Parser::new(0).parse_all(wasm) {
-            match payload? {
-                Payload::ImportSection(section) => {
-                    for import in section {
-                        let import = import?;
-                        let ty = types.entity_type_from_import(&import);
-                        info.imports.push(Import {
-                            module: import.module.to_owned(),
-                            name: import.name.to_owned(),
-                            ty: extern_type(types, ty),
-                        });
-                    }
+        let mut parser = Parser::new(0);
+        parser.set_features(features);
+        for payload in parser.parse_all(wasm) {
+            let payload = payload?;
+            if let ValidPayload::Func(func, body) = validator.payload(&payload)? {
+                if bodies == Bodies::Validated {
+                    let mut func = func.into_validator(allocations);
+                    func.validate(&body)?;
+                    allocations = func.into_allocations();
                 }
-                Payload::MemorySection(section) => {
-                    for memory in section {
-                        // The profile has one memory, of pages of 64 KiB.
-                        info.memory_bytes += memory?.initial << 16;
-                    }
-                }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        let export = export?;
-                        let ty = types.entity_type_from_export(&export);
-                        info.exports
-                            .insert(export.name.to_owned(), extern_type(types, ty));
-                    }
-                }
-                _ => {}
+            }
+            // `None` behind the end of the module.
+            if let Some(types) = validator.types(0) {
+                info.read_section(&payload, types)?;
             }
         }
         info.is_command =
             info.func(START) == Some(&FuncType::default()) && info.func(INITIALIZE).is_none();
         info.uses_abi = (info.imports.iter()).any(|import| import.module == gen1::MODULE);
         Ok(info)
+    }
+
+    fn read_section(
+        &mut self,
+        payload: &Payload<'_>,
+        types: TypesRef<'_>,
+    ) -> Result<(), BinaryReaderError> {
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.clone() {
+                    let import = import?;
+                    let ty = types.entity_type_from_import(&import);
+                    self.imports.push(Import {
+                        module: import.module.to_owned(),
+                        name: import.name.to_owned(),
+                        ty: extern_type(types, ty),
+                    });
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    // The profiles have one memory, of pages of 64 KiB; modules outside of them are
+                    // read too.
+                    let bytes = memory?.initial.saturating_mul(1 << 16);
+                    self.memory_bytes = self.memory_bytes.saturating_add(bytes);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    let export = export?;
+                    let ty = types.entity_type_from_export(&export);
+                    self.exports
+                        .insert(export.name.to_owned(), extern_type(types, ty));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The imports, in the order of the module.
@@ -260,6 +332,32 @@ impl ModuleInfo {
     }
 }
 
+/// What to do with the bodies of functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bodies {
+    Validated,
+    Skipped,
+}
+
+fn features(profile: Profile, lacking: &[Proposal]) -> WasmFeatures {
+    let lacking = lacking.iter();
+    lacking.fold(profile.features(), |features, proposal| {
+        features - proposal.feature()
+    })
+}
+
+fn is_core_module(wasm: &[u8]) -> Result<(), LoadError> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(LoadError::NotWasm {
+            starts_with: wasm.iter().copied().take(8).collect(),
+        });
+    }
+    match wasm.get(4..8) {
+        Some(version) if version != [1, 0, 0, 0] => Err(LoadError::NotCore),
+        _ => Ok(()),
+    }
+}
+
 fn extern_type(types: TypesRef<'_>, ty: Option<EntityType>) -> ExternType {
     match ty {
         Some(EntityType::Func(id)) => {
@@ -271,8 +369,8 @@ fn extern_type(types: TypesRef<'_>, ty: Option<EntityType>) -> ExternType {
         }
         Some(EntityType::Memory(_)) => ExternType::Memory,
         Some(EntityType::Table(_)) => ExternType::Table,
-        // A tag would be of the exceptions proposal, which the validator refuses.
-        Some(EntityType::Global(_) | EntityType::Tag(_)) | None => ExternType::Global,
+        Some(EntityType::Tag(_)) => ExternType::Tag,
+        Some(EntityType::Global(_)) | None => ExternType::Global,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::engine::instance_data::InstanceData;
 use crate::engine::load_error::LoadError;
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::{Module, ModuleInfo};
+use crate::engine::profile::{Profile, Proposal};
 use crate::engine::val::Val;
 use crate::guest::limits::Limits;
 
@@ -43,6 +44,25 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     /// The engine's name, as in a configuration: `wasmtime`, `wasmi`.
     fn name(&self) -> &'static str;
 
+    /// The proposals that modules may use.
+    fn profile(&self) -> Profile {
+        Profile::Baseline
+    }
+
+    /// The proposals of the profile that the engine does not have: a module that needs one is
+    /// refused.
+    fn lacking(&self) -> &[Proposal] {
+        &[]
+    }
+
+    /// A module that was compiled before, from exactly these bytes, by an engine with the same
+    /// profile, the same [`lacking`](Self::lacking) proposals and the same configuration: core has
+    /// validated it then and does not check the bodies of its functions again. `None` compiles the
+    /// module; errors of whatever keeps compiled modules end in `None` too.
+    async fn compiled_before(&self, _wasm: &[u8]) -> Option<Arc<dyn Compiled>> {
+        None
+    }
+
     /// Compiles a module that core has validated. Users call [`load`](Self::load).
     ///
     /// # Errors
@@ -53,7 +73,8 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     /// Validates and compiles a module.
     ///
     /// Compiling is not sliced: it blocks the thread, with an optimizing engine up to some seconds
-    /// for a guest of some megabytes.
+    /// for a guest of some megabytes. A runtime that keeps compiled modules takes some milliseconds
+    /// for one that it has.
     ///
     /// # Cancel safety
     ///
@@ -63,7 +84,12 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     ///
     /// [`LoadError`]: not wasm, outside of the profile, or refused by the engine.
     async fn load(&self, wasm: &[u8]) -> Result<Module, LoadError> {
-        let info = ModuleInfo::parse(wasm)?;
+        let (profile, lacking) = (self.profile(), self.lacking());
+        if let Some(compiled) = self.compiled_before(wasm).await {
+            let info = ModuleInfo::read_validated(wasm, profile, lacking)?;
+            return Ok(Module::new(info, compiled));
+        }
+        let info = ModuleInfo::parse_for(wasm, profile, lacking, self.name())?;
         let compiled = self.compile(wasm).await.map_err(LoadError::Engine)?;
         Ok(Module::new(info, compiled))
     }
@@ -75,6 +101,18 @@ macro_rules! forward {
         impl<R: Runtime + ?Sized> Runtime for $pointer<R> {
             fn name(&self) -> &'static str {
                 (**self).name()
+            }
+
+            fn profile(&self) -> Profile {
+                (**self).profile()
+            }
+
+            fn lacking(&self) -> &[Proposal] {
+                (**self).lacking()
+            }
+
+            async fn compiled_before(&self, wasm: &[u8]) -> Option<Arc<dyn Compiled>> {
+                (**self).compiled_before(wasm).await
             }
 
             async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
