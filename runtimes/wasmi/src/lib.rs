@@ -13,12 +13,16 @@
 //! overflow the native stack: the README says how to compile wasmi there.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod convert;
+mod engine;
 mod instance;
 mod linker;
 mod runtime;
 
+pub use builder::WasmiBuilder;
 pub use convert::{Trap, host_trap};
+pub use engine::Wasmi;
 pub use linker::{
     add_to_linker, add_to_linker_async, attach, attach_async, deliver, deliver_async,
 };
@@ -27,7 +31,8 @@ pub use rangewatch_wasi::link_wasmi::{
     Suspended, add_to_linker as add_wasi_to_linker,
     add_to_linker_async as add_wasi_to_linker_async, call_async, run_start, run_start_async,
 };
-pub use runtime::Wasmi;
+/// The engine's crate, for [`Wasmi::with_engine`] and linkers.
+pub use wasmi;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -1,101 +1,30 @@
-//! The engine, its modules, and what links them.
+//! Modules, and what links them.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
-    Runtime,
 };
 use rangewatch_wasi::link_wasmi;
-use wasmi::{
-    Caller, CompilationMode, Config, Engine, Error, Linker, Module, Store, StoreLimitsBuilder,
-};
+use wasmi::{Caller, Error, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
 use crate::instance::{Cx, State, Suspend, WasmiInstance};
 use crate::linker::{Link, deduct};
 
-/// Frames that a guest's call stack may have. wasmi would stop at 1,000, where programs that
-/// recurse as deep as a compiled engine allows need more; its stack is on the heap
-/// and bounded in bytes besides.
-const MAX_RECURSION_DEPTH: usize = 16_384;
-
-/// Bytes that the values of all frames of one call may take: 512 for each frame.
-const MAX_STACK_BYTES: usize = 512 * MAX_RECURSION_DEPTH;
-
-/// wasmi as a [`Runtime`].
-///
-/// # Examples
-///
-/// ```
-/// use rangewatch_runtime::Runtime;
-///
-/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmi::Wasmi::new());
-/// assert_eq!(runtime.name(), "wasmi");
-/// ```
-#[derive(Clone, Debug)]
-pub struct Wasmi {
-    engine: Engine,
-    is_metered: bool,
-}
-
-impl Wasmi {
-    /// An engine that counts fuel: guests yield at every slice and may be limited.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with(true)
-    }
-
-    /// An engine that counts no fuel. A guest that loops blocks its thread without end: for
-    /// trusted guests only.
-    #[must_use]
-    pub fn unmetered() -> Self {
-        Self::with(false)
-    }
-
-    fn with(is_metered: bool) -> Self {
-        let mut config = Config::default();
-        config
-            // A call into a function that is translated lazily could not be resumed.
-            .compilation_mode(CompilationMode::Eager)
-            .consume_fuel(is_metered)
-            .set_max_recursion_depth(MAX_RECURSION_DEPTH)
-            .set_max_stack_height(MAX_STACK_BYTES);
-        Self {
-            engine: Engine::new(&config),
-            is_metered,
-        }
-    }
-}
-
-impl Default for Wasmi {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[async_trait]
-impl Runtime for Wasmi {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
-        let module = Module::new(&self.engine, wasm)?;
-        Ok(Arc::new(WasmiModule {
-            runtime: self.clone(),
-            module,
-        }))
-    }
-}
-
-const NAME: &str = "wasmi";
+pub(crate) const NAME: &str = "wasmi";
 
 #[derive(Clone)]
-struct WasmiModule {
-    runtime: Wasmi,
+pub(crate) struct WasmiModule {
+    is_metered: bool,
     module: Module,
+}
+
+impl WasmiModule {
+    pub(crate) fn new(is_metered: bool, module: Module) -> Self {
+        Self { is_metered, module }
+    }
 }
 
 impl Compiled for WasmiModule {
@@ -104,11 +33,11 @@ impl Compiled for WasmiModule {
     }
 
     fn is_metered(&self) -> bool {
-        self.runtime.is_metered
+        self.is_metered
     }
 
     fn link(&self, imports: &Imports) -> Result<Arc<dyn Linked>, EngineError> {
-        let mut linker = Linker::<State>::new(&self.runtime.engine);
+        let mut linker = Linker::<State>::new(self.module.engine());
         let is_command = imports.is_command();
         let is_metered = self.is_metered();
         let link = Link::new(

@@ -20,3 +20,37 @@ mod unmetered {
         nans_are_canonical
     );
 }
+
+/// With exceptions and tail calls, as far as the engine has them.
+mod extended {
+    use rangewatch_runtime::Profile;
+    use rangewatch_wasmi::Wasmi;
+
+    fn runtime() -> Wasmi {
+        let builder = Wasmi::builder().profile(Profile::Extended);
+        builder.build().expect("the engine supports this machine")
+    }
+
+    rangewatch_runtime::extended_tests!(runtime());
+    rangewatch_runtime::conformance_test!(runtime();
+        modules_outside_of_the_profile_are_refused
+        traps_have_a_kind
+        nans_are_canonical
+        missing_imports_are_named
+    );
+}
+
+/// On an engine that exists already.
+mod with_engine {
+    rangewatch_runtime::conformance_tests!(super::engine_of_the_embedder());
+    rangewatch_runtime::abi_tests!(super::engine_of_the_embedder());
+}
+
+fn engine_of_the_embedder() -> rangewatch_wasmi::Wasmi {
+    use rangewatch_wasmi::wasmi::{CompilationMode, Config, Engine};
+    let mut config = Config::default();
+    config
+        .compilation_mode(CompilationMode::Eager)
+        .consume_fuel(true);
+    rangewatch_wasmi::Wasmi::with_engine(Engine::new(&config)).expect("suited")
+}
