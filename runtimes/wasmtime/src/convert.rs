@@ -2,7 +2,7 @@
 
 use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
 use rangewatch_wasi::{Exit, call};
-use wasmtime::{Engine, Error, Trap};
+use wasmtime::{Engine, Error, ThrownException, Trap};
 
 /// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
 /// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmtime or of the embedder.
@@ -24,12 +24,14 @@ pub(crate) fn failure(error: Error) -> Failure {
         Ok(trap) => return Failure::Host(trap.into()),
         Err(error) => error,
     };
-    match error.downcast_ref::<Trap>() {
-        Some(trap) => Failure::Trap {
-            kind: trap_kind(*trap),
-            source: error.into(),
-        },
-        None => Failure::Engine(error.into()),
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap_kind(*trap),
+        None if error.is::<ThrownException>() => TrapKind::UncaughtException,
+        None => return Failure::Engine(error.into()),
+    };
+    Failure::Trap {
+        kind,
+        source: error.into(),
     }
 }
 

@@ -1,99 +1,30 @@
-//! The engine, its modules, and what links them.
+//! Modules, and what links them.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
-    Runtime, yield_now,
+    yield_now,
 };
 use rangewatch_wasi::link_wasmtime;
-use wasmtime::{Caller, Config, Engine, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
+use wasmtime::{Caller, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
 use crate::linker::{Link, charge};
 
-/// wasmtime as a [`Runtime`].
-///
-/// On a machine that wasmtime does not compile for, [`load`](Runtime::load) says so.
-///
-/// # Examples
-///
-/// ```
-/// use rangewatch_runtime::Runtime;
-///
-/// let runtime = rangewatch_wasmtime::Wasmtime::new();
-/// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(runtime);
-/// assert_eq!(runtime.name(), "wasmtime");
-/// ```
-#[derive(Clone)]
-pub struct Wasmtime {
-    engine: Result<Engine, Arc<str>>,
-    is_metered: bool,
-}
+pub(crate) const NAME: &str = "wasmtime";
 
-impl Wasmtime {
-    /// An engine that counts fuel: guests yield at every slice and may be limited. Counting costs
-    /// compiled code some of its speed.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with(true)
-    }
-
-    /// An engine that counts no fuel. A guest that loops blocks its thread without end: for
-    /// trusted guests only.
-    #[must_use]
-    pub fn unmetered() -> Self {
-        Self::with(false)
-    }
-
-    fn with(is_metered: bool) -> Self {
-        let mut config = Config::new();
-        config
-            .consume_fuel(is_metered)
-            .cranelift_nan_canonicalization(true);
-        let engine = Engine::new(&config).map_err(|error| error.to_string().into());
-        Self { engine, is_metered }
-    }
-}
-
-impl Default for Wasmtime {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Wasmtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wasmtime")
-            .field("is_metered", &self.is_metered)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Runtime for Wasmtime {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn compile(&self, wasm: &[u8]) -> Result<Arc<dyn Compiled>, EngineError> {
-        let engine = self.engine.as_ref().map_err(|error| error.to_string())?;
-        let module = Module::from_binary(engine, wasm)?;
-        Ok(Arc::new(WasmtimeModule {
-            is_metered: self.is_metered,
-            module,
-        }))
-    }
-}
-
-const NAME: &str = "wasmtime";
-
-struct WasmtimeModule {
+pub(crate) struct WasmtimeModule {
     is_metered: bool,
     module: Module,
+}
+
+impl WasmtimeModule {
+    pub(crate) fn new(is_metered: bool, module: Module) -> Self {
+        Self { is_metered, module }
+    }
 }
 
 impl Compiled for WasmtimeModule {
