@@ -12,6 +12,8 @@
 //! |---|---|---|
 //! | `wasmi` | yes | `Wasmi`, and `with_wasmi` for linkers that you already have |
 //! | `wasmtime` | no | `Wasmtime`, and the module `with_wasmtime` for linkers that you already have |
+//! | `exceptions` | no | exceptions for guests on wasmtime, in `Profile::Extended` |
+//! | `parallel-compilation` | no | wasmtime compiles a module on several threads |
 //! | `host-dir` | no | `HostDir`: directories of the host for guests |
 //! | `net` | no | sockets for guests, `wasi::net` |
 //! | `overlay`, `quota` | no | the filesystems `wasi::fs::Overlay` and `wasi::fs::Quota` |
@@ -112,6 +114,10 @@
 //!
 //! # An engine that you already have
 //!
+//! `Wasmtime::with_engine` and `Wasmi::with_engine` make a runtime of an engine; their builders set
+//! the profile, the stack of calls and, for wasmtime, a directory that keeps compiled modules. The
+//! crates of the engines are `with_wasmtime::wasmtime` and `with_wasmi::wasmi`.
+//!
 //! The modules `with_wasmtime` and `with_wasmi` have functions of the same names: `add_to_linker`
 //! for the guest ABI and `add_wasi_to_linker` for WASI, on a `Linker` of your own. The data of the
 //! store holds a [`GuestAbi`](runtime::abi::GuestAbi) and a [`Wasi`]. The documentation of
@@ -137,9 +143,9 @@ pub use rangewatch_bus::{
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    CallError, CallbackError, CallbackErrorCause, Emits, ErrorChain, FlushError, FuncType, Guest,
-    GuestBuilder, GuestBus, InstantiateError, Limits, LoadError, Module, ModuleInfo, RunError,
-    Runtime, Val, ValType, run_command,
+    BuildError, CallError, CallbackError, CallbackErrorCause, Emits, ErrorChain, FlushError,
+    FuncType, Guest, GuestBuilder, GuestBus, InstantiateError, Limits, LoadError, Module,
+    ModuleInfo, Profile, RunError, Runtime, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

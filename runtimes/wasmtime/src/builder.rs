@@ -17,8 +17,8 @@ const HOST_STACK_BYTES: usize = 1536 << 10;
 /// needs less than half of it.
 const MIN_HOST_STACK_BYTES: usize = 256 << 10;
 
-/// Builds a [`Wasmtime`]. Without a setting it is [`Wasmtime::new`]: fuel is counted, the profile is
-/// [`Profile::Baseline`], calls have 512 KiB of stack, compiled modules are not kept.
+/// Builds a [`Wasmtime`]. Without a setting it is [`Wasmtime::new`]: fuel is counted, the profile
+/// is [`Profile::Baseline`], calls have 512 KiB of stack, compiled modules are not kept.
 ///
 /// # Examples
 ///

@@ -177,8 +177,8 @@ mod unix {
         Ok(())
     }
 
-    /// Nobody but the user and root may be able to replace what is in it. In a sticky directory only
-    /// the owner of an entry can, who is checked too.
+    /// Nobody but the user and root may be able to replace what is in it. In a sticky directory
+    /// only the owner of an entry can, who is checked too.
     fn check_parent(path: &Path, metadata: &Metadata) -> Result<(), PrivateDirError> {
         let (owner, mode) = (metadata.uid(), metadata.mode());
         if owner != 0 && owner != geteuid().as_raw() {

@@ -175,8 +175,8 @@ groups! {
         g37_work_uses_the_fuel_of_a_call,
         g37_the_matches_of_a_commit_are_bounded,
     };
-    /// Makes a test of each scenario of [`Profile::Extended`](crate::Profile::Extended), on a runtime
-    /// of that profile.
+    /// Makes a test of each scenario of [`Profile::Extended`](crate::Profile::Extended), on a
+    /// runtime of that profile.
     extended_tests:
     profile {
         tail_calls_take_no_stack,

@@ -231,8 +231,8 @@ impl fmt::Display for Proposal {
 }
 
 /// The proposals beside the baseline that a module needs, found by validating it without each,
-/// because the messages of the parser do not always name what is missing. `None` if it is invalid with all
-/// of them.
+/// because the messages of the parser do not always name what is missing. `None` if it is invalid
+/// with all of them.
 pub(crate) fn needed(is_valid: impl Fn(WasmFeatures) -> bool) -> Option<Vec<Proposal>> {
     let all = Proposal::ALL.iter();
     let mut features = all.fold(BASELINE, |all, proposal| all | proposal.feature());
