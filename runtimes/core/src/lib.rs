@@ -12,7 +12,7 @@
 //! | `conformance` | the test suite that every backend runs (feature `conformance`) |
 //! | `engine` | the seam: the traits of a backend, modules, imports, values, host functions |
 //! | `guest` | guests: builder, limits, instances, calls, the pump of the callbacks |
-//! | `watches` | the watches of one owner, and what is ready to be delivered |
+//! | `watches` | owners, their watches, and what is ready to be delivered |
 #![forbid(unsafe_code)]
 
 pub mod abi;
@@ -58,3 +58,4 @@ pub use guest::session::Session;
 pub use guest::staged::Staged;
 pub use guest::start::Start;
 pub use rangewatch_wasi::{Charge, WorkMeter};
+pub use watches::owner::{Owner, OwnerError, OwnerId};

@@ -11,8 +11,10 @@ use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, GuestBus};
 use crate::guest::limits::Limits;
 use crate::guest::staged::StagedEmits;
-use crate::watches::group::Group;
-use crate::watches::watch::Running;
+use crate::watches::guest_watches::GuestWatches;
+use crate::watches::namespace::Namespace;
+use crate::watches::owner::{Owner, OwnerError};
+use crate::watches::watch::{Running, Watch};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use rangewatch_bus::EmitError;
@@ -22,7 +24,8 @@ use rangewatch_wasi::WorkMeter;
 /// share, and the callbacks that are due to the instance.
 ///
 /// The managed way ([`Guest`](crate::Guest)) makes and drives it. In the linker way it lives in
-/// the data of the embedder's own store; dropping it frees every watch of its guest.
+/// the data of the embedder's own store. Dropping it frees every watch of its guest, unless other
+/// instances share its [`Owner`]: see [`of_owner`](Self::of_owner).
 ///
 /// # Examples
 ///
@@ -41,11 +44,13 @@ use rangewatch_wasi::WorkMeter;
 /// ```
 #[derive(Debug)]
 pub struct GuestAbi {
-    group: Arc<Group>,
+    /// Calls run under this one.
+    owner: Owner,
+    /// The watch of the running callback, which runs under the owner of that watch.
+    receiving: Option<Watch>,
     page: PageState,
     /// What the running call has staged.
     staged: Option<Batched>,
-    in_recv: bool,
     can_receive: bool,
     /// The error text that the host wrote last, which the guest may have left in place.
     host_text: &'static [u8],
@@ -92,18 +97,23 @@ impl GuestAbi {
     /// ```
     #[must_use]
     pub fn with(bus: impl Into<GuestBus>, limits: Limits, emits: Emits) -> Self {
-        Self::of(Group::new(bus.into(), limits, emits))
+        Self::of_owner(&Owner::new(bus, limits, emits))
     }
 
-    /// The ABI of one instance among the several of a group.
-    pub(crate) fn of(group: Arc<Group>) -> Self {
+    /// The ABI of one instance among the several of a guest, whose calls run under `owner`. All
+    /// instances of the guest deliver to the watches of all of its owners: a callback runs on the
+    /// instance that takes it, and a `stop` on another one waits for its end.
+    ///
+    /// A handle of the owner: dropping one of several does not end it.
+    #[must_use]
+    pub fn of_owner(owner: &Owner) -> Self {
         let mut meter = WorkMeter::default();
-        meter.set_slice(group.limits().max_fuel_slice());
+        meter.set_slice(owner.watches().limits().max_fuel_slice());
         Self {
-            group,
+            owner: owner.clone(),
+            receiving: None,
             page: PageState::Unknown,
             staged: None,
-            in_recv: false,
             can_receive: false,
             host_text: b"",
             waiting: None,
@@ -111,6 +121,50 @@ impl GuestAbi {
             input: Vec::new(),
             output: None,
         }
+    }
+
+    /// Sets the owner that calls run under from now on, until it is set again. Callbacks run under
+    /// the owners of their watches.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnerError`]: the owner has ended, or belongs to another guest. Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::RangeWatchBus;
+    /// use rangewatch_runtime::abi::GuestAbi;
+    ///
+    /// let mut abi = GuestAbi::new(&RangeWatchBus::new());
+    /// let own = abi.owner();
+    /// let stream = own.of_same_guest();
+    /// abi.set_owner(&stream)?; // before a call for the stream
+    /// abi.set_owner(&own)?; // and back after it
+    /// # Ok::<(), rangewatch_runtime::OwnerError>(())
+    /// ```
+    pub fn set_owner(&mut self, owner: &Owner) -> Result<(), OwnerError> {
+        owner.check(&self.owner)?;
+        self.owner = owner.clone();
+        Ok(())
+    }
+
+    /// Sets the owner of calls back to one that may have ended.
+    pub(crate) fn restore_owner(&mut self, owner: &Owner) {
+        self.owner = owner.clone();
+    }
+
+    /// The owner that the guest runs under now: in a callback that of its watch, else the one that
+    /// was [set](Self::set_owner).
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.owner.handle_of(self.namespace())
+    }
+
+    /// The id of the watch whose callback runs; `None` outside of callbacks.
+    #[must_use]
+    pub fn watch_id(&self) -> Option<&[u8]> {
+        self.receiving.as_ref().map(Watch::id)
     }
 
     /// Sets the address of the guest's meta page: what the export [`PAGE`](super::gen1::PAGE)
@@ -175,7 +229,7 @@ impl GuestAbi {
     pub(crate) fn take_for_hook(&mut self) -> StagedEmits {
         match self.staged.take() {
             Some(Batched::OfHook(emits)) => emits,
-            _ => StagedEmits::new(self.group.limits()),
+            _ => StagedEmits::new(self.watches().limits()),
         }
     }
 
@@ -230,14 +284,14 @@ impl GuestAbi {
     ///
     /// Cancel safe: nothing is taken.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let started = self.group.started().clone();
+        let started = self.watches().started().clone();
         async move { drop(started.due().await) }
     }
 
     /// The number of watches that have something to deliver now.
     #[must_use]
     pub fn n_ready(&self) -> usize {
-        self.group.started().n_ready()
+        self.watches().started().n_ready()
     }
 
     /// Takes the next callback that is due and writes its arguments into the guest's memory. The
@@ -249,7 +303,7 @@ impl GuestAbi {
     ///
     /// [`CallbackError`]: the arguments do not fit the guest's memory. The watch stays.
     pub fn next_callback(&mut self, memory: &mut [u8]) -> Result<Option<Callback>, CallbackError> {
-        let running = self.group.next_callback(None);
+        let running = self.watches().next_callback(None);
         running
             .map(|running| self.enter(memory, running))
             .transpose()
@@ -268,7 +322,7 @@ impl GuestAbi {
                 value: running.value(),
                 cause: CallbackErrorCause::Abi(error),
             })?;
-        self.in_recv = true;
+        self.receiving = Some(running.watch().clone());
         self.host_text = b"";
         Ok(Callback { running })
     }
@@ -277,7 +331,8 @@ impl GuestAbi {
     /// guest reported, if it did; its watch is closed then, the id is free, and what the callback
     /// has staged is dropped.
     ///
-    /// The error text of an import that the guest called and did not clear is no report.
+    /// The error text of an import that the guest called and did not clear is no report, and neither
+    /// is anything from a callback whose owner has ended meanwhile.
     ///
     /// # Errors
     ///
@@ -293,7 +348,7 @@ impl GuestAbi {
             Some(_) => drop(self.discard()),
             None => self
                 .commit()
-                .inspect_err(|_| self.group.close(&callback.running))?,
+                .inspect_err(|_| callback.running.watch().forget())?,
         }
         Ok(report)
     }
@@ -305,14 +360,22 @@ impl GuestAbi {
         memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
-        self.in_recv = false;
+        self.receiving = None;
         let report = self
             .page(memory)
             .and_then(|page| page.take_err(memory, self.host_text));
+        let watch = callback.running.watch();
         if !matches!(report, Ok(None)) {
-            self.group.close(&callback.running);
+            watch.forget();
         }
-        report
+        // Nothing is left that the report of an ended owner could close.
+        match report {
+            Ok(Some(_)) if watch.namespace().is_ended() => {
+                self.discard();
+                Ok(None)
+            }
+            report => report,
+        }
     }
 
     /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote
@@ -357,8 +420,16 @@ impl GuestAbi {
         Ok(())
     }
 
-    pub(super) fn group(&self) -> &Group {
-        &self.group
+    /// The namespace of the running call or callback.
+    pub(super) fn namespace(&self) -> &Arc<Namespace> {
+        match &self.receiving {
+            Some(watch) => watch.namespace(),
+            None => self.owner.namespace(),
+        }
+    }
+
+    pub(super) fn watches(&self) -> &GuestWatches {
+        self.owner.watches()
     }
 
     pub(super) fn can_receive(&self) -> bool {
@@ -366,7 +437,7 @@ impl GuestAbi {
     }
 
     pub(super) fn is_in_recv(&self) -> bool {
-        self.in_recv
+        self.receiving.is_some()
     }
 
     pub(super) fn input(&self) -> &[u8] {
@@ -374,7 +445,7 @@ impl GuestAbi {
     }
 
     pub(super) fn write_output(&mut self, bytes: &[u8]) -> Result<(), AbiError> {
-        let max_bytes = self.group.limits().max_output_bytes();
+        let max_bytes = self.watches().limits().max_output_bytes();
         let output = self.output.as_mut().ok_or(AbiError::NoOutput)?;
         if bytes.len() > max_bytes - output.len().min(max_bytes) {
             return Err(AbiError::OutputTooLarge { max_bytes });
@@ -384,7 +455,8 @@ impl GuestAbi {
     }
 
     pub(super) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), AbiError> {
-        let (bus, limits) = (self.group.bus(), self.group.limits());
+        let watches = self.owner.watches();
+        let (bus, limits) = (watches.bus(), watches.limits());
         let staged = self.staged.get_or_insert_with(|| bus.batch(limits));
         let max_keys = limits.max_staged_keys();
         if staged.n_keys() + keys.len() > max_keys {

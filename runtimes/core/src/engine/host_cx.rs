@@ -7,6 +7,7 @@ use crate::engine::failure::OutOfFuel;
 use crate::engine::host_function::HostError;
 use crate::engine::meta_page::{MetaPage, MetaPageError};
 use crate::engine::runtime::GuestState;
+use crate::watches::owner::Owner;
 
 /// The context of a call of a host function: the memory of the guest that called it, the fuel of
 /// its call, and the embedder's own data of its instance.
@@ -40,6 +41,17 @@ pub trait HostCx: Send {
     fn memory_and_abi(&mut self) -> (&mut [u8], &mut GuestAbi) {
         let (memory, state) = self.memory_and_state();
         (memory, state.abi())
+    }
+
+    /// The owner that the guest runs under: in a callback that of its watch, else the one that the
+    /// host named for the call.
+    fn owner(&mut self) -> Owner {
+        self.memory_and_abi().1.owner()
+    }
+
+    /// The id of the watch whose callback runs; `None` outside of callbacks.
+    fn watch_id(&mut self) -> Option<&[u8]> {
+        self.memory_and_abi().1.watch_id()
     }
 
     /// The `len` bytes at the address `at` of the guest's memory.

@@ -13,6 +13,7 @@ use crate::engine::meta_page::MetaPageError;
 use crate::engine::shown::Shown;
 use crate::engine::val::{FuncType, TypeList, Val, ValType};
 use crate::guest::instantiate_error::InstantiateError;
+use crate::watches::owner::OwnerError;
 
 /// Why a call into a guest gave no results. [`ErrorChain`](crate::ErrorChain) displays it with its
 /// sources.
@@ -108,6 +109,14 @@ pub enum CallError {
     NoData {
         /// The type.
         type_name: &'static str,
+    },
+    /// The owner that was named for the call has ended, or belongs to another guest.
+    #[error("`{export}` cannot run under the owner")]
+    Owner {
+        /// The export that was called.
+        export: String,
+        /// Why.
+        source: OwnerError,
     },
     /// The guest trapped. Its instance is gone.
     #[error("`{export}` trapped: {kind}{}", Message(message.as_deref()))]
@@ -250,6 +259,13 @@ impl CallError {
                 source,
             },
             Failure::Engine(source) => Self::Engine { export, source },
+        }
+    }
+
+    pub(crate) fn owner(export: &str, source: OwnerError) -> Self {
+        Self::Owner {
+            export: export.to_owned(),
+            source,
         }
     }
 

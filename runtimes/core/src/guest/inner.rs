@@ -26,7 +26,8 @@ use crate::guest::limits::Limits;
 use crate::guest::pool::Pool;
 use crate::guest::session::{Role, Session};
 use crate::guest::start::Start;
-use crate::watches::group::Group;
+use crate::watches::guest_watches::GuestWatches;
+use crate::watches::owner::Owner;
 use crate::watches::signal::Signal;
 
 pub(crate) type OnCallbackError = Box<dyn Fn(CallbackError) + Send + Sync>;
@@ -74,7 +75,9 @@ impl Config {
 /// The state that a guest, its pumps and its calls share.
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
-    pub(crate) group: Arc<Group>,
+    pub(crate) watches: Arc<GuestWatches>,
+    /// The owner of calls that name none.
+    pub(crate) owner: Owner,
     calls: Pool,
     /// `None`: callbacks run on the instance of the calls.
     callbacks: Option<Pool>,
@@ -92,10 +95,11 @@ impl Inner {
             None => (Pool::single(), None),
             Some((calls, callbacks)) => (Pool::renewable(calls), Some(Pool::renewable(callbacks))),
         };
-        let group = Group::new(config.bus.clone(), config.limits.clone(), config.emits);
+        let owner = Owner::new(&config.bus, config.limits.clone(), config.emits);
         Self {
             config,
-            group,
+            watches: owner.watches().clone(),
+            owner,
             calls,
             callbacks,
             closing: Signal::default(),
@@ -125,21 +129,27 @@ impl Inner {
 
     /// Ends the watches of a guest whose only instance is gone.
     pub(crate) fn lose_watches(&self) {
-        let has_watches = self.group.n_watches() > 0;
+        let has_watches = self.watches.n_watches() > 0;
         self.has_lost_watches
             .fetch_or(has_watches, Ordering::Relaxed);
-        self.group.end();
+        self.watches.end();
     }
 
     pub(crate) fn has_lost_watches(&self) -> bool {
         self.has_lost_watches.load(Ordering::Relaxed)
     }
 
+    /// Whether `export` can be called under `owner`.
+    pub(crate) fn check_owner(&self, owner: &Owner, export: &str) -> Result<(), CallError> {
+        let checked = owner.check(&self.owner);
+        checked.map_err(|source| CallError::owner(export, source))
+    }
+
     /// Makes an instance and runs its start section.
     pub(crate) async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let config = &self.config;
         let wasi = config.wasi.context()?;
-        let mut state = GuestState::new(GuestAbi::of(self.group.clone()), wasi);
+        let mut state = GuestState::new(GuestAbi::of_owner(&self.owner), wasi);
         for source in &config.data {
             source(&mut state.data);
         }

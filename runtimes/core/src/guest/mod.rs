@@ -35,6 +35,7 @@ use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
 use crate::guest::session::{Role, Session};
+use crate::watches::owner::Owner;
 
 /// A module that is connected to a bus: it emits and watches, and its exports can be called.
 ///
@@ -106,13 +107,7 @@ impl Guest {
         let config = &self.inner.config;
         let found = CallError::unless_callable(&config.exports, export, args)?;
         if export == START && config.is_command() {
-            return match self.run().await? {
-                exit if exit.code() == 0 => Ok(Vec::new()),
-                exit => Err(CallError::Exit {
-                    export: export.to_owned(),
-                    exit,
-                }),
-            };
+            return returned(export, self.run().await?);
         }
         let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
         session.call_or_lose(found, args).await
@@ -159,6 +154,45 @@ impl Guest {
         session.call_bytes(export, input).await
     }
 
+    /// A new owner of watches in this guest: a stream, a session, whatever ends as a whole. One that
+    /// has ended if the guest has.
+    ///
+    /// Calls that name no owner run under one that the guest has from its beginning.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.inner.owner.of_same_guest()
+    }
+
+    /// As [`call`](Self::call), under `owner`: the guest opens, starts and stops watches of this
+    /// owner. For a call with bytes use a [session](Session::set_owner).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call); [`CallError::Owner`] if the owner has ended before the guest was
+    /// entered, or belongs to another guest. The guest is as it was then.
+    pub async fn call_on(
+        &self,
+        owner: &Owner,
+        export: &str,
+        args: &[Val],
+    ) -> Result<Vec<Val>, CallError> {
+        self.inner.check_owner(owner, export)?;
+        let config = &self.inner.config;
+        let found = CallError::unless_callable(&config.exports, export, args)?;
+        if export == START && config.is_command() {
+            let mut session = Session::lease_unstarted(&self.inner).await?;
+            session.set_owner_of(owner, export)?;
+            return returned(export, run(session).await?);
+        }
+        let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
+        session.set_owner_of(owner, export)?;
+        session.call_or_lose(found, args).await
+    }
+
     /// Leases an instance for several calls and accesses to its memory.
     ///
     /// # Cancel safety
@@ -191,16 +225,7 @@ impl Guest {
     /// [`call`](Self::call), except that an exit is no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
         CallError::unless_callable(&self.inner.config.exports, START, &[])?;
-        let mut session = Session::lease_unstarted(&self.inner).await?;
-        let exit = session.start().await;
-        match &exit {
-            Ok(exit) if exit.code() == 0 => {}
-            Ok(exit) => {
-                session.lose(&format_args!("`{START}` exited with code {}", exit.code()));
-            }
-            Err(error) => session.lose(&ErrorChain::new(error)),
-        }
-        exit
+        run(Session::lease_unstarted(&self.inner).await?).await
     }
 
     /// Reads or writes the guest's linear memory between two calls, as bytes from address 0; empty
@@ -227,7 +252,7 @@ impl Guest {
     ///
     /// Cancel safe: nothing is taken.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let started = self.inner.group.started().clone();
+        let started = self.inner.watches.started().clone();
         async move { drop(started.due().await) }
     }
 
@@ -261,7 +286,7 @@ impl Guest {
     /// callback goes to [`GuestBuilder::on_callback_error`].
     pub async fn drive_until_idle(&self) -> Result<usize, CallError> {
         let mut n_callbacks = 0;
-        while self.inner.group.started().n_ready() > 0 {
+        while self.inner.watches.started().n_ready() > 0 {
             if self.inner.run_next(None).await? {
                 n_callbacks += 1;
             }
@@ -276,7 +301,7 @@ impl Guest {
     /// The number of watches of the guest, in all states together.
     #[must_use]
     pub fn n_watches(&self) -> usize {
-        self.inner.group.n_watches()
+        self.inner.watches.n_watches()
     }
 
     /// Ends the guest: no callback is entered any more. Waits for the running ones, then drops the
@@ -290,15 +315,39 @@ impl Guest {
     /// Cancel safe: the first poll ends the guest, and a second `close` waits as the first did.
     pub async fn close(&self) {
         self.inner.closing.set();
-        self.inner.group.end();
+        self.inner.watches.end();
         self.inner.close().await;
+    }
+}
+
+/// Runs a command on an instance that has not been started.
+async fn run(mut session: Session) -> Result<Exit, CallError> {
+    let exit = session.start().await;
+    match &exit {
+        Ok(exit) if exit.code() == 0 => {}
+        Ok(exit) => {
+            session.lose(&format_args!("`{START}` exited with code {}", exit.code()));
+        }
+        Err(error) => session.lose(&ErrorChain::new(error)),
+    }
+    exit
+}
+
+/// The results of a command that was called as any other export.
+fn returned(export: &str, exit: Exit) -> Result<Vec<Val>, CallError> {
+    match exit.code() {
+        0 => Ok(Vec::new()),
+        _ => Err(CallError::Exit {
+            export: export.to_owned(),
+            exit,
+        }),
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         self.inner.closing.set();
-        self.inner.group.end();
+        self.inner.watches.end();
         self.inner.dropped.set();
     }
 }

@@ -129,7 +129,7 @@ impl fmt::Debug for Pump {
 impl Inner {
     /// One of the concurrent workers of a pump, until the group ends or one of them has failed.
     async fn work(self: &Arc<Self>, pump: &PumpState) {
-        while let Some(announced) = self.group.started().due().await {
+        while let Some(announced) = self.watches.started().due().await {
             if pump.has_failed() {
                 return;
             }
@@ -150,7 +150,7 @@ impl Inner {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are coalesced into it.
         let mut session = Session::lease(self, Role::Callbacks, gen1::RECV).await?;
-        let Some(running) = self.group.next_callback(announced) else {
+        let Some(running) = self.watches.next_callback(announced) else {
             return Ok(false);
         };
         let (memory, state) = session.memory_and_state()?;

@@ -25,6 +25,7 @@ use crate::guest::inner::Inner;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
 use crate::guest::start::Start;
+use crate::watches::owner::Owner;
 
 /// An instance of a guest for several calls and accesses to its memory, which no other call uses
 /// meanwhile. From [`Guest::session`](crate::Guest::session).
@@ -59,6 +60,8 @@ pub struct Session {
     instance: Option<Box<dyn Instance>>,
     /// Why the instance was lost.
     lost: Option<String>,
+    /// Whether calls run under an owner that was set.
+    has_owner: bool,
 }
 
 /// What an instance is leased for.
@@ -103,6 +106,7 @@ impl Session {
             role,
             instance: Some(instance),
             lost: None,
+            has_owner: false,
         })
     }
 
@@ -129,6 +133,7 @@ impl Session {
             role,
             instance: None,
             lost: None,
+            has_owner: false,
         })
     }
 
@@ -242,6 +247,36 @@ impl Session {
         self.memory_and_state()?.1.abi().begin_bytes(input);
         self.call_or_lose(found, &[]).await?;
         Ok(self.memory_and_state()?.1.abi().end_bytes())
+    }
+
+    /// Sets the [`Owner`] that the calls of this session run under from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Owner`]: the owner has ended, or belongs to another guest.
+    /// [`CallError::Gone`]: a call of this session has lost the instance.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::{CallError, Guest, Owner};
+    ///
+    /// # async fn example(guest: &Guest, stream: &Owner) -> Result<Vec<u8>, CallError> {
+    /// let mut session = guest.session().await?;
+    /// session.set_owner(stream)?;
+    /// session.call_bytes("subscribe", b"orders/").await
+    /// # }
+    /// ```
+    pub fn set_owner(&mut self, owner: &Owner) -> Result<(), CallError> {
+        self.set_owner_of(owner, "a session")
+    }
+
+    /// Sets the owner for a call of `export`.
+    pub(crate) fn set_owner_of(&mut self, owner: &Owner, export: &str) -> Result<(), CallError> {
+        let set = self.memory_and_state()?.1.abi().set_owner(owner);
+        set.map_err(|source| CallError::owner(export, source))?;
+        self.has_owner = true;
+        Ok(())
     }
 
     /// The guest's linear memory between two calls, as bytes from address 0; empty when it exports
@@ -488,6 +523,10 @@ impl Drop for Session {
         let pool = self.guest.pool(self.role);
         match (self.instance.take(), self.lost.take()) {
             (Some(mut instance), _) => {
+                if self.has_owner {
+                    let (_, state) = instance.memory_and_state();
+                    state.abi().restore_owner(&self.guest.owner);
+                }
                 let max_bytes = self.guest.config.limits.max_recycle_bytes();
                 let is_above = |max| instance.memory_and_state().0.len() > max;
                 if max_bytes.is_some_and(is_above) {

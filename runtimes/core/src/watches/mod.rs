@@ -1,6 +1,8 @@
-//! The watches of one owner: a guest with all of its instances.
+//! The watches of a guest: the namespaces of its owners, and what is ready to be delivered.
 
-pub(crate) mod group;
+pub(crate) mod guest_watches;
+pub(crate) mod namespace;
+pub(crate) mod owner;
 pub(crate) mod signal;
 pub(crate) mod started;
 pub(crate) mod watch;

@@ -1,4 +1,4 @@
-//! The started watches of a group.
+//! The started watches of a guest.
 
 use std::pin::pin;
 
@@ -8,8 +8,8 @@ use rangewatch_bus::{Delivery, Ready, WakeSubscription, WatchSet};
 use super::signal::Signal;
 use super::watch::Watch;
 
-/// The started watches of a group, which deliver, and the end of the group. Futures that wait for a
-/// callback share it, so that they do not keep the group alive.
+/// The started watches of a guest, which deliver, and the end of the guest. Futures that wait for a
+/// callback share it, so that they do not keep its other state alive.
 #[derive(Debug, Default)]
 pub(crate) struct Started {
     set: WatchSet<Watch>,
@@ -29,7 +29,7 @@ impl Started {
         drop(self.set.remove(watch));
     }
 
-    /// Waits until a watch has something to deliver; `None` when the group has ended.
+    /// Waits until a watch has something to deliver; `None` when the guest has ended.
     pub(crate) async fn due(&self) -> Option<Ready<'_, Watch>> {
         if self.is_ended() {
             return None;
@@ -54,10 +54,6 @@ impl Started {
         self.end.set();
     }
 
-    pub(crate) fn clear(&self) {
-        self.set.clear();
-    }
-
     pub(crate) fn is_ended(&self) -> bool {
         self.end.is_set()
     }
@@ -68,16 +64,19 @@ mod tests {
     use rangewatch_bus::{RangeWatchBus, Selector};
 
     use super::*;
+    use crate::watches::owner::Owner;
+    use crate::{Emits, Limits};
 
     /// A `stop` on another instance may come between the `start` of a watch and its insertion.
     #[test]
     fn g23_a_watch_that_was_stopped_before_its_insertion_is_not_kept() {
         let bus = RangeWatchBus::new();
-        let started = Started::default();
-        let watch = Watch::new(b"w");
-        let subscription = bus.subscribe(Selector::all()).wake().expect("valid");
+        let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
+        let subscription = bus.subscribe(Selector::all()).hold().wake().expect("valid");
+        let watch = Watch::new(owner.namespace().clone(), b"w", subscription, Some(0));
+        let subscription = watch.start().expect("open").expect("the first start");
         watch.stop(false);
-        started.remove(&watch);
+        let started = owner.watches().started();
         started.insert(watch, subscription);
         bus.emit(1, ["a"]).expect("the bus is open");
         assert_eq!((started.n_ready(), bus.n_subscriptions()), (0, 0));

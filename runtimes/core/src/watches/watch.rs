@@ -1,36 +1,46 @@
 //! One watch of a guest, and its running callback.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::Delivery;
+use rangewatch_bus::{Delivery, Selectors, WakeSubscription};
+use triomphe::ThinArc;
+
+use super::guest_watches::WatchError;
+use super::namespace::Namespace;
 
 /// A watch, from `reserve` or `open` to `stop`. Two watches are different even if they have the
 /// same id: a stopped watch may still run its last callback when the id is reserved again.
-#[derive(Clone, Debug)]
-pub(crate) struct Watch(Arc<Inner>);
+///
+/// One allocation: the head, followed by the bytes of the id.
+#[derive(Clone)]
+pub(crate) struct Watch(ThinArc<Head, u8>);
 
-#[derive(Debug)]
-struct Inner {
-    id: Box<[u8]>,
-    callback: Mutex<CallbackState>,
+struct Head {
+    namespace: Arc<Namespace>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct CallbackState {
+struct State {
+    /// The subscription of a reserved or open watch; that of a started one is in
+    /// [`Started`](super::started::Started).
+    subscription: Option<WakeSubscription>,
+    range_bytes: u32,
+    /// Whether it has a range.
+    is_open: bool,
     is_running: bool,
     /// After a stop no callback is entered.
     is_stopped: bool,
-    /// Dropped at the end of the running callback, which resolves their receivers: a `stop` on
-    /// another instance.
-    stopping: Vec<oneshot::Sender<()>>,
+    /// Whether a `stop` waits for the end of the running callback.
+    is_waited_for: bool,
 }
 
 impl PartialEq for Watch {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        std::ptr::eq(self.head(), other.head())
     }
 }
 
@@ -38,57 +48,136 @@ impl Eq for Watch {}
 
 impl Hash for Watch {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        std::ptr::from_ref(self.head()).hash(state);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = format_args!("{}", self.id().escape_ascii());
+        f.debug_tuple("Watch").field(&id).finish()
     }
 }
 
 impl Watch {
-    pub(crate) fn new(id: &[u8]) -> Self {
-        Self(Arc::new(Inner {
-            id: id.into(),
-            callback: Mutex::default(),
-        }))
+    /// A reserved watch, or one that is open with a range of `range_bytes`.
+    pub(crate) fn new(
+        namespace: Arc<Namespace>,
+        id: &[u8],
+        subscription: WakeSubscription,
+        range_bytes: Option<u32>,
+    ) -> Self {
+        let state = State {
+            subscription: Some(subscription),
+            range_bytes: range_bytes.unwrap_or(0),
+            is_open: range_bytes.is_some(),
+            is_running: false,
+            is_stopped: false,
+            is_waited_for: false,
+        };
+        let head = Head {
+            namespace,
+            state: Mutex::new(state),
+        };
+        Self(ThinArc::from_header_and_slice(head, id))
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
     }
 
     pub(crate) fn id(&self) -> &[u8] {
-        &self.0.id
+        &self.0.slice
+    }
+
+    pub(crate) fn namespace(&self) -> &Arc<Namespace> {
+        &self.head().namespace
     }
 
     #[cfg(test)]
     pub(crate) fn n_handles(&self) -> usize {
-        Arc::strong_count(&self.0)
+        ThinArc::strong_count(&self.0)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.head().state.lock().is_open
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.0.callback.lock().is_stopped
+        self.head().state.lock().is_stopped
     }
 
-    /// No callback is entered from now on. The receiver resolves at the end of the running
-    /// callback, if there is one and `wait` is set.
+    /// The bytes of its id and range.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.id().len() + self.head().state.lock().range_bytes as usize
+    }
+
+    /// Opens a reserved watch.
+    pub(crate) fn open(&self, selectors: Selectors, range_bytes: u32) -> Result<(), WatchError> {
+        let mut state = self.head().state.lock();
+        if let Some(subscription) = &mut state.subscription {
+            let opened = subscription.open(selectors);
+            opened.map_err(|_| WatchError::Closed)?;
+        }
+        state.is_open = true;
+        state.range_bytes = range_bytes;
+        Ok(())
+    }
+
+    /// Starts an open watch and returns its subscription; `None` if it was started before.
+    pub(crate) fn start(&self) -> Result<Option<WakeSubscription>, WatchError> {
+        let mut state = self.head().state.lock();
+        if !state.is_open || state.is_stopped {
+            return Err(WatchError::NotFound);
+        }
+        let Some(mut subscription) = state.subscription.take() else {
+            return Ok(None);
+        };
+        // Only a reserved subscription refuses.
+        subscription.start().map_err(|_| WatchError::NotFound)?;
+        Ok(Some(subscription))
+    }
+
+    /// No callback is entered from now on, and the subscription is freed. The receiver resolves at
+    /// the end of the running callback, if there is one and `wait` is set.
     pub(crate) fn stop(&self, wait: bool) -> Option<oneshot::Receiver<()>> {
-        let mut callback = self.0.callback.lock();
-        callback.is_stopped = true;
-        (callback.is_running && wait).then(|| {
-            let (sender, receiver) = oneshot::channel();
-            callback.stopping.push(sender);
-            receiver
-        })
+        let (held, running) = {
+            let mut state = self.head().state.lock();
+            state.is_stopped = true;
+            let running = (state.is_running && wait).then(|| {
+                state.is_waited_for = true;
+                self.namespace().wait_for(self)
+            });
+            (state.subscription.take(), running)
+        };
+        // A start that runs at the same time sees that it is stopped.
+        if held.is_none() {
+            self.namespace().guest().started().remove(self);
+        }
+        running
+    }
+
+    /// Ends this watch only; a newer one may have the same id.
+    pub(crate) fn forget(&self) {
+        self.namespace().forget(self);
     }
 
     /// Enters a callback, unless the watch was stopped.
     fn enter(&self) -> bool {
-        let mut callback = self.0.callback.lock();
-        callback.is_running = !callback.is_stopped;
-        callback.is_running
+        let mut state = self.head().state.lock();
+        state.is_running = !state.is_stopped;
+        state.is_running
     }
 
     fn leave(&self) {
-        let stopping = {
-            let mut callback = self.0.callback.lock();
-            callback.is_running = false;
-            std::mem::take(&mut callback.stopping)
+        let is_waited_for = {
+            let mut state = self.head().state.lock();
+            state.is_running = false;
+            std::mem::take(&mut state.is_waited_for)
         };
-        drop(stopping);
+        if is_waited_for {
+            self.namespace().resolve_waits(self);
+        }
     }
 }
 

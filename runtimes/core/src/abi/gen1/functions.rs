@@ -6,7 +6,7 @@ use super::keys::{Keys, three};
 use crate::abi::{AbiError, GuestAbi, Outcome};
 use crate::guest::emits::Emits;
 use crate::guest::limits::Limits;
-use crate::watches::group::WatchError;
+use crate::watches::guest_watches::WatchError;
 
 /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no emit.
 ///
@@ -19,7 +19,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
     if buf.is_empty() {
         return Ok(Outcome::done(Outcome::UNITS_PER_FLUSH));
     }
-    let max_bytes = abi.group().limits().max_flush_bytes();
+    let max_bytes = abi.watches().limits().max_flush_bytes();
     if buf.len() > max_bytes {
         return Err(AbiError::FlushTooLarge {
             bytes: buf.len(),
@@ -27,12 +27,12 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         });
     }
     let mut keys = Keys::new();
-    keys.parse(buf, abi.group().limits())?;
+    keys.parse(buf, abi.watches().limits())?;
     let keys = keys.as_slice();
     let value = page.val(memory)?;
-    let n_matched = match abi.group().emits() {
+    let n_matched = match abi.watches().emits() {
         Emits::Immediate => {
-            let emitted = abi.group().bus().emit(value, keys);
+            let emitted = abi.watches().bus().emit(value, keys);
             emitted.map_err(refused)?.matched()
         }
         Emits::Staged => {
@@ -53,9 +53,9 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
 pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let id = id(buf, abi.group().limits());
+    let id = id(buf, abi.watches().limits());
     let outcome = Outcome::done(id_work(&id));
-    let result = id.and_then(|id| abi.group().reserve(id));
+    let result = id.and_then(|id| abi.namespace().reserve(id));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -72,8 +72,8 @@ pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     let [id, from, to] = three(buf)?;
     let outcome = Outcome::done(Outcome::verb_work(buf.len()));
     let range_bytes = from.len() + to.len();
-    let result = self::id(id, abi.group().limits())
-        .and_then(|id| abi.group().open(id, selector(from, to), range_bytes));
+    let result = self::id(id, abi.watches().limits())
+        .and_then(|id| abi.namespace().open(id, selector(from, to), range_bytes));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -90,9 +90,9 @@ pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
         return Err(AbiError::NoRecv);
     }
     let buf = page.buf(memory)?;
-    let id = id(buf, abi.group().limits());
+    let id = id(buf, abi.watches().limits());
     let outcome = Outcome::done(id_work(&id));
-    let result = id.and_then(|id| abi.group().start(id));
+    let result = id.and_then(|id| abi.namespace().start(id));
     abi.write_err(memory, text(result))?;
     Ok(outcome)
 }
@@ -112,9 +112,9 @@ pub fn stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
     }
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
-    let id = id(buf, abi.group().limits());
+    let id = id(buf, abi.watches().limits());
     let work = id_work(&id);
-    let result = id.and_then(|id| abi.group().stop(id, abi.is_in_recv()));
+    let result = id.and_then(|id| abi.namespace().stop(id, abi.is_in_recv()));
     let (running, result) = match result {
         Ok(running) => (running, Ok(())),
         Err(error) => (None, Err(error)),

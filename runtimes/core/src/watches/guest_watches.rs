@@ -1,0 +1,176 @@
+//! The watches of one guest, in the namespaces of its owners.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rangewatch_bus::{Ready, SubscribeError};
+
+use crate::guest::emits::Emits;
+use crate::guest::guest_bus::{GuestBus, Port};
+use crate::guest::limits::Limits;
+use crate::watches::namespace::Namespace;
+use crate::watches::owner::{Owner, OwnerId};
+use crate::watches::started::Started;
+use crate::watches::watch::{Running, Watch};
+
+/// What the owners and the instances of one guest share: its bus, its limits and what counts against
+/// them, its started watches, and the namespace of each owner.
+///
+/// Lock order: the ids of a namespace, a watch, then the locks below: `used`, the watch set, those
+/// of the bus. `namespaces` is held while none of them is taken. None is held while a guest runs.
+pub(crate) struct GuestWatches {
+    bus: GuestBus,
+    limits: Limits,
+    emits: Emits,
+    started: Arc<Started>,
+    used: Mutex<Used>,
+    /// Those that have not ended.
+    namespaces: Mutex<HashMap<OwnerId, Arc<Namespace>>>,
+}
+
+/// What counts against the limits, over all owners.
+#[derive(Default)]
+struct Used {
+    n_watches: usize,
+    /// The bytes of all ids and ranges.
+    n_bytes: usize,
+}
+
+/// An error that a guest can handle. The texts are the ABI's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchError {
+    Exists,
+    NotFound,
+    AlreadyOpen,
+    Closed,
+    Limit,
+    IdTooLong,
+}
+
+impl From<SubscribeError> for WatchError {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::TooManySubscriptions { .. } => Self::Limit,
+            // Every selector that gets here is well formed: else only a closed bus refuses.
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl GuestWatches {
+    /// The watches of a new guest. Returns its first owner.
+    pub(crate) fn with_owner(bus: GuestBus, limits: Limits, emits: Emits) -> Owner {
+        let emits = match bus.port().hook() {
+            Some(_) => Emits::Staged,
+            None => emits,
+        };
+        let watches = Arc::new(Self {
+            bus,
+            limits,
+            emits,
+            started: Arc::default(),
+            used: Mutex::default(),
+            namespaces: Mutex::default(),
+        });
+        Owner::first(&watches)
+    }
+
+    /// A namespace of a new owner; one that has ended if the guest has.
+    pub(crate) fn add_namespace(self: &Arc<Self>) -> Arc<Namespace> {
+        let namespace = Namespace::new(self.clone());
+        let mut namespaces = self.namespaces.lock();
+        // Under the lock: `end` sets it before it takes the namespaces.
+        if self.started.is_ended() {
+            drop(namespaces);
+            namespace.end();
+        } else {
+            namespaces.insert(namespace.id(), namespace.clone());
+        }
+        namespace
+    }
+
+    /// Removes a namespace that has ended.
+    pub(crate) fn remove_namespace(&self, id: OwnerId) {
+        let mut namespaces = self.namespaces.lock();
+        namespaces.remove(&id);
+        let (len, capacity) = (namespaces.len(), namespaces.capacity());
+        if len < capacity / 4 && capacity > MIN_SHRUNK {
+            namespaces.shrink_to(2 * len);
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn emits(&self) -> Emits {
+        self.emits
+    }
+
+    pub(crate) fn bus(&self) -> &dyn Port {
+        self.bus.port()
+    }
+
+    pub(crate) fn started(&self) -> &Arc<Started> {
+        &self.started
+    }
+
+    /// Counts new watches and their bytes, if the limits allow them.
+    pub(crate) fn charge(&self, n_watches: usize, n_bytes: usize) -> Result<(), WatchError> {
+        let mut used = self.used.lock();
+        let watches = used.n_watches + n_watches;
+        let bytes = used.n_bytes.saturating_add(n_bytes);
+        let is_full = n_watches > 0 && watches > self.limits.max_watches();
+        if is_full || bytes > self.limits.max_watch_bytes() {
+            return Err(WatchError::Limit);
+        }
+        (used.n_watches, used.n_bytes) = (watches, bytes);
+        Ok(())
+    }
+
+    /// Takes back what was counted.
+    pub(crate) fn release(&self, n_watches: usize, n_bytes: usize) {
+        let mut used = self.used.lock();
+        used.n_watches -= n_watches;
+        used.n_bytes -= n_bytes;
+    }
+
+    /// The number of watches of all owners.
+    pub(crate) fn n_watches(&self) -> usize {
+        self.used.lock().n_watches
+    }
+
+    /// Enters the next callback, if one is due. `announced` is what the caller waited for.
+    pub(crate) fn next_callback(&self, announced: Option<Ready<'_, Watch>>) -> Option<Running> {
+        let mut delivery = match announced {
+            Some(announced) => announced.take(),
+            None => self.started.take(),
+        };
+        while let Some(delivered) = delivery {
+            match delivered.span() {
+                Ok(span) => {
+                    if let Some(running) = Running::enter(delivered, span.first()) {
+                        return Some(running);
+                    }
+                }
+                Err(_) => delivered.key().forget(),
+            }
+            delivery = self.started.take();
+        }
+        None
+    }
+
+    /// Ends the guest and its owners: their ids, subscriptions and pending values are freed when
+    /// this returns, and no callback is entered any more.
+    pub(crate) fn end(&self) {
+        self.started.end();
+        let namespaces = std::mem::take(&mut *self.namespaces.lock());
+        for namespace in namespaces.into_values() {
+            namespace.end();
+        }
+    }
+}
+
+/// Tables of fewer entries keep their memory.
+pub(super) const MIN_SHRUNK: usize = 64;

@@ -1,0 +1,452 @@
+//! The watches of one owner, by their ids.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::quality::RandomState;
+use futures::channel::oneshot;
+use parking_lot::Mutex;
+use rangewatch_bus::{Selector, Selectors};
+
+use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
+use super::owner::OwnerId;
+use super::watch::Watch;
+
+/// The watches of one owner, which the instances of its guest share. Ids are unique in it; its end
+/// frees all of its watches.
+pub(crate) struct Namespace {
+    id: OwnerId,
+    guest: Arc<GuestWatches>,
+    ids: Mutex<Ids>,
+    /// Dropped at the end of the running callback of the watch, which resolves their receivers: a
+    /// `stop` on another instance.
+    waiting: Mutex<Vec<(Watch, oneshot::Sender<()>)>>,
+    /// The handles of its owner.
+    n_handles: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Ids {
+    /// Hashes are seeded per owner, so that ids that collide cannot be chosen in advance.
+    watches: HashSet<ById, RandomState>,
+    is_ended: bool,
+}
+
+/// A watch that is known by its id. The id is not stored a second time.
+struct ById(Watch);
+
+impl Borrow<[u8]> for ById {
+    fn borrow(&self) -> &[u8] {
+        self.0.id()
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for ById {}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As a slice is hashed.
+        self.0.id().hash(state);
+    }
+}
+
+impl Ids {
+    fn watch(&self, id: &[u8]) -> Option<&Watch> {
+        self.watches.get(id).map(|ById(watch)| watch)
+    }
+
+    /// Removes a watch and, after most have gone, the unused capacity of the table.
+    fn remove(&mut self, id: &[u8]) -> Option<Watch> {
+        let ById(watch) = self.watches.take(id)?;
+        let (n_watches, capacity) = (self.watches.len(), self.watches.capacity());
+        if n_watches < capacity / 4 && capacity > MIN_SHRUNK {
+            self.watches.shrink_to(2 * n_watches);
+        }
+        Some(watch)
+    }
+
+    fn check_not_ended(&self) -> Result<(), WatchError> {
+        if self.is_ended {
+            return Err(WatchError::Closed);
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    pub(crate) fn new(guest: Arc<GuestWatches>) -> Arc<Self> {
+        Arc::new(Self {
+            id: OwnerId::new(),
+            guest,
+            ids: Mutex::default(),
+            waiting: Mutex::default(),
+            n_handles: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn id(&self) -> OwnerId {
+        self.id
+    }
+
+    pub(crate) fn guest(&self) -> &Arc<GuestWatches> {
+        &self.guest
+    }
+
+    pub(crate) fn add_handle(&self) {
+        self.n_handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the owner with its last handle.
+    pub(crate) fn drop_handle(&self) {
+        if self.n_handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.end();
+        }
+    }
+
+    pub(crate) fn reserve(self: &Arc<Self>, id: &[u8]) -> Result<(), WatchError> {
+        let mut ids = self.ids.lock();
+        self.check_open(&ids)?;
+        if ids.watches.contains(id) {
+            return Err(WatchError::Exists);
+        }
+        self.guest.charge(1, id.len())?;
+        match self.guest.bus().reserve() {
+            Ok(subscription) => {
+                let watch = Watch::new(self.clone(), id, subscription, None);
+                ids.watches.insert(ById(watch));
+                Ok(())
+            }
+            Err(error) => {
+                self.guest.release(1, id.len());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Opens a reserved or a new id, with a range of `range_bytes`. Without a selector the watch
+    /// exists and matches nothing.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        id: &[u8],
+        selector: Option<Selector>,
+        range_bytes: usize,
+    ) -> Result<(), WatchError> {
+        let stored_bytes = u32::try_from(range_bytes).map_err(|_| WatchError::Limit)?;
+        let selectors: Selectors = selector.into_iter().collect();
+        let mut ids = self.ids.lock();
+        self.check_open(&ids)?;
+        let known = ids.watch(id);
+        if known.is_some_and(Watch::is_open) {
+            return Err(WatchError::AlreadyOpen);
+        }
+        let (n_new, n_bytes) = match known {
+            Some(_) => (0, range_bytes),
+            None => (1, range_bytes + id.len()),
+        };
+        self.guest.charge(n_new, n_bytes)?;
+        let opened = match known {
+            Some(watch) => watch.open(selectors, stored_bytes),
+            None => match self.guest.bus().open(selectors) {
+                Ok(subscription) => {
+                    let watch = Watch::new(self.clone(), id, subscription, Some(stored_bytes));
+                    ids.watches.insert(ById(watch));
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            },
+        };
+        if opened.is_err() {
+            self.guest.release(n_new, n_bytes);
+        }
+        opened
+    }
+
+    /// Starts an open watch. Starting it again has no effect.
+    pub(crate) fn start(&self, id: &[u8]) -> Result<(), WatchError> {
+        let watch = {
+            let ids = self.ids.lock();
+            ids.check_not_ended()?;
+            ids.watch(id).cloned().ok_or(WatchError::NotFound)?
+        };
+        if let Some(subscription) = watch.start()? {
+            self.guest.started().insert(watch, subscription);
+        }
+        Ok(())
+    }
+
+    /// Frees the id and ends its watch. Returns a receiver if the caller has to wait for the end of
+    /// a running callback; a caller that is `in_recv` itself does not.
+    pub(crate) fn stop(
+        &self,
+        id: &[u8],
+        in_recv: bool,
+    ) -> Result<Option<oneshot::Receiver<()>>, WatchError> {
+        let watch = {
+            let mut ids = self.ids.lock();
+            ids.check_not_ended()?;
+            ids.remove(id).ok_or(WatchError::NotFound)?
+        };
+        self.guest.release(1, watch.n_bytes());
+        Ok(watch.stop(!in_recv))
+    }
+
+    /// Ends this watch only; a newer one may have the same id.
+    pub(crate) fn forget(&self, watch: &Watch) {
+        let removed = {
+            let mut ids = self.ids.lock();
+            let is_here = ids.watch(watch.id()) == Some(watch);
+            is_here.then(|| ids.remove(watch.id()))
+        };
+        if removed.is_some() {
+            self.guest.release(1, watch.n_bytes());
+        }
+        watch.stop(false);
+    }
+
+    pub(crate) fn n_watches(&self) -> usize {
+        self.ids.lock().watches.len()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ids.lock().is_ended
+    }
+
+    /// Ends the owner: its ids, subscriptions and pending values are freed when this returns, and
+    /// no callback of it is entered any more.
+    pub(crate) fn end(&self) {
+        let watches = {
+            let mut ids = self.ids.lock();
+            ids.is_ended = true;
+            std::mem::take(&mut ids.watches)
+        };
+        self.guest.remove_namespace(self.id);
+        for ById(watch) in watches {
+            self.guest.release(1, watch.n_bytes());
+            watch.stop(false);
+        }
+    }
+
+    /// A receiver that resolves at the end of the running callback of `watch`.
+    pub(super) fn wait_for(&self, watch: &Watch) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().push((watch.clone(), sender));
+        receiver
+    }
+
+    /// Resolves the receivers that wait for the callback of `watch`.
+    pub(super) fn resolve_waits(&self, watch: &Watch) {
+        let ended: Vec<_> = {
+            let mut waiting = self.waiting.lock();
+            waiting
+                .extract_if(.., |(other, _)| other == watch)
+                .collect()
+        };
+        // Each drop of a sender may wake a task.
+        drop(ended);
+    }
+
+    fn check_open(&self, ids: &Ids) -> Result<(), WatchError> {
+        // Under the lock of `ids`: an id that is inserted after the end would stay.
+        ids.check_not_ended()?;
+        if self.guest.bus().is_closed() {
+            return Err(WatchError::Closed);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use rangewatch_bus::RangeWatchBus;
+
+    use super::*;
+    use crate::watches::owner::Owner;
+    use crate::{Emits, Limits};
+
+    fn owner() -> (RangeWatchBus, Owner) {
+        let bus = RangeWatchBus::new();
+        let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
+        (bus, owner)
+    }
+
+    /// Opens and starts a watch of all keys.
+    fn follow(owner: &Owner, id: &[u8]) {
+        let namespace = owner.namespace();
+        namespace.open(id, Some(Selector::all()), 0).expect("open");
+        namespace.start(id).expect("started");
+    }
+
+    /// While a callback runs, emits that match are coalesced into the next one.
+    #[test]
+    fn g31_an_emit_during_a_callback_enters_no_second_one() {
+        let (bus, owner) = owner();
+        follow(&owner, b"w");
+        bus.emit(1, ["a"]).expect("open");
+        let running = owner.watches().next_callback(None).expect("due");
+        bus.emit(2, ["a"]).expect("open");
+        assert!(
+            owner.watches().next_callback(None).is_none(),
+            "the first still runs"
+        );
+        drop(running);
+        assert_eq!(owner.watches().next_callback(None).expect("due").value(), 2);
+    }
+
+    /// A report of a callback ends the watch of that callback, not a newer one with the same id.
+    #[test]
+    fn closing_a_stopped_watch_keeps_a_newer_watch_of_the_same_id() {
+        let (bus, owner) = owner();
+        follow(&owner, b"w");
+        bus.emit(1, ["a"]).expect("open");
+        let running = owner.watches().next_callback(None).expect("due");
+        owner.namespace().stop(b"w", true).expect("known");
+        follow(&owner, b"w");
+        running.watch().forget();
+        drop(running);
+        assert_eq!(owner.n_watches(), 1);
+        bus.emit(2, ["a"]).expect("open");
+        assert_eq!(owner.watches().next_callback(None).expect("due").value(), 2);
+    }
+
+    /// A stopped watch leaves nothing in the namespace, also when it has a value to deliver.
+    #[test]
+    fn g23_a_stopped_watch_is_gone_at_once() {
+        let (bus, owner) = owner();
+        for value in 0..1_000 {
+            follow(&owner, b"w");
+            bus.emit(value, ["a"]).expect("open");
+            let watch = owner
+                .namespace()
+                .ids
+                .lock()
+                .watch(b"w")
+                .expect("one")
+                .clone();
+            owner.namespace().stop(b"w", false).expect("known");
+            assert_eq!(
+                (owner.n_watches(), owner.watches().started().n_ready()),
+                (0, 0)
+            );
+            assert_eq!(bus.n_subscriptions(), 0);
+            assert_eq!(watch.n_handles(), 1, "nothing else keeps the watch");
+        }
+    }
+
+    /// One emit that matches many watches notifies one consumer once.
+    #[test]
+    fn one_emit_wakes_a_waiting_pump_once() {
+        let (bus, owner) = owner();
+        for id in 0..100_u8 {
+            follow(&owner, &[id]);
+        }
+        let wakes = Arc::new(CountWakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut due = std::pin::pin!(owner.watches().started().due());
+        assert!(
+            due.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        bus.emit(1, ["a"]).expect("open");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[derive(Default)]
+    struct CountWakes(AtomicUsize);
+
+    impl Wake for CountWakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A future that waits for a callback does not keep the watches of a guest alive.
+    #[test]
+    fn g23_dropping_the_last_handle_frees_the_watches() {
+        let (bus, owner) = owner();
+        owner
+            .namespace()
+            .open(b"held", Some(Selector::all()), 0)
+            .expect("open");
+        follow(&owner, b"live");
+        let started = owner.watches().started().clone();
+        drop(owner);
+        assert!(started.is_ended());
+        assert_eq!(bus.n_subscriptions(), 0);
+    }
+
+    /// After its end an owner accepts no watch, and no subscription of it is left on the bus.
+    #[test]
+    fn g23_an_ended_owner_stays_empty() {
+        let (bus, owner) = owner();
+        follow(&owner, b"w");
+        bus.emit(1, ["a"]).expect("open");
+        let running = owner.watches().next_callback(None).expect("due");
+        owner.end();
+        assert_eq!(
+            owner.namespace().open(b"v", Some(Selector::all()), 0),
+            Err(WatchError::Closed)
+        );
+        assert_eq!(owner.namespace().reserve(b"v"), Err(WatchError::Closed));
+        drop(running);
+        assert!(owner.watches().next_callback(None).is_none());
+        assert_eq!((owner.n_watches(), bus.n_subscriptions()), (0, 0));
+    }
+
+    /// A guest can handle the bound of its bus as it does its own.
+    #[test]
+    fn g30_a_watch_beyond_the_subscriptions_of_the_bus_is_a_limit() {
+        let builder = RangeWatchBus::builder().max_subscriptions(1);
+        let bus = builder.build().expect("more than 0");
+        let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
+        assert_eq!(owner.namespace().reserve(b"v"), Ok(()));
+        assert_eq!(owner.namespace().reserve(b"w"), Err(WatchError::Limit));
+        let opened = owner.namespace().open(b"w", Some(Selector::all()), 0);
+        assert_eq!(opened, Err(WatchError::Limit));
+        assert!(matches!(owner.namespace().stop(b"v", false), Ok(None)));
+        assert_eq!(owner.namespace().reserve(b"w"), Ok(()));
+    }
+
+    /// Ids and ranges count until their watch is gone.
+    #[test]
+    fn g30_the_bytes_of_watches_are_bounded() {
+        let limits = Limits::default().watch_bytes(10);
+        let owner = Owner::new(&RangeWatchBus::new(), limits, Emits::Immediate);
+        assert_eq!(owner.namespace().reserve(&[0; 11]), Err(WatchError::Limit));
+        assert_eq!(owner.namespace().reserve(&[0; 6]), Ok(()));
+        assert_eq!(
+            owner.namespace().open(&[0; 6], None, 5),
+            Err(WatchError::Limit)
+        );
+        assert_eq!(owner.namespace().open(&[0; 6], None, 4), Ok(()));
+        assert_eq!(owner.namespace().reserve(b"w"), Err(WatchError::Limit));
+        assert_eq!(
+            owner.namespace().open(&[0; 6], None, 9),
+            Err(WatchError::AlreadyOpen)
+        );
+        assert!(matches!(owner.namespace().stop(&[0; 6], false), Ok(None)));
+        assert_eq!(owner.namespace().open(b"w", None, 9), Ok(()));
+    }
+}
