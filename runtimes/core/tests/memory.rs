@@ -178,6 +178,32 @@ fn g23_what_stopped_watches_used_is_freed_while_some_stay() {
 }
 
 #[test]
+fn g38_a_hundred_thousand_owners_leave_no_memory() {
+    let bus = RangeWatchBus::new();
+    let mut guest = WithoutEngine::new(&bus);
+    let own = guest.abi.owner();
+    let mut cycle = |i: usize| {
+        let owner = own.of_same_guest();
+        guest.abi.set_owner(&owner).unwrap();
+        guest.open(2 * i);
+        guest.open(2 * i + 1);
+        guest.start(2 * i);
+        let key = format!("/registry/pods/ns-0042/p{:07}b", 2 * i);
+        assert_eq!(bus.emit(7, [key]).unwrap().matched(), 1);
+        match i % 2 {
+            0 => owner.end(),
+            _ => drop(owner),
+        }
+        guest.abi.set_owner(&own).unwrap();
+        assert_eq!((guest.abi.n_ready(), bus.n_subscriptions()), (0, 0));
+    };
+    // Tables that keep the memory of some entries.
+    (0..100).for_each(&mut cycle);
+    let left = grown(|| (100..100_000).for_each(&mut cycle));
+    assert_eq!(left, 0, "bytes are left");
+}
+
+#[test]
 fn g30_an_open_of_very_many_keys_takes_no_memory_of_the_host() {
     const N_KEYS: usize = 1 << 20;
     let bus = RangeWatchBus::new();

@@ -63,13 +63,15 @@ macro_rules! linker_tests {
             use futures::FutureExt;
             use rangewatch_bus::{RangeWatchBus, Selector};
             use std::io::{Read, Write};
+            use std::sync::Arc;
+            use std::sync::atomic::{AtomicBool, Ordering};
 
             use rangewatch_wasi::net::loopback;
             use rangewatch_wasi::{
                 Exit, SignalPolicy, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
             };
             use $crate::abi::{AbiError, GuestAbi};
-            use $crate::{Emits, HostTrap, Limits};
+            use $crate::{Emits, HostTrap, Limits, Owner, OwnerError};
             use $crate::conformance::RAW_GUEST;
             use $engine::{Caller, Engine, Instance, Linker, Module, Store};
 
@@ -80,6 +82,8 @@ macro_rules! linker_tests {
                 report: bool,
                 /// Whether each recv emits the key `a`.
                 emit: bool,
+                /// Runs once, at the begin of a recv.
+                on_recv: Option<Box<dyn FnOnce() + Send>>,
             }
 
             impl State {
@@ -90,6 +94,7 @@ macro_rules! linker_tests {
                         received: Vec::new(),
                         report: false,
                         emit: false,
+                        on_recv: None,
                     }
                 }
             }
@@ -126,6 +131,9 @@ macro_rules! linker_tests {
                             return 0;
                         }
                         state.received.push(memory[256]);
+                        if let Some(on_recv) = state.on_recv.take() {
+                            on_recv();
+                        }
                         if state.emit {
                             memory[52] = 3;
                             memory[256..259].copy_from_slice(b"\0\x01a");
@@ -341,6 +349,94 @@ macro_rules! linker_tests {
                         Some(HostTrap::Abi(AbiError::FlushTooLarge { max_bytes: 3, .. })) => {}
                         other => panic!("{other:?}"),
                     }
+                }
+
+                #[test]
+                fn g38_instances_of_one_owner_share_its_ids_and_one_may_go() {
+                    let bus = RangeWatchBus::new();
+                    let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
+                    let mut guests = [(); 2].map(|()| guest_with(GuestAbi::of_owner(&owner)));
+                    guests[0].verb("open", b"\0\x01w\0\x01a\0\0").expect("no trap");
+                    assert_eq!(guests[1].verb("reserve", b"w").expect("no trap"), "Watch exists");
+                    assert_eq!(guests[1].verb("start", b"w").expect("no trap"), "");
+                    bus.emit(1, ["a"]).expect("open");
+                    assert_eq!(guests[0].deliver(), (1, vec![]));
+                    assert_eq!(guests[1].deliver(), (0, vec![]), "each value is delivered once");
+                    let [first, mut second] = guests;
+                    drop(first);
+                    assert_eq!((owner.n_watches(), bus.n_subscriptions()), (1, 1));
+                    bus.emit(2, ["a"]).expect("open");
+                    assert_eq!(second.deliver(), (1, vec![]));
+                    // The end of the owner is the end of the ids, whatever instances there are.
+                    owner.end();
+                    assert_eq!(bus.n_subscriptions(), 0);
+                    for verb in ["reserve", "start", "stop"] {
+                        assert_eq!(second.verb(verb, b"w").expect("no trap"), "Watch closed");
+                    }
+                    let ready = second.store.data().watch.ready();
+                    assert!(ready.now_or_never().is_none(), "the guest lives");
+                    let ready = second.store.data().watch.ready();
+                    drop((second, owner));
+                    ready.now_or_never().expect("the last handle is gone");
+                }
+
+                #[test]
+                fn g38_a_store_runs_calls_under_the_owner_that_is_set() {
+                    let bus = RangeWatchBus::new();
+                    let mut guest = guest(&bus);
+                    let own = guest.store.data().watch.owner();
+                    let stream = own.of_same_guest();
+                    for owner in [&own, &stream] {
+                        let abi = &mut guest.store.data_mut().watch;
+                        abi.set_owner(owner).expect("of this guest");
+                        guest.verb("open", b"\0\x01w\0\x01a\0\0").expect("no trap");
+                        assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
+                    }
+                    assert_eq!((own.n_watches(), stream.n_watches()), (1, 1));
+                    bus.emit(1, ["a"]).expect("open");
+                    assert_eq!(guest.deliver(), (2, vec![]));
+                    stream.end();
+                    bus.emit(2, ["a"]).expect("open");
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    assert_eq!(guest.verb("stop", b"w").expect("no trap"), "Watch closed");
+                    let abi = &mut guest.store.data_mut().watch;
+                    let owner = stream.id();
+                    assert_eq!(abi.set_owner(&stream), Err(OwnerError::Ended { owner }));
+                    let other = Owner::new(&bus, Limits::default(), Emits::Immediate);
+                    let owner = other.id();
+                    assert_eq!(abi.set_owner(&other), Err(OwnerError::OtherGuest { owner }));
+                    abi.set_owner(&own).expect("it lives");
+                    assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
+                }
+
+                #[test]
+                fn g38_a_stop_waits_for_a_recv_on_another_instance() {
+                    let bus = RangeWatchBus::new();
+                    let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
+                    let mut guests = [(); 2].map(|()| guest_with(GuestAbi::of_owner(&owner)));
+                    guests[0].verb("open", b"\0\x01w\0\x01a\0\0").expect("no trap");
+                    guests[0].verb("start", b"w").expect("no trap");
+                    let has_returned = Arc::new(AtomicBool::new(false));
+                    let (entered, is_entered) = std::sync::mpsc::channel();
+                    let (recv_owner, recv_returned) = (owner.clone(), has_returned.clone());
+                    guests[0].store.data_mut().on_recv = Some(Box::new(move || {
+                        entered.send(()).expect("it waits");
+                        // The stop on the other instance frees the id, and then waits.
+                        while recv_owner.n_watches() > 0 {
+                            std::thread::yield_now();
+                        }
+                        for _ in 0..1_000 {
+                            std::thread::yield_now();
+                        }
+                        recv_returned.store(true, Ordering::Release);
+                    }));
+                    bus.emit(1, ["a"]).expect("open");
+                    let [mut first, mut second] = guests;
+                    let deliver = std::thread::spawn(move || first.deliver());
+                    is_entered.recv().expect("the callback runs");
+                    assert_eq!(second.verb("stop", b"w").expect("no trap"), "");
+                    assert!(has_returned.load(Ordering::Acquire), "the callback ran on");
+                    assert_eq!(deliver.join().expect("no panic"), (1, vec![]));
                 }
 
                 #[test]

@@ -20,6 +20,7 @@ mod imports;
 mod instances;
 mod limits;
 mod linker;
+mod owners;
 mod payloads;
 mod pools;
 mod profile;
@@ -208,6 +209,18 @@ groups! {
         watches_are_limited,
         a_flush_is_bounded,
         a_guest_without_recv_cannot_start_a_watch,
+    }
+    owners {
+        g38_ids_of_an_owner_are_not_visible_to_another,
+        g38_a_recv_runs_under_the_owner_of_its_watch,
+        g38_an_owner_ends_while_a_recv_of_it_runs,
+        g38_dropping_the_last_handle_ends_an_owner,
+        g38_an_owner_ends_inside_its_own_recv,
+        g38_the_end_of_a_guest_ends_its_owners,
+        g38_limits_are_counted_over_all_owners,
+        g38_calls_need_an_owner_of_their_guest_that_lives,
+        g38_two_hundred_owners_end_between_deliveries,
+        g38_ended_owners_leave_nothing,
     }
     pools {
         g31_instances_in_flight_are_bounded,

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 
 use super::load;
-use crate::{CallError, CallbackError, Guest, GuestBuilder, GuestBus, HostCx, Runtime, Val};
+use crate::{
+    CallError, CallbackError, Guest, GuestBuilder, GuestBus, HostCx, Owner, OwnerId, Runtime, Val,
+};
 
 /// A guest written from the specification of the ABI, without the SDK. Its buffers are at the
 /// addresses below; its exports call the imports; its recv calls the host function `test.received`
@@ -63,6 +65,8 @@ pub(super) enum Step {
     Wait(oneshot::Sender<()>, oneshot::Receiver<()>),
     /// Reports an error of this text and of this length.
     Report(&'static str, u32),
+    /// Ends an owner.
+    End(Owner),
     /// Traps.
     Trap,
 }
@@ -90,17 +94,29 @@ impl Verb {
 /// found`.
 pub(super) type Log = Arc<Mutex<Vec<String>>>;
 
+/// The owner of each delivery, in order.
+type Owners = Arc<Mutex<Vec<OwnerId>>>;
+
 /// The steps of the next recvs, one list each.
 type Plans = Arc<Mutex<VecDeque<Vec<Step>>>>;
 
 /// The remaining steps of the running callbacks, by the address of their instance's state.
 type Running = Mutex<Vec<(usize, VecDeque<Step>)>>;
 
+/// What the host function of the callbacks uses.
+struct Script {
+    log: Log,
+    owners: Owners,
+    plans: Plans,
+    running: Running,
+}
+
 /// A raw guest on a bus, with its log.
 pub(super) struct RawGuest {
     pub(super) bus: RangeWatchBus,
     pub(super) guest: Guest,
     log: Log,
+    owners: Owners,
     plans: Plans,
     errors: Log,
 }
@@ -127,13 +143,19 @@ impl RawGuest {
     ) -> Self {
         let module = load(runtime, RAW_GUEST).await;
         let (log, plans, errors) = (Log::default(), Plans::default(), Log::default());
+        let owners = Owners::default();
         let builder = Guest::builder(&module, guest_bus);
-        let (recv_log, recv_plans) = (log.clone(), plans.clone());
-        // With several instances there are several running callbacks.
-        let running = Arc::<Running>::default();
+        let script = Script {
+            log: log.clone(),
+            owners: owners.clone(),
+            plans: plans.clone(),
+            // With several instances there are several running callbacks.
+            running: Running::default(),
+        };
+        let script = Arc::new(script);
         let builder = builder.host_function_async_cx("test", "received", move |cx, ()| {
-            let (log, plans, running) = (recv_log.clone(), recv_plans.clone(), running.clone());
-            Box::pin(async move { Ok(received(cx, &log, &plans, &running).await) })
+            let script = script.clone();
+            Box::pin(async move { Ok(received(cx, &script).await) })
         });
         let heard = errors.clone();
         let builder = builder.on_callback_error(move |error: CallbackError| {
@@ -147,6 +169,7 @@ impl RawGuest {
             bus: bus.clone(),
             guest,
             log,
+            owners,
             plans,
             errors,
         }
@@ -158,6 +181,28 @@ impl RawGuest {
         self.guest.with_memory(|memory| put(memory, buf)).await?;
         self.guest.call(verb.export(), &[]).await?;
         self.guest.with_memory(|memory| err(memory)).await
+    }
+
+    /// As [`verb`](Self::verb), under an owner and on one instance.
+    pub(super) async fn verb_on(
+        &self,
+        owner: &Owner,
+        verb: Verb,
+        buf: &[u8],
+    ) -> Result<String, CallError> {
+        let mut session = self.guest.session().await?;
+        session.set_owner(owner)?;
+        put(session.memory()?, buf);
+        session.call(verb.export(), &[]).await?;
+        session.memory().map(|memory| err(memory))
+    }
+
+    /// Opens and starts a watch of an owner.
+    pub(super) async fn follow_on(&self, owner: &Owner, id: &str, from: &str, to: &str) {
+        let opened = self.verb_on(owner, Verb::Open, &keys([id, from, to])).await;
+        assert_eq!(opened.expect("no trap"), "");
+        let started = self.verb_on(owner, Verb::Start, id.as_bytes()).await;
+        assert_eq!(started.expect("no trap"), "");
     }
 
     pub(super) async fn reserve(&self, id: &str) -> String {
@@ -222,6 +267,11 @@ impl RawGuest {
         std::mem::take(&mut self.log.lock())
     }
 
+    /// The owners of the deliveries since the previous call.
+    pub(super) fn owners(&self) -> Vec<OwnerId> {
+        std::mem::take(&mut self.owners.lock())
+    }
+
     pub(super) fn log_len(&self) -> usize {
         self.log.lock().len()
     }
@@ -249,7 +299,13 @@ impl RawGuest {
 
 /// One step of the guest's recv: the first call records the delivery and takes a plan, the
 /// following ones execute it. Returns the number of the import that the guest calls.
-async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Running) -> i32 {
+async fn received(cx: &mut dyn HostCx, script: &Script) -> i32 {
+    let Script {
+        log,
+        owners,
+        plans,
+        running,
+    } = script;
     // The address of an instance's state tells the instances apart.
     let (memory, abi) = cx.memory_and_abi();
     let instance = std::ptr::from_ref(abi).addr();
@@ -259,6 +315,8 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
             None => {
                 let len = u32_at(memory, BUF_LEN) as usize;
                 let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
+                assert_eq!(abi.watch_id(), Some(id.as_bytes()));
+                owners.lock().push(abi.owner().id());
                 let mut value = [0; 8];
                 value.copy_from_slice(&memory[VAL..][..8]);
                 log.lock()
@@ -322,6 +380,7 @@ async fn received(cx: &mut dyn HostCx, log: &Log, plans: &Plans, running: &Runni
                 let _ = there.send(());
                 let _ = go.await;
             }
+            Step::End(owner) => owner.end(),
             Step::VerbUnchecked(..) | Step::LeaveError | Step::Trap => {
                 unreachable!("handled above")
             }
