@@ -331,8 +331,9 @@ impl GuestAbi {
     /// guest reported, if it did; its watch is closed then, the id is free, and what the callback
     /// has staged is dropped.
     ///
-    /// The error text of an import that the guest called and did not clear is no report, and neither
-    /// is anything from a callback whose owner has ended meanwhile.
+    /// The error text of an import that the guest called and did not clear is no report. A
+    /// report of a callback whose owner has ended meanwhile is dropped, with what the callback has
+    /// staged.
     ///
     /// # Errors
     ///

@@ -154,8 +154,8 @@ impl Guest {
         session.call_bytes(export, input).await
     }
 
-    /// A new owner of watches in this guest: a stream, a session, whatever ends as a whole. One that
-    /// has ended if the guest has.
+    /// A new owner of watches in this guest: a stream, a session, whatever ends as a whole. One
+    /// that has ended if the guest has.
     ///
     /// Calls that name no owner run under one that the guest has from its beginning.
     #[must_use]

@@ -14,8 +14,8 @@ use crate::watches::owner::{Owner, OwnerId};
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
 
-/// What the owners and the instances of one guest share: its bus, its limits and what counts against
-/// them, its started watches, and the namespace of each owner.
+/// What the owners and the instances of one guest share: its bus, its limits and what counts
+/// against them, its started watches, and the namespace of each owner.
 ///
 /// Lock order: the ids of a namespace, a watch, then the locks below: `used`, the watch set, those
 /// of the bus. `namespaces` is held while none of them is taken. None is held while a guest runs.
