@@ -145,7 +145,7 @@ pub use rangewatch_bus::{
 pub use rangewatch_runtime::{
     BuildError, CallError, CallbackError, CallbackErrorCause, Emits, ErrorChain, FlushError,
     FuncType, Guest, GuestBuilder, GuestBus, InstantiateError, Limits, LoadError, Module,
-    ModuleInfo, Profile, RunError, Runtime, Val, ValType, run_command,
+    ModuleInfo, Owner, OwnerError, OwnerId, Profile, RunError, Runtime, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

@@ -188,7 +188,7 @@ fn g38_a_hundred_thousand_owners_leave_no_memory() {
         guest.open(2 * i);
         guest.open(2 * i + 1);
         guest.start(2 * i);
-        if i % 10 == 0 {
+        if i.is_multiple_of(10) {
             let key = format!("/registry/pods/ns-0042/p{:07}b", 2 * i);
             assert_eq!(bus.emit(7, [key]).unwrap().matched(), 1);
         }

@@ -336,7 +336,7 @@ pub async fn g38_ended_owners_leave_nothing(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;
     for i in 0..100_000_u32 {
         let owner = raw.guest.owner();
-        if i % 1_000 == 0 {
+        if i.is_multiple_of(1_000) {
             raw.follow_on(&owner, "started", "k", "l").await;
             let opened = raw
                 .verb_on(&owner, Verb::Open, &keys(["open", "k", "l"]))
