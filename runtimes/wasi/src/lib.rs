@@ -97,6 +97,7 @@
 
 pub mod call;
 mod context;
+mod costs;
 mod descriptor;
 pub mod fs;
 mod limits;
@@ -133,7 +134,8 @@ pub use descriptor::{listing::DotEntries, rights::RightsMode};
 pub use fs::allocate::Allocate;
 pub use limits::{
     DEFAULT_MAX_DESCRIPTORS, MAX_IOVECS, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH,
-    MAX_PEEK_BYTES, MAX_RANDOM_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS, MAX_TRANSFER_BYTES,
+    MAX_PEEK_BYTES, MAX_RANDOM_BYTES, MAX_STRINGS_BYTES, MAX_SUBSCRIPTIONS, MAX_SYMLINKS,
+    MAX_TRANSFER_BYTES,
 };
 #[cfg(feature = "wasmi")]
 pub use link::link_wasmi;

@@ -3,11 +3,18 @@
 /// The maximum number of iovecs per call; more fail with [`Errno::Inval`](crate::Errno::Inval).
 ///
 /// Without this limit, a table that names one byte of memory millions of times makes a single call
-/// write for minutes, outside of the engine's fuel. The number is that of Linux (`UIO_MAXIOV`) and
+/// write for minutes. The number is that of Linux (`UIO_MAXIOV`) and
 /// of `IOV_MAX` in wasi-libc.
 ///
 /// Source: POSIX `readv`, `writev`: `EINVAL` when `iovcnt` is greater than `IOV_MAX`.
 pub const MAX_IOVECS: u32 = 1024;
+
+/// The maximum number of buffers that one call reads from a file or writes to one. The rest is left
+/// for the next call, as WASI allows.
+///
+/// Without this limit, a thousand buffers of one byte are as many system calls for a file of the
+/// host: 8 ms on a disk.
+pub(crate) const MAX_FILE_IOVECS: usize = 128;
 
 /// The maximum number of bytes that one call reads or writes. A longer request is done in part, as
 /// WASI allows, and guests retry with the rest.
@@ -20,9 +27,8 @@ pub const MAX_TRANSFER_BYTES: u32 = 512 << 10;
 /// The maximum number of bytes that one call of `random_get` fills; more fail with
 /// [`Errno::Inval`](crate::Errno::Inval).
 ///
-/// Without this limit, one call generates 4 GiB, which holds the host's thread for seconds, outside
-/// of the engine's fuel. `random_get` cannot return a part of the bytes, so the limit is far above
-/// what programs request.
+/// Without this limit, one call generates 4 GiB, which takes seconds. `random_get` cannot return a
+/// part of the bytes, so the limit is far above what programs request.
 pub const MAX_RANDOM_BYTES: u32 = 16 << 20;
 
 /// The maximum number of subscriptions of one `poll_oneoff`; more fail with
@@ -38,6 +44,12 @@ pub const MAX_SUBSCRIPTIONS: u32 = 1024;
 /// Without this limit, a guest that peeks at each of its sockets and receives nothing makes its
 /// host buffer [`MAX_TRANSFER_BYTES`] for each.
 pub const MAX_PEEK_BYTES: u32 = 64 << 10;
+
+/// The maximum size of the arguments, and that of the environment, in bytes, with 16 bytes more for
+/// each string. Linux limits both together to 2 MiB, pointers included.
+///
+/// Without this limit, one call copies what the host gave, at any size.
+pub const MAX_STRINGS_BYTES: u32 = 1 << 20;
 
 /// The default for [`WasiBuilder::max_descriptors`](crate::WasiBuilder::max_descriptors): how many
 /// descriptors a guest may have open at a time, preopens and streams included. Opening one more
@@ -77,12 +89,19 @@ pub const MAX_PATH_DEPTH: u32 = 256;
 /// Without this limit, a link to itself is followed without end.
 pub const MAX_SYMLINKS: u32 = 40;
 
-/// The maximum number of directories that one path enters, counting each entry; one more fails with
-/// [`Errno::Loop`](crate::Errno::Loop). A path without symbolic links enters at most half of it.
+/// The maximum number of directories that the paths of one call enter, counting each entry; one
+/// more fails with [`Errno::Loop`](crate::Errno::Loop). One path without symbolic links enters
+/// fewer.
 ///
 /// Without this limit, forty links that each enter and leave a directory of the host eight hundred
 /// times hold the host's thread for a tenth of a second.
-pub(crate) const MAX_ENTERED: u32 = 4096;
+pub(crate) const MAX_ENTERED: u32 = 1024;
+
+/// After so many units of work, an attempt to list a directory ends and the guest yields.
+///
+/// Without this limit, a guest that lists a directory of 100,000 entries at once, or goes back to
+/// its middle, holds the host's thread for 40 ms.
+pub(crate) const MAX_LISTING_UNITS: u64 = 64_000;
 
 /// The maximum number of bytes of a listing that one descriptor buffers, for guests that seek back
 /// to an earlier cookie.

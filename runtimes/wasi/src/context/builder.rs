@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::context::StreamWaits;
 use crate::context::string_table::StringTable;
+use crate::costs::Work;
 use crate::descriptor::{Descriptors, HostSocket};
 use crate::fs::device_numbers::DeviceNumbers;
 use crate::fs::{Access, Dir, IntoDir, ReadOnly};
@@ -117,16 +118,15 @@ pub enum WasiBuildError {
         key: String,
     },
 
-    /// The arguments, each with a NUL byte, exceed what a guest can address: 4 GiB less one byte.
+    /// The arguments exceed [`MAX_STRINGS_BYTES`](crate::MAX_STRINGS_BYTES).
     #[error(
-        "the arguments take more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
+        "the arguments take more than 1 MiB, with 16 bytes for each besides its text; pass less, for example through a file"
     )]
     ArgsTooLong,
 
-    /// The variables, each with `=` and a NUL byte, exceed what a guest can address: 4 GiB less one
-    /// byte.
+    /// The variables exceed [`MAX_STRINGS_BYTES`](crate::MAX_STRINGS_BYTES).
     #[error(
-        "the environment takes more than 4 GiB - 1 bytes; pass less, guests address memory with 32 bits"
+        "the environment takes more than 1 MiB, with 16 bytes for each variable besides its text; pass less, for example through a file"
     )]
     EnvTooLong,
 
@@ -419,6 +419,7 @@ impl WasiBuilder {
             ),
             device_numbers: DeviceNumbers::default(),
             dot_entries: self.dot_entries,
+            work: Work::default(),
             meter: WorkMeter::default(),
             clock: GuestClock::new(self.clock),
             random: self.random,

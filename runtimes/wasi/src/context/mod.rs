@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::context::string_table::StringTable;
+use crate::costs::Work;
 use crate::descriptor::Descriptors;
 use crate::fs::device_numbers::DeviceNumbers;
 use crate::time::clock::GuestClock;
@@ -47,7 +48,9 @@ pub struct Wasi {
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) device_numbers: DeviceNumbers,
     pub(crate) dot_entries: DotEntries,
-    pub(crate) meter: WorkMeter,
+    /// The work that the meter does not have yet.
+    pub(crate) work: Work,
+    meter: WorkMeter,
 }
 
 /// Whether any stream or socket can block, per kind of call. The host grants streams at
@@ -67,8 +70,13 @@ impl Wasi {
         WasiBuilder::default()
     }
 
-    /// The work that the functions did for the guest, which an adapter deducts from its fuel.
+    /// The work that the functions did for the guest, which an adapter deducts from its fuel: what
+    /// each costs is in [`preview1`](crate::preview1#costs).
+    ///
+    /// Call this after each attempt of a function, on the same thread: the work of the filesystems
+    /// is counted per thread.
     pub fn meter(&mut self) -> &mut WorkMeter {
+        self.meter.add(self.work.take());
         &mut self.meter
     }
 

@@ -1,6 +1,10 @@
 //! Arguments and environment variables in the format that a guest reads.
 
-use crate::{Errno, memory};
+use crate::costs::BYTES_PER_UNIT;
+use crate::{Errno, MAX_STRINGS_BYTES, memory};
+
+/// What a string counts besides its bytes: its pointer and its entry in the table.
+const POINTER_BYTES: usize = 16;
 
 /// NUL-terminated strings in sequence, and the offset of each.
 #[derive(Default)]
@@ -11,10 +15,10 @@ pub(crate) struct StringTable {
 
 impl StringTable {
     /// Appends the concatenation of `parts`, which must not contain NUL. Returns `false` when the
-    /// table would be larger than a guest can address.
+    /// table would be larger than [`MAX_STRINGS_BYTES`].
     pub(crate) fn push(&mut self, parts: &[&[u8]]) -> bool {
         let added = parts.iter().map(|part| part.len()).sum::<usize>();
-        let Some(offset) = offset_for(self.bytes.len(), added) else {
+        let Some(offset) = offset_for(self.n_strings(), self.bytes.len(), added) else {
             return false;
         };
         self.offsets.push(offset);
@@ -27,6 +31,12 @@ impl StringTable {
 
     pub(crate) fn n_strings(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// The work of [`write`](Self::write).
+    pub(crate) fn cost(&self) -> u64 {
+        let n_bytes = self.bytes.len() + self.offsets.len() * POINTER_BYTES;
+        n_bytes as u64 / BYTES_PER_UNIT
     }
 
     /// Writes the number of strings and their total length in bytes, NULs included.
@@ -65,11 +75,15 @@ fn size(n: usize) -> Result<u32, Errno> {
     u32::try_from(n).map_err(|_| Errno::Overflow)
 }
 
-/// The offset of a string of `added` bytes that is appended at `len`, if it and its NUL end within
-/// `u32`.
-fn offset_for(len: usize, added: usize) -> Option<u32> {
+/// The offset of string number `n_strings` of `added` bytes that is appended at `len`, if the table
+/// is then within its limit.
+fn offset_for(n_strings: usize, len: usize, added: usize) -> Option<u32> {
     let end = len.checked_add(added)?.checked_add(1)?;
-    u32::try_from(end).ok()?;
+    let pointers = n_strings.checked_add(1)?.checked_mul(POINTER_BYTES)?;
+    let total = u32::try_from(end.checked_add(pointers)?).ok()?;
+    if total > MAX_STRINGS_BYTES {
+        return None;
+    }
     u32::try_from(len).ok()
 }
 
@@ -78,12 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_string_table_is_limited_to_32_bit_sizes() {
-        let limit = u32::MAX as usize;
-        assert_eq!(offset_for(0, limit - 1), Some(0));
-        assert_eq!(offset_for(0, limit), None);
-        assert_eq!(offset_for(limit - 1, 0), Some(u32::MAX - 1));
-        assert_eq!(offset_for(limit, 0), None);
-        assert_eq!(offset_for(1, usize::MAX), None);
+    fn a_string_table_is_limited_in_bytes_and_strings() {
+        let limit = MAX_STRINGS_BYTES as usize;
+        assert_eq!(offset_for(0, 0, limit - 17), Some(0));
+        assert_eq!(offset_for(0, 0, limit - 16), None);
+        assert_eq!(offset_for(1, limit - 33, 0), Some(limit as u32 - 33));
+        assert_eq!(offset_for(1, limit - 32, 0), None);
+        assert_eq!(
+            offset_for(limit / 17 - 1, limit / 17 - 1, 0).is_some(),
+            true
+        );
+        assert_eq!(offset_for(limit / 17, limit / 17, 0), None);
+        assert_eq!(offset_for(0, 1, usize::MAX), None);
     }
 }

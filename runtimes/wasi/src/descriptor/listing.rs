@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::Errno;
+use crate::costs::{ENTRY, HASH, ListingWork};
 use crate::fs::{Dir, DirEntry, FileType, ReadDir};
 use crate::limits::{MAX_LISTING_BYTES, MAX_LISTING_HASHES};
 
@@ -104,12 +106,14 @@ impl Listing {
         dir: &Arc<dyn Dir>,
         dot_entries: DotEntries,
         position: u64,
+        work: &mut ListingWork,
     ) -> Result<(), Errno> {
         if position >= self.first {
             return Ok(());
         }
         let pass = Pass::start(dir, dot_entries)?;
         let n_hashes = position.min(self.passed.len() as u64);
+        work.add(n_hashes * HASH);
         self.passed.truncate(n_hashes as usize);
         self.excluded = Excluded {
             hashes: self.passed.clone(),
@@ -136,22 +140,35 @@ impl Listing {
     }
 
     /// The entry at `position`, which is not before the buffered ones, or `None` after the last
-    /// one. The cookie of the next entry counts as given out.
-    pub(crate) fn entry(&mut self, position: u64) -> Result<Option<&DirEntry>, Errno> {
+    /// one. The cookie of the next entry counts as given out. Pending when `work` is that of one
+    /// attempt; the next attempt continues.
+    pub(crate) fn entry(
+        &mut self,
+        position: u64,
+        work: &mut ListingWork,
+    ) -> Result<Poll<Option<&DirEntry>>, Errno> {
         while position >= self.first + self.buffered.len() as u64 {
             let Some(rest) = &mut self.rest else {
-                return Ok(None);
+                return Ok(Poll::Ready(None));
             };
+            if work.is_used_up() {
+                return Ok(Poll::Pending);
+            }
+            work.add(ENTRY);
             match rest.next() {
                 Some(entry) => self.take(entry?),
                 None => self.rest = None,
             }
         }
         let Some(at) = position.checked_sub(self.first) else {
-            return Ok(None);
+            return Ok(Poll::Ready(None));
         };
+        if work.is_used_up() {
+            return Ok(Poll::Pending);
+        }
+        work.add(ENTRY);
         self.max_cookie = self.max_cookie.max(position + 1);
-        Ok(self.buffered.get(at as usize))
+        Ok(Poll::Ready(self.buffered.get(at as usize)))
     }
 
     fn take(&mut self, entry: DirEntry) {

@@ -94,6 +94,7 @@ mod read_dir;
 mod read_only;
 pub(crate) mod resolver;
 mod set_times;
+mod work;
 
 pub use bytes_file::BytesFile;
 pub use devices::Devices;
@@ -112,3 +113,5 @@ pub use quota::Quota;
 pub use read_dir::{DirEntry, ReadDir};
 pub use read_only::{Access, ReadOnly};
 pub use set_times::{SetTime, SetTimes};
+pub use work::add_work;
+pub(crate) use work::take_work;

@@ -9,8 +9,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::costs::{LINK, NAME, PATH_BYTES_PER_UNIT, Work};
 use crate::fs::{Create, Dir, FileType, Metadata, Node, OpenOptions};
-use crate::limits::MAX_ENTERED;
 use crate::{Errno, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_SYMLINKS};
 
 /// Whether a symbolic link in the last component is followed.
@@ -61,13 +61,18 @@ pub(crate) struct Walk<'p> {
     /// The offset in `path` of the next component.
     at: usize,
     n_links: u32,
-    /// How many directories were entered by name.
-    n_entered: u32,
+    work: &'p Work,
 }
 
 impl<'p> Walk<'p> {
-    /// Starts at `base`. Looks nothing up yet.
-    pub(crate) fn new(base: &'p Arc<dyn Dir>, path: &'p str) -> Result<Self, Errno> {
+    /// Starts at `base`. Looks nothing up yet. Adds to `work` what the walk costs, and one operation
+    /// on the last component.
+    pub(crate) fn new(
+        base: &'p Arc<dyn Dir>,
+        path: &'p str,
+        work: &'p Work,
+    ) -> Result<Self, Errno> {
+        work.add(NAME + path.len() as u64 / PATH_BYTES_PER_UNIT);
         if path.len() > MAX_PATH_BYTES as usize {
             return Err(Errno::Nametoolong);
         }
@@ -80,7 +85,7 @@ impl<'p> Walk<'p> {
             path: Cow::Borrowed(path),
             at: 0,
             n_links: 0,
-            n_entered: 0,
+            work,
         })
     }
 
@@ -124,7 +129,7 @@ impl<'p> Walk<'p> {
                         slash,
                     });
                 }
-                directory => match self.dir().lookup_dir(directory)? {
+                directory => match self.look_up(directory)? {
                     Node::Dir(dir) if self.depth < MAX_PATH_DEPTH as usize => {
                         self.entered.push(Entered {
                             dir,
@@ -132,10 +137,6 @@ impl<'p> Walk<'p> {
                         });
                         self.depth += 1;
                         self.at += after;
-                        self.n_entered += 1;
-                        if self.n_entered > MAX_ENTERED {
-                            return Err(Errno::Loop);
-                        }
                     }
                     Node::Dir(_) => return Err(Errno::Nametoolong),
                     Node::File(_) => return Err(Errno::Notdir),
@@ -146,6 +147,12 @@ impl<'p> Walk<'p> {
                 },
             }
         }
+    }
+
+    /// Looks up a component that should be a directory.
+    fn look_up(&self, name: &str) -> Result<Node, Errno> {
+        self.work.enter()?;
+        self.dir().lookup_dir(name)
     }
 
     /// Opens all components before the last one at once, if the filesystem can.
@@ -161,6 +168,7 @@ impl<'p> Walk<'p> {
         if n_names < 2 || self.depth + n_names > MAX_PATH_DEPTH as usize {
             return Ok(false);
         }
+        self.work.add(NAME);
         let Some(dir) = self.dir().descend(names)? else {
             return Ok(false);
         };
@@ -271,6 +279,7 @@ impl<'p> Walk<'p> {
 
     /// Continues at `target`, followed by the rest of the path.
     fn follow(&mut self, mut target: String) -> Result<(), Errno> {
+        self.work.add(LINK);
         self.n_links += 1;
         if self.n_links > MAX_SYMLINKS {
             return Err(Errno::Loop);

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::Poll;
 
+use crate::costs::{IOVEC, Work};
 use crate::{Errno, Interrupt, MAX_IOVECS, MAX_TRANSFER_BYTES, memory};
 
 /// The size in bytes of one entry: a pointer and a length.
@@ -34,15 +35,16 @@ pub(crate) struct Iovecs {
 }
 
 impl Iovecs {
-    /// Reads and checks the `len` entries at `ptr`.
+    /// Reads and checks the `len` entries at `ptr`. Adds their cost to `work`.
     ///
     /// Entries past the transfer limit are checked like the others and then left out; the entry
     /// that reaches the limit is cut.
-    pub(crate) fn read(memory: &[u8], ptr: i32, len: i32) -> Result<Self, Errno> {
+    pub(crate) fn read(work: &Work, memory: &[u8], ptr: i32, len: i32) -> Result<Self, Errno> {
         let n_entries = len as u32;
         if n_entries > MAX_IOVECS {
             return Err(Errno::Inval);
         }
+        work.add(IOVEC * u64::from(n_entries));
         let table = memory::slice(memory, ptr as u32, n_entries * ENTRY_BYTES)?;
         let mut iovecs = Self::empty();
         for entry in table.chunks_exact(ENTRY_BYTES as usize) {
@@ -68,6 +70,15 @@ impl Iovecs {
     /// The sum of the buffers' lengths, at most [`MAX_TRANSFER_BYTES`].
     pub(crate) fn total_bytes(&self) -> u32 {
         self.total_bytes
+    }
+
+    /// How many bytes a transfer may copy to or from a buffer of the host: none for one buffer of
+    /// the guest.
+    pub(crate) fn staged_bytes(&self) -> usize {
+        match self.as_slice() {
+            [] | [_] => 0,
+            _ => SCATTER_BYTES.min(self.total_bytes as usize),
+        }
     }
 
     /// The buffers up to the first `n_bytes` bytes.

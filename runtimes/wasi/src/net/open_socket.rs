@@ -196,6 +196,11 @@ impl OpenSocket {
         self.socket.poll_writable(cx)
     }
 
+    /// The number of bytes in the buffer, consumed ones included.
+    pub(crate) fn n_buffered(&self) -> usize {
+        self.buffered.len()
+    }
+
     /// The bytes that are buffered and not consumed.
     fn unread(&self) -> &[u8] {
         &self.buffered[self.n_consumed..]

@@ -30,7 +30,8 @@ pub enum Interrupt {
     /// The call failed. The guest gets the errno.
     #[error(transparent)]
     Errno(#[from] Errno),
-    /// The call would block. It had no effect so far and holds no reference to the memory.
+    /// The call would block, or yields between two parts of its work. It holds no reference to the
+    /// memory, and had no effect so far, except that a buffer may be filled in part.
     #[error("the call would block: retry it when the context is ready")]
     Wait,
     /// The guest exited with a code and must not run again. Its output streams are flushed.

@@ -25,6 +25,7 @@ pub fn clock_res_get(
     id: i32,
     resolution_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let resolution = match id {
         REALTIME => |clock: &mut GuestClock| Some(clock.realtime_resolution_ns()),
         MONOTONIC => |clock: &mut GuestClock| Some(clock.monotonic_resolution_ns()),
@@ -52,6 +53,7 @@ pub fn clock_time_get(
     _precision: i64,
     time_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let time = match id {
         REALTIME => |clock: &mut GuestClock| Some(clock.realtime_ns()),
         MONOTONIC => |clock: &mut GuestClock| Some(clock.monotonic_ns()),

@@ -1,6 +1,7 @@
 //! Functions for descriptors of any kind: attributes, flags, rights, closing.
 
 use super::filestat;
+use crate::costs::{FILE, SYNC};
 use crate::descriptor::rights::{self, Rights};
 use crate::descriptor::{Object, fdflags};
 use crate::fs::{File, Metadata};
@@ -19,6 +20,8 @@ const FDSTAT_BYTES: u32 = 24;
 /// - The error of the host's writer when flushing. The descriptor is closed even then, as by POSIX
 ///   `close`.
 pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
+    ctx.work.begin();
+    ctx.work.add(FILE);
     Ok(ctx.descriptors.close(fd)?.flush()?)
 }
 
@@ -34,6 +37,7 @@ pub fn fd_close(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno
 /// - [`Errno::Notcapable`]: the right `FD_DATASYNC` is missing.
 /// - Any error of the filesystem or of the host's writer.
 pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
+    ctx.work.begin();
     sync(ctx, fd, rights::FD_DATASYNC, |file| file.sync_data())
 }
 
@@ -49,6 +53,7 @@ pub fn fd_datasync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Er
 /// - [`Errno::Notcapable`]: the right `FD_SYNC` is missing.
 /// - Any error of the filesystem or of the host's writer.
 pub fn fd_sync(ctx: &mut Wasi, _memory: &mut [u8], fd: i32) -> Result<(), Errno> {
+    ctx.work.begin();
     sync(ctx, fd, rights::FD_SYNC, |file| file.sync())
 }
 
@@ -63,6 +68,7 @@ fn sync(
         return Err(Errno::Inval);
     }
     descriptor.require(right)?;
+    ctx.work.add(SYNC);
     match &descriptor.object {
         Object::File(open) => sync_file(&*open.file),
         Object::Dir(open) => open.dir.sync(),
@@ -91,8 +97,10 @@ pub fn fd_fdstat_get(
     fd: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let stat = memory::slice_mut(memory, stat_out as u32, FDSTAT_BYTES)?;
+    ctx.work.add(FILE);
     let file_type = descriptor.file_type()?;
     stat.fill(0);
     stat[0] = file_type as u8;
@@ -124,6 +132,7 @@ pub fn fd_fdstat_set_flags(
     fd: i32,
     flags: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     const FOR_ANY_OBJECT: u16 = fdflags::APPEND | fdflags::NONBLOCK;
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
@@ -157,6 +166,7 @@ pub fn fd_fdstat_set_rights(
     rights_base: i64,
     rights_inheriting: i64,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let mode = ctx.descriptors.mode();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     if mode == RightsMode::Off {
@@ -184,9 +194,11 @@ pub fn fd_filestat_get(
     fd: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let stat = filestat::slice(memory, stat_out)?;
     descriptor.require(rights::FD_FILESTAT_GET)?;
+    ctx.work.add(FILE);
     let metadata = match &descriptor.object {
         Object::File(open) => open.file.metadata()?,
         Object::Dir(open) => open.dir.metadata()?,
@@ -211,6 +223,8 @@ pub fn fd_filestat_get(
 /// [`Errno::Badf`]: one of the two is not open; nothing has changed. An error of flushing the
 /// closed stream is ignored, as by POSIX `dup2`.
 pub fn fd_renumber(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, to: i32) -> Result<(), Errno> {
+    ctx.work.begin();
+    ctx.work.add(FILE);
     if let Some(mut closed) = ctx.descriptors.renumber(fd, to)? {
         let _ = closed.flush();
     }

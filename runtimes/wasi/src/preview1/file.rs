@@ -1,9 +1,11 @@
 //! Functions for files: position, size, times.
 
 use super::filestat;
+use crate::costs::{FILE, SYNC, Work};
 use crate::descriptor::rights;
 use crate::descriptor::{Descriptor, NotFileErrnos, Object, fdflags};
 use crate::fs::File;
+use crate::limits::MAX_FILE_IOVECS;
 use crate::memory::iovec::Iovecs;
 use crate::{Allocate, Errno, Wasi, memory};
 
@@ -44,6 +46,7 @@ pub fn fd_advise(
     len: i64,
     advice: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     if !(0..=ADVICE_NOREUSE).contains(&advice) || (offset as u64).checked_add(len as u64).is_none()
     {
@@ -72,6 +75,7 @@ pub fn fd_allocate(
     offset: i64,
     len: i64,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Badf,
         stream: Errno::Notsup,
@@ -85,7 +89,10 @@ pub fn fd_allocate(
     let (offset, len) = (self::offset(offset)?, self::offset(len)?);
     match offset.checked_add(len) {
         _ if len == 0 => Err(Errno::Inval),
-        Some(end) if end <= MAX_OFFSET => open.file.allocate(offset, len),
+        Some(end) if end <= MAX_OFFSET => {
+            ctx.work.add(FILE);
+            open.file.allocate(offset, len)
+        }
         _ => Err(Errno::Fbig),
     }
 }
@@ -107,12 +114,14 @@ pub fn fd_filestat_set_size(
     fd: i32,
     size: i64,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Isdir,
         stream: Errno::Inval,
     };
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let open = descriptor.regular(rights::FD_FILESTAT_SET_SIZE, NOT_A_FILE)?;
+    ctx.work.add(FILE);
     open.file.set_size(offset(size)?)
 }
 
@@ -136,9 +145,11 @@ pub fn fd_filestat_set_times(
     mtim: i64,
     fst_flags: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let times = filestat::set_times(atim, mtim, fst_flags);
     let allowed = descriptor.require(rights::FD_FILESTAT_SET_TIMES);
+    ctx.work.add(FILE);
     match &descriptor.object {
         Object::Input(_) | Object::Output(_) | Object::Socket(_) | Object::Listener(_) => {
             Err(Errno::Notsup)
@@ -171,15 +182,22 @@ pub fn fd_pread(
     offset: i64,
     nread_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     const NOT_A_FILE: NotFileErrnos = NotFileErrnos {
         directory: Errno::Isdir,
         stream: Errno::Spipe,
     };
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let open = descriptor.regular(rights::FD_READ | rights::FD_SEEK, NOT_A_FILE)?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     memory::slice(memory, nread_out as u32, 4)?;
-    let nread = read_at(&*open.file, memory, &iovecs, self::offset(offset)?)?;
+    let nread = read_at(
+        &ctx.work,
+        &*open.file,
+        memory,
+        &iovecs,
+        self::offset(offset)?,
+    )?;
     memory::write_u32(memory, nread_out as u32, nread)
 }
 
@@ -206,17 +224,18 @@ pub fn fd_pwrite(
     offset: i64,
     nwritten_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let flags = descriptor.flags;
     let open = descriptor.regular(rights::FD_WRITE | rights::FD_SEEK, NO_POSITION)?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     memory::slice(memory, nwritten_out as u32, 4)?;
     let start = self::offset(offset)?;
     let file = &*open.file;
-    let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
+    let nwritten = write_all(&ctx.work, memory, &iovecs, |buf, n_bytes| {
         write_within(file, buf, start, n_bytes)
     })?;
-    store(file, flags)?;
+    store(&ctx.work, file, flags)?;
     memory::write_u32(memory, nwritten_out as u32, nwritten)
 }
 
@@ -243,6 +262,7 @@ pub fn fd_seek(
     whence: i32,
     newoffset_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let is_query =
         whence == WHENCE_CUR && offset == 0 && descriptor.rights.include(rights::FD_TELL);
@@ -259,7 +279,10 @@ pub fn fd_seek(
     let from = match whence {
         WHENCE_SET => 0,
         WHENCE_CUR => open.position,
-        _ => open.file.metadata()?.size_bytes,
+        _ => {
+            ctx.work.add(FILE);
+            open.file.metadata()?.size_bytes
+        }
     };
     let position = from.checked_add_signed(offset).ok_or(Errno::Inval)?;
     if position > MAX_OFFSET {
@@ -280,6 +303,7 @@ pub fn fd_seek(
 /// - [`Errno::Notcapable`]: the right `FD_TELL` is missing.
 /// - [`Errno::Fault`]: the result is outside of the memory.
 pub fn fd_tell(ctx: &mut Wasi, memory: &mut [u8], fd: i32, offset_out: i32) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let open = descriptor.regular(rights::FD_TELL, NO_POSITION)?;
     memory::write_u64(memory, offset_out as u32, open.position)
@@ -287,6 +311,7 @@ pub fn fd_tell(ctx: &mut Wasi, memory: &mut [u8], fd: i32, offset_out: i32) -> R
 
 /// [`fd_read`](super::fd_read) for files: reads at the position and advances it.
 pub(super) fn fd_read(
+    work: &Work,
     descriptor: &mut Descriptor,
     memory: &mut [u8],
     iovs: i32,
@@ -298,9 +323,9 @@ pub(super) fn fd_read(
         stream: Errno::Badf,
     };
     let open = descriptor.regular(rights::FD_READ, NOT_A_FILE)?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(work, memory, iovs, iovs_len)?;
     memory::slice(memory, nread_out as u32, 4)?;
-    let nread = read_at(&*open.file, memory, &iovecs, open.position)?;
+    let nread = read_at(work, &*open.file, memory, &iovecs, open.position)?;
     open.position = open.position.saturating_add(u64::from(nread));
     memory::write_u32(memory, nread_out as u32, nread)
 }
@@ -308,6 +333,7 @@ pub(super) fn fd_read(
 /// [`fd_write`](super::fd_write) for files: writes at the position, or at the end with `APPEND`,
 /// and sets the position to the end of the written bytes.
 pub(super) fn fd_write(
+    work: &Work,
     descriptor: &mut Descriptor,
     memory: &mut [u8],
     iovs: i32,
@@ -320,11 +346,11 @@ pub(super) fn fd_write(
     };
     let flags = descriptor.flags;
     let open = descriptor.regular(rights::FD_WRITE, NOT_A_FILE)?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(work, memory, iovs, iovs_len)?;
     memory::slice(memory, nwritten_out as u32, 4)?;
     let file = &*open.file;
     let nwritten = if flags & fdflags::APPEND != 0 {
-        let nwritten = write_all(memory, &iovecs, |buf, _| file.append(buf))?;
+        let nwritten = write_all(work, memory, &iovecs, |buf, _| file.append(buf))?;
         if nwritten > 0 {
             let end = open.position.saturating_add(u64::from(nwritten));
             // The bytes are written: with an error here, the guest would append them twice.
@@ -333,21 +359,28 @@ pub(super) fn fd_write(
         nwritten
     } else {
         let start = open.position;
-        let nwritten = write_all(memory, &iovecs, |buf, n_bytes| {
+        let nwritten = write_all(work, memory, &iovecs, |buf, n_bytes| {
             write_within(file, buf, start, n_bytes)
         })?;
         open.position = start.saturating_add(u64::from(nwritten));
         nwritten
     };
-    store(file, flags)?;
+    store(work, file, flags)?;
     memory::write_u32(memory, nwritten_out as u32, nwritten)
 }
 
 /// Fills the buffers in order until one is filled in part. An error after the first bytes ends the
 /// call, which succeeds.
-fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> Result<u32, Errno> {
+fn read_at(
+    work: &Work,
+    file: &dyn File,
+    memory: &mut [u8],
+    iovecs: &Iovecs,
+    start: u64,
+) -> Result<u32, Errno> {
     let mut n_bytes = 0;
-    for iovec in iovecs.as_slice() {
+    for iovec in iovecs.as_slice().iter().take(MAX_FILE_IOVECS) {
+        work.add(FILE);
         // No file reaches past `MAX_OFFSET`, and the host would fail with `EINVAL`.
         let at = start.saturating_add(u64::from(n_bytes)).min(MAX_OFFSET);
         let len = clipped(iovec.len, at);
@@ -355,6 +388,7 @@ fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> R
         match file.read_at(buf, at) {
             Ok(read) => {
                 let read = clamp_reported(read, iovec.len);
+                work.add_bytes(read as usize);
                 n_bytes += read;
                 if read < iovec.len {
                     break;
@@ -370,18 +404,21 @@ fn read_at(file: &dyn File, memory: &mut [u8], iovecs: &Iovecs, start: u64) -> R
 /// Writes the buffers in order until one is written in part. An error after the first bytes ends
 /// the call, which succeeds. `write` gets the number of bytes written before.
 fn write_all(
+    work: &Work,
     memory: &[u8],
     iovecs: &Iovecs,
     mut write: impl FnMut(&[u8], u32) -> Result<usize, Errno>,
 ) -> Result<u32, Errno> {
     let mut n_bytes = 0;
-    for iovec in iovecs.as_slice() {
+    for iovec in iovecs.as_slice().iter().take(MAX_FILE_IOVECS) {
+        work.add(FILE);
         let buf = memory::slice(memory, iovec.ptr, iovec.len)?;
         match write(buf, n_bytes) {
             // Returning 0 would make the guest retry without end.
             Ok(0) if n_bytes == 0 => return Err(Errno::Nospc),
             Ok(written) => {
                 let written = clamp_reported(written, iovec.len);
+                work.add_bytes(written as usize);
                 n_bytes += written;
                 if written < iovec.len {
                     break;
@@ -401,7 +438,10 @@ fn clamp_reported(n_bytes: usize, len: u32) -> u32 {
 }
 
 /// Waits until the written bytes are stored durably, if the flags require it.
-fn store(file: &dyn File, flags: u16) -> Result<(), Errno> {
+fn store(work: &Work, file: &dyn File, flags: u16) -> Result<(), Errno> {
+    if flags & (fdflags::SYNC | fdflags::DSYNC) != 0 {
+        work.add(SYNC);
+    }
     if flags & fdflags::SYNC != 0 {
         file.sync()
     } else if flags & fdflags::DSYNC != 0 {

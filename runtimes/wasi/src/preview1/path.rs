@@ -25,10 +25,11 @@ pub fn path_create_directory(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_CREATE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
-    match Walk::new(dir, path)?.last()? {
+    match Walk::new(dir, path, &ctx.work)?.last()? {
         LastComponent::Dir(_) => Err(Errno::Exist),
         LastComponent::Entry { dir, name, .. } => dir.create_dir(name),
     }
@@ -53,12 +54,13 @@ pub fn path_filestat_get(
     path_len: i32,
     stat_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_FILESTAT_GET)?;
     let path = self::path(memory, path, path_len)?;
     let links = lookup_flags(flags)?;
     memory::slice(memory, stat_out as u32, filestat::BYTES)?;
-    let metadata = Walk::new(dir, path)?.metadata(links)?;
+    let metadata = Walk::new(dir, path, &ctx.work)?.metadata(links)?;
     let dev = ctx.device_numbers.number(metadata.dev);
     filestat::write(filestat::slice(memory, stat_out)?, dev, &metadata);
     Ok(())
@@ -90,12 +92,13 @@ pub fn path_filestat_set_times(
     mtim: i64,
     fst_flags: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_FILESTAT_SET_TIMES)?;
     let path = self::path(memory, path, path_len)?;
     let links = lookup_flags(flags)?;
     let times = filestat::set_times(atim, mtim, fst_flags)?;
-    match Walk::new(dir, path)?.resolve(links)? {
+    match Walk::new(dir, path, &ctx.work)?.resolve(links)? {
         (LastComponent::Dir(dir), _) => dir.set_times(times),
         (LastComponent::Entry { dir, name, .. }, _) => dir.set_times_at(name, times),
     }
@@ -130,6 +133,7 @@ pub fn path_link(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let (old, new) = (ctx.descriptors.get(old_fd)?, ctx.descriptors.get(new_fd)?);
     let old_dir = old.directory(rights::PATH_LINK_SOURCE)?;
     let new_dir = new.directory(rights::PATH_LINK_TARGET)?;
@@ -139,7 +143,7 @@ pub fn path_link(
         return Err(Errno::Inval);
     }
 
-    let mut old = Walk::new(old_dir, old_path)?;
+    let mut old = Walk::new(old_dir, old_path, &ctx.work)?;
     let (old_last, metadata) = old.resolve(SymlinkMode::NoFollow)?;
     let is_dir = metadata.is_none_or(|metadata| metadata.file_type == FileType::Directory);
     let LastComponent::Entry {
@@ -148,7 +152,7 @@ pub fn path_link(
     else {
         return Err(Errno::Perm);
     };
-    let mut new = Walk::new(new_dir, new_path)?;
+    let mut new = Walk::new(new_dir, new_path, &ctx.work)?;
     match new.last()? {
         LastComponent::Dir(_) => Err(Errno::Exist),
         LastComponent::Entry {
@@ -192,12 +196,13 @@ pub fn path_readlink(
     buf_len: i32,
     bufused_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_READLINK)?;
     let path = self::path(memory, path, path_len)?;
     memory::slice(memory, buf as u32, buf_len as u32)?;
     memory::slice(memory, bufused_out as u32, 4)?;
-    let mut walk = Walk::new(dir, path)?;
+    let mut walk = Walk::new(dir, path, &ctx.work)?;
     let target = match walk.last()? {
         LastComponent::Dir(_) => return Err(Errno::Inval),
         LastComponent::Entry {
@@ -235,10 +240,11 @@ pub fn path_remove_directory(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_REMOVE_DIRECTORY)?;
     let path = self::path(memory, path, path_len)?;
-    match Walk::new(dir, path)?.last()? {
+    match Walk::new(dir, path, &ctx.work)?.last()? {
         LastComponent::Dir(_) if path.trim_end_matches('/').ends_with("..") => Err(Errno::Notempty),
         LastComponent::Dir(_) => Err(Errno::Inval),
         LastComponent::Entry { dir, name, .. } => dir.remove_dir(name),
@@ -277,13 +283,17 @@ pub fn path_rename(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let (old, new) = (ctx.descriptors.get(fd)?, ctx.descriptors.get(new_fd)?);
     let old_dir = old.directory(rights::PATH_RENAME_SOURCE)?;
     let new_dir = new.directory(rights::PATH_RENAME_TARGET)?;
     let old_path = path(memory, old_path, old_path_len)?;
     let new_path = path(memory, new_path, new_path_len)?;
 
-    let (mut old, mut new) = (Walk::new(old_dir, old_path)?, Walk::new(new_dir, new_path)?);
+    let (mut old, mut new) = (
+        Walk::new(old_dir, old_path, &ctx.work)?,
+        Walk::new(new_dir, new_path, &ctx.work)?,
+    );
     let LastComponent::Entry {
         dir: from,
         name: old_name,
@@ -332,6 +342,7 @@ pub fn path_symlink(
     new_path: i32,
     new_path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_SYMLINK)?;
     let target = path(memory, old_path, old_path_len)?;
@@ -341,7 +352,7 @@ pub fn path_symlink(
         [b'/', ..] => return Err(Errno::Perm),
         _ => {}
     }
-    match Walk::new(dir, new_path)?.last()? {
+    match Walk::new(dir, new_path, &ctx.work)?.last()? {
         LastComponent::Dir(_) => Err(Errno::Exist),
         LastComponent::Entry {
             dir,
@@ -370,10 +381,11 @@ pub fn path_unlink_file(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let descriptor = ctx.descriptors.get(fd)?;
     let dir = descriptor.directory(rights::PATH_UNLINK_FILE)?;
     let path = self::path(memory, path, path_len)?;
-    match Walk::new(dir, path)?.last()? {
+    match Walk::new(dir, path, &ctx.work)?.last()? {
         LastComponent::Dir(_) => Err(Errno::Isdir),
         LastComponent::Entry {
             dir,

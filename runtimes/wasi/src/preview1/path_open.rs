@@ -1,6 +1,7 @@
 //! `path_open`.
 
 use super::path::{lookup_flags, path};
+use crate::costs::NAME;
 use crate::descriptor::rights::{self, Rights};
 use crate::descriptor::{Descriptor, fdflags};
 use crate::fs::resolver::Walk;
@@ -65,6 +66,7 @@ pub fn path_open(
     fdflags: i32,
     opened_fd_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let mode = ctx.descriptors.mode();
     let is_below_limit = ctx.descriptors.is_below_limit();
     let descriptor = ctx.descriptors.get(fd)?;
@@ -85,14 +87,16 @@ pub fn path_open(
     }
     let options = request.options(rights);
 
-    let opened = match Walk::new(dir, path)?.open(options, links) {
+    let mut walk = Walk::new(dir, path, &ctx.work)?;
+    let opened = match walk.open(options, links) {
         Err(errno)
             if mode != RightsMode::Strict
                 && requested.base == 0
                 && request.may_retry_without_writing(errno) =>
         {
             rights = rights.without_writing();
-            Walk::new(dir, path)?.open(request.options(rights), links)?
+            ctx.work.add(NAME);
+            walk.open(request.options(rights), links)?
         }
         opened => opened?,
     };

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::clock::{MONOTONIC, REALTIME};
+use crate::costs::SUBSCRIPTION;
 use crate::descriptor::Descriptors;
 use crate::descriptor::rights;
 use crate::net::Readiness;
@@ -66,11 +67,13 @@ pub fn poll_oneoff(
     nsubscriptions: i32,
     nevents_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     let wait = ctx.take_wait();
     let n_subscriptions = nsubscriptions as u32;
     if n_subscriptions == 0 || n_subscriptions > MAX_SUBSCRIPTIONS {
         return Err(Errno::Inval.into());
     }
+    ctx.work.add(SUBSCRIPTION * u64::from(n_subscriptions));
     let (events, nevents_out) = (events as u32, nevents_out as u32);
     memory::slice(memory, events, n_subscriptions * EVENT_BYTES)?;
     memory::slice(memory, nevents_out, 4)?;

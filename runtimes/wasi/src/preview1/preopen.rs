@@ -24,6 +24,7 @@ pub fn fd_prestat_get(
     fd: i32,
     prestat_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let len = path_of(ctx.descriptors.get_mut(fd)?)?.len();
     let len = u32::try_from(len).map_err(|_| Errno::Overflow)?;
     let prestat = memory::slice_mut(memory, prestat_out as u32, PRESTAT_BYTES)?;
@@ -49,7 +50,9 @@ pub fn fd_prestat_dir_name(
     path: i32,
     path_len: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     let name = path_of(ctx.descriptors.get_mut(fd)?)?;
+    ctx.work.add_bytes(name.len());
     let buf = memory::slice_mut(memory, path as u32, path_len as u32)?;
     let target = buf.get_mut(..name.len()).ok_or(Errno::Nametoolong)?;
     target.copy_from_slice(name.as_bytes());

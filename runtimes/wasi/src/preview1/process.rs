@@ -11,6 +11,8 @@ use crate::{Errno, Exit, Interrupt, Signal, SignalPolicy, Wasi};
 ///
 /// [`Errno::Fault`]: an array is outside of the memory; nothing is written.
 pub fn args_get(ctx: &mut Wasi, memory: &mut [u8], argv: i32, argv_buf: i32) -> Result<(), Errno> {
+    ctx.work.begin();
+    ctx.work.add(ctx.args.cost());
     ctx.args.write(memory, argv, argv_buf)
 }
 
@@ -27,6 +29,7 @@ pub fn args_sizes_get(
     argc_out: i32,
     argv_buf_size_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     ctx.args.write_sizes(memory, argc_out, argv_buf_size_out)
 }
 
@@ -44,6 +47,8 @@ pub fn environ_get(
     environ: i32,
     environ_buf: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
+    ctx.work.add(ctx.env.cost());
     ctx.env.write(memory, environ, environ_buf)
 }
 
@@ -60,6 +65,7 @@ pub fn environ_sizes_get(
     environc_out: i32,
     environ_buf_size_out: i32,
 ) -> Result<(), Errno> {
+    ctx.work.begin();
     ctx.env
         .write_sizes(memory, environc_out, environ_buf_size_out)
 }
@@ -71,6 +77,7 @@ pub fn environ_sizes_get(
 ///
 /// Source: WASI preview1 witx, `proc_exit`.
 pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
+    ctx.work.begin();
     let _ = ctx.flush();
     Exit::new(code as u32)
 }
@@ -86,6 +93,7 @@ pub fn proc_exit(ctx: &mut Wasi, _memory: &mut [u8], code: i32) -> Exit {
 /// - [`Errno::Notsup`]: the context is built with [`SignalPolicy::Refuse`], the default.
 /// - [`Interrupt::Signal`]: the signal ends the guest. Its output streams are flushed.
 pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(), Interrupt> {
+    ctx.work.begin();
     let signal = Signal::from_number(signal).ok_or(Errno::Inval)?;
     match ctx.signal_policy {
         SignalPolicy::Refuse => Err(Errno::Notsup.into()),
@@ -106,6 +114,7 @@ pub fn proc_raise(ctx: &mut Wasi, _memory: &mut [u8], signal: i32) -> Result<(),
 ///
 /// [`Interrupt::Wait`], once per call.
 pub fn sched_yield(ctx: &mut Wasi, _memory: &mut [u8]) -> Result<(), Interrupt> {
+    ctx.work.begin();
     match ctx.take_wait() {
         Some(_) => Ok(()),
         None => Err(ctx.wait_for(Wait::for_yield())),

@@ -47,6 +47,7 @@ pub fn sock_accept(
     flags: i32,
     fd_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     drop(ctx.take_wait());
     ctx.descriptors.get_mut(fd)?.listener()?;
     let flags = u16::try_from(flags).map_err(|_| Errno::Inval)?;
@@ -108,6 +109,7 @@ pub fn sock_recv(
     ro_datalen_out: i32,
     ro_flags_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.socket(rights::FD_READ, Errno::Notsock)?;
@@ -147,10 +149,17 @@ pub(super) fn receive(
         Receive::All if is_nonblocking => Receive::Available,
         which => which,
     };
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     let nread_out = nread_out as u32;
     memory::slice(memory, nread_out, 4)?;
-    let nread = match socket.receive(memory, &iovecs, which) {
+    let received = socket.receive(memory, &iovecs, which);
+    let n_buffered = match which {
+        Receive::Available => iovecs.staged_bytes(),
+        Receive::Peek | Receive::All => socket.n_buffered(),
+    };
+    ctx.work
+        .add_bytes(n_buffered + received.unwrap_or(0) as usize);
+    let nread = match received {
         Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
             let n_bytes = iovecs.total_bytes();
@@ -198,6 +207,7 @@ pub fn sock_send(
     si_flags: i32,
     so_datalen_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.get_mut(fd)?;
     descriptor.socket(rights::FD_WRITE, Errno::Notsock)?;
@@ -218,10 +228,12 @@ pub(super) fn send(
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let is_nonblocking = descriptor.is_nonblocking();
     let socket = descriptor.socket(rights::FD_WRITE, Errno::Badf)?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
-    let nwritten = match socket.send(memory, &iovecs) {
+    let sent = socket.send(memory, &iovecs);
+    ctx.work.add_bytes(sent.unwrap_or(0) as usize);
+    let nwritten = match sent {
         Err(Interrupt::Wait) if is_nonblocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
             return Err(ctx.wait_for(Wait::for_stream(Awaited::Writable { fd })));
@@ -248,6 +260,7 @@ pub(super) fn send(
 /// - [`Errno::Inval`]: `how` has no flag, or an unknown one.
 /// - Any other error of the host's socket; the direction stays open.
 pub fn sock_shutdown(ctx: &mut Wasi, _memory: &mut [u8], fd: i32, how: i32) -> Result<(), Errno> {
+    ctx.work.begin();
     const SHUT_BOTH: i32 = SHUT_READ | SHUT_WRITE;
     let descriptor = ctx.descriptors.get_mut(fd)?;
     let socket = descriptor.socket(rights::SOCK_SHUTDOWN, Errno::Notsock)?;

@@ -42,11 +42,12 @@ pub fn fd_read(
     iovs_len: i32,
     nread_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.get_mut(fd)?;
     if descriptor.is_in_filesystem() {
         return Ok(file::fd_read(
-            descriptor, memory, iovs, iovs_len, nread_out,
+            &ctx.work, descriptor, memory, iovs, iovs_len, nread_out,
         )?);
     }
     if descriptor.is_socket() {
@@ -61,12 +62,16 @@ pub fn fd_read(
     }
     let is_nonblocking = descriptor.is_nonblocking();
     let input = descriptor.input()?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     let nread_out = nread_out as u32;
     memory::slice(memory, nread_out, 4)?;
-    let nread = match input.read(memory, &iovecs) {
+    let read = input.read(memory, &iovecs);
+    ctx.work
+        .add_bytes(iovecs.staged_bytes() + read.unwrap_or(0) as usize);
+    let nread = match read {
         Err(Interrupt::Wait) if is_nonblocking => {
             // Starts a fetch, so that a later retry finds bytes.
+            ctx.work.add_bytes(iovecs.total_bytes() as usize);
             let mut cx = Context::from_waker(Waker::noop());
             let _ = input.poll_readable(&mut cx, iovecs.total_bytes());
             return Err(Errno::Again.into());
@@ -116,10 +121,12 @@ pub fn fd_write(
     iovs_len: i32,
     nwritten_out: i32,
 ) -> Result<(), Interrupt> {
+    ctx.work.begin();
     drop(ctx.take_wait());
     let descriptor = ctx.descriptors.get_mut(fd)?;
     if descriptor.is_in_filesystem() {
         return Ok(file::fd_write(
+            &ctx.work,
             descriptor,
             memory,
             iovs,
@@ -136,10 +143,13 @@ pub fn fd_write(
         WriteMode::Wait
     };
     let output = descriptor.output()?;
-    let iovecs = Iovecs::read(memory, iovs, iovs_len)?;
+    let iovecs = Iovecs::read(&ctx.work, memory, iovs, iovs_len)?;
     let nwritten_out = nwritten_out as u32;
     memory::slice(memory, nwritten_out, 4)?;
-    let nwritten = match output.write(memory, &iovecs, mode) {
+    let written = output.write(memory, &iovecs, mode);
+    ctx.work
+        .add_bytes(iovecs.staged_bytes() + written.unwrap_or(0) as usize);
+    let nwritten = match written {
         Err(Interrupt::Wait) if mode == WriteMode::NonBlocking => return Err(Errno::Again.into()),
         Err(Interrupt::Wait) => {
             return Err(ctx.wait_for(Wait::for_stream(Awaited::Writable { fd })));

@@ -98,7 +98,7 @@ macro_rules! for_each_function {
             fn fd_prestat_dir_name(fd: i32, path: i32, path_len: i32) -> errno;
             fn fd_pwrite(fd: i32, iovs: i32, iovs_len: i32, offset: i64, nwritten_out: i32) -> errno;
             fn fd_read(fd: i32, iovs: i32, iovs_len: i32, nread_out: i32) -> wait;
-            fn fd_readdir(fd: i32, buf: i32, buf_len: i32, cookie: i64, bufused_out: i32) -> errno;
+            fn fd_readdir(fd: i32, buf: i32, buf_len: i32, cookie: i64, bufused_out: i32) -> wait;
             fn fd_renumber(fd: i32, to: i32) -> errno;
             fn fd_seek(fd: i32, offset: i64, whence: i32, newoffset_out: i32) -> errno;
             fn fd_sync(fd: i32) -> errno;
@@ -118,7 +118,7 @@ macro_rules! for_each_function {
             fn proc_exit(code: i32) -> never;
             fn proc_raise(signal: i32) -> wait;
             fn sched_yield() -> wait;
-            fn random_get(buf: i32, buf_len: i32) -> errno;
+            fn random_get(buf: i32, buf_len: i32) -> wait;
             fn sock_accept(fd: i32, flags: i32, fd_out: i32) -> wait;
             fn sock_recv(fd: i32, ri_data: i32, ri_data_len: i32, ri_flags: i32, ro_datalen_out: i32, ro_flags_out: i32) -> wait;
             fn sock_send(fd: i32, si_data: i32, si_data_len: i32, si_flags: i32, so_datalen_out: i32) -> wait;

@@ -317,6 +317,7 @@ impl<F: FnMut(&[u8])> Write for Consumer<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::costs::Work;
 
     /// The host's standard output when another process has made it non-blocking and its pipe is
     /// full.
@@ -336,7 +337,7 @@ mod tests {
     fn bytes_that_the_host_stream_accepted_are_not_written_twice() {
         let mut stdout = Stdout::to(Sink::Inherited(Box::new(Blocked)));
         let memory = [8, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', b'c'];
-        let iovecs = Iovecs::read(&memory, 0, 1).unwrap();
+        let iovecs = Iovecs::read(&Work::default(), &memory, 0, 1).unwrap();
         assert_eq!(stdout.write(&memory, &iovecs, WriteMode::Wait), Ok(3));
     }
 }

@@ -22,9 +22,20 @@ pub(crate) struct Wait {
     timeout: Option<SleepTimer>,
     /// The clocks as the call first read them, so that the time spent waiting counts.
     pub(crate) start_times: StartTimes,
+    /// What the attempts of a call have done that is done in parts.
+    pub(crate) done: Option<Done>,
     /// Whether a wait that only yields has yielded.
     has_yielded: bool,
     is_finished: bool,
+}
+
+/// The progress of a call that yields between its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// `random_get` has filled so many bytes.
+    Filled { n_bytes: u32 },
+    /// `fd_readdir` has written so many bytes, and continues at this position of the listing.
+    Listed { n_bytes: u32, position: u64 },
 }
 
 /// One stream, and the operation that is to become possible on it.
@@ -72,6 +83,7 @@ impl Wait {
                 has_elapsed: false,
             }),
             start_times,
+            done: None,
             has_yielded: false,
             is_finished: false,
         }
@@ -80,6 +92,14 @@ impl Wait {
     /// A wait that only yields to other tasks or threads.
     pub(crate) fn for_yield() -> Self {
         Self::new(Vec::new(), None, StartTimes::default())
+    }
+
+    /// A wait that only yields, before the next part of a call.
+    pub(crate) fn for_next_part(done: Done) -> Self {
+        Self {
+            done: Some(done),
+            ..Self::for_yield()
+        }
     }
 
     /// The duration of the timeout, if it has elapsed.
@@ -319,7 +339,7 @@ impl Wasi {
             "fd_write" => self.streams.writes,
             "sock_accept" => self.streams.accepts,
             "sock_recv" | "sock_send" => self.streams.receives_and_sends,
-            "poll_oneoff" | "sched_yield" => true,
+            "fd_readdir" | "poll_oneoff" | "random_get" | "sched_yield" => true,
             _ => false,
         }
     }

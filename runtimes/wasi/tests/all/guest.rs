@@ -1,6 +1,6 @@
 //! A guest for tests: a context and a memory.
 
-use rangewatch_wasi::{Errno, Exit, Interrupt, Wasi, WasiBuilder, preview1};
+use rangewatch_wasi::{Errno, Exit, Interrupt, Wasi, WasiBuilder, WorkMeter, preview1};
 
 /// Addresses of the table of buffers, of its result and of the bytes.
 const IOVS: u32 = 0;
@@ -198,14 +198,21 @@ pub(crate) struct FdStat {
     pub(crate) rights_inheriting: u64,
 }
 
-/// Retries a call until it does not wait.
+/// Retries a call until it does not wait. Checks that each attempt costs at most one slice (G37).
 fn block_on(
     ctx: &mut Wasi,
     memory: &mut [u8],
     mut call: impl FnMut(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
 ) -> Result<Result<(), Errno>, Exit> {
     loop {
-        match call(ctx, memory) {
+        let owed = ctx.meter().owed();
+        let attempt = call(ctx, memory);
+        let cost = ctx.meter().owed() - owed;
+        assert!(
+            (1..=WorkMeter::DEFAULT_SLICE).contains(&cost),
+            "{cost} units"
+        );
+        match attempt {
             Ok(()) => return Ok(Ok(())),
             Err(Interrupt::Errno(errno)) => return Ok(Err(errno)),
             Err(Interrupt::Wait) => ctx.block(),
@@ -249,7 +256,9 @@ pub(crate) const TABLE: &[Function] = {
                 },
             }),*]
         };
-        (@errno $ctx:ident $memory:ident $name:ident $($arg:expr),*) => { Ok(preview1::$name($ctx, $memory $(, $arg)*)) };
+        (@errno $ctx:ident $memory:ident $name:ident $($arg:expr),*) => {
+            block_on($ctx, $memory, |ctx, memory| Ok(preview1::$name(ctx, memory $(, $arg)*)?))
+        };
         (@wait $ctx:ident $memory:ident $name:ident $($arg:expr),*) => {
             block_on($ctx, $memory, |ctx, memory| preview1::$name(ctx, memory $(, $arg)*))
         };

@@ -42,8 +42,11 @@ impl Dir for Counting {
 fn list(guest: &mut Guest, buf_len: u32) -> u64 {
     let (mut n_listed, mut cookie) = (0, 0);
     loop {
-        let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
-        preview1::fd_readdir(ctx, memory, 3, 8, buf_len as i32, cookie, 0).unwrap();
+        guest
+            .block_on(|ctx, memory| {
+                preview1::fd_readdir(ctx, memory, 3, 8, buf_len as i32, cookie, 0)
+            })
+            .unwrap();
         let end = 8 + guest.u32(0);
         let mut at = 8;
         while at + 24 <= end && at + 24 + guest.u32(at + 16) <= end {

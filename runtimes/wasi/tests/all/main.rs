@@ -7,6 +7,7 @@ mod async_streams;
 mod budgets;
 mod builder;
 mod clocks;
+mod costs;
 mod descriptors;
 mod guest;
 mod host_sockets;

@@ -227,7 +227,7 @@ fn the_depth_of_a_path_is_limited() {
 fn links_enter_a_bounded_number_of_directories() {
     let fs = MemoryFs::with_files([("l0", "")]).unwrap();
     fs.create_dir_all("a").unwrap();
-    let detour = "a/../".repeat(800);
+    let detour = "a/../".repeat(200);
     for i in 1..=6 {
         fs.symlink(format!("{detour}l{}", i - 1), format!("l{i}"))
             .unwrap();

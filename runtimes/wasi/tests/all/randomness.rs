@@ -10,7 +10,7 @@ use crate::guest::{CANARY, Guest};
 
 impl Guest {
     fn random(&mut self, buf: i32, buf_len: i32) -> Result<(), Errno> {
-        preview1::random_get(&mut self.ctx, &mut self.memory, buf, buf_len)
+        self.block_on(|ctx, memory| preview1::random_get(ctx, memory, buf, buf_len))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fs::{Access, Dir};
-use crate::{Errno, RightsMode, Wasi, WasiBuilder, preview1};
+use crate::{Errno, Interrupt, RightsMode, Wasi, WasiBuilder, preview1};
 
 pub const ROOT: i32 = 3;
 
@@ -312,15 +312,16 @@ impl Guest {
         buf_len: u32,
         cookie: u64,
     ) -> Result<(Vec<Listed>, u32), Errno> {
-        preview1::fd_readdir(
-            &mut self.ctx,
-            &mut self.memory,
-            fd,
-            BYTES,
-            buf_len as i32,
-            cookie as i64,
-            RESULT,
-        )?;
+        loop {
+            let (ctx, memory) = (&mut self.ctx, &mut self.memory);
+            let (len, cookie) = (buf_len as i32, cookie as i64);
+            match preview1::fd_readdir(ctx, memory, fd, BYTES, len, cookie, RESULT) {
+                Err(Interrupt::Wait) => self.ctx.block(),
+                listed => {
+                    break listed.map_err(|interrupt| interrupt.errno().expect("an errno"))?;
+                }
+            }
+        }
         let bytes = self.taken();
         let mut listed = Vec::new();
         let mut at = 0;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::MemoryFs;
 use super::dir::MemoryDir;
 use crate::Errno;
+use crate::costs::Work;
 use crate::fs::resolver::{LastComponent, SymlinkMode, Walk};
 use crate::fs::{Create, Dir, File, Metadata, Node, OpenOptions};
 
@@ -186,7 +187,7 @@ impl MemoryFs {
         let path = path.as_ref();
         let metadata = || {
             let root = self.root_dir();
-            match Walk::new(&root, path)?.last()? {
+            match Walk::new(&root, path, &Work::default())?.last()? {
                 LastComponent::Dir(dir) => dir.metadata(),
                 LastComponent::Entry { dir, name, .. } => dir.metadata_at(name),
             }
@@ -199,7 +200,7 @@ impl MemoryFs {
     }
 
     fn open(&self, path: &str, options: OpenOptions) -> Result<Node, Errno> {
-        Walk::new(&self.root_dir(), path)?.open(options, SymlinkMode::Follow)
+        Walk::new(&self.root_dir(), path, &Work::default())?.open(options, SymlinkMode::Follow)
     }
 
     fn dir(&self, path: &str) -> Result<Arc<dyn Dir>, Errno> {
@@ -266,7 +267,7 @@ impl MemoryFs {
         change: impl FnOnce(&dyn Dir, &str) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let root = self.root_dir();
-        match Walk::new(&root, path)?.last()? {
+        match Walk::new(&root, path, &Work::default())?.last()? {
             LastComponent::Dir(_) => Err(Errno::Exist),
             LastComponent::Entry { dir, name, .. } => change(&**dir, name),
         }
