@@ -105,6 +105,24 @@ pub async fn ready(
     .await
 }
 
+/// Yields once to the executor, so that other tasks run: for a guest whose slice of fuel is used
+/// up.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Makes attempts until the function returns to the guest, and [blocks](Wasi::block) the thread
 /// between them.
 ///

@@ -49,7 +49,7 @@ impl Compiled for WasmtimeModule {
         if imports.wasi() {
             link_wasmtime::Link::new(|state: &mut State| state.guest.wasi())
                 .memory(|caller| caller.data().memory)
-                .add_to_linker_async(&mut linker, |function| imports.wasi_may_wait(function))?;
+                .add_to_linker_async(&mut linker)?;
         }
         for function in imports.functions() {
             let ty = func_type(engine, function.ty())

@@ -42,7 +42,7 @@ use wasmi::{
 };
 
 use crate::call::{self, Trap};
-use crate::{Errno, Exit, MODULE, Wasi, preview1};
+use crate::{Exit, Interrupt, MODULE, Wasi, WorkMeter, preview1};
 
 /// Adds the 46 functions of WASI preview1. A guest that waits, for input or in a sleep,
 /// [blocks](Wasi::block) its thread.
@@ -169,6 +169,9 @@ pub async fn call_async<T: 'static>(
                 let Some(suspended) = call.host_error().downcast_ref::<Suspended<T>>() else {
                     return Err(call.into_host_error());
                 };
+                if suspended.is_metered() && store.get_fuel()? == 0 {
+                    return Err(TrapCode::OutOfFuel.into());
+                }
                 let values = suspended.finish(store).await?;
                 call.resume(&mut *store, &values, results)?
             }
@@ -188,7 +191,11 @@ pub struct Suspended<T> {
     memory: Option<Memory>,
     poll_ready: PollReady<T>,
     attempt: Attempt<T>,
+    meter: Option<Meter<T>>,
 }
+
+/// The meter in the data of a store.
+type Meter<T> = Box<dyn Fn(&mut T) -> &mut WorkMeter + Send + Sync>;
 
 type PollReady<T> = Box<dyn Fn(&mut T, &mut Context<'_>) -> Poll<Result<(), Error>> + Send + Sync>;
 
@@ -213,7 +220,23 @@ impl<T> Suspended<T> {
             memory,
             poll_ready: Box::new(poll_ready),
             attempt: Box::new(attempt),
+            meter: None,
         }
+    }
+
+    /// Deducts the work of each attempt from the fuel of the store, which must count fuel. `meter`
+    /// returns the meter that the attempts add their work to.
+    #[must_use]
+    pub fn metered(
+        mut self,
+        meter: impl Fn(&mut T) -> &mut WorkMeter + Send + Sync + 'static,
+    ) -> Self {
+        self.meter = Some(Box::new(meter));
+        self
+    }
+
+    fn is_metered(&self) -> bool {
+        self.meter.is_some()
     }
 
     /// Waits, and retries the function until it returns the results with which to resume the
@@ -233,7 +256,13 @@ impl<T> Suspended<T> {
                 Some(memory) => memory.data_and_store_mut(&mut *store),
                 None => (&mut [][..], store.data_mut()),
             };
-            if let Poll::Ready(results) = (self.attempt)(data, memory)? {
+            let attempt = (self.attempt)(data, memory)?;
+            if let Some(meter) = &self.meter {
+                let fuel = store.get_fuel()?;
+                let left = meter(store.data_mut()).deduct(fuel);
+                store.set_fuel(left)?;
+            }
+            if let Poll::Ready(results) = attempt {
                 return Ok(results);
             }
         }
@@ -332,19 +361,23 @@ where
         }
     }
 
-    /// Adds the functions. Those that wait block the thread.
+    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from the
+    /// fuel of the store when it returns; a call that needs more than is left is a trap.
     ///
     /// # Errors
     ///
     /// The linker has functions of these names already.
     pub fn add_to_linker(self, linker: &mut Linker<T>) -> Result<(), Error> {
-        self.link_immediate(linker)?;
-        self.link_waiting(linker, |_| false)
+        self.link(linker, |_| false)
     }
 
     /// Adds the functions. Those that wait suspend the guest if `may_suspend` returns true for the
     /// data of the store, and block the thread if not: wasmi cannot suspend a start section, nor a
     /// call that is not resumable.
+    ///
+    /// The work of a call is deducted from the fuel of the store. If it needs more than is left, the
+    /// rest stays owed in the context's [meter](Wasi::meter), for an embedder that gives its guests
+    /// fuel in slices; a guest without fuel is suspended at its next instruction or its next import.
     ///
     /// # Errors
     ///
@@ -354,90 +387,137 @@ where
         linker: &mut Linker<T>,
         may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
     ) -> Result<(), Error> {
-        self.link_immediate(linker)?;
-        self.link_waiting(linker, may_suspend)
+        self.link(linker, may_suspend)
     }
 
-    /// Links the functions that never wait.
-    fn link_immediate(&self, linker: &mut Linker<T>) -> Result<(), Error> {
-        let (memory, get) = (self.memory, self.get);
+    fn link(
+        self,
+        linker: &mut Linker<T>,
+        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let link = Linked {
+            get: self.get,
+            memory: self.memory,
+            // Asking an engine without fuel costs an error, too much for each call.
+            is_metered: Store::new(linker.engine(), ()).get_fuel().is_ok(),
+        };
         macro_rules! link {
             ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
                 link!(@ $result $name($($arg: $ty),*));
             )*};
-            (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
-                linker.func_wrap(
-                    MODULE,
-                    stringify!($name),
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
-                        let memory = memory(&caller);
-                        let (memory, ctx) = split(&mut caller, memory, get);
-                        let call = || preview1::$name(ctx, memory $(, $arg)*);
-                        call::catch(stringify!($name), call).map(Errno::encode).map_err(error)
-                    },
-                )?;
-            };
             (@ never $name:ident($($arg:ident: $ty:ty),*)) => {
                 linker.func_wrap(
                     MODULE,
                     stringify!($name),
                     move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<(), Error> {
-                        let memory = memory(&caller);
-                        let (memory, ctx) = split(&mut caller, memory, get);
+                        let memory = (link.memory)(&caller);
+                        let (memory, ctx) = split(&mut caller, memory, link.get);
                         let call = || preview1::$name(ctx, memory $(, $arg)*);
                         Err(error(call::catch(stringify!($name), call).map_or_else(|trap| trap, Trap::Exit)))
                     },
                 )?;
             };
-            (@ wait $($rest:tt)*) => {};
-        }
-        crate::for_each_function!(link);
-        Ok(())
-    }
-
-    /// Links the functions that may wait.
-    fn link_waiting(
-        &self,
-        linker: &mut Linker<T>,
-        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-    ) -> Result<(), Error> {
-        let (memory, get) = (self.memory, self.get);
-        macro_rules! link {
-            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-                link!(@ $result $name($($arg: $ty),*));
-            )*};
-            (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+            (@ $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
                 linker.func_wrap(
                     MODULE,
                     stringify!($name),
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
-                        let function = stringify!($name);
-                        let may_suspend = may_suspend(caller.data());
-                        let memory = memory(&caller);
-                        let (bytes, ctx) = split(&mut caller, memory, get);
-                        let call = move |ctx: &mut Wasi, memory: &mut [u8]| preview1::$name(ctx, memory $(, $arg)*);
-                        if !may_suspend {
-                            return call::block(function, ctx, bytes, call).map_err(error);
-                        }
-                        match call::attempt(function, || call(ctx, bytes)).map_err(error)? {
-                            Poll::Ready(code) => Ok(code),
-                            Poll::Pending => Err(Error::host(Suspended::new(
-                                function,
-                                memory,
-                                move |data: &mut T, cx| call::poll_ready(function, get(data), cx).map_err(error),
-                                move |data: &mut T, memory| {
-                                    let attempt = call::attempt(function, || call(get(data), memory));
-                                    attempt.map(|polled| polled.map(|code| vec![Val::I32(code)])).map_err(error)
-                                },
-                            ))),
+                    move |caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32, Error> {
+                        let call = move |ctx: &mut Wasi, memory: &mut [u8]| {
+                            as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
+                        };
+                        match may_suspend(caller.data()) {
+                            true => link.suspend(caller, stringify!($name), call),
+                            false => link.block(caller, stringify!($name), call),
                         }
                     },
                 )?;
             };
-            (@ $other:ident $($rest:tt)*) => {};
         }
         crate::for_each_function!(link);
         Ok(())
+    }
+}
+
+/// What the functions of one linker share.
+#[derive(Clone, Copy)]
+struct Linked<G, M> {
+    get: G,
+    memory: M,
+    /// Whether the engine counts fuel.
+    is_metered: bool,
+}
+
+impl<G, M> Linked<G, M> {
+    /// A call that blocks the thread when it waits.
+    fn block<T: 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        function: &'static str,
+        call: impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
+    ) -> Result<i32, Error>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Copy,
+        M: Fn(&Caller<'_, T>) -> Option<Memory>,
+    {
+        let memory = (self.memory)(&caller);
+        let (bytes, ctx) = split(&mut caller, memory, self.get);
+        let code = call::block(function, ctx, bytes, call).map_err(error)?;
+        self.deduct(&mut caller)?;
+        if self.is_metered && (self.get)(caller.data_mut()).meter().owed() > 0 {
+            return Err(TrapCode::OutOfFuel.into());
+        }
+        Ok(code)
+    }
+
+    /// A call that suspends the guest when it waits, or when its fuel is used up: a sequence of
+    /// imports without a branch has no other point where it would be.
+    fn suspend<T: 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        function: &'static str,
+        call: impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt> + Send + Sync + 'static,
+    ) -> Result<i32, Error>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+        M: Fn(&Caller<'_, T>) -> Option<Memory>,
+    {
+        let memory = (self.memory)(&caller);
+        if !self.is_metered || caller.get_fuel()? > 0 {
+            let (bytes, ctx) = split(&mut caller, memory, self.get);
+            let attempt = call::attempt(function, || call(ctx, bytes)).map_err(error)?;
+            self.deduct(&mut caller)?;
+            if let Poll::Ready(code) = attempt {
+                return Ok(code);
+            }
+        }
+        let get = self.get;
+        let suspended = Suspended::new(
+            function,
+            memory,
+            move |data: &mut T, cx| call::poll_ready(function, get(data), cx).map_err(error),
+            move |data: &mut T, memory| {
+                let attempt = call::attempt(function, || call(get(data), memory));
+                attempt
+                    .map(|polled| polled.map(|code| vec![Val::I32(code)]))
+                    .map_err(error)
+            },
+        );
+        Err(Error::host(match self.is_metered {
+            true => suspended.metered(move |data| get(data).meter()),
+            false => suspended,
+        }))
+    }
+
+    fn deduct<T: 'static>(&self, caller: &mut Caller<'_, T>) -> Result<(), Error>
+    where
+        G: Fn(&mut T) -> &mut Wasi,
+    {
+        if !self.is_metered {
+            return Ok(());
+        }
+        let fuel = caller.get_fuel()?;
+        let left = (self.get)(caller.data_mut()).meter().deduct(fuel);
+        caller.set_fuel(left)
     }
 }
 

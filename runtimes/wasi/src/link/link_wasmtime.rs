@@ -28,13 +28,15 @@
 //! ```
 
 use std::fmt;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use wasmtime::{Caller, Extern, Instance, Linker, Memory, Result, Store};
 
 use crate::call::{self, Trap};
-use crate::{Errno, Exit, MODULE, Wasi, preview1};
+use crate::{Charge, Exit, Interrupt, MODULE, Wasi, preview1};
 
 /// Adds the 46 functions of WASI preview1. A guest that waits, for input or in a sleep,
 /// [blocks](Wasi::block) its thread.
@@ -65,7 +67,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    Link::new(get).add_to_linker_async(linker, |_| true)
+    Link::new(get).add_to_linker_async(linker)
 }
 
 /// Calls `_start` of a command, flushes its output and returns its exit: the code that the guest
@@ -118,7 +120,7 @@ fn exit(ctx: &mut Wasi, result: Result<()>) -> Result<Exit> {
     }
 }
 
-/// Settings of the linked functions: which memory a call uses, and which functions may suspend.
+/// Settings of the linked functions: which memory a call uses.
 ///
 /// # Examples
 ///
@@ -188,152 +190,290 @@ where
         }
     }
 
-    /// Adds the functions. Those that wait block the thread.
+    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from the
+    /// fuel of the store when it returns; a call that needs more than is left is a trap.
     ///
     /// # Errors
     ///
     /// The linker has functions of these names already.
     pub fn add_to_linker(self, linker: &mut Linker<T>) -> Result<()> {
-        self.link_immediate(linker)?;
-        self.link_blocking(linker, |_| true)
+        let link = self.linked(linker);
+        macro_rules! link {
+            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
+                link!(@ $result $name($($arg: $ty),*));
+            )*};
+            (@ never $name:ident($($arg:ident: $ty:ty),*)) => { link.link_exit(linker)?; };
+            (@ $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
+                linker.func_wrap(
+                    MODULE,
+                    stringify!($name),
+                    move |caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
+                        link.block(caller, stringify!($name), move |ctx, memory| {
+                            as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
+                        })
+                    },
+                )?;
+            };
+        }
+        crate::for_each_function!(link);
+        Ok(())
     }
 
-    /// Adds the functions. Those that wait suspend the guest if `suspends` returns true for their
-    /// name, and block the thread if not.
+    /// Adds the functions. One that waits suspends the guest, and so does any in a store with fuel
+    /// when the guest has used a slice of it, by its own instructions or by the work of calls.
     ///
-    /// A suspending function costs more per call than a blocking one. If every context that the
-    /// linker serves has the same kinds of streams, pass [`Wasi::may_wait`] of one of them:
-    /// functions that never wait then block nothing and cost less.
+    /// The slice is that of the context's [meter](Wasi::meter). Fuel that the embedder sets should
+    /// be announced with [`WorkMeter::begin`](crate::WorkMeter::begin); if it is not, the first poll
+    /// of a call may take one slice more.
     ///
     /// # Errors
     ///
     /// The linker has functions of these names already.
-    pub fn add_to_linker_async(
-        self,
-        linker: &mut Linker<T>,
-        suspends: impl Fn(&str) -> bool,
-    ) -> Result<()>
+    pub fn add_to_linker_async(self, linker: &mut Linker<T>) -> Result<()>
     where
         T: Send,
     {
-        self.link_immediate(linker)?;
-        self.link_suspending(linker, &suspends)?;
-        self.link_blocking(linker, |function| !suspends(function))
-    }
-
-    /// Links the functions that never wait.
-    fn link_immediate(&self, linker: &mut Linker<T>) -> Result<()> {
-        let (memory, get) = (self.memory, self.get);
+        let link = self.linked(linker);
         macro_rules! link {
             ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
                 link!(@ $result $name($($arg: $ty),*));
             )*};
-            (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
-                linker.func_wrap(
-                    MODULE,
-                    stringify!($name),
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                        let (memory, ctx) = split(&mut caller, memory, get);
-                        let call = || preview1::$name(ctx, memory $(, $arg)*);
-                        call::catch(stringify!($name), call).map(Errno::encode).map_err(error)
-                    },
-                )?;
-            };
-            (@ never $name:ident($($arg:ident: $ty:ty),*)) => {
-                linker.func_wrap(
-                    MODULE,
-                    stringify!($name),
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<()> {
-                        let (memory, ctx) = split(&mut caller, memory, get);
-                        let call = || preview1::$name(ctx, memory $(, $arg)*);
-                        Err(error(call::catch(stringify!($name), call).map_or_else(|trap| trap, Trap::Exit)))
-                    },
-                )?;
-            };
-            (@ wait $($rest:tt)*) => {};
-        }
-        crate::for_each_function!(link);
-        Ok(())
-    }
-
-    /// Links the functions that may wait and that `includes` selects, blocking.
-    fn link_blocking(&self, linker: &mut Linker<T>, includes: impl Fn(&str) -> bool) -> Result<()> {
-        let (memory, get) = (self.memory, self.get);
-        macro_rules! link {
-            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-                link!(@ $result $name($($arg: $ty),*));
-            )*};
-            (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
-                linker.func_wrap(
-                    MODULE,
-                    stringify!($name),
-                    move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                        let (memory, ctx) = split(&mut caller, memory, get);
-                        let call = |ctx: &mut Wasi, memory: &mut [u8]| preview1::$name(ctx, memory $(, $arg)*);
-                        call::block(stringify!($name), ctx, memory, call).map_err(error)
-                    },
-                )?;
-            }};
-            (@ $other:ident $($rest:tt)*) => {};
-        }
-        crate::for_each_function!(link);
-        Ok(())
-    }
-
-    /// Links the functions that may wait and that `includes` selects, suspending.
-    fn link_suspending(&self, linker: &mut Linker<T>, includes: impl Fn(&str) -> bool) -> Result<()>
-    where
-        T: Send,
-    {
-        let (memory, get) = (self.memory, self.get);
-        macro_rules! link {
-            ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
-                link!(@ $result $name($($arg: $ty),*));
-            )*};
-            (@ wait $name:ident($($arg:ident: $ty:ty),*)) => { if includes(stringify!($name)) {
+            (@ never $name:ident($($arg:ident: $ty:ty),*)) => { link.link_exit(linker)?; };
+            (@ $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
                 linker.func_wrap_async(
                     MODULE,
                     stringify!($name),
-                    move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| Box::new(async move {
-                        loop {
-                            let (memory, ctx) = split(&mut caller, memory, get);
-                            let call = || preview1::$name(ctx, memory $(, $arg)*);
-                            let attempted = call::attempt(stringify!($name), call);
-                            if let Poll::Ready(code) = attempted.map_err(error)? {
-                                return Ok::<i32, wasmtime::Error>(code);
-                            }
-                            call::ready(stringify!($name), |cx| get(caller.data_mut()).poll_ready(cx))
-                                .await
-                                .map_err(error)?;
-                        }
-                    }),
+                    move |caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                        link.suspend(caller, stringify!($name), move |ctx, memory| {
+                            as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
+                        })
+                    },
                 )?;
-            }};
-            (@ $other:ident $($rest:tt)*) => {};
+            };
         }
         crate::for_each_function!(link);
         Ok(())
+    }
+
+    fn linked(self, linker: &Linker<T>) -> Linked<G, M> {
+        Linked {
+            get: self.get,
+            memory: self.memory,
+            // Asking an engine without fuel costs an error, too much for each call.
+            is_metered: Store::new(linker.engine(), ()).get_fuel().is_ok(),
+        }
+    }
+}
+
+/// What the functions of one linker share.
+#[derive(Clone, Copy)]
+struct Linked<G, M> {
+    get: G,
+    memory: M,
+    /// Whether the engine counts fuel.
+    is_metered: bool,
+}
+
+/// What a suspending function does next.
+enum Step {
+    YieldAndAttempt,
+    YieldAndWait,
+    Wait,
+    YieldAndReturn(i32),
+    Return(i32),
+}
+
+impl<G, M> Linked<G, M> {
+    fn link_exit<T: 'static>(self, linker: &mut Linker<T>) -> Result<()>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    {
+        linker.func_wrap(
+            MODULE,
+            "proc_exit",
+            move |mut caller: Caller<'_, T>, code: i32| -> Result<()> {
+                let (memory, ctx) = self.split(&mut caller);
+                let exit = call::catch("proc_exit", || preview1::proc_exit(ctx, memory, code));
+                Err(error(exit.map_or_else(|trap| trap, Trap::Exit)))
+            },
+        )?;
+        Ok(())
+    }
+
+    /// A call that blocks the thread when it waits.
+    fn block<T: 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        function: &'static str,
+        call: impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
+    ) -> Result<i32>
+    where
+        G: Fn(&mut T) -> &mut Wasi,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
+    {
+        let (memory, ctx) = self.split(&mut caller);
+        let code = call::block(function, ctx, memory, call).map_err(error)?;
+        if !self.is_metered {
+            return Ok(code);
+        }
+        let fuel = caller.get_fuel()?;
+        let meter = (self.get)(caller.data_mut()).meter();
+        let left = meter.deduct(fuel);
+        let is_out_of_fuel = meter.owed() > 0;
+        caller.set_fuel(left)?;
+        if is_out_of_fuel {
+            return Err(wasmtime::Trap::OutOfFuel.into());
+        }
+        Ok(code)
+    }
+
+    /// A call that suspends the guest when it waits or when the slice is used up.
+    ///
+    /// The first attempt is made here and not in the future. Most calls end with it and with the
+    /// same result, whose future has no bytes, so that it is boxed without an allocation.
+    fn suspend<'a, T: Send + 'static>(
+        self,
+        mut caller: Caller<'a, T>,
+        function: &'static str,
+        call: impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt> + Send + Sync + 'a,
+    ) -> Box<dyn Future<Output = Result<i32>> + Send + 'a>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Send + Sync + 'a,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Send + Sync + 'a,
+    {
+        let step = match self.charge(&mut caller) {
+            Ok(false) => self.attempt(&mut caller, function, &call),
+            Ok(true) => Ok(Step::YieldAndAttempt),
+            Err(error) => Err(error),
+        };
+        match step {
+            Ok(Step::Return(SUCCESS)) => Box::new(Succeeded),
+            Ok(Step::Return(code)) => Box::new(ready(Ok(code))),
+            Ok(step) => Box::new(self.go_on(caller, step, function, call)),
+            Err(error) => Box::new(ready(Err(error))),
+        }
+    }
+
+    fn attempt<T: 'static>(
+        &self,
+        caller: &mut Caller<'_, T>,
+        function: &'static str,
+        call: &impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
+    ) -> Result<Step>
+    where
+        G: Fn(&mut T) -> &mut Wasi,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
+    {
+        let (memory, ctx) = self.split(caller);
+        let polled = call::attempt(function, || call(ctx, memory)).map_err(error)?;
+        let is_used_up = self.charge(caller)?;
+        Ok(match polled {
+            Poll::Ready(code) if is_used_up => Step::YieldAndReturn(code),
+            Poll::Ready(code) => Step::Return(code),
+            Poll::Pending if is_used_up => Step::YieldAndWait,
+            Poll::Pending => Step::Wait,
+        })
+    }
+
+    /// Takes the steps from `step` to the return.
+    async fn go_on<T: Send + 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        mut step: Step,
+        function: &'static str,
+        call: impl Fn(&mut Wasi, &mut [u8]) -> Result<(), Interrupt> + Send + Sync,
+    ) -> Result<i32>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Send + Sync,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Send + Sync,
+    {
+        loop {
+            match step {
+                Step::Return(code) => return Ok(code),
+                Step::YieldAndReturn(code) => {
+                    call::yield_now().await;
+                    return Ok(code);
+                }
+                Step::YieldAndAttempt => call::yield_now().await,
+                Step::YieldAndWait => {
+                    call::yield_now().await;
+                    step = Step::Wait;
+                    continue;
+                }
+                Step::Wait => {
+                    call::ready(function, |cx| (self.get)(caller.data_mut()).poll_ready(cx))
+                        .await
+                        .map_err(error)?;
+                }
+            }
+            step = self.attempt(&mut caller, function, &call)?;
+        }
+    }
+
+    /// Charges the guest for the work of its calls. Returns whether its slice is used up, so that it
+    /// has to yield.
+    #[inline]
+    fn charge<T: 'static>(&self, caller: &mut Caller<'_, T>) -> Result<bool>
+    where
+        G: Fn(&mut T) -> &mut Wasi,
+    {
+        if !self.is_metered {
+            return Ok(false);
+        }
+        let fuel = caller.get_fuel()?;
+        let meter = (self.get)(caller.data_mut()).meter();
+        match meter.charge(fuel) {
+            Charge::Later => Ok(false),
+            Charge::Set(left) => {
+                caller.set_fuel(left)?;
+                Ok(false)
+            }
+            Charge::SetAndYield(left) => {
+                caller.set_fuel(left)?;
+                Ok(true)
+            }
+            Charge::OutOfFuel => {
+                let left = meter.deduct(fuel);
+                caller.set_fuel(left)?;
+                Err(wasmtime::Trap::OutOfFuel.into())
+            }
+        }
+    }
+
+    /// The memory of a call and the context, borrowed at once. Without a memory, the slice is empty.
+    fn split<'a, T: 'static>(&self, caller: &'a mut Caller<'_, T>) -> (&'a mut [u8], &'a mut Wasi)
+    where
+        G: Fn(&mut T) -> &mut Wasi,
+        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
+    {
+        match (self.memory)(caller) {
+            Some(memory) => {
+                let (memory, data) = memory.data_and_store_mut(caller);
+                (memory, (self.get)(data))
+            }
+            None => (&mut [], (self.get)(caller.data_mut())),
+        }
+    }
+}
+
+/// What a function returns to the guest when it succeeds.
+const SUCCESS: i32 = 0;
+
+/// The future of a call that has succeeded.
+struct Succeeded;
+
+impl Future for Succeeded {
+    type Output = Result<i32>;
+
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<i32>> {
+        Poll::Ready(Ok(SUCCESS))
     }
 }
 
 impl<T, G, M> fmt::Debug for Link<T, G, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
-    }
-}
-
-/// The memory of a call and the context, borrowed at once. Without a memory, the slice is empty.
-fn split<'a, T: 'static>(
-    caller: &'a mut Caller<'_, T>,
-    memory: impl Fn(&mut Caller<'_, T>) -> Option<Memory>,
-    get: impl Fn(&mut T) -> &mut Wasi,
-) -> (&'a mut [u8], &'a mut Wasi) {
-    match memory(caller) {
-        Some(memory) => {
-            let (memory, data) = memory.data_and_store_mut(caller);
-            (memory, get(data))
-        }
-        None => (&mut [], get(caller.data_mut())),
     }
 }
 

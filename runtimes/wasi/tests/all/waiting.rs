@@ -153,9 +153,27 @@ fn a_context_reports_which_functions_can_wait() {
         .unwrap();
     assert_eq!(waiting(&ctx), ALWAYS);
     let ctx = Wasi::builder().stdin(Stdin::inherit()).build().unwrap();
-    assert_eq!(waiting(&ctx), ["fd_read", "fd_readdir", "poll_oneoff", "sched_yield", "random_get"]);
+    assert_eq!(
+        waiting(&ctx),
+        [
+            "fd_read",
+            "fd_readdir",
+            "poll_oneoff",
+            "sched_yield",
+            "random_get"
+        ]
+    );
     let (stderr, _drain) = pipe(1);
     let mut ctx = Wasi::builder().stderr(stderr).build().unwrap();
     preview1::fd_renumber(&mut ctx, &mut [], 2, 1).unwrap();
-    assert_eq!(waiting(&ctx), ["fd_readdir", "fd_write", "poll_oneoff", "sched_yield", "random_get"]);
+    assert_eq!(
+        waiting(&ctx),
+        [
+            "fd_readdir",
+            "fd_write",
+            "poll_oneoff",
+            "sched_yield",
+            "random_get"
+        ]
+    );
 }
