@@ -3,7 +3,8 @@
 //! The modules `link_wasmtime` and `link_wasmi` use these functions, and so can an adapter for
 //! another engine: expand [`for_each_function`](crate::for_each_function), call a function
 //! that the table marks `errno` or `never` through [`catch`], and one that it marks `wait` through
-//! [`block`], or through [`attempt`] and [`ready`].
+//! [`block`], or through [`attempt`] and [`ready`]. If your engine counts fuel, deduct what the
+//! context's [meter](Wasi::meter) has after each attempt, and [yield](yield_now) when it says so.
 
 use std::any::Any;
 use std::future::poll_fn;

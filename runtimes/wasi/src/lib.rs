@@ -29,7 +29,8 @@
 //! - `link`: adapters for the linkers of engines. [`call`]: functions for writing an adapter.
 //! - `outcome`: the ways in which a call ends: [`Errno`], [`Interrupt`], [`Exit`], signals.
 //! - `preview1`: the 46 functions, one file per subject, and the table of their signatures.
-//! - `limits`: constants that limit the host's cost of one call.
+//! - `limits`: constants that limit the host's cost of one call. `costs`: what the functions cost.
+//!   `work`: the meter that an adapter deducts from the fuel.
 //!
 //! # Examples
 //!
@@ -60,12 +61,23 @@
 //!
 //! # Limits
 //!
-//! The engine's fuel does not count the host's work in a call. Each call therefore has limits of
-//! its own: [`MAX_IOVECS`], [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`],
-//! [`MAX_PEEK_BYTES`], [`MAX_PATH_BYTES`], [`MAX_SYMLINKS`], and the limits of a [`SharedBuffer`]
-//! and a [`MemoryFs`](fs::MemoryFs). No call makes this crate allocate more than 1 MiB. A stream
-//! can have a [budget](Stdout::budget) of bytes, and a sleep a [maximum](WasiBuilder::max_sleep).
-//! There is no limit on the time that a writer or a filesystem of the host takes.
+//! The work of the host is fuel: each function counts what it does for the guest, such as bytes
+//! copied, directories entered and entries listed, in units of about one instruction
+//! ([costs](preview1#costs)). The adapters deduct the units from the engine's fuel, and a guest
+//! yields when its slice of fuel is used up by them; an adapter of your own reads them from
+//! [`Wasi::meter`].
+//!
+//! One attempt of a call costs at most one slice, because each has limits of its own:
+//! [`MAX_IOVECS`], [`MAX_TRANSFER_BYTES`], [`MAX_RANDOM_BYTES`], [`MAX_SUBSCRIPTIONS`],
+//! [`MAX_PEEK_BYTES`], [`MAX_PATH_BYTES`], [`MAX_SYMLINKS`], [`MAX_STRINGS_BYTES`]. A
+//! [`SharedBuffer`] and a [`MemoryFs`](fs::MemoryFs) are limited in size. No call makes this crate
+//! allocate more than 1 MiB. A stream can have a [budget](Stdout::budget) of bytes, and a sleep a
+//! [maximum](WasiBuilder::max_sleep).
+//!
+//! There is no limit on the time that system calls take, nor streams, filesystems and clocks of the
+//! embedder; a filesystem can [add](fs::add_work) what it does. Three operations cost as much as
+//! they do, and are not divided: an overlay that copies a file up, or skips the removed names of a
+//! directory, and a memory filesystem that frees the contents of a file.
 //!
 //! # Waiting
 //!

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::conformance::{COUNTER, FLUSHER};
+use rangewatch_runtime::conformance::{COUNTER, FLUSHER, WASI_WORKER};
 use rangewatch_wasi::{Wasi, pipe};
 use wasmi::{CompilationMode, Config, Engine, Linker, Module, Store, Val};
 
@@ -223,5 +223,53 @@ fn g37_work_is_deducted_from_the_fuel_of_the_embedder() {
         );
         assert_eq!(store.get_fuel().expect("counted"), 0);
         assert_eq!(bus.last_seq().map(u64::from), Some(N_FLUSHES + 1));
+    }
+}
+
+#[test]
+fn g37_the_work_of_wasi_is_deducted_from_the_fuel_of_the_embedder() {
+    // `random_get` of 512 KiB is 32,868 units.
+    const N_CALLS: u64 = 30;
+    for is_async in [false, true] {
+        let mut config = Config::default();
+        config
+            .compilation_mode(CompilationMode::Eager)
+            .consume_fuel(true);
+        let engine = Engine::new(&config);
+        let mut linker = Linker::<Wasi>::new(&engine);
+        if is_async {
+            rangewatch_wasmi::add_wasi_to_linker_async(&mut linker, wasi).expect("fresh names");
+        } else {
+            rangewatch_wasmi::add_wasi_to_linker(&mut linker, wasi).expect("fresh names");
+        }
+        linker.func_wrap("test", "tick", || ()).expect("fresh");
+        let wasm = wat::parse_str(WASI_WORKER).expect("well formed");
+        let module = Module::new(&engine, wasm).expect("valid");
+        let mut store = Store::new(&engine, Wasi::builder().build().expect("valid"));
+        store.set_fuel(1_000_000).expect("counted");
+        let instance = linker.instantiate_and_start(&mut store, &module);
+        let instance = instance.expect("provided");
+        let random = instance.get_func(&store, "random").expect("exported");
+        let call = |n: u64, n_bytes: i32, store: &mut Store<Wasi>| {
+            let args = [Val::I32(n as i32), Val::I32(n_bytes)];
+            if is_async {
+                let call = rangewatch_wasmi::call_async(store, &random, &args, &mut []);
+                futures::executor::block_on(call)
+            } else {
+                random.call(store, &args, &mut [])
+            }
+        };
+        call(N_CALLS, 512 << 10, &mut store).expect("enough fuel");
+        let left = store.get_fuel().expect("counted");
+        assert!(left < 1_000_000 - N_CALLS * 32_868, "{left} units are left");
+        for n_bytes in [512 << 10, 3 << 20] {
+            let error = call(1, n_bytes, &mut store).expect_err("there is too little fuel");
+            assert_eq!(
+                error.as_trap_code(),
+                Some(wasmi::TrapCode::OutOfFuel),
+                "{error}"
+            );
+            assert_eq!(store.get_fuel().expect("counted"), 0);
+        }
     }
 }

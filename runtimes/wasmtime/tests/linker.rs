@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::conformance::{COUNTER, FLUSHER, RAW_GUEST};
+use rangewatch_runtime::conformance::{COUNTER, FLUSHER, RAW_GUEST, WASI_WORKER};
 use rangewatch_wasi::{Wasi, pipe};
-use wasmtime::{Config, Engine, Linker, Module, Store};
+use wasmtime::{Caller, Config, Engine, Linker, Module, Store};
 
 rangewatch_runtime::linker_tests!(wasmtime, rangewatch_wasmtime, instantiate);
 
@@ -205,5 +207,105 @@ fn g37_work_ends_slices_of_a_store_that_suspends() {
         assert!(format!("{error:?}").contains("fuel"), "{error:?}");
         let n_flushes = bus.last_seq().map_or(0, u64::from);
         assert!((50..=59).contains(&n_flushes), "{n_flushes} flushes");
+    }
+}
+
+fn wasi(wasi: &mut Wasi) -> &mut Wasi {
+    wasi
+}
+
+/// A store with fuel and a guest that calls functions of WASI; and the fuel that it had left at its
+/// last tick.
+fn wasi_worker(
+    fuel: u64,
+    add_to_linker: impl FnOnce(&mut Linker<Wasi>) -> wasmtime::Result<()>,
+) -> (Arc<AtomicU64>, Store<Wasi>, Module, Linker<Wasi>) {
+    let engine = Engine::new(Config::new().consume_fuel(true)).expect("valid");
+    let mut linker = Linker::<Wasi>::new(&engine);
+    add_to_linker(&mut linker).expect("fresh names");
+    let left = Arc::new(AtomicU64::new(fuel));
+    let at_tick = left.clone();
+    let tick = move |mut caller: Caller<'_, Wasi>| {
+        let fuel = caller.get_fuel()?;
+        at_tick.store(fuel - caller.data_mut().meter().owed(), Ordering::Relaxed);
+        Ok(())
+    };
+    linker.func_wrap("test", "tick", tick).expect("fresh");
+    let module = Module::new(&engine, wat::parse_str(WASI_WORKER).expect("well formed"));
+    let mut store = Store::new(&engine, Wasi::builder().build().expect("valid"));
+    store.set_fuel(fuel).expect("counted");
+    store.data_mut().meter().begin(fuel);
+    (left, store, module.expect("valid"), linker)
+}
+
+#[test]
+fn g37_the_work_of_wasi_is_deducted_from_the_fuel_of_the_embedder() {
+    // `random_get` of 512 KiB is 32,868 units.
+    const N_CALLS: u64 = 30;
+    let (_, mut store, module, linker) = wasi_worker(1_000_000, |linker| {
+        rangewatch_wasmtime::add_wasi_to_linker(linker, wasi)
+    });
+    let instance = linker.instantiate(&mut store, &module).expect("provided");
+    let random = instance.get_typed_func::<(i32, i32), ()>(&mut store, "random");
+    let random = random.expect("exported");
+    random
+        .call(&mut store, (N_CALLS as i32, 512 << 10))
+        .expect("enough fuel");
+    let left = store.get_fuel().expect("counted");
+    assert!(left < 1_000_000 - N_CALLS * 32_868, "{left} units are left");
+    for n_bytes in [512 << 10, 3 << 20] {
+        let error = random
+            .call(&mut store, (1, n_bytes))
+            .expect_err("there is too little fuel");
+        assert_eq!(error.downcast_ref(), Some(&wasmtime::Trap::OutOfFuel));
+        assert_eq!(store.get_fuel().expect("counted"), 0);
+    }
+}
+
+#[test]
+fn g37_the_work_of_wasi_ends_slices_of_a_store_that_suspends() {
+    const FUEL: u64 = 500_000;
+    const SLICE: u64 = 100_000;
+    // The slices of the embedder's own are those of the engine.
+    for interval in [None, Some(1_000), Some(1 << 30)] {
+        for (export, size, cost) in [
+            ("clock", 0, 100),
+            ("random", 512 << 10, 32_868),
+            ("random", 3 << 20, 65_636),
+            ("write", 512 << 10, 32_888),
+        ] {
+            let (left, mut store, module, linker) = wasi_worker(FUEL, |linker| {
+                rangewatch_wasmtime::add_wasi_to_linker_async(linker, wasi)
+            });
+            store.fuel_async_yield_interval(interval).expect("counted");
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut call = pin!(async {
+                let instance = linker.instantiate_async(&mut store, &module).await;
+                let instance = instance.expect("provided");
+                let func = instance.get_typed_func::<(i32, i32), ()>(&mut store, export);
+                let func = func.expect("exported");
+                func.call_async(&mut store, (i32::MAX, size)).await
+            });
+            let (mut before, mut longest) = (FUEL, 0);
+            let error = loop {
+                let polled = call.as_mut().poll(&mut cx);
+                let after = left.load(Ordering::Relaxed);
+                longest = longest.max(before - after);
+                before = after;
+                if let Poll::Ready(result) = polled {
+                    break result.expect_err("it needs more fuel");
+                }
+            };
+            assert_eq!(error.downcast_ref(), Some(&wasmtime::Trap::OutOfFuel));
+            let most = 2 * SLICE + cost;
+            assert!(
+                longest <= most,
+                "{export} {size}: {longest} units in a poll"
+            );
+            assert!(
+                before <= 3 * cost + 1_000,
+                "{export}: {before} units are left"
+            );
+        }
     }
 }

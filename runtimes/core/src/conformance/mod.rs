@@ -31,6 +31,7 @@ mod staged;
 mod suspension;
 mod waiting;
 mod wasi;
+mod wasi_work;
 mod work;
 
 use rangewatch_bus::RangeWatchBus;
@@ -168,6 +169,10 @@ groups! {
         an_instance_above_its_bound_is_recycled,
         a_guest_is_ready_when_a_callback_is_due,
     }
+    wasi_work {
+        g37_a_poll_of_wasi_runs_less_than_two_slices,
+        g37_the_work_of_wasi_uses_the_fuel_of_a_call,
+    }
     work {
         g37_a_poll_runs_less_than_two_slices,
         g37_a_poll_runs_at_most_two_of_the_largest_flushes,
@@ -283,6 +288,7 @@ pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
 pub use raw_guest::RAW_GUEST;
 pub use stack::calls_nest_as_deep_as_the_stack_allows;
+pub use wasi_work::WASI_WORKER;
 pub use work::FLUSHER;
 
 async fn load(runtime: &dyn Runtime, wat: &str) -> Module {

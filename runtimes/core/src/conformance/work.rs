@@ -94,7 +94,7 @@ pub const FLUSHER: &str = r#"(module
 const N_IN_A_ROW: u64 = 30;
 
 /// The fuel that a call had left at its last tick.
-type FuelLeft = Arc<AtomicU64>;
+pub(super) type FuelLeft = Arc<AtomicU64>;
 
 async fn worker(
     runtime: &dyn Runtime,
@@ -123,7 +123,7 @@ async fn worker(
 }
 
 /// Polls a call to its end, and calls `after` after each poll.
-fn run_polls(
+pub(super) fn run_polls(
     guest: &Guest,
     export: &str,
     args: &[Val],
@@ -142,7 +142,7 @@ fn run_polls(
 
 /// The longest poll of a call, in units. A unit that a poll uses after its last tick counts for the
 /// next one, so that this can exceed the truth by what one import costs.
-fn longest_poll(guest: &Guest, left: &FuelLeft, export: &str, args: &[Val]) -> u64 {
+pub(super) fn longest_poll(guest: &Guest, left: &FuelLeft, export: &str, args: &[Val]) -> u64 {
     let (mut before, mut longest) = (u64::MAX, 0);
     left.store(u64::MAX, Ordering::Relaxed);
     let results = run_polls(guest, export, args, || {

@@ -17,4 +17,3 @@ pub(crate) mod profile;
 pub(crate) mod runtime;
 pub(crate) mod shown;
 pub(crate) mod val;
-pub(crate) mod yield_now;

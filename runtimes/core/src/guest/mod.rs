@@ -23,11 +23,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use rangewatch_wasi::Exit;
+use rangewatch_wasi::call::yield_now;
 
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::module::{Module, START};
 use crate::engine::val::{Scalars, Val};
-use crate::engine::yield_now::yield_now;
 use crate::guest::builder::GuestBuilder;
 use crate::guest::call_error::CallError;
 use crate::guest::func::Func;

@@ -11,9 +11,9 @@ use futures::future::{BoxFuture, FutureExt, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use rangewatch_bus::Ready;
+use rangewatch_wasi::call::yield_now;
 
 use crate::abi::gen1;
-use crate::engine::yield_now::yield_now;
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::CallbackError;
 use crate::guest::inner::Inner;

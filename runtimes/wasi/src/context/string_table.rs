@@ -98,10 +98,7 @@ mod tests {
         assert_eq!(offset_for(0, 0, limit - 16), None);
         assert_eq!(offset_for(1, limit - 33, 0), Some(limit as u32 - 33));
         assert_eq!(offset_for(1, limit - 32, 0), None);
-        assert_eq!(
-            offset_for(limit / 17 - 1, limit / 17 - 1, 0).is_some(),
-            true
-        );
+        assert!(offset_for(limit / 17 - 1, limit / 17 - 1, 0).is_some());
         assert_eq!(offset_for(limit / 17, limit / 17, 0), None);
         assert_eq!(offset_for(0, 1, usize::MAX), None);
     }

@@ -65,8 +65,8 @@ pub(crate) struct Walk<'p> {
 }
 
 impl<'p> Walk<'p> {
-    /// Starts at `base`. Looks nothing up yet. Adds to `work` what the walk costs, and one operation
-    /// on the last component.
+    /// Starts at `base`. Looks nothing up yet. Adds to `work` what the walk costs, and one
+    /// operation on the last component.
     pub(crate) fn new(
         base: &'p Arc<dyn Dir>,
         path: &'p str,

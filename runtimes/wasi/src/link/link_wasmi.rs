@@ -361,8 +361,8 @@ where
         }
     }
 
-    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from the
-    /// fuel of the store when it returns; a call that needs more than is left is a trap.
+    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from
+    /// the fuel of the store when it returns; a call that needs more than is left is a trap.
     ///
     /// # Errors
     ///
@@ -375,9 +375,10 @@ where
     /// data of the store, and block the thread if not: wasmi cannot suspend a start section, nor a
     /// call that is not resumable.
     ///
-    /// The work of a call is deducted from the fuel of the store. If it needs more than is left, the
-    /// rest stays owed in the context's [meter](Wasi::meter), for an embedder that gives its guests
-    /// fuel in slices; a guest without fuel is suspended at its next instruction or its next import.
+    /// The work of a call is deducted from the fuel of the store. If it needs more than is left,
+    /// the rest stays owed in the context's [meter](Wasi::meter), for an embedder that gives its
+    /// guests fuel in slices; a guest without fuel is suspended at its next instruction or its next
+    /// import.
     ///
     /// # Errors
     ///

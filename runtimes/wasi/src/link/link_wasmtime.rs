@@ -38,6 +38,36 @@ use wasmtime::{Caller, Extern, Instance, Linker, Memory, Result, Store};
 use crate::call::{self, Trap};
 use crate::{Charge, Exit, Interrupt, MODULE, Wasi, preview1};
 
+/// Links one function so that it blocks the thread when it waits.
+macro_rules! blocking {
+    ($linker:ident, $link:ident, $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
+        $linker.func_wrap(
+            MODULE,
+            stringify!($name),
+            move |caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
+                $link.block(caller, stringify!($name), move |ctx, memory| {
+                    as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
+                })
+            },
+        )?;
+    };
+}
+
+/// Links one function so that it suspends the guest when it waits or its slice is used up.
+macro_rules! suspending {
+    ($linker:ident, $link:ident, $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
+        $linker.func_wrap_async(
+            MODULE,
+            stringify!($name),
+            move |caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                $link.suspend(caller, stringify!($name), move |ctx, memory| {
+                    as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
+                })
+            },
+        )?;
+    };
+}
+
 /// Adds the 46 functions of WASI preview1. A guest that waits, for input or in a sleep,
 /// [blocks](Wasi::block) its thread.
 ///
@@ -190,8 +220,8 @@ where
         }
     }
 
-    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from the
-    /// fuel of the store when it returns; a call that needs more than is left is a trap.
+    /// Adds the functions. Those that wait block the thread. The work of a call is deducted from
+    /// the fuel of the store when it returns; a call that needs more than is left is a trap.
     ///
     /// # Errors
     ///
@@ -204,15 +234,7 @@ where
             )*};
             (@ never $name:ident($($arg:ident: $ty:ty),*)) => { link.link_exit(linker)?; };
             (@ $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
-                linker.func_wrap(
-                    MODULE,
-                    stringify!($name),
-                    move |caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<i32> {
-                        link.block(caller, stringify!($name), move |ctx, memory| {
-                            as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
-                        })
-                    },
-                )?;
+                blocking!(linker, link, $result $name($($arg: $ty),*));
             };
         }
         crate::for_each_function!(link);
@@ -223,8 +245,8 @@ where
     /// when the guest has used a slice of it, by its own instructions or by the work of calls.
     ///
     /// The slice is that of the context's [meter](Wasi::meter). Fuel that the embedder sets should
-    /// be announced with [`WorkMeter::begin`](crate::WorkMeter::begin); if it is not, the first poll
-    /// of a call may take one slice more.
+    /// be announced with [`WorkMeter::begin`](crate::WorkMeter::begin); if it is not, the first
+    /// poll of a call may take one slice more.
     ///
     /// # Errors
     ///
@@ -239,16 +261,16 @@ where
                 link!(@ $result $name($($arg: $ty),*));
             )*};
             (@ never $name:ident($($arg:ident: $ty:ty),*)) => { link.link_exit(linker)?; };
-            (@ $result:ident $name:ident($($arg:ident: $ty:ty),*)) => {
-                linker.func_wrap_async(
-                    MODULE,
-                    stringify!($name),
-                    move |caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
-                        link.suspend(caller, stringify!($name), move |ctx, memory| {
-                            as_waiting!($result preview1::$name(ctx, memory $(, $arg)*))
-                        })
-                    },
-                )?;
+            // Without fuel there is no slice to end, so that a function that does not wait returns.
+            (@ errno $name:ident($($arg:ident: $ty:ty),*)) => {
+                if link.is_metered {
+                    suspending!(linker, link, errno $name($($arg: $ty),*));
+                } else {
+                    blocking!(linker, link, errno $name($($arg: $ty),*));
+                }
+            };
+            (@ wait $name:ident($($arg:ident: $ty:ty),*)) => {
+                suspending!(linker, link, wait $name($($arg: $ty),*));
             };
         }
         crate::for_each_function!(link);
@@ -411,8 +433,8 @@ impl<G, M> Linked<G, M> {
         }
     }
 
-    /// Charges the guest for the work of its calls. Returns whether its slice is used up, so that it
-    /// has to yield.
+    /// Charges the guest for the work of its calls. Returns whether its slice is used up, so that
+    /// it has to yield.
     #[inline]
     fn charge<T: 'static>(&self, caller: &mut Caller<'_, T>) -> Result<bool>
     where
@@ -441,7 +463,8 @@ impl<G, M> Linked<G, M> {
         }
     }
 
-    /// The memory of a call and the context, borrowed at once. Without a memory, the slice is empty.
+    /// The memory of a call and the context, borrowed at once. Without a memory, the slice is
+    /// empty.
     fn split<'a, T: 'static>(&self, caller: &'a mut Caller<'_, T>) -> (&'a mut [u8], &'a mut Wasi)
     where
         G: Fn(&mut T) -> &mut Wasi,

@@ -1,7 +1,6 @@
 //! `path_open`.
 
 use super::path::{lookup_flags, path};
-use crate::costs::NAME;
 use crate::descriptor::rights::{self, Rights};
 use crate::descriptor::{Descriptor, fdflags};
 use crate::fs::resolver::Walk;
@@ -87,16 +86,14 @@ pub fn path_open(
     }
     let options = request.options(rights);
 
-    let mut walk = Walk::new(dir, path, &ctx.work)?;
-    let opened = match walk.open(options, links) {
+    let opened = match Walk::new(dir, path, &ctx.work)?.open(options, links) {
         Err(errno)
             if mode != RightsMode::Strict
                 && requested.base == 0
                 && request.may_retry_without_writing(errno) =>
         {
             rights = rights.without_writing();
-            ctx.work.add(NAME);
-            walk.open(request.options(rights), links)?
+            Walk::new(dir, path, &ctx.work)?.open(request.options(rights), links)?
         }
         opened => opened?,
     };

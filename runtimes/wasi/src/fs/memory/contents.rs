@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use super::shared::Shared;
 use crate::Errno;
+use crate::costs::{BYTES_PER_UNIT, PAGE_FREED};
+use crate::fs::add_work;
 
 /// Bytes are stored in pages of this size: a hole takes no memory, growth never moves more than one
 /// page, and one call of a guest allocates little more than it writes.
@@ -86,6 +88,7 @@ impl Contents {
             let (last, len) = position(size_bytes);
             let mut released = 0;
             for (number, mut page) in self.pages.split_off(&last) {
+                add_work(PAGE_FREED);
                 released += page.counted;
                 if number == last && len > 0 {
                     page.bytes.truncate(len);
@@ -107,6 +110,7 @@ impl Contents {
     pub(super) fn release(&mut self, shared: &Shared) {
         let counted: usize = self.pages.values().map(|page| page.counted).sum();
         shared.release_bytes(counted as u64);
+        add_work(PAGE_FREED * self.pages.len() as u64);
         self.pages.clear();
     }
 
@@ -131,6 +135,8 @@ impl Contents {
                 // Growth by doubling would allocate more than a page.
                 page.reserve_exact(PAGE_BYTES - page.len());
             }
+            // The bytes of the call are counted already.
+            add_work(more.saturating_sub(buf.len()) as u64 / BYTES_PER_UNIT);
             page.resize(piece.range.end, 0);
         }
         page[piece.range.clone()].copy_from_slice(buf);

@@ -9,9 +9,11 @@ use super::device::MemoryDevice;
 use super::file::{MemoryFile, MemorySymlink};
 use super::shared::{Shared, Times, lock};
 use crate::Errno;
+use crate::costs::ANCESTOR;
 use crate::fs::{
-    Create, Dir, DirEntry, File, FileType, Metadata, Node, OpenOptions, ReadDir, SetTimes,
+    Create, Dir, DirEntry, File, FileType, Metadata, Node, OpenOptions, ReadDir, SetTimes, add_work,
 };
+use crate::limits::MAX_ANCESTORS;
 
 pub(super) struct MemoryDir {
     shared: Arc<Shared>,
@@ -178,15 +180,21 @@ impl MemoryDir {
     }
 
     /// Whether `other` is this directory or one of its ancestors. The caller holds the tree lock.
-    fn is_in(&self, other: &Self) -> bool {
+    fn is_in(&self, other: &Self) -> Result<bool, Errno> {
         let mut dir = self.weak_self.upgrade();
+        let mut n_ancestors = 0;
         while let Some(this) = dir {
             if std::ptr::eq(&*this, other) {
-                return true;
+                return Ok(true);
+            }
+            add_work(ANCESTOR);
+            n_ancestors += 1;
+            if n_ancestors > MAX_ANCESTORS {
+                return Err(Errno::Nametoolong);
             }
             dir = lock(&this.state).parent.upgrade();
         }
-        false
+        Ok(false)
     }
 }
 
@@ -293,14 +301,14 @@ impl Dir for MemoryDir {
         let _tree = self.shared.lock_tree();
         let node = lock(&self.state).get(name)?.clone();
         if let MemoryNode::Dir(dir) = &node {
-            if to.is_in(dir) {
+            if to.is_in(dir)? {
                 return Err(Errno::Inval);
             }
         }
         let there = lock(&to.state).get(to_name).ok().cloned();
         if let Some(MemoryNode::Dir(there)) = &there {
             // Linux returns this errno whenever the destination is an ancestor of the source.
-            if self.is_in(there) {
+            if self.is_in(there)? {
                 return Err(Errno::Notempty);
             }
         }

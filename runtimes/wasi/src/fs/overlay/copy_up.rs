@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::merged::Merged;
 use super::state::State;
 use crate::Errno;
-use crate::fs::{Create, Dir, File, FileType, Metadata, Node, OpenOptions, SetTime, SetTimes};
+use crate::costs::{BYTES_PER_UNIT, FILE};
+use crate::fs::{
+    Create, Dir, File, FileType, Metadata, Node, OpenOptions, SetTime, SetTimes, add_work,
+};
 
 /// The size of the copy buffer.
 const BUF_BYTES: usize = 64 << 10;
@@ -129,6 +132,8 @@ fn fill(lower: &dyn File, upper: &dyn File, original: &Metadata) -> Result<(), E
         if n_bytes == 0 {
             return Ok(());
         }
+        // A read, a search for bytes other than zero, and a write.
+        add_work(3 * n_bytes as u64 / BYTES_PER_UNIT + 2 * FILE);
         if buf[..n_bytes].iter().any(|byte| *byte != 0) {
             write_all(upper, &buf[..n_bytes], offset)?;
         }

@@ -2,7 +2,8 @@
 
 use super::dir::OverlayDir;
 use crate::Errno;
-use crate::fs::{DirEntry, FileType, ReadDir};
+use crate::costs::ENTRY;
+use crate::fs::{DirEntry, FileType, ReadDir, add_work};
 
 /// Returns the entries of the lower directory, then those of the upper one that had no lower entry
 /// when the listing began. An entry that is copied up meanwhile is returned once, and the only
@@ -84,6 +85,7 @@ impl Iterator for Entries {
                     if let Some(seen) = seen.transpose() {
                         return Some(seen);
                     }
+                    add_work(ENTRY);
                 }
             }
         }
@@ -93,6 +95,7 @@ impl Iterator for Entries {
             if let Some(seen) = seen.transpose() {
                 return Some(seen);
             }
+            add_work(ENTRY);
         }
     }
 }

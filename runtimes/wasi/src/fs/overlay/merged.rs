@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::copy_up::{copy_permissions, copy_times};
 use super::state::State;
 use crate::Errno;
-use crate::fs::{Dir, Node};
+use crate::costs::{ENTRY, FILE, NAME};
+use crate::fs::{Dir, Node, add_work};
 
 /// The maximum path length of a lower directory in bytes; a deeper one fails with
 /// [`Errno::Nametoolong`]. Guests reach it by opening one directory after the other in a deep lower
@@ -121,6 +122,7 @@ impl Merged {
             }
         };
         for (dir, place) in missing.into_iter().rev() {
+            add_work(2 * NAME + 3 * FILE);
             match above.create_dir(&place.name) {
                 // The directory may be left over from a failed attempt.
                 Ok(()) | Err(Errno::Exist) => {}
@@ -153,6 +155,7 @@ impl Merged {
             }
         }
         for entry in self.lower.read_dir()? {
+            add_work(ENTRY);
             if !state.is_removed(&self.path_of(&entry?.name)) {
                 return Ok(false);
             }
