@@ -390,7 +390,8 @@ impl<M, G, W> Link<M, G, W> {
     }
 
     /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
-    /// waits blocks its thread. `attaches` says whether a guest may call them before it is attached.
+    /// waits blocks its thread. `attaches` says whether a guest may call them before it is
+    /// attached.
     pub(crate) fn link_blocking<T: 'static>(
         self,
         linker: &mut Linker<T>,
