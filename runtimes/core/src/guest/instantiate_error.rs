@@ -90,7 +90,7 @@ pub enum InstantiateError {
     /// A fuel limit is set, but the runtime does not count fuel.
     #[error(
         "a fuel limit needs a runtime that counts fuel, and this `{runtime}` counts none: make the runtime \
-         with `new` instead of `unmetered`"
+         with `new` instead of `unmetered`, or its engine with `consume_fuel(true)`"
     )]
     NotMetered {
         /// The name of the runtime.
