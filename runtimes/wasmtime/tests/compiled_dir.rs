@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::{BuildError, ErrorChain, Guest, LoadError, Profile, Runtime, Val};
-use rangewatch_wasmtime::{Wasmtime, WasmtimeBuilder};
+use rangewatch_wasmtime::{Wasmtime, WasmtimeBuilder, wasmtime};
 use tempfile::TempDir;
 
 const SEVEN: &str = "(module (func (export \"run\") (result i32) i32.const 7))";
@@ -95,10 +95,15 @@ rangewatch_runtime::tests_within_deadline! {
     fn a_module_that_another_profile_has_compiled_is_validated() {
         let (_parent, dir) = dir();
         let text = "(module (func $f (export \"run\") (if (i32.const 0) (then (return_call $f)))))";
-        run(&build(Wasmtime::builder().profile(Profile::Extended), &dir), text);
+        // One engine, so that only the profiles differ.
+        let mut config = wasmtime::Config::new();
+        let engine = wasmtime::Engine::new(config.cranelift_nan_canonicalization(true));
+        let engine = engine.expect("wasmtime supports this machine");
+        let builder = || Wasmtime::builder().engine(engine.clone());
+        run(&build(builder().profile(Profile::Extended), &dir), text);
         only_file(&dir);
         let wasm = wat::parse_str(text).expect("well formed");
-        let baseline = build(Wasmtime::builder(), &dir);
+        let baseline = build(builder(), &dir);
         let error = futures::executor::block_on(baseline.load(&wasm));
         let error = error.expect_err("outside of the profile");
         assert!(matches!(error, LoadError::OutsideOfProfile { .. }), "{error}");
