@@ -1,8 +1,8 @@
-//! The numbers and names of the guest ABI, generation 1.
+//! The numbers and names of the guest ABI, generation 1, and of the functions that pass bytes.
 //!
-//! Every import and `__range_watch_recv` is `() -> ()`; arguments travel through buffers in the
-//! guest's memory, whose addresses the host reads once from the **meta page**: seven little-endian
-//! `u32`, in this order:
+//! Every import of [`IMPORT_MODULE`] and `__range_watch_recv` is `() -> ()`; arguments travel
+//! through buffers in the guest's memory, whose addresses the host reads once from the **meta
+//! page**: seven little-endian `u32`, in this order:
 //!
 //! | slot | points to | type |
 //! |---|---|---|
@@ -15,8 +15,11 @@
 //! | 6 | value | `u64` |
 //!
 //! A key list is a repetition of a big-endian `u16` length and that many bytes.
+//!
+//! The imports of [`IMPORT_MODULE_IO`] take addresses, offsets and lengths as parameters and need
+//! no meta page.
 
-/// The module that all imports come from.
+/// The module of the imports that emit and watch.
 pub const IMPORT_MODULE: &str = "pantopic/wazero-range-watch";
 /// Import: emits the key list in the buffer with the value.
 pub const IMPORT_FLUSH: &str = "__range_watch_flush";
@@ -28,6 +31,16 @@ pub const IMPORT_OPEN: &str = "__range_watch_open";
 pub const IMPORT_START: &str = "__range_watch_start";
 /// Import: stops the watch whose id is in the buffer.
 pub const IMPORT_STOP: &str = "__range_watch_stop";
+
+/// The module of the imports that pass the input and the output of a call.
+pub const IMPORT_MODULE_IO: &str = "rangewatch_io";
+/// Import `() -> i32`: returns the length of the input of this call in bytes.
+pub const IMPORT_INPUT_LEN: &str = "input_len";
+/// Import `(ptr: i32, offset: i32, len: i32) -> i32`: copies the input from `offset` on to `ptr`,
+/// `len` bytes or fewer, and returns how many. One call copies at most [`MAX_INPUT_READ_BYTES`].
+pub const IMPORT_INPUT_READ: &str = "input_read";
+/// Import `(ptr: i32, len: i32) -> ()`: appends `len` bytes at `ptr` to the output of this call.
+pub const IMPORT_OUTPUT_WRITE: &str = "output_write";
 
 /// Export: returns the address of the meta page.
 pub const EXPORT_META: &str = "__range_watch";
@@ -44,6 +57,8 @@ pub const KEY_PREFIX_BYTES: usize = 2;
 pub const MAX_KEY_BYTES: usize = BUF_BYTES - KEY_PREFIX_BYTES;
 /// The most bytes, inclusive, that id, from and to of one [`open`](crate::open) may have together.
 pub const MAX_OPEN_BYTES: usize = BUF_BYTES - 3 * KEY_PREFIX_BYTES;
+/// The most bytes, inclusive, that one call of [`IMPORT_INPUT_READ`] copies.
+pub const MAX_INPUT_READ_BYTES: usize = 1 << 20;
 
 /// Error text of the host: the id is reserved, open or started.
 pub const WATCH_EXISTS: &str = "Watch exists";
@@ -68,15 +83,21 @@ mod tests {
     #[test]
     fn attributes_of_the_wasm_side_use_these_names() {
         let source = include_str!("wasm.rs");
-        assert!(source.contains(&std::format!(
-            "#[link(wasm_import_module = \"{IMPORT_MODULE}\")]"
-        )));
+        for module in [IMPORT_MODULE, IMPORT_MODULE_IO] {
+            assert!(
+                source.contains(&std::format!("#[link(wasm_import_module = \"{module}\")]")),
+                "{module}"
+            );
+        }
         for name in [
             IMPORT_FLUSH,
             IMPORT_RESERVE,
             IMPORT_OPEN,
             IMPORT_START,
             IMPORT_STOP,
+            IMPORT_INPUT_LEN,
+            IMPORT_INPUT_READ,
+            IMPORT_OUTPUT_WRITE,
         ] {
             assert!(
                 source.contains(&std::format!("#[link_name = \"{name}\"]")),
@@ -89,7 +110,7 @@ mod tests {
                 "{name}"
             );
         }
-        assert_eq!(source.matches("link_name").count(), 5);
+        assert_eq!(source.matches("link_name").count(), 8);
         assert_eq!(source.matches("export_name").count(), 2);
     }
 }

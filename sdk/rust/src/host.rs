@@ -19,6 +19,16 @@ pub(crate) trait Host {
 
     /// Stores the handler that `__range_watch_recv` calls.
     fn register(&mut self, handler: Handler) -> Result<(), Error>;
+
+    /// The number of bytes of the input of this call.
+    fn input_len(&mut self) -> Result<usize, Error>;
+
+    /// Copies the input from `offset` on into the start of `buf`, as much as the host copies at a
+    /// time, and returns how much that was.
+    fn read_input(&mut self, offset: usize, buf: &mut [u8]) -> Result<usize, Error>;
+
+    /// Appends to the output of this call.
+    fn write_output(&mut self, bytes: &[u8]) -> Result<(), Error>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +57,18 @@ impl Host for NoHost {
     fn register(&mut self, _handler: Handler) -> Result<(), Error> {
         Err(Error::NoHost)
     }
+
+    fn input_len(&mut self) -> Result<usize, Error> {
+        Err(Error::NoHost)
+    }
+
+    fn read_input(&mut self, _offset: usize, _buf: &mut [u8]) -> Result<usize, Error> {
+        Err(Error::NoHost)
+    }
+
+    fn write_output(&mut self, _bytes: &[u8]) -> Result<(), Error> {
+        Err(Error::NoHost)
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +82,10 @@ pub(crate) mod tests {
         pub(crate) flushed: Vec<(u64, Vec<u8>)>,
         pub(crate) applied: Vec<(Verb, Vec<u8>)>,
         pub(crate) error_text: Option<&'static str>,
+        pub(crate) input: Vec<u8>,
+        pub(crate) max_read_bytes: usize,
+        pub(crate) n_reads: usize,
+        pub(crate) written: Vec<Vec<u8>>,
     }
 
     impl Host for Recorder {
@@ -75,6 +101,23 @@ pub(crate) mod tests {
         }
 
         fn register(&mut self, _handler: Handler) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn input_len(&mut self) -> Result<usize, Error> {
+            Ok(self.input.len())
+        }
+
+        fn read_input(&mut self, offset: usize, buf: &mut [u8]) -> Result<usize, Error> {
+            self.n_reads += 1;
+            let rest = &self.input[offset..];
+            let n_bytes = rest.len().min(buf.len()).min(self.max_read_bytes);
+            buf[..n_bytes].copy_from_slice(&rest[..n_bytes]);
+            Ok(n_bytes)
+        }
+
+        fn write_output(&mut self, bytes: &[u8]) -> Result<(), Error> {
+            self.written.push(bytes.to_vec());
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! Emit and watch byte-key ranges from a WebAssembly guest.
+//! Emit and watch byte-key ranges from a WebAssembly guest, and answer calls with bytes.
 //!
 //! An **emit** carries a `u64` value, usually the revision of the guest's store, and the byte keys
 //! that changed. A **watch** covers one range of keys: when an emit of any guest on the bus has a
@@ -58,14 +58,41 @@
 //! On `wasm32-wasip1` the compiler defines the `_initialize` of a `cdylib`; register the handler in
 //! the first export that the host calls there.
 //!
+//! # Bytes in, bytes out
+//!
+//! A host that drives a guest with commands calls an export with bytes and gets bytes back, such as
+//! by `Guest::call_bytes` of the crate `rangewatch`. The export has no parameters and no results;
+//! [`answer`] passes it the input as a slice and takes the output as a vector, and [`input`] and
+//! [`output`] are the two parts of that.
+//!
+//! ```
+//! use rangewatch_guest as watch;
+//!
+//! #[unsafe(no_mangle)]
+//! extern "C" fn apply() {
+//!     watch::answer(|command: &[u8]| -> Vec<u8> {
+//!         match command.strip_prefix(b"echo ") {
+//!             Some(text) => text.to_vec(),
+//!             None => b"not understood".to_vec(),
+//!         }
+//!     })
+//!     .expect("in a guest");
+//! }
+//! ```
+//!
+//! The host bounds the output, by 1 MiB unless it was built with another limit; a longer one traps.
+//! Outside of such a call the input is empty, and an output traps.
+//!
 //! # Targets
 //!
 //! The crate needs `alloc`, and brings neither an allocator nor a panic handler. With the feature
 //! `std`, which is on by default, a panic hook sends the text of a panic to the host; a guest
-//! without `std` turns the feature off and calls [`report_panic`] from its own panic handler. On
-//! `wasm32` every module that links the crate exports `__range_watch` and `__range_watch_recv`,
+//! without `std` turns the feature off and calls [`report_panic`] from its own panic handler. The
+//! host reads the text from guests that emit or watch.
+//!
+//! On `wasm32` every module that links the crate exports `__range_watch` and `__range_watch_recv`,
 //! whether or not it watches: an export cannot depend on which functions are called. The imports
-//! do; a guest that only emits imports one function.
+//! do: a guest that only emits imports one function, and one that only answers imports three.
 //!
 //! On other targets the crate builds and checks arguments as in a guest, and every call that needs
 //! a host returns [`Error::NoHost`].
@@ -80,6 +107,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod abi;
+mod answer;
 mod emit;
 mod error;
 mod host;
@@ -93,6 +121,7 @@ mod verbs;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
+pub use crate::answer::{answer, input, output};
 pub use crate::emit::emit;
 pub use crate::error::Error;
 pub use crate::panic::report_panic;

@@ -33,6 +33,16 @@ unsafe extern "C" {
     safe fn import_stop();
 }
 
+#[link(wasm_import_module = "rangewatch_io")]
+unsafe extern "C" {
+    #[link_name = "input_len"]
+    safe fn import_input_len() -> usize;
+    #[link_name = "input_read"]
+    fn import_input_read(buf: *mut u8, offset: usize, len: usize) -> usize;
+    #[link_name = "output_write"]
+    fn import_output_write(buf: *const u8, len: usize);
+}
+
 /// The host, reached through the shared memory below.
 ///
 /// No reference into that memory exists: every access is a copy through a raw pointer, because the
@@ -67,6 +77,22 @@ impl Host for Imports {
 
     fn register(&mut self, handler: Handler) -> Result<(), Error> {
         RECEIVER.0.register(handler)
+    }
+
+    fn input_len(&mut self) -> Result<usize, Error> {
+        Ok(import_input_len())
+    }
+
+    fn read_input(&mut self, offset: usize, buf: &mut [u8]) -> Result<usize, Error> {
+        // SAFETY: the host writes at most `len` bytes from the address on, all of them in `buf`,
+        // during the call only.
+        Ok(unsafe { import_input_read(buf.as_mut_ptr(), offset, buf.len()) })
+    }
+
+    fn write_output(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        // SAFETY: the host reads the bytes during the call only, and writes nothing.
+        unsafe { import_output_write(bytes.as_ptr(), bytes.len()) };
+        Ok(())
     }
 }
 
