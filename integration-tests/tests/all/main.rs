@@ -15,6 +15,7 @@ mod quickstart;
 #[cfg(feature = "wasmi")]
 mod readme;
 mod sdk_abi;
+mod state_machine;
 mod waiting;
 mod watcher;
 
