@@ -484,6 +484,7 @@ impl<'a> GuestBuilder<'a> {
             exports: Exports::of(&info),
             info,
             linked,
+            has_hook: self.bus.port().hook().is_some(),
             bus: self.bus,
             limits: self.limits,
             emits,

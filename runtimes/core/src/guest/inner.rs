@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) linked: Arc<dyn Linked>,
     pub(crate) can_receive: bool,
     pub(crate) bus: GuestBus,
+    /// Whether the bus has a commit hook.
+    pub(crate) has_hook: bool,
     pub(crate) limits: Limits,
     pub(crate) emits: Emits,
     pub(crate) start: Start,
@@ -64,6 +66,11 @@ impl Config {
     /// or another meta page.
     pub(crate) fn starts_before_use(&self) -> bool {
         self.is_command() && (self.info.uses_abi() || !self.pages.is_empty())
+    }
+
+    /// Whether the guest has a WASI context of the embedder's, whose output has to be flushed.
+    pub(crate) fn has_wasi(&self) -> bool {
+        !matches!(self.wasi, WasiSource::None)
     }
 
     /// Whether `_start` runs when the guest is used, and not when an instance is made.

@@ -62,6 +62,8 @@ pub struct Session {
     lost: Option<String>,
     /// Whether calls run under an owner that was set.
     has_owner: bool,
+    /// Whether the last call has returned, has staged nothing, and no hook is to be run.
+    has_nothing_to_commit: bool,
 }
 
 /// What an instance is leased for.
@@ -107,6 +109,7 @@ impl Session {
             instance: Some(instance),
             lost: None,
             has_owner: false,
+            has_nothing_to_commit: false,
         })
     }
 
@@ -134,6 +137,7 @@ impl Session {
             instance: None,
             lost: None,
             has_owner: false,
+            has_nothing_to_commit: false,
         })
     }
 
@@ -323,7 +327,11 @@ impl Session {
         let running = RunningCall::new(self, export.name);
         let session = &mut *running.session;
         let results = session.run(export, args).await;
-        let results = session.commit_or_discard(export.name, results).await;
+        let results = if session.has_nothing_to_commit {
+            results
+        } else {
+            session.commit_or_discard(export.name, results).await
+        };
         running.end(results.as_ref().err());
         results
     }
@@ -368,8 +376,9 @@ impl Session {
         found.map(|(export, _)| export)
     }
 
-    /// Calls an export and flushes what the guest wrote.
+    /// Calls an export and flushes what the guest wrote. Sets whether there is something to commit.
     async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, CallError> {
+        self.has_nothing_to_commit = false;
         let called = match self.guest.config.limits.max_wall_time() {
             None => self.instance()?.call(export, args).await,
             Some(limit) => Box::pin(self.call_within(limit, export, args)).await?,
@@ -378,7 +387,12 @@ impl Session {
             return Err(self.gone());
         };
         let (memory, state) = instance.memory_and_state();
-        self.guest.flush(state.wasi(), export.name);
+        let config = &self.guest.config;
+        if config.has_wasi() {
+            self.guest.flush(state.wasi(), export.name);
+        }
+        self.has_nothing_to_commit =
+            called.is_ok() && !config.has_hook && state.abi().n_staged() == 0;
         called.map_err(|failure| match failure {
             Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
@@ -436,7 +450,7 @@ impl Session {
                 },
             });
         }
-        if self.guest.config.bus.port().hook().is_some() {
+        if self.guest.config.has_hook {
             Box::pin(self.commit_by_hook(export)).await?;
             return results;
         }
