@@ -156,11 +156,11 @@ impl dyn HostCx + '_ {
         self.memory_and_data().map(|(_, data)| data)
     }
 
-    /// The memory together with [`data`](Self::data).
+    /// The memory together with `data`.
     ///
     /// # Errors
     ///
-    /// As [`data`](Self::data).
+    /// As `data`.
     pub fn memory_and_data<T: 'static>(&mut self) -> Result<(&mut [u8], &mut T), NoData> {
         let (memory, state) = self.memory_and_state();
         Ok((memory, state.data()?))
@@ -183,7 +183,7 @@ impl dyn HostCx + '_ {
     ///
     /// # Errors
     ///
-    /// As [`data`](Self::data).
+    /// As `data`.
     pub fn take_data<T: Default + 'static>(&mut self) -> Result<T, NoData> {
         self.data().map(std::mem::take)
     }

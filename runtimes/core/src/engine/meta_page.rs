@@ -10,7 +10,7 @@ use std::sync::Arc;
 ///
 /// The host reads the table once per instance, after the instance has started. From
 /// [`HostModule::meta_page`](crate::HostModule::meta_page); in a host function,
-/// [`HostCx::meta_page`](dyn crate::HostCx::meta_page) returns it. Cloning is cheap.
+/// `meta_page` of [`HostCx`](crate::HostCx) returns it. Cloning is cheap.
 ///
 /// # Examples
 ///

@@ -307,7 +307,7 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Gives each instance data of the embedder's own, which host functions reach by
-    /// [`HostCx::data`](dyn HostCx::data): a transaction, a cache, locks that are held. It is made
+    /// `data` of their [`HostCx`]: a transaction, a cache, locks that are held. It is made
     /// before the instance and dropped with it. One value of each type: a second source of a type
     /// replaces the first.
     ///
