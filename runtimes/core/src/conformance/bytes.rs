@@ -105,6 +105,30 @@ pub async fn a_call_with_bytes_needs_an_export_without_parameters(runtime: &dyn 
     assert_eq!(answer.expect("it answers"), b"abc");
 }
 
+/// A guest that only answers has a meta page if it is one of the SDK, and the text of its panic is
+/// there.
+pub async fn a_trap_of_a_guest_that_answers_has_its_panic_text(runtime: &dyn Runtime) {
+    let text = r#"(module
+        (import "rangewatch_io" "input_len" (func $len (result i32)))
+        (memory (export "memory") 1)
+        ;; The meta page: buf, buf_cap, buf_len, err, err_cap, err_len, val.
+        (data (i32.const 16) "\00\01\00\00\30\00\00\00\34\00\00\00\50\00\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+        (data (i32.const 48) "\00\04\00\00\00\00\00\00\20\00\00\00\00\00\00\00")
+        (data (i32.const 80) "no such command")
+        (func (export "__range_watch") (result i32) (i32.const 16))
+        (func (export "answer")
+            (drop (call $len))
+            (i32.store (i32.const 60) (i32.const 15))
+            unreachable))"#;
+    let guest = guest(runtime, text, |builder| builder).await;
+    match guest.call_bytes("answer", "abc").await {
+        Err(CallError::Trap { message, .. }) => {
+            assert_eq!(message.as_deref(), Some("no such command"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A guest that writes beyond its limit or outside of its memory traps, and its pool goes on.
 pub async fn g30_output_beyond_the_limits_is_an_error(runtime: &dyn Runtime) {
     let guest = answering(runtime, Some((1, 1))).await;

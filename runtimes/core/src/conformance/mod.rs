@@ -143,6 +143,7 @@ groups! {
         a_call_without_bytes_has_no_input_and_no_output,
         a_call_with_bytes_needs_an_export_without_parameters,
         g30_output_beyond_the_limits_is_an_error,
+        a_trap_of_a_guest_that_answers_has_its_panic_text,
     }
     commit {
         g39_the_hook_publishes_what_a_call_has_staged,

@@ -10,7 +10,7 @@ use wasmparser::{
     WasmFeatures,
 };
 
-use crate::abi::gen1;
+use crate::abi::{gen1, io};
 use crate::engine::load_error::LoadError;
 use crate::engine::profile::{Profile, Proposal, needed};
 use crate::engine::runtime::Compiled;
@@ -239,7 +239,12 @@ impl ModuleInfo {
         }
         info.is_command =
             info.func(START) == Some(&FuncType::default()) && info.func(INITIALIZE).is_none();
-        info.uses_abi = (info.imports.iter()).any(|import| import.module == gen1::MODULE);
+        let imports_from =
+            |module| (info.imports.iter()).any(|import: &Import| import.module == module);
+        // A guest of the SDK that only answers has a meta page, too: for the text of its panics.
+        let has_page = info.exports_memory()
+            && info.func(gen1::PAGE) == Some(&FuncType::new([], [ValType::I32]));
+        info.uses_abi = imports_from(gen1::MODULE) || (imports_from(io::MODULE) && has_page);
         Ok(info)
     }
 
