@@ -154,7 +154,7 @@ impl Entries {
 
 /// Adds an item to a vector that grows by a quarter, not to the double: what there is one of per
 /// subscription should not be there twice.
-pub(crate) fn push_tightly<T>(items: &mut Vec<T>, item: T) {
+fn push_tightly<T>(items: &mut Vec<T>, item: T) {
     insert_tightly(items, items.len(), item);
 }
 

@@ -156,7 +156,6 @@ use smallvec::SmallVec;
 
 use crate::KeyRange;
 use entries::Entries;
-pub(crate) use entries::push_tightly;
 use key_table::KeyTable;
 use prefixes::Prefixes;
 use range_tree::RangeTree;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 use triomphe::ThinArc;
 
@@ -48,6 +49,9 @@ pub struct KeyRange {
     /// Equal ranges have equal bytes.
     shared: ThinArc<usize, u8>,
 }
+
+/// Bounds of so many bytes together are joined on the stack.
+const N_INLINE: usize = 256;
 
 /// A bound of a range, as `rangemap` takes it. The order of the variants is the order of the
 /// bounds: unbounded is above every key.
@@ -125,7 +129,7 @@ impl KeyRange {
     #[must_use]
     pub fn key(key: impl AsRef<[u8]>) -> Self {
         let key = key.as_ref();
-        Self::from_bytes(key.len(), &[key, &[0]].concat())
+        Self::from_parts(key, &[0])
     }
 
     /// The keys that begin with `prefix`. A prefix of only 0xFF bytes, or of no bytes, has
@@ -140,14 +144,17 @@ impl KeyRange {
     fn from_start_and_end(start: &[u8], end: Option<&[u8]>) -> Self {
         match end {
             Some(end) if end.strip_suffix(&[0]) == Some(start) => Self::key(start),
-            Some(end) => Self::from_bytes(start.len(), &[start, end].concat()),
-            None => Self::from_bytes(start.len(), start),
+            Some(end) => Self::from_parts(start, end),
+            None => Self::from_parts(start, &[]),
         }
     }
 
-    fn from_bytes(n_start_bytes: usize, bytes: &[u8]) -> Self {
+    fn from_parts(start: &[u8], end: &[u8]) -> Self {
+        let mut bytes = SmallVec::<[u8; N_INLINE]>::new();
+        bytes.extend_from_slice(start);
+        bytes.extend_from_slice(end);
         Self {
-            shared: ThinArc::from_header_and_slice(n_start_bytes, bytes),
+            shared: ThinArc::from_header_and_slice(start.len(), &bytes),
         }
     }
 

@@ -128,6 +128,26 @@ impl Bounds {
         position
     }
 
+    /// Changes the bounds of the item of a rank to the start `start` and the range `range`, if no
+    /// item changes its rank or its position, and all starts still share the prefix. Returns false,
+    /// and changes nothing, if they do not, or if heads alone do not tell.
+    pub(super) fn replace(&mut self, rank: usize, start: &[u8], range: &KeyRange) -> bool {
+        if self.prefix.n_shared(start) < self.prefix.len() {
+            return false;
+        }
+        let (start, end) = (self.prefix.code(start), self.prefix.code_of_end(range));
+        let position = self.position(rank);
+        let has_place = self.starts.has_place(Order::Ascending, rank, start.head)
+            && self.ends.has_place(Order::Descending, position, end.head);
+        if !has_place {
+            return false;
+        }
+        self.starts.set(rank, start);
+        self.ends.set(position, end);
+        self.n_ties += usize::from(is_tie(start, end));
+        true
+    }
+
     /// The code of a start, for which the prefix is shortened to what all starts share.
     fn include(&mut self, start: &[u8]) -> Code {
         if self.len() == 0 {

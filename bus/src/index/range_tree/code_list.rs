@@ -120,6 +120,21 @@ impl CodeList {
         }
     }
 
+    /// Whether the code at `i` may become one of this head: it is strictly between those beside it.
+    pub(super) fn has_place(&self, order: Order, i: usize, head: u64) -> bool {
+        let before = i.checked_sub(1).and_then(|i| self.heads.get(i));
+        before.is_none_or(|before| order.is_before(*before, head))
+            && (self.heads.get(i + 1)).is_none_or(|after| order.is_before(head, *after))
+    }
+
+    /// Replaces a code by one that [has its place](Self::has_place).
+    pub(super) fn set(&mut self, i: usize, code: Code) {
+        self.heads[i] = code.head;
+        if let Some(tail) = self.tails.get_mut(i) {
+            *tail = code.tail;
+        }
+    }
+
     pub(super) fn remove(&mut self, i: usize) {
         self.heads.remove(i);
         if !self.tails.is_empty() {
@@ -130,11 +145,7 @@ impl CodeList {
     /// Replaces each code. The order stays.
     pub(super) fn replace(&mut self, replace: impl Fn(Code) -> Code) {
         for i in 0..self.heads.len() {
-            let code = replace(self.get(i));
-            self.heads[i] = code.head;
-            if let Some(tail) = self.tails.get_mut(i) {
-                *tail = code.tail;
-            }
+            self.set(i, replace(self.get(i)));
         }
     }
 

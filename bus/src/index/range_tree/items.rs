@@ -152,8 +152,13 @@ impl<V> Child<V> {
         }
     }
 
-    /// Takes over the entries that bound the node, which may have changed. Returns false, and
-    /// leaves the old ones, if their bounds are others.
+    /// Takes over the entries that bound the node.
+    pub(super) fn take_extremes(&mut self) {
+        (self.first, self.greatest) = self.tree.extremes();
+    }
+
+    /// As [`take_extremes`](Self::take_extremes). Returns false, and leaves the old ones, if their
+    /// bounds are others.
     pub(super) fn update(&mut self, entries: &Entries) -> bool {
         let (first, greatest) = self.tree.extremes();
         let start = |entry| entries.range(entry).start();
@@ -174,7 +179,7 @@ impl<V> Child<V> {
 }
 
 impl<V> Subtree<V> {
-    fn extremes(&self) -> (u32, u32) {
+    pub(super) fn extremes(&self) -> (u32, u32) {
         match self {
             Self::Leaf(leaf) => leaf.extremes(),
             Self::Inner(inner) => inner.extremes(),

@@ -152,7 +152,16 @@ impl<V: Copy> Node<Children<V>> {
 
     /// Restores the bounds of a child after its node was changed.
     fn update(&mut self, rank: usize, entries: &Entries) {
-        if !self.child_mut(rank).update(entries) {
+        if self.child_mut(rank).update(entries) {
+            return;
+        }
+        let (first, greatest) = self.child_mut(rank).tree.extremes();
+        let (start, range) = (entries.range(first).start(), entries.range(greatest));
+        // Mostly it stays between the children beside it.
+        if self.bounds.replace(rank, start, range) {
+            self.child_mut(rank).take_extremes();
+            self.encode_better(rank, entries);
+        } else {
             self.replace(rank, entries, |child| Child::new(child.tree));
         }
     }

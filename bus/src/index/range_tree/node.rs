@@ -82,6 +82,16 @@ impl<I: Items> Node<I> {
         }
     }
 
+    /// Encodes the bounds again after those of the item of this rank were changed, if that makes
+    /// the codes better.
+    pub(super) fn encode_better(&mut self, rank: usize, entries: &Entries) {
+        if self.bounds.lacks_tails() {
+            self.encode_again(entries);
+        } else {
+            self.lengthen_prefix(rank, entries);
+        }
+    }
+
     /// Removes the item of a rank.
     pub(super) fn remove(&mut self, rank: usize, entries: &Entries) -> I::Item {
         let item = self.items.remove(self.bounds.remove(rank));
