@@ -1,13 +1,12 @@
 //! Asynchronous emits, which wait for room in queues.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::emit::{Draft, Ticket};
 use crate::order::{Found, Shared, State, Subscriber, Value};
 use crate::queue::EventQueue;
-use crate::subscription::Mailbox;
+use crate::subscription::MailboxArc;
 use crate::{EmitError, Emitted};
 
 /// Wakers of emitters that must retry, to be woken after all locks are released.
@@ -18,7 +17,7 @@ pub(crate) struct RoomWakers(Vec<Waker>);
 pub(crate) struct WaitForRoom<P> {
     /// The place in the order of waiting emitters, from the first attempt on.
     ticket: Option<Ticket>,
-    full: Option<Arc<Mailbox<EventQueue<P>>>>,
+    full: Option<MailboxArc<EventQueue<P>>>,
 }
 
 /// What registering and unregistering an emitter leaves to be done after the locks are released.
@@ -39,7 +38,7 @@ impl<P> WaitForRoom<P> {
 
     /// Waits for room in `full` and in no other queue. The next emitter in the order of the queue
     /// that this leaves is notified of the room that was reserved for this one.
-    fn move_to(&mut self, full: Option<Arc<Mailbox<EventQueue<P>>>>, moved: &mut Moved) {
+    fn move_to(&mut self, full: Option<MailboxArc<EventQueue<P>>>, moved: &mut Moved) {
         let before = std::mem::replace(&mut self.full, full);
         let (Some(before), Some(ticket)) = (before, self.ticket) else {
             return;
@@ -47,7 +46,7 @@ impl<P> WaitForRoom<P> {
         let stays = self
             .full
             .as_ref()
-            .is_some_and(|full| Arc::ptr_eq(full, &before));
+            .is_some_and(|full| MailboxArc::ptr_eq(full, &before));
         if !stays {
             let Moved { notified, stale } = moved;
             before.with(|queue| stale.extend(queue.stop_waiting(ticket, notified)));
@@ -135,7 +134,7 @@ impl<P> State<P> {
         value: u64,
         found: &Found,
         wait: Wait<'_>,
-    ) -> Option<Arc<Mailbox<EventQueue<P>>>> {
+    ) -> Option<MailboxArc<EventQueue<P>>> {
         if self.n_backpressure == 0 {
             return None;
         }
@@ -163,7 +162,7 @@ impl<P> State<P> {
                 }
                 must_wait
             });
-            must_wait.then(|| Arc::clone(mailbox))
+            must_wait.then(|| MailboxArc::clone(mailbox))
         })
     }
 }

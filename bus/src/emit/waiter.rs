@@ -37,14 +37,29 @@ impl Waiter for Waker {
 /// The consumer of a wake subscription.
 pub(crate) enum WakeWaiter {
     Task(Waker),
-    /// The subscription is in a watch set: notifying it enqueues its member.
-    Member(Member),
+    /// The subscription is in a watch set: notifying it enqueues its member. The fields of a
+    /// [`Member`], which beside a byte that tells the variants apart take three words.
+    Member {
+        set: Weak<dyn ReadyQueue>,
+        id: [u8; ID_BYTES],
+    },
 }
+
+/// Bytes of the number of a member. That many are not used up.
+const ID_BYTES: usize = 7;
 
 /// A member of a watch set. A member that was removed, or whose set was dropped, is ignored.
 pub(crate) struct Member {
     pub(crate) set: Weak<dyn ReadyQueue>,
     pub(crate) id: u64,
+}
+
+impl From<Member> for WakeWaiter {
+    fn from(Member { set, id }: Member) -> Self {
+        let [a, b, c, d, e, f, g, _] = id.to_le_bytes();
+        let id = [a, b, c, d, e, f, g];
+        Self::Member { set, id }
+    }
 }
 
 /// The ready list of a watch set, whatever its keys are.
@@ -69,7 +84,12 @@ impl Waiter for WakeWaiter {
     fn collect(self, wakers: &mut WakeList) {
         match self {
             Self::Task(waker) => wakers.push(waker),
-            Self::Member(member) => wakers.push_member(member),
+            Self::Member { set, id } => {
+                let mut bytes = [0; size_of::<u64>()];
+                bytes[..ID_BYTES].copy_from_slice(&id);
+                let id = u64::from_le_bytes(bytes);
+                wakers.push_member(Member { set, id });
+            }
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::ops::{Index, IndexMut};
 
 use super::Slot;
-use crate::index::push_tightly;
 
 /// The subscribers of a bus, each in a place of the table. A place is reused after its subscriber
 /// was removed.
@@ -40,9 +39,19 @@ impl<P> Slots<P> {
         if let Some(&place) = self.free.last() {
             return place;
         }
-        push_tightly(&mut self.places, None);
+        self.grow();
+        self.places.push(None);
         self.free.push(self.places.len() - 1);
         self.places.len() - 1
+    }
+
+    /// Makes room for a place. The table grows by a sixteenth, where a vector doubles: a place is
+    /// large, and each subscription has one.
+    fn grow(&mut self) {
+        let n = self.places.len();
+        if n == self.places.capacity() {
+            self.places.reserve_exact(n / 16 + 4);
+        }
     }
 
     /// Puts a subscriber into the [free place](Self::free_place).

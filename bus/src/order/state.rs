@@ -8,7 +8,7 @@ use crate::history::HistoryBuffer;
 use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
 use crate::queue::{EventQueue, Pushed};
-use crate::subscription::{Mailbox, Phase, Since, Span, SpanBuffer, WakeBuffer};
+use crate::subscription::{Mailbox, MailboxArc, Phase, Since, Span, SpanBuffer, WakeBuffer};
 use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
 
 /// The state of a bus.
@@ -353,7 +353,7 @@ impl<P> State<P> {
         since: Option<Since>,
         mut span: SpanBuffer,
         phase: Phase,
-    ) -> Arc<Mailbox<WakeBuffer>> {
+    ) -> MailboxArc<WakeBuffer> {
         let after = since.and_then(Since::excluded);
         let position = match (since, &self.history) {
             (Some(_), _) => after,
@@ -369,8 +369,8 @@ impl<P> State<P> {
             _ => span.take(),
         };
         let n_matched = span.as_ref().map_or(0, Span::count);
-        let mailbox = Arc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
-        let subscriber = Subscriber::Wake(Arc::clone(&mailbox));
+        let mailbox = MailboxArc::new(Mailbox::new(WakeBuffer::new(span, position), phase));
+        let subscriber = Subscriber::Wake(MailboxArc::clone(&mailbox));
         let mut slot = Slot::new(subscriber, after);
         slot.n_matched = n_matched;
         self.insert(slot, ranges);

@@ -1,15 +1,13 @@
 //! The subscriber: the bus's reference to a subscription.
 
-use std::sync::Arc;
-
 use crate::emit::{Effects, Waiter};
 use crate::queue::{Counts, EventQueue};
-use crate::subscription::{Buffer, Mailbox, WakeBuffer};
+use crate::subscription::{Buffer, MailboxArc, WakeBuffer};
 
 /// The mailbox of a subscription of either kind.
 pub(crate) enum Subscriber<P> {
-    Wake(Arc<Mailbox<WakeBuffer>>),
-    Events(Arc<Mailbox<EventQueue<P>>>),
+    Wake(MailboxArc<WakeBuffer>),
+    Events(MailboxArc<EventQueue<P>>),
 }
 
 impl<P> Subscriber<P> {

@@ -1,13 +1,11 @@
 //! Adding a subscription to a bus, also with emits of the past.
 
-use std::sync::Arc;
-
 use crate::emit::Record;
 use crate::history::{CHUNK_EVENTS, Chunk, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
-use crate::subscription::{Mailbox, Phase, Since, SpanBuffer, WakeBuffer};
+use crate::subscription::{Mailbox, MailboxArc, Phase, Since, SpanBuffer, WakeBuffer};
 use crate::{Seq, SubscribeError};
 
 impl<P> Shared<P> {
@@ -17,7 +15,7 @@ impl<P> Shared<P> {
         ranges: &KeyRanges,
         since: Option<Since>,
         phase: Phase,
-    ) -> Result<Arc<Mailbox<WakeBuffer>>, SubscribeError> {
+    ) -> Result<MailboxArc<WakeBuffer>, SubscribeError> {
         let (mailbox, begin, end) = {
             let state = &mut *self.state.lock();
             let mut span = SpanBuffer::new();
@@ -84,7 +82,7 @@ impl<P> Shared<P> {
         backpressure: bool,
         phase: Phase,
         queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue<P>,
-    ) -> Result<Arc<Mailbox<EventQueue<P>>>, SubscribeError> {
+    ) -> Result<MailboxArc<EventQueue<P>>, SubscribeError> {
         let state = &mut *self.state.lock();
         let history = state.check_subscribe(since)?;
         if since.is_some() && history.is_none() {
@@ -98,8 +96,8 @@ impl<P> Shared<P> {
             Some(_) => after,
             None => history.and_then(HistoryBuffer::head),
         };
-        let mailbox = Arc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
-        let mut slot = Slot::new(Subscriber::Events(Arc::clone(&mailbox)), after);
+        let mailbox = MailboxArc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
+        let mut slot = Slot::new(Subscriber::Events(MailboxArc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
         state.insert(slot, ranges);

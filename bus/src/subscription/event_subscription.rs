@@ -12,7 +12,7 @@ use crate::emit::{Record, WakeList};
 use crate::history::{CatchUp, ChunkSize};
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
-use crate::subscription::{Mailbox, Phase, RangeVersions};
+use crate::subscription::{MailboxArc, Phase, RangeVersions};
 use crate::{
     ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
 };
@@ -98,7 +98,7 @@ impl<P> EventSubscription<P> {
         }
     }
 
-    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<EventQueue<P>>> {
+    pub(crate) const fn mailbox(&self) -> &MailboxArc<EventQueue<P>> {
         self.registration.mailbox()
     }
 

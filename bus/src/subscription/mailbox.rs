@@ -65,6 +65,9 @@ pub(crate) struct Mailbox<B: Buffer> {
     state: Mutex<State<B>>,
 }
 
+/// A shared mailbox. Nothing refers to one weakly, so there is no counter for that.
+pub(crate) type MailboxArc<B> = triomphe::Arc<Mailbox<B>>;
+
 struct State<B: Buffer> {
     buffer: B,
     waiter: Option<B::Waiter>,

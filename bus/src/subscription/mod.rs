@@ -28,7 +28,7 @@ pub use event_subscription::EventSubscription;
 pub(crate) use event_subscription::MAX_PIECES_PER_POLL;
 pub(crate) use event_template::EventTemplate;
 pub use item::{Item, ProgressError};
-pub(crate) use mailbox::{Buffer, Mailbox, Phase, Registered};
+pub(crate) use mailbox::{Buffer, Mailbox, MailboxArc, Phase, Registered};
 pub(crate) use range_versions::{RangeVersions, Unread};
 pub use recv_error::{Closed, RecvError, TryRecvError, TryWakeError};
 pub(crate) use since::Since;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::emit::{Waiter, WakeList};
 use crate::keys::KeyRanges;
 use crate::order::{Edited, Host};
-use crate::subscription::{Buffer, Mailbox};
+use crate::subscription::{Buffer, MailboxArc};
 use crate::{ControlError, Selectors, Stats};
 
 /// A subscriber of a bus, removed when this is dropped.
 pub(crate) struct Registration<B: Buffer> {
     host: B::Host,
-    mailbox: Arc<Mailbox<B>>,
+    mailbox: MailboxArc<B>,
 }
 
 /// A change of the selectors of a subscription.
@@ -24,7 +24,7 @@ pub(crate) enum Edit {
 
 impl<B: Buffer> Registration<B> {
     /// Takes ownership of a subscriber.
-    pub(crate) const fn new(host: B::Host, mailbox: Arc<Mailbox<B>>) -> Self {
+    pub(crate) const fn new(host: B::Host, mailbox: MailboxArc<B>) -> Self {
         Self { host, mailbox }
     }
 
@@ -32,7 +32,7 @@ impl<B: Buffer> Registration<B> {
         &self.host
     }
 
-    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<B>> {
+    pub(crate) const fn mailbox(&self) -> &MailboxArc<B> {
         &self.mailbox
     }
 

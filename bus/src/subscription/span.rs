@@ -1,5 +1,7 @@
 //! Spans.
 
+use std::fmt;
+
 use crate::Seq;
 
 /// A summary of the matching emits since the last receive of a
@@ -30,25 +32,29 @@ use crate::Seq;
 /// assert_eq!((span.first_seq().get(), span.last_seq().get()), (1, 3));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     first: u64,
     last: u64,
+    /// The number of emits, and in the lowest bit whether the span is conservative: as a field of
+    /// its own that would take eight bytes of each subscription.
     count: u64,
     first_seq: Seq,
     last_seq: Seq,
-    is_conservative: bool,
 }
+
+/// One emit in [`Span::count`], above the bit of a conservative span.
+const ONE: u64 = 2;
+const CONSERVATIVE: u64 = 1;
 
 impl Span {
     const fn new(seq: Seq, value: u64) -> Self {
         Self {
             first: value,
             last: value,
-            count: 1,
+            count: ONE,
             first_seq: seq,
             last_seq: seq,
-            is_conservative: false,
         }
     }
 
@@ -58,10 +64,9 @@ impl Span {
         Self {
             first,
             last,
-            count: 0,
+            count: CONSERVATIVE,
             first_seq: Seq::FIRST,
             last_seq,
-            is_conservative: true,
         }
     }
 
@@ -85,7 +90,7 @@ impl Span {
     /// cut off.
     #[must_use]
     pub const fn count(&self) -> u64 {
-        self.count
+        self.count / ONE
     }
 
     /// The position of the first emit of the span in the order of the bus.
@@ -108,15 +113,28 @@ impl Span {
     /// [`start_after`](crate::WakeSubscription::start_after) has cut.
     #[must_use]
     pub const fn is_conservative(&self) -> bool {
-        self.is_conservative
+        self.count % ONE == CONSERVATIVE
     }
 
     /// Cuts off the values up to `value`, of a span that ends above.
     pub(crate) fn clip(&mut self, value: u64) {
         if self.first <= value {
             self.first = value.saturating_add(1);
-            self.is_conservative = true;
+            self.count |= CONSERVATIVE;
         }
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Span")
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .field("count", &self.count())
+            .field("first_seq", &self.first_seq)
+            .field("last_seq", &self.last_seq)
+            .field("is_conservative", &self.is_conservative())
+            .finish()
     }
 }
 
@@ -139,8 +157,8 @@ impl SpanBuffer {
             Some(span) => {
                 span.last = value;
                 span.last_seq = seq;
-                // It counts emits, which `Seq` numbers in as many bits.
-                span.count = span.count.wrapping_add(1);
+                // More emits than 63 bits can count take centuries.
+                span.count = span.count.wrapping_add(ONE);
             }
             empty @ None => *empty = Some(Span::new(seq, value)),
         }
@@ -154,7 +172,7 @@ impl SpanBuffer {
         if let Some(later) = self.0 {
             span.last = later.last;
             span.last_seq = later.last_seq;
-            span.count = span.count.saturating_add(later.count);
+            span.count = span.count.wrapping_add(later.count / ONE * ONE);
         }
         self.0 = Some(span);
     }
@@ -170,7 +188,7 @@ impl SpanBuffer {
 
     /// The number of emits to be received, at least 1 if there is a span.
     pub(crate) fn lag(&self) -> u64 {
-        self.0.as_ref().map_or(0, |span| span.count.max(1))
+        self.0.as_ref().map_or(0, |span| span.count().max(1))
     }
 
     pub(crate) const fn take(&mut self) -> Option<Span> {
@@ -185,7 +203,7 @@ impl SpanBuffer {
                 span.clip(value);
                 0
             }
-            _ => self.0.take().map_or(0, |span| span.count),
+            _ => self.0.take().map_or(0, |span| span.count()),
         }
     }
 }

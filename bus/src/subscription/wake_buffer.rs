@@ -11,10 +11,16 @@ pub(crate) struct WakeBuffer {
     pub(crate) span: SpanBuffer,
     delivered: u64,
     coalesced: u64,
+    /// The number of discarded emits, and in the lowest bit whether there is a position: as an
+    /// `Option<u64>` the position would take eight bytes more.
     discarded: u64,
     /// The value up to which everything was received.
-    pub(crate) position: Option<u64>,
+    position: u64,
 }
+
+/// One emit in [`WakeBuffer::discarded`], above the bit of the position.
+const ONE: u64 = 2;
+const HAS_POSITION: u64 = 1;
 
 impl WakeBuffer {
     /// A buffer that begins with `span`.
@@ -23,8 +29,8 @@ impl WakeBuffer {
             span: SpanBuffer::of(span),
             delivered: 0,
             coalesced: 0,
-            discarded: 0,
-            position,
+            discarded: if position.is_some() { HAS_POSITION } else { 0 },
+            position: position.unwrap_or(0),
         }
     }
 
@@ -32,20 +38,37 @@ impl WakeBuffer {
         Counts {
             delivered: self.delivered,
             coalesced: self.coalesced,
-            discarded: self.discarded,
+            discarded: self.discarded / ONE,
             ..Counts::new()
         }
     }
 
     /// Discards the span.
     pub(crate) fn clear(&mut self) {
-        self.discarded += self.span.take().map_or(0, |span| span.count());
+        self.discarded += ONE * self.span.take().map_or(0, |span| span.count());
     }
 
     /// Discards values up to `value`.
     pub(crate) fn discard_through(&mut self, value: u64) {
-        self.discarded += self.span.discard_through(value);
-        self.position = self.position.max(Some(value));
+        self.discarded += ONE * self.span.discard_through(value);
+        self.advance(Some(value));
+    }
+
+    /// The value up to which everything was received.
+    pub(crate) fn position(&self) -> Option<u64> {
+        (self.discarded % ONE == HAS_POSITION).then_some(self.position)
+    }
+
+    /// Moves the position to `value`, unless it lies above.
+    pub(crate) fn advance(&mut self, value: Option<u64>) {
+        if let Some(position) = self.position().max(value) {
+            self.set_position(position);
+        }
+    }
+
+    fn set_position(&mut self, position: u64) {
+        self.position = position;
+        self.discarded |= HAS_POSITION;
     }
 }
 
@@ -59,7 +82,7 @@ impl Buffer for WakeBuffer {
         let (delivered, coalesced) = Counts::of_span(span.count());
         self.delivered += delivered;
         self.coalesced += coalesced;
-        self.position = Some(span.last());
+        self.set_position(span.last());
         Some(span)
     }
 }

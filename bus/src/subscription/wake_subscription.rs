@@ -11,7 +11,7 @@ use futures_core::stream::FusedStream;
 
 use super::registration::{Edit, Registration};
 use crate::order::Edited;
-use crate::subscription::{Mailbox, Phase, WakeBuffer};
+use crate::subscription::{MailboxArc, Phase, WakeBuffer};
 use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 
 /// Receives one [`Span`] for all matching emits since the last receive: "something you watch
@@ -69,7 +69,7 @@ impl WakeSubscription {
         Self { registration }
     }
 
-    pub(crate) const fn mailbox(&self) -> &Arc<Mailbox<WakeBuffer>> {
+    pub(crate) const fn mailbox(&self) -> &MailboxArc<WakeBuffer> {
         self.registration.mailbox()
     }
 
@@ -146,8 +146,7 @@ impl WakeSubscription {
             return Err(ControlError::AlreadyOpen);
         }
         let edited = self.edit(Edit::Replace, &selectors.into())?;
-        self.mailbox()
-            .with(|buffer| buffer.position = buffer.position.max(edited.head));
+        self.mailbox().with(|buffer| buffer.advance(edited.head));
         self.mailbox().open();
         Ok(edited.seq)
     }
@@ -264,7 +263,7 @@ impl WakeSubscription {
     /// without history, or before its first emit, where a new subscription resumes since 0.
     #[must_use]
     pub fn position(&self) -> Option<u64> {
-        self.mailbox().peek(|buffer| buffer.position)
+        self.mailbox().peek(WakeBuffer::position)
     }
 
     /// Why the bus was closed: `Some` as soon as it is closed [with a

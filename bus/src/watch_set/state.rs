@@ -1,16 +1,18 @@
 //! The members of a watch set and its ready list.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::mem;
 use std::ops::DerefMut;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use foldhash::{fast, quality};
+
 use super::NextReceiver;
 use super::receiver::Receivers;
 use crate::emit::{Member, ReadyQueue, WakeWaiter, wake_contained};
-use crate::subscription::{Mailbox, Registered, WakeBuffer};
+use crate::subscription::{MailboxArc, Registered, WakeBuffer};
 use crate::sync::Mutex;
 use crate::{Closed, Span, WakeSubscription};
 
@@ -27,9 +29,9 @@ pub(super) struct WatchSetCore<K> {
 }
 
 pub(super) struct WatchSetState<K> {
-    by_key: HashMap<K, u64>,
+    by_key: HashMap<K, u64, quality::RandomState>,
     /// By a number that is never reused, so that a notification of a removed member means nothing.
-    members: HashMap<u64, Entry<K>>,
+    members: HashMap<u64, Entry<K>, fast::RandomState>,
     last_member: u64,
     /// Members in the order in which they became ready, and numbers of removed ones.
     ready: VecDeque<u64>,
@@ -46,7 +48,7 @@ struct Entry<K> {
     key: K,
     subscription: Arc<Mutex<Option<WakeSubscription>>>,
     /// That of the subscription.
-    mailbox: Arc<Mailbox<WakeBuffer>>,
+    mailbox: MailboxArc<WakeBuffer>,
     /// Whether it is in the ready list.
     is_queued: bool,
     /// The `with` calls and deliveries that keep it from being taken. Its subscription has no
@@ -74,8 +76,8 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSetCore<K> {
     pub(super) fn new() -> Arc<Self> {
         Arc::new_cyclic(|weak: &Weak<Self>| Self {
             state: Mutex::new(WatchSetState {
-                by_key: HashMap::new(),
-                members: HashMap::new(),
+                by_key: HashMap::default(),
+                members: HashMap::default(),
                 last_member: 0,
                 ready: VecDeque::new(),
                 n_queued: 0,
@@ -95,7 +97,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSetCore<K> {
         key: K,
         subscription: WakeSubscription,
     ) -> Option<WakeSubscription> {
-        let mailbox = Arc::clone(subscription.mailbox());
+        let mailbox = MailboxArc::clone(subscription.mailbox());
         // A waker of the user's, dropped without a lock.
         drop(mailbox.unregister());
         let entry = Entry {
@@ -221,9 +223,9 @@ struct Using<'a, K: Hash + Eq + Clone + Send + 'static> {
 impl<K: Hash + Eq + Clone + Send + 'static> Using<'_, K> {
     /// The mailbox of the subscription, which the user may have replaced and polled; `None` if it
     /// is in use by another call, whose end looks after it.
-    fn idle_mailbox(&self) -> Option<Arc<Mailbox<WakeBuffer>>> {
+    fn idle_mailbox(&self) -> Option<MailboxArc<WakeBuffer>> {
         let subscription = self.subscription.try_lock()?;
-        let mailbox = Arc::clone(subscription.as_ref()?.mailbox());
+        let mailbox = MailboxArc::clone(subscription.as_ref()?.mailbox());
         drop(subscription);
         // A waker of the user's, dropped without a lock.
         drop(mailbox.unregister());
@@ -239,7 +241,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> Drop for Using<'_, K> {
             let entry = state.members.get_mut(&self.member);
             let is_member = entry.is_some();
             if let (Some(entry), Some(mailbox)) = (entry, mailbox)
-                && !Arc::ptr_eq(&entry.mailbox, &mailbox)
+                && !MailboxArc::ptr_eq(&entry.mailbox, &mailbox)
             {
                 entry.mailbox = mailbox;
                 entry.has_closed = false;
@@ -319,7 +321,7 @@ impl<K> WatchSetState<K> {
     }
 
     fn waiter(&self, member: u64) -> WakeWaiter {
-        WakeWaiter::Member(Member {
+        WakeWaiter::from(Member {
             set: Weak::clone(&self.set),
             id: member,
         })
@@ -411,7 +413,7 @@ impl<K: Hash + Eq + Clone + Send + 'static> ReadyQueue for WatchSetCore<K> {
 }
 
 /// Gives memory back when a table has become much smaller.
-fn shrink<K: Hash + Eq, V>(table: &mut HashMap<K, V>) {
+fn shrink<K: Hash + Eq, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
     if table.len() < table.capacity() / 4 && table.capacity() > MIN_SHRUNK {
         table.shrink_to(2 * table.len());
     }
