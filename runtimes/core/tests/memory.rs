@@ -127,8 +127,8 @@ fn grown(action: impl FnOnce()) -> isize {
 const N_WATCHES: usize = 100_000;
 
 /// Bytes of a watch, its subscription and its share of all tables.
-const MAX_OPENED: isize = 533;
-const MAX_STARTED: isize = 672;
+const MAX_OPENED: isize = 404;
+const MAX_STARTED: isize = 531;
 
 #[test]
 fn a_watch_takes_some_hundred_bytes() {
