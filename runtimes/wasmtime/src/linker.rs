@@ -1,14 +1,14 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
 use std::future::{poll_fn, ready};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, Outcome, gen1};
-use rangewatch_runtime::{Charge, HostTrap, OutOfFuel, WorkMeter, yield_now};
-use wasmtime::{
-    AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, Trap, TypedFunc,
-};
+use rangewatch_runtime::{HostTrap, WorkMeter, yield_now};
+use rangewatch_wasi::link_wasmtime::{charge, deduct};
+use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store, TypedFunc};
 
 /// Adds the functions of the range-watch ABI to a linker of your own.
 ///
@@ -63,7 +63,7 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    let is_metered = counts_fuel(linker);
+    let is_metered = linker.engine().get_consume_fuel();
     Link::new(
         exported_memory,
         get,
@@ -86,7 +86,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    let is_metered = counts_fuel(linker);
+    let is_metered = linker.engine().get_consume_fuel();
     Link::new(
         exported_memory,
         get,
@@ -225,28 +225,20 @@ pub async fn deliver_async<T: Send + 'static>(
 
 /// How the functions of the ABI reach what they use: the memory of the calling instance, the ABI
 /// and the meter in the data of the store.
-#[derive(Clone, Copy)]
-pub(crate) struct Link<M, G, W> {
+pub(crate) struct Link<T, M, G, W> {
     memory: M,
     get: G,
     meter: W,
     /// Whether the engine counts fuel.
     is_metered: bool,
+    data: PhantomData<fn(&mut T)>,
 }
 
-impl Link<(), (), ()> {
-    pub(crate) fn new<T, M, G, W>(memory: M, get: G, meter: W, is_metered: bool) -> Link<M, G, W>
-    where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
-    {
-        Link {
-            memory,
-            get,
-            meter,
-            is_metered,
-        }
+impl<T, M: Copy, G: Copy, W: Copy> Copy for Link<T, M, G, W> {}
+
+impl<T, M: Copy, G: Copy, W: Copy> Clone for Link<T, M, G, W> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
@@ -261,19 +253,33 @@ enum Step {
     Return(i32),
 }
 
-impl<M, G, W> Link<M, G, W> {
+impl<T, M, G, W> Link<T, M, G, W>
+where
+    T: 'static,
+    M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+{
+    pub(crate) fn new(memory: M, get: G, meter: W, is_metered: bool) -> Self {
+        Self {
+            memory,
+            get,
+            meter,
+            is_metered,
+            data: PhantomData,
+        }
+    }
+
     /// Links the functions of the ABI whose result in the table `includes` accepts. One that waits,
     /// or whose slice is used up, suspends the guest. The meta page of a guest that is not attached
     /// yet is read in the call.
-    pub(crate) fn link_suspending<T: Send + 'static>(
+    pub(crate) fn link_suspending(
         self,
         linker: &mut Linker<T>,
         includes: impl Fn(&str) -> bool,
     ) -> Result<()>
     where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+        T: Send,
     {
         macro_rules! link {
             ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
@@ -306,42 +312,32 @@ impl<M, G, W> Link<M, G, W> {
         Ok(())
     }
 
-    fn first_step<T: 'static>(
+    fn first_step(
         self,
         caller: &mut Caller<'_, T>,
         import: &'static str,
         needs_page: bool,
         call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
-    ) -> Result<Step>
-    where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
-        G: Fn(&mut T) -> &mut GuestAbi,
-        W: Fn(&mut T) -> &mut WorkMeter,
-    {
+    ) -> Result<Step> {
         if needs_page && (self.get)(caller.data_mut()).must_attach() {
             return Ok(Step::Attach);
         }
-        if charge(caller, &self.meter, self.is_metered)? {
+        if self.is_metered && charge(caller, self.meter)? {
             return Ok(Step::YieldAndAttempt);
         }
         self.attempt(caller, import, call)
     }
 
-    fn attempt<T: 'static>(
+    fn attempt(
         &self,
         caller: &mut Caller<'_, T>,
         import: &'static str,
         call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
-    ) -> Result<Step>
-    where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory>,
-        G: Fn(&mut T) -> &mut GuestAbi,
-        W: Fn(&mut T) -> &mut WorkMeter,
-    {
-        let (memory, abi) = split(caller, &self.memory, &self.get);
+    ) -> Result<Step> {
+        let (memory, abi) = split(caller, self.memory, self.get);
         let outcome = abi::call::attempt(import, || call(abi, memory))?;
         (self.meter)(caller.data_mut()).add(outcome.work());
-        let is_used_up = charge(caller, &self.meter, self.is_metered)?;
+        let is_used_up = self.is_metered && charge(caller, self.meter)?;
         Ok(match outcome.state() {
             Poll::Pending => Step::Wait,
             Poll::Ready(()) if is_used_up => Step::YieldAndReturn(outcome.result()),
@@ -350,7 +346,7 @@ impl<M, G, W> Link<M, G, W> {
     }
 
     /// Takes the steps from `step` to the return, for a call that cannot return at once.
-    async fn go_on<T: Send + 'static>(
+    async fn go_on(
         self,
         mut caller: Caller<'_, T>,
         mut step: Step,
@@ -358,16 +354,14 @@ impl<M, G, W> Link<M, G, W> {
         call: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError> + Send + Sync,
     ) -> Result<i32>
     where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Send + Sync,
-        G: Fn(&mut T) -> &mut GuestAbi + Send + Sync,
-        W: Fn(&mut T) -> &mut WorkMeter + Send + Sync,
+        T: Send,
     {
         loop {
             step = match step {
                 Step::Attach => {
                     let page = exported_page(&mut caller)?;
                     let page = page.call_async(&mut caller, ()).await?;
-                    attach_caller(&mut caller, &self.get, page)?;
+                    attach_caller(&mut caller, self.get, page)?;
                     Step::Attempt
                 }
                 Step::YieldAndAttempt => {
@@ -392,17 +386,12 @@ impl<M, G, W> Link<M, G, W> {
     /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
     /// waits blocks its thread. `attaches` says whether a guest may call them before it is
     /// attached.
-    pub(crate) fn link_blocking<T: 'static>(
+    pub(crate) fn link_blocking(
         self,
         linker: &mut Linker<T>,
         attaches: bool,
         includes: impl Fn(&str) -> bool,
-    ) -> Result<()>
-    where
-        M: Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
-    {
+    ) -> Result<()> {
         macro_rules! link {
             ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
                 if includes(stringify!($result)) { linker.func_wrap(
@@ -441,51 +430,6 @@ impl Future for Returned {
     fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
-}
-
-/// Charges the work of the host in a store that suspends. Returns whether the slice is used up, so
-/// that the guest has to yield.
-#[inline]
-pub(crate) fn charge<T: 'static>(
-    caller: &mut Caller<'_, T>,
-    meter: impl Fn(&mut T) -> &mut WorkMeter,
-    is_metered: bool,
-) -> Result<bool> {
-    if !is_metered {
-        return Ok(false);
-    }
-    let fuel = caller.get_fuel()?;
-    match meter(caller.data_mut()).charge(fuel) {
-        Charge::Later => return Ok(false),
-        Charge::Set(left) => caller.set_fuel(left)?,
-        Charge::SetAndYield(left) => {
-            caller.set_fuel(left)?;
-            return Ok(true);
-        }
-        Charge::OutOfFuel => return Err(HostTrap::OutOfFuel(OutOfFuel).into()),
-    }
-    Ok(false)
-}
-
-/// Whether the engine of an embedder counts fuel.
-fn counts_fuel<T>(linker: &Linker<T>) -> bool {
-    Store::new(linker.engine(), ()).get_fuel().is_ok()
-}
-
-/// Deducts the work of the host from the fuel of a store that does not suspend.
-fn deduct<T: 'static>(
-    caller: &mut Caller<'_, T>,
-    meter: impl Fn(&mut T) -> &mut WorkMeter,
-) -> Result<()> {
-    let fuel = caller.get_fuel()?;
-    let meter = meter(caller.data_mut());
-    let left = meter.deduct(fuel);
-    let is_out_of_fuel = meter.owed() > 0;
-    caller.set_fuel(left)?;
-    if is_out_of_fuel {
-        return Err(Trap::OutOfFuel.into());
-    }
-    Ok(())
 }
 
 /// Reads the meta page of a guest that calls the ABI before [`attach`]: a command in its `_start`.

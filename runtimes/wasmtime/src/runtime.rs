@@ -7,12 +7,12 @@ use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
     yield_now,
 };
-use rangewatch_wasi::link_wasmtime;
+use rangewatch_wasi::link_wasmtime::{self, charge};
 use wasmtime::{Caller, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::{Link, charge};
+use crate::linker::Link;
 
 pub(crate) const NAME: &str = "wasmtime";
 
@@ -63,7 +63,7 @@ impl Compiled for WasmtimeModule {
                         return Err(function.in_start().into());
                     }
                     caller.data_mut().meter().add(HostFunction::UNITS_PER_CALL);
-                    if charge(&mut caller, State::meter, is_metered)? {
+                    if is_metered && charge(&mut caller, State::meter)? {
                         yield_now().await;
                     }
                     let args = vals(params);
@@ -72,7 +72,7 @@ impl Compiled for WasmtimeModule {
                     for (result, value) in results.iter_mut().zip(&values) {
                         *result = to_wasmtime(value);
                     }
-                    if charge(&mut cx.caller, State::meter, is_metered)? {
+                    if is_metered && charge(&mut cx.caller, State::meter)? {
                         yield_now().await;
                     }
                     Ok(())

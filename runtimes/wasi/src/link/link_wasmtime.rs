@@ -36,7 +36,7 @@ use std::task::{Context, Poll};
 use wasmtime::{Caller, Extern, Instance, Linker, Memory, Result, Store};
 
 use crate::call::{self, Trap};
-use crate::{Charge, Exit, Interrupt, MODULE, Wasi, preview1};
+use crate::{Charge, Exit, Interrupt, MODULE, Wasi, WorkMeter, preview1};
 
 /// Links one function so that it blocks the thread when it waits.
 macro_rules! blocking {
@@ -281,8 +281,7 @@ where
         Linked {
             get: self.get,
             memory: self.memory,
-            // Asking an engine without fuel costs an error, too much for each call.
-            is_metered: Store::new(linker.engine(), ()).get_fuel().is_ok(),
+            is_metered: linker.engine().get_consume_fuel(),
         }
     }
 }
@@ -336,16 +335,8 @@ impl<G, M> Linked<G, M> {
     {
         let (memory, ctx) = self.split(&mut caller);
         let code = call::block(function, ctx, memory, call).map_err(error)?;
-        if !self.is_metered {
-            return Ok(code);
-        }
-        let fuel = caller.get_fuel()?;
-        let meter = (self.get)(caller.data_mut()).meter();
-        let left = meter.deduct(fuel);
-        let is_out_of_fuel = meter.owed() > 0;
-        caller.set_fuel(left)?;
-        if is_out_of_fuel {
-            return Err(wasmtime::Trap::OutOfFuel.into());
+        if self.is_metered {
+            deduct(&mut caller, |data| (self.get)(data).meter())?;
         }
         Ok(code)
     }
@@ -433,8 +424,6 @@ impl<G, M> Linked<G, M> {
         }
     }
 
-    /// Charges the guest for the work of its calls. Returns whether its slice is used up, so that
-    /// it has to yield.
     #[inline]
     fn charge<T: 'static>(&self, caller: &mut Caller<'_, T>) -> Result<bool>
     where
@@ -443,24 +432,7 @@ impl<G, M> Linked<G, M> {
         if !self.is_metered {
             return Ok(false);
         }
-        let fuel = caller.get_fuel()?;
-        let meter = (self.get)(caller.data_mut()).meter();
-        match meter.charge(fuel) {
-            Charge::Later => Ok(false),
-            Charge::Set(left) => {
-                caller.set_fuel(left)?;
-                Ok(false)
-            }
-            Charge::SetAndYield(left) => {
-                caller.set_fuel(left)?;
-                Ok(true)
-            }
-            Charge::OutOfFuel => {
-                let left = meter.deduct(fuel);
-                caller.set_fuel(left)?;
-                Err(wasmtime::Trap::OutOfFuel.into())
-            }
-        }
+        charge(caller, |data| (self.get)(data).meter())
     }
 
     /// The memory of a call and the context, borrowed at once. Without a memory, the slice is
@@ -478,6 +450,58 @@ impl<G, M> Linked<G, M> {
             None => (&mut [], (self.get)(caller.data_mut())),
         }
     }
+}
+
+/// Charges a guest for the work of the host in `meter`, in a store that counts fuel and suspends.
+/// Returns whether the slice is used up, so that the guest has to yield.
+///
+/// For adapters that link functions of their own; those of this module charge for themselves. Call
+/// it when a function is called, and again when its work was added to the meter.
+///
+/// # Errors
+///
+/// [`wasmtime::Trap::OutOfFuel`]: the guest has less fuel left. The store counts no fuel.
+#[inline]
+pub fn charge<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    meter: impl Fn(&mut T) -> &mut WorkMeter,
+) -> Result<bool> {
+    let fuel = caller.get_fuel()?;
+    match meter(caller.data_mut()).charge(fuel) {
+        Charge::Later => Ok(false),
+        Charge::Set(left) => {
+            caller.set_fuel(left)?;
+            Ok(false)
+        }
+        Charge::SetAndYield(left) => {
+            caller.set_fuel(left)?;
+            Ok(true)
+        }
+        Charge::OutOfFuel => {
+            deduct(caller, meter)?;
+            Ok(false)
+        }
+    }
+}
+
+/// As [`charge`], in a store that does not suspend.
+///
+/// # Errors
+///
+/// As [`charge`].
+pub fn deduct<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    meter: impl Fn(&mut T) -> &mut WorkMeter,
+) -> Result<()> {
+    let fuel = caller.get_fuel()?;
+    let meter = meter(caller.data_mut());
+    let left = meter.deduct(fuel);
+    let is_out_of_fuel = meter.owed() > 0;
+    caller.set_fuel(left)?;
+    if is_out_of_fuel {
+        return Err(wasmtime::Trap::OutOfFuel.into());
+    }
+    Ok(())
 }
 
 /// What a function returns to the guest when it succeeds.
