@@ -1,6 +1,7 @@
 //! The settings of a runtime.
 
 use rangewatch_runtime::{BuildError, DEFAULT_STACK_BYTES, Profile, check_stack_bytes};
+use rangewatch_wasi::link_wasmi::counts_fuel;
 use wasmi::{CompilationMode, Config, Engine, Error, Linker, Module, Store};
 
 use crate::engine::Wasmi;
@@ -146,11 +147,6 @@ impl WasmiBuilder {
         };
         Err(BuildError::Unsuited { needs })
     }
-}
-
-/// wasmi does not show the settings of an engine, but a store says whether it has fuel.
-fn counts_fuel(engine: &Engine) -> bool {
-    Store::new(engine, ()).get_fuel().is_ok()
 }
 
 /// The fuel that the first call of a function takes and that the next one takes: the first one

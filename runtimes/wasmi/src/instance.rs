@@ -7,12 +7,12 @@ use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
     Export, Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val, WorkMeter,
 };
-use rangewatch_wasi::link_wasmi::Suspended;
+use rangewatch_wasi::link_wasmi::{Suspended, deduct};
 use wasmi::errors::HostError;
 use wasmi::{Error, Func, Memory, ResumableCall, Store, StoreLimits, TrapCode};
 
 use crate::convert::{failure, to_wasmi, vals};
-use crate::linker::{DataMut, deduct, memory_and_data};
+use crate::linker::{DataMut, memory_and_data};
 
 /// The data of a store of this crate.
 pub(crate) struct State {
@@ -130,9 +130,16 @@ impl WasmiInstance {
     /// suspend it.
     async fn host_call(&mut self, error: &Error) -> Option<Result<Vec<wasmi::Val>, Failure>> {
         if let Some(Suspend { function, args }) = error.downcast_ref() {
-            let values = function.call_async(&mut Cx(&mut self.store), args).await;
-            let values = values.map(|values| values.iter().map(to_wasmi).collect());
-            return Some(values.map_err(Failure::from));
+            let called = function.call_async(&mut Cx(&mut self.store), args).await;
+            let deducted = match self.limits {
+                Some(_) => deduct(&mut self.store, State::meter),
+                None => Ok(()),
+            };
+            let values = called.map_err(Failure::from).and_then(|values| {
+                deducted.map_err(failure)?;
+                Ok(values.iter().map(to_wasmi).collect())
+            });
+            return Some(values);
         }
         let suspended = error.downcast_ref::<Suspended<State>>()?;
         Some(suspended.finish(&mut self.store).await.map_err(failure))
@@ -179,10 +186,7 @@ impl Instance for WasmiInstance {
                     let Some(values) = self.host_call(call.host_error()).await else {
                         return Err(failure(call.into_host_error()));
                     };
-                    let values = values?;
-                    deduct(&mut self.store, State::meter, self.limits.is_some())
-                        .map_err(failure)?;
-                    call.resume(&mut self.store, &values, &mut results)
+                    call.resume(&mut self.store, &values?, &mut results)
                         .map_err(failure)?
                 }
             };

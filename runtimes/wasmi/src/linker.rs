@@ -1,8 +1,10 @@
 //! The functions of the guest ABI, in a linker of the embedder.
 
-use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, gen1};
+use std::marker::PhantomData;
+
+use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, Outcome, gen1};
 use rangewatch_runtime::{ErrorChain, HostTrap, WorkMeter};
-use rangewatch_wasi::link_wasmi::{Suspended, call_async};
+use rangewatch_wasi::link_wasmi::{Suspended, call_async, counts_fuel, deduct};
 use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, TrapCode, Val};
 
 use crate::convert::trap;
@@ -61,7 +63,7 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let is_metered = counts_fuel(linker);
+    let is_metered = counts_fuel(linker.engine());
     Link::new(
         exported_memory,
         get,
@@ -83,7 +85,7 @@ pub fn add_to_linker_async<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let is_metered = counts_fuel(linker);
+    let is_metered = counts_fuel(linker.engine());
     Link::new(
         exported_memory,
         get,
@@ -225,37 +227,50 @@ pub async fn deliver_async<T: 'static>(
 
 /// How the functions of the ABI reach what they use: the memory of the calling instance, the ABI
 /// and the meter in the data of the store.
-#[derive(Clone, Copy)]
-pub(crate) struct Link<M, G, W> {
+pub(crate) struct Link<T, M, G, W> {
     memory: M,
     get: G,
     meter: W,
     /// Whether the engine counts fuel.
     is_metered: bool,
+    data: PhantomData<fn(&mut T)>,
 }
 
-impl<M, G, W> Link<M, G, W> {
-    /// Links the functions of the ABI. One that waits, or whose slice is used up, suspends the
-    /// guest if `may_suspend` returns true for the data of the store; if not, one that waits blocks
-    /// its thread. The meta page of a guest that is not attached is read in the call if
-    /// `may_attach` returns true.
-    pub(crate) fn link<T: 'static>(
-        self,
-        linker: &mut Linker<T>,
-        may_attach: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
-    ) -> Result<(), Error>
-    where
-        M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
-    {
-        let Self {
+impl<T, M: Copy, G: Copy, W: Copy> Copy for Link<T, M, G, W> {}
+
+impl<T, M: Copy, G: Copy, W: Copy> Clone for Link<T, M, G, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, M, G, W> Link<T, M, G, W>
+where
+    T: 'static,
+    M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
+    G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
+{
+    pub(crate) fn new(memory: M, get: G, meter: W, is_metered: bool) -> Self {
+        Self {
             memory,
             get,
             meter,
             is_metered,
-        } = self;
+            data: PhantomData,
+        }
+    }
+
+    /// Links the functions of the ABI. One that waits, or whose slice is used up, suspends the
+    /// guest if `may_suspend` returns true for the data of the store; if not, one that waits blocks
+    /// its thread. The meta page of a guest that is not attached is read in the call if
+    /// `may_attach` returns true.
+    pub(crate) fn link(
+        self,
+        linker: &mut Linker<T>,
+        may_attach: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+        may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+    ) -> Result<(), Error> {
         macro_rules! link {
             ($(fn $gen:ident::$name:ident as $import:ident($($arg:ident: $ty:ty),*) -> $result:ident;)*) => {$(
                 linker.func_wrap(
@@ -264,110 +279,96 @@ impl<M, G, W> Link<M, G, W> {
                     move |mut caller: Caller<'_, T> $(, $arg: $ty)*| {
                         let import = abi::$gen::$import;
                         let may_attach = abi::$gen::NEEDS_PAGE && may_attach(caller.data());
-                        if may_attach && get(caller.data_mut()).must_attach() {
-                            attach_in_call(&mut caller, get)?;
+                        if may_attach && (self.get)(caller.data_mut()).must_attach() {
+                            attach_in_call(&mut caller, self.get)?;
                         }
-                        let may_suspend = may_suspend(caller.data());
-                        let memory = memory(&caller);
                         let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         };
-                        if !may_suspend {
-                            check_fuel(&mut caller, meter, is_metered)?;
-                            let (bytes, data) = memory_and_data(&mut caller, memory);
-                            let outcome = abi::call::block(import, get(data), bytes, call).map_err(trap)?;
-                            meter(data).add(outcome.work());
-                            deduct(&mut caller, meter, is_metered)?;
-                            return Ok::<_, Error>(link!(@result $result outcome));
-                        }
-                        let attempt = move |data: &mut T, memory: &mut [u8]| {
-                            let outcome = abi::call::attempt(import, || call(get(data), memory));
-                            let outcome = outcome.map_err(trap)?;
-                            meter(data).add(outcome.work());
-                            Ok::<_, Error>(outcome)
+                        let _outcome = match may_suspend(caller.data()) {
+                            true => self.suspend(caller, import, call, link!(@values $result))?,
+                            false => self.block(caller, import, call)?,
                         };
-                        // A sequence of imports without a branch has no other point where the slice
-                        // ends.
-                        let is_used_up = is_metered && caller.get_fuel()? == 0;
-                        if !is_used_up {
-                            let (bytes, data) = memory_and_data(&mut caller, memory);
-                            let outcome = attempt(data, bytes)?;
-                            if outcome.state().is_ready() {
-                                deduct(&mut caller, meter, is_metered)?;
-                                return Ok(link!(@result $result outcome));
-                            }
-                        }
-                        Err(Error::host(Suspended::new(
-                            import,
-                            memory,
-                            move |data: &mut T, cx| {
-                                abi::call::poll_ready(import, get(data), cx).map_err(trap)
-                            },
-                            move |data, memory| {
-                                let _outcome = attempt(data, memory)?;
-                                Ok(_outcome.state().map(|()| link!(@values $result _outcome)))
-                            },
-                        )))
+                        Ok::<_, Error>(link!(@result $result _outcome))
                     },
                 )?;
             )*};
             (@result value $outcome:ident) => { $outcome.result() };
             (@result $none:ident $outcome:ident) => { () };
-            (@values value $outcome:ident) => { vec![Val::I32($outcome.result())] };
-            (@values $none:ident $outcome:ident) => { Vec::new() };
+            (@values value) => { |outcome| vec![Val::I32(outcome.result())] };
+            (@values $none:ident) => { |_| Vec::new() };
         }
         rangewatch_runtime::for_each_abi_function!(link);
         Ok(())
     }
-}
 
-impl Link<(), (), ()> {
-    pub(crate) fn new<T, M, G, W>(memory: M, get: G, meter: W, is_metered: bool) -> Link<M, G, W>
-    where
-        M: Fn(&Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + 'static,
-        G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
-        W: Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + 'static,
-    {
-        Link {
-            memory,
-            get,
-            meter,
-            is_metered,
+    /// A call that blocks the thread when it waits.
+    fn block(
+        self,
+        mut caller: Caller<'_, T>,
+        import: &'static str,
+        call: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
+    ) -> Result<Outcome, Error> {
+        if self.is_metered {
+            // Earlier work may have used all fuel.
+            deduct(&mut caller, self.meter)?;
+            if (self.meter)(caller.data_mut()).owed() > 0 {
+                return Err(TrapCode::OutOfFuel.into());
+            }
         }
+        let memory = (self.memory)(&caller);
+        let (bytes, data) = memory_and_data(&mut caller, memory);
+        let outcome = abi::call::block(import, (self.get)(data), bytes, call).map_err(trap)?;
+        (self.meter)(data).add(outcome.work());
+        if self.is_metered {
+            deduct(&mut caller, self.meter)?;
+        }
+        Ok(outcome)
     }
-}
 
-/// Whether the engine of an embedder counts fuel.
-fn counts_fuel<T>(linker: &Linker<T>) -> bool {
-    Store::new(linker.engine(), ()).get_fuel().is_ok()
-}
-
-/// Deducts the work of the host from the fuel. What exceeds it is deducted from later fuel.
-pub(crate) fn deduct<C: DataMut>(
-    cx: &mut C,
-    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
-    is_metered: bool,
-) -> Result<(), Error> {
-    if !is_metered {
-        meter(cx.data_mut()).begin(0);
-        return Ok(());
+    /// A call that suspends the guest when it waits, or when its slice is used up: a sequence of
+    /// imports without a branch has no other point where the slice ends. `values` are those that a
+    /// suspended guest is resumed with.
+    fn suspend(
+        self,
+        mut caller: Caller<'_, T>,
+        import: &'static str,
+        call: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError> + Send + Sync + 'static,
+        values: fn(Outcome) -> Vec<Val>,
+    ) -> Result<Outcome, Error> {
+        let attempt = move |data: &mut T, memory: &mut [u8]| {
+            let attempt = abi::call::attempt(import, || call((self.get)(data), memory));
+            let outcome = attempt.map_err(trap)?;
+            (self.meter)(data).add(outcome.work());
+            Ok::<_, Error>(outcome)
+        };
+        let memory = (self.memory)(&caller);
+        if !self.is_metered || caller.get_fuel()? > 0 {
+            let (bytes, data) = memory_and_data(&mut caller, memory);
+            let outcome = attempt(data, bytes)?;
+            if self.is_metered {
+                deduct(&mut caller, self.meter)?;
+            }
+            if outcome.state().is_ready() {
+                return Ok(outcome);
+            }
+        }
+        let suspended = Suspended::new(
+            import,
+            memory,
+            move |data: &mut T, cx| {
+                abi::call::poll_ready(import, (self.get)(data), cx).map_err(trap)
+            },
+            move |data: &mut T, memory| {
+                let outcome = attempt(data, memory)?;
+                Ok(outcome.state().map(|()| values(outcome)))
+            },
+        );
+        Err(Error::host(match self.is_metered {
+            true => suspended.metered(self.meter),
+            false => suspended,
+        }))
     }
-    let fuel = cx.as_context_mut().get_fuel()?;
-    let left = meter(cx.data_mut()).deduct(fuel);
-    cx.as_context_mut().set_fuel(left)
-}
-
-/// An error if earlier work of the host has used all fuel.
-fn check_fuel<C: DataMut>(
-    cx: &mut C,
-    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
-    is_metered: bool,
-) -> Result<(), Error> {
-    deduct(cx, &meter, is_metered)?;
-    if meter(cx.data_mut()).owed() > 0 {
-        return Err(TrapCode::OutOfFuel.into());
-    }
-    Ok(())
 }
 
 /// The fuel for a call of the export that returns the address of the meta page. The call is made

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use rangewatch_runtime::{
     Compiled, EngineError, Failure, GuestState, HostFunction, Imports, Instance, Limits, Linked,
 };
-use rangewatch_wasi::link_wasmi;
+use rangewatch_wasi::link_wasmi::{self, deduct};
 use wasmi::{Caller, Error, Linker, Module, Store, StoreLimitsBuilder};
 
 use crate::convert::{failure, func_type, to_wasmi, trap, vals};
 use crate::instance::{Cx, State, Suspend, WasmiInstance};
-use crate::linker::{Link, deduct};
+use crate::linker::Link;
 
 pub(crate) const NAME: &str = "wasmi";
 
@@ -70,7 +70,10 @@ impl Compiled for WasmiModule {
                 for (result, value) in results.iter_mut().zip(&values) {
                     *result = to_wasmi(value);
                 }
-                deduct(&mut caller, State::meter, is_metered)
+                if is_metered {
+                    deduct(&mut caller, State::meter)?;
+                }
+                Ok(())
             })?;
         }
         Ok(Arc::new(WasmiLinked {

@@ -38,7 +38,8 @@ use std::task::{Context, Poll};
 
 use wasmi::errors::HostError;
 use wasmi::{
-    Caller, Error, Extern, Func, Instance, Linker, Memory, ResumableCall, Store, TrapCode, Val,
+    AsContextMut, Caller, Engine, Error, Extern, Func, Instance, Linker, Memory, ResumableCall,
+    Store, TrapCode, Val,
 };
 
 use crate::call::{self, Trap};
@@ -258,9 +259,7 @@ impl<T> Suspended<T> {
             };
             let attempt = (self.attempt)(data, memory)?;
             if let Some(meter) = &self.meter {
-                let fuel = store.get_fuel()?;
-                let left = meter(store.data_mut()).deduct(fuel);
-                store.set_fuel(left)?;
+                deduct(&mut *store, meter)?;
             }
             if let Poll::Ready(results) = attempt {
                 return Ok(results);
@@ -399,8 +398,7 @@ where
         let link = Linked {
             get: self.get,
             memory: self.memory,
-            // Asking an engine without fuel costs an error, too much for each call.
-            is_metered: Store::new(linker.engine(), ()).get_fuel().is_ok(),
+            is_metered: counts_fuel(linker.engine()),
         };
         macro_rules! link {
             ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $result:ident;)*) => {$(
@@ -463,9 +461,11 @@ impl<G, M> Linked<G, M> {
         let memory = (self.memory)(&caller);
         let (bytes, ctx) = split(&mut caller, memory, self.get);
         let code = call::block(function, ctx, bytes, call).map_err(error)?;
-        self.deduct(&mut caller)?;
-        if self.is_metered && (self.get)(caller.data_mut()).meter().owed() > 0 {
-            return Err(TrapCode::OutOfFuel.into());
+        if self.is_metered {
+            deduct(&mut caller, |data| (self.get)(data).meter())?;
+            if (self.get)(caller.data_mut()).meter().owed() > 0 {
+                return Err(TrapCode::OutOfFuel.into());
+            }
         }
         Ok(code)
     }
@@ -486,7 +486,9 @@ impl<G, M> Linked<G, M> {
         if !self.is_metered || caller.get_fuel()? > 0 {
             let (bytes, ctx) = split(&mut caller, memory, self.get);
             let attempt = call::attempt(function, || call(ctx, bytes)).map_err(error)?;
-            self.deduct(&mut caller)?;
+            if self.is_metered {
+                deduct(&mut caller, |data| (self.get)(data).meter())?;
+            }
             if let Poll::Ready(code) = attempt {
                 return Ok(code);
             }
@@ -508,18 +510,31 @@ impl<G, M> Linked<G, M> {
             false => suspended,
         }))
     }
+}
 
-    fn deduct<T: 'static>(&self, caller: &mut Caller<'_, T>) -> Result<(), Error>
-    where
-        G: Fn(&mut T) -> &mut Wasi,
-    {
-        if !self.is_metered {
-            return Ok(());
-        }
-        let fuel = caller.get_fuel()?;
-        let left = (self.get)(caller.data_mut()).meter().deduct(fuel);
-        caller.set_fuel(left)
-    }
+/// Whether the stores of an engine count fuel. wasmi does not show the settings of an engine, but a
+/// store without fuel says so. It costs an error, too much for each call.
+#[must_use]
+pub fn counts_fuel(engine: &Engine) -> bool {
+    Store::new(engine, ()).get_fuel().is_ok()
+}
+
+/// Deducts the work of the host in `meter` from the fuel of a store that counts fuel. What exceeds
+/// the fuel stays owed.
+///
+/// For adapters that link functions of their own; those of this module deduct for themselves.
+///
+/// # Errors
+///
+/// The store counts no fuel.
+pub fn deduct<C: AsContextMut>(
+    mut cx: C,
+    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
+) -> Result<(), Error> {
+    let mut store = cx.as_context_mut();
+    let fuel = store.get_fuel()?;
+    let left = meter(store.data_mut()).deduct(fuel);
+    store.set_fuel(left)
 }
 
 impl<T, G, M> fmt::Debug for Link<T, G, M> {
