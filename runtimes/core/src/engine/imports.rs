@@ -70,7 +70,6 @@ pub(crate) fn resolve(
     Ok(Imports {
         is_command: info.is_command(),
         wasi: has_wasi,
-        wasi_at_once: Vec::new(),
         functions,
     })
 }

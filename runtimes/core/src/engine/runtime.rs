@@ -150,7 +150,6 @@ pub trait Compiled: Send + Sync {
 pub struct Imports {
     pub(crate) is_command: bool,
     pub(crate) wasi: bool,
-    pub(crate) wasi_at_once: Vec<&'static str>,
     pub(crate) functions: Vec<HostFunction>,
 }
 
@@ -168,13 +167,6 @@ impl Imports {
     #[must_use]
     pub fn wasi(&self) -> bool {
         self.wasi
-    }
-
-    /// Whether a function of WASI can have to wait, in the contexts that this guest's instances
-    /// have. Link one that cannot as a function that returns at once.
-    #[must_use]
-    pub fn wasi_may_wait(&self, function: &str) -> bool {
-        !self.wasi_at_once.contains(&function)
     }
 
     /// The functions of the embedder.

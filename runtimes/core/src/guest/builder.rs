@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use rangewatch_bus::timer::{ThreadTimer, Timer};
-use rangewatch_wasi::{FUNCTIONS, FunctionSignature, Wasi};
+use rangewatch_wasi::Wasi;
 
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::exports::Exports;
@@ -104,18 +104,6 @@ impl WasiSource {
                 .ok_or(InstantiateError::SharedWasi),
             Self::Each(make) => make().map_err(InstantiateError::Wasi),
         }
-    }
-
-    /// The functions that never have to wait. Empty unless the context is known before the
-    /// instance is made.
-    fn at_once(&self) -> Vec<&'static str> {
-        let Self::Once(wasi) = self else {
-            return Vec::new();
-        };
-        wasi.lock().as_ref().map_or_else(Vec::new, |wasi| {
-            let names = FUNCTIONS.iter().map(FunctionSignature::name);
-            names.filter(|name| !wasi.may_wait(name)).collect()
-        })
     }
 }
 
@@ -465,7 +453,6 @@ impl<'a> GuestBuilder<'a> {
         let has_wasi = !matches!(self.wasi, WasiSource::None);
         let mut imports = imports::resolve(&info, self.functions, has_wasi)?;
         let pages = imports::needed_pages(&info, self.pages)?;
-        imports.wasi_at_once = self.wasi.at_once();
         imports.is_command = match self.start {
             Start::Automatic => info.is_command(),
             Start::Reactor => false,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::context::StreamWaits;
 use crate::context::string_table::StringTable;
 use crate::costs::Work;
 use crate::descriptor::{Descriptors, HostSocket};
@@ -397,14 +396,6 @@ impl WasiBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let has_sockets = !self.sockets.is_empty();
-        let is_listener = |socket| matches!(socket, &HostSocket::Listening(_));
-        let streams = StreamWaits {
-            reads: has_sockets || self.stdin.may_wait(),
-            writes: has_sockets || self.stdout.may_wait() || self.stderr.may_wait(),
-            accepts: self.sockets.iter().any(is_listener),
-            receives_and_sends: has_sockets,
-        };
         Ok(Wasi {
             args: self.args,
             env: self.env,
@@ -427,7 +418,6 @@ impl WasiBuilder {
             max_sleep: self.max_sleep,
             signal_policy: self.signal_policy,
             allocate: self.allocate,
-            streams,
             wait: None,
         })
     }

@@ -43,7 +43,6 @@ pub struct Wasi {
     pub(crate) max_sleep: Duration,
     pub(crate) signal_policy: SignalPolicy,
     pub(crate) allocate: Allocate,
-    pub(crate) streams: StreamWaits,
     /// The wait of the call that has to be retried.
     pub(crate) wait: Option<Box<Wait>>,
     pub(crate) device_numbers: DeviceNumbers,
@@ -51,17 +50,6 @@ pub struct Wasi {
     /// The work that the meter does not have yet.
     pub(crate) work: Work,
     meter: WorkMeter,
-}
-
-/// Whether any stream or socket can block, per kind of call. The host grants streams at
-/// construction, so the answer never changes: an accepted socket comes from a listener that was
-/// granted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StreamWaits {
-    pub(crate) reads: bool,
-    pub(crate) writes: bool,
-    pub(crate) accepts: bool,
-    pub(crate) receives_and_sends: bool,
 }
 
 impl Wasi {

@@ -18,11 +18,6 @@ pub(crate) trait Input: Send {
     /// fetches at most `n_bytes`.
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness>;
 
-    /// Whether [`read`](Self::read) can ever be pending.
-    fn may_wait(&self) -> bool {
-        true
-    }
-
     /// Allows the next read to block the thread, for a source that would otherwise need a thread of
     /// its own. Returns whether the read will block.
     fn may_block(&mut self) -> bool {

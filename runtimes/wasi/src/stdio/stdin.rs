@@ -192,14 +192,6 @@ impl Stdin {
         }
     }
 
-    /// Whether a read can ever block.
-    pub(crate) fn may_wait(&self) -> bool {
-        match &self.source {
-            Source::Bytes { .. } => false,
-            Source::Stream(input) => input.may_wait(),
-        }
-    }
-
     /// Allows the next read to block the thread, for an input that would otherwise need a thread of
     /// its own. Returns whether the read will block.
     pub(crate) fn may_block(&mut self) -> bool {
@@ -303,9 +295,5 @@ impl<F: FnMut(&mut [u8]) -> io::Result<usize> + Send> Input for Producer<F> {
     fn poll_readable(&mut self, _cx: &mut Context<'_>, _n_bytes: u32) -> Poll<Readiness> {
         // The number of bytes is unknown.
         Poll::Ready(Readiness::bytes(1))
-    }
-
-    fn may_wait(&self) -> bool {
-        false
     }
 }

@@ -174,11 +174,6 @@ impl Stdout {
         }
     }
 
-    /// Whether a write can ever block.
-    pub(crate) fn may_wait(&self) -> bool {
-        matches!(self.sink, Sink::Stream(_))
-    }
-
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match &mut self.sink {
             Sink::Discard | Sink::Buffer(_) | Sink::Stream(_) => Ok(()),

@@ -316,34 +316,6 @@ impl Wasi {
         }
     }
 
-    /// Whether a call of `function` can return [`Interrupt::Wait`](crate::Interrupt::Wait) in this
-    /// context at all.
-    ///
-    /// A backend may link a cheaper form of a function that can never wait. The result never
-    /// changes for a context.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use rangewatch_wasi::{Wasi, pipe};
-    ///
-    /// let (_feed, stdin) = pipe(64 << 10);
-    /// assert!(Wasi::builder().stdin(stdin).build()?.may_wait("fd_read"));
-    /// assert!(!Wasi::builder().stdin("text").build()?.may_wait("fd_read"));
-    /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
-    /// ```
-    #[must_use]
-    pub fn may_wait(&self, function: &str) -> bool {
-        match function {
-            "fd_read" => self.streams.reads,
-            "fd_write" => self.streams.writes,
-            "sock_accept" => self.streams.accepts,
-            "sock_recv" | "sock_send" => self.streams.receives_and_sends,
-            "fd_readdir" | "poll_oneoff" | "random_get" | "sched_yield" => true,
-            _ => false,
-        }
-    }
-
     /// The finished wait of the previous attempt, when the call that begins is its retry.
     ///
     /// A wait that has not finished belongs to a call that the host abandoned.

@@ -163,24 +163,3 @@ fn an_abandoned_call_loses_and_repeats_no_bytes() {
     );
     assert_eq!(guest.try_accept(3, 0), Ok(4));
 }
-
-#[test]
-fn may_wait_is_true_only_for_streams_that_can_block() {
-    let may_wait = |wasi: &Wasi| {
-        [
-            "fd_read",
-            "fd_write",
-            "sock_accept",
-            "sock_recv",
-            "sock_send",
-            "sock_shutdown",
-        ]
-        .map(|name| wasi.may_wait(name))
-    };
-    let none = Wasi::builder().build().unwrap();
-    assert_eq!(may_wait(&none), [false; 6]);
-    let connected = Wasi::builder().socket(socket_pair(1).0).build().unwrap();
-    assert_eq!(may_wait(&connected), [true, true, false, true, true, false]);
-    let listening = Wasi::builder().listener(loopback(1, 1).0).build().unwrap();
-    assert_eq!(may_wait(&listening), [true, true, true, true, true, false]);
-}

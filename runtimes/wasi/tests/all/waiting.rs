@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rangewatch_wasi::{Errno, Interrupt, Stdin, SystemClock, Wasi, pipe, preview1};
+use rangewatch_wasi::{Errno, Interrupt, SystemClock, Wasi, pipe, preview1};
 
 use crate::guest::Guest;
 use crate::polling::{counter, readable, sleep, writable};
@@ -134,46 +134,4 @@ fn dropping_a_waiting_guest_drops_its_wakers() {
         thread::yield_now();
     }
     assert!(feed.is_closed());
-}
-
-#[test]
-fn a_context_reports_which_functions_can_wait() {
-    const ALWAYS: [&str; 4] = ["fd_readdir", "poll_oneoff", "sched_yield", "random_get"];
-    let waiting = |ctx: &Wasi| {
-        let names = rangewatch_wasi::FUNCTIONS
-            .iter()
-            .map(|function| function.name());
-        names.filter(|name| ctx.may_wait(name)).collect::<Vec<_>>()
-    };
-    let ctx = Wasi::builder().stdin("abc").build().unwrap();
-    assert_eq!(waiting(&ctx), ALWAYS);
-    let ctx = Wasi::builder()
-        .stdin(Stdin::from_fn(|_| Ok(0)))
-        .build()
-        .unwrap();
-    assert_eq!(waiting(&ctx), ALWAYS);
-    let ctx = Wasi::builder().stdin(Stdin::inherit()).build().unwrap();
-    assert_eq!(
-        waiting(&ctx),
-        [
-            "fd_read",
-            "fd_readdir",
-            "poll_oneoff",
-            "sched_yield",
-            "random_get"
-        ]
-    );
-    let (stderr, _drain) = pipe(1);
-    let mut ctx = Wasi::builder().stderr(stderr).build().unwrap();
-    preview1::fd_renumber(&mut ctx, &mut [], 2, 1).unwrap();
-    assert_eq!(
-        waiting(&ctx),
-        [
-            "fd_readdir",
-            "fd_write",
-            "poll_oneoff",
-            "sched_yield",
-            "random_get"
-        ]
-    );
 }
