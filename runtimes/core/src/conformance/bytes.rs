@@ -2,10 +2,9 @@
 
 use futures::future::join_all;
 
-use super::guest;
-use super::suspension::pending_once;
+use super::{guest, waiting_guest};
 use crate::abi::AbiError;
-use crate::{CallError, Guest, Limits, Runtime, Val};
+use crate::{CallError, Limits, Runtime, Val};
 
 /// A guest that answers with its input, which it reads in pieces of seven bytes. It waits between
 /// two pieces, so that other calls run. Its other exports pass their arguments to an import.
@@ -36,23 +35,9 @@ pub const BYTES: &str = r#"(module
     (func (export "read_outside")
         (drop (call $read (i32.const 0x110000) (i32.const 0) (i32.const 1)))))"#;
 
-async fn answering(runtime: &dyn Runtime, pool: Option<(u32, u32)>) -> Guest {
-    guest(runtime, BYTES, |builder| {
-        let builder = match pool {
-            Some((calls, callbacks)) => builder.pool(calls, callbacks),
-            None => builder,
-        };
-        builder.host_function_async("test", "wait", |_cx, ()| async {
-            pending_once().await;
-            Ok(())
-        })
-    })
-    .await
-}
-
 /// The output of a call is what its guest wrote from its input, of any length up to the limit.
 pub async fn a_call_with_bytes_answers_with_bytes(runtime: &dyn Runtime) {
-    let guest = answering(runtime, None).await;
+    let guest = waiting_guest(runtime, BYTES, None).await;
     for n_bytes in [0, 1, 6, 7, 8, 1_000] {
         let input: Vec<u8> = (0..n_bytes).map(|i| i as u8).collect();
         let output = guest.call_bytes("answer", &*input).await;
@@ -66,7 +51,7 @@ pub async fn a_call_with_bytes_answers_with_bytes(runtime: &dyn Runtime) {
 /// Two hundred concurrent commands get their own answers, also of a pool.
 pub async fn concurrent_calls_with_bytes_get_their_own_answers(runtime: &dyn Runtime) {
     for pool in [None, Some((2, 2)), Some((7, 1))] {
-        let guest = answering(runtime, pool).await;
+        let guest = waiting_guest(runtime, BYTES, pool).await;
         let calls = (0..200).map(async |i| {
             let input = format!("command {i} of two hundred");
             let output = guest.call_bytes("answer", input.clone()).await;
@@ -80,7 +65,7 @@ pub async fn concurrent_calls_with_bytes_get_their_own_answers(runtime: &dyn Run
 
 /// Outside of a call with bytes the input is empty and an output is an error.
 pub async fn a_call_without_bytes_has_no_input_and_no_output(runtime: &dyn Runtime) {
-    let guest = answering(runtime, None).await;
+    let guest = waiting_guest(runtime, BYTES, None).await;
     let answer = guest.call_bytes("answer_at_once", "abc").await;
     assert_eq!(answer.expect("it answers"), b"abc");
     assert_eq!(super::call(&guest, "len", &[]).await, [Val::I32(0)]);
@@ -94,7 +79,7 @@ pub async fn a_call_without_bytes_has_no_input_and_no_output(runtime: &dyn Runti
 
 /// An export of another signature is refused, and the guest stays as it was.
 pub async fn a_call_with_bytes_needs_an_export_without_parameters(runtime: &dyn Runtime) {
-    let guest = answering(runtime, None).await;
+    let guest = waiting_guest(runtime, BYTES, None).await;
     for export in ["write", "len"] {
         let error = guest.call_bytes(export, "").await.expect_err("refused");
         assert!(matches!(error, CallError::NotForBytes { .. }), "{error}");
@@ -131,7 +116,7 @@ pub async fn a_trap_of_a_guest_that_answers_has_its_panic_text(runtime: &dyn Run
 
 /// A guest that writes beyond its limit or outside of its memory traps, and its pool goes on.
 pub async fn g30_output_beyond_the_limits_is_an_error(runtime: &dyn Runtime) {
-    let guest = answering(runtime, Some((1, 1))).await;
+    let guest = waiting_guest(runtime, BYTES, Some((1, 1))).await;
     for (export, is_expected) in [
         ("write_too_much", |error: &AbiError| {
             *error

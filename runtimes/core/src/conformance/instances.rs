@@ -12,7 +12,7 @@ use rangewatch_bus::RangeWatchBus;
 
 use super::raw_guest::RawGuest;
 use super::suspension::pending_once;
-use super::{call, load, text};
+use super::{call, load, text, with_pool};
 use crate::{
     Buffer, CallError, CallOutcome, Field, Guest, HostModule, InstantiateError, Limits, Runtime,
     Start, Val,
@@ -362,16 +362,14 @@ pub async fn an_instance_above_its_bound_is_recycled(runtime: &dyn Runtime) {
         let n_instances = Arc::new(AtomicUsize::new(0));
         let of_hook = n_instances.clone();
         let module = load(runtime, GROWING).await;
-        let mut builder = Guest::builder(&module, &bus)
+        let builder = Guest::builder(&module, &bus)
             .limits(Limits::default().recycle_bytes(10 << 16))
             .on_instance(move |_instance| {
                 of_hook.fetch_add(1, Ordering::Relaxed);
                 async { Ok(()) }.boxed()
             });
-        if let Some((calls, callbacks)) = pool {
-            builder = builder.pool(calls, callbacks);
-        }
-        let guest = builder.instantiate().await.expect("it starts");
+        let guest = with_pool(builder, pool).instantiate().await;
+        let guest = guest.expect("it starts");
         call(&guest, "watch", &[]).await;
         for turn in 0..100 {
             // From 1 to 10 pages, then from 1 again.

@@ -317,6 +317,26 @@ async fn guest(
         .expect("the guest of the scenario starts")
 }
 
+/// As [`guest`], whose import `test.wait` suspends it once.
+async fn waiting_guest(runtime: &dyn Runtime, wat: &str, pool: Option<(u32, u32)>) -> Guest {
+    guest(runtime, wat, |builder| {
+        let builder = builder.host_function_async("test", "wait", |_cx, ()| async {
+            suspension::pending_once().await;
+            Ok(())
+        });
+        with_pool(builder, pool)
+    })
+    .await
+}
+
+/// Instances for calls and for callbacks, or one for both.
+fn with_pool(builder: GuestBuilder<'_>, pool: Option<(u32, u32)>) -> GuestBuilder<'_> {
+    match pool {
+        Some((calls, callbacks)) => builder.pool(calls, callbacks),
+        None => builder,
+    }
+}
+
 /// An error with its sources.
 fn text(error: &(dyn std::error::Error + 'static)) -> String {
     ErrorChain::new(error).to_string()

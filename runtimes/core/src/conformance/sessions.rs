@@ -5,9 +5,8 @@ use std::task::{Context, Waker};
 
 use futures::FutureExt;
 
-use super::suspension::pending_once;
-use super::{call, guest};
-use crate::{CallError, Guest, Runtime, Val};
+use super::{call, waiting_guest};
+use crate::{CallError, Runtime, Val};
 
 /// A guest that keeps a number, in a global and in its memory.
 const COUNTER: &str = r#"(module
@@ -22,23 +21,9 @@ const COUNTER: &str = r#"(module
     (func (export "trap") unreachable)
     (func (export "forever") (loop (call $wait) (br 0))))"#;
 
-async fn counter(runtime: &dyn Runtime, pool: Option<(u32, u32)>) -> Guest {
-    guest(runtime, COUNTER, |builder| {
-        let builder = match pool {
-            Some((calls, callbacks)) => builder.pool(calls, callbacks),
-            None => builder,
-        };
-        builder.host_function_async("test", "wait", |_cx, ()| async {
-            pending_once().await;
-            Ok(())
-        })
-    })
-    .await
-}
-
 /// The calls of a session share one instance, which no other call uses meanwhile.
 pub async fn a_session_is_one_instance(runtime: &dyn Runtime) {
-    let guest = counter(runtime, Some((3, 1))).await;
+    let guest = waiting_guest(runtime, COUNTER, Some((3, 1))).await;
     let mut session = guest.session().await.expect("there is an instance");
     for turn in 1..=5 {
         let results = session.call("add", &[Val::I32(10)]).await;
@@ -64,7 +49,7 @@ pub async fn a_session_is_one_instance(runtime: &dyn Runtime) {
 
 /// A session waits for the session before it, and its end gives the instance back.
 pub async fn sessions_wait_for_each_other(runtime: &dyn Runtime) {
-    let guest = counter(runtime, None).await;
+    let guest = waiting_guest(runtime, COUNTER, None).await;
     let mut first = guest.session().await.expect("there is an instance");
     first.call("add", &[Val::I32(1)]).await.expect("it returns");
     let mut second = pin!(guest.session());
@@ -85,7 +70,7 @@ pub async fn sessions_wait_for_each_other(runtime: &dyn Runtime) {
 pub async fn g30_a_session_can_lose_its_instance(runtime: &dyn Runtime) {
     for is_pool in [true, false] {
         for is_trap in [true, false] {
-            let guest = counter(runtime, is_pool.then_some((1, 1))).await;
+            let guest = waiting_guest(runtime, COUNTER, is_pool.then_some((1, 1))).await;
             let mut session = guest.session().await.expect("there is an instance");
             if is_trap {
                 let error = session.call("trap", &[]).await.expect_err("it traps");
@@ -123,7 +108,7 @@ pub async fn g30_a_session_can_lose_its_instance(runtime: &dyn Runtime) {
 
 /// A session outlives its guest: its calls still run, and a closed guest waits for it.
 pub async fn a_session_outlives_its_guest(runtime: &dyn Runtime) {
-    let guest = counter(runtime, None).await;
+    let guest = waiting_guest(runtime, COUNTER, None).await;
     let mut session = guest.session().await.expect("there is an instance");
     let mut close = Box::pin(guest.close());
     let mut cx = Context::from_waker(Waker::noop());
