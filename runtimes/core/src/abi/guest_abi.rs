@@ -457,9 +457,8 @@ impl GuestAbi {
 
     pub(super) fn stage(&mut self, value: u64, keys: &[&[u8]]) -> Result<(), AbiError> {
         let watches = self.owner.watches();
-        let (bus, limits) = (watches.bus(), watches.limits());
-        let staged = self.staged.get_or_insert_with(|| bus.batch(limits));
-        let max_keys = limits.max_staged_keys();
+        let staged = self.staged.get_or_insert_with(|| watches.batch());
+        let max_keys = watches.limits().max_staged_keys();
         if staged.n_keys() + keys.len() > max_keys {
             return Err(AbiError::StagedTooManyKeys { max_keys });
         }

@@ -463,7 +463,7 @@ impl<'a> GuestBuilder<'a> {
         // history accepts as separate emits.
         let emits = match self.emits {
             Some(emits) => emits,
-            None if self.bus.port().has_history() => Emits::Staged,
+            None if self.bus.bus().has_history() => Emits::Staged,
             None => Emits::Immediate,
         };
         Ok(GuestFactory::new(Config {
@@ -471,7 +471,7 @@ impl<'a> GuestBuilder<'a> {
             exports: Exports::of(&info),
             info,
             linked,
-            has_hook: self.bus.port().hook().is_some(),
+            has_hook: self.bus.hook().is_some(),
             bus: self.bus,
             limits: self.limits,
             emits,

@@ -38,7 +38,17 @@ use crate::guest::staged::{Staged, StagedEmits};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct GuestBus(Arc<dyn Port>);
+pub struct GuestBus {
+    bus: Arc<dyn Bus>,
+    sink: Sink,
+}
+
+/// What takes the emits of guests.
+#[derive(Clone)]
+enum Sink {
+    Bus(Arc<dyn Emitter>),
+    Hook(Arc<dyn Hook>),
+}
 
 impl GuestBus {
     /// `payload` makes the payload of a key that a guest emits with a value. It is called in the
@@ -48,10 +58,14 @@ impl GuestBus {
         bus: &RangeWatchBus<P>,
         payload: impl Fn(u64, &[u8]) -> P + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(WithPayloads {
+        let emitter = WithPayloads {
             bus: bus.clone(),
             payload: Arc::new(payload),
-        }))
+        };
+        Self {
+            bus: Arc::new(bus.clone()),
+            sink: Sink::Bus(Arc::new(emitter)),
+        }
     }
 
     /// Runs `commit` when a call or a callback has returned, or exited with code 0, with what the
@@ -111,20 +125,51 @@ impl GuestBus {
         + Sync
         + 'static,
     ) -> Self {
-        Self(Arc::new(WithHook {
+        let hook = WithHook {
             bus: bus.clone(),
             commit,
-        }))
+        };
+        Self {
+            bus: Arc::new(bus.clone()),
+            sink: Sink::Hook(Arc::new(hook)),
+        }
     }
 
-    pub(crate) fn port(&self) -> &dyn Port {
-        &*self.0
+    pub(crate) fn bus(&self) -> &dyn Bus {
+        &*self.bus
+    }
+
+    /// What emits at once; `None` with a commit hook.
+    pub(crate) fn emitter(&self) -> Option<&dyn Emitter> {
+        match &self.sink {
+            Sink::Bus(emitter) => Some(&**emitter),
+            Sink::Hook(_) => None,
+        }
+    }
+
+    /// The commit hook of the embedder, if there is one.
+    pub(crate) fn hook(&self) -> Option<&dyn Hook> {
+        match &self.sink {
+            Sink::Bus(_) => None,
+            Sink::Hook(hook) => Some(&**hook),
+        }
+    }
+
+    /// For what a call stages.
+    pub(crate) fn batch(&self, limits: &Limits) -> Batched {
+        match &self.sink {
+            Sink::Bus(emitter) => Batched::OfBus(emitter.batch(limits)),
+            Sink::Hook(_) => Batched::OfHook(StagedEmits::new(limits)),
+        }
     }
 }
 
 impl From<&RangeWatchBus> for GuestBus {
     fn from(bus: &RangeWatchBus) -> Self {
-        Self(Arc::new(bus.clone()))
+        Self {
+            bus: Arc::new(bus.clone()),
+            sink: Sink::Bus(Arc::new(bus.clone())),
+        }
     }
 }
 
@@ -136,18 +181,12 @@ impl From<&Self> for GuestBus {
 
 impl fmt::Debug for GuestBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GuestBus").field(&self.0.bus()).finish()
+        f.debug_tuple("GuestBus").field(&self.bus).finish()
     }
 }
 
-/// What the ABI needs of a bus, whatever its payloads are.
-pub(crate) trait Port: Send + Sync {
-    fn bus(&self) -> &dyn fmt::Debug;
-
-    fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError>;
-
-    fn batch(&self, limits: &Limits) -> Batched;
-
+/// What watches need of a bus, whatever its payloads are.
+pub(crate) trait Bus: fmt::Debug + Send + Sync {
     fn reserve(&self) -> Result<WakeSubscription, SubscribeError>;
 
     /// A subscription that is held.
@@ -156,11 +195,31 @@ pub(crate) trait Port: Send + Sync {
     fn is_closed(&self) -> bool;
 
     fn has_history(&self) -> bool;
+}
 
-    /// The commit hook of the embedder, if there is one.
-    fn hook(&self) -> Option<&dyn Hook> {
-        None
+impl<P: Send + Sync + 'static> Bus for RangeWatchBus<P> {
+    fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
+        Self::reserve(self).wake()
     }
+
+    fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
+        self.subscribe(selectors).hold().wake()
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+
+    fn has_history(&self) -> bool {
+        self.floor().is_some()
+    }
+}
+
+/// Emits keys on a bus, whatever its payloads are.
+pub(crate) trait Emitter: Send + Sync {
+    fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError>;
+
+    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch>;
 }
 
 /// The commit hook of the embedder, whatever the payloads are.
@@ -216,34 +275,14 @@ pub(crate) trait BusBatch: fmt::Debug + Send + Sync {
     fn n_keys(&self) -> usize;
 }
 
-impl Port for RangeWatchBus {
-    fn bus(&self) -> &dyn fmt::Debug {
-        self
-    }
-
+impl Emitter for RangeWatchBus {
     fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
         self.emit_slices(value, keys)
     }
 
-    fn batch(&self, limits: &Limits) -> Batched {
+    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch> {
         let batch = Self::batch(self, limits.max_staged_bytes());
-        Batched::OfBus(Box::new(batch.max_matched(limits.max_staged_matches())))
-    }
-
-    fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
-        Self::reserve(self).wake()
-    }
-
-    fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
-        self.subscribe(selectors).hold().wake()
-    }
-
-    fn is_closed(&self) -> bool {
-        Self::is_closed(self)
-    }
-
-    fn has_history(&self) -> bool {
-        self.floor().is_some()
+        Box::new(batch.max_matched(limits.max_staged_matches()))
     }
 }
 
@@ -270,90 +309,28 @@ struct WithPayloads<P, F> {
     payload: Arc<F>,
 }
 
-impl<P, F> Port for WithPayloads<P, F>
+impl<P, F> Emitter for WithPayloads<P, F>
 where
     P: Send + Sync + 'static,
     F: Fn(u64, &[u8]) -> P + Send + Sync + 'static,
 {
-    fn bus(&self) -> &dyn fmt::Debug {
-        &self.bus
-    }
-
     fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError> {
         let entries = keys.iter().map(|key| (key, (self.payload)(value, key)));
         self.bus.emit_with(value, entries)
     }
 
-    fn batch(&self, limits: &Limits) -> Batched {
+    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch> {
         let batch = self.bus.batch(limits.max_staged_bytes());
-        Batched::OfBus(Box::new(StagedPayloads {
+        Box::new(StagedPayloads {
             batch: batch.max_matched(limits.max_staged_matches()),
             payload: Arc::clone(&self.payload),
-        }))
-    }
-
-    fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
-        self.bus.reserve().wake()
-    }
-
-    fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
-        self.bus.subscribe(selectors).hold().wake()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.bus.is_closed()
-    }
-
-    fn has_history(&self) -> bool {
-        self.bus.floor().is_some()
+        })
     }
 }
 
 struct WithHook<P, C> {
     bus: RangeWatchBus<P>,
     commit: C,
-}
-
-impl<P, C> Port for WithHook<P, C>
-where
-    P: Send + Sync + 'static,
-    C: for<'a> Fn(&'a mut dyn HostCx, Staged<P>) -> BoxFuture<'a, Result<(), HostError>>
-        + Send
-        + Sync
-        + 'static,
-{
-    fn bus(&self) -> &dyn fmt::Debug {
-        &self.bus
-    }
-
-    fn emit(&self, _value: u64, _keys: &[&[u8]]) -> Result<Emitted, EmitError> {
-        // Emits on a bus with a hook are staged.
-        Err(EmitError::Closed)
-    }
-
-    fn batch(&self, limits: &Limits) -> Batched {
-        Batched::OfHook(StagedEmits::new(limits))
-    }
-
-    fn reserve(&self) -> Result<WakeSubscription, SubscribeError> {
-        self.bus.reserve().wake()
-    }
-
-    fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
-        self.bus.subscribe(selectors).hold().wake()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.bus.is_closed()
-    }
-
-    fn has_history(&self) -> bool {
-        self.bus.floor().is_some()
-    }
-
-    fn hook(&self) -> Option<&dyn Hook> {
-        Some(self)
-    }
 }
 
 impl<P, C> Hook for WithHook<P, C>

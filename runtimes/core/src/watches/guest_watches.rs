@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::{Ready, SubscribeError};
 
 use crate::guest::emits::Emits;
-use crate::guest::guest_bus::{GuestBus, Port};
+use crate::guest::guest_bus::{Batched, Bus, Emitter, GuestBus};
 use crate::guest::limits::Limits;
 use crate::watches::namespace::Namespace;
 use crate::watches::owner::{Owner, OwnerId};
@@ -61,10 +61,6 @@ impl From<SubscribeError> for WatchError {
 impl GuestWatches {
     /// The watches of a new guest. Returns its first owner.
     pub(crate) fn with_owner(bus: GuestBus, limits: Limits, emits: Emits) -> Owner {
-        let emits = match bus.port().hook() {
-            Some(_) => Emits::Staged,
-            None => emits,
-        };
         let watches = Arc::new(Self {
             bus,
             limits,
@@ -104,12 +100,21 @@ impl GuestWatches {
         &self.limits
     }
 
-    pub(crate) fn emits(&self) -> Emits {
-        self.emits
+    pub(crate) fn bus(&self) -> &dyn Bus {
+        self.bus.bus()
     }
 
-    pub(crate) fn bus(&self) -> &dyn Port {
-        self.bus.port()
+    /// What emits each flush at once; `None` if flushes are staged.
+    pub(crate) fn emitter(&self) -> Option<&dyn Emitter> {
+        match self.emits {
+            Emits::Immediate => self.bus.emitter(),
+            Emits::Staged => None,
+        }
+    }
+
+    /// For what a call stages.
+    pub(crate) fn batch(&self) -> Batched {
+        self.bus.batch(&self.limits)
     }
 
     pub(crate) fn started(&self) -> &Arc<Started> {

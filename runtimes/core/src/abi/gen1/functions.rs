@@ -4,7 +4,6 @@ use rangewatch_bus::{EmitError, Selector};
 
 use super::keys::{Keys, three};
 use crate::abi::{AbiError, GuestAbi, Outcome};
-use crate::guest::emits::Emits;
 use crate::guest::limits::Limits;
 use crate::watches::guest_watches::WatchError;
 
@@ -30,12 +29,9 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
     keys.parse(buf, abi.watches().limits())?;
     let keys = keys.as_slice();
     let value = page.val(memory)?;
-    let n_matched = match abi.watches().emits() {
-        Emits::Immediate => {
-            let emitted = abi.watches().bus().emit(value, keys);
-            emitted.map_err(refused)?.matched()
-        }
-        Emits::Staged => {
+    let n_matched = match abi.watches().emitter() {
+        Some(emitter) => emitter.emit(value, keys).map_err(refused)?.matched(),
+        None => {
             abi.stage(value, keys)?;
             0
         }
