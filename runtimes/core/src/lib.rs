@@ -23,12 +23,13 @@ mod guest;
 mod watches;
 
 pub use async_trait::async_trait;
+pub use engine::bounds::OutOfBounds;
 pub use engine::build_error::{BuildError, DEFAULT_STACK_BYTES, STACK_BYTES, check_stack_bytes};
 pub use engine::error_chain::ErrorChain;
 pub use engine::exports::Export;
 pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
 pub use engine::fuel_slices::FuelSlices;
-pub use engine::host_cx::{HostCx, NoData, OutOfBounds};
+pub use engine::host_cx::{HostCx, NoData};
 pub use engine::host_function::{
     AsyncHostFunction, HostError, HostFunction, HostFunctionBody, SyncHostFunction, no_unwind,
 };

@@ -3,6 +3,7 @@
 use rangewatch_bus::EmitError;
 
 use crate::abi::gen1::{PAGE, RECV};
+use crate::engine::bounds::OutOfBounds;
 
 /// Misuse of the ABI by a guest, or an emit that the bus refused. The guest traps.
 ///
@@ -43,18 +44,12 @@ pub enum AbiError {
         address: u32,
     },
     /// A part of the meta page, or something it points to, is outside of the memory.
-    #[error(
-        "{what} is outside of the memory: {bytes} bytes at {address}, memory has {memory_bytes} bytes"
-    )]
+    #[error("{what} is outside of the memory")]
     OutOfBounds {
         /// The name of the slot.
         what: &'static str,
-        /// The address, in bytes.
-        address: u32,
-        /// The length, in bytes.
-        bytes: u32,
-        /// The size of the memory, in bytes.
-        memory_bytes: usize,
+        /// The address and the length.
+        source: OutOfBounds,
     },
     /// The guest says that its buffer holds more than fits.
     #[error("buf_len is {len} but buf_cap is {cap}")]

@@ -3,6 +3,7 @@
 use std::any::type_name;
 
 use crate::abi::{GuestAbi, Outcome};
+use crate::engine::bounds::{self, OutOfBounds};
 use crate::engine::failure::OutOfFuel;
 use crate::engine::host_function::HostError;
 use crate::engine::meta_page::{MetaPage, MetaPageError};
@@ -60,15 +61,7 @@ pub trait HostCx: Send {
     ///
     /// [`OutOfBounds`].
     fn read(&mut self, at: u32, len: u32) -> Result<&[u8], OutOfBounds> {
-        let memory = self.memory();
-        let memory_bytes = memory.len();
-        at.checked_add(len)
-            .and_then(|end| memory.get(at as usize..end as usize))
-            .ok_or(OutOfBounds {
-                at,
-                len,
-                memory_bytes,
-            })
+        bounds::slice(self.memory(), at, len as usize)
     }
 
     /// Copies `bytes` to the address `at` of the guest's memory, and [charges](Self::charge) the
@@ -79,18 +72,7 @@ pub trait HostCx: Send {
     /// [`OutOfBounds`], [`OutOfFuel`]; nothing is copied then.
     fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), HostError> {
         self.charge(bytes.len() as u64 / Outcome::BYTES_PER_UNIT)?;
-        let memory = self.memory();
-        let memory_bytes = memory.len();
-        let end = u32::try_from(bytes.len())
-            .ok()
-            .and_then(|len| at.checked_add(len));
-        end.and_then(|end| memory.get_mut(at as usize..end as usize))
-            .ok_or_else(|| OutOfBounds {
-                at,
-                len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-                memory_bytes,
-            })?
-            .copy_from_slice(bytes);
+        bounds::slice_mut(self.memory(), at, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
@@ -187,19 +169,6 @@ impl dyn HostCx + '_ {
     pub fn take_data<T: Default + 'static>(&mut self) -> Result<T, NoData> {
         self.data().map(std::mem::take)
     }
-}
-
-/// The guest passed an address or a length that is outside of its memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the guest passed {len} bytes at address {at}, but its memory has {memory_bytes} bytes")]
-#[non_exhaustive]
-pub struct OutOfBounds {
-    /// The address, in bytes.
-    pub at: u32,
-    /// The length, in bytes.
-    pub len: u32,
-    /// The size of the memory, in bytes.
-    pub memory_bytes: usize,
 }
 
 /// An instance has no data of a type.

@@ -1,8 +1,9 @@
 //! Meta pages: tables of the addresses of a guest's variables.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::sync::Arc;
+
+use crate::engine::bounds::{OutOfBounds, slice, slice_mut};
 
 /// A table of addresses of a guest's variables, through which a module of host functions and the
 /// guest pass arguments and results without parameters: the guest exports a function
@@ -90,7 +91,7 @@ mod sealed {
         /// The size, in bytes.
         const SIZE: usize;
         /// From exactly so many bytes.
-        fn from_bytes(bytes: &[u8]) -> Option<Self>;
+        fn from_bytes(bytes: &[u8]) -> Self;
         /// To exactly so many bytes.
         fn to_bytes(self, bytes: &mut [u8]);
     }
@@ -99,8 +100,10 @@ mod sealed {
         ($($ty:ty)*) => {$(
             impl Bytes for $ty {
                 const SIZE: usize = size_of::<$ty>();
-                fn from_bytes(bytes: &[u8]) -> Option<Self> {
-                    bytes.try_into().ok().map(Self::from_le_bytes)
+                fn from_bytes(bytes: &[u8]) -> Self {
+                    let mut array = [0; size_of::<$ty>()];
+                    array.copy_from_slice(bytes);
+                    Self::from_le_bytes(array)
                 }
                 fn to_bytes(self, bytes: &mut [u8]) {
                     bytes.copy_from_slice(&self.to_le_bytes());
@@ -120,9 +123,7 @@ impl MetaPage {
     /// [`MetaPageError::OutOfBounds`].
     pub fn read(memory: &[u8], at: u32, n_addresses: usize) -> Result<Self, MetaPageError> {
         let n_bytes = n_addresses.saturating_mul(size_of::<u32>());
-        let bytes = range(at, n_bytes).and_then(|range| memory.get(range));
-        let bytes = bytes.ok_or_else(|| out_of_bounds(at, n_bytes, memory))?;
-        let addresses = bytes.as_chunks().0.iter().copied();
+        let addresses = slice(memory, at, n_bytes)?.as_chunks().0.iter().copied();
         Ok(Self {
             addresses: addresses.map(u32::from_le_bytes).collect(),
         })
@@ -135,10 +136,7 @@ impl MetaPage {
     /// [`MetaPageError`].
     pub fn get<T: FieldType>(&self, memory: &[u8], field: Field<T>) -> Result<T, MetaPageError> {
         let at = self.address(field.slot)?;
-        range(at, T::SIZE)
-            .and_then(|range| memory.get(range))
-            .and_then(T::from_bytes)
-            .ok_or_else(|| out_of_bounds(at, T::SIZE, memory))
+        Ok(T::from_bytes(slice(memory, at, T::SIZE)?))
     }
 
     /// Sets a variable.
@@ -153,8 +151,7 @@ impl MetaPage {
         value: T,
     ) -> Result<(), MetaPageError> {
         let at = self.address(field.slot)?;
-        let bytes = slice_mut(memory, at, T::SIZE)?;
-        value.to_bytes(bytes);
+        value.to_bytes(slice_mut(memory, at, T::SIZE)?);
         Ok(())
     }
 
@@ -171,9 +168,7 @@ impl MetaPage {
             return Err(MetaPageError::Overfull { length, capacity });
         }
         let at = self.address(buffer.bytes)?;
-        range(at, length as usize)
-            .and_then(|range| memory.get(range))
-            .ok_or_else(|| out_of_bounds(at, length as usize, memory))
+        Ok(slice(memory, at, length as usize)?)
     }
 
     /// Copies bytes into a buffer and sets its length.
@@ -243,15 +238,8 @@ pub enum MetaPageError {
         slot: usize,
     },
     /// A variable is outside of the memory.
-    #[error("{n_bytes} bytes at {at} are outside of the memory, which has {memory_bytes} bytes")]
-    OutOfBounds {
-        /// The address, in bytes.
-        at: u32,
-        /// The length, in bytes.
-        n_bytes: usize,
-        /// The size of the memory, in bytes.
-        memory_bytes: usize,
-    },
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
     /// A buffer holds less.
     #[error("the buffer has a capacity of {capacity} bytes, which {length} bytes exceed")]
     Overfull {
@@ -260,27 +248,6 @@ pub enum MetaPageError {
         /// The capacity, in bytes.
         capacity: u32,
     },
-}
-
-/// `None` if the end wraps around, as it may on a host of 32 bits.
-fn range(at: u32, n_bytes: usize) -> Option<Range<usize>> {
-    let start = at as usize;
-    Some(start..start.checked_add(n_bytes)?)
-}
-
-fn slice_mut(memory: &mut [u8], at: u32, n_bytes: usize) -> Result<&mut [u8], MetaPageError> {
-    let error = out_of_bounds(at, n_bytes, memory);
-    range(at, n_bytes)
-        .and_then(|range| memory.get_mut(range))
-        .ok_or(error)
-}
-
-fn out_of_bounds(at: u32, n_bytes: usize, memory: &[u8]) -> MetaPageError {
-    MetaPageError::OutOfBounds {
-        at,
-        n_bytes,
-        memory_bytes: memory.len(),
-    }
 }
 
 #[cfg(test)]

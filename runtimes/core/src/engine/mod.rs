@@ -1,5 +1,6 @@
 //! The seam between this crate and a WebAssembly engine.
 
+pub(crate) mod bounds;
 pub(crate) mod build_error;
 pub(crate) mod error_chain;
 pub(crate) mod exports;

@@ -8,6 +8,7 @@ use rangewatch_wasi::Exit;
 use crate::abi::AbiError;
 use crate::engine::exports::{Export, Exports};
 use crate::engine::failure::{EngineError, Failure, HostTrap, TrapKind};
+use crate::engine::host_cx::NoData;
 use crate::engine::host_function::HostError;
 use crate::engine::meta_page::MetaPageError;
 use crate::engine::shown::Shown;
@@ -102,14 +103,8 @@ pub enum CallError {
         n_bytes: usize,
     },
     /// The guest was built without instance data of a type.
-    #[error(
-        "the guest has no instance data of the type `{type_name}`: add it with \
-         `GuestBuilder::instance_data`"
-    )]
-    NoData {
-        /// The type.
-        type_name: &'static str,
-    },
+    #[error(transparent)]
+    NoData(#[from] NoData),
     /// The owner that was named for the call has ended, or belongs to another guest.
     #[error("`{export}` cannot run under the owner")]
     Owner {

@@ -12,7 +12,7 @@ use crate::abi::{Callback, gen1};
 use crate::engine::error_chain::ErrorChain;
 use crate::engine::exports::Export;
 use crate::engine::failure::{Failure, TrapKind};
-use crate::engine::host_cx::{HostCx, NoData};
+use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{no_unwind, panicked};
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::START;
@@ -62,8 +62,6 @@ pub struct Session {
     lost: Option<String>,
     /// Whether calls run under an owner that was set.
     has_owner: bool,
-    /// Whether the last call has returned, has staged nothing, and no hook is to be run.
-    has_nothing_to_commit: bool,
 }
 
 /// What an instance is leased for.
@@ -109,7 +107,6 @@ impl Session {
             instance: Some(instance),
             lost: None,
             has_owner: false,
-            has_nothing_to_commit: false,
         })
     }
 
@@ -137,7 +134,6 @@ impl Session {
             instance: None,
             lost: None,
             has_owner: false,
-            has_nothing_to_commit: false,
         })
     }
 
@@ -301,8 +297,7 @@ impl Session {
     /// [`CallError::Gone`]: a call of this session has lost the instance. [`CallError::NoData`]:
     /// the guest was built without data of this type.
     pub fn data<T: 'static>(&mut self) -> Result<&mut T, CallError> {
-        let data = self.memory_and_state()?.1.data();
-        data.map_err(|NoData { type_name, .. }| CallError::NoData { type_name })
+        Ok(self.memory_and_state()?.1.data()?)
     }
 
     pub(crate) async fn call_or_lose(
@@ -326,11 +321,15 @@ impl Session {
     ) -> Result<Vec<Val>, CallError> {
         let running = RunningCall::new(self, export.name);
         let session = &mut *running.session;
-        let results = session.run(export, args).await;
-        let results = if session.has_nothing_to_commit {
-            results
-        } else {
-            session.commit_or_discard(export.name, results).await
+        let results = match session.run(export, args).await {
+            Ok(Returned {
+                values,
+                has_nothing_to_commit: true,
+            }) => Ok(values),
+            returned => {
+                let results = returned.map(|returned| returned.values);
+                session.commit_or_discard(export.name, results).await
+            }
         };
         running.end(results.as_ref().err());
         results
@@ -346,6 +345,7 @@ impl Session {
         let running = RunningCall::new(self, recv.name);
         let session = &mut *running.session;
         let returned = session.run(recv, &[]).await;
+        let returned = returned.map(|returned| returned.values);
         let report = match (&returned, session.memory_and_state()) {
             (Ok(_), Ok((memory, state))) => state.abi().take_report(memory, callback),
             _ => Ok(None),
@@ -376,9 +376,8 @@ impl Session {
         found.map(|(export, _)| export)
     }
 
-    /// Calls an export and flushes what the guest wrote. Sets whether there is something to commit.
-    async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        self.has_nothing_to_commit = false;
+    /// Calls an export and flushes what the guest wrote.
+    async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Returned, CallError> {
         let called = match self.guest.config.limits.max_wall_time() {
             None => self.instance()?.call(export, args).await,
             Some(limit) => Box::pin(self.call_within(limit, export, args)).await?,
@@ -391,20 +390,22 @@ impl Session {
         if config.has_wasi() {
             self.guest.flush(state.wasi(), export.name);
         }
-        self.has_nothing_to_commit =
-            called.is_ok() && !config.has_hook && state.abi().n_staged() == 0;
-        called.map_err(|failure| match failure {
-            Failure::Trap {
+        match called {
+            Ok(values) => Ok(Returned {
+                values,
+                has_nothing_to_commit: !config.has_hook && state.abi().n_staged() == 0,
+            }),
+            Err(Failure::Trap {
                 kind: kind @ TrapKind::Unreachable,
                 source,
-            } => CallError::Trap {
+            }) => Err(CallError::Trap {
                 export: export.name.to_owned(),
                 kind,
                 message: state.abi().take_panic_text(memory),
                 source,
-            },
-            failure => CallError::new(export.name, failure),
-        })
+            }),
+            Err(failure) => Err(CallError::new(export.name, failure)),
+        }
     }
 
     /// Calls an export, which may run so long.
@@ -467,7 +468,7 @@ impl Session {
 
     async fn commit_by_hook(&mut self, export: &str) -> Result<(), CallError> {
         let guest = self.guest.clone();
-        let Some(hook) = guest.config.bus.port().hook() else {
+        let Some(hook) = guest.config.bus.hook() else {
             return Ok(());
         };
         let instance = self.instance()?;
@@ -569,6 +570,13 @@ impl fmt::Debug for Session {
             .field("is_lost", &self.lost.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// A call that returned.
+struct Returned {
+    values: Vec<Val>,
+    /// Whether it has staged nothing and no hook is to be run.
+    has_nothing_to_commit: bool,
 }
 
 /// The context of the commit hook, which runs when the guest does not.

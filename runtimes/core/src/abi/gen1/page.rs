@@ -1,8 +1,7 @@
 //! The meta page: the addresses of the variables through which a guest passes arguments.
 
-use std::ops::Range;
-
 use crate::abi::AbiError;
+use crate::engine::bounds;
 
 /// The addresses of a guest's variables. They never change; the variables do.
 #[derive(Clone, Copy, Debug)]
@@ -125,23 +124,20 @@ pub(in crate::abi) fn slice<'m>(
     memory: &'m [u8],
     what: &'static str,
     address: u32,
-    bytes: u32,
+    n_bytes: u32,
 ) -> Result<&'m [u8], AbiError> {
-    range(address, bytes)
-        .and_then(|range| memory.get(range))
-        .ok_or_else(|| out_of_bounds(what, address, bytes, memory.len()))
+    bounds::slice(memory, address, n_bytes as usize)
+        .map_err(|source| AbiError::OutOfBounds { what, source })
 }
 
 pub(in crate::abi) fn slice_mut<'m>(
     memory: &'m mut [u8],
     what: &'static str,
     address: u32,
-    bytes: u32,
+    n_bytes: u32,
 ) -> Result<&'m mut [u8], AbiError> {
-    let memory_bytes = memory.len();
-    range(address, bytes)
-        .and_then(|range| memory.get_mut(range))
-        .ok_or_else(|| out_of_bounds(what, address, bytes, memory_bytes))
+    bounds::slice_mut(memory, address, n_bytes as usize)
+        .map_err(|source| AbiError::OutOfBounds { what, source })
 }
 
 /// The `N` bytes at an address.
@@ -150,15 +146,7 @@ fn chunk<'m, const N: usize>(
     what: &'static str,
     address: u32,
 ) -> Result<&'m [u8; N], AbiError> {
-    range(address, N as u32)
-        .and_then(|range| memory.get(range)?.as_array())
-        .ok_or_else(|| out_of_bounds(what, address, N as u32, memory.len()))
-}
-
-/// `None` if the end wraps around, as it may on a host of 32 bits.
-fn range(address: u32, bytes: u32) -> Option<Range<usize>> {
-    let start = address as usize;
-    Some(start..start.checked_add(bytes as usize)?)
+    bounds::chunk(memory, address).map_err(|source| AbiError::OutOfBounds { what, source })
 }
 
 fn read_u32(memory: &[u8], what: &'static str, address: u32) -> Result<u32, AbiError> {
@@ -172,14 +160,4 @@ fn write_u32(
     value: u32,
 ) -> Result<(), AbiError> {
     slice_mut(memory, what, address, 4).map(|bytes| bytes.copy_from_slice(&value.to_le_bytes()))
-}
-
-#[cold]
-fn out_of_bounds(what: &'static str, address: u32, bytes: u32, memory_bytes: usize) -> AbiError {
-    AbiError::OutOfBounds {
-        what,
-        address,
-        bytes,
-        memory_bytes,
-    }
 }
