@@ -29,7 +29,7 @@ pub use engine::error_chain::ErrorChain;
 pub use engine::exports::Export;
 pub use engine::failure::{EngineError, Failure, HostTrap, OutOfFuel, TrapKind};
 pub use engine::fuel_slices::FuelSlices;
-pub use engine::host_cx::{HostCx, NoData};
+pub use engine::host_cx::{HostCx, NoContext, NoData};
 pub use engine::host_function::{
     AsyncHostFunction, HostError, HostFunction, HostFunctionBody, SyncHostFunction, no_unwind,
 };
@@ -45,6 +45,7 @@ pub use guest::builder::GuestBuilder;
 pub use guest::call_end::{CallEnd, CallOutcome};
 pub use guest::call_error::CallError;
 pub use guest::callback_error::{CallbackError, CallbackErrorCause};
+pub use guest::caller::Caller;
 pub use guest::command::{RunError, run_command};
 pub use guest::emits::Emits;
 pub use guest::factory::GuestFactory;

@@ -14,6 +14,7 @@ mod bytes;
 mod calls;
 mod commands;
 mod commit;
+mod context;
 mod deadline;
 mod host_functions;
 mod imports;
@@ -153,6 +154,11 @@ groups! {
         g39_a_bus_that_refuses_tells_the_hook,
         g39_a_callback_that_reports_is_not_committed,
         g39_three_calls_in_one_group_commit,
+    }
+    context {
+        host_functions_reach_the_context_of_their_call,
+        a_context_ends_with_its_call,
+        hooks_reach_the_context_of_a_call,
     }
     sessions {
         a_session_is_one_instance,

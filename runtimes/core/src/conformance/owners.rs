@@ -238,7 +238,7 @@ pub async fn g38_calls_need_an_owner_of_their_guest_that_lives(runtime: &dyn Run
     let raw = RawGuest::new(runtime).await;
     let other = RawGuest::new(runtime).await;
     let foreign = other.guest.owner();
-    let error = raw.guest.call_on(&foreign, "start", &[]).await;
+    let error = raw.guest.caller().owner(&foreign).call("start", &[]).await;
     assert_eq!(
         text(&error.expect_err("of another guest")),
         format!(
@@ -249,7 +249,7 @@ pub async fn g38_calls_need_an_owner_of_their_guest_that_lives(runtime: &dyn Run
     );
     let ended = raw.guest.owner();
     ended.end();
-    let error = raw.guest.call_on(&ended, "start", &[]).await;
+    let error = raw.guest.caller().owner(&ended).call("start", &[]).await;
     assert_eq!(
         text(&error.expect_err("it has ended")),
         format!(
@@ -267,7 +267,7 @@ pub async fn g38_calls_need_an_owner_of_their_guest_that_lives(runtime: &dyn Run
     assert_eq!(source, OwnerError::Ended { owner: ended.id() });
     // An owner that ends while the call waits for its instance.
     let late = raw.guest.owner();
-    let mut call = pin!(raw.guest.call_on(&late, "start", &[]));
+    let mut call = pin!(raw.guest.caller().owner(&late).call("start", &[]));
     assert!(
         call.as_mut().now_or_never().is_none(),
         "the session has the instance"

@@ -11,7 +11,7 @@ use crate::engine::runtime::GuestState;
 use crate::watches::owner::Owner;
 
 /// The context of a call of a host function: the memory of the guest that called it, the fuel of
-/// its call, and the embedder's own data of its instance.
+/// its call, and the embedder's own data of its instance and of its call.
 ///
 /// # Examples
 ///
@@ -148,6 +148,56 @@ impl dyn HostCx + '_ {
         Ok((memory, state.data()?))
     }
 
+    /// The value of the type `T` that the host gave with the call of the guest, by
+    /// [`Caller::context`](crate::Caller::context).
+    ///
+    /// # Errors
+    ///
+    /// [`NoContext`]: the call was made without a value of this type. Callbacks have none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::{CallError, Guest, HostModule};
+    ///
+    /// /// Who has sent a request.
+    /// struct Peer(String);
+    ///
+    /// fn requests() -> HostModule {
+    ///     HostModule::new("requests").function("is_local", |cx, ()| {
+    ///         Ok(u32::from(cx.context::<Peer>()?.0.starts_with("127.")))
+    ///     })
+    /// }
+    ///
+    /// async fn serve(guest: &Guest, peer: Peer, request: Vec<u8>) -> Result<Vec<u8>, CallError> {
+    ///     guest.caller().context(peer).call_bytes("serve", request).await
+    /// }
+    /// ```
+    pub fn context<T: 'static>(&mut self) -> Result<&mut T, NoContext> {
+        self.memory_and_context().map(|(_, context)| context)
+    }
+
+    /// The memory together with `context`.
+    ///
+    /// # Errors
+    ///
+    /// As `context`.
+    pub fn memory_and_context<T: 'static>(&mut self) -> Result<(&mut [u8], &mut T), NoContext> {
+        let (memory, state) = self.memory_and_state();
+        Ok((memory, state.context()?))
+    }
+
+    /// Takes the value of the type `T` out of the context of the call, which has none then: for a
+    /// commit hook that completes a transaction.
+    ///
+    /// # Errors
+    ///
+    /// As `context`.
+    pub fn take_context<T: 'static>(&mut self) -> Result<T, NoContext> {
+        let (_, state) = self.memory_and_state();
+        state.context.take().ok_or_else(NoContext::of::<T>)
+    }
+
     /// The [meta page](MetaPage) that a [`HostModule`](crate::HostModule) has declared, by the name
     /// of its export.
     ///
@@ -183,6 +233,26 @@ pub struct NoData {
 }
 
 impl NoData {
+    pub(crate) fn of<T>() -> Self {
+        Self {
+            type_name: type_name::<T>(),
+        }
+    }
+}
+
+/// A call has no context of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the call has no context of the type `{type_name}`: give it with `Caller::context`; callbacks \
+     have none"
+)]
+#[non_exhaustive]
+pub struct NoContext {
+    /// The type.
+    pub type_name: &'static str,
+}
+
+impl NoContext {
     pub(crate) fn of<T>() -> Self {
         Self {
             type_name: type_name::<T>(),

@@ -6,10 +6,10 @@ use futures::future::BoxFuture;
 
 use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{HostError, HostFunction};
-use crate::engine::instance_data::InstanceData;
+use crate::engine::typed_values::TypedValues;
 use crate::engine::val::Scalars;
 
-pub(crate) type DataSource = Box<dyn Fn(&mut InstanceData) + Send + Sync>;
+pub(crate) type DataSource = Box<dyn Fn(&mut TypedValues) + Send + Sync>;
 
 /// The host functions of one import module, with the data of each instance and the meta page that
 /// they use: what a library for embedders provides. Given to a guest by

@@ -13,13 +13,13 @@ use rangewatch_wasi::{Wasi, WorkMeter};
 use crate::abi::GuestAbi;
 use crate::engine::exports::Export;
 use crate::engine::failure::{EngineError, Failure};
-use crate::engine::host_cx::NoData;
+use crate::engine::host_cx::{NoContext, NoData};
 use crate::engine::host_function::HostFunction;
-use crate::engine::instance_data::InstanceData;
 use crate::engine::load_error::LoadError;
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::{Module, ModuleInfo};
 use crate::engine::profile::{Profile, Proposal};
+use crate::engine::typed_values::TypedValues;
 use crate::engine::val::Val;
 use crate::guest::limits::Limits;
 
@@ -196,7 +196,9 @@ pub trait Linked: Send + Sync {
 pub struct GuestState {
     abi: GuestAbi,
     wasi: Wasi,
-    pub(crate) data: InstanceData,
+    pub(crate) data: TypedValues,
+    /// The context of the call that runs; empty between calls.
+    pub(crate) context: TypedValues,
     /// The meta pages that were read, by the export.
     pub(crate) pages: Vec<(Arc<str>, MetaPage)>,
     /// Whether a command's `_start` has been called.
@@ -208,7 +210,8 @@ impl GuestState {
         Self {
             abi,
             wasi,
-            data: InstanceData::default(),
+            data: TypedValues::default(),
+            context: TypedValues::default(),
             pages: Vec::new(),
             is_started: false,
         }
@@ -231,6 +234,15 @@ impl GuestState {
     /// [`NoData`]: the guest was built without data of this type.
     pub fn data<T: 'static>(&mut self) -> Result<&mut T, NoData> {
         self.data.get_mut().ok_or_else(NoData::of::<T>)
+    }
+
+    /// The value of the type `T` in the context of the call that runs.
+    ///
+    /// # Errors
+    ///
+    /// [`NoContext`]: the call was made without a value of this type.
+    pub fn context<T: 'static>(&mut self) -> Result<&mut T, NoContext> {
+        self.context.get_mut().ok_or_else(NoContext::of::<T>)
     }
 
     /// The work of all imports: of the ABI, of WASI and of the embedder.

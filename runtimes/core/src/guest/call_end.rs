@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::engine::host_cx::NoData;
+use crate::engine::host_cx::{NoContext, NoData};
 use crate::engine::runtime::GuestState;
 use crate::guest::call_error::CallError;
 
@@ -66,6 +66,16 @@ impl<'a> CallEnd<'a> {
     /// [`NoData`]: the guest was built without data of this type.
     pub fn data<T: 'static>(&mut self) -> Result<&mut T, NoData> {
         self.state.data()
+    }
+
+    /// The value of the type `T` in the context of the call, which is dropped after the hook.
+    ///
+    /// # Errors
+    ///
+    /// [`NoContext`]: the call was made without a value of this type, or the commit hook has taken
+    /// it.
+    pub fn context<T: 'static>(&mut self) -> Result<&mut T, NoContext> {
+        self.state.context()
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod builder;
 pub(crate) mod call_end;
 pub(crate) mod call_error;
 pub(crate) mod callback_error;
+pub(crate) mod caller;
 pub(crate) mod command;
 pub(crate) mod emits;
 pub(crate) mod factory;
@@ -30,6 +31,7 @@ use crate::engine::module::{Module, START};
 use crate::engine::val::{Scalars, Val};
 use crate::guest::builder::GuestBuilder;
 use crate::guest::call_error::CallError;
+use crate::guest::caller::Caller;
 use crate::guest::func::Func;
 use crate::guest::guest_bus::GuestBus;
 use crate::guest::inner::Inner;
@@ -163,34 +165,24 @@ impl Guest {
         self.inner.owner.of_same_guest()
     }
 
-    /// As [`call`](Self::call), under `owner`: the guest opens, starts and stops watches of this
-    /// owner. For a call with bytes use a [session](Session::set_owner).
+    /// Calls under an [`Owner`], with a context that host functions reach, or both.
     ///
-    /// # Cancel safety
+    /// # Examples
     ///
-    /// As [`call`](Self::call).
+    /// ```
+    /// use std::time::Instant;
     ///
-    /// # Errors
+    /// use rangewatch_runtime::{CallError, Guest, Owner};
     ///
-    /// As [`call`](Self::call); [`CallError::Owner`] if the owner has ended before the guest was
-    /// entered, or belongs to another guest. The guest is as it was then.
-    pub async fn call_on(
-        &self,
-        owner: &Owner,
-        export: &str,
-        args: &[Val],
-    ) -> Result<Vec<Val>, CallError> {
-        self.inner.check_owner(owner, export)?;
-        let config = &self.inner.config;
-        let found = CallError::unless_callable(&config.exports, export, args)?;
-        if export == START && config.is_command() {
-            let mut session = Session::lease_unstarted(&self.inner).await?;
-            session.set_owner_of(owner, export)?;
-            return returned(export, run(session).await?);
-        }
-        let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
-        session.set_owner_of(owner, export)?;
-        session.call_or_lose(found, args).await
+    /// # type Result = std::result::Result<(), CallError>;
+    /// # async fn example(guest: &Guest, stream: &Owner, deadline: Instant) -> Result {
+    /// let caller = guest.caller().owner(stream).context(deadline);
+    /// let answer = caller.call_bytes("subscribe", b"orders/").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn caller(&self) -> Caller<'_> {
+        Caller::new(&self.inner)
     }
 
     /// Leases an instance for several calls and accesses to its memory.
@@ -321,7 +313,7 @@ impl Guest {
 }
 
 /// Runs a command on an instance that has not been started.
-async fn run(mut session: Session) -> Result<Exit, CallError> {
+pub(crate) async fn run(mut session: Session) -> Result<Exit, CallError> {
     let exit = session.start().await;
     match &exit {
         Ok(exit) if exit.code() == 0 => {}
@@ -334,7 +326,7 @@ async fn run(mut session: Session) -> Result<Exit, CallError> {
 }
 
 /// The results of a command that was called as any other export.
-fn returned(export: &str, exit: Exit) -> Result<Vec<Val>, CallError> {
+pub(crate) fn returned(export: &str, exit: Exit) -> Result<Vec<Val>, CallError> {
     match exit.code() {
         0 => Ok(Vec::new()),
         _ => Err(CallError::Exit {

@@ -17,6 +17,7 @@ use crate::engine::host_function::{no_unwind, panicked};
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::START;
 use crate::engine::runtime::{GuestState, Instance};
+use crate::engine::typed_values::TypedValues;
 use crate::engine::val::{FuncType, Val};
 use crate::guest::call_end::{CallEnd, CallOutcome};
 use crate::guest::call_error::CallError;
@@ -62,6 +63,8 @@ pub struct Session {
     lost: Option<String>,
     /// Whether calls run under an owner that was set.
     has_owner: bool,
+    /// Whether the next call, or the one that runs, has a context.
+    has_context: bool,
 }
 
 /// What an instance is leased for.
@@ -107,6 +110,7 @@ impl Session {
             instance: Some(instance),
             lost: None,
             has_owner: false,
+            has_context: false,
         })
     }
 
@@ -134,6 +138,7 @@ impl Session {
             instance: None,
             lost: None,
             has_owner: false,
+            has_context: false,
         })
     }
 
@@ -277,6 +282,48 @@ impl Session {
         set.map_err(|source| CallError::owner(export, source))?;
         self.has_owner = true;
         Ok(())
+    }
+
+    /// Adds a value to the context of the next call of this session, as
+    /// [`Caller::context`](crate::Caller::context) does.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`]: a call of this session has lost the instance.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Instant;
+    ///
+    /// use rangewatch_runtime::{CallError, Guest};
+    ///
+    /// # async fn example(guest: &Guest, deadline: Instant) -> Result<Vec<u8>, CallError> {
+    /// let mut session = guest.session().await?;
+    /// session.call("prepare", &[]).await?;
+    /// session.set_context(deadline)?; // for one call
+    /// session.call_bytes("answer", b"orders/").await
+    /// # }
+    /// ```
+    pub fn set_context<T: Send + 'static>(&mut self, value: T) -> Result<(), CallError> {
+        self.memory_and_state()?.1.context.insert(value);
+        self.has_context = true;
+        Ok(())
+    }
+
+    /// Sets the whole context of the next call.
+    pub(crate) fn replace_context(&mut self, context: TypedValues) -> Result<(), CallError> {
+        self.memory_and_state()?.1.context = context;
+        self.has_context = true;
+        Ok(())
+    }
+
+    #[cold]
+    fn drop_context(&mut self) {
+        self.has_context = false;
+        if let Some(instance) = &mut self.instance {
+            instance.memory_and_state().1.context = TypedValues::default();
+        }
     }
 
     /// The guest's linear memory between two calls, as bytes from address 0; empty when it exports
@@ -535,6 +582,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.has_context {
+            self.drop_context();
+        }
         let pool = self.guest.pool(self.role);
         match (self.instance.take(), self.lost.take()) {
             (Some(mut instance), _) => {
@@ -613,6 +663,9 @@ impl<'s, 'e> RunningCall<'s, 'e> {
         self.has_ended = true;
         let outcome = error.map_or(CallOutcome::Returned, CallOutcome::Failed);
         self.session.on_call_end(self.export, outcome);
+        if self.session.has_context {
+            self.session.drop_context();
+        }
     }
 }
 

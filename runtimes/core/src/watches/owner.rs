@@ -16,7 +16,7 @@ use crate::guest::limits::Limits;
 ///
 /// The ids of an owner are its own: two owners of a guest may watch under the same id, and neither
 /// finds the watches of the other. The host names the owner of each call
-/// ([`Guest::call_on`](crate::Guest::call_on)); a callback runs under the owner of its watch. Calls
+/// ([`Caller::owner`](crate::Caller::owner)); a callback runs under the owner of its watch. Calls
 /// that name none run under the guest's own owner, which a guest begins with. All owners of a guest
 /// share its instances, its pump and its [`Limits`].
 ///
@@ -37,7 +37,7 @@ use crate::guest::limits::Limits;
 ///
 /// # async fn example(guest: &Guest) -> Result<(), rangewatch_runtime::CallError> {
 /// let stream = guest.owner();
-/// guest.call_on(&stream, "follow", &[Val::I32(1)]).await?;
+/// guest.caller().owner(&stream).call("follow", &[Val::I32(1)]).await?;
 /// assert_eq!(stream.n_watches(), 1);
 /// stream.end(); // the client has disconnected
 /// assert_eq!(stream.n_watches(), 0);
@@ -102,7 +102,7 @@ impl fmt::Display for OwnerId {
 /// use rangewatch_runtime::{CallError, Guest, OwnerError};
 ///
 /// # async fn example(guest: &Guest, stream: &rangewatch_runtime::Owner) {
-/// match guest.call_on(stream, "next", &[]).await {
+/// match guest.caller().owner(stream).call("next", &[]).await {
 ///     Err(CallError::Owner { source: OwnerError::Ended { .. }, .. }) => {} // the stream is over
 ///     result => println!("{result:?}"),
 /// }
