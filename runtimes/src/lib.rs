@@ -143,10 +143,11 @@ pub use rangewatch_bus::{
 };
 #[doc(inline)]
 pub use rangewatch_runtime::{
-    BuildError, CallError, CallbackError, CallbackErrorCause, Caller, Emits, ErrorChain,
-    FlushError, Func, FuncType, Guest, GuestBuilder, GuestBus, GuestFactory, HostCx, HostError,
-    HostModule, InstantiateError, Limits, LoadError, Module, ModuleInfo, Owner, OwnerError,
-    OwnerId, Profile, RunError, Runtime, Session, Staged, Start, Val, ValType, run_command,
+    Buffer, BuildError, CallEnd, CallError, CallOutcome, CallbackError, CallbackErrorCause, Caller,
+    Emits, ErrorChain, Field, FlushError, Func, FuncType, Guest, GuestBuilder, GuestBus,
+    GuestFactory, HostCx, HostError, HostModule, InstantiateError, Limits, LoadError, MetaPage,
+    Module, ModuleInfo, Owner, OwnerError, OwnerId, Profile, RunError, Runtime, Session, Staged,
+    Start, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

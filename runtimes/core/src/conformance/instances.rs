@@ -10,7 +10,7 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 
-use super::raw_guest::RawGuest;
+use super::raw_guest::{RawGuest, Step};
 use super::suspension::pending_once;
 use super::{call, load, text, with_pool};
 use crate::{
@@ -139,6 +139,7 @@ pub async fn the_end_of_every_call_is_reported(runtime: &dyn Runtime) {
                 CallOutcome::Returned => "returned",
                 CallOutcome::Failed(CallError::Trap { .. }) => "trapped",
                 CallOutcome::Failed(_) => "failed",
+                CallOutcome::Reported => "reported",
                 CallOutcome::Dropped => "dropped",
             };
             let export = end.export().to_owned();
@@ -171,6 +172,42 @@ pub async fn the_end_of_every_call_is_reported(runtime: &dyn Runtime) {
         "forever dropped 1",
     ];
     assert_eq!(*ends.lock(), expected);
+}
+
+/// Hooks at the end of a call run in the order in which they were added, those of modules too, and
+/// one that panics stops no other. A callback that reports an error is told from one that returns.
+pub async fn hooks_of_modules_run_at_the_end_of_calls(runtime: &dyn Runtime) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (of_first, of_second) = (log.clone(), log.clone());
+    let first = HostModule::new("first").on_call_end(move |end| {
+        of_first.lock().push(format!("first {}", end.export()));
+    });
+    let second = HostModule::new("second").on_call_end(move |end| {
+        let outcome = end.outcome();
+        of_second.lock().push(format!("second {outcome:?}"));
+    });
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder
+            .host_module(first)
+            .on_call_end(|_end| panic!("a hook"))
+            .host_module(second)
+    })
+    .await;
+    raw.follow("w", "k", "l").await;
+    log.lock().clear();
+    for steps in [vec![], vec![Step::Report("bad", 3)]] {
+        raw.plan(steps);
+        raw.emit(1, "k");
+        raw.drive().await;
+    }
+    assert_eq!(raw.errors().len(), 1);
+    let of = |outcome| {
+        [
+            "first __range_watch_recv".to_owned(),
+            format!("second {outcome}"),
+        ]
+    };
+    assert_eq!(*log.lock(), [of("Returned"), of("Reported")].concat());
 }
 
 /// Logs which of its exports ran, with `memory` to say so to the host.
@@ -304,6 +341,38 @@ pub async fn a_host_module_has_data_and_a_meta_page(runtime: &dyn Runtime) {
     let nothing = load(runtime, "(module)").await;
     let guest = Guest::builder(&nothing, &RangeWatchBus::new()).host_module(module());
     guest.instantiate().await.expect("all is provided");
+}
+
+/// Copies from and to a buffer of a meta page are work of the guest.
+pub async fn g37_copies_through_a_meta_page_are_charged(runtime: &dyn Runtime) {
+    const KEY: Buffer = Buffer::new(0, 1, 2);
+    let module = HostModule::new("counters")
+        .meta_page("__counters", 4)
+        .function("add", |cx, ()| {
+            // A capacity of 1,024 bytes, 160 of which are used.
+            cx.write(48, &[0, 4, 0, 0, 160, 0, 0, 0])?;
+            let page = cx.meta_page("__counters")?;
+            let before = cx.fuel_left();
+            assert_eq!(cx.read_buffer(&page, KEY)?.len(), 160);
+            let between = cx.fuel_left();
+            cx.write_buffer(&page, KEY, &[7; 320])?;
+            let after = cx.fuel_left();
+            assert_eq!(before, between.map(|left| left + 10));
+            assert_eq!(between, after.map(|left| left + 20));
+            assert_eq!(cx.read_buffer(&page, KEY)?, [7; 320]);
+            cx.write_buffer(&page, KEY, &[7; 1025])
+                .expect_err("it exceeds the capacity");
+            Ok(())
+        })
+        .function("later", |_cx, ()| Ok(()));
+    let text = PAGED.replace("START", "_initialize");
+    let builder = Guest::builder(&load(runtime, &text).await, &RangeWatchBus::new())
+        .host_module(module)
+        .limits(Limits::default().fuel_per_call(1_000_000))
+        .instantiate()
+        .await;
+    let guest = builder.expect("all is provided");
+    call(&guest, "add", &[Val::I64(1)]).await;
 }
 
 /// A factory makes many equal guests, each with its own memory and its own watch ids.

@@ -6,7 +6,7 @@ use crate::abi::{GuestAbi, Outcome};
 use crate::engine::bounds::{self, OutOfBounds};
 use crate::engine::failure::OutOfFuel;
 use crate::engine::host_function::HostError;
-use crate::engine::meta_page::{MetaPage, MetaPageError};
+use crate::engine::meta_page::{Buffer, MetaPage, MetaPageError};
 use crate::engine::runtime::GuestState;
 use crate::watches::owner::Owner;
 
@@ -209,6 +209,50 @@ impl dyn HostCx + '_ {
         let page = state.pages.iter().find(|(known, _)| **known == *export);
         page.map(|(_, page)| page.clone())
             .ok_or(MetaPageError::NoPage)
+    }
+
+    /// The bytes in a buffer of a meta page, up to its length. [Charges](HostCx::charge) the guest
+    /// one unit for 16 of them: what they are read for takes as long at least.
+    ///
+    /// # Errors
+    ///
+    /// [`MetaPageError`], [`OutOfFuel`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::{Buffer, HostModule};
+    ///
+    /// const TEXT: Buffer = Buffer::new(0, 1, 2); // address, capacity, length
+    ///
+    /// let module = HostModule::new("texts").meta_page("__texts", 3).function("reverse", |cx, ()| {
+    ///     let page = cx.meta_page("__texts")?;
+    ///     let mut text = cx.read_buffer(&page, TEXT)?.to_vec();
+    ///     text.reverse();
+    ///     cx.write_buffer(&page, TEXT, &text)
+    /// });
+    /// # let _ = module;
+    /// ```
+    pub fn read_buffer(&mut self, page: &MetaPage, buffer: Buffer) -> Result<&[u8], HostError> {
+        let n_bytes = page.bytes(self.memory(), buffer)?.len();
+        self.charge(n_bytes as u64 / Outcome::BYTES_PER_UNIT)?;
+        Ok(page.bytes(self.memory(), buffer)?)
+    }
+
+    /// Copies bytes into a buffer of a meta page and sets its length. Charges the guest as
+    /// `read_buffer` does.
+    ///
+    /// # Errors
+    ///
+    /// As `read_buffer`; nothing is copied then.
+    pub fn write_buffer(
+        &mut self,
+        page: &MetaPage,
+        buffer: Buffer,
+        bytes: &[u8],
+    ) -> Result<(), HostError> {
+        self.charge(bytes.len() as u64 / Outcome::BYTES_PER_UNIT)?;
+        Ok(page.set_bytes(self.memory(), buffer, bytes)?)
     }
 
     /// Takes the data of the calling instance and leaves its default value.

@@ -8,6 +8,8 @@ use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{HostError, HostFunction};
 use crate::engine::typed_values::TypedValues;
 use crate::engine::val::Scalars;
+use crate::guest::call_end::CallEnd;
+use crate::guest::inner::OnCallEnd;
 
 pub(crate) type DataSource = Box<dyn Fn(&mut TypedValues) + Send + Sync>;
 
@@ -42,6 +44,7 @@ pub struct HostModule {
     pub(crate) functions: Vec<HostFunction>,
     pub(crate) data: Vec<DataSource>,
     pub(crate) pages: Vec<PageSource>,
+    pub(crate) on_call_end: Vec<OnCallEnd>,
 }
 
 /// A meta page that a module of host functions needs.
@@ -62,6 +65,7 @@ impl HostModule {
             functions: Vec::new(),
             data: Vec::new(),
             pages: Vec::new(),
+            on_call_end: Vec::new(),
         }
     }
 
@@ -126,6 +130,33 @@ impl HostModule {
             export: export.into(),
             n_addresses,
         });
+        self
+    }
+
+    /// Runs at the end of every call of an export of a guest with this module, as
+    /// [`GuestBuilder::on_call_end`](crate::GuestBuilder::on_call_end) does: to release what the
+    /// call held. Data of the instance needs no hook when the call fails: it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_runtime::HostModule;
+    ///
+    /// #[derive(Default)]
+    /// struct Held(Vec<u32>);
+    ///
+    /// let locks = HostModule::new("locks")
+    ///     .instance_data(Held::default)
+    ///     .function("lock", |cx, lock: u32| Ok(cx.data::<Held>()?.0.push(lock)))
+    ///     .on_call_end(|end| {
+    ///         if let Ok(held) = end.data::<Held>() {
+    ///             held.0.clear();
+    ///         }
+    ///     });
+    /// # let _ = locks;
+    /// ```
+    pub fn on_call_end(mut self, f: impl Fn(&mut CallEnd<'_>) + Send + Sync + 'static) -> Self {
+        self.on_call_end.push(Box::new(f));
         self
     }
 }

@@ -79,7 +79,7 @@ pub struct GuestBuilder<'a> {
     pages: Vec<PageSource>,
     timer: Arc<dyn Timer>,
     on_instance: Option<OnInstance>,
-    on_call_end: Option<OnCallEnd>,
+    on_call_end: Vec<OnCallEnd>,
     on_callback_error: OnCallbackError,
     on_flush_error: OnFlushError,
 }
@@ -122,7 +122,7 @@ impl<'a> GuestBuilder<'a> {
             pages: Vec::new(),
             timer: Arc::new(ThreadTimer),
             on_instance: None,
-            on_call_end: None,
+            on_call_end: Vec::new(),
             on_callback_error: Box::new(|error| {
                 let error = ErrorChain::new(&error);
                 tracing::warn!(%error, "a guest's callback failed");
@@ -269,6 +269,7 @@ impl<'a> GuestBuilder<'a> {
         self.functions.extend(module.functions);
         self.data.extend(module.data);
         self.pages.extend(module.pages);
+        self.on_call_end.extend(module.on_call_end);
         self
     }
 
@@ -364,7 +365,8 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Runs at the end of every call of an export, callbacks and starts included, however it ended:
-    /// to release what the call held. It must not panic.
+    /// to release what the call held. Several hooks run in the order in which they were added, those
+    /// of [modules](HostModule::on_call_end) with their module. They must not panic.
     ///
     /// # Examples
     ///
@@ -381,7 +383,7 @@ impl<'a> GuestBuilder<'a> {
     /// # }
     /// ```
     pub fn on_call_end(mut self, f: impl Fn(&mut CallEnd<'_>) + Send + Sync + 'static) -> Self {
-        self.on_call_end = Some(Box::new(f));
+        self.on_call_end.push(Box::new(f));
         self
     }
 

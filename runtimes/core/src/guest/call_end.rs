@@ -21,6 +21,8 @@ pub struct CallEnd<'a> {
 pub enum CallOutcome<'a> {
     /// It returned, and what it staged was committed.
     Returned,
+    /// It is a callback that reported an error: what it staged was dropped. The instance is kept.
+    Reported,
     /// It failed; the instance is dropped after the hook.
     Failed(&'a CallError),
     /// Its future was dropped before it returned; the instance is dropped after the hook.

@@ -56,7 +56,7 @@ pub(crate) struct Config {
     pub(crate) pool: Option<(u32, u32)>,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) on_instance: Option<OnInstance>,
-    pub(crate) on_call_end: Option<OnCallEnd>,
+    pub(crate) on_call_end: Vec<OnCallEnd>,
     pub(crate) on_callback_error: OnCallbackError,
     pub(crate) on_flush_error: OnFlushError,
 }

@@ -413,7 +413,10 @@ impl Session {
         if let Ok((_, state)) = session.memory_and_state() {
             state.abi().discard();
         }
-        running.end(None);
+        running.end_as(match outcome {
+            Ok(()) => CallOutcome::Returned,
+            Err(_) => CallOutcome::Reported,
+        });
         outcome
     }
 
@@ -659,9 +662,12 @@ impl<'s, 'e> RunningCall<'s, 'e> {
         }
     }
 
-    fn end(mut self, error: Option<&CallError>) {
+    fn end(self, error: Option<&CallError>) {
+        self.end_as(error.map_or(CallOutcome::Returned, CallOutcome::Failed));
+    }
+
+    fn end_as(mut self, outcome: CallOutcome<'_>) {
         self.has_ended = true;
-        let outcome = error.map_or(CallOutcome::Returned, CallOutcome::Failed);
         self.session.on_call_end(self.export, outcome);
         if self.session.has_context {
             self.session.drop_context();
@@ -689,15 +695,16 @@ impl Drop for RunningCall<'_, '_> {
 
 impl Session {
     fn on_call_end(&mut self, export: &str, outcome: CallOutcome<'_>) {
-        let (Some(hook), Some(instance)) = (&self.guest.config.on_call_end, &mut self.instance)
-        else {
-            return;
-        };
-        let (memory, state) = instance.memory_and_state();
-        // Also run while a future is dropped, where a panic would abort the process.
-        let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
-        if let Err(panic) = no_unwind("on_call_end", end) {
-            tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
+        for hook in &self.guest.config.on_call_end {
+            let Some(instance) = &mut self.instance else {
+                return;
+            };
+            let (memory, state) = instance.memory_and_state();
+            // Also run while a future is dropped, where a panic would abort the process.
+            let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
+            if let Err(panic) = no_unwind("on_call_end", end) {
+                tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
+            }
         }
     }
 }
