@@ -175,7 +175,7 @@ pub async fn the_end_of_every_call_is_reported(runtime: &dyn Runtime) {
 }
 
 /// Hooks at the end of a call run in the order in which they were added, those of modules too, and
-/// one that panics stops no other. A callback that reports an error is told from one that returns.
+/// one that panics stops no other. A callback that reports an error has an outcome of its own.
 pub async fn hooks_of_modules_run_at_the_end_of_calls(runtime: &dyn Runtime) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let (of_first, of_second) = (log.clone(), log.clone());

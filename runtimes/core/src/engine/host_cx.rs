@@ -212,7 +212,7 @@ impl dyn HostCx + '_ {
     }
 
     /// The bytes in a buffer of a meta page, up to its length. [Charges](HostCx::charge) the guest
-    /// one unit for 16 of them: what they are read for takes as long at least.
+    /// one unit for 16 of them, as a copy costs.
     ///
     /// # Errors
     ///
