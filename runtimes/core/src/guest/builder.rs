@@ -365,8 +365,8 @@ impl<'a> GuestBuilder<'a> {
     }
 
     /// Runs at the end of every call of an export, callbacks and starts included, however it ended:
-    /// to release what the call held. Several hooks run in the order in which they were added, those
-    /// of [modules](HostModule::on_call_end) with their module. They must not panic.
+    /// to release what the call held. Several hooks run in the order in which they were added,
+    /// those of [modules](HostModule::on_call_end) with their module. They must not panic.
     ///
     /// # Examples
     ///
