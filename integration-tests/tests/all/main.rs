@@ -2,6 +2,7 @@
 #![deny(dead_code, reason = "a scenario that no test names fails the build")]
 
 mod abi_c;
+mod crowd;
 #[cfg(all(feature = "wasmi", feature = "wasmtime"))]
 mod determinism;
 mod echo_c;
@@ -14,6 +15,7 @@ mod pumps;
 mod quickstart;
 #[cfg(feature = "wasmi")]
 mod readme;
+mod recycling;
 mod sdk_abi;
 mod state_machine;
 mod waiting;
