@@ -7,6 +7,7 @@ mod calls;
 mod emits;
 mod engine;
 mod instructions;
+mod polls;
 mod starts;
 mod watches;
 
@@ -17,13 +18,14 @@ use rangewatch_bench_harness::{Group, Report, Use, run_groups};
 const USAGE: &str = "usage: rangewatch-benches [--smoke] [GROUP]...
        rangewatch-benches instructions [--check FILE | --update FILE]
 
-Without a group all run: emits, metered, calls, watches, starts. --smoke runs each row once, to check that
+Without a group all run: emits, metered, calls, polls, watches, starts. --smoke runs each row once, to check that
 it works. `instructions` needs valgrind, and compares the counts with the baselines in FILE.";
 
 const GROUPS: &[Group] = &[
     ("emits", emits::run),
     ("metered", emits::run_metered),
     ("calls", calls::run),
+    ("polls", polls::run),
     ("watches", watches::run),
     ("starts", starts::run),
 ];
