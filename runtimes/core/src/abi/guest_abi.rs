@@ -338,20 +338,20 @@ impl GuestAbi {
     /// # Errors
     ///
     /// [`AbiError`]: the guest's `err` variables are outside of its memory, or the bus refused what
-    /// was staged. Its watch is closed.
+    /// was staged. Its watch is closed, and what the callback has staged is dropped.
     pub fn finish(
         &mut self,
         memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
-        let report = self.take_report(memory, callback)?;
+        let report = self.take_report(memory, callback);
         match report {
-            Some(_) => drop(self.discard()),
-            None => self
+            Ok(None) => self
                 .commit()
                 .inspect_err(|_| callback.running.watch().forget())?,
+            _ => drop(self.discard()),
         }
-        Ok(report)
+        report
     }
 
     /// Ends a callback that returned and takes the error that the guest reported, if it did; its
