@@ -1,0 +1,321 @@
+//! The watches of all guests on a bus, as the tables of ABI.md say: the oracle for their ids,
+//! deliveries and counts. Every lookup is a scan.
+
+use rangewatch_runtime::{Emits, Limits};
+
+use super::memory::Fault;
+
+/// What the guests on a bus have done.
+pub(crate) struct Model {
+    pub(crate) guests: Vec<GuestModel>,
+    /// Owners of all guests, in the order in which they were made.
+    pub(crate) owners: Vec<OwnerModel>,
+    /// Those that ever were.
+    pub(crate) watches: Vec<WatchModel>,
+    /// Emits in their order. Taken by the driver.
+    pub(crate) emitted: Vec<Emit>,
+    pub(crate) is_closed: bool,
+    has_history: bool,
+    head: Option<u64>,
+    /// The time, for the order in which watches become ready.
+    pub(crate) now: usize,
+}
+
+pub(crate) type Emit = (u64, Vec<Vec<u8>>);
+
+pub(crate) struct GuestModel {
+    pub(crate) limits: Limits,
+    pub(crate) emits: Emits,
+}
+
+pub(crate) struct OwnerModel {
+    pub(crate) guest: usize,
+    pub(crate) is_ended: bool,
+}
+
+pub(crate) struct WatchModel {
+    pub(crate) owner: usize,
+    pub(crate) id: Vec<u8>,
+    state: State,
+    range: (Vec<u8>, Vec<u8>),
+    /// The first value since the last callback was entered.
+    pub(crate) pending: Option<u64>,
+    pub(crate) is_running: bool,
+    /// Whether its id is taken: after a stop, or the end of its owner, it is not.
+    pub(crate) is_live: bool,
+    /// Since when it is ready, if it is.
+    pub(crate) ready_since: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Reserved,
+    Open,
+    Started,
+}
+
+impl WatchModel {
+    fn matches(&self, keys: &[Vec<u8>]) -> bool {
+        let (from, to) = &self.range;
+        let holds = |key: &Vec<u8>| match to.is_empty() || from == to {
+            true => key == from,
+            false => from <= key && key < to,
+        };
+        self.is_live && self.state != State::Reserved && keys.iter().any(holds)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_started = self.is_live && self.state == State::Started;
+        is_started && self.pending.is_some() && !self.is_running
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.id.len() + self.range.0.len() + self.range.1.len()
+    }
+}
+
+/// What a `stop` has done.
+pub(crate) enum Stopped {
+    Done,
+    /// It waits for the callback of this watch.
+    Waits(usize),
+}
+
+impl Model {
+    pub(crate) fn new(has_history: bool) -> Self {
+        Self {
+            guests: Vec::new(),
+            owners: Vec::new(),
+            watches: Vec::new(),
+            emitted: Vec::new(),
+            is_closed: false,
+            has_history,
+            head: None,
+            now: 0,
+        }
+    }
+
+    /// The watches of a guest that are not stopped.
+    fn of_guest(&self, guest: usize) -> impl Iterator<Item = (usize, &WatchModel)> {
+        let is_of_guest = move |watch: &WatchModel| self.owners[watch.owner].guest == guest;
+        (0..)
+            .zip(&self.watches)
+            .filter(move |(_, watch)| watch.is_live && is_of_guest(watch))
+    }
+
+    pub(crate) fn n_watches(&self, owner: usize) -> usize {
+        let is_of_owner = |watch: &&WatchModel| watch.is_live && watch.owner == owner;
+        self.watches.iter().filter(is_of_owner).count()
+    }
+
+    pub(crate) fn n_live(&self) -> usize {
+        self.watches.iter().filter(|watch| watch.is_live).count()
+    }
+
+    /// The watches of a guest that have something to deliver.
+    pub(crate) fn ready(&self, guest: usize) -> Vec<usize> {
+        let ready = self.of_guest(guest).filter(|(_, watch)| watch.is_ready());
+        ready.map(|(index, _)| index).collect()
+    }
+
+    fn find(&self, owner: usize, id: &[u8]) -> Option<usize> {
+        let is_it = |watch: &WatchModel| watch.is_live && watch.owner == owner && watch.id == id;
+        self.watches.iter().position(is_it)
+    }
+
+    fn check_id(&self, owner: usize, id: &[u8]) -> Result<(), &'static str> {
+        let guest = &self.guests[self.owners[owner].guest];
+        if id.len() > guest.limits.max_id_bytes() {
+            return Err("id too long");
+        }
+        if self.owners[owner].is_ended {
+            return Err("Watch closed");
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, owner: usize, n_new: usize, n_bytes: usize) -> Result<(), &'static str> {
+        let guest = self.owners[owner].guest;
+        let limits = &self.guests[guest].limits;
+        let n_watches = self.of_guest(guest).count() + n_new;
+        let used: usize = self.of_guest(guest).map(|(_, watch)| watch.n_bytes()).sum();
+        if n_new > 0 && n_watches > limits.max_watches()
+            || used + n_bytes > limits.max_watch_bytes()
+        {
+            return Err("Watch limit reached");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reserve(&mut self, owner: usize, id: &[u8]) -> Result<(), &'static str> {
+        self.check_id(owner, id)?;
+        if self.is_closed {
+            return Err("Watch closed");
+        }
+        if self.find(owner, id).is_some() {
+            return Err("Watch exists");
+        }
+        self.check_room(owner, 1, id.len())?;
+        self.watches.push(WatchModel {
+            owner,
+            id: id.to_vec(),
+            state: State::Reserved,
+            range: Default::default(),
+            pending: None,
+            is_running: false,
+            is_live: true,
+            ready_since: 0,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        owner: usize,
+        [id, from, to]: [&[u8]; 3],
+    ) -> Result<(), &'static str> {
+        self.check_id(owner, id)?;
+        if self.is_closed {
+            return Err("Watch closed");
+        }
+        let range_bytes = from.len() + to.len();
+        let watch = match self.find(owner, id) {
+            Some(watch) if self.watches[watch].state != State::Reserved => {
+                return Err("Watch already open");
+            }
+            Some(watch) => {
+                self.check_room(owner, 0, range_bytes)?;
+                watch
+            }
+            None => {
+                self.check_room(owner, 1, id.len() + range_bytes)?;
+                self.reserve(owner, id)?;
+                self.watches.len() - 1
+            }
+        };
+        let watch = &mut self.watches[watch];
+        watch.state = State::Open;
+        watch.range = (from.to_vec(), to.to_vec());
+        Ok(())
+    }
+
+    pub(crate) fn start(&mut self, owner: usize, id: &[u8]) -> Result<(), &'static str> {
+        self.check_id(owner, id)?;
+        let watch = self.find(owner, id).ok_or("Watch not found")?;
+        let watch = &mut self.watches[watch];
+        match watch.state {
+            State::Reserved => Err("Watch not found"),
+            State::Open => {
+                watch.state = State::Started;
+                watch.ready_since = self.now;
+                Ok(())
+            }
+            State::Started => Ok(()),
+        }
+    }
+
+    pub(crate) fn stop(
+        &mut self,
+        owner: usize,
+        id: &[u8],
+        is_in_recv: bool,
+    ) -> Result<Stopped, &'static str> {
+        self.check_id(owner, id)?;
+        let index = self.find(owner, id).ok_or("Watch not found")?;
+        self.forget(index);
+        match self.watches[index].is_running && !is_in_recv {
+            true => Ok(Stopped::Waits(index)),
+            false => Ok(Stopped::Done),
+        }
+    }
+
+    pub(crate) fn forget(&mut self, watch: usize) {
+        self.watches[watch].is_live = false;
+    }
+
+    pub(crate) fn end_owner(&mut self, owner: usize) {
+        self.owners[owner].is_ended = true;
+        for watch in &mut self.watches {
+            watch.is_live &= watch.owner != owner;
+        }
+    }
+
+    /// Enters a callback, and returns its value.
+    pub(crate) fn enter(&mut self, watch: usize) -> Option<u64> {
+        let watch = &mut self.watches[watch];
+        watch.is_running = true;
+        watch.pending.take()
+    }
+
+    pub(crate) fn leave(&mut self, watch: usize) {
+        self.watches[watch].is_running = false;
+        self.watches[watch].ready_since = self.now;
+    }
+
+    /// Makes an emit, and returns how many subscriptions it matches: the one of the driver, which
+    /// matches all, and those of watches.
+    pub(crate) fn emit(&mut self, value: u64, keys: &[Vec<u8>]) -> Result<usize, Fault> {
+        self.check_values([value])?;
+        if self.has_history {
+            self.head = Some(value);
+        }
+        let mut n_matched = 1;
+        for watch in &mut self.watches {
+            if watch.matches(keys) {
+                n_matched += 1;
+                if watch.pending.is_none() {
+                    watch.pending = Some(value);
+                    watch.ready_since = self.now;
+                }
+            }
+        }
+        self.emitted.push((value, keys.to_vec()));
+        Ok(n_matched)
+    }
+
+    /// Makes all emits, or none of them.
+    pub(crate) fn emit_all(&mut self, guest: usize, emits: Vec<Emit>) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        if self
+            .check_values(emits.iter().map(|(value, _)| *value))
+            .is_err()
+        {
+            faults.push("Emit");
+        }
+        let n_matched = |keys: &[Vec<u8>]| {
+            let watches = self.watches.iter();
+            1 + watches.filter(|watch| watch.matches(keys)).count()
+        };
+        let n_all: usize = emits.iter().map(|(_, keys)| n_matched(keys)).sum();
+        if emits.len() > 1 && n_all > self.guests[guest].limits.max_staged_matches() {
+            faults.push("StagedTooManyMatches");
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        for (value, keys) in emits {
+            self.emit(value, &keys).expect("checked");
+        }
+        Ok(())
+    }
+
+    fn check_values(&self, values: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
+        if self.is_closed {
+            return Err("Emit");
+        }
+        let mut head = self.head;
+        for value in values {
+            if !self.has_history {
+                continue;
+            }
+            if head == Some(value) {
+                return Err("EmitNotStaged");
+            }
+            if head > Some(value) || value == u64::MAX {
+                return Err("Emit");
+            }
+            head = Some(value);
+        }
+        Ok(())
+    }
+}
