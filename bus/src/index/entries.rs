@@ -166,6 +166,16 @@ pub(crate) fn insert_tightly<T>(items: &mut Vec<T>, i: usize, item: T) {
     items.insert(i, item);
 }
 
+/// Removes the marked items of a vector and returns them. Both vectors have no unused capacity.
+pub(crate) fn split_tightly<T>(items: &mut Vec<T>, is_marked: &[bool]) -> Vec<T> {
+    let n_marked = is_marked.iter().filter(|is_marked| **is_marked).count();
+    let mut marked = Vec::with_capacity(n_marked);
+    let mut marks = is_marked.iter();
+    marked.extend(items.extract_if(.., |_| marks.next() == Some(&true)));
+    items.shrink_to_fit();
+    marked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use super::code_list::{CodeList, Order};
 use super::codes::{Code, Prefix, Probe, Shared, is_above_prefix};
 use crate::KeyRange;
-use crate::index::entries::insert_tightly;
+use crate::index::entries::{insert_tightly, split_tightly};
 
 /// The bounds of the items of a node: their starts in ascending order, and their ends in descending
 /// order, both as [codes](Prefix).
@@ -174,6 +174,70 @@ impl Bounds {
         usize::from(position)
     }
 
+    /// Which positions are those of items from a rank on.
+    pub(super) fn are_from(&self, rank: usize) -> Vec<bool> {
+        let mut are_from = vec![false; self.len()];
+        for position in &self.positions[rank..] {
+            are_from[usize::from(*position)] = true;
+        }
+        are_from
+    }
+
+    /// Removes the items from a rank on, at the positions `is_second`, and returns them. The codes
+    /// stay, so that [`is_best`](Self::is_best) has to be asked of both.
+    pub(super) fn split_off(&mut self, rank: usize, is_second: &[bool]) -> Self {
+        // The position of an item among those of its half.
+        let mut n_before = [0; 2];
+        let new_positions: Vec<u8> = is_second
+            .iter()
+            .map(|is_second| {
+                let n_before = &mut n_before[usize::from(*is_second)];
+                *n_before += 1;
+                *n_before - 1
+            })
+            .collect();
+        for position in &mut self.positions {
+            *position = new_positions[usize::from(*position)];
+        }
+        let ranks: Vec<bool> = (0..self.len()).map(|other| other >= rank).collect();
+        let mut second = Self {
+            prefix: self.prefix.clone(),
+            starts: self.starts.split_off(&ranks),
+            ends: self.ends.split_off(is_second),
+            positions: split_tightly(&mut self.positions, &ranks),
+            n_ties: self.n_ties,
+            keeps_tails: self.keeps_tails,
+        };
+        self.count_ties();
+        second.count_ties();
+        second
+    }
+
+    /// Counts the ties if the codes tell them.
+    fn count_ties(&mut self) {
+        if self.keeps_tails {
+            let ends = self
+                .positions
+                .iter()
+                .map(|position| self.ends.get(usize::from(*position)));
+            self.n_ties = n_ties(self.starts.codes(), self.ends.codes(), ends);
+        }
+    }
+
+    /// Whether [`new`](Self::new) would make the same codes. The starts go from `first` to `last`.
+    pub(super) fn is_best(&self, first: &[u8], last: &[u8]) -> bool {
+        let has_right_tails = match self.keeps_tails {
+            true => self.has_many_ties(),
+            // Heads do not tell equal bounds from those whose tails differ.
+            false => {
+                self.n_ties == 0
+                    && self.starts.has_distinct_heads()
+                    && self.ends.has_distinct_heads()
+            }
+        };
+        has_right_tails && !self.has_longer_prefix(first, last)
+    }
+
     /// Whether [`new`](Self::new) would find that tails are worth their memory.
     pub(super) fn lacks_tails(&self) -> bool {
         !self.keeps_tails && self.has_many_ties()
@@ -185,7 +249,7 @@ impl Bounds {
 
     /// Whether starts from `first` to `last` share more than the prefix.
     pub(super) fn has_longer_prefix(&self, first: &[u8], last: &[u8]) -> bool {
-        Prefix::of(first, last).len() > self.prefix.len()
+        self.prefix.can_be_longer(first, last)
     }
 
     /// The bounds of items whose orders are known: `positions` holds the position of each item by
@@ -206,22 +270,11 @@ impl Bounds {
         let starts: Vec<_> = starts.collect();
         let ends = (0..positions.len()).map(|position| prefix.code_of_end(range(position)));
         let ends: Vec<_> = ends.collect();
-        let in_order = |codes: &[Code]| {
-            codes
-                .windows(2)
-                .filter(|pair| is_tie(pair[0], pair[1]))
-                .count()
-        };
-        let ends_of = positions
+        let of_items = positions
             .iter()
             .map(|position| ends[usize::from(*position)]);
-        let of_items = starts.iter().zip(ends_of);
         let mut bounds = Self {
-            n_ties: in_order(&starts)
-                + in_order(&ends)
-                + of_items
-                    .filter(|(start, end)| is_tie(**start, *end))
-                    .count(),
+            n_ties: n_ties(starts.iter().copied(), ends.iter().copied(), of_items),
             prefix,
             positions,
             ..Self::default()
@@ -231,6 +284,22 @@ impl Bounds {
         bounds.ends = CodeList::of(&ends, bounds.keeps_tails);
         bounds
     }
+}
+
+/// How often codes differ in their tails alone: neighbors in either order, and the bounds of an
+/// item, whose ends `ends_of` has in the order of the starts.
+fn n_ties(
+    starts: impl Iterator<Item = Code> + Clone,
+    ends: impl Iterator<Item = Code> + Clone,
+    ends_of: impl Iterator<Item = Code>,
+) -> usize {
+    n_tied(starts.clone().zip(starts.clone().skip(1)))
+        + n_tied(ends.clone().zip(ends.skip(1)))
+        + n_tied(starts.zip(ends_of))
+}
+
+fn n_tied(pairs: impl Iterator<Item = (Code, Code)>) -> usize {
+    pairs.filter(|(a, b)| is_tie(*a, *b)).count()
 }
 
 /// Whether tails tell two codes apart that heads do not.

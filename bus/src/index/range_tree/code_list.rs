@@ -1,7 +1,7 @@
 //! Codes in order.
 
 use super::codes::Code;
-use crate::index::entries::insert_tightly;
+use crate::index::entries::{insert_tightly, split_tightly};
 
 /// Codes in ascending or in descending order.
 #[derive(Debug, Default)]
@@ -118,6 +118,24 @@ impl CodeList {
         if keeps_tails {
             insert_tightly(&mut self.tails, i, code.tail);
         }
+    }
+
+    /// Removes the codes whose places are marked, and returns them.
+    pub(super) fn split_off(&mut self, is_marked: &[bool]) -> Self {
+        let is_marked_tail = &is_marked[..self.tails.len()];
+        Self {
+            tails: split_tightly(&mut self.tails, is_marked_tail),
+            heads: split_tightly(&mut self.heads, is_marked),
+        }
+    }
+
+    /// The codes, without tails if the list does not keep them.
+    pub(super) fn codes(&self) -> impl Iterator<Item = Code> + Clone {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    pub(super) fn has_distinct_heads(&self) -> bool {
+        self.heads.array_windows().all(|[a, b]| a != b)
     }
 
     /// Whether the code at `i` may become one of this head: it is strictly between those beside it.

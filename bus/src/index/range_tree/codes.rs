@@ -71,6 +71,11 @@ impl Prefix {
         self.0.len()
     }
 
+    /// Whether two keys that begin with the prefix share more, so that it could be longer.
+    pub(super) fn can_be_longer(&self, first: &[u8], last: &[u8]) -> bool {
+        self.len() < MAX_LEN && common_prefix(first, last, self.len()) > self.len()
+    }
+
     /// The number of bytes of the prefix with which `key` begins.
     pub(super) fn n_shared(&self, key: &[u8]) -> usize {
         common_prefix(&self.0, key, 0)

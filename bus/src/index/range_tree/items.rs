@@ -1,7 +1,7 @@
 //! What the nodes of the tree hold: entries of the index, or nodes.
 
 use super::node::Node;
-use crate::index::entries::{Entries, insert_tightly};
+use crate::index::entries::{Entries, insert_tightly, split_tightly};
 
 /// The items of a node, by their positions in the order of the ends.
 pub(super) trait Items: Default {
@@ -16,6 +16,9 @@ pub(super) trait Items: Default {
     fn insert(&mut self, position: usize, item: Self::Item);
 
     fn remove(&mut self, position: usize) -> Self::Item;
+
+    /// Removes the items whose positions are marked, and returns them.
+    fn split_off(&mut self, is_marked: &[bool]) -> Self;
 
     fn into_vec(self) -> Vec<Self::Item>;
 }
@@ -89,6 +92,13 @@ impl<V> Items for Leaf<V> {
         }
     }
 
+    fn split_off(&mut self, is_marked: &[bool]) -> Self {
+        Self {
+            entries: split_tightly(&mut self.entries, is_marked),
+            values: split_tightly(&mut self.values, is_marked),
+        }
+    }
+
     fn into_vec(self) -> Vec<Value<V>> {
         let items = self.entries.into_iter().zip(self.values);
         items.map(|(entry, value)| Value { entry, value }).collect()
@@ -124,6 +134,10 @@ impl<V> Items for Children<V> {
 
     fn remove(&mut self, position: usize) -> Child<V> {
         self.remove(position)
+    }
+
+    fn split_off(&mut self, is_marked: &[bool]) -> Self {
+        split_tightly(self, is_marked)
     }
 
     fn into_vec(self) -> Self {

@@ -137,13 +137,19 @@ impl<I: Items> Node<I> {
             rank if rank + 1 == n => n - MIN_ITEMS,
             _ => n / 2,
         };
-        let mut first = std::mem::take(self).into_items();
-        let mut second = Vec::with_capacity(n - n_first);
-        for item in first.extract_if(.., |(rank, _)| *rank >= n_first) {
-            second.push((item.0 - n_first, item.1));
+        let is_second = self.bounds.are_from(n_first);
+        let mut second = Self {
+            bounds: self.bounds.split_off(n_first, &is_second),
+            items: self.items.split_off(&is_second),
+        };
+        for half in [self, &mut second] {
+            let start = |rank| entries.range(half.first(rank)).start();
+            let last = half.len() - 1;
+            if !half.bounds.is_best(start(0), start(last)) {
+                half.encode_again(entries);
+            }
         }
-        *self = Self::of(first, entries);
-        Some(Self::of(second, entries))
+        Some(second)
     }
 
     /// Adds the items of `other`, which all start behind those of this node.
@@ -159,18 +165,6 @@ impl<I: Items> Node<I> {
     fn into_items(self) -> Vec<(usize, I::Item)> {
         let ranks = self.bounds.ranks();
         ranks.into_iter().zip(self.items.into_vec()).collect()
-    }
-
-    /// The inverse of [`into_items`](Self::into_items).
-    fn of(ranked: Vec<(usize, I::Item)>, entries: &Entries) -> Self {
-        let mut positions = vec![0; ranked.len()];
-        let mut items = I::default();
-        for (position, (rank, item)) in ranked.into_iter().enumerate() {
-            positions[rank] = position as u8;
-            items.insert(position, item);
-        }
-        let bounds = encode(positions, &items, entries);
-        Self { bounds, items }
     }
 
     /// Encodes the bounds of the items with the longest prefix that there is.
