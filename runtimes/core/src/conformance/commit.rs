@@ -267,6 +267,22 @@ pub async fn g39_a_bus_that_refuses_tells_the_hook(runtime: &dyn Runtime) {
     assert_eq!(values(&mut sub), [0; 0]);
 }
 
+/// Publishing nothing succeeds on a closed bus: calls that only read still return.
+pub async fn nothing_is_published_on_a_closed_bus(runtime: &dyn Runtime) {
+    let (bus, _sub) = bus_and_events();
+    let commit = hook(|staged: Staged| async move {
+        let published = staged.publish().map_err(|(_, error)| error)?;
+        assert_eq!(published.n_emits(), 0);
+        Ok(())
+    });
+    let (guest, _) = emitter(runtime, &GuestBus::on_commit(&bus, commit), 1).await;
+    bus.close();
+    let returned = guest.call("nothing", &[]).await;
+    returned.expect("it has staged nothing");
+    let error = guest.call("emit", &emit(1)).await.expect_err("refused");
+    assert!(matches!(error, CallError::NotCommitted { .. }), "{error}");
+}
+
 /// A callback that reports an error is not committed: its emits are dropped, and its watch is
 /// closed.
 pub async fn g39_a_callback_that_reports_is_not_committed(runtime: &dyn Runtime) {

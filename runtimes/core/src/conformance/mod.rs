@@ -152,6 +152,7 @@ groups! {
         g39_a_hook_can_refuse,
         g39_a_dropped_call_is_published_if_it_was_handed_on,
         g39_a_bus_that_refuses_tells_the_hook,
+        nothing_is_published_on_a_closed_bus,
         g39_a_callback_that_reports_is_not_committed,
         g39_three_calls_in_one_group_commit,
     }

@@ -38,7 +38,8 @@ impl<P: Send + Sync + 'static> Staged<P> {
         self.emits.ends.len()
     }
 
-    /// Publishes all emits, with a payload for each key, and no other emit in between.
+    /// Publishes all emits, with a payload for each key, and no other emit in between. Where a call
+    /// has staged nothing this succeeds on every bus, one that is closed too.
     ///
     /// # Errors
     ///
@@ -48,6 +49,9 @@ impl<P: Send + Sync + 'static> Staged<P> {
         self,
         mut payload: impl FnMut(u64, &[u8]) -> P,
     ) -> Result<EmittedMany, (Self, EmitError)> {
+        if self.n_emits() == 0 {
+            return Ok(EmittedMany::default());
+        }
         let batch = self.bus.batch(usize::MAX);
         let mut batch = batch.max_matched(self.emits.max_matches);
         for (value, keys) in self.emits.iter() {
