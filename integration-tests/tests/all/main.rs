@@ -10,6 +10,7 @@ mod emitter;
 mod greet;
 mod greet_c;
 mod greet_go;
+mod modules;
 mod prebuilt;
 mod pumps;
 mod quickstart;
