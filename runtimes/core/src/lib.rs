@@ -38,7 +38,7 @@ pub use engine::load_error::LoadError;
 pub use engine::meta_page::{Buffer, Field, FieldType, MetaPage, MetaPageError};
 pub use engine::module::{ExternType, Import, Module, ModuleInfo};
 pub use engine::profile::{Profile, Proposal};
-pub use engine::runtime::{Compiled, GuestState, Imports, Instance, Linked, Runtime};
+pub use engine::runtime::{Called, Compiled, GuestState, Imports, Instance, Linked, Runtime};
 pub use engine::val::{FuncType, Scalar, Scalars, Val, ValType};
 pub use guest::Guest;
 pub use guest::builder::GuestBuilder;

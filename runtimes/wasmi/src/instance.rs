@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
 use rangewatch_runtime::{
-    Export, Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val, WorkMeter,
+    Called, Export, Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val,
+    WorkMeter,
 };
 use rangewatch_wasi::link_wasmi::{Suspended, deduct};
 use wasmi::errors::HostError;
@@ -146,7 +146,6 @@ impl WasmiInstance {
     }
 }
 
-#[async_trait]
 impl Instance for WasmiInstance {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
@@ -154,21 +153,45 @@ impl Instance for WasmiInstance {
         (memory, &mut state.guest)
     }
 
-    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
+    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a> {
+        let (begun, results) = match self.begin(export, args) {
+            Ok(begun) => begun,
+            Err(failure) => return Called::Ended(Err(failure)),
+        };
+        match begun {
+            Ok(ResumableCall::Finished) => Called::Ended(Ok(vals(&results))),
+            Ok(call) => Called::Running(Box::pin(self.resume(call, results))),
+            // The export is the host function itself, an import that the guest passes on: there is
+            // no frame to resume.
+            Err(error) => Called::Running(Box::pin(async move {
+                match self.host_call(&error).await {
+                    Some(values) => Ok(vals(&values?)),
+                    None => Err(failure(error)),
+                }
+            })),
+        }
+    }
+}
+
+/// The first slice of a call, with room for its results.
+type Begun = (Result<ResumableCall, Error>, Box<[wasmi::Val]>);
+
+impl WasmiInstance {
+    /// Runs the first slice of a call.
+    fn begin(&mut self, export: Export<'_>, args: &[Val]) -> Result<Begun, Failure> {
         let ExportedFunc { func, mut results } = self.export(export)?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
         self.begin_fuel()?;
-        let mut call = match func.call_resumable(&mut self.store, &args, &mut results) {
-            Ok(call) => call,
-            Err(error) => {
-                // The export is the host function itself, an import that the guest passes on: there
-                // is no frame to resume.
-                let Some(values) = self.host_call(&error).await else {
-                    return Err(failure(error));
-                };
-                return Ok(vals(&values?));
-            }
-        };
+        let begun = func.call_resumable(&mut self.store, &args, &mut results);
+        Ok((begun, results))
+    }
+
+    /// Runs the rest of a call.
+    async fn resume(
+        &mut self,
+        mut call: ResumableCall,
+        mut results: Box<[wasmi::Val]>,
+    ) -> Result<Vec<Val>, Failure> {
         loop {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),
@@ -192,19 +215,19 @@ impl Instance for WasmiInstance {
             };
         }
     }
-}
 
-impl WasmiInstance {
     /// Gives the engine the first slice of a call.
     fn begin_fuel(&mut self) -> Result<(), Failure> {
         let Some(limits) = &self.limits else {
             return Ok(());
         };
+        let mut slices = FuelSlices::new(limits, MAX_SLICE);
+        // None is used up by an instruction that needs none.
+        let slice = slices.next_slice(0, 0).unwrap_or_default();
         let state = self.store.data_mut();
-        state.slices = Some(FuelSlices::new(limits, MAX_SLICE));
+        state.slices = Some(slices);
         state.guest.meter().begin(0);
-        self.store.set_fuel(0).map_err(failure)?;
-        self.next_slice(0)
+        self.store.set_fuel(slice).map_err(failure)
     }
 
     /// Gives the engine its next slice, which is enough for an instruction that needs `required`.

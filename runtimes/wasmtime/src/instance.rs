@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
-use rangewatch_runtime::{Export, Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter};
+use rangewatch_runtime::{
+    Called, Export, Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter,
+};
 use wasmtime::{Caller, Func, Memory, Store, StoreLimits, TypedFunc};
 
 use crate::convert::{failure, to_wasmtime, vals};
@@ -111,7 +112,6 @@ impl WasmtimeInstance {
     }
 }
 
-#[async_trait]
 impl Instance for WasmtimeInstance {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
@@ -119,7 +119,13 @@ impl Instance for WasmtimeInstance {
         (memory, &mut state.guest)
     }
 
-    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
+    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a> {
+        Called::Running(Box::pin(self.run(export, args)))
+    }
+}
+
+impl WasmtimeInstance {
+    async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
         let export = self.export(export)?;
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);

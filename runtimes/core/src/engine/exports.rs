@@ -1,5 +1,9 @@
 //! The exported functions of a module, by number.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use crate::engine::module::ModuleInfo;
 use crate::engine::val::FuncType;
 
@@ -14,26 +18,31 @@ pub struct Export<'a> {
     pub index: usize,
 }
 
-/// The exported functions of a module, sorted by name.
-pub(crate) struct Exports(Box<[(Box<str>, FuncType)]>);
+/// The exported functions of a module, with their numbers.
+pub(crate) struct Exports(HashMap<Box<str>, (usize, FuncType), RandomState>);
 
 impl Exports {
     pub(crate) fn of(info: &ModuleInfo) -> Self {
         let funcs = info.funcs();
-        let funcs = funcs.filter_map(|name| Some((name.into(), info.func(name)?.clone())));
-        let mut funcs: Box<[(Box<str>, FuncType)]> = funcs.collect();
-        funcs.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Self(funcs)
+        let funcs = funcs.enumerate();
+        let funcs = funcs.filter_map(|(index, name)| {
+            let ty = info.func(name)?.clone();
+            Some((name.into(), (index, ty)))
+        });
+        Self(funcs.collect())
     }
 
+    #[inline]
     pub(crate) fn find<'a>(&self, name: &'a str) -> Option<(Export<'a>, &FuncType)> {
-        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
-        let index = found.ok()?;
-        Some((Export { name, index }, &self.0[index].1))
+        let (index, ty) = self.0.get(name)?;
+        let index = *index;
+        Some((Export { name, index }, ty))
     }
 
     /// The names, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| &**name)
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.0.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        names
     }
 }

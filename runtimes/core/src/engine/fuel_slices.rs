@@ -15,6 +15,7 @@ pub struct FuelSlices {
 impl FuelSlices {
     /// The fuel that `limits` give to one call, in slices of at most `max_slice`.
     #[must_use]
+    #[inline]
     pub fn new(limits: &Limits, max_slice: u64) -> Self {
         Self {
             left: limits.max_fuel_per_call().unwrap_or(u64::MAX),
@@ -41,6 +42,7 @@ impl FuelSlices {
     /// The fuel that the engine has for the next slice, in place of the `unused` fuel that it still
     /// has of the last one. It is enough for the next instruction, which needs `required` more than
     /// `unused`. `None` if the call has used its fuel.
+    #[inline]
     pub fn next_slice(&mut self, unused: u64, required: u64) -> Option<u64> {
         let needed = unused.saturating_add(required);
         // An engine that used nothing needs more for one instruction than it says.

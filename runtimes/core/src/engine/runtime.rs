@@ -4,10 +4,11 @@
 //! access the memory. A backend translates; every policy (which imports are provided, what may be
 //! called, what happens after a trap) is in this crate.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use rangewatch_wasi::{Wasi, WorkMeter};
 
 use crate::abi::GuestAbi;
@@ -252,20 +253,51 @@ impl GuestState {
 }
 
 /// One instance of a module, with its memory.
-#[async_trait]
 pub trait Instance: Send {
     /// The exported memory (empty when there is none) and what the host keeps for the instance.
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState);
 
-    /// Calls an export. Core has checked that it exists and that the arguments fit. Suspends at
-    /// every fuel slice and in every asynchronous host function.
+    /// Begins a call of an export. Core has checked that it exists and that the arguments fit, and
+    /// polls the call at once. The call suspends at every fuel slice and in every asynchronous host
+    /// function; a backend may run it to the first of these before it returns.
+    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a>;
+}
+
+/// A call of an export that has begun. After a [`Failure`], and when the future was dropped, the
+/// instance may only be dropped.
+#[expect(clippy::exhaustive_enums, reason = "a backend makes either")]
+#[must_use = "the call may not have ended"]
+pub enum Called<'a> {
+    /// It has ended and was never suspended.
+    Ended(Result<Vec<Val>, Failure>),
+    /// It ends with the future.
+    Running(BoxFuture<'a, Result<Vec<Val>, Failure>>),
+}
+
+impl Called<'_> {
+    /// Runs the call to its end.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: after the future was dropped the instance may only be dropped. Core does.
+    /// Not cancel safe: after the future was dropped the instance may only be dropped.
     ///
     /// # Errors
     ///
-    /// [`Failure`]; the instance may only be dropped then.
-    async fn call(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure>;
+    /// [`Failure`].
+    #[inline]
+    pub async fn end(self) -> Result<Vec<Val>, Failure> {
+        match self {
+            Self::Ended(result) => result,
+            Self::Running(future) => future.await,
+        }
+    }
+}
+
+impl Debug for Called<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(result) => f.debug_tuple("Ended").field(result).finish(),
+            Self::Running(_) => f.write_str("Running"),
+        }
+    }
 }

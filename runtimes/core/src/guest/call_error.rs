@@ -265,17 +265,19 @@ impl CallError {
     }
 
     /// Finds an export.
+    #[inline]
     pub(crate) fn unless_found<'e, 'n>(
         exports: &'e Exports,
         name: &'n str,
     ) -> Result<(Export<'n>, &'e FuncType), Self> {
         exports.find(name).ok_or_else(|| Self::UnknownExport {
             export: name.to_owned(),
-            exports: exports.names().map(str::to_owned).collect(),
+            exports: exports.names().into_iter().map(str::to_owned).collect(),
         })
     }
 
     /// Finds an export that can be called with `args`.
+    #[inline]
     pub(crate) fn unless_callable<'n>(
         exports: &Exports,
         export: &'n str,

@@ -109,7 +109,7 @@ impl Guest {
         let config = &self.inner.config;
         let found = CallError::unless_callable(&config.exports, export, args)?;
         if export == START && config.is_command() {
-            return returned(export, self.run().await?);
+            return returned(export, Box::pin(self.run()).await?);
         }
         let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
         session.call_or_lose(found, args).await

@@ -70,6 +70,7 @@ impl Pool {
     }
 
     /// Takes a permit together with an idle instance, if both are there.
+    #[inline]
     pub(crate) fn take_idle(&self) -> Option<Box<dyn Instance>> {
         let permit = self.permits.try_acquire().ok()?;
         let instance = self.idle.lock().pop()?;
@@ -77,6 +78,7 @@ impl Pool {
         Some(instance)
     }
 
+    #[inline]
     pub(crate) fn release(&self) {
         self.permits.add_permits(1);
     }
@@ -122,6 +124,7 @@ impl Pool {
         }))
     }
 
+    #[inline]
     pub(crate) fn give_back(&self, instance: Box<dyn Instance>) {
         self.is_recycled.store(false, Ordering::Relaxed);
         self.idle.lock().push(instance);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::{no_unwind, panicked};
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::START;
-use crate::engine::runtime::{GuestState, Instance};
+use crate::engine::runtime::{Called, GuestState, Instance};
 use crate::engine::typed_values::TypedValues;
 use crate::engine::val::{FuncType, Val};
 use crate::guest::call_end::{CallEnd, CallOutcome};
@@ -99,6 +100,7 @@ impl Session {
     }
 
     /// Leases an instance that is idle and can be used at once.
+    #[inline]
     fn lease_idle(guest: &Arc<Inner>, role: Role) -> Option<Self> {
         if guest.config.starts_before_use() {
             return None;
@@ -186,10 +188,12 @@ impl Session {
         &self.guest
     }
 
+    #[inline]
     pub(crate) fn memory_and_state(&mut self) -> Result<(&mut [u8], &mut GuestState), CallError> {
         self.instance().map(Instance::memory_and_state)
     }
 
+    #[inline]
     fn instance(&mut self) -> Result<&mut (dyn Instance + 'static), CallError> {
         match self.instance {
             Some(ref mut instance) => Ok(&mut **instance),
@@ -427,9 +431,13 @@ impl Session {
     }
 
     /// Calls an export and flushes what the guest wrote.
+    #[inline]
     async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Returned, CallError> {
         let called = match self.guest.config.limits.max_wall_time() {
-            None => self.instance()?.call(export, args).await,
+            None => match self.instance()?.call(export, args) {
+                Called::Ended(ended) => ended,
+                Called::Running(running) => running.await,
+            },
             Some(limit) => Box::pin(self.call_within(limit, export, args)).await?,
         };
         let Some(instance) = &mut self.instance else {
@@ -466,7 +474,8 @@ impl Session {
         args: &[Val],
     ) -> Result<Result<Vec<Val>, Failure>, CallError> {
         let sleep = self.guest.config.timer.sleep(limit);
-        let called = match select(self.instance()?.call(export, args), sleep).await {
+        let call = pin!(self.instance()?.call(export, args).end());
+        let called = match select(call, sleep).await {
             Either::Left((called, _)) => Some(called),
             Either::Right(_) => None,
         };
@@ -567,7 +576,7 @@ impl Session {
 
     async fn page_address(&mut self, export: &str) -> Result<u32, CallError> {
         let found = self.export(export)?;
-        let page = self.instance()?.call(found, &[]).await;
+        let page = self.instance()?.call(found, &[]).end().await;
         let page = page.map_err(|failure| CallError::new(export, failure))?;
         Ok(match page[..] {
             [Val::I32(page)] => page as u32,
@@ -662,6 +671,7 @@ impl<'s, 'e> RunningCall<'s, 'e> {
         }
     }
 
+    #[inline]
     fn end(self, error: Option<&CallError>) {
         self.end_as(error.map_or(CallOutcome::Returned, CallOutcome::Failed));
     }
@@ -694,6 +704,7 @@ impl Drop for RunningCall<'_, '_> {
 }
 
 impl Session {
+    #[inline]
     fn on_call_end(&mut self, export: &str, outcome: CallOutcome<'_>) {
         for hook in &self.guest.config.on_call_end {
             let Some(instance) = &mut self.instance else {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use rangewatch_runtime::abi::{self, AbiError, GuestAbi, Outcome};
 use rangewatch_runtime::{
-    Compiled, EngineError, Export, Failure, GuestState, HostCx, HostFunction, Imports, Instance,
-    Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
+    Called, Compiled, EngineError, Export, Failure, GuestState, HostCx, HostFunction, Imports,
+    Instance, Limits, Linked, ModuleInfo, Runtime, TrapKind, Val, async_trait,
 };
 
 /// One export: what its code would do.
@@ -181,14 +181,13 @@ impl HostCx for Toy {
     }
 }
 
-#[async_trait]
 impl Instance for Toy {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         (&mut self.memory, &mut self.state)
     }
 
-    async fn call(&mut self, export: Export<'_>, _args: &[Val]) -> Result<Vec<Val>, Failure> {
+    fn call<'a>(&'a mut self, export: Export<'a>, _args: &'a [Val]) -> Called<'a> {
         let body = self.bodies[export.name].clone();
-        body(self).await
+        Called::Running(Box::pin(async move { body(self).await }))
     }
 }
