@@ -228,6 +228,7 @@ groups! {
     owners {
         g38_ids_of_an_owner_are_not_visible_to_another,
         g38_a_recv_runs_under_the_owner_of_its_watch,
+        g38_hooks_run_under_the_owner_of_the_call,
         g38_an_owner_ends_while_a_recv_of_it_runs,
         g38_dropping_the_last_handle_ends_an_owner,
         g38_an_owner_ends_inside_its_own_recv,
