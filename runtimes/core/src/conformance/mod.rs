@@ -78,6 +78,7 @@ groups! {
         an_exit_with_code_0_keeps_the_instance,
         a_command_emits_while_it_starts,
         an_emit_without_a_meta_page_traps,
+        g29_an_emit_of_a_reactor_that_is_not_initialized_traps,
         g30_a_page_export_that_calls_the_abi_traps,
     }
     host_functions {
