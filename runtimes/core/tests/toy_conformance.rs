@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::ready;
 use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1};
 use rangewatch_runtime::conformance::RAW_GUEST;
-use rangewatch_runtime::{Failure, Val};
+use rangewatch_runtime::{Failure, TrapKind, Val};
 use toy::{Toy, ToyRuntime};
 
 rangewatch_runtime::abi_tests!(raw_guest());
@@ -49,17 +49,17 @@ async fn call(
 
 async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
     loop {
-        let [Val::I32(step)] = toy.host_function("test", "received").await?[..] else {
-            return Err(Toy::trap());
+        let [Val::I32(step)] = toy.host_function("test", "received", &[]).await?[..] else {
+            return Err(Toy::trap(TrapKind::Unreachable));
         };
         match step {
             0 => return Ok(vec![]),
-            1 => toy.import(gen1::flush).await?,
-            2 => toy.import(gen1::reserve).await?,
-            3 => toy.import(gen1::open).await?,
-            4 => toy.import(gen1::start).await?,
-            5 => toy.import(gen1::stop).await?,
-            _ => return Err(Toy::trap()),
+            1 => drop(toy.import(gen1::flush).await?),
+            2 => drop(toy.import(gen1::reserve).await?),
+            3 => drop(toy.import(gen1::open).await?),
+            4 => drop(toy.import(gen1::start).await?),
+            5 => drop(toy.import(gen1::stop).await?),
+            _ => return Err(Toy::trap(TrapKind::Unreachable)),
         }
     }
 }
