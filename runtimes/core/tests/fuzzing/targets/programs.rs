@@ -723,6 +723,11 @@ fn step(input: &mut Input<'_>, host: &Host) -> Step {
                     input.choose(&[2, 3, -1, 0]),
                     0,
                 ],
+                INPUT_READ => [
+                    i32::from(input.byte()),
+                    input.choose(&[0, 0, 1, 30, -1]),
+                    i32::from(input.byte()),
+                ],
                 _ => std::array::from_fn(|_| match input.below(16) {
                     0 => input.address(PAGE_BYTES) as i32,
                     _ => i32::from(input.byte()),
