@@ -84,6 +84,43 @@
 //! A guest that watches is driven by a future that you spawn, [`Guest::pump`], or step by step with
 //! [`Guest::drive_until_idle`].
 //!
+//! # A state machine in a guest
+//!
+//! Commands and answers are bytes. A stream of a client is an [`Owner`]: its watches have ids of
+//! their own and end with it. A [`Session`] makes several calls on one instance.
+//!
+//! ```
+//! # #[cfg(feature = "wasmi")]
+//! # futures::executor::block_on(async {
+//! # let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../integration-tests/guests/prebuilt");
+//! # let wasm = &std::fs::read(format!("{guests}/state_machine.wasm"))?;
+//! # let runtime = rangewatch::Wasmi::new();
+//! use rangewatch::{Guest, RangeWatchBus, Runtime};
+//!
+//! let module = runtime.load(wasm).await?;
+//! let guest = Guest::builder(&module, &RangeWatchBus::new()).instantiate().await?;
+//! let stream = guest.owner();
+//! guest.caller().owner(&stream).call("follow", &[]).await?;
+//!
+//! let answer = guest.call_bytes("apply", "put job/1 clean").await?;
+//! assert_eq!(answer, b"put job/1 at 1");
+//! guest.drive_until_idle().await?; // or spawn `guest.pump()`
+//!
+//! let mut session = guest.session().await?;
+//! assert_eq!(session.call_bytes("apply", "count job/").await?, b"count job/: 1");
+//! assert_eq!(session.call_bytes("apply", "delete job/1").await?, b"delete job/1 at 2");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`HostModule`] gives a guest functions of the embedder's, with data of each instance; a
+//! [`Caller`] gives them the context of a call, such as its transaction or its client.
+//! [`GuestBus::on_commit`] commits the embedder's transaction and publishes the emits of the guest
+//! together. The example [`modules`] shows all of it, with a store, a cache and buffers.
+//!
+//! [`modules`]: https://github.com/pantopic/rangewatch/tree/main/examples/modules
+//!
 //! # Only WASI: run a program, capture its output
 //!
 //! ```
