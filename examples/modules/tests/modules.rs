@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
 use futures::poll;
+use modules::buffers::Buffers;
 use modules::kv::Kv;
 use modules::{GUEST, Host, Stream};
 use rangewatch::{CallError, ErrorChain, Guest, GuestBus, RangeWatchBus, Runtime, Selector};
@@ -39,6 +40,7 @@ on_each_runtime! {
     g38_a_client_that_takes_nothing_loses_its_watch_alone,
     g30_misuse_of_the_store_is_an_error_and_undone,
     g39_a_callback_that_reports_an_error_changes_nothing,
+    g30_a_guest_that_floods_fills_its_buffer_only,
 }
 
 async fn host(runtime: &dyn Runtime) -> (Host, Stream) {
@@ -236,6 +238,38 @@ async fn g39_a_callback_that_reports_an_error_changes_nothing(runtime: &dyn Runt
     assert_eq!(kv.get("k"), None);
     guest.call("well", &[]).await.unwrap();
     assert_eq!((kv.revision(), kv.get("k")), (1, Some(b"v".to_vec())));
+}
+
+/// A guest that appends 100 bytes a thousand times, whatever the host says.
+const FLOOD: &str = r#"(module
+    (import "buffers" "append" (func $append))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\40\00\00\00\30\00\00\00\30\00\00\00\34\00\00\00")
+    (data (i32.const 48) "\64\00\00\00")
+    (func (export "__buffers") (result i32) (i32.const 16))
+    (func (export "flood") (local $n i32)
+        (loop (call $append)
+            (br_if 0 (i32.lt_u
+                (local.tee $n (i32.add (local.get $n) (i32.const 1)))
+                (i32.const 1000))))))"#;
+
+async fn g30_a_guest_that_floods_fills_its_buffer_only(runtime: &dyn Runtime) {
+    let buffers = Buffers::default();
+    let module = runtime.load(&wat::parse_str(FLOOD).unwrap()).await;
+    let guest = Guest::builder(&module.unwrap(), &RangeWatchBus::new())
+        .host_module(buffers.module())
+        .instantiate()
+        .await
+        .unwrap();
+    let (stream, other) = (guest.owner(), guest.owner());
+    let (buffer, of_other) = (buffers.open(&stream), buffers.open(&other));
+    for _ in 0..2 {
+        let caller = guest.caller().owner(&stream);
+        caller.call("flood", &[]).await.unwrap();
+    }
+    // Its own stream has no buffer.
+    guest.call("flood", &[]).await.unwrap();
+    assert_eq!((buffer.take().len(), of_other.take().len()), (65_500, 0));
 }
 
 fn program(args: &[&str]) -> Output {
