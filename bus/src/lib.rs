@@ -61,7 +61,9 @@
 //! state at the last. A consumer that must see each change takes events.
 //!
 //! A [`WatchSet`] receives from any number of wake subscriptions, each under a key, through one
-//! waker: for a server with ten thousand watches on one connection.
+//! waker: for a server with ten thousand watches on one connection. An [`EventSet`] is one ordered
+//! queue of events for any number of watches, each under a key, for a stream that must see every
+//! change.
 //!
 //! # History
 //!
@@ -333,6 +335,7 @@
 // subscription/   the subscribe builder, both kinds of subscription, their items and errors
 // queue/          the bounded queue of an event subscription, and the overflow policies
 // history/        the retained emits, and how a subscription catches up from them
+// event_set       many watches in one ordered queue, and those that each event matches
 // follow/         a snapshot of a store and the changes after it; a local copy kept by them
 // watch_set/      many wake subscriptions, received through one waker
 // scratch         scratch buffers, reused per thread
@@ -342,6 +345,7 @@
 mod builder;
 mod bus;
 mod emit;
+mod event_set;
 mod follow;
 mod history;
 pub mod index;
@@ -362,6 +366,7 @@ mod watch_set;
 pub use builder::{BuildError, RangeWatchBusBuilder};
 pub use bus::{Emitter, RangeWatchBus, WeakRangeWatchBus};
 pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
+pub use event_set::EventSet;
 pub use follow::{Follow, FollowError, Follower, Mirror, MirrorDriver, MirrorStopped};
 pub use history::{CompactError, History};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};

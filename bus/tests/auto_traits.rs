@@ -35,6 +35,7 @@ fn public_types_are_send_sync_and_unpin() {
     all::<Delivery<u64>>();
     all::<Ready<'static, u64>>();
     all::<EventSubscription>();
+    all::<EventSet<u64>>();
     all::<Event>();
     all::<Keys<'static>>();
     all::<Span>();

@@ -22,6 +22,7 @@ pub struct Emitted {
     pub(crate) seq: Seq,
     pub(crate) value: u64,
     pub(crate) matched: usize,
+    pub(crate) n_ranges: usize,
     pub(crate) parked: usize,
     pub(crate) woken: usize,
 }
@@ -48,6 +49,14 @@ impl Emitted {
     #[must_use]
     pub const fn matched(&self) -> usize {
         self.matched
+    }
+
+    /// The number of ranges of subscriptions that this emit matched: at least
+    /// [`matched`](Self::matched). An [`EventSet`](crate::EventSet) is one subscription, with a
+    /// range for each watch. The time of an emit grows with this number.
+    #[must_use]
+    pub const fn n_ranges(&self) -> usize {
+        self.n_ranges
     }
 
     /// The number of matched subscriptions that will read this emit from the history: those that
@@ -86,6 +95,7 @@ pub struct EmittedMany {
     pub(crate) last_seq: Option<Seq>,
     pub(crate) emits: usize,
     pub(crate) matched: usize,
+    pub(crate) n_ranges: usize,
     pub(crate) parked: usize,
     pub(crate) woken: usize,
 }
@@ -116,6 +126,12 @@ impl EmittedMany {
         self.matched
     }
 
+    /// The sum of [`Emitted::n_ranges`] over the emits.
+    #[must_use]
+    pub const fn n_ranges(&self) -> usize {
+        self.n_ranges
+    }
+
     /// The sum of [`Emitted::parked`] over the emits.
     #[must_use]
     pub const fn parked(&self) -> usize {
@@ -134,6 +150,7 @@ impl EmittedMany {
         self.last_seq = Some(emitted.seq);
         self.emits += 1;
         self.matched += emitted.matched;
+        self.n_ranges += emitted.n_ranges;
         self.parked += emitted.parked;
     }
 }

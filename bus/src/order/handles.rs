@@ -36,6 +36,25 @@ impl DerefMut for Handles {
     }
 }
 
+impl Handles {
+    /// Adds a handle after the others.
+    pub(crate) fn push(&mut self, handle: Handle) {
+        *self = self.iter().copied().chain([handle]).collect();
+    }
+
+    /// Removes the handle at `place`, if there is one; the last one moves there.
+    pub(crate) fn swap_remove(&mut self, place: usize) -> Option<Handle> {
+        let (&last, others) = self.split_last()?;
+        let removed = *self.get(place)?;
+        let mut left: Vec<_> = others.to_vec();
+        if let Some(moved) = left.get_mut(place) {
+            *moved = last;
+        }
+        *self = left.into_iter().collect();
+        Some(removed)
+    }
+}
+
 impl FromIterator<Handle> for Handles {
     fn from_iter<I: IntoIterator<Item = Handle>>(handles: I) -> Self {
         let mut handles = handles.into_iter();

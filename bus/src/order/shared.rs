@@ -8,9 +8,11 @@ use crate::emit::{Draft, Effects, SpareList};
 use crate::follow::WaiterId;
 use crate::history::{HistoryBuffer, check_rise};
 use crate::order::{SharedIndex, State, Value};
+use crate::queue::EventQueue;
+use crate::subscription::Mailbox;
 use crate::sync::Mutex;
 use crate::timer::Timer;
-use crate::{BusStats, CompactError, EmitError, Emitted, EmittedMany, Seq};
+use crate::{BusStats, CompactError, ControlError, EmitError, Emitted, EmittedMany, KeyRange, Seq};
 
 /// The state of a bus behind its one lock.
 ///
@@ -127,7 +129,7 @@ impl<P> Shared<P> {
                     check_rise(Some(pair[0].0), pair[1].0)?;
                 }
             }
-            self.check_matched(emits, state.slots.len(), max_matched)?;
+            self.check_matched(emits, max_matched)?;
             for (value, draft) in emits {
                 let found = self.index.find(draft.keys);
                 let emitted = state.commit(*value, draft, &found, &mut effects);
@@ -139,15 +141,15 @@ impl<P> Shared<P> {
         Ok(many)
     }
 
-    /// Checks how many subscriptions, of the `n_subscriptions` that there are, several emits match
-    /// in all. The caller holds the lock of the bus.
+    /// Checks how many subscriptions several emits match in all. The caller holds the lock of the
+    /// bus.
     fn check_matched(
         &self,
         emits: &[(u64, Draft<'_, P>)],
-        n_subscriptions: usize,
         max_matched: usize,
     ) -> Result<(), EmitError> {
-        if emits.len() < 2 || emits.len().saturating_mul(n_subscriptions) <= max_matched {
+        let n_ranges = self.index.read().len();
+        if emits.len() < 2 || emits.len().saturating_mul(n_ranges) <= max_matched {
             return Ok(());
         }
         let mut n_matched = 0;
@@ -236,6 +238,31 @@ impl<P> Shared<P> {
         // Consumers are notified first: a payload may panic when it is dropped.
         effects.apply();
         drop(cleared);
+    }
+
+    /// Adds a range to the subscriber of an event set, after its others. Returns the position of
+    /// the first emit that is matched against it.
+    pub(crate) fn push_range(
+        &self,
+        mailbox: &Mailbox<EventQueue<P>>,
+        range: KeyRange,
+    ) -> Result<Seq, ControlError> {
+        let state = &mut *self.state.lock();
+        if state.closed {
+            return Err(ControlError::Closed);
+        }
+        if state.push_range(mailbox.place(), range) {
+            Ok(Seq::after(state.last_seq))
+        } else {
+            Err(ControlError::Ended)
+        }
+    }
+
+    /// Removes the range at `place` of the subscriber of an event set; its last range takes the
+    /// place.
+    pub(crate) fn swap_remove_range(&self, mailbox: &Mailbox<EventQueue<P>>, place: usize) {
+        let state = &mut *self.state.lock();
+        state.swap_remove_range(mailbox.place(), place);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -8,7 +8,8 @@ use crate::{Seq, Stats};
 /// A subscriber and its state under the lock of the bus.
 pub(crate) struct Slot<P> {
     pub(crate) subscriber: Subscriber<P>,
-    /// The entries in the index, in ascending order of their ranges.
+    /// The entries in the index, in ascending order of their ranges, which are disjoint; those of
+    /// an event set in an order of its own, and they may overlap.
     pub(crate) entries: Handles,
     /// The last emit that matched: an emit that matches several entries is delivered once.
     pub(crate) last_match: Option<Seq>,

@@ -9,7 +9,7 @@ use crate::keys::KeyRanges;
 use crate::order::{Found, Handles, SharedIndex, Slot, Slots, Subscriber};
 use crate::queue::{EventQueue, Pushed};
 use crate::subscription::{Mailbox, MailboxArc, Phase, Since, Span, SpanBuffer, WakeBuffer};
-use crate::{BusStats, EmitError, Emitted, Seq, Stats, SubscribeError};
+use crate::{BusStats, EmitError, Emitted, KeyRange, Seq, Stats, SubscribeError};
 
 /// The state of a bus.
 pub(crate) struct State<P> {
@@ -156,6 +156,7 @@ impl<P> State<P> {
             seq,
             value,
             matched,
+            n_ranges: found.places.len(),
             parked,
             woken: effects.wakers.len() - n_others,
         }
@@ -303,6 +304,26 @@ impl<P> State<P> {
         drop(index);
         slot.entries = new.into_iter().collect();
         self.shrink();
+    }
+
+    /// Adds a range to the subscriber of an event set, after its others. `false` if it has ended.
+    pub(crate) fn push_range(&mut self, id: usize, range: KeyRange) -> bool {
+        let Some(slot) = self.slots[id].as_mut().filter(|slot| !slot.ended) else {
+            return false;
+        };
+        let entry = self.index.write().insert(range, entry_of(id));
+        slot.entries.push(entry);
+        true
+    }
+
+    /// Removes the range at `place` of the subscriber of an event set; its last range takes the
+    /// place.
+    pub(crate) fn swap_remove_range(&mut self, id: usize, place: usize) {
+        let slot = self.slots[id].as_mut();
+        if let Some(entry) = slot.and_then(|slot| slot.entries.swap_remove(place)) {
+            self.index.write().remove(entry);
+            self.shrink();
+        }
     }
 
     fn insert_all(&self, id: usize, ranges: &KeyRanges) -> Handles {

@@ -14,7 +14,8 @@ use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
 use crate::subscription::{MailboxArc, Phase, RangeVersions};
 use crate::{
-    ControlError, Event, Item, ProgressError, RecvError, Selectors, Seq, Stats, TryRecvError,
+    ControlError, Event, Item, KeyRange, ProgressError, RecvError, Selectors, Seq, Stats,
+    TryRecvError,
 };
 
 /// How many pieces of the history one receive reads that hold nothing for the consumer, before it
@@ -96,6 +97,24 @@ impl<P> EventSubscription<P> {
             chunk_size: ChunkSize::new(capacity.get()),
             has_ended: false,
         }
+    }
+
+    /// The events of this subscription show all keys of their emits, whatever its ranges are.
+    pub(crate) fn showing_all_keys(mut self) -> Self {
+        self.watched = RangeVersions::new([KeyRange::unbounded([])].into_iter().collect());
+        self
+    }
+
+    /// Adds a range after the others, which it may overlap.
+    pub(crate) fn push_range(&self, range: KeyRange) -> Result<Seq, ControlError> {
+        let shared = self.registration.host();
+        shared.push_range(self.mailbox(), range)
+    }
+
+    /// Removes the range at `place`; the last one moves there.
+    pub(crate) fn swap_remove_range(&self, place: usize) {
+        let shared = self.registration.host();
+        shared.swap_remove_range(self.mailbox(), place);
     }
 
     pub(crate) const fn mailbox(&self) -> &MailboxArc<EventQueue<P>> {
