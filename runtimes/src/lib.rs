@@ -174,7 +174,7 @@ pub use rangewatch_wasmtime as with_wasmtime;
 
 #[doc(inline)]
 pub use rangewatch_bus::{
-    EmitError, Emitter, Event, EventSubscription, Follow, History, Mirror, Overflow,
+    EmitError, Emitter, Event, EventSet, EventSubscription, Follow, History, Mirror, Overflow,
     ParseSelectorError, RangeWatchBus, RecvError, Selector, SubscribeError, WakeSubscription,
     WatchSet,
 };

@@ -4,9 +4,9 @@ mod toy;
 
 use futures::FutureExt;
 use futures::future::ready;
-use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1};
-use rangewatch_runtime::conformance::RAW_GUEST;
-use rangewatch_runtime::{Failure, TrapKind, Val};
+use rangewatch_runtime::abi::{AbiError, Generation, GuestAbi, Outcome, gen1, gen2};
+use rangewatch_runtime::conformance::{RAW_GUEST, RAW_GUEST_2};
+use rangewatch_runtime::{Failure, HostCx, Val};
 use toy::{Toy, ToyRuntime};
 
 rangewatch_runtime::abi_tests!(raw_guest());
@@ -34,6 +34,11 @@ fn raw_guest() -> ToyRuntime {
         .export("open", |toy| call(toy, gen1::open).boxed())
         .export("start", |toy| call(toy, gen1::start).boxed())
         .export("stop", |toy| call(toy, gen1::stop).boxed())
+        .export("queue", |toy| call(toy, gen2::queue).boxed())
+        .export("clear", |toy| call(toy, gen2::clear).boxed())
+        .export("group_start", |toy| call(toy, gen2::group_start).boxed())
+        .export("group_stop", |toy| call(toy, gen2::group_stop).boxed())
+        .export("run", |toy| run(toy).boxed())
         .export("__range_watch_recv", |toy| recv(toy).boxed())
         // The scenario of a guest without recv exports its code by this name.
         .export("no_recv", |toy| recv(toy).boxed())
@@ -49,27 +54,40 @@ async fn call(
 
 async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
     loop {
-        let [Val::I32(step)] = toy.host_function("test", "received", &[]).await?[..] else {
-            return Err(Toy::trap(TrapKind::Unreachable));
+        let [Val::I32(step)] = toy.host_function("test", "received").await?[..] else {
+            return Err(Toy::trap());
         };
         match step {
             0 => return Ok(vec![]),
-            1 => drop(toy.import(gen1::flush).await?),
-            2 => drop(toy.import(gen1::reserve).await?),
-            3 => drop(toy.import(gen1::open).await?),
-            4 => drop(toy.import(gen1::start).await?),
-            5 => drop(toy.import(gen1::stop).await?),
-            _ => return Err(Toy::trap(TrapKind::Unreachable)),
+            1 => {
+                if HostCx::memory_and_state(toy).1.abi().generation() == Generation::Two {
+                    toy.import(gen2::queue).await?;
+                }
+                toy.import(gen1::flush).await?;
+            }
+            2 => toy.import(gen1::reserve).await?,
+            3 => toy.import(gen1::open).await?,
+            4 => toy.import(gen1::start).await?,
+            5 => toy.import(gen1::stop).await?,
+            7 => toy.import(gen2::group_start).await?,
+            8 => toy.import(gen2::group_stop).await?,
+            _ => return Err(Toy::trap()),
         }
     }
+}
+
+/// The export `run` of the guest of generation 2.
+async fn run(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
+    toy.memory()[72] = 1;
+    recv(toy).await
 }
 
 #[test]
 fn the_memory_of_the_toy_is_that_of_the_module() {
     let page = "\\00\\01\\00\\00\\30\\00\\00\\00\\34\\00\\00\\00\\00\\50\\00\\00\\38\\00\\00\\00\\3c\\00\\00\\00\\40\\00\\00\\00";
-    assert!(RAW_GUEST.contains(&format!("(data (i32.const 16) \"{page}\")")));
-    assert!(
-        RAW_GUEST
-            .contains("(data (i32.const 48) \"\\00\\40\\00\\00\\00\\00\\00\\00\\00\\04\\00\\00")
-    );
+    let sizes = "(data (i32.const 48) \"\\00\\40\\00\\00\\00\\00\\00\\00\\00\\04\\00\\00";
+    for guest in [RAW_GUEST, RAW_GUEST_2] {
+        assert!(guest.contains(&format!("(data (i32.const 16) \"{page}\")")));
+        assert!(guest.contains(sizes));
+    }
 }

@@ -190,6 +190,9 @@ macro_rules! deliver {
 ///
 /// # Errors
 ///
+/// When the arguments of a callback do not fit the guest's memory, or an owner of generation 2 has
+/// ended by overflow (the message of the error names it): call this again for the others.
+///
 /// When a callback traps: the state of the instance is unknown then, drop the store.
 pub fn deliver<T: 'static>(
     store: &mut Store<T>,

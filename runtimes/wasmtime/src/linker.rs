@@ -93,7 +93,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_suspending(linker, true, |_| true)
+    .link_suspending(linker, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -191,6 +191,9 @@ macro_rules! deliver {
 ///
 /// # Errors
 ///
+/// When the arguments of a callback do not fit the guest's memory, or an owner of generation 2 has
+/// ended by overflow (the message of the error names it): call this again for the others.
+///
 /// When a callback traps: the state of the instance is unknown then, drop the store. When the
 /// store needs [`deliver_async`].
 pub fn deliver<T: 'static>(
@@ -271,12 +274,11 @@ where
     }
 
     /// Links the functions of the ABI whose result in the table `includes` accepts. One that waits,
-    /// or whose slice is used up, suspends the guest. `attaches` says whether a guest may call them
-    /// before it is attached: its meta page is read in the call then.
+    /// or whose slice is used up, suspends the guest. The meta page of a guest that is not attached
+    /// yet is read in the call.
     pub(crate) fn link_suspending(
         self,
         linker: &mut Linker<T>,
-        attaches: bool,
         includes: impl Fn(&str) -> bool,
     ) -> Result<()>
     where
@@ -292,8 +294,7 @@ where
                         let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         };
-                        let may_attach = abi::$gen::NEEDS_PAGE && attaches;
-                        match self.first_step(&mut caller, import, may_attach, &call) {
+                        match self.first_step(&mut caller, import, abi::$gen::NEEDS_PAGE, &call) {
                             Ok(Step::Return(result)) => link!(@return $result result),
                             Ok(step) => Box::new(async move {
                                 let _result = self.go_on(caller, step, import, call).await?;
@@ -318,10 +319,10 @@ where
         self,
         caller: &mut Caller<'_, T>,
         import: &'static str,
-        may_attach: bool,
+        needs_page: bool,
         call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
     ) -> Result<Step> {
-        if may_attach && (self.get)(caller.data_mut()).must_attach() {
+        if needs_page && (self.get)(caller.data_mut()).must_attach() {
             return Ok(Step::Attach);
         }
         if self.is_metered && charge(caller, self.meter)? {
@@ -386,7 +387,8 @@ where
     }
 
     /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
-    /// waits blocks its thread.
+    /// waits blocks its thread. `attaches` says whether a guest may call them before it is
+    /// attached.
     pub(crate) fn link_blocking(
         self,
         linker: &mut Linker<T>,

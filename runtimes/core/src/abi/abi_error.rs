@@ -150,6 +150,14 @@ pub enum AbiError {
         /// The limit.
         max_matches: usize,
     },
+    /// The emits of one flush of generation 2 match more subscriptions than they may.
+    #[error(
+        "the emits of the flush match more than {max_matches} subscriptions: flush in several turns"
+    )]
+    FlushTooManyMatches {
+        /// The limit, [`Limits::MAX_FLUSH_MATCHES`](crate::Limits::MAX_FLUSH_MATCHES).
+        max_matches: usize,
+    },
     /// `output_write` outside of a call that takes an output.
     #[error(
         "there is no output: the host called this export without bytes, use `Guest::call_bytes`"

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::gen1::Page;
-use super::{AbiError, Outcome};
+use super::gathered::Gathered;
+use super::page::Page;
+use super::{AbiError, Generation, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, GuestBus};
 use crate::guest::limits::Limits;
 use crate::guest::staged::StagedEmits;
-use crate::watches::guest_watches::GuestWatches;
+use crate::watches::guest_watches::{GuestWatches, WatchError};
 use crate::watches::namespace::Namespace;
 use crate::watches::owner::{Owner, OwnerError};
 use crate::watches::watch::{Running, Watch};
@@ -48,7 +49,14 @@ pub struct GuestAbi {
     owner: Owner,
     /// The watch of the running callback, which runs under the owner of that watch.
     receiving: Option<Watch>,
+    /// Whether the running callback is one of generation 2.
+    receives_batch: bool,
+    /// The group that the guest has selected, which the rest of its call runs under.
+    group: Option<Arc<Namespace>>,
+    generation: Generation,
     page: PageState,
+    /// What the guest has queued and not yet flushed, in generation 2.
+    gathered: Option<Box<Gathered>>,
     /// What the running call has staged.
     staged: Option<Batched>,
     can_receive: bool,
@@ -112,7 +120,11 @@ impl GuestAbi {
         Self {
             owner: owner.clone(),
             receiving: None,
+            receives_batch: false,
+            group: None,
+            generation: Generation::One,
             page: PageState::Unknown,
+            gathered: None,
             staged: None,
             can_receive: false,
             host_text: b"",
@@ -145,26 +157,43 @@ impl GuestAbi {
     /// ```
     pub fn set_owner(&mut self, owner: &Owner) -> Result<(), OwnerError> {
         owner.check(&self.owner)?;
-        self.owner = owner.clone();
+        self.restore_owner(owner);
         Ok(())
     }
 
     /// Sets the owner of calls back to one that may have ended.
     pub(crate) fn restore_owner(&mut self, owner: &Owner) {
         self.owner = owner.clone();
+        self.leave_group();
     }
 
     /// The owner that the guest runs under now: in a callback that of its watch, else the one that
-    /// was [set](Self::set_owner).
+    /// was [set](Self::set_owner); of generation 2, the group that the guest has selected.
     #[must_use]
     pub fn owner(&self) -> Owner {
         self.owner.handle_of(self.namespace())
     }
 
-    /// The id of the watch whose callback runs; `None` outside of callbacks.
+    /// The generation of the guest.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Sets the generation of the guest, before its first call. The managed way does, and so does
+    /// every function of [`gen2`](super::gen2). A linker of your own needs it for a guest that
+    /// imports generation 2 under the module of generation 1, and opens a watch before it calls a
+    /// function that only generation 2 has: see [`Generation::of_imports`].
+    pub const fn set_generation(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
+
+    /// The id of the watch whose callback runs; `None` outside of callbacks, and in a callback of
+    /// generation 2, which may be of several watches.
     #[must_use]
     pub fn watch_id(&self) -> Option<&[u8]> {
-        self.receiving.as_ref().map(Watch::id)
+        let watch = self.receiving.as_ref().filter(|_| !self.receives_batch)?;
+        Some(watch.id())
     }
 
     /// Sets the address of the guest's meta page: what the export [`PAGE`](super::gen1::PAGE)
@@ -233,7 +262,8 @@ impl GuestAbi {
         }
     }
 
-    /// Drops what was [staged](Self::staged) and returns the number of emits.
+    /// Drops what was [staged](Self::staged) and returns the number of emits. What a guest of
+    /// generation 2 has queued and not yet flushed stays.
     pub fn discard(&mut self) -> usize {
         self.staged.take().map_or(0, |batch| batch.n_emits())
     }
@@ -288,7 +318,7 @@ impl GuestAbi {
         async move { drop(started.due().await) }
     }
 
-    /// The number of watches that have something to deliver now.
+    /// The number of watches that have something to deliver now; of generation 2, of owners.
     #[must_use]
     pub fn n_ready(&self) -> usize {
         self.watches().started().n_ready()
@@ -301,35 +331,69 @@ impl GuestAbi {
     ///
     /// # Errors
     ///
-    /// [`CallbackError`]: the arguments do not fit the guest's memory. The watch stays.
+    /// [`CallbackError`]: the arguments do not fit the guest's memory, and the watch stays; or, of
+    /// generation 2, an owner has ended by overflow. The instance is as it was: call this again for
+    /// the next callback.
+    #[expect(
+        clippy::result_large_err,
+        reason = "errors are rare, and the embedder reads their fields"
+    )]
     pub fn next_callback(&mut self, memory: &mut [u8]) -> Result<Option<Callback>, CallbackError> {
-        let running = self.watches().next_callback(None);
+        let running = self.watches().next_callback(None)?;
         running
             .map(|running| self.enter(memory, running))
             .transpose()
     }
 
     /// Writes the arguments of a callback into the guest's memory.
+    #[expect(
+        clippy::result_large_err,
+        reason = "errors are rare, and the embedder reads their fields"
+    )]
     pub(crate) fn enter(
         &mut self,
         memory: &mut [u8],
-        running: Running,
+        mut running: Running,
     ) -> Result<Callback, CallbackError> {
-        self.page(memory)
-            .and_then(|page| page.deliver(memory, running.id(), running.value()))
-            .map_err(|error| CallbackError {
-                id: running.id().to_owned(),
-                value: running.value(),
-                cause: CallbackErrorCause::Abi(error),
-            })?;
+        if running.is_batch() {
+            self.enter_batch(memory, &mut running)?;
+        } else {
+            self.page(memory)
+                .and_then(|page| page.deliver(memory, running.id(), running.value()))
+                .map_err(|error| running.error(CallbackErrorCause::Abi(error)))?;
+        }
+        self.receives_batch = running.is_batch();
         self.receiving = Some(running.watch().clone());
         self.host_text = b"";
         Ok(Callback { running })
     }
 
+    #[cold]
+    #[expect(
+        clippy::result_large_err,
+        reason = "errors are rare, and the embedder reads their fields"
+    )]
+    fn enter_batch(
+        &mut self,
+        memory: &mut [u8],
+        running: &mut Running,
+    ) -> Result<(), CallbackError> {
+        self.leave_group();
+        let page = match self.page(memory) {
+            Ok(page) => page,
+            Err(error) => return Err(running.skip_notice(error)),
+        };
+        let len = match page.begin_batch(memory, MAX_BATCH_BYTES) {
+            Ok(buf) => running.encode(buf)?,
+            Err(error) => return Err(running.skip_notice(error)),
+        };
+        page.end_batch(memory, len)
+            .map_err(|error| running.error(CallbackErrorCause::Abi(error)))
+    }
+
     /// Ends a callback that returned, and commits what it has staged. Returns the error that the
     /// guest reported, if it did; its watch is closed then, the id is free, and what the callback
-    /// has staged is dropped.
+    /// has staged is dropped. Of generation 2, these are the watches of the batch.
     ///
     /// The error text of an import that the guest called and did not clear is no report. A
     /// report of a callback whose owner has ended meanwhile is dropped, with what the callback has
@@ -345,29 +409,28 @@ impl GuestAbi {
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
         let report = self.take_report(memory, callback);
-        self.leave();
         match report {
-            Ok(None) => self
-                .commit()
-                .inspect_err(|_| callback.running.watch().forget())?,
+            Ok(None) => self.commit().inspect_err(|_| callback.running.forget())?,
             _ => drop(self.discard()),
         }
         report
     }
 
-    /// Takes the error that the guest reported, if it did, in a callback that returned; its watch
-    /// is closed then.
+    /// Ends a callback that returned and takes the error that the guest reported, if it did; its
+    /// watch is closed then.
     pub(crate) fn take_report(
         &mut self,
         memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
+        self.receiving = None;
+        self.leave_group();
         let report = self
             .page(memory)
             .and_then(|page| page.take_err(memory, self.host_text));
         let watch = callback.running.watch();
         if !matches!(report, Ok(None)) {
-            watch.forget();
+            callback.running.forget();
         }
         // Nothing is left that the report of an ended owner could close.
         match report {
@@ -377,11 +440,6 @@ impl GuestAbi {
             }
             report => report,
         }
-    }
-
-    /// Ends a callback: the owner and the id of its watch are no longer those of the instance.
-    pub(crate) fn leave(&mut self) {
-        self.receiving = None;
     }
 
     /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote
@@ -428,10 +486,47 @@ impl GuestAbi {
 
     /// The namespace of the running call or callback.
     pub(super) fn namespace(&self) -> &Arc<Namespace> {
-        match &self.receiving {
-            Some(watch) => watch.namespace(),
-            None => self.owner.namespace(),
+        match (&self.group, &self.receiving) {
+            (Some(group), _) => group,
+            (None, Some(watch)) => watch.namespace(),
+            (None, None) => self.owner.namespace(),
         }
+    }
+
+    /// Opens the group of this id, unless it is open, and selects it.
+    pub(super) fn enter_group(&mut self, id: &[u8]) -> Result<(), WatchError> {
+        self.group = Some(self.namespace().group(id)?);
+        Ok(())
+    }
+
+    /// Ends the group of this id. If it was selected, the call runs under its own owner again.
+    pub(super) fn end_group(&mut self, id: &[u8]) -> Result<(), WatchError> {
+        let ended = self.namespace().end_group(id)?;
+        if self.group.as_ref().is_some_and(|group| group.id() == ended) {
+            self.leave_group();
+        }
+        Ok(())
+    }
+
+    /// The call or callback that has selected a group is over.
+    pub(crate) fn leave_group(&mut self) {
+        self.group = None;
+    }
+
+    pub(super) fn gathered(&self) -> Option<&Gathered> {
+        self.gathered.as_deref()
+    }
+
+    pub(super) fn gather(&mut self, value: u64, keys: &[&[u8]], n_bytes: usize) {
+        let limits = self.owner.watches().limits();
+        let gathered = self
+            .gathered
+            .get_or_insert_with(|| Box::new(Gathered::new(limits)));
+        gathered.push(value, keys, n_bytes);
+    }
+
+    pub(super) fn take_gathered(&mut self) -> Option<Box<Gathered>> {
+        self.gathered.take()
     }
 
     pub(super) fn watches(&self) -> &GuestWatches {
@@ -527,18 +622,33 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// The id of the watch.
+    /// The id of the watch; empty in generation 2, where a callback may be of several watches.
     #[must_use]
     pub fn id(&self) -> &[u8] {
         self.running.id()
     }
 
-    /// The value: the first since the last callback of this watch was entered.
+    /// The value: the first since the last callback of this watch was entered; in generation 2 that
+    /// of the first notice.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.running.value()
     }
+
+    /// The number of notices, in generation 2; 0 in generation 1.
+    #[must_use]
+    pub fn n_notices(&self) -> usize {
+        self.running.n_notices()
+    }
+
+    pub(crate) fn error(&self, cause: CallbackErrorCause) -> CallbackError {
+        self.running.error(cause)
+    }
 }
+
+/// Bytes of a batch at most, whatever the capacity of the guest's buffer is: bounds the time of a
+/// delivery.
+const MAX_BATCH_BYTES: u32 = 256 << 10;
 
 /// Bytes of a panic text that are added to a trap: what the error text of the SDKs holds.
 const PANIC_TEXT_BYTES: usize = 1024;

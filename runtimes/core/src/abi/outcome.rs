@@ -69,17 +69,17 @@ impl Outcome {
     pub const UNITS_PER_BYTES_CALL: u64 = 100;
     /// Units of a key that is flushed: to parse it and to look it up.
     pub const UNITS_PER_KEY: u64 = 4;
-    /// Units of a subscription that an emit matches.
+    /// Units of a range of a subscription that an emit matches.
     pub const UNITS_PER_MATCH: u64 = 1;
     /// Bytes of the guest's buffer that are one unit.
     pub const BYTES_PER_UNIT: u64 = 16;
 
-    /// The work of a flush of `n_keys` in `n_bytes` that matched `n_matched` subscriptions.
-    pub(crate) const fn flush_work(n_bytes: usize, n_keys: usize, n_matched: usize) -> u64 {
+    /// The work of a flush of `n_keys` in `n_bytes` that matched `n_ranges` of subscriptions.
+    pub(crate) const fn flush_work(n_bytes: usize, n_keys: usize, n_ranges: usize) -> u64 {
         Self::UNITS_PER_FLUSH
             + n_bytes as u64 / Self::BYTES_PER_UNIT
             + n_keys as u64 * Self::UNITS_PER_KEY
-            + n_matched as u64 * Self::UNITS_PER_MATCH
+            + n_ranges as u64 * Self::UNITS_PER_MATCH
     }
 
     /// The work of a function of `io` that copies `n_bytes`.

@@ -27,7 +27,11 @@ pub async fn keys_of_one_flush_are_one_emit(runtime: &dyn Runtime) {
 
 /// The results of all verbs in all states.
 pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
-    let raw = RawGuest::new(runtime).await;
+    verbs_in_every_state(RawGuest::new(runtime).await, "a=2").await;
+}
+
+/// The same for a guest of either generation. `delivered` is the delivery of the value 2 to `a`.
+pub(super) async fn verbs_in_every_state(raw: RawGuest, delivered: &str) {
     // No watch.
     assert_eq!(raw.start("a").await, "Watch not found");
     assert_eq!(raw.stop("a").await, "Watch not found");
@@ -49,7 +53,7 @@ pub async fn every_verb_has_its_result_in_every_state(runtime: &dyn Runtime) {
     assert_eq!(raw.start("a").await, "");
     assert_eq!(
         raw.drive().await,
-        ["a=2"],
+        [delivered],
         "the first range is watched, the second start has no effect"
     );
     assert_eq!(raw.start("a").await, "");

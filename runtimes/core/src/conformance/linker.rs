@@ -70,9 +70,9 @@ macro_rules! linker_tests {
             use rangewatch_wasi::{
                 Exit, SignalPolicy, Random, SharedBuffer, Stdout, Wasi, WasiBuilder, call, pipe,
             };
-            use $crate::abi::{AbiError, GuestAbi};
-            use $crate::{Emits, HostTrap, Limits, Owner, OwnerError};
-            use $crate::conformance::RAW_GUEST;
+            use $crate::abi::{AbiError, Generation, GuestAbi};
+            use $crate::{Emits, HostTrap, Limits, ModuleInfo, Owner, OwnerError};
+            use $crate::conformance::{RAW_GUEST, RAW_GUEST_2};
             use $engine::{Caller, Engine, Instance, Linker, Module, Store};
 
             struct State {
@@ -115,6 +115,11 @@ macro_rules! linker_tests {
             /// The raw guest of the suite; its recv records the id, and reports an error or emits
             /// as the state says.
             fn guest_with(watch_abi: GuestAbi) -> Guest {
+                guest_of(RAW_GUEST, watch_abi)
+            }
+
+            /// The guest of a module text; a recv of generation 2 records the batch.
+            fn guest_of(wat: &str, watch_abi: GuestAbi) -> Guest {
                 let engine = Engine::default();
                 let mut linker = Linker::<State>::new(&engine);
                 $backend::add_to_linker(&mut linker, watch).expect("fresh names");
@@ -126,6 +131,17 @@ macro_rules! linker_tests {
                             .get_export("memory")
                             .and_then(|memory| memory.into_memory());
                         let (memory, state) = memory.expect("exported").data_and_store_mut(&mut caller);
+                        if state.watch.generation() == Generation::Two {
+                            let len = usize::from(memory[52]);
+                            state.received.extend(&memory[256..][..len]);
+                            if std::mem::take(&mut state.emit) {
+                                // Selects the group "g".
+                                memory[52] = 1;
+                                memory[256] = b'g';
+                                return 7;
+                            }
+                            return 0;
+                        }
                         if memory[256] == 0 {
                             // The key that this recv has emitted.
                             return 0;
@@ -146,7 +162,7 @@ macro_rules! linker_tests {
                         0_i32
                     })
                     .expect("a fresh name");
-                let wasm = wat::parse_str(RAW_GUEST).expect("well formed");
+                let wasm = wat::parse_str(wat).expect("well formed");
                 let module = Module::new(&engine, wasm).expect("valid");
                 let mut store = Store::new(&engine, State::new(watch_abi));
                 let instance = linker
@@ -248,6 +264,80 @@ macro_rules! linker_tests {
                     assert_eq!(guest.verb("stop", b"w").expect("no trap"), "");
                     guest.verb("flush", b"\0\x01b").expect("no trap");
                     assert_eq!(guest.deliver(), (0, vec![]));
+                }
+
+                #[test]
+                fn a_guest_of_generation_2_receives_batches() {
+                    // A batch holds every value; an owner that has ended by overflow is an error
+                    // of one delivery.
+                    let bus = RangeWatchBus::new();
+                    let limits = Limits::default().notices(2);
+                    let owner = Owner::new(&bus, limits, Emits::Immediate);
+                    let stream = owner.of_same_guest();
+                    let mut guest = guest_of(RAW_GUEST_2, GuestAbi::of_owner(&owner));
+                    guest.store.data_mut().watch.set_owner(&stream).expect("it lives");
+                    // The group is selected until the next owner is set.
+                    assert_eq!(guest.verb("group_start", b"g").expect("no trap"), "");
+                    for watched in [&owner, &stream] {
+                        assert_eq!(guest.verb("open", b"\0\x01w\0\x01a\0\x01c").expect("no trap"), "");
+                        assert_eq!(guest.verb("start", b"w").expect("no trap"), "");
+                        guest.store.data_mut().watch.set_owner(watched).expect("it lives");
+                    }
+                    assert_eq!((owner.n_watches(), stream.n_watches()), (1, 0));
+                    guest.verb("group_start", b"g").expect("no trap");
+                    guest.verb("stop", b"w").expect("no trap");
+                    guest.store.data_mut().watch.set_owner(&owner).expect("it lives");
+                    guest.deliver();
+                    let ready = guest.store.data().watch.ready();
+                    assert!(ready.now_or_never().is_none(), "nothing is due");
+                    guest.verb("queue", b"\0\x01b").expect("no trap");
+                    guest.verb("flush", b"").expect("no trap");
+                    bus.emit(7, ["a"]).expect("open");
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    let batch = [&[0, 2][..], &0_u64.to_be_bytes(), b"\0\x01\0\x01w", &7_u64.to_be_bytes(), b"\0\x01\0\x01w"].concat();
+                    assert_eq!(guest.store.data().received, batch);
+                    for value in 8..=10 {
+                        bus.emit(value, ["a"]).expect("open");
+                    }
+                    let mut n_callbacks = 0;
+                    let error = loop {
+                        match $backend::deliver(&mut guest.store, &guest.instance, watch, |_, _| {}) {
+                            Ok(delivered) => n_callbacks += delivered.n_callbacks,
+                            Err(error) => break error,
+                        }
+                    };
+                    assert!(error.to_string().contains("has ended"), "{error:?}");
+                    assert_eq!(n_callbacks, 1);
+                    let ended = guest.store.data_mut().watch.set_owner(&owner);
+                    assert!(matches!(ended, Err(OwnerError::Overflowed { resume: 10, .. })));
+                    assert_eq!(guest.deliver(), (0, vec![]), "the instance is as it was");
+                    assert_eq!(bus.n_subscriptions(), 1, "of the group, which has no watch");
+                    drop((stream, guest));
+                    assert_eq!(bus.n_subscriptions(), 0);
+                }
+
+                #[test]
+                fn the_generation_of_a_guest_is_set_by_the_embedder() {
+                    let bus = RangeWatchBus::new();
+                    let module = "pantopic/ext-range-watch";
+                    let renamed = RAW_GUEST_2.replace(module, "pantopic/wazero-range-watch");
+                    let wasm = wat::parse_str(&renamed).expect("well formed");
+                    let generation = ModuleInfo::parse(&wasm).expect("valid").generation();
+                    assert_eq!(generation, Generation::Two);
+                    let mut abi = GuestAbi::new(&bus);
+                    abi.set_generation(generation);
+                    let mut guest = guest_of(&renamed, abi);
+                    guest.verb("open", b"\0\x01w\0\x01a\0\x01c").expect("no trap");
+                    guest.verb("start", b"w").expect("no trap");
+                    bus.emit(1, ["a"]).expect("open");
+                    bus.emit(2, ["a"]).expect("open");
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    assert_eq!(guest.store.data().received[..2], [0, 2], "two notices");
+                    guest.store.data_mut().emit = true;
+                    bus.emit(3, ["a"]).expect("open");
+                    assert_eq!(guest.deliver(), (1, vec![]));
+                    let reserved = guest.verb("reserve", b"w").expect("no trap");
+                    assert_eq!(reserved, "Watch exists", "the group was selected in the callback");
                 }
 
                 #[test]

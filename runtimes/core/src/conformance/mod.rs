@@ -16,6 +16,7 @@ mod commands;
 mod commit;
 mod context;
 mod deadline;
+mod gen2;
 mod host_functions;
 mod imports;
 mod instances;
@@ -78,7 +79,6 @@ groups! {
         an_exit_with_code_0_keeps_the_instance,
         a_command_emits_while_it_starts,
         an_emit_without_a_meta_page_traps,
-        g29_an_emit_of_a_reactor_that_is_not_initialized_traps,
         g30_a_page_export_that_calls_the_abi_traps,
     }
     host_functions {
@@ -187,6 +187,8 @@ groups! {
     work {
         g37_a_poll_runs_less_than_two_slices,
         g37_a_poll_runs_at_most_two_of_the_largest_flushes,
+        g37_a_poll_of_generation_2_runs_less_than_two_slices,
+        g37_an_emit_is_charged_for_the_watches_of_an_owner,
         g37_work_and_instructions_share_a_slice,
         g37_host_functions_in_a_row_yield,
         g37_work_uses_the_fuel_of_a_call,
@@ -226,10 +228,33 @@ groups! {
         a_flush_is_bounded,
         a_guest_without_recv_cannot_start_a_watch,
     }
+    gen2 {
+        g04_what_is_queued_takes_effect_with_the_flush,
+        every_value_is_delivered_in_order,
+        verbs_of_generation_2_have_the_same_results,
+        g25_a_start_delivers_every_value_held_since_open,
+        g23_a_stopped_watch_is_in_no_batch,
+        a_batch_that_does_not_fit_is_split,
+        g30_a_buffer_outside_of_memory_is_reported,
+        an_owner_with_too_many_notices_ends,
+        held_notices_are_bounded,
+        g38_a_group_is_an_owner_inside_the_guest,
+        g38_groups_end_with_their_owner,
+        g31_batches_of_one_owner_never_overlap,
+        stop_waits_for_a_batch_on_another_instance,
+        g24_verbs_work_inside_a_batch,
+        guests_of_both_generations_share_a_bus,
+        generation_2_is_known_by_its_imports,
+        g30_malformed_queues_trap_and_emit_nothing,
+        g32_a_flush_that_is_refused_leaves_no_emit,
+        g39_the_hook_has_what_was_flushed,
+        a_batch_that_fails_is_reported,
+        g27_a_closed_bus_is_drained,
+        g12_a_notice_makes_a_guest_ready,
+    }
     owners {
         g38_ids_of_an_owner_are_not_visible_to_another,
         g38_a_recv_runs_under_the_owner_of_its_watch,
-        g38_hooks_run_under_the_owner_of_the_call,
         g38_an_owner_ends_while_a_recv_of_it_runs,
         g38_dropping_the_last_handle_ends_an_owner,
         g38_an_owner_ends_inside_its_own_recv,
@@ -298,7 +323,7 @@ macro_rules! tests_within_deadline {
 pub use bytes::BYTES;
 pub use commands::COMMAND;
 pub use linker::{COUNTER, ECHO, SAY_WHO};
-pub use raw_guest::RAW_GUEST;
+pub use raw_guest::{RAW_GUEST, RAW_GUEST_2};
 pub use stack::calls_nest_as_deep_as_the_stack_allows;
 pub use wasi_work::WASI_WORKER;
 pub use work::FLUSHER;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 
 use super::load;
+use crate::abi::{Generation, GuestAbi};
 use crate::{
     CallError, CallbackError, Guest, GuestBuilder, GuestBus, HostCx, Owner, OwnerId, Runtime, Val,
 };
@@ -44,6 +45,51 @@ pub const RAW_GUEST: &str = r#"(module
             (if (i32.eq (local.get $do) (i32.const 6)) (then unreachable))
             (br_if $again (local.get $do)))))"#;
 
+/// As [`RAW_GUEST`], of generation 2 of the ABI. Its export `run` takes steps as its recv does.
+pub const RAW_GUEST_2: &str = r#"(module
+    (import "pantopic/ext-range-watch" "__range_watch_queue" (func $queue))
+    (import "pantopic/ext-range-watch" "__range_watch_flush" (func $flush))
+    (import "pantopic/ext-range-watch" "__range_watch_clear" (func $clear))
+    (import "pantopic/ext-range-watch" "__range_watch_reserve" (func $reserve))
+    (import "pantopic/ext-range-watch" "__range_watch_open" (func $open))
+    (import "pantopic/ext-range-watch" "__range_watch_start" (func $start))
+    (import "pantopic/ext-range-watch" "__range_watch_stop" (func $stop))
+    (import "pantopic/ext-range-watch" "__range_watch_group_start" (func $group_start))
+    (import "pantopic/ext-range-watch" "__range_watch_group_stop" (func $group_stop))
+    (import "test" "received" (func $received (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "\00\01\00\00\30\00\00\00\34\00\00\00\00\50\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+    (data (i32.const 48) "\00\40\00\00\00\00\00\00\00\04\00\00\00\00\00\00")
+    (func (export "__range_watch") (result i32) i32.const 16)
+    (func (export "queue") call $queue)
+    (func (export "flush") call $flush)
+    (func (export "clear") call $clear)
+    (func (export "reserve") call $reserve)
+    (func (export "open") call $open)
+    (func (export "start") call $start)
+    (func (export "stop") call $stop)
+    (func (export "group_start") call $group_start)
+    (func (export "group_stop") call $group_stop)
+    (func (export "run")
+        (i32.store8 (i32.const 72) (i32.const 1))
+        call $steps)
+    (func (export "__range_watch_recv") call $steps)
+    (func $steps (local $do i32)
+        (loop $again
+            (local.set $do (call $received))
+            (if (i32.eq (local.get $do) (i32.const 1)) (then call $queue call $flush))
+            (if (i32.eq (local.get $do) (i32.const 2)) (then call $reserve))
+            (if (i32.eq (local.get $do) (i32.const 3)) (then call $open))
+            (if (i32.eq (local.get $do) (i32.const 4)) (then call $start))
+            (if (i32.eq (local.get $do) (i32.const 5)) (then call $stop))
+            (if (i32.eq (local.get $do) (i32.const 6)) (then unreachable))
+            (if (i32.eq (local.get $do) (i32.const 7)) (then call $group_start))
+            (if (i32.eq (local.get $do) (i32.const 8)) (then call $group_stop))
+            (br_if $again (local.get $do)))))"#;
+
+/// Set by the export `run`.
+const IS_RUN: usize = 72;
+
 const BUF: usize = 256;
 const BUF_LEN: usize = 52;
 const ERR: usize = 20480;
@@ -77,6 +123,8 @@ pub(super) enum Verb {
     Open = 3,
     Start = 4,
     Stop = 5,
+    GroupStart = 7,
+    GroupStop = 8,
 }
 
 impl Verb {
@@ -86,12 +134,14 @@ impl Verb {
             Self::Open => "open",
             Self::Start => "start",
             Self::Stop => "stop",
+            Self::GroupStart => "group_start",
+            Self::GroupStop => "group_stop",
         }
     }
 }
 
 /// The deliveries of the guest and the error texts of its verbs, in order: `w1=7`, `Watch not
-/// found`.
+/// found`. A recv of generation 2 is one delivery of all of its notices: `7:w1,w2 8:w1`.
 pub(super) type Log = Arc<Mutex<Vec<String>>>;
 
 /// The owner of each delivery, in order.
@@ -141,7 +191,26 @@ impl RawGuest {
         guest_bus: GuestBus,
         configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
     ) -> Self {
-        let module = load(runtime, RAW_GUEST).await;
+        Self::of_text(runtime, RAW_GUEST, bus, guest_bus, configure).await
+    }
+
+    /// A guest of generation 2.
+    pub(super) async fn gen2_on(
+        runtime: &dyn Runtime,
+        bus: &RangeWatchBus,
+        configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+    ) -> Self {
+        Self::of_text(runtime, RAW_GUEST_2, bus, GuestBus::from(bus), configure).await
+    }
+
+    pub(super) async fn of_text(
+        runtime: &dyn Runtime,
+        wat: &str,
+        bus: &RangeWatchBus,
+        guest_bus: GuestBus,
+        configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+    ) -> Self {
+        let module = load(runtime, wat).await;
         let (log, plans, errors) = (Log::default(), Plans::default(), Log::default());
         let owners = Owners::default();
         let builder = Guest::builder(&module, guest_bus);
@@ -244,6 +313,24 @@ impl RawGuest {
         self.guest.call("flush", &[]).await
     }
 
+    /// Queues keys for the next flush.
+    pub(super) async fn queue(&self, value: u64, buf: &[u8]) -> Result<Vec<Val>, CallError> {
+        self.guest
+            .with_memory(|memory| {
+                put(memory, buf);
+                memory[VAL..][..8].copy_from_slice(&value.to_le_bytes());
+            })
+            .await?;
+        self.guest.call("queue", &[]).await
+    }
+
+    /// Takes the steps of one call, and returns the log since the last.
+    pub(super) async fn run(&self, steps: impl Into<Vec<Step>>) -> Vec<String> {
+        self.plan(steps);
+        self.guest.call("run", &[]).await.expect("no trap");
+        self.log()
+    }
+
     /// Emits from the host.
     pub(super) fn emit(&self, value: u64, key: &str) {
         self.bus.emit(value, [key]).expect("the bus is open");
@@ -313,14 +400,10 @@ async fn received(cx: &mut dyn HostCx, script: &Script) -> i32 {
         let mut running = running.lock();
         match running.iter().position(|(other, _)| *other == instance) {
             None => {
-                let len = u32_at(memory, BUF_LEN) as usize;
-                let id = String::from_utf8_lossy(&memory[BUF..][..len]).into_owned();
-                assert_eq!(abi.watch_id(), Some(id.as_bytes()));
-                owners.lock().push(abi.owner().id());
-                let mut value = [0; 8];
-                value.copy_from_slice(&memory[VAL..][..8]);
-                log.lock()
-                    .push(format!("{id}={}", u64::from_le_bytes(value)));
+                if std::mem::take(&mut memory[IS_RUN]) == 0 {
+                    owners.lock().push(abi.owner().id());
+                    log.lock().push(delivery(memory, abi));
+                }
                 let plan = plans.lock().pop_front().unwrap_or_default();
                 running.push((instance, plan.into()));
             }
@@ -386,6 +469,46 @@ async fn received(cx: &mut dyn HostCx, script: &Script) -> i32 {
             }
         }
     }
+}
+
+/// What a recv was entered with.
+fn delivery(memory: &[u8], abi: &GuestAbi) -> String {
+    let len = u32_at(memory, BUF_LEN) as usize;
+    let buf = &memory[BUF..][..len];
+    if abi.generation() == Generation::Two {
+        assert_eq!(abi.watch_id(), None);
+        return batch(buf);
+    }
+    let id = String::from_utf8_lossy(buf).into_owned();
+    assert_eq!(abi.watch_id(), Some(id.as_bytes()));
+    let mut value = [0; 8];
+    value.copy_from_slice(&memory[VAL..][..8]);
+    format!("{id}={}", u64::from_le_bytes(value))
+}
+
+/// The notices of a batch, which is read to its end.
+fn batch(mut buf: &[u8]) -> String {
+    fn take<'b>(buf: &mut &'b [u8], n: usize) -> &'b [u8] {
+        buf.split_off(..n).expect("the batch is not cut short")
+    }
+    let number = |bytes: &[u8]| {
+        let bytes = bytes.iter();
+        bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let n_notices = number(take(&mut buf, 2));
+    let mut notices = Vec::new();
+    for _ in 0..n_notices {
+        let value = number(take(&mut buf, 8));
+        let n_ids = number(take(&mut buf, 2));
+        let mut ids = Vec::new();
+        for _ in 0..n_ids {
+            let len = number(take(&mut buf, 2)) as usize;
+            ids.push(String::from_utf8_lossy(take(&mut buf, len)).into_owned());
+        }
+        notices.push(format!("{value}:{}", ids.join(",")));
+    }
+    assert!(buf.is_empty(), "nothing follows the last notice");
+    notices.join(" ")
 }
 
 /// A step that waits, the receiver of its arrival and the sender of its release.

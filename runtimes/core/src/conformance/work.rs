@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use rangewatch_bus::{RangeWatchBus, Selector, Seq};
+use rangewatch_bus::{EventSet, KeyRange, RangeWatchBus, Selector, Seq};
 
 use super::load;
 use crate::abi::{AbiError, Outcome};
@@ -101,8 +101,28 @@ async fn worker(
     bus: &RangeWatchBus,
     configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
 ) -> (Guest, FuelLeft) {
+    worker_of(runtime, WORKER, bus, configure).await
+}
+
+/// The worker with the imports of generation 2: what it flushes is queued before.
+fn worker_2() -> String {
+    let import = |name: &str| {
+        format!("(import \"pantopic/wazero-range-watch\" \"__range_watch_{name}\" (func ${name}))")
+    };
+    WORKER
+        .replace("(call $flush)", "(call $queue) (call $flush)")
+        .replace(&import("flush"), &(import("queue") + &import("flush")))
+        .replace("pantopic/wazero-range-watch", "pantopic/ext-range-watch")
+}
+
+async fn worker_of(
+    runtime: &dyn Runtime,
+    text: &str,
+    bus: &RangeWatchBus,
+    configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+) -> (Guest, FuelLeft) {
     let repeat = |text: &str| text.repeat(N_IN_A_ROW as usize);
-    let text = WORKER
+    let text = text
         .replace("FLUSHES", &repeat("(call $flush)"))
         .replace("WORKS", &repeat("(call $work (local.get $units))"));
     let module = load(runtime, &text).await;
@@ -201,6 +221,49 @@ pub async fn g37_a_poll_runs_at_most_two_of_the_largest_flushes(runtime: &dyn Ru
         assert!((1..=2).contains(&most), "{export}: {most} in one poll");
     }
     assert_eq!(bus.last_seq().map(u64::from), Some(30 + N_IN_A_ROW));
+}
+
+/// As for generation 1: no poll runs two slices, and the largest lists take one to queue and one to
+/// flush.
+pub async fn g37_a_poll_of_generation_2_runs_less_than_two_slices(runtime: &dyn Runtime) {
+    let bus = RangeWatchBus::new();
+    let (guest, left) = worker_of(runtime, &worker_2(), &bus, |builder| builder).await;
+    super::call(&guest, "len", &[Val::I32(2)]).await;
+    // What a turn costs beside the import that ends the slice.
+    let cost = 2 * Outcome::flush_work(2, 1, 1).max(Outcome::verb_work(10));
+    for export in ["flush", "watch"] {
+        let longest = longest_poll(&guest, &left, export, &[Val::I32(10_000)]);
+        let most = 2 * SLICE + cost + 2 * HostFunction::UNITS_PER_CALL + 100;
+        assert!(longest <= most, "{export}: {longest}");
+    }
+    let n_bytes = 2 * Limits::DEFAULT_FLUSH_KEYS;
+    super::call(&guest, "len", &[Val::I32(n_bytes as i32)]).await;
+    let seq = || bus.last_seq().map_or(0, u64::from);
+    let (mut before, mut most) = (seq(), 0);
+    let results = run_polls(&guest, "flush", &[Val::I32(30)], || {
+        most = most.max(seq() - before);
+        before = seq();
+    });
+    results.expect("there is enough fuel");
+    assert_eq!(most, 1, "emits in one poll");
+}
+
+/// An emit is charged for each watch that it matches, also for those of one owner, which are one
+/// subscription.
+pub async fn g37_an_emit_is_charged_for_the_watches_of_an_owner(runtime: &dyn Runtime) {
+    const N_WATCHES: u32 = 5_000;
+    let bus = RangeWatchBus::new();
+    let (guest, left) = worker_of(runtime, &worker_2(), &bus, |builder| builder).await;
+    let mut set = EventSet::new(&bus, 10, 1 << 20).expect("the bus is open");
+    for watch in 0..N_WATCHES {
+        set.insert(watch, KeyRange::key(""))
+            .expect("the bus is open");
+    }
+    super::call(&guest, "len", &[Val::I32(2)]).await;
+    super::call(&guest, "flush", &[Val::I32(1)]).await;
+    let used = u64::MAX - left.load(Ordering::Relaxed);
+    let matches = u64::from(N_WATCHES) * Outcome::UNITS_PER_MATCH;
+    assert!(used > matches, "{used} units");
 }
 
 /// Work and instructions of the guest count together, in whatever order they come.

@@ -57,8 +57,8 @@ mod tests {
     use super::*;
     use crate::abi::AbiError;
     use crate::{
-        BuildError, CallError, CallbackError, CallbackErrorCause, FlushError, HostTrap,
-        InstantiateError, LoadError, RunError, TrapKind,
+        BuildError, CallError, CallbackError, CallbackErrorCause, Emits, FlushError, HostTrap,
+        InstantiateError, Limits, LoadError, Owner, RunError, TrapKind,
     };
 
     /// The text of the innermost error of those chains that take any error as a source.
@@ -82,6 +82,8 @@ mod tests {
     /// One error of each kind that has a source.
     fn errors() -> Vec<Box<dyn Error>> {
         let export = "run".to_owned();
+        let bus = rangewatch_bus::RangeWatchBus::new();
+        let owner = Owner::new(&bus, Limits::default(), Emits::Immediate).id();
         let function = "env.now".to_owned();
         vec![
             Box::new(BuildError::Baseline(cause())),
@@ -139,13 +141,17 @@ mod tests {
                 source: cause(),
             }),
             Box::new(CallbackError {
+                owner,
                 id: b"w".to_vec(),
                 value: 7,
+                n_notices: 0,
                 cause: CallbackErrorCause::Call(*call_error()),
             }),
             Box::new(CallbackError {
+                owner,
                 id: b"w".to_vec(),
                 value: 7,
+                n_notices: 0,
                 cause: CallbackErrorCause::Abi(abi_error()),
             }),
             Box::new(FlushError {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rangewatch_wasi as wasi;
 
-use crate::abi::{self, gen1, io};
+use crate::abi::{self, gen1, gen2, io};
 use crate::engine::host_function::HostFunction;
 use crate::engine::host_module::PageSource;
 use crate::engine::module::{ExternType, Import, ModuleInfo};
@@ -138,14 +138,11 @@ fn wasi_type(function: &wasi::FunctionSignature) -> FuncType {
 }
 
 fn hint(import: &Import, has_wasi: bool) -> &'static str {
-    let (module, name) = (import.module.as_str(), import.name.as_str());
+    let module = import.module.as_str();
     if !matches!(import.ty, ExternType::Func(_)) {
         "only functions are provided: let the module define and export it \
          (a memory: link without `--import-memory`)"
-    } else if module == abi::LATER_MODULE || (module == gen1::MODULE && name == abi::LATER_IMPORT) {
-        "the guest was built for a later generation of the range-watch ABI; \
-         build it with the SDK of generation 1"
-    } else if module == gen1::MODULE {
+    } else if module == gen1::MODULE || module == gen2::MODULE {
         "the range-watch ABI has no function of this name"
     } else if module == io::MODULE {
         "the imports of bytes have no function of this name"

@@ -10,7 +10,7 @@ use wasmparser::{
     WasmFeatures,
 };
 
-use crate::abi::{gen1, io};
+use crate::abi::{Generation, gen1, gen2, io};
 use crate::engine::load_error::LoadError;
 use crate::engine::profile::{Profile, Proposal, needed};
 use crate::engine::runtime::Compiled;
@@ -244,7 +244,9 @@ impl ModuleInfo {
         // A guest of the SDK that only answers has a meta page, too: for the text of its panics.
         let has_page = info.exports_memory()
             && info.func(gen1::PAGE) == Some(&FuncType::new([], [ValType::I32]));
-        info.uses_abi = imports_from(gen1::MODULE) || (imports_from(io::MODULE) && has_page);
+        info.uses_abi = imports_from(gen1::MODULE)
+            || imports_from(gen2::MODULE)
+            || (imports_from(io::MODULE) && has_page);
         Ok(info)
     }
 
@@ -295,6 +297,16 @@ impl ModuleInfo {
     /// Whether it imports the range-watch ABI.
     pub(crate) const fn uses_abi(&self) -> bool {
         self.uses_abi
+    }
+
+    /// The generation of the range-watch ABI that it imports; the first if it imports none.
+    ///
+    /// For a linker of your own: see
+    /// [`GuestAbi::set_generation`](crate::abi::GuestAbi::set_generation).
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        let imports = self.imports.iter();
+        Generation::of_imports(imports.map(|import| (&*import.module, &*import.name)))
     }
 
     /// Whether it is a command: it exports `_start` and no `_initialize`.

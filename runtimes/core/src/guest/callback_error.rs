@@ -1,8 +1,11 @@
 //! What went wrong in a callback.
 
+use std::fmt;
+
 use crate::abi::AbiError;
 use crate::engine::shown::Shown;
 use crate::guest::call_error::CallError;
+use crate::watches::owner::OwnerId;
 
 /// What went wrong in a callback. The watch stays open, unless the guest reported the error.
 ///
@@ -19,16 +22,20 @@ use crate::guest::call_error::CallError;
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "recv of watch \"{}\" with value {value} failed",
-    Shown(&String::from_utf8_lossy(id))
-)]
+#[error("{}", Failed(self))]
 #[non_exhaustive]
 pub struct CallbackError {
-    /// The id of the watch.
+    /// The owner of the watch.
+    pub owner: OwnerId,
+    /// The id of the watch. Empty in generation 2 of the ABI, where a recv may be of several
+    /// watches, unless the error is of one id.
     pub id: Vec<u8>,
-    /// The value that was delivered.
+    /// The value that was delivered; in generation 2, that of the first notice, or the one to
+    /// resume from after an [overflow](CallbackErrorCause::Overflow).
     pub value: u64,
+    /// The number of notices that the recv was entered with, in generation 2 of the ABI; 0 if none
+    /// was entered, and in generation 1.
+    pub n_notices: usize,
     /// What went wrong.
     #[source]
     pub cause: CallbackErrorCause,
@@ -46,8 +53,51 @@ pub enum CallbackErrorCause {
     /// The callback did not return; its instance is gone.
     #[error(transparent)]
     Call(CallError),
+    /// The owner had more notices pending than it may, and has ended: its ids are free, and calls
+    /// under it fail. Everything before [`resume`](Self::Overflow::resume) was delivered. Only in
+    /// generation 2 of the ABI, where every value counts.
+    #[error(
+        "its pending notices exceed `Limits::notices`, which is {max_notices}, or \
+         `Limits::notice_bytes`, which is {max_bytes}: watch again under another owner, and resume \
+         from value {resume}"
+    )]
+    Overflow {
+        /// The least value that was not delivered to a watch of the owner.
+        resume: u64,
+        /// The limit.
+        max_notices: usize,
+        /// The limit, in bytes.
+        max_bytes: usize,
+    },
     /// The arguments of the callback do not fit the guest's memory, or its error text is outside of
     /// it.
     #[error(transparent)]
     Abi(AbiError),
+}
+
+/// Says what failed.
+struct Failed<'e>(&'e CallbackError);
+
+impl fmt::Display for Failed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CallbackError {
+            owner,
+            id,
+            value,
+            n_notices,
+            cause,
+        } = self.0;
+        match cause {
+            CallbackErrorCause::Overflow { .. } => write!(f, "{owner} has ended"),
+            _ if *n_notices > 0 => write!(
+                f,
+                "recv of {n_notices} notices of {owner} from value {value} on failed"
+            ),
+            _ => {
+                let id = String::from_utf8_lossy(id);
+                let id = Shown(&id);
+                write!(f, "recv of watch \"{id}\" with value {value} failed")
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use rangewatch_bus::{
-    Batch, BatchFullError, EmitError, Emitted, EmittedMany, RangeWatchBus, Selectors,
+    Batch, BatchFullError, EmitError, Emitted, EmittedMany, EventSet, RangeWatchBus, Selectors,
     SubscribeError, WakeSubscription,
 };
 
@@ -13,6 +13,7 @@ use crate::engine::host_cx::HostCx;
 use crate::engine::host_function::HostError;
 use crate::guest::limits::Limits;
 use crate::guest::staged::{Staged, StagedEmits};
+use crate::watches::feed::Feed;
 
 /// A bus as guests see it: they emit keys, and their watches receive spans.
 ///
@@ -192,6 +193,9 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     /// A subscription that is held.
     fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError>;
 
+    /// The watches of one owner of which every value is delivered.
+    fn feed(&self, limits: &Limits) -> Result<Box<dyn Feed>, SubscribeError>;
+
     fn is_closed(&self) -> bool;
 
     fn has_history(&self) -> bool;
@@ -204,6 +208,11 @@ impl<P: Send + Sync + 'static> Bus for RangeWatchBus<P> {
 
     fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError> {
         self.subscribe(selectors).hold().wake()
+    }
+
+    fn feed(&self, limits: &Limits) -> Result<Box<dyn Feed>, SubscribeError> {
+        let watches = EventSet::new(self, limits.max_notices(), limits.max_notice_bytes())?;
+        Ok(Box::new(watches))
     }
 
     fn is_closed(&self) -> bool {

@@ -156,7 +156,9 @@ impl Inner {
     pub(crate) async fn bare_instance(&self) -> Result<Box<dyn Instance>, InstantiateError> {
         let config = &self.config;
         let wasi = config.wasi.context()?;
-        let mut state = GuestState::new(GuestAbi::of_owner(&self.owner), wasi);
+        let mut abi = GuestAbi::of_owner(&self.owner);
+        abi.set_generation(config.info.generation());
+        let mut state = GuestState::new(abi, wasi);
         for source in &config.data {
             source(&mut state.data);
         }

@@ -32,6 +32,9 @@ pub struct Limits {
     staged_bytes: usize,
     staged_matches: usize,
     output_bytes: usize,
+    notices: usize,
+    notice_bytes: usize,
+    groups: usize,
     recycle_bytes: Option<usize>,
     key_bytes: usize,
     id_bytes: usize,
@@ -64,6 +67,17 @@ impl Limits {
     /// guest that matches all of its own watches with each of thousands of emits holds the lock of
     /// the bus for minutes.
     pub const DEFAULT_STAGED_MATCHES: usize = 65_536;
+    /// Subscriptions that the emits of one flush may match in all, if it has several: a flush of
+    /// [generation 2](crate::abi::gen2).
+    pub const MAX_FLUSH_MATCHES: usize = 16_384;
+    /// Pending notices of one owner unless set. Each takes some ten bytes and shares the keys of
+    /// its emit.
+    pub const DEFAULT_NOTICES: usize = 4_096;
+    /// Bytes of the pending notices of one owner unless set: 16 MiB, four times what a call may
+    /// stage.
+    pub const DEFAULT_NOTICE_BYTES: usize = 16 << 20;
+    /// Groups of one guest unless set. Each may have [`notices`](Self::notices) pending.
+    pub const DEFAULT_GROUPS: usize = 1_024;
     /// Bytes that a call with bytes may return unless set: 1 MiB.
     pub const DEFAULT_OUTPUT_BYTES: usize = 1 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
@@ -193,6 +207,34 @@ impl Limits {
         self
     }
 
+    /// Notices of [generation 2](crate::abi::gen2) that one owner may have pending: emits that
+    /// match a watch of it, and as many times again a value that a watch holds before it is
+    /// started. An owner with more ends, and the embedder receives
+    /// [`CallbackErrorCause::Overflow`](crate::CallbackErrorCause::Overflow). Zero counts as one.
+    #[must_use]
+    pub fn notices(mut self, notices: usize) -> Self {
+        self.notices = notices.max(1);
+        self
+    }
+
+    /// Bytes of the pending notices of one owner: all keys of each emit, and 8 for each key and
+    /// each emit; of the notices of a watch that was started, its id for each. An owner with more
+    /// ends as with [`notices`](Self::notices). Zero counts as one.
+    #[must_use]
+    pub fn notice_bytes(mut self, bytes: usize) -> Self {
+        self.notice_bytes = bytes.max(1);
+        self
+    }
+
+    /// Groups that a guest of [generation 2](crate::abi::gen2) may have open, over all of its
+    /// owners. `group_start` of one more fails inside the guest, with the error text `Watch limit
+    /// reached`.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
     /// Recycles instances: one whose linear memory has more than `bytes` at the end of a call is
     /// dropped, and another is made when it is needed. For guests whose memory grows with each
     /// call, as with a collector that never frees. What the guest kept in its memory is lost; its
@@ -293,6 +335,24 @@ impl Limits {
         self.output_bytes
     }
 
+    /// The bound on the pending notices of an owner, at least 1.
+    #[must_use]
+    pub fn max_notices(&self) -> usize {
+        self.notices
+    }
+
+    /// The bound on the bytes of the pending notices of an owner, at least 1.
+    #[must_use]
+    pub fn max_notice_bytes(&self) -> usize {
+        self.notice_bytes
+    }
+
+    /// The bound on the groups of a guest.
+    #[must_use]
+    pub fn max_groups(&self) -> usize {
+        self.groups
+    }
+
     /// The bytes of memory above which an instance is recycled, if any.
     #[must_use]
     pub fn max_recycle_bytes(&self) -> Option<usize> {
@@ -321,6 +381,9 @@ impl Default for Limits {
             staged_bytes: Self::DEFAULT_STAGED_BYTES,
             staged_matches: Self::DEFAULT_STAGED_MATCHES,
             output_bytes: Self::DEFAULT_OUTPUT_BYTES,
+            notices: Self::DEFAULT_NOTICES,
+            notice_bytes: Self::DEFAULT_NOTICE_BYTES,
+            groups: Self::DEFAULT_GROUPS,
             recycle_bytes: None,
             key_bytes: Self::MAX_KEY_BYTES,
             id_bytes: Self::MAX_KEY_BYTES,

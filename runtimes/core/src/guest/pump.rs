@@ -15,7 +15,6 @@ use rangewatch_wasi::call::yield_now;
 
 use crate::abi::gen1;
 use crate::guest::call_error::CallError;
-use crate::guest::callback_error::CallbackError;
 use crate::guest::inner::Inner;
 use crate::guest::session::{Role, Session};
 use crate::watches::watch::Watch;
@@ -150,8 +149,15 @@ impl Inner {
         // The instance first: a value counts as delivered when recv is entered, and until then
         // later ones of the burst are coalesced into it.
         let mut session = Session::lease(self, Role::Callbacks, gen1::RECV).await?;
-        let Some(running) = self.watches.next_callback(announced) else {
-            return Ok(false);
+        let running = match self.watches.next_callback(announced) {
+            Ok(Some(running)) => running,
+            Ok(None) => return Ok(false),
+            // An owner has ended: no callback has run.
+            Err(error) => {
+                drop(session);
+                (self.config.on_callback_error)(error);
+                return Ok(false);
+            }
         };
         let (memory, state) = session.memory_and_state()?;
         let callback = match state.abi().enter(memory, running) {
@@ -167,9 +173,9 @@ impl Inner {
             return Ok(true);
         };
         drop(session);
-        let (id, value) = (callback.id().to_owned(), callback.value());
+        let error = callback.error(cause);
         drop(callback);
-        (self.config.on_callback_error)(CallbackError { id, value, cause });
+        (self.config.on_callback_error)(error);
         Ok(true)
     }
 }

@@ -421,10 +421,6 @@ impl Session {
             Ok(()) => CallOutcome::Returned,
             Err(_) => CallOutcome::Reported,
         });
-        // After the hooks, which may ask for the owner and the id of the watch.
-        if let Ok((_, state)) = self.memory_and_state() {
-            state.abi().leave();
-        }
         outcome
     }
 
@@ -448,6 +444,7 @@ impl Session {
             return Err(self.gone());
         };
         let (memory, state) = instance.memory_and_state();
+        state.abi().leave_group();
         let config = &self.guest.config;
         if config.has_wasi() {
             self.guest.flush(state.wasi(), export.name);

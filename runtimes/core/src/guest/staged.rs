@@ -128,7 +128,7 @@ impl StagedEmits {
         self.ends.len()
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = &[u8]>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, impl Iterator<Item = &[u8]>)> {
         let ends = self.values.iter().skip(1).map(|(_, first)| *first);
         let ends = ends.chain([self.ends.len()]);
         (self.values.iter().zip(ends)).map(|(&(value, first), end)| (value, self.keys(first..end)))

@@ -1,15 +1,17 @@
 //! The watches of one guest, in the namespaces of its owners.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rangewatch_bus::{Ready, SubscribeError};
+use rangewatch_bus::{Delivery, Ready, SubscribeError};
 
+use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, Bus, Emitter, GuestBus};
 use crate::guest::limits::Limits;
 use crate::watches::namespace::Namespace;
+use crate::watches::notices::Next;
 use crate::watches::owner::{Owner, OwnerId};
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
@@ -35,6 +37,7 @@ struct Used {
     n_watches: usize,
     /// The bytes of all ids and ranges.
     n_bytes: usize,
+    n_groups: usize,
 }
 
 /// An error that a guest can handle. The texts are the ABI's.
@@ -46,6 +49,7 @@ pub(crate) enum WatchError {
     Closed,
     Limit,
     IdTooLong,
+    GroupNotFound,
 }
 
 impl From<SubscribeError> for WatchError {
@@ -74,7 +78,15 @@ impl GuestWatches {
 
     /// A namespace of a new owner; one that has ended if the guest has.
     pub(crate) fn add_namespace(self: &Arc<Self>) -> Arc<Namespace> {
-        let namespace = Namespace::new(self.clone());
+        self.add(Namespace::new(self.clone(), Weak::new()))
+    }
+
+    /// The namespace of a new group inside an owner.
+    pub(super) fn add_group(self: &Arc<Self>, owner: &Arc<Namespace>) -> Arc<Namespace> {
+        self.add(Namespace::new(self.clone(), Arc::downgrade(owner)))
+    }
+
+    fn add(&self, namespace: Arc<Namespace>) -> Arc<Namespace> {
         let mut namespaces = self.namespaces.lock();
         // Under the lock: `end` sets it before it takes the namespaces.
         if self.started.is_ended() {
@@ -141,29 +153,93 @@ impl GuestWatches {
         used.n_bytes -= n_bytes;
     }
 
+    /// Counts a new group and the bytes of its id, if the limits allow them.
+    pub(super) fn charge_group(&self, n_bytes: usize) -> Result<(), WatchError> {
+        self.charge(0, n_bytes)?;
+        let is_full = {
+            let mut used = self.used.lock();
+            used.n_groups += 1;
+            used.n_groups > self.limits.max_groups()
+        };
+        if is_full {
+            self.release_group(n_bytes);
+            return Err(WatchError::Limit);
+        }
+        Ok(())
+    }
+
+    /// Takes back what was counted.
+    pub(super) fn release_group(&self, n_bytes: usize) {
+        let mut used = self.used.lock();
+        used.n_groups -= 1;
+        used.n_bytes -= n_bytes;
+    }
+
     /// The number of watches of all owners.
     pub(crate) fn n_watches(&self) -> usize {
         self.used.lock().n_watches
     }
 
-    /// Enters the next callback, if one is due. `announced` is what the caller waited for.
-    pub(crate) fn next_callback(&self, announced: Option<Ready<'_, Watch>>) -> Option<Running> {
+    /// Enters the next callback, if one is due. `announced` is what the caller waited for. An error
+    /// is an owner of generation 2 that has ended by overflow.
+    #[expect(
+        clippy::result_large_err,
+        reason = "errors are rare, and the embedder reads their fields"
+    )]
+    pub(crate) fn next_callback(
+        &self,
+        announced: Option<Ready<'_, Watch>>,
+    ) -> Result<Option<Running>, CallbackError> {
         let mut delivery = match announced {
             Some(announced) => announced.take(),
             None => self.started.take(),
         };
         while let Some(delivered) = delivery {
+            if let Some(notices) = delivered.key().bell_of() {
+                match notices.next(&self.limits) {
+                    Next::Value(value) => {
+                        return Ok(Some(Running::of_batch(delivered, value)));
+                    }
+                    Next::Nothing => {}
+                    Next::Later => {
+                        notices.ring_unless_drained();
+                        return Ok(None);
+                    }
+                    Next::Overflow(resume) => return Err(self.overflow(&delivered, resume)),
+                    Next::Closed => notices.watches().iter().for_each(Watch::forget),
+                }
+                delivery = self.started.take();
+                continue;
+            }
             match delivered.span() {
                 Ok(span) => {
                     if let Some(running) = Running::enter(delivered, span.first()) {
-                        return Some(running);
+                        return Ok(Some(running));
                     }
                 }
                 Err(_) => delivered.key().forget(),
             }
             delivery = self.started.take();
         }
-        None
+        Ok(None)
+    }
+
+    /// Ends an owner that has exceeded its bound.
+    #[cold]
+    fn overflow(&self, bell: &Delivery<Watch>, resume: u64) -> CallbackError {
+        let namespace = bell.key().namespace();
+        namespace.end();
+        CallbackError {
+            owner: namespace.id(),
+            id: Vec::new(),
+            value: resume,
+            n_notices: 0,
+            cause: CallbackErrorCause::Overflow {
+                resume,
+                max_notices: self.limits.max_notices(),
+                max_bytes: self.limits.max_notice_bytes(),
+            },
+        }
     }
 
     /// Ends the guest and its owners: their ids, subscriptions and pending values are freed when

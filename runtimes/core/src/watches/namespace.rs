@@ -1,20 +1,22 @@
 //! The watches of one owner, by their ids.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use foldhash::quality::RandomState;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{Selector, Selectors};
+use rangewatch_bus::{KeyRange, Selector, Selectors};
 
 use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
+use super::notices::Notices;
 use super::owner::OwnerId;
 use super::watch::Watch;
+use crate::abi::Generation;
 
 /// The watches of one owner, which the instances of its guest share. Ids are unique in it; its end
 /// frees all of its watches.
@@ -27,6 +29,12 @@ pub(crate) struct Namespace {
     waiting: Mutex<Vec<(Watch, oneshot::Sender<()>)>>,
     /// The handles of its owner.
     n_handles: AtomicUsize,
+    /// What its watches of generation 2 deliver.
+    notices: OnceLock<Box<Notices>>,
+    /// The groups inside of the owner, by their ids.
+    groups: Mutex<HashMap<Box<[u8]>, Arc<Self>, RandomState>>,
+    /// The owner that it is a group of.
+    group_of: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -84,13 +92,17 @@ impl Ids {
 }
 
 impl Namespace {
-    pub(crate) fn new(guest: Arc<GuestWatches>) -> Arc<Self> {
+    /// The namespace of an owner, or of a group inside of one.
+    pub(crate) fn new(guest: Arc<GuestWatches>, group_of: Weak<Self>) -> Arc<Self> {
         Arc::new(Self {
             id: OwnerId::new(),
             guest,
             ids: Mutex::default(),
             waiting: Mutex::default(),
             n_handles: AtomicUsize::new(0),
+            notices: OnceLock::new(),
+            groups: Mutex::default(),
+            group_of,
         })
     }
 
@@ -100,6 +112,16 @@ impl Namespace {
 
     pub(crate) fn guest(&self) -> &Arc<GuestWatches> {
         &self.guest
+    }
+
+    /// What its watches of generation 2 deliver; `None` before the first is opened.
+    pub(super) fn notices(&self) -> Option<&Notices> {
+        self.notices.get().map(|notices| &**notices)
+    }
+
+    /// The value to resume from, if the owner has ended by overflow.
+    pub(super) fn overflow(&self) -> Option<u64> {
+        self.notices()?.overflow()
     }
 
     pub(crate) fn add_handle(&self) {
@@ -113,14 +135,61 @@ impl Namespace {
         }
     }
 
-    pub(crate) fn reserve(self: &Arc<Self>, id: &[u8]) -> Result<(), WatchError> {
+    /// The group of this id, which is opened if it is not open.
+    pub(crate) fn group(self: &Arc<Self>, id: &[u8]) -> Result<Arc<Self>, WatchError> {
+        let owner = self.owner_of_groups()?;
+        let mut groups = owner.groups.lock();
+        // Under the lock: a group that is inserted after the end would stay.
+        owner.ids.lock().check_not_ended()?;
+        let known = groups.get(id);
+        if let Some(group) = known.filter(|group| !group.is_ended()) {
+            return Ok(group.clone());
+        }
+        if known.is_none() {
+            self.guest.charge_group(id.len())?;
+        }
+        let group = self.guest.add_group(&owner);
+        // It ends with its owner, whatever handles of it there are meanwhile.
+        group.add_handle();
+        groups.insert(id.into(), group.clone());
+        Ok(group)
+    }
+
+    /// Ends the group of this id.
+    pub(crate) fn end_group(self: &Arc<Self>, id: &[u8]) -> Result<OwnerId, WatchError> {
+        let owner = self.owner_of_groups()?;
+        let group = owner.groups.lock().remove(id);
+        let group = group.ok_or(WatchError::GroupNotFound)?;
+        self.guest.release_group(id.len());
+        group.end();
+        Ok(group.id)
+    }
+
+    /// The owner that groups are of: for a group the one that it is in.
+    fn owner_of_groups(self: &Arc<Self>) -> Result<Arc<Self>, WatchError> {
+        match self.group_of.upgrade() {
+            Some(owner) => Ok(owner),
+            None if self.group_of.ptr_eq(&Weak::new()) => Ok(self.clone()),
+            None => Err(WatchError::Closed),
+        }
+    }
+
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        id: &[u8],
+        generation: Generation,
+    ) -> Result<(), WatchError> {
         let mut ids = self.ids.lock();
         self.check_open(&ids)?;
         if ids.watches.contains(id) {
             return Err(WatchError::Exists);
         }
         self.guest.charge(1, id.len())?;
-        match self.guest.bus().reserve() {
+        let subscription = match generation {
+            Generation::One => self.guest.bus().reserve().map(Some),
+            Generation::Two => Ok(None),
+        };
+        match subscription {
             Ok(subscription) => {
                 let watch = Watch::new(self.clone(), id, subscription, None);
                 ids.watches.insert(ById(watch));
@@ -140,9 +209,9 @@ impl Namespace {
         id: &[u8],
         selector: Option<Selector>,
         range_bytes: usize,
+        generation: Generation,
     ) -> Result<(), WatchError> {
         let stored_bytes = u32::try_from(range_bytes).map_err(|_| WatchError::Limit)?;
-        let selectors: Selectors = selector.into_iter().collect();
         let mut ids = self.ids.lock();
         self.check_open(&ids)?;
         let known = ids.watch(id);
@@ -154,21 +223,51 @@ impl Namespace {
             None => (1, range_bytes + id.len()),
         };
         self.guest.charge(n_new, n_bytes)?;
-        let opened = match known {
-            Some(watch) => watch.open(selectors, stored_bytes),
-            None => match self.guest.bus().open(selectors) {
-                Ok(subscription) => {
-                    let watch = Watch::new(self.clone(), id, subscription, Some(stored_bytes));
-                    ids.watches.insert(ById(watch));
-                    Ok(())
+        let opened = match (generation, known) {
+            (Generation::One, Some(watch)) => {
+                watch.open(selector.into_iter().collect(), stored_bytes)
+            }
+            (Generation::One, None) => {
+                match self.guest.bus().open(selector.into_iter().collect()) {
+                    Ok(subscription) => {
+                        let watch = Watch::new(self.clone(), id, subscription, Some(stored_bytes));
+                        ids.watches.insert(ById(watch));
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
                 }
-                Err(error) => Err(error.into()),
-            },
+            }
+            (Generation::Two, known) => {
+                let known = known.cloned();
+                self.open_for_notices(&mut ids, known, id, selector, stored_bytes)
+            }
         };
         if opened.is_err() {
             self.guest.release(n_new, n_bytes);
         }
         opened
+    }
+
+    #[cold]
+    fn open_for_notices(
+        self: &Arc<Self>,
+        ids: &mut Ids,
+        known: Option<Watch>,
+        id: &[u8],
+        selector: Option<Selector>,
+        range_bytes: u32,
+    ) -> Result<(), WatchError> {
+        let is_new = known.is_none();
+        let watch = known.unwrap_or_else(|| Watch::new(self.clone(), id, None, None));
+        // Every selector that gets here is well formed.
+        let range = selector.and_then(|selector| KeyRange::try_from(&selector).ok());
+        let notices = self.notices.get_or_init(|| Box::new(Notices::new(self)));
+        notices.open(self, &watch, range)?;
+        watch.open(Selectors::new(), range_bytes)?;
+        if is_new {
+            ids.watches.insert(ById(watch));
+        }
+        Ok(())
     }
 
     /// Starts an open watch. Starting it again has no effect.
@@ -180,6 +279,8 @@ impl Namespace {
         };
         if let Some(subscription) = watch.start()? {
             self.guest.started().insert(watch, subscription);
+        } else if let Some(notices) = self.notices() {
+            notices.start(&watch, self.guest.limits());
         }
         Ok(())
     }
@@ -230,6 +331,14 @@ impl Namespace {
             std::mem::take(&mut ids.watches)
         };
         self.guest.remove_namespace(self.id);
+        let groups = std::mem::take(&mut *self.groups.lock());
+        for (id, group) in groups {
+            self.guest.release_group(id.len());
+            group.end();
+        }
+        if let Some(notices) = self.notices() {
+            notices.end(self);
+        }
         for ById(watch) in watches {
             self.guest.release(1, watch.n_bytes());
             watch.stop(false);
@@ -294,7 +403,9 @@ mod tests {
     /// Opens and starts a watch of all keys.
     fn follow(owner: &Owner, id: &[u8]) {
         let namespace = owner.namespace();
-        namespace.open(id, Some(Selector::all()), 0).expect("open");
+        namespace
+            .open(id, Some(Selector::all()), 0, Generation::One)
+            .expect("open");
         namespace.start(id).expect("started");
     }
 
@@ -304,14 +415,26 @@ mod tests {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner.watches().next_callback(None).expect("due");
+        let running = owner
+            .watches()
+            .next_callback(None)
+            .expect("no overflow")
+            .expect("due");
         bus.emit(2, ["a"]).expect("open");
         assert!(
-            owner.watches().next_callback(None).is_none(),
+            matches!(owner.watches().next_callback(None), Ok(None)),
             "the first still runs"
         );
         drop(running);
-        assert_eq!(owner.watches().next_callback(None).expect("due").value(), 2);
+        assert_eq!(
+            owner
+                .watches()
+                .next_callback(None)
+                .expect("no overflow")
+                .expect("due")
+                .value(),
+            2
+        );
     }
 
     /// A report of a callback ends the watch of that callback, not a newer one with the same id.
@@ -320,14 +443,26 @@ mod tests {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner.watches().next_callback(None).expect("due");
+        let running = owner
+            .watches()
+            .next_callback(None)
+            .expect("no overflow")
+            .expect("due");
         owner.namespace().stop(b"w", true).expect("known");
         follow(&owner, b"w");
         running.watch().forget();
         drop(running);
         assert_eq!(owner.n_watches(), 1);
         bus.emit(2, ["a"]).expect("open");
-        assert_eq!(owner.watches().next_callback(None).expect("due").value(), 2);
+        assert_eq!(
+            owner
+                .watches()
+                .next_callback(None)
+                .expect("no overflow")
+                .expect("due")
+                .value(),
+            2
+        );
     }
 
     /// A stopped watch leaves nothing in the namespace, also when it has a value to deliver.
@@ -388,7 +523,7 @@ mod tests {
         let (bus, owner) = owner();
         owner
             .namespace()
-            .open(b"held", Some(Selector::all()), 0)
+            .open(b"held", Some(Selector::all()), 0, Generation::One)
             .expect("open");
         follow(&owner, b"live");
         let started = owner.watches().started().clone();
@@ -403,15 +538,24 @@ mod tests {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner.watches().next_callback(None).expect("due");
+        let running = owner
+            .watches()
+            .next_callback(None)
+            .expect("no overflow")
+            .expect("due");
         owner.end();
         assert_eq!(
-            owner.namespace().open(b"v", Some(Selector::all()), 0),
+            owner
+                .namespace()
+                .open(b"v", Some(Selector::all()), 0, Generation::One),
             Err(WatchError::Closed)
         );
-        assert_eq!(owner.namespace().reserve(b"v"), Err(WatchError::Closed));
+        assert_eq!(
+            owner.namespace().reserve(b"v", Generation::One),
+            Err(WatchError::Closed)
+        );
         drop(running);
-        assert!(owner.watches().next_callback(None).is_none());
+        assert!(matches!(owner.watches().next_callback(None), Ok(None)));
         assert_eq!((owner.n_watches(), bus.n_subscriptions()), (0, 0));
     }
 
@@ -421,12 +565,17 @@ mod tests {
         let builder = RangeWatchBus::builder().max_subscriptions(1);
         let bus = builder.build().expect("more than 0");
         let owner = Owner::new(&bus, Limits::default(), Emits::Immediate);
-        assert_eq!(owner.namespace().reserve(b"v"), Ok(()));
-        assert_eq!(owner.namespace().reserve(b"w"), Err(WatchError::Limit));
-        let opened = owner.namespace().open(b"w", Some(Selector::all()), 0);
+        assert_eq!(owner.namespace().reserve(b"v", Generation::One), Ok(()));
+        assert_eq!(
+            owner.namespace().reserve(b"w", Generation::One),
+            Err(WatchError::Limit)
+        );
+        let opened = owner
+            .namespace()
+            .open(b"w", Some(Selector::all()), 0, Generation::One);
         assert_eq!(opened, Err(WatchError::Limit));
         assert!(matches!(owner.namespace().stop(b"v", false), Ok(None)));
-        assert_eq!(owner.namespace().reserve(b"w"), Ok(()));
+        assert_eq!(owner.namespace().reserve(b"w", Generation::One), Ok(()));
     }
 
     /// Ids and ranges count until their watch is gone.
@@ -434,19 +583,31 @@ mod tests {
     fn g30_the_bytes_of_watches_are_bounded() {
         let limits = Limits::default().watch_bytes(10);
         let owner = Owner::new(&RangeWatchBus::new(), limits, Emits::Immediate);
-        assert_eq!(owner.namespace().reserve(&[0; 11]), Err(WatchError::Limit));
-        assert_eq!(owner.namespace().reserve(&[0; 6]), Ok(()));
         assert_eq!(
-            owner.namespace().open(&[0; 6], None, 5),
+            owner.namespace().reserve(&[0; 11], Generation::One),
             Err(WatchError::Limit)
         );
-        assert_eq!(owner.namespace().open(&[0; 6], None, 4), Ok(()));
-        assert_eq!(owner.namespace().reserve(b"w"), Err(WatchError::Limit));
+        assert_eq!(owner.namespace().reserve(&[0; 6], Generation::One), Ok(()));
         assert_eq!(
-            owner.namespace().open(&[0; 6], None, 9),
+            owner.namespace().open(&[0; 6], None, 5, Generation::One),
+            Err(WatchError::Limit)
+        );
+        assert_eq!(
+            owner.namespace().open(&[0; 6], None, 4, Generation::One),
+            Ok(())
+        );
+        assert_eq!(
+            owner.namespace().reserve(b"w", Generation::One),
+            Err(WatchError::Limit)
+        );
+        assert_eq!(
+            owner.namespace().open(&[0; 6], None, 9, Generation::One),
             Err(WatchError::AlreadyOpen)
         );
         assert!(matches!(owner.namespace().stop(&[0; 6], false), Ok(None)));
-        assert_eq!(owner.namespace().open(b"w", None, 9), Ok(()));
+        assert_eq!(
+            owner.namespace().open(b"w", None, 9, Generation::One),
+            Ok(())
+        );
     }
 }

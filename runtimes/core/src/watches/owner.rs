@@ -117,6 +117,18 @@ pub enum OwnerError {
         /// The owner.
         owner: OwnerId,
     },
+    /// The owner has ended because it had more notices pending than it may: see
+    /// [`CallbackErrorCause::Overflow`](crate::CallbackErrorCause::Overflow).
+    #[error(
+        "{owner} has ended because its pending notices exceeded their limits: make another one with \
+         `Guest::owner`, and resume from value {resume}"
+    )]
+    Overflowed {
+        /// The owner.
+        owner: OwnerId,
+        /// The least value that was not delivered.
+        resume: u64,
+    },
     /// The owner belongs to another guest.
     #[error("{owner} belongs to another guest: make one of this guest with `Guest::owner`")]
     OtherGuest {
@@ -183,7 +195,10 @@ impl Owner {
         if !Arc::ptr_eq(self.watches(), own.watches()) {
             Err(OwnerError::OtherGuest { owner })
         } else if self.is_ended() {
-            Err(OwnerError::Ended { owner })
+            Err(match self.namespace.overflow() {
+                Some(resume) => OwnerError::Overflowed { owner, resume },
+                None => OwnerError::Ended { owner },
+            })
         } else {
             Ok(())
         }

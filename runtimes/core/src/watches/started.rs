@@ -1,10 +1,15 @@
 //! The started watches of a guest.
 
 use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
 
 use futures::future::{Either, select};
-use rangewatch_bus::{Delivery, Ready, WakeSubscription, WatchSet};
+use rangewatch_bus::{Delivery, RangeWatchBus, Ready, Selector, WakeSubscription, WatchSet};
 
+use super::guest_watches::WatchError;
+use super::namespace::Namespace;
+use super::owner::OwnerId;
 use super::signal::Signal;
 use super::watch::Watch;
 
@@ -14,6 +19,8 @@ use super::watch::Watch;
 pub(crate) struct Started {
     set: WatchSet<Watch>,
     end: Signal,
+    /// Rings the bells of owners of generation 2: a key for each.
+    bells: OnceLock<RangeWatchBus>,
 }
 
 impl Started {
@@ -23,6 +30,27 @@ impl Started {
         if watch.is_stopped() {
             self.remove(&watch);
         }
+    }
+
+    /// Wakes the bell of an owner.
+    pub(super) fn bell(&self, owner: OwnerId) -> Waker {
+        Waker::from(Arc::new(Bell {
+            bells: self.bells().clone(),
+            owner,
+        }))
+    }
+
+    /// Makes the bell of an owner, which is ready when it was woken.
+    pub(super) fn insert_bell(&self, namespace: &Arc<Namespace>) -> Result<Watch, WatchError> {
+        let key = Selector::key(bell_key(namespace.id()));
+        let subscription = self.bells().subscribe(key).wake()?;
+        let bell = Watch::new(namespace.clone(), b"", None, None);
+        drop(self.set.insert(bell.clone(), subscription));
+        Ok(bell)
+    }
+
+    fn bells(&self) -> &RangeWatchBus {
+        self.bells.get_or_init(RangeWatchBus::new)
     }
 
     pub(crate) fn remove(&self, watch: &Watch) {
@@ -57,6 +85,27 @@ impl Started {
     pub(crate) fn is_ended(&self) -> bool {
         self.end.is_set()
     }
+}
+
+/// Rings the bell of an owner.
+struct Bell {
+    bells: RangeWatchBus,
+    owner: OwnerId,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Refused by a closed bus only, and this one is closed with its guest.
+        let _ = self.bells.emit(0, [bell_key(self.owner)]);
+    }
+}
+
+fn bell_key(owner: OwnerId) -> [u8; 8] {
+    owner.get().to_be_bytes()
 }
 
 #[cfg(test)]

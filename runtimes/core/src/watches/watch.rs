@@ -11,6 +11,9 @@ use triomphe::ThinArc;
 
 use super::guest_watches::WatchError;
 use super::namespace::Namespace;
+use super::notices::{Batch, Notices, encode_empty};
+use crate::abi::AbiError;
+use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 
 /// A watch, from `reserve` or `open` to `stop`. Two watches are different even if they have the
 /// same id: a stopped watch may still run its last callback when the id is reserved again.
@@ -26,7 +29,7 @@ struct Head {
 
 struct State {
     /// The subscription of a reserved or open watch; that of a started one is in
-    /// [`Started`](super::started::Started).
+    /// [`Started`](super::started::Started). `None` in generation 2.
     subscription: Option<WakeSubscription>,
     range_bytes: u32,
     /// Whether it has a range.
@@ -60,15 +63,16 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// A reserved watch, or one that is open with a range of `range_bytes`.
+    /// A reserved watch, or one that is open with a range of `range_bytes`. One of generation 2 has
+    /// no subscription.
     pub(crate) fn new(
         namespace: Arc<Namespace>,
         id: &[u8],
-        subscription: WakeSubscription,
+        subscription: impl Into<Option<WakeSubscription>>,
         range_bytes: Option<u32>,
     ) -> Self {
         let state = State {
-            subscription: Some(subscription),
+            subscription: subscription.into(),
             range_bytes: range_bytes.unwrap_or(0),
             is_open: range_bytes.is_some(),
             is_running: false,
@@ -92,6 +96,12 @@ impl Watch {
 
     pub(crate) fn namespace(&self) -> &Arc<Namespace> {
         &self.head().namespace
+    }
+
+    /// The notices of its owner, if it is their bell.
+    pub(super) fn bell_of(&self) -> Option<&Notices> {
+        let notices = self.namespace().notices()?;
+        notices.has_bell(self).then_some(notices)
     }
 
     #[cfg(test)]
@@ -153,6 +163,9 @@ impl Watch {
         // A start that runs at the same time sees that it is stopped.
         if held.is_none() {
             self.namespace().guest().started().remove(self);
+            if let Some(notices) = self.namespace().notices() {
+                notices.stop(self);
+            }
         }
         running
     }
@@ -162,14 +175,14 @@ impl Watch {
         self.namespace().forget(self);
     }
 
-    /// Enters a callback, unless the watch was stopped.
-    fn enter(&self) -> bool {
+    /// Enters a callback, unless the watch was stopped. One that has been entered may be again.
+    pub(super) fn enter(&self) -> bool {
         let mut state = self.head().state.lock();
         state.is_running = !state.is_stopped;
         state.is_running
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let is_waited_for = {
             let mut state = self.head().state.lock();
             state.is_running = false;
@@ -187,19 +200,33 @@ impl Watch {
 pub(crate) struct Running {
     delivery: Delivery<Watch>,
     value: u64,
+    /// What a callback of generation 2 delivers, for which the watch is the bell of its owner.
+    batch: Option<Box<Batch>>,
 }
 
 impl Running {
     /// Enters the callback with the first value of the span that was delivered. `None` if the watch
     /// was stopped.
     pub(crate) fn enter(delivery: Delivery<Watch>, value: u64) -> Option<Self> {
-        delivery
-            .key()
-            .enter()
-            .then_some(())
-            .map(|()| Self { delivery, value })
+        delivery.key().enter().then_some(())?;
+        let batch = None;
+        Some(Self {
+            delivery,
+            value,
+            batch,
+        })
     }
 
+    /// The callback of an owner that has a notice, the first one of `value`.
+    pub(super) fn of_batch(delivery: Delivery<Watch>, value: u64) -> Self {
+        Self {
+            delivery,
+            value,
+            batch: Some(Box::default()),
+        }
+    }
+
+    /// The id of the watch; empty for a batch.
     pub(crate) fn id(&self) -> &[u8] {
         self.watch().id()
     }
@@ -208,13 +235,71 @@ impl Running {
         self.value
     }
 
+    /// The number of notices of a batch.
+    pub(crate) fn n_notices(&self) -> usize {
+        self.batch.as_ref().map_or(0, |batch| batch.n_notices)
+    }
+
+    pub(crate) fn is_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
     pub(crate) fn watch(&self) -> &Watch {
         self.delivery.key()
+    }
+
+    /// Writes as many notices as fit into `buf`, and returns their bytes. What does not fit stays.
+    #[expect(
+        clippy::result_large_err,
+        reason = "errors are rare, and the embedder reads their fields"
+    )]
+    pub(crate) fn encode(&mut self, buf: &mut [u8]) -> Result<usize, CallbackError> {
+        let watch = self.delivery.key();
+        let (Some(batch), Some(notices)) = (&mut self.batch, watch.bell_of()) else {
+            // The owner has ended. What is entered here is an empty batch.
+            return Ok(encode_empty(buf));
+        };
+        let limits = watch.namespace().guest().limits();
+        let encoded = notices.encode(limits, buf, batch);
+        encoded.map_err(|unfit| unfit.into_error(watch.namespace().id()))
+    }
+
+    /// Removes the notice that is next: it cannot be delivered because of `error`.
+    pub(crate) fn skip_notice(&self, error: AbiError) -> CallbackError {
+        let watch = self.delivery.key();
+        if let Some(notices) = watch.bell_of() {
+            notices.skip();
+        }
+        self.error(CallbackErrorCause::Abi(error))
+    }
+
+    /// Ends the watch that the callback is of, or those of the batch.
+    pub(crate) fn forget(&self) {
+        match &self.batch {
+            None => self.watch().forget(),
+            Some(batch) => batch.watches.iter().for_each(Watch::forget),
+        }
+    }
+
+    pub(crate) fn error(&self, cause: CallbackErrorCause) -> CallbackError {
+        CallbackError {
+            owner: self.watch().namespace().id(),
+            id: self.id().to_owned(),
+            value: self.value,
+            n_notices: self.n_notices(),
+            cause,
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.watch().leave();
+        let Some(batch) = &self.batch else {
+            return self.watch().leave();
+        };
+        batch.watches.iter().for_each(Watch::leave);
+        if let Some(notices) = self.watch().bell_of() {
+            notices.ring_unless_drained();
+        }
     }
 }

@@ -1,42 +1,39 @@
 //! The five imports. Each reads its arguments from the guest's memory.
 
-use rangewatch_bus::{EmitError, Selector};
+use rangewatch_bus::EmitError;
 
-use super::keys::{Keys, three};
-use crate::abi::{AbiError, GuestAbi, Outcome};
+use crate::abi::keys::Keys;
+use crate::abi::{AbiError, Generation, GuestAbi, Outcome, gen2, verbs};
 use crate::guest::limits::Limits;
-use crate::watches::guest_watches::WatchError;
 
 /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no emit.
+/// In a guest of generation 2 it is [`gen2::flush`].
 ///
 /// # Errors
 ///
 /// [`AbiError`]: a malformed list emits nothing; the bus refused the emit.
 pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    if abi.generation() == Generation::Two {
+        return gen2::flush(abi, memory);
+    }
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
     if buf.is_empty() {
         return Ok(Outcome::done(Outcome::UNITS_PER_FLUSH));
     }
-    let max_bytes = abi.watches().limits().max_flush_bytes();
-    if buf.len() > max_bytes {
-        return Err(AbiError::FlushTooLarge {
-            bytes: buf.len(),
-            max_bytes,
-        });
-    }
+    check_bytes(buf.len(), abi.watches().limits())?;
     let mut keys = Keys::new();
     keys.parse(buf, abi.watches().limits())?;
     let keys = keys.as_slice();
     let value = page.val(memory)?;
-    let n_matched = match abi.watches().emitter() {
-        Some(emitter) => emitter.emit(value, keys).map_err(refused)?.matched(),
+    let n_ranges = match abi.watches().emitter() {
+        Some(emitter) => emitter.emit(value, keys).map_err(refused)?.n_ranges(),
         None => {
             abi.stage(value, keys)?;
             0
         }
     };
-    let work = Outcome::flush_work(buf.len(), keys.len(), n_matched);
+    let work = Outcome::flush_work(buf.len(), keys.len(), n_ranges);
     Ok(Outcome::done(work))
 }
 
@@ -47,13 +44,7 @@ pub fn flush(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
 /// [`AbiError`] for a malformed call. An error that the guest can handle (the id exists) is written
 /// to its memory.
 pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
-    let page = abi.page(memory)?;
-    let buf = page.buf(memory)?;
-    let id = id(buf, abi.watches().limits());
-    let outcome = Outcome::done(id_work(&id));
-    let result = id.and_then(|id| abi.namespace().reserve(id));
-    abi.write_err(memory, text(result))?;
-    Ok(outcome)
+    verbs::reserve(abi, memory)
 }
 
 /// The import [`OPEN`](super::OPEN): opens a watch of the range in the buffer. What matches is held
@@ -63,15 +54,7 @@ pub fn reserve(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiErro
 ///
 /// As [`reserve`]; also [`AbiError::OpenKeys`].
 pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
-    let page = abi.page(memory)?;
-    let buf = page.buf(memory)?;
-    let [id, from, to] = three(buf)?;
-    let outcome = Outcome::done(Outcome::verb_work(buf.len()));
-    let range_bytes = from.len() + to.len();
-    let result = self::id(id, abi.watches().limits())
-        .and_then(|id| abi.namespace().open(id, selector(from, to), range_bytes));
-    abi.write_err(memory, text(result))?;
-    Ok(outcome)
+    verbs::open(abi, memory)
 }
 
 /// The import [`START`](super::START): starts the delivery of what an open watch held and of what
@@ -81,16 +64,7 @@ pub fn open(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> 
 ///
 /// As [`reserve`]; also [`AbiError::NoRecv`].
 pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
-    let page = abi.page(memory)?;
-    if !abi.can_receive() {
-        return Err(AbiError::NoRecv);
-    }
-    let buf = page.buf(memory)?;
-    let id = id(buf, abi.watches().limits());
-    let outcome = Outcome::done(id_work(&id));
-    let result = id.and_then(|id| abi.namespace().start(id));
-    abi.write_err(memory, text(result))?;
-    Ok(outcome)
+    verbs::start(abi, memory)
 }
 
 /// The import [`STOP`](super::STOP): ends a watch and frees its id, both at once. A watch that
@@ -103,68 +77,59 @@ pub fn start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError>
 ///
 /// As [`reserve`].
 pub fn stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
-    if let Some(outcome) = abi.retry() {
-        return Ok(outcome);
-    }
-    let page = abi.page(memory)?;
-    let buf = page.buf(memory)?;
-    let id = id(buf, abi.watches().limits());
-    let work = id_work(&id);
-    let result = id.and_then(|id| abi.namespace().stop(id, abi.is_in_recv()));
-    let (running, result) = match result {
-        Ok(running) => (running, Ok(())),
-        Err(error) => (None, Err(error)),
-    };
-    abi.write_err(memory, text(result))?;
-    Ok(match running {
-        Some(running) => abi.wait(running, work),
-        None => Outcome::done(work),
-    })
+    verbs::stop(abi, memory)
+}
+
+/// The import [`gen2::QUEUE`] under the module of this generation: [`gen2::queue`].
+///
+/// # Errors
+///
+/// As [`gen2::queue`].
+pub fn queue(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    gen2::queue(abi, memory)
+}
+
+/// The import [`gen2::CLEAR`] under the module of this generation: [`gen2::clear`].
+///
+/// # Errors
+///
+/// As [`gen2::clear`].
+pub fn clear(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    gen2::clear(abi, memory)
+}
+
+/// The import [`gen2::GROUP_START`] under the module of this generation: [`gen2::group_start`].
+///
+/// # Errors
+///
+/// As [`gen2::group_start`].
+pub fn group_start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    gen2::group_start(abi, memory)
+}
+
+/// The import [`gen2::GROUP_STOP`] under the module of this generation: [`gen2::group_stop`].
+///
+/// # Errors
+///
+/// As [`gen2::group_stop`].
+pub fn group_stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
+    gen2::group_stop(abi, memory)
 }
 
 /// Why the bus refused an emit. A value that is refused because it is the last one may come from a
 /// guest that needs several flushes for one emit.
-fn refused(error: EmitError) -> AbiError {
+pub(in crate::abi) fn refused(error: EmitError) -> AbiError {
     match error {
         EmitError::NotIncreasing { value, head } if value == head => AbiError::EmitNotStaged(error),
         error => AbiError::Emit(error),
     }
 }
 
-/// The work of a function whose argument is an id. One that is too long is not read.
-fn id_work(id: &Result<&[u8], WatchError>) -> u64 {
-    Outcome::verb_work(id.map_or(0, <[u8]>::len))
-}
-
-/// The id in a guest's buffer.
-fn id<'m>(buf: &'m [u8], limits: &Limits) -> Result<&'m [u8], WatchError> {
-    if buf.len() > limits.max_id_bytes() {
-        return Err(WatchError::IdTooLong);
+/// Checks the size of a flush.
+pub(in crate::abi) fn check_bytes(bytes: usize, limits: &Limits) -> Result<(), AbiError> {
+    let max_bytes = limits.max_flush_bytes();
+    if bytes > max_bytes {
+        return Err(AbiError::FlushTooLarge { bytes, max_bytes });
     }
-    Ok(buf)
-}
-
-/// The range of `open`. Source: ABI.md; an empty end, or one equal to the start, means the one key;
-/// an inverted range is accepted and matches nothing.
-fn selector(from: &[u8], to: &[u8]) -> Option<Selector> {
-    if to.is_empty() || from == to {
-        Some(Selector::key(from))
-    } else if from < to {
-        Some(Selector::range(from, to))
-    } else {
-        None
-    }
-}
-
-/// The exact error strings of the ABI; empty is success.
-fn text(result: Result<(), WatchError>) -> &'static str {
-    match result {
-        Ok(()) => "",
-        Err(WatchError::Exists) => "Watch exists",
-        Err(WatchError::NotFound) => "Watch not found",
-        Err(WatchError::AlreadyOpen) => "Watch already open",
-        Err(WatchError::Closed) => "Watch closed",
-        Err(WatchError::Limit) => "Watch limit reached",
-        Err(WatchError::IdTooLong) => "id too long",
-    }
+    Ok(())
 }

@@ -7,11 +7,11 @@
 //! Source: wazero-range-watch, host module and guest SDK, commit 7946210.
 
 mod functions;
-mod keys;
-mod page;
 
-pub use functions::{flush, open, reserve, start, stop};
-pub(super) use page::{Page, slice, slice_mut};
+pub(super) use functions::{check_bytes, refused};
+pub use functions::{clear, flush, group_start, group_stop, open, queue, reserve, start, stop};
+
+pub use super::gen2::{CLEAR, GROUP_START, GROUP_STOP, QUEUE};
 
 /// The import module.
 pub const MODULE: &str = "pantopic/wazero-range-watch";
@@ -29,6 +29,10 @@ pub const STOP: &str = "__range_watch_stop";
 pub const PAGE: &str = "__range_watch";
 /// The export that receives, in guests that watch.
 pub const RECV: &str = "__range_watch_recv";
+
+/// Names of imports that only a guest of generation 2 has from this module: it is recognized by
+/// them.
+pub(super) const NAMES_OF_GENERATION_2: [&str; 4] = [QUEUE, CLEAR, GROUP_START, GROUP_STOP];
 
 /// Whether the functions need the meta page.
 pub const NEEDS_PAGE: bool = true;

@@ -1,7 +1,7 @@
 //! The three imports.
 
 use super::MAX_READ_BYTES;
-use crate::abi::gen1::{slice, slice_mut};
+use crate::abi::page::{slice, slice_mut};
 use crate::abi::{AbiError, GuestAbi, Outcome};
 
 /// The import [`INPUT_LEN`](super::INPUT_LEN): `input_len() -> i32`, the bytes of the input of this
