@@ -182,9 +182,9 @@ pub use rangewatch_bus::{
 pub use rangewatch_runtime::{
     Buffer, BuildError, CallEnd, CallError, CallOutcome, CallbackError, CallbackErrorCause, Caller,
     Emits, ErrorChain, Field, FlushError, Func, FuncType, Guest, GuestBuilder, GuestBus,
-    GuestFactory, HostCx, HostError, HostModule, InstantiateError, Limits, LoadError, MetaPage,
-    Module, ModuleInfo, Owner, OwnerError, OwnerId, Profile, RunError, Runtime, Session, Staged,
-    Start, Val, ValType, run_command,
+    GuestFactory, GuestId, HostCx, HostError, HostModule, InstanceId, InstantiateError, Limits,
+    LoadError, MetaPage, Module, ModuleInfo, Owner, OwnerError, OwnerId, Profile, RunError,
+    Runtime, Session, Staged, Start, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

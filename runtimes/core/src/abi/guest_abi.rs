@@ -10,6 +10,7 @@ use super::{AbiError, Generation, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, GuestBus};
+use crate::guest::ids::GuestId;
 use crate::guest::limits::Limits;
 use crate::guest::staged::StagedEmits;
 use crate::watches::guest_watches::{GuestWatches, WatchError};
@@ -186,6 +187,10 @@ impl GuestAbi {
     /// function that only generation 2 has: see [`Generation::of_imports`].
     pub const fn set_generation(&mut self, generation: Generation) {
         self.generation = generation;
+    }
+
+    pub(crate) fn guest_id(&self) -> GuestId {
+        self.watches().id()
     }
 
     /// The id of the watch whose callback runs; `None` outside of callbacks, and in a callback of

@@ -470,3 +470,48 @@ pub async fn a_guest_is_ready_when_a_callback_is_due(runtime: &dyn Runtime) {
     drop(raw);
     ready.await;
 }
+
+/// A host function, a session and the end of a call name the same instance, and a lost instance is
+/// replaced by one of another number.
+pub async fn the_host_knows_the_guest_and_the_instance_of_a_call(runtime: &dyn Runtime) {
+    const TEXT: &str = r#"(module
+        (import "test" "who" (func $who))
+        (memory (export "memory") 1)
+        (func (export "ask") (call $who))
+        (func (export "trap") (call $who) unreachable))"#;
+    let module = load(runtime, TEXT).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let make = async || {
+        let (of_function, of_end) = (seen.clone(), ended.clone());
+        let builder = Guest::builder(&module, &RangeWatchBus::new())
+            .pool(1, 1)
+            .host_function("test", "who", move |cx, ()| {
+                let ids = (cx.guest_id(), cx.owner().guest_id(), cx.instance_id());
+                of_function.lock().push(ids);
+                Ok(())
+            })
+            .on_call_end(move |end| of_end.lock().push(end.instance_id()));
+        builder.instantiate().await.expect("it starts")
+    };
+    let (one, other) = (make().await, make().await);
+    assert_ne!(one.id(), other.id());
+    call(&other, "ask", &[]).await;
+    call(&one, "ask", &[]).await;
+    let mut session = one.session().await.expect("an instance");
+    let instance = session.instance_id().expect("it is there");
+    drop(session);
+    let trapped = one.call("trap", &[]).await;
+    trapped.expect_err("it traps");
+    call(&one, "ask", &[]).await;
+    let seen = std::mem::take(&mut *seen.lock());
+    let [of_other, first, second, third] = seen[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!((of_other.0, of_other.1), (other.id(), other.id()));
+    assert_eq!((first, second), ((one.id(), one.id(), instance), first));
+    assert_eq!((third.0, third.1), (one.id(), one.id()));
+    assert!(third.2 != instance && of_other.2 != instance && of_other.2 != third.2);
+    let expected = [of_other.2, instance, instance, third.2];
+    assert_eq!(*ended.lock(), expected);
+}

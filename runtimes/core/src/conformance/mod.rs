@@ -169,6 +169,7 @@ groups! {
         a_session_outlives_its_guest,
     }
     instances {
+        the_host_knows_the_guest_and_the_instance_of_a_call,
         each_instance_has_data_of_its_own,
         a_hook_that_fails_fails_the_instantiation,
         the_end_of_every_call_is_reported,

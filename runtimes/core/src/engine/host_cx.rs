@@ -8,6 +8,7 @@ use crate::engine::failure::OutOfFuel;
 use crate::engine::host_function::HostError;
 use crate::engine::meta_page::{Buffer, MetaPage, MetaPageError};
 use crate::engine::runtime::GuestState;
+use crate::guest::ids::{GuestId, InstanceId};
 use crate::watches::owner::Owner;
 
 /// The context of a call of a host function: the memory of the guest that called it, the fuel of
@@ -48,6 +49,16 @@ pub trait HostCx: Send {
     /// host named for the call.
     fn owner(&mut self) -> Owner {
         self.memory_and_abi().1.owner()
+    }
+
+    /// Identifies the guest.
+    fn guest_id(&mut self) -> GuestId {
+        self.memory_and_abi().1.guest_id()
+    }
+
+    /// Identifies the instance.
+    fn instance_id(&mut self) -> InstanceId {
+        self.memory_and_state().1.instance_id
     }
 
     /// The id of the watch whose callback runs; `None` outside of callbacks.

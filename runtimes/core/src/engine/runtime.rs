@@ -22,6 +22,7 @@ use crate::engine::module::{Module, ModuleInfo};
 use crate::engine::profile::{Profile, Proposal};
 use crate::engine::typed_values::TypedValues;
 use crate::engine::val::Val;
+use crate::guest::ids::InstanceId;
 use crate::guest::limits::Limits;
 
 /// A wasm engine, ready to load modules. Usable as `Arc<dyn Runtime>`, so that the engine can come
@@ -195,6 +196,7 @@ pub trait Linked: Send + Sync {
 /// The state of the host for one instance, in the engine's store.
 #[derive(Debug)]
 pub struct GuestState {
+    pub(crate) instance_id: InstanceId,
     abi: GuestAbi,
     wasi: Wasi,
     pub(crate) data: TypedValues,
@@ -209,6 +211,7 @@ pub struct GuestState {
 impl GuestState {
     pub(crate) fn new(abi: GuestAbi, wasi: Wasi) -> Self {
         Self {
+            instance_id: InstanceId::new(),
             abi,
             wasi,
             data: TypedValues::default(),

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::engine::host_cx::{NoContext, NoData};
 use crate::engine::runtime::GuestState;
 use crate::guest::call_error::CallError;
+use crate::guest::ids::InstanceId;
 
 /// The end of a call, for the hook of
 /// [`GuestBuilder::on_call_end`](crate::GuestBuilder::on_call_end).
@@ -48,6 +49,12 @@ impl<'a> CallEnd<'a> {
     #[must_use]
     pub fn export(&self) -> &str {
         self.export
+    }
+
+    /// Identifies the instance.
+    #[must_use]
+    pub fn instance_id(&self) -> InstanceId {
+        self.state.instance_id
     }
 
     /// How the call ended.

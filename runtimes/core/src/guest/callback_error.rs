@@ -5,7 +5,7 @@ use std::fmt;
 use crate::abi::AbiError;
 use crate::engine::shown::Shown;
 use crate::guest::call_error::CallError;
-use crate::watches::owner::OwnerId;
+use crate::guest::ids::OwnerId;
 
 /// What went wrong in a callback. The watch stays open, unless the guest reported the error.
 ///

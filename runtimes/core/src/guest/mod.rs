@@ -11,6 +11,7 @@ pub(crate) mod factory;
 pub(crate) mod flush_error;
 pub(crate) mod func;
 pub(crate) mod guest_bus;
+pub(crate) mod ids;
 pub(crate) mod inner;
 pub(crate) mod instantiate_error;
 pub(crate) mod limits;
@@ -34,6 +35,7 @@ use crate::guest::call_error::CallError;
 use crate::guest::caller::Caller;
 use crate::guest::func::Func;
 use crate::guest::guest_bus::GuestBus;
+use crate::guest::ids::GuestId;
 use crate::guest::inner::Inner;
 use crate::guest::pump::Pump;
 use crate::guest::session::{Role, Session};
@@ -86,6 +88,12 @@ impl Guest {
 
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
         Self { inner }
+    }
+
+    /// Identifies the guest.
+    #[must_use]
+    pub fn id(&self) -> GuestId {
+        self.inner.watches.id()
     }
 
     /// Calls an export. Emits of the guest take effect at once, unless they are
@@ -347,6 +355,7 @@ impl Drop for Guest {
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guest")
+            .field("id", &self.id().get())
             .field("n_watches", &self.n_watches())
             .finish_non_exhaustive()
     }

@@ -23,6 +23,7 @@ use crate::engine::val::{FuncType, Val};
 use crate::guest::call_end::{CallEnd, CallOutcome};
 use crate::guest::call_error::CallError;
 use crate::guest::callback_error::CallbackErrorCause;
+use crate::guest::ids::InstanceId;
 use crate::guest::inner::Inner;
 use crate::guest::instantiate_error::InstantiateError;
 use crate::guest::pool::Pool;
@@ -338,6 +339,15 @@ impl Session {
     /// [`CallError::Gone`]: a call of this session has lost the instance.
     pub fn memory(&mut self) -> Result<&mut [u8], CallError> {
         Ok(self.memory_and_state()?.0)
+    }
+
+    /// Identifies the instance.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Gone`]: a call of this session has lost the instance.
+    pub fn instance_id(&mut self) -> Result<InstanceId, CallError> {
+        Ok(self.memory_and_state()?.1.instance_id)
     }
 
     /// The embedder's data of this instance, from

@@ -9,10 +9,11 @@ use rangewatch_bus::{Delivery, Ready, SubscribeError};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, Bus, Emitter, GuestBus};
+use crate::guest::ids::{GuestId, OwnerId};
 use crate::guest::limits::Limits;
 use crate::watches::namespace::Namespace;
 use crate::watches::notices::Next;
-use crate::watches::owner::{Owner, OwnerId};
+use crate::watches::owner::Owner;
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
 
@@ -22,6 +23,7 @@ use crate::watches::watch::{Running, Watch};
 /// Lock order: the ids of a namespace, a watch, then the locks below: `used`, the watch set, those
 /// of the bus. `namespaces` is held while none of them is taken. None is held while a guest runs.
 pub(crate) struct GuestWatches {
+    id: GuestId,
     bus: GuestBus,
     limits: Limits,
     emits: Emits,
@@ -66,6 +68,7 @@ impl GuestWatches {
     /// The watches of a new guest. Returns its first owner.
     pub(crate) fn with_owner(bus: GuestBus, limits: Limits, emits: Emits) -> Owner {
         let watches = Arc::new(Self {
+            id: GuestId::new(),
             bus,
             limits,
             emits,
@@ -106,6 +109,10 @@ impl GuestWatches {
         if len < capacity / 4 && capacity > MIN_SHRUNK {
             namespaces.shrink_to(2 * len);
         }
+    }
+
+    pub(crate) fn id(&self) -> GuestId {
+        self.id
     }
 
     pub(crate) fn limits(&self) -> &Limits {

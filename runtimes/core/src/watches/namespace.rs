@@ -14,9 +14,9 @@ use rangewatch_bus::{KeyRange, Selector, Selectors};
 
 use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
 use super::notices::Notices;
-use super::owner::OwnerId;
 use super::watch::Watch;
 use crate::abi::Generation;
+use crate::guest::ids::OwnerId;
 
 /// The watches of one owner, which the instances of its guest share. Ids are unique in it; its end
 /// frees all of its watches.

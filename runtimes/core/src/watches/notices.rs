@@ -15,8 +15,8 @@ use super::namespace::Namespace;
 use super::watch::Watch;
 use crate::abi::{AbiError, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
+use crate::guest::ids::OwnerId;
 use crate::guest::limits::Limits;
-use crate::watches::owner::OwnerId;
 
 /// The notices of one owner.
 ///

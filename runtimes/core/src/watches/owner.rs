@@ -3,13 +3,13 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::guest_watches::GuestWatches;
 use super::namespace::Namespace;
 use super::started::Started;
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::GuestBus;
+use crate::guest::ids::{GuestId, OwnerId};
 use crate::guest::limits::Limits;
 
 /// An owner of watches inside a guest: a stream, a session, whatever ends as a whole.
@@ -57,40 +57,6 @@ impl Drop for GuestHandle {
     fn drop(&mut self) {
         // No owner has a handle, so that each of them has ended.
         self.0.end();
-    }
-}
-
-/// Identifies an [`Owner`] among all owners of the process, for logs and tables of the embedder.
-/// Never reused.
-///
-/// # Examples
-///
-/// ```
-/// # fn example(guest: &rangewatch_runtime::Guest) {
-/// let (a, b) = (guest.owner(), guest.owner());
-/// assert_ne!(a.id(), b.id());
-/// println!("{} begins", a.id()); // owner 7 begins
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OwnerId(u64);
-
-impl OwnerId {
-    pub(super) fn new() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for OwnerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "owner {}", self.0)
     }
 }
 
@@ -208,6 +174,12 @@ impl Owner {
     #[must_use]
     pub fn id(&self) -> OwnerId {
         self.namespace.id()
+    }
+
+    /// Identifies the guest of the owner.
+    #[must_use]
+    pub fn guest_id(&self) -> GuestId {
+        self.watches().id()
     }
 
     /// Ends the owner: its ids, ranges and pending values are freed when this returns, and no

@@ -9,9 +9,9 @@ use rangewatch_bus::{Delivery, RangeWatchBus, Ready, Selector, WakeSubscription,
 
 use super::guest_watches::WatchError;
 use super::namespace::Namespace;
-use super::owner::OwnerId;
 use super::signal::Signal;
 use super::watch::Watch;
+use crate::guest::ids::OwnerId;
 
 /// The started watches of a guest, which deliver, and the end of the guest. Futures that wait for a
 /// callback share it, so that they do not keep its other state alive.
