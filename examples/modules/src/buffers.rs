@@ -22,10 +22,7 @@ pub struct Buffers(Arc<Mutex<HashMap<OwnerId, Vec<u8>>>>);
 /// What the call that runs has appended: data of its instance. It is visible when the call has
 /// returned, so that a call that fails says nothing.
 #[derive(Default)]
-struct Appended {
-    stream: Option<OwnerId>,
-    bytes: Vec<u8>,
-}
+struct Appended(Vec<u8>);
 
 impl Buffers {
     /// The buffer of a stream, empty, which is removed when this is dropped.
@@ -51,24 +48,22 @@ impl Buffers {
                 // In a callback this is the owner of its watch.
                 let stream = cx.owner().id();
                 let n_bytes = of_append.0.lock().get(&stream).map_or(0, Vec::len);
-                let (memory, appended) = cx.memory_and_data::<Appended>()?;
-                let is_full = n_bytes + appended.bytes.len() + bytes.len() > MAX_BYTES;
+                let (memory, Appended(appended)) = cx.memory_and_data()?;
+                let is_full = n_bytes + appended.len() + bytes.len() > MAX_BYTES;
                 if !is_full {
-                    appended.stream = Some(stream);
-                    appended.bytes.extend(bytes);
+                    appended.extend(bytes);
                 }
                 Ok(page.set(memory, IS_FULL, u32::from(is_full))?)
             })
             .on_call_end(move |end| {
-                let has_returned = matches!(end.outcome(), CallOutcome::Returned);
-                let Ok(Appended { stream, bytes }) = end.data().map(mem::take) else {
+                let stream = end.owner().id();
+                let Ok(Appended(appended)) = end.data().map(mem::take) else {
                     return;
                 };
-                if let Some(stream) = stream
-                    && has_returned
+                if matches!(end.outcome(), CallOutcome::Returned)
                     && let Some(buffer) = of_end.0.lock().get_mut(&stream)
                 {
-                    buffer.extend(bytes);
+                    buffer.extend(appended);
                 }
             })
     }

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::ready;
 use rangewatch_runtime::abi::{AbiError, Generation, GuestAbi, Outcome, gen1, gen2};
 use rangewatch_runtime::conformance::{RAW_GUEST, RAW_GUEST_2};
-use rangewatch_runtime::{Failure, HostCx, Val};
+use rangewatch_runtime::{Failure, HostCx, TrapKind, Val};
 use toy::{Toy, ToyRuntime};
 
 rangewatch_runtime::abi_tests!(raw_guest());
@@ -54,8 +54,8 @@ async fn call(
 
 async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
     loop {
-        let [Val::I32(step)] = toy.host_function("test", "received").await?[..] else {
-            return Err(Toy::trap());
+        let [Val::I32(step)] = toy.host_function("test", "received", &[]).await?[..] else {
+            return Err(Toy::trap(TrapKind::Unreachable));
         };
         match step {
             0 => return Ok(vec![]),
@@ -65,13 +65,13 @@ async fn recv(toy: &mut Toy) -> Result<Vec<Val>, Failure> {
                 }
                 toy.import(gen1::flush).await?;
             }
-            2 => toy.import(gen1::reserve).await?,
-            3 => toy.import(gen1::open).await?,
-            4 => toy.import(gen1::start).await?,
-            5 => toy.import(gen1::stop).await?,
-            7 => toy.import(gen2::group_start).await?,
-            8 => toy.import(gen2::group_stop).await?,
-            _ => return Err(Toy::trap()),
+            2 => drop(toy.import(gen1::reserve).await?),
+            3 => drop(toy.import(gen1::open).await?),
+            4 => drop(toy.import(gen1::start).await?),
+            5 => drop(toy.import(gen1::stop).await?),
+            7 => drop(toy.import(gen2::group_start).await?),
+            8 => drop(toy.import(gen2::group_stop).await?),
+            _ => return Err(Toy::trap(TrapKind::Unreachable)),
         }
     }
 }

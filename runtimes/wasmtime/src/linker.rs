@@ -93,7 +93,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_suspending(linker, |_| true)
+    .link_suspending(linker, true, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
@@ -274,11 +274,12 @@ where
     }
 
     /// Links the functions of the ABI whose result in the table `includes` accepts. One that waits,
-    /// or whose slice is used up, suspends the guest. The meta page of a guest that is not attached
-    /// yet is read in the call.
+    /// or whose slice is used up, suspends the guest. `attaches` says whether a guest may call them
+    /// before it is attached: its meta page is read in the call then.
     pub(crate) fn link_suspending(
         self,
         linker: &mut Linker<T>,
+        attaches: bool,
         includes: impl Fn(&str) -> bool,
     ) -> Result<()>
     where
@@ -294,7 +295,8 @@ where
                         let call = move |abi: &mut GuestAbi, memory: &mut [u8]| {
                             abi::$gen::$name(abi, memory $(, $arg)*)
                         };
-                        match self.first_step(&mut caller, import, abi::$gen::NEEDS_PAGE, &call) {
+                        let may_attach = abi::$gen::NEEDS_PAGE && attaches;
+                        match self.first_step(&mut caller, import, may_attach, &call) {
                             Ok(Step::Return(result)) => link!(@return $result result),
                             Ok(step) => Box::new(async move {
                                 let _result = self.go_on(caller, step, import, call).await?;
@@ -319,10 +321,10 @@ where
         self,
         caller: &mut Caller<'_, T>,
         import: &'static str,
-        needs_page: bool,
+        may_attach: bool,
         call: &impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
     ) -> Result<Step> {
-        if needs_page && (self.get)(caller.data_mut()).must_attach() {
+        if may_attach && (self.get)(caller.data_mut()).must_attach() {
             return Ok(Step::Attach);
         }
         if self.is_metered && charge(caller, self.meter)? {
@@ -387,8 +389,7 @@ where
     }
 
     /// As [`link_suspending`](Self::link_suspending), for functions that do not suspend: one that
-    /// waits blocks its thread. `attaches` says whether a guest may call them before it is
-    /// attached.
+    /// waits blocks its thread.
     pub(crate) fn link_blocking(
         self,
         linker: &mut Linker<T>,

@@ -44,7 +44,7 @@ impl Compiled for WasmtimeModule {
         let link = Link::new(memory, State::abi, State::meter, is_metered);
         // Without fuel only a function that waits suspends its guest.
         let suspends = |result: &str| is_metered || imports.is_command() || result == "wait";
-        link.link_suspending(&mut linker, suspends)?;
+        link.link_suspending(&mut linker, imports.is_command(), suspends)?;
         link.link_blocking(&mut linker, false, |result| !suspends(result))?;
         if imports.wasi() {
             link_wasmtime::Link::new(|state: &mut State| state.guest.wasi())

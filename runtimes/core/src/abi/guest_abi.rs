@@ -414,6 +414,7 @@ impl GuestAbi {
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
         let report = self.take_report(memory, callback);
+        self.leave();
         match report {
             Ok(None) => self.commit().inspect_err(|_| callback.running.forget())?,
             _ => drop(self.discard()),
@@ -421,15 +422,13 @@ impl GuestAbi {
         report
     }
 
-    /// Ends a callback that returned and takes the error that the guest reported, if it did; its
-    /// watch is closed then.
+    /// Takes the error that the guest reported, if it did, in a callback that returned; its watch
+    /// is closed then.
     pub(crate) fn take_report(
         &mut self,
         memory: &mut [u8],
         callback: &Callback,
     ) -> Result<Option<String>, AbiError> {
-        self.receiving = None;
-        self.leave_group();
         let report = self
             .page(memory)
             .and_then(|page| page.take_err(memory, self.host_text));
@@ -445,6 +444,12 @@ impl GuestAbi {
             }
             report => report,
         }
+    }
+
+    /// Ends a callback: the owner and the id of its watch are no longer those of the instance.
+    pub(crate) fn leave(&mut self) {
+        self.receiving = None;
+        self.leave_group();
     }
 
     /// Takes the panic text of a guest whose call trapped: the error text that the guest wrote

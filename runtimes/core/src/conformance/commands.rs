@@ -257,6 +257,26 @@ pub async fn an_emit_without_a_meta_page_traps(runtime: &dyn Runtime) {
     );
 }
 
+/// Only a command may call the ABI while it starts: the page of a reactor is read after its
+/// `_initialize`.
+pub async fn g29_an_emit_of_a_reactor_that_is_not_initialized_traps(runtime: &dyn Runtime) {
+    let text = r#"(module
+        (import "pantopic/wazero-range-watch" "__range_watch_flush" (func $flush))
+        (memory (export "memory") 1)
+        (data (i32.const 16) "\00\01\00\00\30\00\00\00\34\00\00\00\00\50\00\00\38\00\00\00\3c\00\00\00\40\00\00\00")
+        (func (export "__range_watch") (result i32) (i32.const 16))
+        (func (export "_initialize") (call $flush)))"#;
+    let module = load(runtime, text).await;
+    let bus = RangeWatchBus::new();
+    match Guest::builder(&module, &bus).instantiate().await {
+        Err(InstantiateError::Start(error)) => match *error {
+            CallError::Abi { source, .. } => assert_eq!(source, AbiError::NotAttached),
+            error => panic!("{error}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The export that returns the address of the meta page may call the imports, which ask for the
 /// page: one of them inside of the other is an error, not an endless recursion of the host.
 pub async fn g30_a_page_export_that_calls_the_abi_traps(runtime: &dyn Runtime) {

@@ -79,6 +79,7 @@ groups! {
         an_exit_with_code_0_keeps_the_instance,
         a_command_emits_while_it_starts,
         an_emit_without_a_meta_page_traps,
+        g29_an_emit_of_a_reactor_that_is_not_initialized_traps,
         g30_a_page_export_that_calls_the_abi_traps,
     }
     host_functions {
@@ -256,6 +257,7 @@ groups! {
     owners {
         g38_ids_of_an_owner_are_not_visible_to_another,
         g38_a_recv_runs_under_the_owner_of_its_watch,
+        g38_hooks_run_under_the_owner_of_the_call,
         g38_an_owner_ends_while_a_recv_of_it_runs,
         g38_dropping_the_last_handle_ends_an_owner,
         g38_an_owner_ends_inside_its_own_recv,

@@ -1,13 +1,15 @@
 //! Owners: namespaces of watches inside a guest, which end as a whole.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures::FutureExt;
+use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 
 use super::raw_guest::{RawGuest, Step, Verb, beside, gate, keys};
 use super::text;
-use crate::{Limits, Owner, OwnerError, Runtime, yield_now};
+use crate::{GuestBus, Limits, Owner, OwnerError, OwnerId, Runtime, yield_now};
 
 async fn pooled(runtime: &dyn Runtime) -> RawGuest {
     RawGuest::on(runtime, &RangeWatchBus::new(), |builder| builder.pool(1, 1)).await
@@ -73,6 +75,54 @@ pub async fn g38_a_recv_runs_under_the_owner_of_its_watch(runtime: &dyn Runtime)
     raw.emit(2, "x");
     assert_eq!(raw.drive().await, ["v=2", "v=2"]);
     assert_eq!(raw.owners(), [b.id(), a.id()]);
+}
+
+/// The commit hook and the hook at the end of a call find the owner of the call, and in a callback
+/// that of its watch, with its id.
+pub async fn g38_hooks_run_under_the_owner_of_the_call(runtime: &dyn Runtime) {
+    type Seen = (&'static str, OwnerId, Option<Vec<u8>>);
+    let (bus, seen) = (
+        RangeWatchBus::new(),
+        Arc::new(Mutex::new(Vec::<Seen>::new())),
+    );
+    let (of_commit, of_end) = (seen.clone(), seen.clone());
+    let guest_bus = GuestBus::on_commit(&bus, move |cx, staged| {
+        let (owner, id) = (cx.owner().id(), cx.watch_id().map(<[u8]>::to_vec));
+        of_commit.lock().push(("commit", owner, id));
+        async move {
+            staged.publish().map_err(|(_, error)| error)?;
+            Ok(())
+        }
+        .boxed()
+    });
+    let raw = RawGuest::with(runtime, &bus, guest_bus, |builder| {
+        builder.on_call_end(move |end| {
+            let (owner, id) = (end.owner().id(), end.watch_id().map(<[u8]>::to_vec));
+            of_end.lock().push(("end", owner, id));
+        })
+    })
+    .await;
+    let a = raw.guest.owner();
+    raw.follow_on(&a, "w", "k", "l").await;
+    let of_a = |id: Option<&str>| {
+        let id = id.map(|id| id.as_bytes().to_vec());
+        vec![("commit", a.id(), id.clone()), ("end", a.id(), id)]
+    };
+    assert_eq!(seen.lock().split_off(0)[2..], of_a(None), "of `start`");
+    raw.emit(1, "k");
+    raw.drive().await;
+    assert_eq!(*seen.lock(), of_a(Some("w")));
+    seen.lock().clear();
+    // One that reports an error is not committed.
+    raw.plan([Step::Report("bad", 3)]);
+    raw.emit(2, "k");
+    raw.drive().await;
+    assert_eq!(*seen.lock(), of_a(Some("w"))[1..]);
+    seen.lock().clear();
+    assert_eq!(raw.reserve("v").await, "");
+    for (_, owner, id) in &*seen.lock() {
+        assert!(*owner != a.id() && id.is_none());
+    }
 }
 
 /// The end frees everything while the callback runs on another instance; what the callback does

@@ -6,6 +6,7 @@ use crate::engine::host_cx::{NoContext, NoData};
 use crate::engine::runtime::GuestState;
 use crate::guest::call_error::CallError;
 use crate::guest::ids::InstanceId;
+use crate::watches::owner::Owner;
 
 /// The end of a call, for the hook of
 /// [`GuestBuilder::on_call_end`](crate::GuestBuilder::on_call_end).
@@ -61,6 +62,16 @@ impl<'a> CallEnd<'a> {
     #[must_use]
     pub fn outcome(&self) -> CallOutcome<'a> {
         self.outcome
+    }
+
+    /// The owner that the guest ran under: in a callback that of its watch.
+    pub fn owner(&mut self) -> Owner {
+        self.state.abi().owner()
+    }
+
+    /// The id of the watch of a callback; `None` for other calls.
+    pub fn watch_id(&mut self) -> Option<&[u8]> {
+        self.state.abi().watch_id()
     }
 
     /// The guest's linear memory. After a call that did not return its contents may be anything.

@@ -431,6 +431,10 @@ impl Session {
             Ok(()) => CallOutcome::Returned,
             Err(_) => CallOutcome::Reported,
         });
+        // After the hooks, which may ask for the owner and the id of the watch.
+        if let Ok((_, state)) = self.memory_and_state() {
+            state.abi().leave();
+        }
         outcome
     }
 

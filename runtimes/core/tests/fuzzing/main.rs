@@ -4,7 +4,9 @@ mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use targets::calls;
+use futures::executor::block_on;
+use targets::programs::Programs;
+use targets::{calls, toy_guest};
 
 /// The random inputs of each target. The variable `RANGEWATCH_CASES` sets another number.
 const DEFAULT_CASES: u64 = 500;
@@ -51,4 +53,10 @@ fn g30_calls_over_any_memory_end_as_in_the_model() {
 #[test]
 fn g26_any_sequence_of_calls_ends_as_in_the_model() {
     run("abi", calls::run);
+}
+
+#[test]
+fn g23_any_program_leaves_nothing_behind() {
+    let programs = block_on(Programs::load(&toy_guest::runtime()));
+    run("programs", |input| drop(programs.run(input)));
 }

@@ -124,23 +124,23 @@ impl Linked for ToyLinked {
 
 /// An instance.
 pub(crate) struct Toy {
-    memory: Vec<u8>,
+    pub(crate) memory: Vec<u8>,
     state: GuestState,
     bodies: Arc<HashMap<&'static str, Body>>,
     functions: Arc<[HostFunction]>,
 }
 
 impl Toy {
-    /// Calls an import of the ABI.
+    /// Calls an import of the ABI. Returns its result, which is 0 if it has none.
     pub(crate) async fn import(
         &mut self,
         function: impl Fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>,
-    ) -> Result<(), Failure> {
+    ) -> Result<i32, Failure> {
         loop {
             let attempt = || function(self.state.abi(), &mut self.memory);
             let outcome = abi::call::attempt("import", attempt).map_err(Failure::from)?;
             if outcome.state().is_ready() {
-                return Ok(());
+                return Ok(outcome.result());
             }
             poll_fn(|cx| abi::call::poll_ready("import", self.state.abi(), cx))
                 .await
@@ -153,19 +153,20 @@ impl Toy {
         &mut self,
         module: &str,
         name: &str,
+        args: &[Val],
     ) -> Result<Vec<Val>, Failure> {
         let functions = self.functions.clone();
         let function = functions
             .iter()
             .find(|function| function.module() == module && function.name() == name)
             .expect("core links what the module imports");
-        function.call_async(self, &[]).await.map_err(Failure::from)
+        function.call_async(self, args).await.map_err(Failure::from)
     }
 
-    /// What `unreachable` is to an engine.
-    pub(crate) fn trap() -> Failure {
+    /// A trap of an engine.
+    pub(crate) fn trap(kind: TrapKind) -> Failure {
         Failure::Trap {
-            kind: TrapKind::Unreachable,
+            kind,
             source: "the toy trapped".into(),
         }
     }

@@ -4,3 +4,7 @@ pub(crate) mod calls;
 mod input;
 mod memory;
 mod model;
+pub(crate) mod programs;
+#[path = "../../toy/mod.rs"]
+mod toy;
+pub(crate) mod toy_guest;
