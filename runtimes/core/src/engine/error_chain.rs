@@ -1,13 +1,17 @@
 //! Displays an error together with its sources.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Displays an error and all of its sources in one line: `error: source: source of the source`.
 ///
 /// For logs and messages: the errors of this crate do not repeat their sources in their own text,
-/// so that `to_string` alone omits the cause. Errors of other crates are displayed as they are,
-/// also if they repeat a source.
+/// so that `to_string` alone omits the cause. Errors of other crates are displayed also if they
+/// repeat a source.
+///
+/// The text of an engine's error may have names that the guest chose, as in a backtrace. So line
+/// breaks are shown as spaces, other control characters are escaped, and the text of each error is
+/// cut after 4,096 characters: a guest cannot forge lines of a log.
 ///
 /// # Examples
 ///
@@ -39,11 +43,72 @@ impl<'a> ErrorChain<'a> {
 
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.0, f)?;
+        OneLine::write(f, self.0)?;
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            f.write_str(": ")?;
+            OneLine::write(f, error)?;
             source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Writes a text in one line, and a bounded part of it.
+struct OneLine<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    n_chars_left: usize,
+    n_bytes_cut: usize,
+    /// After a line break, whose spaces are one with it.
+    is_at_break: bool,
+}
+
+impl<'a, 'f> OneLine<'a, 'f> {
+    /// Characters of one error: more than an engine's backtrace has whose names are ordinary.
+    const MAX_CHARS: usize = 4096;
+
+    fn write(f: &'a mut fmt::Formatter<'f>, error: &dyn Error) -> fmt::Result {
+        let mut line = Self {
+            f,
+            n_chars_left: Self::MAX_CHARS,
+            n_bytes_cut: 0,
+            is_at_break: false,
+        };
+        write!(line, "{error}")?;
+        match line.n_bytes_cut {
+            0 => Ok(()),
+            n_bytes => write!(line.f, ".. ({n_bytes} more bytes)"),
+        }
+    }
+
+    fn put(&mut self, c: char) -> fmt::Result {
+        if self.n_chars_left == 0 {
+            self.n_bytes_cut += c.len_utf8();
+            return Ok(());
+        }
+        self.n_chars_left -= 1;
+        match c {
+            '"' | '\'' | '\\' => self.f.write_char(c),
+            _ => write!(self.f, "{}", c.escape_debug()),
+        }
+    }
+}
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c == '\n' {
+                self.is_at_break = true;
+                continue;
+            }
+            if self.is_at_break {
+                if c == ' ' {
+                    continue;
+                }
+                self.is_at_break = false;
+                self.put(' ')?;
+            }
+            self.put(c)?;
         }
         Ok(())
     }
@@ -51,6 +116,8 @@ impl fmt::Display for ErrorChain<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use rangewatch_bus::EmitError;
     use rangewatch_wasi::Exit;
 
@@ -100,7 +167,7 @@ mod tests {
                 exit: Exit::new(0),
                 source: FlushError {
                     export: export.clone(),
-                    source: std::io::Error::other(CAUSE),
+                    source: io::Error::other(CAUSE),
                 },
             }),
             call_error(),
@@ -156,9 +223,27 @@ mod tests {
             }),
             Box::new(FlushError {
                 export,
-                source: std::io::Error::other(CAUSE),
+                source: io::Error::other(CAUSE),
             }),
         ]
+    }
+
+    #[test]
+    fn a_chain_is_one_bounded_line() {
+        let names = "backtrace:\n    0: f\n    1: g\u{1b}[31m\nERROR: forged \"it\" \\ \u{202e}\n";
+        let error = CallError::Engine {
+            export: "run".to_owned(),
+            source: names.into(),
+        };
+        assert_eq!(
+            ErrorChain::new(&error).to_string(),
+            "`run` failed in the engine: \
+             backtrace: 0: f 1: g\\u{1b}[31m ERROR: forged \"it\" \\ \\u{202e}"
+        );
+        let long = io::Error::other("x".repeat(5000));
+        let chain = ErrorChain::new(&long).to_string();
+        assert!(chain.ends_with("x.. (904 more bytes)"), "{chain}");
+        assert_eq!(chain.matches('x').count(), 4096);
     }
 
     #[test]
