@@ -206,8 +206,12 @@ pub enum CallError {
         "the guest was started before, and `_start` runs once: make a new guest from the module"
     )]
     AlreadyStarted,
-    /// The guest's only instance is gone: an earlier call trapped, exited or was dropped midway.
-    #[error("the guest's instance is gone, because {reason}; make a new guest from the module")]
+    /// The instance is gone, the only one of the guest or that of a session: an earlier call
+    /// trapped, exited or was dropped midway.
+    #[error(
+        "the instance is gone, because {reason}; make a new guest from the module, or a new \
+         session if the guest has a pool"
+    )]
     Gone {
         /// What ended it.
         reason: String,

@@ -602,8 +602,9 @@ impl Session {
 
     /// Drops the instance and says why.
     pub(crate) fn lose(&mut self, why: &impl ToString) {
-        self.lost = Some(why.to_string());
         self.instance = None;
+        // A later call only finds that the instance is gone.
+        self.lost.get_or_insert_with(|| why.to_string());
     }
 }
 
