@@ -43,8 +43,8 @@ ids! {
     /// ```
     GuestId, "guest";
 
-    /// Identifies an instance of a [`Guest`](crate::Guest) among all instances of the process. Never
-    /// reused: an instance that replaces another one has its own.
+    /// Identifies an instance of a [`Guest`](crate::Guest) among all instances of the process.
+    /// Never reused: an instance that replaces another one has its own.
     ///
     /// # Examples
     ///
