@@ -1,5 +1,6 @@
 //! The runtime: an engine with a profile.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use crate::runtime::{NAME, WasmiModule};
 /// let runtime: std::sync::Arc<dyn Runtime> = std::sync::Arc::new(rangewatch_wasmi::Wasmi::new());
 /// assert_eq!(runtime.name(), "wasmi");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Wasmi {
     pub(crate) engine: Engine,
     pub(crate) is_metered: bool,
@@ -93,6 +94,15 @@ impl Wasmi {
 impl Default for Wasmi {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Wasmi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wasmi")
+            .field("is_metered", &self.is_metered)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }
 
