@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use rangewatch_runtime::abi::{self, AbiError, Delivered, GuestAbi, Outcome, gen1};
 use rangewatch_runtime::{ErrorChain, HostTrap, WorkMeter};
 use rangewatch_wasi::link_wasmi::{Suspended, call_async, counts_fuel, deduct};
-use wasmi::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, TrapCode, Val};
+use wasmi::{
+    AsContext, AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Store, TrapCode,
+    TypedFunc, Val, WasmResults,
+};
 
 use crate::convert::trap;
 use crate::instance::{MAX_SLICE, Suspend};
@@ -114,9 +117,7 @@ pub fn attach<T: 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
-    let page = instance
-        .get_typed_func::<(), i32>(&*store, gen1::PAGE)?
-        .call(&mut *store, ())?;
+    let page = export::<i32>(store, instance, gen1::PAGE)?.call(&mut *store, ())?;
     attach_page(store, instance, get, page)
 }
 
@@ -134,11 +135,21 @@ pub async fn attach_async<T: 'static>(
     instance: &Instance,
     get: impl Fn(&mut T) -> &mut GuestAbi,
 ) -> Result<(), Error> {
-    let page = instance.get_typed_func::<(), i32>(&*store, gen1::PAGE)?;
+    let page = export::<i32>(store, instance, gen1::PAGE)?;
     let mut results = [Val::I32(0)];
     call_async(store, page.func(), &[], &mut results).await?;
     let page = results[0].i32().unwrap_or_default();
     attach_page(store, instance, get, page)
+}
+
+/// An export that the ABI needs. wasmi's own error does not name it.
+fn export<R: WasmResults>(
+    store: &impl AsContext,
+    instance: &Instance,
+    name: &str,
+) -> Result<TypedFunc<(), R>, Error> {
+    let export = instance.get_typed_func(store, name);
+    export.map_err(|error| Error::new(format!("the ABI needs the export `{name}`: {error}")))
 }
 
 fn attach_page<T: 'static>(
@@ -158,10 +169,15 @@ fn attach_page<T: 'static>(
 /// The body of [`deliver`] and of [`deliver_async`], which differ in how they call the guest.
 macro_rules! deliver {
     ($store:ident, $instance:ident, $get:ident, $report:ident, |$recv:ident| $call:expr) => {{
-        let $recv = $instance.get_typed_func::<(), ()>(&*$store, gen1::RECV)?;
+        let n_ready = $get($store.data_mut()).n_ready();
+        if n_ready == 0 {
+            // A guest that does not watch need not export what receives.
+            return Ok(Delivered::new(0, $get($store.data_mut())));
+        }
+        let $recv = export::<()>($store, $instance, gen1::RECV)?;
         let memory = $instance.get_memory(&*$store, "memory");
         let mut n_callbacks = 0;
-        for _ in 0..$get($store.data_mut()).n_ready() {
+        for _ in 0..n_ready {
             let (bytes, data) = memory_and_data($store, memory);
             let callback = $get(data).next_callback(bytes);
             let callback =

@@ -161,10 +161,15 @@ fn attach_page<T: 'static>(
 /// The body of [`deliver`] and of [`deliver_async`], which differ in how they call the guest.
 macro_rules! deliver {
     ($store:ident, $instance:ident, $get:ident, $report:ident, |$recv:ident| $call:expr) => {{
+        let n_ready = $get($store.data_mut()).n_ready();
+        if n_ready == 0 {
+            // A guest that does not watch need not export what receives.
+            return Ok(Delivered::new(0, $get($store.data_mut())));
+        }
         let $recv = $instance.get_typed_func::<(), ()>(&mut *$store, gen1::RECV)?;
         let memory = $instance.get_memory(&mut *$store, "memory");
         let mut n_callbacks = 0;
-        for _ in 0..$get($store.data_mut()).n_ready() {
+        for _ in 0..n_ready {
             let (bytes, data) = memory_and_data($store, memory);
             let callback = $get(data).next_callback(bytes);
             let Some(callback) = callback? else {

@@ -592,6 +592,30 @@ macro_rules! linker_tests {
                 }
 
                 #[test]
+                fn exports_are_needed_where_they_are_used() {
+                    let engine = Engine::default();
+                    let linker = Linker::<State>::new(&engine);
+                    let page = "(func (export \"__range_watch\") (result i32) (i32.const 0))";
+                    for export in ["", page] {
+                        let text = format!("(module (memory (export \"memory\") 1) {export})");
+                        let wasm = wat::parse_str(text).expect("well formed");
+                        let module = Module::new(&engine, wasm).expect("valid");
+                        let mut store = Store::new(&engine, State::new(GuestAbi::new(&RangeWatchBus::new())));
+                        let instance = linker.$instantiate(&mut store, &module).expect("no imports");
+                        match $backend::attach(&mut store, &instance, watch) {
+                            Ok(()) => assert!(!export.is_empty()),
+                            Err(error) => {
+                                let text = error.to_string();
+                                assert!(export.is_empty() && text.contains("`__range_watch`"), "{text}");
+                            }
+                        }
+                        // A guest that does not watch need not receive.
+                        let delivered = $backend::deliver(&mut store, &instance, watch, |_, _| ());
+                        assert_eq!(delivered.expect("nothing is due").n_callbacks, 0);
+                    }
+                }
+
+                #[test]
                 fn a_guest_that_waits_holds_its_thread() {
                     // One byte at a time fits: the guest waits for each, and its host for room.
                     let (mut feed, stdin) = pipe(1);
