@@ -13,7 +13,9 @@ use rangewatch_bus::timer::ManualTimer;
 use super::raw_guest::{RawGuest, Verb, keys};
 use super::{call, call_err, guest, load, plain};
 use crate::abi::AbiError;
-use crate::{CallError, Emits, Guest, InstantiateError, Limits, Runtime, TrapKind, Val};
+use crate::{
+    CallError, Emits, ErrorChain, Guest, InstantiateError, Limits, Runtime, TrapKind, Val,
+};
 
 /// Growing memory or a table beyond its limit fails inside the guest; a module whose initial size
 /// is beyond it is refused.
@@ -55,6 +57,26 @@ pub async fn memory_is_bounded(runtime: &dyn Runtime) {
     );
 }
 
+/// A module that starts with a larger table is refused, and the error names the limit.
+pub async fn tables_are_bounded(runtime: &dyn Runtime) {
+    let module = load(runtime, "(module (table 1 funcref) (table 3 funcref))").await;
+    let error = Guest::builder(&module, &RangeWatchBus::new())
+        .limits(Limits::default().table_elements(2))
+        .instantiate()
+        .await
+        .expect_err("the module starts with more");
+    assert!(
+        matches!(
+            error,
+            InstantiateError::Table {
+                elements: 3,
+                max_elements: 2
+            }
+        ),
+        "{error}"
+    );
+}
+
 /// The number of tables is limited, because the limit on elements is per table.
 pub async fn the_number_of_tables_is_bounded(runtime: &dyn Runtime) {
     for (n_tables, is_allowed) in [(Limits::MAX_TABLES, true), (Limits::MAX_TABLES + 1, false)] {
@@ -63,7 +85,13 @@ pub async fn the_number_of_tables_is_bounded(runtime: &dyn Runtime) {
         let guest = Guest::builder(&module, &RangeWatchBus::new())
             .instantiate()
             .await;
-        assert_eq!(guest.is_ok(), is_allowed, "{n_tables} tables");
+        match guest {
+            Ok(_) => assert!(is_allowed, "{n_tables} tables"),
+            Err(error) => assert!(
+                !is_allowed && matches!(error, InstantiateError::Tables { max: 4, .. }),
+                "{error}"
+            ),
+        }
     }
 }
 
@@ -80,10 +108,13 @@ pub async fn fuel_ends_a_loop(runtime: &dyn Runtime) {
     for _ in 0..10 {
         call(&guest, "work", &[]).await;
     }
-    match call_err(&guest, "spin").await {
-        CallError::Trap { kind, .. } => assert_eq!(kind, TrapKind::OutOfFuel),
-        error => panic!("{error}"),
-    }
+    let error = call_err(&guest, "spin").await;
+    assert!(
+        matches!(&error, CallError::Trap { kind, .. } if *kind == TrapKind::OutOfFuel),
+        "{error}"
+    );
+    let text = ErrorChain::new(&error).to_string();
+    assert!(text.contains("the limit is 50000"), "{text}");
 }
 
 /// A start section that loops runs out of fuel, one that traps is reported, one that waits is

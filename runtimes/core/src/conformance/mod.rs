@@ -99,6 +99,7 @@ groups! {
     }
     limits {
         memory_is_bounded,
+        tables_are_bounded,
         the_number_of_tables_is_bounded,
         fuel_ends_a_loop,
         a_start_section_is_bounded_and_cannot_wait,

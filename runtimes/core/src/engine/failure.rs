@@ -139,7 +139,10 @@ pub enum TrapKind {
     #[error("invalid conversion to integer")]
     BadConversion,
     /// The calls of the guest are nested too deeply.
-    #[error("call stack exhausted")]
+    #[error(
+        "call stack exhausted: raise `max_stack_bytes` of the runtime, or look for calls that nest \
+         without end"
+    )]
     StackOverflow,
     /// The call used all of its fuel.
     #[error("out of fuel: raise `Limits::fuel_per_call`, or look for a loop that does not end")]

@@ -100,6 +100,8 @@ pub struct ModuleInfo {
     imports: Vec<Import>,
     exports: BTreeMap<String, ExternType>,
     memory_bytes: u64,
+    n_tables: usize,
+    table_elements: u64,
     is_command: bool,
     uses_abi: bool,
 }
@@ -275,6 +277,12 @@ impl ModuleInfo {
                     self.memory_bytes = self.memory_bytes.saturating_add(bytes);
                 }
             }
+            Payload::TableSection(section) => {
+                for table in section.clone() {
+                    self.n_tables += 1;
+                    self.table_elements = self.table_elements.max(table?.ty.initial);
+                }
+            }
             Payload::ExportSection(section) => {
                 for export in section.clone() {
                     let export = export?;
@@ -325,6 +333,16 @@ impl ModuleInfo {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    /// The number of its tables.
+    pub(crate) const fn n_tables(&self) -> usize {
+        self.n_tables
+    }
+
+    /// The elements that the largest of its tables starts with.
+    pub(crate) const fn table_elements(&self) -> u64 {
+        self.table_elements
     }
 
     /// The signature of an exported function.

@@ -441,6 +441,17 @@ impl<'a> GuestBuilder<'a> {
         if bytes > max_bytes as u64 {
             return Err(InstantiateError::Memory { bytes, max_bytes });
         }
+        let (elements, max_elements) = (info.table_elements(), self.limits.max_table_elements());
+        if elements > max_elements as u64 {
+            return Err(InstantiateError::Table {
+                elements,
+                max_elements,
+            });
+        }
+        let (n_tables, max) = (info.n_tables(), Limits::MAX_TABLES);
+        if n_tables > max {
+            return Err(InstantiateError::Tables { n_tables, max });
+        }
         if let Some((calls, callbacks)) = self.pool {
             if matches!(self.wasi, WasiSource::Once(_)) {
                 return Err(InstantiateError::SharedWasi);

@@ -234,6 +234,14 @@ pub enum CallError {
     },
 }
 
+/// The limit on the fuel of a call, beside the engine's error.
+#[derive(Debug, thiserror::Error)]
+#[error("the limit is {fuel}")]
+struct FuelLimit {
+    fuel: u64,
+    source: EngineError,
+}
+
 impl CallError {
     pub(crate) fn new(export: &str, failure: Failure) -> Self {
         let export = export.to_owned();
@@ -258,6 +266,27 @@ impl CallError {
                 source,
             },
             Failure::Engine(source) => Self::Engine { export, source },
+        }
+    }
+
+    /// Adds the limit on the fuel of a call, where that is what the call has used.
+    pub(crate) fn with_fuel_limit(self, fuel: Option<u64>) -> Self {
+        match (self, fuel) {
+            (
+                Self::Trap {
+                    export,
+                    kind: kind @ TrapKind::OutOfFuel,
+                    message,
+                    source,
+                },
+                Some(fuel),
+            ) => Self::Trap {
+                export,
+                kind,
+                message,
+                source: Box::new(FuelLimit { fuel, source }),
+            },
+            (error, _) => error,
         }
     }
 

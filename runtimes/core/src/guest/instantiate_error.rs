@@ -107,6 +107,25 @@ pub enum InstantiateError {
         /// The limit, in bytes.
         max_bytes: usize,
     },
+    /// The module starts with a larger table than the guest may have.
+    #[error(
+        "the module starts with a table of {elements} elements, but a table of the guest may have \
+         {max_elements}: raise `Limits::table_elements`"
+    )]
+    Table {
+        /// What its largest table starts with, in elements.
+        elements: u64,
+        /// The limit, in elements.
+        max_elements: usize,
+    },
+    /// The module has more tables than [`Limits::MAX_TABLES`](crate::Limits::MAX_TABLES).
+    #[error("the module has {n_tables} tables, but a guest may have {max}")]
+    Tables {
+        /// The number of its tables.
+        n_tables: usize,
+        /// The limit.
+        max: usize,
+    },
     /// One WASI context cannot serve several instances.
     #[error("several instances need a WASI context for each: use `wasi_with` in place of `wasi`")]
     SharedWasi,
@@ -126,7 +145,7 @@ pub enum InstantiateError {
     /// with a code other than 0.
     #[error("the guest failed while it started")]
     Start(#[source] Box<CallError>),
-    /// The engine refused: a limit on memory or tables, no memory left on the host.
+    /// The engine refused, for example because no memory is left on the host.
     #[error("the engine could not instantiate the module")]
     Engine(#[source] EngineError),
 }

@@ -477,7 +477,10 @@ impl Session {
                 message: state.abi().take_panic_text(memory),
                 source,
             }),
-            Err(failure) => Err(CallError::new(export.name, failure)),
+            Err(failure) => {
+                let error = CallError::new(export.name, failure);
+                Err(error.with_fuel_limit(config.limits.max_fuel_per_call()))
+            }
         }
     }
 
