@@ -68,6 +68,9 @@ pub struct EventSet<K, P = ()> {
     found: Vec<u32>,
 }
 
+/// Tables of fewer entries are not shrunk.
+const MIN_SHRUNK: usize = 64;
+
 struct Member<K> {
     key: K,
     handle: Handle,
@@ -206,6 +209,28 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
             }
             if let Some(of_moved) = self.places.get_mut(&moved.key) {
                 *of_moved = place;
+            }
+        }
+        self.shrink();
+    }
+
+    /// Gives memory back when most watches have gone. This takes as many steps as there were
+    /// removals, or fewer.
+    fn shrink(&mut self) {
+        let n = self.members.len();
+        let is_sparse = |capacity: usize| n < capacity / 4 && capacity > MIN_SHRUNK;
+        if is_sparse(self.members.capacity()) {
+            self.members.shrink_to(2 * n);
+        }
+        if is_sparse(self.places.capacity()) {
+            self.places.shrink_to(2 * n);
+        }
+        if is_sparse(self.index.n_places()) {
+            let old = std::mem::take(&mut self.index);
+            for (place, member) in self.members.iter_mut().enumerate() {
+                if let Some(range) = old.range_of(member.handle) {
+                    member.handle = self.index.insert(range.clone(), place as u32);
+                }
             }
         }
     }

@@ -27,6 +27,9 @@ impl Callbacks {
                 self.lock().exit = Some(*exit);
                 return;
             }
+            CallbackErrorCause::Call(cause) if error.n_notices > 0 => {
+                print_error(format_args!("{error}: {}", describe(cause)));
+            }
             CallbackErrorCause::Call(cause) => print_error(format_args!(
                 "recv of watch {:?} with value {}: {}",
                 String::from_utf8_lossy(&error.id),

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use rangewatch_bus::RangeWatchBus;
-use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1};
+use rangewatch_runtime::abi::{AbiError, Generation, GuestAbi, Outcome, gen1};
 use rangewatch_runtime::{Emits, Limits};
 
 /// The system's allocator, counting per thread: tests on other threads do not disturb the count.
@@ -177,10 +177,41 @@ fn g23_what_stopped_watches_used_is_freed_while_some_stay() {
     assert_eq!((callback.id(), callback.value()), (&b"00099000"[..], 7));
 }
 
+/// As [`MAX_STARTED`], in generation 2.
+const MAX_WITH_NOTICES: isize = 400;
+
 #[test]
-fn g38_a_hundred_thousand_owners_leave_no_memory() {
+fn a_watch_of_generation_2_takes_some_hundred_bytes_and_leaves_none() {
+    const N: usize = 10_000;
     let bus = RangeWatchBus::new();
     let mut guest = WithoutEngine::new(&bus);
+    guest.abi.set_generation(Generation::Two);
+    // What an owner takes.
+    guest.open(N);
+    let taken = grown(|| {
+        (0..N).for_each(|i| guest.open(i));
+        (0..N).for_each(|i| guest.start(i));
+    });
+    let each = taken / N as isize;
+    assert!(each <= MAX_WITH_NOTICES, "{each} bytes");
+    let stopped = grown(|| (0..N).for_each(|i| guest.stop(i)));
+    assert!(taken + stopped < 32 << 10, "{} are left", taken + stopped);
+}
+
+#[test]
+fn g38_a_hundred_thousand_owners_leave_no_memory() {
+    owners_leave_no_memory(Generation::One, 100_000);
+}
+
+#[test]
+fn g38_ten_thousand_owners_of_generation_2_leave_no_memory() {
+    owners_leave_no_memory(Generation::Two, 10_000);
+}
+
+fn owners_leave_no_memory(generation: Generation, n_owners: usize) {
+    let bus = RangeWatchBus::new();
+    let mut guest = WithoutEngine::new(&bus);
+    guest.abi.set_generation(generation);
     let own = guest.abi.owner();
     let mut cycle = |i: usize| {
         let owner = own.of_same_guest();
@@ -201,7 +232,7 @@ fn g38_a_hundred_thousand_owners_leave_no_memory() {
     };
     // Tables that keep the memory of some entries.
     (0..100).for_each(&mut cycle);
-    let left = grown(|| (100..100_000).for_each(&mut cycle));
+    let left = grown(|| (100..n_owners).for_each(&mut cycle));
     assert!(left < 1_024, "{left} bytes are left");
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::{KeyRange, RecvError};
 
 use super::feed::Feed;
-use super::guest_watches::WatchError;
+use super::guest_watches::{MIN_SHRUNK, WatchError};
 use super::namespace::Namespace;
 use super::watch::Watch;
 use crate::abi::{AbiError, Outcome};
@@ -215,6 +215,10 @@ impl Notices {
         let state = &mut *self.state.lock();
         if let Some(Member::Held(values)) = state.members.remove(watch) {
             state.n_held -= values.len();
+        }
+        let (n, capacity) = (state.members.len(), state.members.capacity());
+        if n < capacity / 4 && capacity > MIN_SHRUNK {
+            state.members.shrink_to(2 * n);
         }
         if let Some(feed) = &mut state.feed {
             feed.remove(watch);
