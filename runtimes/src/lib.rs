@@ -119,6 +119,11 @@
 //! [`GuestBus::on_commit`] commits the embedder's transaction and publishes the emits of the guest
 //! together. The example [`modules`] shows all of it, with a store, a cache and buffers.
 //!
+//! [`Limits`] bound the fuel, the time, the memory and the emits of a guest, and replace instances
+//! that have grown ([`Limits::recycle_bytes`]). What the host does for a guest is fuel of the
+//! guest, too. [`GuestBuilder::pool`] runs calls at the same time, [`GuestBuilder::factory`] makes
+//! many equal guests. [`runtime`] has a table of all this.
+//!
 //! [`modules`]: https://github.com/pantopic/rangewatch/tree/main/examples/modules
 //!
 //! # Only WASI: run a program, capture its output

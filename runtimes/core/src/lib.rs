@@ -6,6 +6,28 @@
 //! A backend implements four small traits, [`Runtime`], [`Compiled`], [`Linked`] and [`Instance`],
 //! which translate and decide nothing.
 //!
+//! # Hosting a guest
+//!
+//! | to | see |
+//! |---|---|
+//! | make a guest, or many equal ones | [`Guest::builder`], [`GuestBuilder::factory`] |
+//! | call it with values, bytes, or the types of Rust | [`Guest::call`], [`Guest::call_bytes`], [`Guest::func`] |
+//! | make several calls on one instance, access its memory | [`Guest::session`] |
+//! | run calls at the same time, in several instances | [`GuestBuilder::pool`] |
+//! | give it functions of the host, one or a module of them | [`GuestBuilder::host_function`], [`HostModule`], [`HostCx`] |
+//! | keep data of an instance, or of one call | [`GuestBuilder::instance_data`], [`Caller::context`] |
+//! | act when an instance is made, when a call ends | [`GuestBuilder::on_instance`], [`GuestBuilder::on_call_end`] |
+//! | deliver to its watches | [`Guest::pump`], [`Guest::drive_until_idle`], [`Guest::ready`] |
+//! | give each stream or client watches of its own | [`Guest::owner`], [`Caller::owner`] |
+//! | commit what a call emits with a transaction of the host | [`GuestBus::on_commit`], [`Staged`] |
+//! | bound fuel, time, memory and emits; replace instances that grow | [`Limits`] |
+//! | charge for the work of the host | [`HostCx::charge`] |
+//! | admit more of WebAssembly | [`Profile`] |
+//! | use an engine and a linker that exist already | [`GuestAbi`](abi::GuestAbi), `add_to_linker` of the backend |
+//! | display an error | [`ErrorChain`] |
+//!
+//! # The source
+//!
 //! | folder | contents |
 //! |---|---|
 //! | `abi` | the guest ABI over bytes, one folder per generation |

@@ -1,8 +1,12 @@
 //! rangewatch on [wasmtime](https://docs.rs/wasmtime), the WebAssembly JIT.
 //!
-//! The managed way is [`Wasmtime`], a `Runtime` like any other. The linker way is for programs that
-//! have a wasmtime engine of their own: [`add_to_linker`] for the range-watch ABI and
-//! [`add_wasi_to_linker`] or [`add_wasi_to_linker_async`] for WASI preview1.
+//! There are two ways to use it. The managed way is [`Wasmtime`], a `Runtime` like any other:
+//! [`Wasmtime::builder`] sets the profile, the stack and a directory that keeps compiled modules,
+//! and [`Wasmtime::with_engine`] uses an engine of your own. The linker way is for programs that
+//! have a wasmtime engine, linker and store already: [`add_to_linker`] adds the guest ABI,
+//! [`attach`] connects an instance to the bus and [`deliver`] runs its callbacks;
+//! [`add_wasi_to_linker`] adds WASI preview1, and [`run_start`] runs a command. The functions whose
+//! names end in `async` are for stores that suspend: a guest that waits blocks no thread there.
 #![deny(unsafe_code)]
 
 mod builder;

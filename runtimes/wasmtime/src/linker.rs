@@ -15,6 +15,15 @@ use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, S
 /// `get` returns the guest's [`GuestAbi`] in the data of the store: one store, one guest. After
 /// instantiating, call [`attach`]; to run the callbacks of the guest's watches, [`deliver`].
 ///
+/// On an engine that counts fuel (`Config::consume_fuel`) the guest also pays for what the
+/// functions do for it: a call whose store has too little fuel left ends as one that is out of
+/// fuel.
+///
+/// A call with bytes is between [`begin_bytes`](GuestAbi::begin_bytes) and
+/// [`end_bytes`](GuestAbi::end_bytes), one under an owner after
+/// [`set_owner`](GuestAbi::set_owner). With staged emits, [`commit`](GuestAbi::commit) follows a
+/// call that returned.
+///
 /// # Errors
 ///
 /// The linker has functions of these names already.

@@ -153,6 +153,6 @@ fn hint(import: &Import, has_wasi: bool) -> &'static str {
     } else if module.starts_with("wasi") {
         "only WASI preview1 (`wasi_snapshot_preview1`) is provided: build the guest for it"
     } else {
-        "provide it with `.host_function(..)`"
+        "provide it with `.host_function(..)`, or in a `HostModule`"
     }
 }

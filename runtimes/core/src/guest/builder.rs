@@ -37,7 +37,7 @@ use crate::guest::start::Start;
 /// | [`wasi`](Self::wasi) | none: a module that imports WASI is refused |
 /// | [`limits`](Self::limits) | [`Limits::default`] |
 /// | [`emits`](Self::emits) | [`Emits::Staged`] on a bus with history, [`Emits::Immediate`] without |
-/// | [`host_function`](Self::host_function) | none |
+/// | [`host_function`](Self::host_function), [`host_module`](Self::host_module) | none |
 /// | [`pool`](Self::pool) | none: one instance for calls and callbacks |
 /// | [`start`](Self::start) | [`Start::Automatic`] |
 /// | [`timer`](Self::timer) | [`ThreadTimer`] |
@@ -45,6 +45,9 @@ use crate::guest::start::Start;
 /// | [`on_instance`](Self::on_instance), [`on_call_end`](Self::on_call_end) | nothing |
 /// | [`on_callback_error`](Self::on_callback_error) | a `warn` event of the `tracing` crate |
 /// | [`on_flush_error`](Self::on_flush_error) | a `warn` event of the `tracing` crate |
+///
+/// A hook that commits what the guest emits belongs to its bus: [`GuestBus::on_commit`]. For many
+/// equal guests end with [`factory`](Self::factory) in place of [`instantiate`](Self::instantiate).
 ///
 /// # Examples
 ///

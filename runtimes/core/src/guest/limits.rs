@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rangewatch_wasi::WorkMeter;
 
-/// Bounds on one guest: fuel per call, memory, tables, watches.
+/// Bounds on one guest: fuel and time of a call, memory, emits, watches.
 ///
 /// The defaults keep a broken guest from harming its host, and leave room for an ordinary one.
 /// Fuel is counted in the engine's units, about one per wasm instruction; the same number is a
