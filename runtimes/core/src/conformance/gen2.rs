@@ -701,3 +701,66 @@ pub async fn g12_a_notice_makes_a_guest_ready(runtime: &dyn Runtime) {
     let expected: Vec<_> = (100..=200).map(|value| format!("{value}:w")).collect();
     assert_eq!(values, expected);
 }
+
+/// A group that has ended by overflow is opened again by the next `group_start`, without its
+/// watches; the owner that it is in goes on.
+pub async fn a_group_that_overflows_can_be_opened_again(runtime: &dyn Runtime) {
+    let raw = limited(runtime, Limits::default().notices(2).groups(1)).await;
+    let group = || Step::Verb(Verb::GroupStart, b"g".to_vec());
+    let follow = [
+        Step::Verb(Verb::Open, keys(["w", "k", "l"])),
+        Step::Verb(Verb::Start, b"w".to_vec()),
+    ];
+    raw.follow("own", "x", "y").await;
+    let [open, start] = follow;
+    assert_eq!(raw.run([group(), open, start]).await, [""; 0]);
+    for value in 1..=3 {
+        raw.emit(value, "k");
+    }
+    // Until the overflow is delivered the group takes no watch.
+    let open = || Step::Verb(Verb::Open, keys(["v", "k", "l"]));
+    assert_eq!(raw.run([group(), open()]).await, ["Watch closed"]);
+    assert_eq!(raw.drive().await, ["1:w 2:w"]);
+    assert!(raw.errors()[0].contains("resume from value 3"));
+    assert_eq!(raw.guest.n_watches(), 1);
+    let start = Step::Verb(Verb::Start, b"v".to_vec());
+    assert_eq!(raw.run([group(), open(), start]).await, [""; 0]);
+    raw.emit(4, "k");
+    raw.emit(5, "x");
+    assert_eq!(raw.drive().await, ["4:v", "5:own"]);
+    // It ends, and makes room for another.
+    let stop = Step::Verb(Verb::GroupStop, b"g".to_vec());
+    let other = Step::Verb(Verb::GroupStart, b"h".to_vec());
+    assert_eq!(raw.run([stop, other]).await, [""; 0]);
+    assert_eq!(raw.guest.n_watches(), 1);
+}
+
+/// The end of an owner frees its notices while a recv of it runs on another instance; none of it is
+/// entered any more, and a report of the running one is dropped.
+pub async fn g38_an_owner_ends_while_a_batch_of_it_runs(runtime: &dyn Runtime) {
+    let raw = pooled(runtime, 1, 1).await;
+    let (a, b) = (raw.guest.owner(), raw.guest.owner());
+    raw.follow_on(&a, "w", "k", "l").await;
+    raw.follow_on(&b, "w", "k", "l").await;
+    let (step, arrival, release) = gate();
+    raw.plan([
+        step,
+        Step::Verb(Verb::Open, keys(["v", "k", "l"])),
+        Step::Report("bad", 3),
+    ]);
+    raw.emit(1, "k");
+    beside(&raw.guest, async {
+        arrival.await.expect("the recv of a runs");
+        raw.emit(2, "k");
+        a.end();
+        assert_eq!((raw.guest.n_watches(), raw.bus.n_subscriptions()), (1, 1));
+        release.send(()).expect("it waits");
+        let (step, arrival, _) = gate();
+        raw.plan([step]);
+        arrival.await.expect("b receives");
+    })
+    .await;
+    assert_eq!(raw.drive().await, ["1:w", "Watch closed", "1:w 2:w"]);
+    assert_eq!(raw.owners(), [a.id(), b.id()]);
+    assert!(raw.errors().is_empty());
+}

@@ -254,6 +254,8 @@ groups! {
         a_batch_that_fails_is_reported,
         g27_a_closed_bus_is_drained,
         g12_a_notice_makes_a_guest_ready,
+        a_group_that_overflows_can_be_opened_again,
+        g38_an_owner_ends_while_a_batch_of_it_runs,
     }
     owners {
         g38_ids_of_an_owner_are_not_visible_to_another,

@@ -17,7 +17,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Emits {
-    /// One flush is one emit, at once. The default on a bus without history.
+    /// One flush is one emit, at once; in [generation 2](crate::abi::gen2) of the ABI one for each
+    /// value that was queued. The default on a bus without history.
     Immediate,
     /// Flushes are staged, and take effect together when the guest's call or callback returns or
     /// exits with code 0. Consecutive flushes of the same value are one emit, however many the
