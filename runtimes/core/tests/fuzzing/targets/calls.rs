@@ -5,7 +5,7 @@
 use std::task::{Context, Waker};
 
 use rangewatch_bus::{EventSubscription, History, RangeWatchBus, Selector};
-use rangewatch_runtime::abi::{AbiError, Callback, GuestAbi, Outcome, gen1, io};
+use rangewatch_runtime::abi::{AbiError, Callback, Generation, GuestAbi, Outcome, gen1, gen2, io};
 use rangewatch_runtime::{CallbackError, CallbackErrorCause, Emits, Limits, Owner};
 
 use super::input::Input;
@@ -90,6 +90,11 @@ struct Instance {
     /// The text of the host that a report is compared with.
     host_text: Vec<u8>,
     staged: Vec<Emit>,
+    /// What was queued and not yet flushed, and the bytes of its lists.
+    gathered: Vec<Emit>,
+    gathered_bytes: usize,
+    /// The group that is selected.
+    group: Option<usize>,
     input: Vec<u8>,
     output: Option<Vec<u8>>,
 }
@@ -98,6 +103,8 @@ enum InstanceState {
     Idle,
     /// In the callback of a watch.
     Receiving(Callback, usize),
+    /// In a batch of an owner, of these watches.
+    ReceivingBatch(Callback, usize, Vec<usize>),
     /// In a `stop` that waits for the callback of a watch.
     Stopping(usize),
 }
@@ -167,7 +174,15 @@ impl Calls {
                 _ => Emits::Staged,
             };
             let owner = Owner::new(&calls.bus, limits.clone(), emits);
-            calls.model.guests.push(GuestModel { limits, emits });
+            let generation = match options >> 7 {
+                1 if guest == 0 => Generation::Two,
+                _ => Generation::One,
+            };
+            calls.model.guests.push(GuestModel {
+                limits,
+                emits,
+                generation,
+            });
             calls.add_owner(owner, guest);
         }
         for guest in [0, 0, 1] {
@@ -178,11 +193,10 @@ impl Calls {
     }
 
     fn add_owner(&mut self, owner: Owner, guest: usize) {
+        self.model
+            .owners
+            .push(OwnerModel::new(owner.id(), guest, None));
         self.owners.push(owner);
-        self.model.owners.push(OwnerModel {
-            guest,
-            is_ended: false,
-        });
     }
 
     /// A new instance of a guest.
@@ -199,6 +213,9 @@ impl Calls {
             state: InstanceState::Idle,
             host_text: Vec::new(),
             staged: Vec::new(),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            group: None,
             input: Vec::new(),
             output: None,
         };
@@ -228,7 +245,7 @@ impl Calls {
                 0 => self.replace(i),
                 _ => self.stop_again(i),
             },
-            InstanceState::Idle | InstanceState::Receiving(..) => match operation {
+            _ => match operation {
                 0 => self.replace(i),
                 1 => self.flush(i),
                 2..=4 => {
@@ -262,6 +279,21 @@ impl Calls {
                 17..=19 => self.deliver_or_finish(i),
                 20 => self.instances[i].report(input),
                 21 => self.bytes(i, input),
+                22 if self.is_second(i) && input.below(2) == 0 => match input.below(8) {
+                    0 => self.clear(i),
+                    1 => self.flush_gathered(i),
+                    2 | 3 => self.queue(i),
+                    4 => {
+                        self.instances[i].put(input.choose(&IDS));
+                        self.group(i, false);
+                    }
+                    _ => {
+                        if self.owners.len() < 12 {
+                            self.instances[i].put(input.choose(&IDS));
+                            self.group(i, true);
+                        }
+                    }
+                },
                 22 => match input.below(2) {
                     0 => self.commit(i),
                     _ => self.instances[i].discard(),
@@ -272,8 +304,10 @@ impl Calls {
                 }
                 24 => {
                     let owner = input.below(self.owners.len());
-                    self.owners[owner].end();
-                    self.model.end_owner(owner);
+                    if self.model.owners[owner].group_of.is_none() {
+                        self.owners[owner].end();
+                        self.model.end_owner(owner);
+                    }
                 }
                 25 => {
                     if self.owners.len() < 6 {
@@ -308,18 +342,23 @@ impl Calls {
         let emitted = self.bus.emit_slices(value, keys);
         let keys: Vec<_> = keys.iter().map(|key| key.to_vec()).collect();
         let expected = self.model.emit(value, &keys).ok();
-        assert_eq!(emitted.ok().map(|emitted| emitted.matched()), expected);
+        assert_eq!(emitted.ok().map(|emitted| emitted.n_ranges()), expected);
     }
 
     /// Drops an instance, as after a trap, and makes another.
     fn replace(&mut self, i: usize) {
         let old = &mut self.instances[i];
         let (guest, can_receive) = (old.guest, old.can_receive);
-        if let InstanceState::Receiving(callback, watch) =
-            std::mem::replace(&mut old.state, InstanceState::Idle)
-        {
-            drop(callback);
-            self.model.leave(watch);
+        match std::mem::replace(&mut old.state, InstanceState::Idle) {
+            InstanceState::Receiving(callback, watch) => {
+                drop(callback);
+                self.model.leave(watch);
+            }
+            InstanceState::ReceivingBatch(callback, owner, watches) => {
+                drop(callback);
+                self.leave_batch(owner, &watches);
+            }
+            _ => {}
         }
         self.instances[i] = self.instance(guest, true, can_receive);
     }
@@ -357,7 +396,35 @@ impl Calls {
         }
     }
 
+    fn is_second(&self, i: usize) -> bool {
+        let guest = self.instances[i].guest;
+        self.model.guests[guest].generation == Generation::Two
+    }
+
+    /// The owner that the instance runs under.
+    fn namespace(&self, i: usize) -> usize {
+        let instance = &self.instances[i];
+        match (&instance.group, &instance.state) {
+            (Some(group), _) => *group,
+            (None, InstanceState::Receiving(_, watch)) => self.model.watches[*watch].owner,
+            (None, InstanceState::ReceivingBatch(_, owner, _)) => *owner,
+            (None, _) => instance.owner,
+        }
+    }
+
+    fn leave_batch(&mut self, owner: usize, watches: &[usize]) {
+        self.model.owners[owner].is_running = false;
+        for watch in watches {
+            self.model.leave(*watch);
+        }
+    }
+
     fn flush(&mut self, i: usize) {
+        if self.is_second(i) {
+            self.queue(i);
+            // An instance that trapped is a new one, which has queued nothing.
+            return self.flush_gathered(i);
+        }
         let expected = self.expect_flush(i).unwrap_or_else(Expected::Traps);
         let instance = &mut self.instances[i];
         let before = instance.memory.clone();
@@ -412,6 +479,173 @@ impl Calls {
         })
     }
 
+    fn queue(&mut self, i: usize) {
+        let expected = self.expect_queue(i).unwrap_or_else(Expected::Traps);
+        let instance = &mut self.instances[i];
+        let before = instance.memory.clone();
+        let ended = gen2::queue(&mut instance.abi, &mut instance.memory);
+        self.check_end(i, "queue", ended, &expected, &before);
+    }
+
+    fn expect_queue(&mut self, i: usize) -> Result<Expected, Vec<Fault>> {
+        let instance = &mut self.instances[i];
+        let page = instance.page()?;
+        let buf = page.buf(&instance.memory)?;
+        let limits = &self.model.guests[instance.guest].limits;
+        let (keys, is_whole) = memory::keys(&buf);
+        let gathered = instance.gathered.iter();
+        let n_keys = keys.len() + gathered.map(|(_, keys)| keys.len()).sum::<usize>();
+        let mut faults = Vec::new();
+        if buf.len() + instance.gathered_bytes > limits.max_flush_bytes() {
+            faults.push("FlushTooLarge");
+        }
+        if !is_whole {
+            faults.push("KeysCutShort");
+        }
+        if n_keys > limits.max_flush_keys() {
+            faults.push("FlushTooManyKeys");
+        }
+        if keys.iter().any(|key| key.len() > limits.max_key_bytes()) {
+            faults.push("KeyTooLong");
+        }
+        let value = page.val(&instance.memory);
+        faults.extend(value.err());
+        match value {
+            Ok(value) if faults.is_empty() => {
+                let expected = Expected::Returns {
+                    work: 100 + buf.len() / 16 + 4 * keys.len(),
+                    value: 0,
+                };
+                if !keys.is_empty() {
+                    append(&mut instance.gathered, value, &keys);
+                    instance.gathered_bytes += buf.len();
+                }
+                Ok(expected)
+            }
+            _ => Err(faults),
+        }
+    }
+
+    fn flush_gathered(&mut self, i: usize) {
+        let expected = self
+            .expect_flush_gathered(i)
+            .unwrap_or_else(Expected::Traps);
+        let instance = &mut self.instances[i];
+        let before = instance.memory.clone();
+        let ended = gen2::flush(&mut instance.abi, &mut instance.memory);
+        self.check_end(i, "flush", ended, &expected, &before);
+    }
+
+    fn expect_flush_gathered(&mut self, i: usize) -> Result<Expected, Vec<Fault>> {
+        let instance = &mut self.instances[i];
+        let n_bytes = std::mem::take(&mut instance.gathered_bytes);
+        let gathered = std::mem::take(&mut instance.gathered);
+        let guest = &self.model.guests[instance.guest];
+        let n_keys: usize = gathered.iter().map(|(_, keys)| keys.len()).sum();
+        let mut n_ranges = 0;
+        if gathered.is_empty() {
+            return Ok(Expected::Returns {
+                work: 100,
+                value: 0,
+            });
+        }
+        if guest.emits == Emits::Staged {
+            for (value, keys) in gathered {
+                instance.stage(value, &keys, &guest.limits)?;
+            }
+        } else {
+            let values = gathered.iter().map(|(value, _)| *value);
+            self.model
+                .check_values(values)
+                .map_err(|fault| vec![fault])?;
+            for (value, keys) in gathered {
+                n_ranges += self.model.emit(value, &keys).expect("checked");
+            }
+        }
+        Ok(Expected::Returns {
+            work: 100 + n_bytes / 16 + 4 * n_keys + n_ranges,
+            value: 0,
+        })
+    }
+
+    fn clear(&mut self, i: usize) {
+        let instance = &mut self.instances[i];
+        instance.gathered.clear();
+        instance.gathered_bytes = 0;
+        let before = instance.memory.clone();
+        let ended = gen2::clear(&mut instance.abi, &mut instance.memory);
+        let expected = Expected::Returns {
+            work: 100,
+            value: 0,
+        };
+        self.check_end(i, "clear", ended, &expected, &before);
+    }
+
+    /// Opens or selects a group, or ends one.
+    fn group(&mut self, i: usize, is_start: bool) {
+        let mut memory = self.instances[i].memory.clone();
+        let mut opened_in = None;
+        let expected = self.expect_group(i, is_start, &mut memory, &mut opened_in);
+        let expected = expected.unwrap_or_else(Expected::Traps);
+        let instance = &mut self.instances[i];
+        let (what, ended) = match is_start {
+            true => (
+                "group_start",
+                gen2::group_start(&mut instance.abi, &mut instance.memory),
+            ),
+            false => (
+                "group_stop",
+                gen2::group_stop(&mut instance.abi, &mut instance.memory),
+            ),
+        };
+        if let Some(group_of) = opened_in {
+            let guest = instance.guest;
+            instance.group = Some(self.owners.len());
+            let owner = instance.abi.owner();
+            let model = OwnerModel::new(owner.id(), guest, Some(group_of));
+            self.model.owners.push(model);
+            self.owners.push(owner);
+        }
+        self.check_end(i, what, ended, &expected, &memory);
+    }
+
+    fn expect_group(
+        &mut self,
+        i: usize,
+        is_start: bool,
+        memory: &mut [u8],
+        opened_in: &mut Option<(usize, Vec<u8>)>,
+    ) -> Result<Expected, Vec<Fault>> {
+        let page = self.instances[i].page()?;
+        let buf = page.buf(memory)?;
+        let owner = self.namespace(i);
+        let result = match is_start {
+            true => self
+                .model
+                .start_group(owner, &buf)
+                .map(|group| match group {
+                    Ok(group) => self.instances[i].group = Some(group),
+                    Err(parent) => *opened_in = Some((parent, buf.clone())),
+                }),
+            false => self.model.stop_group(owner, &buf).map(|group| {
+                if self.instances[i].group == Some(group) {
+                    self.instances[i].group = None;
+                }
+            }),
+        };
+        let text = result.err().unwrap_or_default();
+        let n_bytes = match text {
+            "id too long" => 0,
+            _ => buf.len(),
+        };
+        let written = page.write_err(memory, text).map_err(|fault| vec![fault])?;
+        self.instances[i].host_text = written;
+        Ok(Expected::Returns {
+            work: 200 + n_bytes / 16,
+            value: 0,
+        })
+    }
+
     fn verb(&mut self, i: usize, verb: Verb) {
         let mut memory = self.instances[i].memory.clone();
         let (expected, waits_for) = match self.expect_verb(i, verb, &mut memory) {
@@ -420,11 +654,16 @@ impl Calls {
             Err(faults) => (Expected::Traps(faults), None),
         };
         let instance = &mut self.instances[i];
+        let is_first = self.model.guests[instance.guest].generation == Generation::One;
         let function = match verb {
-            Verb::Reserve => gen1::reserve,
-            Verb::Open => gen1::open,
-            Verb::Start => gen1::start,
-            Verb::Stop => gen1::stop,
+            Verb::Reserve if is_first => gen1::reserve,
+            Verb::Open if is_first => gen1::open,
+            Verb::Start if is_first => gen1::start,
+            Verb::Stop if is_first => gen1::stop,
+            Verb::Reserve => gen2::reserve,
+            Verb::Open => gen2::open,
+            Verb::Start => gen2::start,
+            Verb::Stop => gen2::stop,
         };
         if let Some(watch) = waits_for {
             instance.state = InstanceState::Stopping(watch);
@@ -464,10 +703,11 @@ impl Calls {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let (owner, is_in_recv) = match &instance.state {
-            InstanceState::Receiving(_, watch) => (self.model.watches[*watch].owner, true),
-            _ => (instance.owner, false),
-        };
+        let is_in_recv = matches!(
+            instance.state,
+            InstanceState::Receiving(..) | InstanceState::ReceivingBatch(..)
+        );
+        let owner = self.namespace(i);
         let mut waits_for = None;
         let result = match verb {
             Verb::Reserve => self.model.reserve(owner, &buf),
@@ -485,7 +725,7 @@ impl Calls {
             _ => buf.len(),
         };
         let written = page.write_err(memory, text).map_err(|fault| vec![fault])?;
-        instance.host_text = written;
+        self.instances[i].host_text = written;
         Ok((200 + n_bytes / 16, waits_for))
     }
 
@@ -513,7 +753,14 @@ impl Calls {
     /// Enters the next callback on an idle instance, or ends the one that it is in.
     fn deliver_or_finish(&mut self, i: usize) {
         match std::mem::replace(&mut self.instances[i].state, InstanceState::Idle) {
-            InstanceState::Receiving(callback, watch) => self.finish(i, callback, watch),
+            InstanceState::Receiving(callback, watch) => {
+                let owner = self.model.watches[watch].owner;
+                self.finish(i, callback, owner, &[watch]);
+            }
+            InstanceState::ReceivingBatch(callback, owner, watches) => {
+                self.finish(i, callback, owner, &watches);
+                self.model.owners[owner].is_running = false;
+            }
             InstanceState::Idle => _ = self.deliver(i),
             state => self.instances[i].state = state,
         }
@@ -521,6 +768,9 @@ impl Calls {
 
     /// Enters the next callback. Returns whether there was one.
     fn deliver(&mut self, i: usize) -> bool {
+        if self.is_second(i) {
+            return self.deliver_batch(i);
+        }
         let instance = &mut self.instances[i];
         let ready = self.model.ready(instance.guest);
         // The page is read when a callback is due.
@@ -586,10 +836,7 @@ impl Calls {
                 self.model.leave(watch);
                 // Which of several it was is not known.
                 if candidates.len() > 1 {
-                    for owner in 0..self.owners.len() {
-                        self.owners[owner].end();
-                        self.model.end_owner(owner);
-                    }
+                    self.end_owners();
                 }
             }
             (delivered, expected) => panic!("{delivered:?}, not {expected:?}"),
@@ -597,15 +844,95 @@ impl Calls {
         true
     }
 
+    /// Enters the callback of a batch. Returns whether there was one.
+    fn deliver_batch(&mut self, i: usize) -> bool {
+        let due = self.model.owners_due(self.instances[i].guest);
+        let instance = &mut self.instances[i];
+        let page = match due.is_empty() {
+            // It is read when there is something to look for.
+            true => instance.page.ok_or_else(Vec::new),
+            false => instance.page(),
+        };
+        let before = instance.memory.clone();
+        let callback = match instance.abi.next_callback(&mut instance.memory) {
+            Ok(Some(callback)) => callback,
+            Ok(None) => {
+                assert!(due.is_empty(), "a batch is due");
+                return false;
+            }
+            // A notice is lost: which one is not known.
+            Err(CallbackError { cause, .. }) => {
+                assert!(matches!(cause, CallbackErrorCause::Abi(_)), "{cause:?}");
+                self.instances[i].group = None;
+                self.end_owners();
+                return true;
+            }
+        };
+        let page = page.expect("it was written to");
+        if page.overlaps(&before) {
+            // The batch cannot be read.
+            drop(callback);
+            self.end_owners();
+            self.replace(i);
+            return true;
+        }
+        let memory = &instance.memory;
+        let bytes = page.buf(memory).expect("a batch");
+        // What may change: the buffer and two numbers.
+        let mut unchanged = memory.clone();
+        for (at, n) in [
+            (page.buf, page.capacity(&before).expect("inside")),
+            (page.buf_len, 4),
+            (page.err_len, 4),
+        ] {
+            let old = memory::read(&before, at, n).expect("inside").to_vec();
+            memory::write(&mut unchanged, at, &old).expect("inside");
+        }
+        assert!(unchanged == before, "a batch changes other memory");
+        let notices = memory::batch(&bytes).expect("a batch");
+        assert_eq!(callback.n_notices(), notices.len());
+        assert_eq!(instance.abi.watch_id(), None);
+        let id = instance.abi.owner().id();
+        let owner = self.model.owners.iter().position(|owner| owner.id == id);
+        let owner = owner.expect("a known owner");
+        assert!(!self.model.owners[owner].is_running, "two batches at once");
+        assert!(due.contains(&owner) || notices.is_empty(), "nothing is due");
+        let mut watches = Vec::new();
+        for (value, ids) in notices {
+            assert!(!ids.is_empty());
+            for id in ids {
+                let watch = self.model.find(owner, &id).expect("a live watch");
+                let next = self.model.watches[watch].notices.pop_front();
+                assert_eq!(next, Some(value), "{id:?}");
+                self.model.watches[watch].is_running = true;
+                watches.push(watch);
+            }
+        }
+        self.model.owners[owner].is_running = true;
+        let instance = &mut self.instances[i];
+        instance.state = InstanceState::ReceivingBatch(callback, owner, watches);
+        instance.host_text.clear();
+        instance.group = None;
+        true
+    }
+
+    fn end_owners(&mut self) {
+        for owner in 0..self.owners.len() {
+            self.owners[owner].end();
+            self.model.end_owner(owner);
+        }
+    }
+
     /// Ends a callback that returned.
-    fn finish(&mut self, i: usize, callback: Callback, watch: usize) {
+    fn finish(&mut self, i: usize, callback: Callback, owner: usize, watches: &[usize]) {
         let instance = &mut self.instances[i];
         let mut memory = instance.memory.clone();
         let report = instance.page().and_then(|page| {
             let report = page.take_report(&mut memory, &instance.host_text);
             report.map_err(|fault| vec![fault])
         });
-        let is_ended = self.model.owners[self.model.watches[watch].owner].is_ended;
+        let is_ended = self.model.owners[owner].is_ended;
+        instance.group = None;
         let staged = std::mem::take(&mut instance.staged);
         let expected = match report {
             Ok(None) => match self.model.emit_all(instance.guest, staged) {
@@ -617,12 +944,12 @@ impl Calls {
             report => report,
         };
         if !matches!(expected, Ok(None)) {
-            self.model.forget(watch);
+            watches.iter().for_each(|watch| self.model.forget(*watch));
         }
         let instance = &mut self.instances[i];
         let ended = instance.abi.finish(&mut instance.memory, &callback);
         drop(callback);
-        self.model.leave(watch);
+        watches.iter().for_each(|watch| self.model.leave(*watch));
         assert!(instance.memory == memory, "{ended:?}");
         match (ended, expected) {
             (Ok(text), Ok(expected)) => {
@@ -752,6 +1079,7 @@ impl Calls {
         );
         if set.is_ok() {
             instance.owner = owner;
+            instance.group = None;
         }
     }
 
@@ -763,16 +1091,21 @@ impl Calls {
             assert!(event.keys().eq(keys), "{event:?}");
         }
         assert!(self.events.try_recv().is_err(), "an emit of no call");
-        assert_eq!(self.bus.n_subscriptions(), 1 + self.model.n_live());
+        assert_eq!(self.bus.n_subscriptions(), 1 + self.model.n_subscriptions());
         for (owner, model) in (0..).zip(&self.model.owners) {
             assert_eq!(self.owners[owner].n_watches(), self.model.n_watches(owner));
             assert_eq!(self.owners[owner].is_ended(), model.is_ended);
         }
-        for instance in &self.instances {
-            assert_eq!(
-                instance.abi.n_ready(),
-                self.model.ready(instance.guest).len()
-            );
+        for (i, instance) in self.instances.iter().enumerate() {
+            let owner = self.namespace(i);
+            assert_eq!(instance.abi.owner().id(), self.model.owners[owner].id);
+            let n_ready = instance.abi.n_ready();
+            if self.is_second(i) {
+                let is_due = !self.model.owners_due(instance.guest).is_empty();
+                assert!(n_ready > 0 || !is_due, "no batch is ready");
+            } else {
+                assert_eq!(n_ready, self.model.ready(instance.guest).len());
+            }
             assert_eq!(instance.abi.n_staged(), instance.staged.len());
         }
     }
@@ -858,10 +1191,7 @@ impl Instance {
 
     fn stage(&mut self, value: u64, keys: &[Vec<u8>], limits: &Limits) -> Result<(), Vec<Fault>> {
         let mut staged = self.staged.clone();
-        match staged.last_mut() {
-            Some((last, held)) if *last == value => held.extend_from_slice(keys),
-            _ => staged.push((value, keys.to_vec())),
-        }
+        append(&mut staged, value, keys);
         let mut faults = Vec::new();
         let n_keys: usize = staged.iter().map(|(_, keys)| keys.len()).sum();
         if n_keys > limits.max_staged_keys() {
@@ -893,6 +1223,14 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
         }
+    }
+}
+
+/// Adds keys to the last emit if it has the same value.
+fn append(emits: &mut Vec<Emit>, value: u64, keys: &[Vec<u8>]) {
+    match emits.last_mut() {
+        Some((last, held)) if *last == value => held.extend_from_slice(keys),
+        _ => emits.push((value, keys.to_vec())),
     }
 }
 

@@ -89,6 +89,25 @@ impl Page {
         Err(faults)
     }
 
+    /// The capacity of the buffer.
+    pub(crate) fn capacity(&self, memory: &[u8]) -> Result<u32, Fault> {
+        read_u32(memory, self.buf_cap)
+    }
+
+    /// Whether two of the variables that a batch uses overlap.
+    pub(crate) fn overlaps(&self, memory: &[u8]) -> bool {
+        let n_bytes = self.capacity(memory).unwrap_or(u32::MAX);
+        let numbers = [self.buf_cap, self.buf_len, self.err_len].map(|at| (at, 4));
+        let areas = [&[(self.buf, n_bytes)], &numbers[..]].concat();
+        let end = |(at, n): (u32, u32)| u64::from(at) + u64::from(n);
+        (0..areas.len()).any(|i| {
+            let others = areas[..i].iter();
+            others.copied().any(|(at, n)| {
+                u64::from(at) < end(areas[i]) && u64::from(areas[i].0) < end((at, n))
+            })
+        })
+    }
+
     pub(crate) fn val(&self, memory: &[u8]) -> Result<u64, Fault> {
         let bytes = read(memory, self.val, 8)?;
         Ok((0..8).map(|i| u64::from(bytes[i]) << (8 * i)).sum())
@@ -130,6 +149,28 @@ impl Page {
         let text = read(memory, self.err, len.min(cap).min(REPORT_BYTES))?.to_vec();
         Ok((len > cap || text != host_text).then_some(text))
     }
+}
+
+/// The notices of a batch: values, each with ids. `None` if it is not well formed.
+pub(crate) fn batch(bytes: &[u8]) -> Option<Vec<(u64, Vec<Vec<u8>>)>> {
+    let mut at = 0;
+    let mut number = |n_bytes: usize| {
+        let bytes = bytes.get(at..at + n_bytes)?;
+        at += n_bytes;
+        Some(bytes)
+    };
+    let be = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let mut notices = Vec::new();
+    for _ in 0..be(number(2)?) {
+        let value = be(number(8)?);
+        let mut ids = Vec::new();
+        for _ in 0..be(number(2)?) {
+            let len = be(number(2)?) as usize;
+            ids.push(number(len)?.to_vec());
+        }
+        notices.push((value, ids));
+    }
+    (at == bytes.len()).then_some(notices)
 }
 
 /// The keys of a list, and whether it ends with a whole key.

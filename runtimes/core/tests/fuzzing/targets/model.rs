@@ -1,7 +1,10 @@
 //! The watches of all guests on a bus, as the tables of ABI.md say: the oracle for their ids,
 //! deliveries and counts. Every lookup is a scan.
 
-use rangewatch_runtime::{Emits, Limits};
+use std::collections::VecDeque;
+
+use rangewatch_runtime::abi::Generation;
+use rangewatch_runtime::{Emits, Limits, OwnerId};
 
 use super::memory::Fault;
 
@@ -26,11 +29,32 @@ pub(crate) type Emit = (u64, Vec<Vec<u8>>);
 pub(crate) struct GuestModel {
     pub(crate) limits: Limits,
     pub(crate) emits: Emits,
+    pub(crate) generation: Generation,
 }
 
 pub(crate) struct OwnerModel {
+    pub(crate) id: OwnerId,
     pub(crate) guest: usize,
+    /// The owner that a group is in, and the id of the group.
+    pub(crate) group_of: Option<(usize, Vec<u8>)>,
     pub(crate) is_ended: bool,
+    /// Whether a batch of it is delivered.
+    pub(crate) is_running: bool,
+    /// Whether it has a subscription for its notices.
+    has_notices: bool,
+}
+
+impl OwnerModel {
+    pub(crate) fn new(id: OwnerId, guest: usize, group_of: Option<(usize, Vec<u8>)>) -> Self {
+        Self {
+            id,
+            guest,
+            group_of,
+            is_ended: false,
+            is_running: false,
+            has_notices: false,
+        }
+    }
 }
 
 pub(crate) struct WatchModel {
@@ -40,6 +64,8 @@ pub(crate) struct WatchModel {
     range: (Vec<u8>, Vec<u8>),
     /// The first value since the last callback was entered.
     pub(crate) pending: Option<u64>,
+    /// All values that were not delivered, in generation 2.
+    pub(crate) notices: VecDeque<u64>,
     pub(crate) is_running: bool,
     /// Whether its id is taken: after a stop, or the end of its owner, it is not.
     pub(crate) is_live: bool,
@@ -67,6 +93,10 @@ impl WatchModel {
     pub(crate) fn is_ready(&self) -> bool {
         let is_started = self.is_live && self.state == State::Started;
         is_started && self.pending.is_some() && !self.is_running
+    }
+
+    fn has_due_notices(&self) -> bool {
+        self.is_live && self.state == State::Started && !self.notices.is_empty()
     }
 
     fn n_bytes(&self) -> usize {
@@ -108,8 +138,22 @@ impl Model {
         self.watches.iter().filter(is_of_owner).count()
     }
 
-    pub(crate) fn n_live(&self) -> usize {
-        self.watches.iter().filter(|watch| watch.is_live).count()
+    /// The subscriptions of all guests: of each watch, in generation 2 of each owner.
+    pub(crate) fn n_subscriptions(&self) -> usize {
+        let is_first = |watch: &&WatchModel| {
+            let guest = &self.guests[self.owners[watch.owner].guest];
+            watch.is_live && guest.generation == Generation::One
+        };
+        let owners = self.owners.iter().filter(|owner| owner.has_notices);
+        self.watches.iter().filter(is_first).count() + owners.count()
+    }
+
+    /// The owners of a guest of generation 2 that have something to deliver.
+    pub(crate) fn owners_due(&self, guest: usize) -> Vec<usize> {
+        let is_due =
+            |watch: &WatchModel| watch.has_due_notices() && !self.owners[watch.owner].is_running;
+        let due = self.of_guest(guest).filter(|(_, watch)| is_due(watch));
+        due.map(|(_, watch)| watch.owner).collect()
     }
 
     /// The watches of a guest that have something to deliver.
@@ -118,7 +162,7 @@ impl Model {
         ready.map(|(index, _)| index).collect()
     }
 
-    fn find(&self, owner: usize, id: &[u8]) -> Option<usize> {
+    pub(crate) fn find(&self, owner: usize, id: &[u8]) -> Option<usize> {
         let is_it = |watch: &WatchModel| watch.is_live && watch.owner == owner && watch.id == id;
         self.watches.iter().position(is_it)
     }
@@ -139,6 +183,8 @@ impl Model {
         let limits = &self.guests[guest].limits;
         let n_watches = self.of_guest(guest).count() + n_new;
         let used: usize = self.of_guest(guest).map(|(_, watch)| watch.n_bytes()).sum();
+        let groups = self.groups(guest);
+        let used = used + groups.map(|(_, (_, id))| id.len()).sum::<usize>();
         if n_new > 0 && n_watches > limits.max_watches()
             || used + n_bytes > limits.max_watch_bytes()
         {
@@ -162,6 +208,7 @@ impl Model {
             state: State::Reserved,
             range: Default::default(),
             pending: None,
+            notices: VecDeque::new(),
             is_running: false,
             is_live: true,
             ready_since: 0,
@@ -196,6 +243,8 @@ impl Model {
         let watch = &mut self.watches[watch];
         watch.state = State::Open;
         watch.range = (from.to_vec(), to.to_vec());
+        let owner = &mut self.owners[owner];
+        owner.has_notices |= self.guests[owner.guest].generation == Generation::Two;
         Ok(())
     }
 
@@ -233,8 +282,62 @@ impl Model {
         self.watches[watch].is_live = false;
     }
 
+    /// The groups of a guest that have not ended.
+    fn groups(&self, guest: usize) -> impl Iterator<Item = (usize, &(usize, Vec<u8>))> {
+        let is_open = move |owner: &OwnerModel| owner.guest == guest && !owner.is_ended;
+        let open = (0..)
+            .zip(&self.owners)
+            .filter(move |(_, owner)| is_open(owner));
+        open.filter_map(|(index, owner)| owner.group_of.as_ref().map(|group| (index, group)))
+    }
+
+    /// The owner that the groups of `owner` are in, and the group of this id.
+    fn find_group(&self, owner: usize, id: &[u8]) -> (usize, Option<usize>) {
+        let group_of = self.owners[owner].group_of.as_ref();
+        let parent = group_of.map_or(owner, |(parent, _)| *parent);
+        let mut groups = self.groups(self.owners[owner].guest);
+        let found = groups.find(|(_, group)| (group.0, &*group.1) == (parent, id));
+        (parent, found.map(|(index, _)| index))
+    }
+
+    /// The group of this id if it is open, else the owner that a new one is in.
+    pub(crate) fn start_group(
+        &self,
+        owner: usize,
+        id: &[u8],
+    ) -> Result<Result<usize, usize>, &'static str> {
+        let guest = self.owners[owner].guest;
+        let (parent, found) = self.find_group(owner, id);
+        self.check_id(parent, id)?;
+        if let Some(group) = found {
+            return Ok(Ok(group));
+        }
+        self.check_room(parent, 0, id.len())?;
+        if self.groups(guest).count() == self.guests[guest].limits.max_groups() {
+            return Err("Watch limit reached");
+        }
+        Ok(Err(parent))
+    }
+
+    /// Ends a group, and returns it.
+    pub(crate) fn stop_group(&mut self, owner: usize, id: &[u8]) -> Result<usize, &'static str> {
+        if id.len() > self.guests[self.owners[owner].guest].limits.max_id_bytes() {
+            return Err("id too long");
+        }
+        let group = self.find_group(owner, id).1.ok_or("Group not found")?;
+        self.end_owner(group);
+        Ok(group)
+    }
+
     pub(crate) fn end_owner(&mut self, owner: usize) {
+        for group in 0..self.owners.len() {
+            let group_of = self.owners[group].group_of.as_ref();
+            if group_of.is_some_and(|(parent, _)| *parent == owner) {
+                self.end_owner(group);
+            }
+        }
         self.owners[owner].is_ended = true;
+        self.owners[owner].has_notices = false;
         for watch in &mut self.watches {
             watch.is_live &= watch.owner != owner;
         }
@@ -252,8 +355,8 @@ impl Model {
         self.watches[watch].ready_since = self.now;
     }
 
-    /// Makes an emit, and returns how many subscriptions it matches: the one of the driver, which
-    /// matches all, and those of watches.
+    /// Makes an emit, and returns how many ranges it matches: the one of the driver, which matches
+    /// all, and those of watches.
     pub(crate) fn emit(&mut self, value: u64, keys: &[Vec<u8>]) -> Result<usize, Fault> {
         self.check_values([value])?;
         if self.has_history {
@@ -263,7 +366,10 @@ impl Model {
         for watch in &mut self.watches {
             if watch.matches(keys) {
                 n_matched += 1;
-                if watch.pending.is_none() {
+                let guest = self.owners[watch.owner].guest;
+                if self.guests[guest].generation == Generation::Two {
+                    watch.notices.push_back(value);
+                } else if watch.pending.is_none() {
                     watch.pending = Some(value);
                     watch.ready_since = self.now;
                 }
@@ -299,7 +405,7 @@ impl Model {
         Ok(())
     }
 
-    fn check_values(&self, values: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
+    pub(crate) fn check_values(&self, values: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
         if self.is_closed {
             return Err("Emit");
         }

@@ -13,6 +13,7 @@ use futures::executor::{LocalPool, LocalSpawner};
 use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::task::LocalSpawnExt;
 use rangewatch_bus::{EventSubscription, History, RangeWatchBus, Selector};
+use rangewatch_runtime::abi::Generation;
 use rangewatch_runtime::{
     CallEnd, CallError, CallbackErrorCause, Emits, Guest, GuestBus, HostCx, HostError, Limits,
     Module, Owner, Runtime,
@@ -38,6 +39,7 @@ const GUEST: &str = r#"(module
     (import "test" "next" (func $next (result i32)))
     (import "test" "arg" (func $arg (param i32) (result i32)))
     (import "test" "result" (func $result (param i32)))
+    ;; imports of generation 2
     (memory (export "memory") 1)
     (func $run (local $do i32)
         (loop $again
@@ -66,13 +68,31 @@ const GUEST: &str = r#"(module
             (if (i32.eq (local.get $do) (i32.const 14)) (then
                 (memory.fill
                     (call $arg (i32.const 0)) (call $arg (i32.const 1)) (call $arg (i32.const 2)))))
+            ;; steps of generation 2
             (br_if $again (local.get $do))))
     (func (export "run") call $begin_call call $run)
     (func (export "__range_watch_recv") call $begin_recv call $run)
     (func (export "__range_watch") (result i32) call $page)
     (func (export "_initialize") call $begin_start call $run))"#;
 
-/// The numbers of steps that have arguments.
+const IMPORTS_OF_GENERATION_2: &str = r#"
+    (import "pantopic/ext-range-watch" "__range_watch_queue" (func $queue))
+    (import "pantopic/ext-range-watch" "__range_watch_clear" (func $clear))
+    (import "pantopic/ext-range-watch" "__range_watch_group_start" (func $group_start))
+    (import "pantopic/ext-range-watch" "__range_watch_group_stop" (func $group_stop))"#;
+
+const STEPS_OF_GENERATION_2: &str = "
+            (if (i32.eq (local.get $do) (i32.const 15)) (then call $queue))
+            (if (i32.eq (local.get $do) (i32.const 16)) (then call $clear))
+            (if (i32.eq (local.get $do) (i32.const 17)) (then call $group_start))
+            (if (i32.eq (local.get $do) (i32.const 18)) (then call $group_stop))";
+
+/// The numbers of the steps of the guest.
+pub(crate) const FLUSH: i32 = 1;
+pub(crate) const RESERVE: i32 = 2;
+pub(crate) const OPEN: i32 = 3;
+pub(crate) const START: i32 = 4;
+pub(crate) const STOP: i32 = 5;
 pub(crate) const INPUT_LEN: i32 = 6;
 pub(crate) const INPUT_READ: i32 = 7;
 pub(crate) const OUTPUT_WRITE: i32 = 8;
@@ -82,6 +102,10 @@ pub(crate) const STORE: i32 = 11;
 pub(crate) const UNREACHABLE: i32 = 12;
 pub(crate) const DIVIDE: i32 = 13;
 pub(crate) const FILL: i32 = 14;
+pub(crate) const QUEUE: i32 = 15;
+pub(crate) const CLEAR: i32 = 16;
+pub(crate) const GROUP_START: i32 = 17;
+pub(crate) const GROUP_STOP: i32 = 18;
 
 /// The pages of memory that a guest may have.
 pub(crate) const MAX_PAGES: usize = 3;
@@ -119,8 +143,8 @@ const KEYS: [&[u8]; 5] = [b"a", b"b", b"", b"ab", b"c"];
 
 /// The guest, loaded by one runtime.
 pub(crate) struct Programs {
-    reactor: Module,
-    command: Module,
+    /// As a reactor and as a command, of each generation.
+    modules: [[Module; 2]; 2],
 }
 
 impl Programs {
@@ -129,9 +153,16 @@ impl Programs {
             let wasm = wat::parse_str(text).expect("it is well formed");
             runtime.load(&wasm).await.expect("it is in the profile")
         };
+        let second = GUEST
+            .replace("pantopic/wazero-range-watch", "pantopic/ext-range-watch")
+            .replace(";; imports of generation 2", IMPORTS_OF_GENERATION_2)
+            .replace(";; steps of generation 2", STEPS_OF_GENERATION_2);
+        let command = |text: &str| text.replace("_initialize", "_start");
         Self {
-            reactor: load(GUEST).await,
-            command: load(&GUEST.replace("_initialize", "_start")).await,
+            modules: [
+                [load(GUEST).await, load(&command(GUEST)).await],
+                [load(&second).await, load(&command(&second)).await],
+            ],
         }
     }
 
@@ -273,10 +304,8 @@ impl Program {
 
     /// A guest of this number.
     async fn guest(&self, programs: &Programs, number: usize) -> Result<Guest, String> {
-        let module = match self.options & 2 {
-            0 => &programs.reactor,
-            _ => &programs.command,
-        };
+        let generation = usize::from((self.options >> (6 + number)) & 1);
+        let module = &programs.modules[generation][usize::from((self.options >> 1) & 1)];
         let host = self.host.clone();
         let bus = match self.options >> 2 & 3 {
             3 => hooked(&host),
@@ -292,6 +321,8 @@ impl Program {
                 .flush_keys(4)
                 .staged_keys(5)
                 .staged_matches(4)
+                .notices(6)
+                .groups(2)
                 .output_bytes(50);
         }
         if self.options & 32 != 0 {
@@ -590,8 +621,10 @@ impl Host {
                 return Ok(0);
             };
             self.log(format!("  {step:?}"));
-            let memory = cx.memory();
+            let (memory, abi) = cx.memory_and_abi();
+            let generation = abi.generation();
             match step {
+                Step::Import(QUEUE.., _) if generation == Generation::One => {}
                 Step::Import(import, buf) => {
                     put(memory, &buf);
                     return Ok(import);
@@ -599,7 +632,12 @@ impl Host {
                 Step::Flush(value, buf) => {
                     put(memory, &buf);
                     memory[VAL..][..8].copy_from_slice(&value.to_le_bytes());
-                    return Ok(1);
+                    if generation == Generation::One {
+                        return Ok(FLUSH);
+                    }
+                    let flush = Step::Guest(FLUSH, [0; 3]);
+                    cx.data::<Running>()?.plan.push_front(flush);
+                    return Ok(QUEUE);
                 }
                 Step::Poke(at, bytes) => memory[at..][..bytes.len()].copy_from_slice(&bytes),
                 Step::Report(text, len) => {
@@ -673,18 +711,18 @@ fn step(input: &mut Input<'_>, host: &Host) -> Step {
         }
         list
     };
-    match input.below(32) {
+    match input.below(36) {
         0..=5 => {
             let keys: Vec<_> = (0..=input.below(5)).map(|_| input.choose(&KEYS)).collect();
             Step::Flush(host.value(input), list(&keys))
         }
         6..=9 => {
             let keys = [input.choose(&IDS), input.choose(&KEYS), input.choose(&KEYS)];
-            Step::Import(3, list(&keys))
+            Step::Import(OPEN, list(&keys))
         }
-        10..=13 => Step::Import(4, input.choose(&IDS).to_vec()),
-        14..=16 => Step::Import(5, input.choose(&IDS).to_vec()),
-        17 => Step::Import(2, input.choose(&IDS).to_vec()),
+        10..=13 => Step::Import(START, input.choose(&IDS).to_vec()),
+        14..=16 => Step::Import(STOP, input.choose(&IDS).to_vec()),
+        17 => Step::Import(RESERVE, input.choose(&IDS).to_vec()),
         18 if input.below(4) == 0 => Step::Import(1 + input.below(5) as i32, input.bytes(30)),
         19 => {
             let at = usize::from(input.u16()) % (SHOWN_BYTES - 20);
@@ -707,6 +745,10 @@ fn step(input: &mut Input<'_>, host: &Host) -> Step {
             code @ 2..4 => Step::Exit(code as u32 - 2),
             _ => Step::Wait,
         },
+        32 => Step::Import(input.choose(&[FLUSH, CLEAR]), Vec::new()),
+        33 => Step::Import(GROUP_STOP, input.choose(&IDS[1..3]).to_vec()),
+        34 => Step::Import(GROUP_START, input.choose(&IDS[1..3]).to_vec()),
+        35 => Step::Import(QUEUE, list(&[input.choose(&KEYS)])),
         number => {
             let number = match number {
                 26 => input.choose(&[INPUT_LEN, DIVIDE]),

@@ -1,12 +1,12 @@
 //! The guest of the [programs](super::programs), its code as closures.
 
 use futures::FutureExt;
-use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1, io};
+use rangewatch_runtime::abi::{AbiError, Generation, GuestAbi, Outcome, gen1, gen2, io};
 use rangewatch_runtime::{Failure, HostCx, HostTrap, TrapKind, Val};
 
 use super::programs::{
-    DIVIDE, FILL, GROW, INPUT_LEN, INPUT_READ, LOAD, MAX_PAGES, OUTPUT_WRITE, PAGE_BYTES, STORE,
-    UNREACHABLE,
+    CLEAR, DIVIDE, FILL, FLUSH, GROUP_START, GROUP_STOP, GROW, INPUT_LEN, INPUT_READ, LOAD,
+    MAX_PAGES, OPEN, OUTPUT_WRITE, PAGE_BYTES, QUEUE, RESERVE, START, STOP, STORE, UNREACHABLE,
 };
 use super::toy::{Toy, ToyRuntime};
 
@@ -30,12 +30,12 @@ enum Begin {
 }
 
 async fn run(toy: &mut Toy, begin: Begin) -> Result<Vec<Val>, Failure> {
-    let function = match begin {
+    let begin_function = match begin {
         Begin::Reactor | Begin::Command => "begin_start",
         Begin::Call => "begin_call",
         Begin::Recv => "begin_recv",
     };
-    toy.host_function("test", function, &[]).await?;
+    toy.host_function("test", begin_function, &[]).await?;
     loop {
         let step = number(&toy.host_function("test", "next", &[]).await?);
         let mut args = [0; 3];
@@ -44,16 +44,16 @@ async fn run(toy: &mut Toy, begin: Begin) -> Result<Vec<Val>, Failure> {
             *arg = number(&results);
         }
         let [a, b, c] = args;
-        if begin == Begin::Command && (1..=5).contains(&step) {
+        let watching = matches!(step, FLUSH..=STOP | QUEUE..=GROUP_STOP);
+        if begin == Begin::Command && watching {
             attach_in_call(toy).await?;
         }
         let result = match step {
             0 => return Ok(vec![]),
-            1 => toy.import(gen1::flush).await.map(|_| None),
-            2 => toy.import(gen1::reserve).await.map(|_| None),
-            3 => toy.import(gen1::open).await.map(|_| None),
-            4 => toy.import(gen1::start).await.map(|_| None),
-            5 => toy.import(gen1::stop).await.map(|_| None),
+            _ if watching => {
+                let function = function(step, toy.memory_and_abi().1.generation());
+                toy.import(function).await.map(|_| None)
+            }
             INPUT_LEN => toy.import(io::input_len).await.map(Some),
             INPUT_READ => {
                 let read =
@@ -72,6 +72,28 @@ async fn run(toy: &mut Toy, begin: Begin) -> Result<Vec<Val>, Failure> {
             let result = [Val::I32(result)];
             toy.host_function("test", "result", &result).await?;
         }
+    }
+}
+
+type Function = fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>;
+
+/// The import of this number.
+fn function(step: i32, generation: Generation) -> Function {
+    match (step, generation) {
+        (FLUSH, Generation::One) => gen1::flush,
+        (RESERVE, Generation::One) => gen1::reserve,
+        (OPEN, Generation::One) => gen1::open,
+        (START, Generation::One) => gen1::start,
+        (STOP, Generation::One) => gen1::stop,
+        (FLUSH, _) => gen2::flush,
+        (RESERVE, _) => gen2::reserve,
+        (OPEN, _) => gen2::open,
+        (START, _) => gen2::start,
+        (STOP, _) => gen2::stop,
+        (QUEUE, _) => gen2::queue,
+        (CLEAR, _) => gen2::clear,
+        (GROUP_START, _) => gen2::group_start,
+        _ => gen2::group_stop,
     }
 }
 
