@@ -179,6 +179,23 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
         }
     }
 
+    /// As [`poll_recv`](Self::poll_recv), but an event is received too if none of the watches that
+    /// it matched is left in the set: `matched` is empty then. One poll takes one event, for users
+    /// that bound the work of a poll, or where its payloads are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv_any(
+        &mut self,
+        cx: &mut Context<'_>,
+        matched: &mut Vec<K>,
+    ) -> Poll<Result<Event<P>, RecvError>> {
+        let event = std::task::ready!(self.events.poll_recv(cx))?;
+        self.resolve(&event, matched);
+        Poll::Ready(Ok(event))
+    }
+
     /// The number of watches.
     #[must_use]
     pub fn len(&self) -> usize {

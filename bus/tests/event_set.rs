@@ -3,6 +3,7 @@
 mod random;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::task::{Context, Poll, Waker};
 
 use rangewatch_bus::{
     ControlError, Event, EventSet, KeyRange, RangeWatchBus, Selector, SubscribeError, TryRecvError,
@@ -190,4 +191,24 @@ fn g12_an_emit_wakes_a_waiting_set() {
         let (event, ()) = futures::join!(set.recv(&mut matched), emits);
         assert_eq!((event.unwrap().value(), matched), (2, vec![1]));
     });
+}
+
+/// One poll takes one event, whatever became of its watches.
+#[test]
+fn an_event_whose_watches_were_removed_can_be_received() {
+    let bus = RangeWatchBus::new();
+    let mut set = set(&bus);
+    set.insert(1, KeyRange::key("k")).unwrap();
+    bus.emit(1, ["k"]).unwrap();
+    assert!(set.remove(&1));
+    set.insert(2, KeyRange::key("k")).unwrap();
+    bus.emit(2, ["k"]).unwrap();
+    let mut matched = vec![0];
+    let mut next = || {
+        let polled = set.poll_recv_any(&mut Context::from_waker(Waker::noop()), &mut matched);
+        polled.map(|event| (event.map(|event: Event| event.value()), matched.clone()))
+    };
+    assert_eq!(next(), Poll::Ready((Ok(1), vec![])));
+    assert_eq!(next(), Poll::Ready((Ok(2), vec![2])));
+    assert!(next().is_pending());
 }

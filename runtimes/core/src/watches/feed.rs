@@ -14,7 +14,7 @@ pub(crate) trait Feed: Send {
     /// Removes a watch. No emit counts for it any more.
     fn remove(&mut self, watch: &Watch);
 
-    /// The next emit. `matched` are the watches that it counts for.
+    /// The next emit. `matched` are the watches that it counts for, none if they were removed.
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -22,7 +22,7 @@ pub(crate) trait Feed: Send {
     ) -> Poll<Result<Emit, RecvError>>;
 }
 
-/// An emit that counts for a watch.
+/// An emit that has matched a watch.
 pub(crate) struct Emit {
     pub(super) value: u64,
     pub(super) n_keys: usize,
@@ -45,7 +45,7 @@ impl<P: Send + Sync + 'static> Feed for EventSet<Watch, P> {
         cx: &mut Context<'_>,
         matched: &mut Vec<Watch>,
     ) -> Poll<Result<Emit, RecvError>> {
-        let event = ready!(Self::poll_recv(self, cx, matched))?;
+        let event = ready!(self.poll_recv_any(cx, matched))?;
         Poll::Ready(Ok(Emit {
             value: event.value(),
             n_keys: event.keys().count(),

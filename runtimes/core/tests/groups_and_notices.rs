@@ -1,0 +1,141 @@
+//! Generation 2 of the guest ABI in the linker way, without an engine.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rangewatch_bus::RangeWatchBus;
+use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen2};
+use rangewatch_runtime::{GuestBus, Owner};
+
+const BUF: usize = 128;
+const BUF_CAP: usize = 28;
+const BUF_LEN: usize = 32;
+const ERR: usize = 64;
+const ERR_CAP: usize = 36;
+const ERR_LEN: usize = 40;
+const VAL: usize = 48;
+const CAP: u32 = 256 << 10;
+
+/// An instance without code.
+struct Instance {
+    abi: GuestAbi,
+    memory: Vec<u8>,
+}
+
+type Function = fn(&mut GuestAbi, &mut [u8]) -> Result<Outcome, AbiError>;
+
+impl Instance {
+    fn new(mut abi: GuestAbi) -> Self {
+        let mut memory = vec![0; BUF + CAP as usize];
+        let page = [BUF, BUF_CAP, BUF_LEN, ERR, ERR_CAP, ERR_LEN, VAL];
+        for (slot, address) in page.into_iter().enumerate() {
+            memory[4 * slot..][..4].copy_from_slice(&(address as u32).to_le_bytes());
+        }
+        memory[BUF_CAP..][..4].copy_from_slice(&CAP.to_le_bytes());
+        memory[ERR_CAP] = 64;
+        abi.attach(&memory, 0, true).unwrap();
+        Self { abi, memory }
+    }
+
+    /// Calls a function and returns its work and the error text, which is empty after a success.
+    fn call(&mut self, function: Function, buf: &[u8]) -> (u64, String) {
+        self.memory[BUF..][..buf.len()].copy_from_slice(buf);
+        self.memory[BUF_LEN..][..4].copy_from_slice(&(buf.len() as u32).to_le_bytes());
+        self.memory[ERR_LEN] = 0;
+        let outcome = function(&mut self.abi, &mut self.memory).unwrap();
+        let text = &self.memory[ERR..][..self.memory[ERR_LEN].into()];
+        (outcome.work(), String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// Calls a function that succeeds and returns its work.
+    fn ok(&mut self, function: Function, buf: &[u8]) -> u64 {
+        let (work, text) = self.call(function, buf);
+        assert_eq!(text, "");
+        work
+    }
+
+    fn follow(&mut self, id: &str, from: &str, to: &str) {
+        self.ok(gen2::open, &keys([id, from, to]));
+        self.ok(gen2::start, id.as_bytes());
+    }
+
+    fn emit(&mut self, value: u64, keys: &[u8]) {
+        self.memory[VAL..][..8].copy_from_slice(&value.to_le_bytes());
+        self.ok(gen2::queue, keys);
+        self.ok(gen2::flush, b"");
+    }
+}
+
+fn keys<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<u8> {
+    let mut list = Vec::new();
+    for key in keys {
+        list.extend_from_slice(&(key.len() as u16).to_be_bytes());
+        list.extend_from_slice(key.as_bytes());
+    }
+    list
+}
+
+/// Ends the owner when it is dropped, if there is one.
+struct EndsOwner(Arc<Mutex<Option<Owner>>>);
+
+impl Drop for EndsOwner {
+    fn drop(&mut self) {
+        if let Some(owner) = &*self.0.lock() {
+            owner.end();
+        }
+    }
+}
+
+/// The last reference to the payloads of an emit is that of a queue of notices, where no watch that
+/// it matched is left.
+#[test]
+fn g40_payloads_of_emits_that_match_no_watch_any_more_are_dropped_without_a_lock() {
+    let ended = Arc::new(Mutex::new(None));
+    let bus = RangeWatchBus::builder().payloads::<EndsOwner>();
+    let bus = bus.build().unwrap();
+    let payload = ended.clone();
+    let guest_bus = GuestBus::new(&bus, move |_, _| EndsOwner(payload.clone()));
+    let mut instance = Instance::new(GuestAbi::new(&guest_bus));
+    instance.follow("w", "a", "");
+    instance.follow("v", "b", "");
+    instance.emit(1, &keys(["a"]));
+    instance.ok(gen2::stop, b"w");
+    let owner = instance.abi.owner();
+    *ended.lock() = Some(owner.clone());
+    let (done, returned) = mpsc::channel();
+    thread::spawn(move || {
+        let next = instance.abi.next_callback(&mut instance.memory);
+        assert!(matches!(next, Ok(None)));
+        done.send(instance).unwrap();
+    });
+    let instance = returned.recv_timeout(Duration::from_secs(60));
+    assert!(instance.is_ok() && owner.is_ended(), "it waits for itself");
+}
+
+/// A guest that fills its queue with emits of many keys and then stops the watch makes the host
+/// look at all of them. It does so in slices.
+#[test]
+fn g37_notices_of_stopped_watches_are_looked_at_in_slices() {
+    let bus = RangeWatchBus::new();
+    let mut instance = Instance::new(GuestAbi::new(&bus));
+    instance.follow("w", "", "x");
+    instance.follow("v", "x", "");
+    let distinct: BTreeSet<_> = (0..16_384).map(|i| format!("{i:05x}")).collect();
+    let list = keys(distinct.iter().map(String::as_str));
+    let n_emits = 10;
+    for value in 0..n_emits {
+        instance.emit(value, &list);
+    }
+    instance.ok(gen2::stop, b"w");
+    for _ in 1..n_emits {
+        let next = instance.abi.next_callback(&mut instance.memory);
+        assert!(matches!(next, Ok(None)));
+        assert_eq!(instance.abi.n_ready(), 1, "it goes on later");
+    }
+    instance.emit(n_emits, &keys(["x"]));
+    let mut next = || instance.abi.next_callback(&mut instance.memory).unwrap();
+    assert!(next().or_else(next).is_some(), "nothing is lost");
+}
