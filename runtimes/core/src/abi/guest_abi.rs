@@ -523,6 +523,11 @@ impl GuestAbi {
         self.group = None;
     }
 
+    /// Whether the guest has queued what it has not flushed.
+    pub(crate) fn has_gathered(&self) -> bool {
+        self.gathered.is_some()
+    }
+
     pub(super) fn gathered(&self) -> Option<&Gathered> {
         self.gathered.as_deref()
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::{History, RangeWatchBus, Selector, TryRecvError};
 
 use super::abi::verbs_in_every_state;
-use super::raw_guest::{RAW_GUEST_2, RawGuest, Step, Verb, beside, gate, keys};
+use super::raw_guest::{RAW_GUEST_2, RawGuest, Step, Verb, beside, gate, keys, put};
 use super::text;
 use crate::{CallError, Emits, GuestBus, Limits, Runtime};
 
@@ -57,6 +57,23 @@ pub async fn g04_what_is_queued_takes_effect_with_the_flush(runtime: &dyn Runtim
     queue(4, &["e"]).await;
     call("flush").await;
     assert_eq!(next(), Some((4, "e".to_owned())));
+}
+
+/// A host that applies commands in one call and flushes in another loses none of them when the
+/// instance is above the bound for recycling.
+pub async fn an_instance_is_recycled_only_when_nothing_is_queued(runtime: &dyn Runtime) {
+    let raw = limited(runtime, Limits::default().recycle_bytes(0)).await;
+    let mut events = raw.bus.subscribe(Selector::all()).events(8).expect("valid");
+    let first = {
+        let mut session = raw.guest.session().await.expect("there is an instance");
+        put(session.memory().expect("it lives"), &keys(["k"]));
+        session.call("queue", &[]).await.expect("no trap");
+        session.instance_id().expect("it lives")
+    };
+    raw.guest.call("flush", &[]).await.expect("no trap");
+    assert!(events.try_recv().is_ok());
+    let mut session = raw.guest.session().await.expect("there is an instance");
+    assert_ne!(session.instance_id().expect("it lives"), first);
 }
 
 /// Each value that matches is one notice with the ids of all watches, in order; one recv has all

@@ -537,7 +537,7 @@ pub(super) async fn beside<F: Future>(guest: &Guest, script: F) -> F::Output {
     }
 }
 
-fn put(memory: &mut [u8], buf: &[u8]) {
+pub(super) fn put(memory: &mut [u8], buf: &[u8]) {
     memory[BUF..][..buf.len()].copy_from_slice(buf);
     let len = u32::try_from(buf.len()).expect("a short buffer");
     memory[BUF_LEN..][..4].copy_from_slice(&len.to_le_bytes());

@@ -238,7 +238,9 @@ impl Limits {
     /// Recycles instances: one whose linear memory has more than `bytes` at the end of a call is
     /// dropped, and another is made when it is needed. For guests whose memory grows with each
     /// call, as with a collector that never frees. What the guest kept in its memory is lost; its
-    /// watches stay, also those of a guest of one instance. Off unless set.
+    /// watches stay, also those of a guest of one instance. An instance of
+    /// [generation 2](crate::abi::gen2) that has queued what it has not flushed is kept until it
+    /// has. Off unless set.
     #[must_use]
     pub fn recycle_bytes(mut self, bytes: usize) -> Self {
         self.recycle_bytes = Some(bytes);

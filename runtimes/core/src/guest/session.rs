@@ -624,8 +624,10 @@ impl Drop for Session {
                     state.abi().restore_owner(&self.guest.owner);
                 }
                 let max_bytes = self.guest.config.limits.max_recycle_bytes();
-                let is_above = |max| instance.memory_and_state().0.len() > max;
-                if max_bytes.is_some_and(is_above) {
+                let (memory, state) = instance.memory_and_state();
+                let is_above = max_bytes.is_some_and(|max| memory.len() > max);
+                // What was queued belongs to the instance until it is flushed.
+                if is_above && !state.abi().has_gathered() {
                     drop(instance);
                     pool.recycle();
                 } else {
