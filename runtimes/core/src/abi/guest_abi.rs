@@ -509,13 +509,14 @@ impl GuestAbi {
         Ok(())
     }
 
-    /// Ends the group of this id. If it was selected, the call runs under its own owner again.
-    pub(super) fn end_group(&mut self, id: &[u8]) -> Result<(), WatchError> {
-        let ended = self.namespace().end_group(id)?;
+    /// Ends the group of this id and returns how many watches it had. If it was selected, the call
+    /// runs under its own owner again.
+    pub(super) fn end_group(&mut self, id: &[u8]) -> Result<usize, WatchError> {
+        let (ended, n_watches) = self.namespace().end_group(id)?;
         if self.group.as_ref().is_some_and(|group| group.id() == ended) {
             self.leave_group();
         }
-        Ok(())
+        Ok(n_watches)
     }
 
     /// The call or callback that has selected a group is over.

@@ -71,6 +71,8 @@ impl Outcome {
     pub const UNITS_PER_KEY: u64 = 4;
     /// Units of a range of a subscription that an emit matches.
     pub const UNITS_PER_MATCH: u64 = 1;
+    /// Units of a watch that ends with its group.
+    pub const UNITS_PER_ENDED_WATCH: u64 = 4;
     /// Bytes of the guest's buffer that are one unit.
     pub const BYTES_PER_UNIT: u64 = 16;
 
@@ -85,6 +87,11 @@ impl Outcome {
     /// The work of a function of `io` that copies `n_bytes`.
     pub(crate) const fn bytes_work(n_bytes: usize) -> u64 {
         Self::UNITS_PER_BYTES_CALL + n_bytes as u64 / Self::BYTES_PER_UNIT
+    }
+
+    /// The work of the end of a group, beside that of the verb.
+    pub(crate) const fn end_work(n_watches: usize) -> u64 {
+        n_watches as u64 * Self::UNITS_PER_ENDED_WATCH
     }
 
     /// The work of a verb, whose arguments have `n_bytes`.
@@ -107,5 +114,6 @@ const _: () = {
         Limits::DEFAULT_OUTPUT_BYTES
     };
     assert!(Outcome::bytes_work(bytes) <= Limits::DEFAULT_FUEL_SLICE);
-    assert!(Outcome::verb_work(3 * (u16::MAX as usize + 2)) <= Limits::DEFAULT_FUEL_SLICE);
+    let verb = Outcome::verb_work(3 * (u16::MAX as usize + 2));
+    assert!(verb + Outcome::end_work(Limits::DEFAULT_WATCHES) <= Limits::DEFAULT_FUEL_SLICE);
 };

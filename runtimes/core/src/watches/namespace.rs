@@ -155,8 +155,8 @@ impl Namespace {
         Ok(group)
     }
 
-    /// Ends the group of this id.
-    pub(crate) fn end_group(self: &Arc<Self>, id: &[u8]) -> Result<OwnerId, WatchError> {
+    /// Ends the group of this id. Returns also how many watches it had.
+    pub(crate) fn end_group(self: &Arc<Self>, id: &[u8]) -> Result<(OwnerId, usize), WatchError> {
         let owner = self.owner_of_groups()?;
         let group = owner.groups.lock().remove(id);
         let group = group.ok_or(WatchError::GroupNotFound)?;

@@ -153,8 +153,8 @@ pub fn group_stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiE
     let page = abi.page(memory)?;
     let buf = page.buf(memory)?;
     let id = id(buf, abi.watches().limits());
-    let outcome = Outcome::done(id_work(&id));
+    let work = id_work(&id);
     let result = id.and_then(|id| abi.end_group(id));
-    abi.write_err(memory, text(result))?;
-    Ok(outcome)
+    abi.write_err(memory, text(result.map(drop)))?;
+    Ok(Outcome::done(work + Outcome::end_work(result.unwrap_or(0))))
 }
