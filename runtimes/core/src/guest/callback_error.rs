@@ -62,7 +62,8 @@ pub enum CallbackErrorCause {
          from value {resume}"
     )]
     Overflow {
-        /// The least value that was not delivered to a watch of the owner.
+        /// A value that is not greater than those that were not delivered to the watches of the
+        /// owner, nor to those of its groups, which end with it.
         resume: u64,
         /// The limit.
         max_notices: usize,

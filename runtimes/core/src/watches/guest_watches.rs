@@ -235,7 +235,7 @@ impl GuestWatches {
     #[cold]
     fn overflow(&self, bell: &Delivery<Watch>, resume: u64) -> CallbackError {
         let namespace = bell.key().namespace();
-        namespace.end();
+        let resume = namespace.end_by_overflow(resume);
         CallbackError {
             owner: namespace.id(),
             id: Vec::new(),

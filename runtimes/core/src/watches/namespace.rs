@@ -345,6 +345,20 @@ impl Namespace {
         }
     }
 
+    /// Ends an owner that has exceeded its bound. Returns the value to resume from: `resume`, or an
+    /// earlier one that was not delivered to one of its groups, which end with it.
+    pub(super) fn end_by_overflow(&self, resume: u64) -> u64 {
+        let groups: Vec<_> = self.groups.lock().values().cloned().collect();
+        let open = groups.iter().filter(|group| !group.is_ended());
+        let pending = open.filter_map(|group| group.notices()?.first_pending());
+        let resume = pending.fold(resume, u64::min);
+        if let Some(notices) = self.notices() {
+            notices.resume_from(resume);
+        }
+        self.end();
+        resume
+    }
+
     /// A receiver that resolves at the end of the running callback of `watch`.
     pub(super) fn wait_for(&self, watch: &Watch) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();

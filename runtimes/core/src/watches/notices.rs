@@ -249,6 +249,41 @@ impl Notices {
         }
     }
 
+    /// Lowers the value to resume from.
+    pub(super) fn resume_from(&self, resume: u64) {
+        if let Some(End::Overflow(of_owner)) = &mut self.state.lock().end {
+            *of_owner = resume.min(*of_owner);
+        }
+    }
+
+    /// A value that is not greater than those that were not delivered; `None` if all were. Only
+    /// before the end: it may take one out of the queue.
+    pub(super) fn first_pending(&self) -> Option<u64> {
+        let mut cx = Context::from_waker(&self.waker);
+        // Dropped after the lock is released.
+        let _emit;
+        let state = &mut *self.state.lock();
+        let mut queued = None;
+        if let Some(feed) = &mut state.feed {
+            match feed.poll_recv(&mut cx, &mut state.matched) {
+                Poll::Ready(Ok(emit)) => {
+                    queued = Some(emit.value);
+                    _emit = emit;
+                }
+                Poll::Ready(Err(RecvError::Disconnected { resume })) => queued = Some(resume),
+                _ => {}
+            }
+            state.matched.clear();
+        }
+        let overflow = match state.end {
+            Some(End::Overflow(resume)) => Some(resume),
+            _ => None,
+        };
+        let resolved = state.resolved.iter().map(|notice| notice.value);
+        let pending = resolved.chain(state.held()).chain(queued);
+        pending.chain(overflow).min()
+    }
+
     /// Looks for something to deliver.
     pub(super) fn next(&self, limits: &Limits) -> Next {
         // Dropped after the lock is released.
@@ -423,12 +458,17 @@ impl State {
 
     /// Ends with an overflow at `value`. Held values are not delivered any more.
     fn overflow(&mut self, value: u64) {
+        let resume = self.held().fold(value, u64::min);
+        self.end = Some(End::Overflow(resume));
+    }
+
+    /// The values that are held.
+    fn held(&self) -> impl Iterator<Item = u64> {
         let held = self.members.values().flat_map(|member| match member {
             Member::Held(values) => &values[..],
             Member::Started => &[],
         });
-        let resume = held.copied().fold(value, u64::min);
-        self.end = Some(End::Overflow(resume));
+        held.copied()
     }
 }
 
