@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use foldhash::quality::RandomState;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use rangewatch_bus::{KeyRange, Selector, Selectors};
+use rangewatch_bus::{KeyRange, Selector};
 
 use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
 use super::notices::Notices;
@@ -263,7 +263,7 @@ impl Namespace {
         let range = selector.and_then(|selector| KeyRange::try_from(&selector).ok());
         let notices = self.notices.get_or_init(|| Box::new(Notices::new(self)));
         notices.open(self, &watch, range)?;
-        watch.open(Selectors::new(), range_bytes)?;
+        watch.open_for_notices(range_bytes);
         if is_new {
             ids.watches.insert(ById(watch));
         }

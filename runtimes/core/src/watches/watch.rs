@@ -134,6 +134,21 @@ impl Watch {
         Ok(())
     }
 
+    /// Opens a reserved watch in generation 2, where it has no subscription.
+    pub(super) fn open_for_notices(&self, range_bytes: u32) {
+        let _reserved = {
+            let mut state = self.head().state.lock();
+            state.is_open = true;
+            state.range_bytes = range_bytes;
+            state.subscription.take()
+        };
+    }
+
+    /// No callback is entered from now on.
+    pub(super) fn mark_stopped(&self) {
+        self.head().state.lock().is_stopped = true;
+    }
+
     /// Starts an open watch and returns its subscription; `None` if it was started before.
     pub(crate) fn start(&self) -> Result<Option<WakeSubscription>, WatchError> {
         let mut state = self.head().state.lock();
