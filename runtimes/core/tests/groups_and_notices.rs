@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
-use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen2};
-use rangewatch_runtime::{GuestBus, Owner};
+use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1, gen2};
+use rangewatch_runtime::{CallbackErrorCause, Emits, GuestBus, Limits, Owner, OwnerError};
 
 const BUF: usize = 128;
 const BUF_CAP: usize = 28;
@@ -138,4 +138,86 @@ fn g37_notices_of_stopped_watches_are_looked_at_in_slices() {
     instance.emit(n_emits, &keys(["x"]));
     let mut next = || instance.abi.next_callback(&mut instance.memory).unwrap();
     assert!(next().or_else(next).is_some(), "nothing is lost");
+}
+
+/// The groups of an owner end with it: what was pending in them is not dropped silently.
+#[test]
+fn the_overflow_of_an_owner_names_the_first_value_that_its_groups_did_not_receive() {
+    // One group has its value in the queue, one holds it, one was told of its own overflow.
+    for (n_groups, of_group, resume) in [(0, 1, 3), (1, 1, 2), (2, 1, 2), (2, 3, 2)] {
+        let bus = RangeWatchBus::new();
+        let limits = Limits::default().notices(2);
+        let mut instance = Instance::new(GuestAbi::with(&bus, limits, Emits::Immediate));
+        let own = instance.abi.owner();
+        instance.follow("w", "own", "");
+        for group in ["held", "started"].into_iter().take(n_groups) {
+            instance.ok(gen2::group_start, group.as_bytes());
+            instance.ok(gen2::open, &keys(["w", "group", ""]));
+            if group == "started" {
+                instance.ok(gen2::start, b"w");
+            }
+        }
+        instance.abi.set_owner(&own).unwrap();
+        bus.emit(1, ["own"]).unwrap();
+        for _ in 0..of_group {
+            bus.emit(2, ["group"]).unwrap();
+        }
+        for value in [2, 3, 4] {
+            bus.emit(value, ["own"]).unwrap();
+        }
+        let error = loop {
+            match instance.abi.next_callback(&mut instance.memory) {
+                // The bell of the owner rang first.
+                Ok(callback) => drop(callback.expect("the overflow is reported")),
+                Err(error) if error.owner == own.id() => break error,
+                Err(_) => {}
+            }
+        };
+        assert!(
+            matches!(error.cause, CallbackErrorCause::Overflow { resume: r, .. } if r == resume),
+            "{n_groups} {of_group} {error:?}"
+        );
+        let ended = OwnerError::Overflowed {
+            owner: own.id(),
+            resume,
+        };
+        assert_eq!(instance.abi.set_owner(&own), Err(ended));
+        assert_eq!(bus.n_subscriptions(), 0);
+    }
+}
+
+/// The host frees each watch of the group.
+#[test]
+fn g37_the_end_of_a_group_is_as_much_work_as_its_watches() {
+    let bus = RangeWatchBus::new();
+    let mut instance = Instance::new(GuestAbi::new(&bus));
+    let mut work = |n_watches: usize| {
+        instance.ok(gen2::group_start, b"g");
+        for id in 0..n_watches {
+            instance.ok(gen2::open, &keys([&id.to_string(), "a", ""]));
+        }
+        instance.ok(gen2::group_stop, b"g")
+    };
+    let of_none = work(0);
+    assert_eq!(work(100), of_none + 100 * Outcome::UNITS_PER_ENDED_WATCH);
+}
+
+/// A linker that has not set the generation learns it from the first function that only the second
+/// one has.
+#[test]
+fn a_watch_reserved_before_the_generation_was_known_is_one_of_generation_2() {
+    let bus = RangeWatchBus::new();
+    let mut instance = Instance::new(GuestAbi::new(&bus));
+    for id in ["w", "v"] {
+        instance.ok(gen1::reserve, id.as_bytes());
+        instance.ok(gen2::open, &keys([id, "a", ""]));
+    }
+    instance.ok(gen2::stop, b"v");
+    assert_eq!(bus.emit(1, ["a"]).unwrap().matched(), 1);
+    instance.ok(gen2::start, b"w");
+    let next = instance.abi.next_callback(&mut instance.memory).unwrap();
+    assert!(next.is_some(), "what it held is delivered");
+    instance.ok(gen2::stop, b"w");
+    drop(next);
+    assert_eq!(bus.emit(2, ["a"]).unwrap().matched(), 0);
 }

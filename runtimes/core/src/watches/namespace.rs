@@ -161,8 +161,9 @@ impl Namespace {
         let group = owner.groups.lock().remove(id);
         let group = group.ok_or(WatchError::GroupNotFound)?;
         self.guest.release_group(id.len());
+        let n_watches = group.n_watches();
         group.end();
-        Ok(group.id)
+        Ok((group.id, n_watches))
     }
 
     /// The owner that groups are of: for a group the one that it is in.
@@ -406,6 +407,7 @@ mod tests {
 
     use super::*;
     use crate::watches::owner::Owner;
+    use crate::watches::watch::Running;
     use crate::{Emits, Limits};
 
     fn owner() -> (RangeWatchBus, Owner) {
@@ -544,6 +546,21 @@ mod tests {
         drop(owner);
         assert!(started.is_ended());
         assert_eq!(bus.n_subscriptions(), 0);
+    }
+
+    /// The end may come between the take of a delivery and its entrance.
+    #[test]
+    fn g38_what_was_taken_before_the_end_of_an_owner_of_notices_enters_nothing() {
+        let (bus, owner) = owner();
+        let namespace = owner.namespace();
+        let opened = namespace.open(b"w", Some(Selector::all()), 0, Generation::Two);
+        opened.expect("open");
+        namespace.start(b"w").expect("started");
+        bus.emit(1, ["a"]).expect("open");
+        let delivery = owner.watches().started().take().expect("due");
+        owner.end();
+        assert!(delivery.key().bell_of().is_none());
+        assert!(Running::enter(delivery, 0).is_none());
     }
 
     /// After its end an owner accepts no watch, and no subscription of it is left on the bus.

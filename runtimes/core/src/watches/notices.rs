@@ -229,6 +229,10 @@ impl Notices {
     pub(super) fn end(&self, namespace: &Namespace) {
         let ended = {
             let state = &mut *self.state.lock();
+            if let Some(bell) = &state.bell {
+                // A delivery of it that was taken enters nothing.
+                bell.mark_stopped();
+            }
             let end = state.end.or(Some(End::Closed));
             let ended = State {
                 end,
