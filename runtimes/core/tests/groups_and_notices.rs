@@ -143,7 +143,7 @@ fn g37_notices_of_stopped_watches_are_looked_at_in_slices() {
 /// The groups of an owner end with it: what was pending in them is not dropped silently.
 #[test]
 fn the_overflow_of_an_owner_names_the_first_value_that_its_groups_did_not_receive() {
-    // One group has its value in the queue, one holds it, one was told of its own overflow.
+    // One group holds its value, one has it in its queue, or has an overflow of its own.
     for (n_groups, of_group, resume) in [(0, 1, 3), (1, 1, 2), (2, 1, 2), (2, 3, 2)] {
         let bus = RangeWatchBus::new();
         let limits = Limits::default().notices(2);
