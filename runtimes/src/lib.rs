@@ -189,7 +189,7 @@ pub use rangewatch_runtime::{
     Emits, ErrorChain, Field, FlushError, Func, FuncType, Guest, GuestBuilder, GuestBus,
     GuestFactory, GuestId, HostCx, HostError, HostModule, InstanceId, InstantiateError, Limits,
     LoadError, MetaPage, Module, ModuleInfo, Owner, OwnerError, OwnerId, Profile, RunError,
-    Runtime, Session, Staged, Start, Val, ValType, run_command,
+    Runtime, Session, Staged, Start, TrapKind, Val, ValType, run_command,
 };
 #[cfg(feature = "host-dir")]
 #[cfg_attr(docsrs, doc(cfg(feature = "host-dir")))]

@@ -66,7 +66,8 @@ pub trait HostCx: Send {
         self.memory_and_abi().1.watch_id()
     }
 
-    /// The `len` bytes at the address `at` of the guest's memory.
+    /// The `len` bytes at the address `at` of the guest's memory. They are borrowed, so that
+    /// nothing is charged: [`charge`](Self::charge) for a copy of them.
     ///
     /// # Errors
     ///

@@ -120,14 +120,16 @@ impl Limits {
         self
     }
 
-    /// Watches that the guest may hold at once, in all states together.
+    /// Watches that the guest may hold at once, in all states together. A verb beyond that fails
+    /// inside the guest, with the error text `Watch limit reached`.
     #[must_use]
     pub fn watches(mut self, watches: usize) -> Self {
         self.watches = watches;
         self
     }
 
-    /// Bytes that the ids and ranges of all watches may have together.
+    /// Bytes that the ids and ranges of all watches may have together. A verb beyond that fails as
+    /// one beyond [`watches`](Self::watches).
     #[must_use]
     pub fn watch_bytes(mut self, bytes: usize) -> Self {
         self.watch_bytes = bytes;

@@ -37,7 +37,8 @@ use crate::watches::owner::Owner;
 /// before it returned, loses the instance, as [`Guest::call`](crate::Guest::call) does; later calls
 /// of the session fail with [`CallError::Gone`].
 ///
-/// Each call commits what it has staged: a session is no transaction.
+/// Each call commits what it has staged: a session is no transaction. Calls with the types of Rust
+/// are made by [`Func::call_in`](crate::Func::call_in).
 ///
 /// # Examples
 ///
