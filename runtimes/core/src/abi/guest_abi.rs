@@ -268,8 +268,10 @@ impl GuestAbi {
     }
 
     /// Drops what was [staged](Self::staged) and returns the number of emits. What a guest of
-    /// generation 2 has queued and not yet flushed stays.
+    /// generation 2 has queued and not yet flushed stays. The wait of a function whose call was
+    /// dropped ends.
     pub fn discard(&mut self) -> usize {
+        self.waiting = None;
         self.staged.take().map_or(0, |batch| batch.n_emits())
     }
 
