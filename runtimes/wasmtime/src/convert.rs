@@ -1,8 +1,10 @@
 //! Values, types and errors, translated.
 
-use rangewatch_runtime::{Failure, FuncType, HostTrap, TrapKind, Val, ValType};
+use std::fmt;
+
+use rangewatch_runtime::{EngineError, Failure, FuncType, HostTrap, TrapKind, Val, ValType};
 use rangewatch_wasi::{Exit, call};
-use wasmtime::{Engine, Error, ThrownException, Trap};
+use wasmtime::{Engine, Error, ThrownException, Trap, WasmBacktrace};
 
 /// The misuse of the ABI that ended a guest's call. `None` for an exit, which is an
 /// [`Exit`](rangewatch_wasi::Exit) in the error, and for an error of wasmtime or of the embedder.
@@ -27,11 +29,55 @@ pub(crate) fn failure(error: Error) -> Failure {
     let kind = match error.downcast_ref::<Trap>() {
         Some(trap) => trap_kind(*trap),
         None if error.is::<ThrownException>() => TrapKind::UncaughtException,
-        None => return Failure::Engine(error.into()),
+        None => return Failure::Engine(source(error)),
     };
     Failure::Trap {
         kind,
-        source: error.into(),
+        source: source(error),
+    }
+}
+
+/// The text of wasmtime shows the names of the guest's functions as they are, in several lines.
+fn source(error: Error) -> EngineError {
+    if error.is::<WasmBacktrace>() {
+        Box::new(Traced(error))
+    } else {
+        error.into()
+    }
+}
+
+/// An error that ended a call, displayed as the functions of the guest that were called, the last
+/// first. Its source is the cause.
+#[derive(Debug)]
+struct Traced(Error);
+
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MAX_NAME_CHARS: usize = 64;
+        let frames = self.0.downcast_ref::<WasmBacktrace>();
+        let frames = frames.map_or(&[][..], WasmBacktrace::frames);
+        f.write_str("in the guest")?;
+        for (i, frame) in frames.iter().enumerate() {
+            f.write_str(if i == 0 { ", in " } else { ", called by " })?;
+            match frame.func_name() {
+                Some(name) => {
+                    let name = name.chars().take(MAX_NAME_CHARS);
+                    let name: String = name.flat_map(char::escape_debug).collect();
+                    write!(f, "`{name}`")?;
+                }
+                None => write!(f, "function {}", frame.func_index())?,
+            }
+            if let Some(offset) = frame.module_offset() {
+                write!(f, " at {offset:#x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Traced {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.0.root_cause())
     }
 }
 

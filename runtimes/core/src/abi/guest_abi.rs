@@ -461,10 +461,10 @@ impl GuestAbi {
         let text = page.take_err(memory, self.host_text).ok()??;
         let mut escaped = String::new();
         for c in text.chars() {
-            let c = if c.is_control() {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
+            let c = match c {
+                // Nothing is forged with these.
+                '\'' | '"' | '\\' => c.to_string(),
+                c => c.escape_debug().to_string(),
             };
             if escaped.len() + c.len() > PANIC_TEXT_BYTES {
                 break;

@@ -14,6 +14,7 @@ use crate::abi::{Generation, gen1, gen2, io};
 use crate::engine::load_error::LoadError;
 use crate::engine::profile::{Profile, Proposal, needed};
 use crate::engine::runtime::Compiled;
+use crate::engine::shown::Shown;
 use crate::engine::val::{FuncType, ValType};
 
 /// The export that runs a command.
@@ -183,7 +184,7 @@ impl ModuleInfo {
         let is_valid = |features| Self::read(wasm, features, Bodies::Validated).is_ok();
         // Empty if the parser refuses a combination that the engine's features allow.
         let Some(needed) = needed(is_valid).filter(|needed| !needed.is_empty()) else {
-            return Err(LoadError::Invalid(Box::new(error)));
+            return Err(invalid(&error));
         };
         let (inside, outside): (Vec<_>, Vec<_>) = needed
             .into_iter()
@@ -212,7 +213,7 @@ impl ModuleInfo {
     ) -> Result<Self, LoadError> {
         is_core_module(wasm)?;
         Self::read(wasm, features(profile, lacking), Bodies::Skipped)
-            .map_err(|error| LoadError::Invalid(Box::new(error)))
+            .map_err(|error| invalid(&error))
     }
 
     fn read(
@@ -379,6 +380,11 @@ fn features(profile: Profile, lacking: &[Proposal]) -> WasmFeatures {
     lacking.fold(profile.features(), |features, proposal| {
         features - proposal.feature()
     })
+}
+
+/// The parser's messages show names of the module as they are.
+fn invalid(error: &BinaryReaderError) -> LoadError {
+    LoadError::Invalid(Shown(&error.to_string()).to_string().into())
 }
 
 fn is_core_module(wasm: &[u8]) -> Result<(), LoadError> {

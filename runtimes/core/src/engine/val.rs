@@ -145,19 +145,23 @@ impl fmt::Display for FuncType {
     }
 }
 
-/// Displays a list of types: `(i32, i64)`.
+/// Displays a list of types: `(i32, i64)`. A module may name a thousand; the first are shown.
 pub(crate) struct TypeList<'a>(pub(crate) &'a [ValType]);
 
 impl fmt::Display for TypeList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const N_SHOWN: usize = 16;
         f.write_str("(")?;
-        for (i, ty) in self.0.iter().enumerate() {
+        for (i, ty) in self.0.iter().take(N_SHOWN).enumerate() {
             if i > 0 {
                 f.write_str(", ")?;
             }
             write!(f, "{ty}")?;
         }
-        f.write_str(")")
+        match self.0.len().saturating_sub(N_SHOWN) {
+            0 => f.write_str(")"),
+            n_more => write!(f, " and {n_more} more)"),
+        }
     }
 }
 
