@@ -16,6 +16,7 @@ mod commands;
 mod commit;
 mod context;
 mod deadline;
+mod faults;
 mod gen2;
 mod host_functions;
 mod imports;
@@ -81,6 +82,17 @@ groups! {
         an_emit_without_a_meta_page_traps,
         g29_an_emit_of_a_reactor_that_is_not_initialized_traps,
         g30_a_page_export_that_calls_the_abi_traps,
+    }
+    faults {
+        what_the_hook_of_an_instance_sets_is_for_its_own_calls,
+        g31_a_panic_of_the_hook_of_a_flush_ends_no_call,
+        a_panic_of_the_hook_of_a_callback_ends_no_pump,
+        g30_a_panic_of_a_waker_at_a_commit_is_an_error,
+        g31_a_panic_of_a_drop_keeps_no_permit,
+        data_may_use_its_guest_when_it_is_dropped,
+        the_read_of_a_meta_page_is_bounded_in_time,
+        a_call_dropped_while_a_meta_page_is_read_ends_the_instance,
+        texts_of_a_module_are_escaped_and_cut,
     }
     host_functions {
         host_functions_access_values_and_memory,

@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, FutureExt};
 use rangewatch_wasi::Exit;
 
 use crate::abi::AbiError;
+use crate::engine::error_chain::ErrorChain;
 use crate::engine::failure::{HostTrap, OutOfFuel};
 use crate::engine::host_cx::HostCx;
 use crate::engine::val::{FuncType, Scalars, TypeList, Val};
@@ -276,6 +277,13 @@ impl fmt::Debug for HostFunction {
 #[inline]
 pub fn no_unwind<R>(function: impl fmt::Display, f: impl FnOnce() -> R) -> Result<R, HostTrap> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panicked(function, &*panic))
+}
+
+/// Runs a hook of the embedder that cannot fail. A panic of it is logged, and ends nothing else.
+pub(crate) fn run_hook(name: &str, hook: impl FnOnce()) {
+    if let Err(panic) = no_unwind(name, hook) {
+        tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
+    }
 }
 
 #[cold]

@@ -390,14 +390,15 @@ impl<'a> GuestBuilder<'a> {
         self
     }
 
-    /// Receives the errors of callbacks, on the thread of the pump.
+    /// Receives the errors of callbacks, on the thread of the pump. It must not panic; if it does,
+    /// that is logged, and the pump goes on.
     pub fn on_callback_error(mut self, f: impl Fn(CallbackError) + Send + Sync + 'static) -> Self {
         self.on_callback_error = Box::new(f);
         self
     }
 
     /// Receives the errors of flushing what the guest wrote to the host's writers, on the thread of
-    /// the call that wrote it. The call itself is not affected.
+    /// the call that wrote it. The call itself is not affected, also if `f` panics.
     ///
     /// # Examples
     ///

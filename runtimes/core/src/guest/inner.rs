@@ -10,7 +10,7 @@ use rangewatch_wasi::Wasi;
 
 use crate::abi::GuestAbi;
 use crate::engine::exports::Exports;
-use crate::engine::host_function::{HostError, no_unwind};
+use crate::engine::host_function::{HostError, no_unwind, run_hook};
 use crate::engine::host_module::{DataSource, PageSource};
 use crate::engine::module::ModuleInfo;
 use crate::engine::runtime::{GuestState, Instance, Linked};
@@ -179,6 +179,16 @@ impl Inner {
             Err(panic) => io::Error::other(panic),
         };
         let export = export.to_owned();
-        (self.config.on_flush_error)(FlushError { export, source });
+        // Also run while a future is dropped, where a panic would leave the instance in use.
+        run_hook("on_flush_error", || {
+            (self.config.on_flush_error)(FlushError { export, source });
+        });
+    }
+
+    /// Reports what went wrong in a callback.
+    pub(crate) fn report(&self, error: CallbackError) {
+        run_hook("on_callback_error", || {
+            (self.config.on_callback_error)(error);
+        });
     }
 }

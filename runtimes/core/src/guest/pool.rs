@@ -92,23 +92,22 @@ impl Pool {
     /// As [`take`](Self::take), an instance of a command that has not been started. A pool makes
     /// one if there is none; the single instance of a guest is started only once.
     pub(crate) fn take_unstarted(&self) -> Result<Option<Box<dyn Instance>>, CallError> {
-        let unstarted = {
+        let (unstarted, replaced) = {
             let mut idle = self.idle.lock();
             let unstarted = idle
                 .iter_mut()
                 .position(|instance| !instance.memory_and_state().1.is_started);
             match unstarted {
-                Some(index) => Some(idle.swap_remove(index)),
+                Some(index) => (Some(idle.swap_remove(index)), None),
                 None if !self.renewable && !idle.is_empty() => {
                     return Err(CallError::AlreadyStarted);
                 }
                 // The new one uses its permit.
-                None => {
-                    idle.pop();
-                    None
-                }
+                None => (None, idle.pop()),
             }
         };
+        // Not under the lock: an instance has data of the embedder, whose drop may use the guest.
+        drop(replaced);
         self.or_new(unstarted)
     }
 
@@ -156,7 +155,9 @@ impl Pool {
         if let Ok(all) = self.permits.acquire_many(self.size).await {
             all.forget();
             self.permits.close();
-            self.idle.lock().clear();
+            let idle = std::mem::take(&mut *self.idle.lock());
+            // Not under the lock.
+            drop(idle);
         }
     }
 }

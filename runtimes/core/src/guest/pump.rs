@@ -155,7 +155,7 @@ impl Inner {
             // An owner has ended: no callback has run.
             Err(error) => {
                 drop(session);
-                (self.config.on_callback_error)(error);
+                self.report(error);
                 return Ok(false);
             }
         };
@@ -165,7 +165,7 @@ impl Inner {
             // The guest has not run: its instance can be used again.
             Err(error) => {
                 drop(session);
-                (self.config.on_callback_error)(error);
+                self.report(error);
                 return Ok(true);
             }
         };
@@ -175,7 +175,7 @@ impl Inner {
         drop(session);
         let error = callback.error(cause);
         drop(callback);
-        (self.config.on_callback_error)(error);
+        self.report(error);
         Ok(true)
     }
 }

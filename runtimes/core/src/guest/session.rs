@@ -14,7 +14,7 @@ use crate::engine::error_chain::ErrorChain;
 use crate::engine::exports::Export;
 use crate::engine::failure::{Failure, TrapKind};
 use crate::engine::host_cx::HostCx;
-use crate::engine::host_function::{no_unwind, panicked};
+use crate::engine::host_function::{no_unwind, panicked, run_hook};
 use crate::engine::meta_page::MetaPage;
 use crate::engine::module::START;
 use crate::engine::runtime::{Called, GuestState, Instance};
@@ -173,6 +173,11 @@ impl Session {
             if let Some(reason) = session.lost.take() {
                 return Err(InstantiateError::Hook(reason.into()));
             }
+            // What the hook has set is for its own calls.
+            session.restore_owner();
+            if session.has_context {
+                session.drop_context();
+            }
         }
         if guest.config.start == Start::Nothing {
             let pages = session.read_pages().await;
@@ -326,9 +331,26 @@ impl Session {
 
     #[cold]
     fn drop_context(&mut self) {
+        drop(self.take_context());
+    }
+
+    fn take_context(&mut self) -> TypedValues {
         self.has_context = false;
+        match &mut self.instance {
+            Some(instance) => std::mem::take(&mut instance.memory_and_state().1.context),
+            None => TypedValues::default(),
+        }
+    }
+
+    /// Lets later calls run under the guest's own owner again.
+    #[inline]
+    fn restore_owner(&mut self) {
+        if !std::mem::take(&mut self.has_owner) {
+            return;
+        }
         if let Some(instance) = &mut self.instance {
-            instance.memory_and_state().1.context = TypedValues::default();
+            let (_, state) = instance.memory_and_state();
+            state.abi().restore_owner(&self.guest.owner);
         }
     }
 
@@ -535,11 +557,14 @@ impl Session {
         }
         let n_emits = abi.n_staged();
         if n_emits > 0 {
-            abi.commit().map_err(|source| CallError::Refused {
-                export: export.to_owned(),
-                n_emits,
-                source,
-            })?;
+            // An emit wakes subscribers, and a waker is code of the embedder.
+            no_unwind("commit", || abi.commit())
+                .map_err(|panic| CallError::new(export, panic.into()))?
+                .map_err(|source| CallError::Refused {
+                    export: export.to_owned(),
+                    n_emits,
+                    source,
+                })?;
         }
         results
     }
@@ -595,8 +620,18 @@ impl Session {
 
     async fn page_address(&mut self, export: &str) -> Result<u32, CallError> {
         let found = self.export(export)?;
-        let page = self.instance()?.call(found, &[]).end().await;
-        let page = page.map_err(|failure| CallError::new(export, failure))?;
+        let limit = self.guest.config.limits.max_wall_time();
+        let mut call = UnreturnedCall {
+            session: self,
+            export,
+            has_returned: false,
+        };
+        let page = match limit {
+            None => Ok(call.session.instance()?.call(found, &[]).end().await),
+            Some(limit) => call.session.call_within(limit, found, &[]).await,
+        };
+        call.has_returned = true;
+        let page = page?.map_err(|failure| CallError::new(export, failure))?;
         Ok(match page[..] {
             [Val::I32(page)] => page as u32,
             // The signature was checked when the imports were.
@@ -612,25 +647,32 @@ impl Session {
     }
 }
 
+/// Releases a permit, also when the drop of a value of the embedder panics.
+struct Release<'p>(&'p Pool);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.has_context {
-            self.drop_context();
-        }
+        self.restore_owner();
+        // Dropped when the instance is back, as a panic of its values would keep it from that.
+        let _context = self.has_context.then(|| self.take_context());
         let pool = self.guest.pool(self.role);
+        // Dropped before `_context`: the permit is free when the instance is back or gone.
+        let _release = Release(pool);
         match (self.instance.take(), self.lost.take()) {
             (Some(mut instance), _) => {
-                if self.has_owner {
-                    let (_, state) = instance.memory_and_state();
-                    state.abi().restore_owner(&self.guest.owner);
-                }
                 let max_bytes = self.guest.config.limits.max_recycle_bytes();
                 let (memory, state) = instance.memory_and_state();
                 let is_above = max_bytes.is_some_and(|max| memory.len() > max);
                 // What was queued belongs to the instance until it is flushed.
                 if is_above && !state.abi().has_gathered() {
-                    drop(instance);
                     pool.recycle();
+                    drop(instance);
                 } else {
                     pool.give_back(instance);
                 }
@@ -643,8 +685,6 @@ impl Drop for Session {
             }
             (None, None) => {}
         }
-        // The last: the permit is free when the instance is back or gone.
-        pool.release();
     }
 }
 
@@ -718,10 +758,7 @@ impl Drop for RunningCall<'_, '_> {
             guest.flush(state.wasi(), self.export);
         }
         self.session.on_call_end(self.export, CallOutcome::Dropped);
-        let export = self.export;
-        self.session.lose(&format_args!(
-            "a call of `{export}` was dropped before it returned"
-        ));
+        self.session.lose(&dropped(self.export));
     }
 }
 
@@ -734,12 +771,31 @@ impl Session {
             };
             let (memory, state) = instance.memory_and_state();
             // Also run while a future is dropped, where a panic would abort the process.
-            let end = || hook(&mut CallEnd::new(export, outcome, memory, state));
-            if let Err(panic) = no_unwind("on_call_end", end) {
-                tracing::error!(error = %ErrorChain::new(&panic), "a hook of the embedder failed");
-            }
+            run_hook("on_call_end", || {
+                hook(&mut CallEnd::new(export, outcome, memory, state));
+            });
         }
     }
+}
+
+/// A call of an export that returns the address of a page, for which no hook runs. Dropped before
+/// it has returned, it loses the instance.
+struct UnreturnedCall<'s, 'e> {
+    session: &'s mut Session,
+    export: &'e str,
+    has_returned: bool,
+}
+
+impl Drop for UnreturnedCall<'_, '_> {
+    fn drop(&mut self) {
+        if !self.has_returned {
+            self.session.lose(&dropped(self.export));
+        }
+    }
+}
+
+fn dropped(export: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "a call of `{export}` was dropped before it returned"))
 }
 
 /// An instance that is being made. Dropped before it is made, it is dropped without a trace: the
