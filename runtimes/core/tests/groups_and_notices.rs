@@ -1,6 +1,6 @@
 //! Generation 2 of the guest ABI in the linker way, without an engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_runtime::abi::{AbiError, GuestAbi, Outcome, gen1, gen2};
-use rangewatch_runtime::{CallbackErrorCause, Emits, GuestBus, Limits, Owner, OwnerError};
+use rangewatch_runtime::{CallbackErrorCause, Emits, GuestBus, Limits, Owner, OwnerError, OwnerId};
 
 const BUF: usize = 128;
 const BUF_CAP: usize = 28;
@@ -220,4 +220,183 @@ fn a_watch_reserved_before_the_generation_was_known_is_one_of_generation_2() {
     instance.ok(gen2::stop, b"w");
     drop(next);
     assert_eq!(bus.emit(2, ["a"]).unwrap().matched(), 0);
+}
+
+/// A generator of pseudo-random numbers.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// A watch of the reference implementation.
+struct Expected {
+    from: String,
+    to: String,
+    is_started: bool,
+    /// The values that it has to receive, in this order.
+    values: VecDeque<u64>,
+}
+
+impl Instance {
+    /// The values and ids of the batch in the buffer.
+    fn batch(&self) -> Vec<(u64, String)> {
+        let len = u32::from_le_bytes(self.memory[BUF_LEN..][..4].try_into().unwrap());
+        let mut left = &self.memory[BUF..][..len as usize];
+        let number = |left: &mut &[u8], n: usize| {
+            let (taken, rest) = left.split_at(n);
+            *left = rest;
+            taken.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
+        };
+        let mut notices = Vec::new();
+        for _ in 0..number(&mut left, 2) {
+            let value = number(&mut left, 8);
+            for _ in 0..number(&mut left, 2) {
+                let n_bytes = number(&mut left, 2) as usize;
+                let (id, rest) = left.split_at(n_bytes);
+                left = rest;
+                notices.push((value, String::from_utf8(id.to_vec()).unwrap()));
+            }
+        }
+        assert!(left.is_empty());
+        notices
+    }
+}
+
+/// Two instances of an owner and its groups against a reference implementation: a list of the
+/// values of each watch. Each is delivered once and in order, or its id does not fit.
+#[test]
+fn g03_every_value_of_every_watch_is_delivered_whatever_happens_in_between() {
+    const GROUPS: [&str; 3] = ["", "g", "h"];
+    const IDS: [&str; 4] = ["a", "b", "long", "much-longer"];
+    let mut n_batches = 0;
+    for seed in 1..=300 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let bus = RangeWatchBus::new();
+        let own = Owner::new(&bus, Limits::default(), Emits::Immediate);
+        let mut instances = [(); 2].map(|()| Instance::new(GuestAbi::of_owner(&own)));
+        let mut running = [None, None];
+        let mut watches: BTreeMap<(OwnerId, &str), Expected> = BTreeMap::new();
+        let mut owners: Vec<Option<OwnerId>> = vec![Some(own.id()), None, None];
+        for value in 0..400 {
+            // At the end all is delivered.
+            let is_end = value >= 300;
+            let at = random.below(2);
+            let choice = if is_end { 9 } else { random.below(16) };
+            let instance = &mut instances[at];
+            let (group, id) = (random.below(3), IDS[random.below(4)]);
+            match choice {
+                0..=3 if running[at].is_none() => {
+                    // Verbs run outside of a callback here.
+                    instance.abi.set_owner(&own).unwrap();
+                    if group > 0 {
+                        instance.ok(gen2::group_start, GROUPS[group].as_bytes());
+                    }
+                    let owner = instance.abi.owner().id();
+                    owners[group] = Some(owner);
+                    let place = (owner, id);
+                    match choice {
+                        0 | 1 => {
+                            let (from, to) =
+                                [("k", "l"), ("k", ""), ("m", "a"), ("j", "k1")][random.below(4)];
+                            let (_, text) = instance.call(gen2::open, &keys([id, from, to]));
+                            assert_eq!(text.is_empty(), !watches.contains_key(&place));
+                            watches.entry(place).or_insert_with(|| Expected {
+                                from: from.to_owned(),
+                                to: to.to_owned(),
+                                is_started: false,
+                                values: VecDeque::new(),
+                            });
+                        }
+                        2 => {
+                            let (_, text) = instance.call(gen2::start, id.as_bytes());
+                            assert_eq!(text.is_empty(), watches.contains_key(&place));
+                            if let Some(watch) = watches.get_mut(&place) {
+                                watch.is_started = true;
+                            }
+                        }
+                        _ => {
+                            let (_, text) = instance.call(gen2::stop, id.as_bytes());
+                            assert_eq!(text.is_empty(), watches.remove(&place).is_some());
+                            // The other instance may run a batch that names it.
+                            instance.abi = GuestAbi::of_owner(&own);
+                            let memory = &instance.memory;
+                            instance.abi.attach(memory, 0, true).unwrap();
+                        }
+                    }
+                }
+                4 if running[at].is_none() && random.below(4) == 0 && group > 0 => {
+                    let known = owners[group].take();
+                    let (_, text) = instance.call(gen2::group_stop, GROUPS[group].as_bytes());
+                    assert_eq!(text.is_empty(), known.is_some());
+                    watches.retain(|(owner, _), _| Some(*owner) != known);
+                }
+                5..=8 => {
+                    let key = ["k", "k1", "x", "j"][random.below(4)];
+                    bus.emit(value, [key]).unwrap();
+                    for watch in watches.values_mut() {
+                        let (from, to) = (&*watch.from, &*watch.to);
+                        if key == from || (from <= key && key < to) {
+                            watch.values.push_back(value);
+                        }
+                    }
+                }
+                9..=12 if running[at].is_none() => {
+                    let cap = [2 + 10 + 2 + 4, 40, 2_000][random.below(3)] as u32;
+                    instance.memory[BUF_CAP..][..4].copy_from_slice(&cap.to_le_bytes());
+                    let next = instance.abi.next_callback(&mut instance.memory);
+                    instance.memory[BUF_CAP..][..4].copy_from_slice(&CAP.to_le_bytes());
+                    let (owner, notices) = match next {
+                        Ok(None) => continue,
+                        Ok(Some(callback)) => {
+                            running[at] = Some(callback);
+                            (instance.abi.owner().id(), instance.batch())
+                        }
+                        Err(error) => {
+                            let id = String::from_utf8(error.id).unwrap();
+                            (error.owner, vec![(error.value, id)])
+                        }
+                    };
+                    n_batches += 1;
+                    for (value, id) in notices {
+                        let watch = watches
+                            .iter_mut()
+                            .find(|(place, _)| **place == (owner, &*id));
+                        let (_, watch) = watch.expect("it is open");
+                        assert!(watch.is_started);
+                        assert_eq!(watch.values.pop_front(), Some(value), "{seed} {id}");
+                    }
+                }
+                _ => {}
+            }
+            if (is_end || choice > 12)
+                && let Some(callback) = running[at].take()
+            {
+                if random.below(3) == 0 {
+                    // It has trapped.
+                    drop(callback);
+                    instances[at] = Instance::new(GuestAbi::of_owner(&own));
+                } else {
+                    let instance = &mut instances[at];
+                    let ended = instance.abi.finish(&mut instance.memory, &callback);
+                    assert_eq!(ended.unwrap(), None);
+                }
+            }
+        }
+        drop(running);
+        for ((_, id), watch) in watches {
+            assert!(
+                !watch.is_started || watch.values.is_empty(),
+                "{seed} {id} {:?}",
+                watch.values
+            );
+        }
+        assert_eq!(instances[0].abi.n_ready(), 0, "{seed}");
+    }
+    assert!(n_batches > 1_000, "{n_batches}");
 }
