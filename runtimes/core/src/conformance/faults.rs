@@ -1,6 +1,7 @@
 //! Code of the embedder that panics or uses the guest at an unexpected moment, and texts of a
 //! module that are made to deceive.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -16,7 +17,7 @@ use rangewatch_wasi::{Stdout, Wasi};
 
 use super::raw_guest::{RawGuest, Step};
 use super::suspension::pending_once;
-use super::{call, call_err, guest, load, plain, text, try_load};
+use super::{call, call_err, guest, load, plain, try_load};
 use crate::{CallError, Emits, Guest, GuestBuilder, InstantiateError, Limits, Runtime, Val};
 
 /// A guest that asks the host who called it, waits, traps, grows and writes.
@@ -290,25 +291,29 @@ pub async fn a_call_dropped_while_a_meta_page_is_read_ends_the_instance(runtime:
 /// the rest is displayed.
 pub async fn texts_of_a_module_are_escaped_and_cut(runtime: &dyn Runtime) {
     const FORGED: &str = r"a\nERROR: forged \u{202e}";
-    let is_harmless = |text: &str| {
-        let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
-        assert!(text.chars().all(is_plain), "{text:?}");
-        assert!(text.len() < 1_000, "{} bytes", text.len());
-    };
+    // Of each error alone, as a program shows it that does not use `ErrorChain`.
+    fn is_harmless(error: &(dyn Error + 'static)) {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            let is_plain = |c: char| c.is_ascii_graphic() || c == ' ';
+            assert!(text.chars().all(is_plain), "{text:?}");
+            assert!(text.len() < 1_000, "{} bytes", text.len());
+            next = error.source();
+        }
+    }
     // The name of a function that traps.
     let wat = format!(r#"(module (func (@name "{FORGED}") (export "trap") unreachable))"#);
     let trapping = guest(runtime, &wat, plain).await;
-    is_harmless(&text(&call_err(&trapping, "trap").await));
-    is_harmless(&text(&call_err(&trapping, "trap").await));
+    is_harmless(&call_err(&trapping, "trap").await);
+    is_harmless(&call_err(&trapping, "trap").await);
     // A module that is not valid, because two exports have one name.
     let name = format!("{FORGED}{}", "x".repeat(50_000));
     let wat = format!(r#"(module (func) (export "{name}y" (func 0)) (export "{name}z" (func 0)))"#);
     let mut wasm = wat::parse_str(wat).expect("well formed");
     let last = wasm.iter().rposition(|byte| *byte == b'z');
     wasm[last.expect("it is in the name")] = b'y';
-    is_harmless(&text(
-        &runtime.load(&wasm).await.expect_err("one name twice"),
-    ));
+    is_harmless(&runtime.load(&wasm).await.expect_err("one name twice"));
     // An import of a long signature.
     let params = "(param v128)".repeat(1_000);
     let wat = format!(r#"(module (import "{FORGED}" "f" (func {params})))"#);
@@ -316,5 +321,5 @@ pub async fn texts_of_a_module_are_escaped_and_cut(runtime: &dyn Runtime) {
     let guest = Guest::builder(&module, &RangeWatchBus::new())
         .instantiate()
         .await;
-    is_harmless(&text(&guest.expect_err("nothing provides it")));
+    is_harmless(&guest.expect_err("nothing provides it"));
 }

@@ -304,8 +304,8 @@ impl Guest {
         self.inner.watches.n_watches()
     }
 
-    /// Ends the guest: no callback is entered any more. Waits for the running ones, then drops the
-    /// instances.
+    /// Ends the guest: no callback is entered any more. Waits for the callbacks and calls that run
+    /// and for the sessions that exist, then drops the instances.
     ///
     /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that
     /// pump is polled: close from another task, or drop the pump.
