@@ -9,13 +9,17 @@
 //! use rangewatch_guest as watch;
 //!
 //! #[unsafe(no_mangle)]
+//! extern "C" fn _initialize() {
+//!     watch::receive(|id, value| rescan(id, value)).expect("registered once");
+//! }
+//!
+//! #[unsafe(no_mangle)]
 //! extern "C" fn apply(revision: u64) {
 //!     watch::emit(revision, ["test-100", "test-200"]).expect("keys fit");
 //! }
 //!
 //! #[unsafe(no_mangle)]
 //! extern "C" fn follow() {
-//!     watch::receive(|id, value| rescan(id, value)).expect("registered once");
 //!     watch::open(b"w1", "test-100".."test-300").expect("w1 is free");
 //!     watch::start(b"w1").expect("w1 is open");
 //! }
@@ -45,15 +49,8 @@
 //! # One guest, several instances
 //!
 //! A host may run callbacks on another instance of the module than the one that opened the watch. A
-//! handler is registered per instance, so a guest for such a host registers it in an exported
-//! `_initialize`, which hosts call once on each instance.
-//!
-//! ```
-//! #[unsafe(no_mangle)]
-//! extern "C" fn _initialize() {
-//!     rangewatch_guest::receive(|_id, _value| { /* rescan */ }).expect("registered once");
-//! }
-//! ```
+//! handler is registered per instance, so register it in an exported `_initialize`, as above: hosts
+//! call it once on each instance.
 //!
 //! On `wasm32-wasip1` the compiler defines the `_initialize` of a `cdylib`; register the handler in
 //! the first export that the host calls there.

@@ -51,13 +51,18 @@ pub extern "C" fn apply_mailbox(n_bytes: u32) -> u32 {
     n_bytes as u32
 }
 
-/// Watches the keys that begin with `job/`. The handler reads the changes since the value of each
-/// delivery, as a store does; `count` returns how many of them it has found.
+/// Registers the handler of each instance, which reads the changes since the value of each delivery,
+/// as a store does; `count` returns how many of them it has found.
 #[unsafe(no_mangle)]
-pub extern "C" fn follow() {
+pub extern "C" fn _initialize() {
     watch::receive(|_id, value| STORE.with_borrow_mut(|store| store.read_from(value)))
         .expect("called once");
-    watch::open("jobs", Selector::prefix("job/")).expect("called once");
+}
+
+/// Watches the keys that begin with `job/`, once for each owner of the host.
+#[unsafe(no_mangle)]
+pub extern "C" fn follow() {
+    watch::open("jobs", Selector::prefix("job/")).expect("called once by an owner");
     watch::start("jobs").expect("it is open");
 }
 

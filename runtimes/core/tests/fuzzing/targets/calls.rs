@@ -619,6 +619,7 @@ impl Calls {
         let page = self.instances[i].page()?;
         let buf = page.buf(memory)?;
         let owner = self.namespace(i);
+        let mut n_ended = 0;
         let result = match is_start {
             true => self
                 .model
@@ -627,7 +628,8 @@ impl Calls {
                     Ok(group) => self.instances[i].group = Some(group),
                     Err(parent) => *opened_in = Some((parent, buf.clone())),
                 }),
-            false => self.model.stop_group(owner, &buf).map(|group| {
+            false => self.model.stop_group(owner, &buf).map(|(group, n)| {
+                n_ended = n;
                 if self.instances[i].group == Some(group) {
                     self.instances[i].group = None;
                 }
@@ -641,7 +643,7 @@ impl Calls {
         let written = page.write_err(memory, text).map_err(|fault| vec![fault])?;
         self.instances[i].host_text = written;
         Ok(Expected::Returns {
-            work: 200 + n_bytes / 16,
+            work: 200 + n_bytes / 16 + 4 * n_ended,
             value: 0,
         })
     }

@@ -320,13 +320,19 @@ impl Model {
     }
 
     /// Ends a group, and returns it.
-    pub(crate) fn stop_group(&mut self, owner: usize, id: &[u8]) -> Result<usize, &'static str> {
+    /// Returns the group, and how many watches it had.
+    pub(crate) fn stop_group(
+        &mut self,
+        owner: usize,
+        id: &[u8],
+    ) -> Result<(usize, usize), &'static str> {
         if id.len() > self.guests[self.owners[owner].guest].limits.max_id_bytes() {
             return Err("id too long");
         }
         let group = self.find_group(owner, id).1.ok_or("Group not found")?;
+        let n_watches = self.n_watches(group);
         self.end_owner(group);
-        Ok(group)
+        Ok((group, n_watches))
     }
 
     pub(crate) fn end_owner(&mut self, owner: usize) {
