@@ -36,7 +36,7 @@ use crate::{
 /// # Costs
 ///
 /// An insertion and a removal take a number of steps that grows as the logarithm of the number of
-/// watches, and copy 8 bytes for each. An emit takes one step for each watch that it matches.
+/// watches. An emit takes one step for each watch that it matches.
 ///
 /// # Examples
 ///
