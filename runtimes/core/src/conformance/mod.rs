@@ -284,6 +284,7 @@ groups! {
         g38_ended_owners_leave_nothing,
     }
     pools {
+        a_close_that_is_dropped_ends_the_guest,
         g31_instances_in_flight_are_bounded,
         g31_callbacks_of_one_watch_never_overlap,
         stop_waits_for_a_recv_on_another_instance,

@@ -222,6 +222,33 @@ pub async fn close_waits_for_the_running_recv(runtime: &dyn Runtime) {
     guest.close().await;
 }
 
+/// The first poll of `close` ends the guest for later calls, also if its future is dropped. A call
+/// that waited before it is served.
+pub async fn a_close_that_is_dropped_ends_the_guest(runtime: &dyn Runtime) {
+    let guest = RawGuest::new(runtime).await.guest;
+    let session = guest.session().await.expect("an instance");
+    let mut before = pin!(guest.call("flush", &[]));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(before.as_mut().poll(&mut cx).is_pending());
+    assert!(guest.close().now_or_never().is_none(), "there is a session");
+    drop(session);
+    before.await.expect("it was made before the end");
+    for error in [
+        super::call_err(&guest, "flush").await,
+        guest
+            .call_bytes("flush", "")
+            .await
+            .expect_err("it is closed"),
+        guest.session().await.expect_err("it is closed"),
+    ] {
+        match error {
+            CallError::Gone { reason } => assert_eq!(reason, "it was closed"),
+            error => panic!("{error}"),
+        }
+    }
+    guest.close().await;
+}
+
 /// A pump that is dropped after it was woken, before it has an instance, notifies another pump.
 pub async fn g12_a_dropped_pump_notifies_another(runtime: &dyn Runtime) {
     let raw = RawGuest::new(runtime).await;

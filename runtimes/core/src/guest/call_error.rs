@@ -290,6 +290,14 @@ impl CallError {
         }
     }
 
+    /// The guest was closed.
+    #[cold]
+    pub(crate) fn closed() -> Self {
+        Self::Gone {
+            reason: "it was closed".to_owned(),
+        }
+    }
+
     pub(crate) fn owner(export: &str, source: OwnerError) -> Self {
         Self::Owner {
             export: export.to_owned(),

@@ -126,6 +126,14 @@ impl Inner {
         self.pool(Role::Callbacks)
     }
 
+    /// Fails after `close` was called, also if its future was dropped.
+    pub(crate) fn check_open(&self) -> Result<(), CallError> {
+        match self.closing.is_set() {
+            true => Err(CallError::closed()),
+            false => Ok(()),
+        }
+    }
+
     /// Waits until no instance is leased, and drops them all.
     pub(crate) async fn close(&self) {
         self.calls.close().await;

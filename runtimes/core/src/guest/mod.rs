@@ -307,7 +307,8 @@ impl Guest {
     /// Ends the guest: no callback is entered any more. Waits for the callbacks and calls that run
     /// and for the sessions that exist, then drops the instances.
     ///
-    /// Later calls fail with [`CallError::Gone`]. A callback that a pump runs ends only if that
+    /// Calls that are made later fail with [`CallError::Gone`]; those that wait for an instance are
+    /// served before. A callback that a pump runs ends only if that
     /// pump is polled: close from another task, or drop the pump.
     ///
     /// # Cancel safety

@@ -63,9 +63,7 @@ impl Pool {
                 permit.forget();
                 Ok(())
             }
-            Err(_) => Err(CallError::Gone {
-                reason: "it was closed".to_owned(),
-            }),
+            Err(_) => Err(CallError::closed()),
         }
     }
 

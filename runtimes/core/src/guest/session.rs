@@ -85,6 +85,9 @@ impl Session {
         role: Role,
         export: &str,
     ) -> Result<Self, CallError> {
+        if role == Role::Calls {
+            guest.check_open()?;
+        }
         if let Some(session) = Self::lease_idle(guest, role) {
             return Ok(session);
         }
@@ -120,6 +123,7 @@ impl Session {
 
     /// As [`lease`](Self::lease), an instance of a command that has not been started.
     pub(crate) async fn lease_unstarted(guest: &Arc<Inner>) -> Result<Self, CallError> {
+        guest.check_open()?;
         let mut session = Self::wait(guest, Role::Calls).await?;
         session.instance = session.pool().take_unstarted()?;
         session.make(START).await?;
