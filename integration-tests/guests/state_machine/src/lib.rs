@@ -51,8 +51,8 @@ pub extern "C" fn apply_mailbox(n_bytes: u32) -> u32 {
     n_bytes as u32
 }
 
-/// Registers the handler of each instance, which reads the changes since the value of each delivery,
-/// as a store does; `count` returns how many of them it has found.
+/// Registers the handler of each instance, which reads the changes since the value of each
+/// delivery, as a store does; `count` returns how many of them it has found.
 #[unsafe(no_mangle)]
 pub extern "C" fn _initialize() {
     watch::receive(|_id, value| STORE.with_borrow_mut(|store| store.read_from(value)))

@@ -73,11 +73,11 @@ impl Limits {
     /// Pending notices of one owner unless set. Each takes some ten bytes and shares the keys of
     /// its emit.
     pub const DEFAULT_NOTICES: usize = 4_096;
-    /// Bytes of the pending notices of one owner unless set: 16 MiB, four times what a call may
-    /// stage.
-    pub const DEFAULT_NOTICE_BYTES: usize = 16 << 20;
-    /// Groups of one guest unless set. Each may have [`notices`](Self::notices) pending.
-    pub const DEFAULT_GROUPS: usize = 1_024;
+    /// Bytes of the pending notices of one owner unless set: 4 MiB, what a call may stage.
+    pub const DEFAULT_NOTICE_BYTES: usize = 4 << 20;
+    /// Groups of one guest unless set. A guest opens them itself, and each may have
+    /// [`notice_bytes`](Self::notice_bytes) pending: 256 MiB in all.
+    pub const DEFAULT_GROUPS: usize = 64;
     /// Bytes that a call with bytes may return unless set: 1 MiB.
     pub const DEFAULT_OUTPUT_BYTES: usize = 1 << 20;
     /// Bytes of the ids and ranges of all watches together unless set: 64 MiB.
@@ -231,6 +231,9 @@ impl Limits {
     /// Groups that a guest of [generation 2](crate::abi::gen2) may have open, over all of its
     /// owners. `group_start` of one more fails inside the guest, with the error text `Watch limit
     /// reached`.
+    ///
+    /// A guest can make the host keep [`notice_bytes`](Self::notice_bytes) for each of them, so
+    /// lower that when you raise this.
     #[must_use]
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
