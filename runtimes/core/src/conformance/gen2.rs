@@ -95,7 +95,7 @@ pub async fn every_value_is_delivered_in_order(runtime: &dyn Runtime) {
 }
 
 /// The states and the error texts of a watch are those of generation 1.
-pub async fn verbs_of_generation_2_have_the_same_results(runtime: &dyn Runtime) {
+pub async fn g26_verbs_of_generation_2_have_the_same_results(runtime: &dyn Runtime) {
     verbs_in_every_state(raw_guest(runtime).await, "2:a").await;
 }
 

@@ -247,7 +247,7 @@ groups! {
         g04_what_is_queued_takes_effect_with_the_flush,
         an_instance_is_recycled_only_when_nothing_is_queued,
         every_value_is_delivered_in_order,
-        verbs_of_generation_2_have_the_same_results,
+        g26_verbs_of_generation_2_have_the_same_results,
         g25_a_start_delivers_every_value_held_since_open,
         g23_a_stopped_watch_is_in_no_batch,
         a_batch_that_does_not_fit_is_split,
