@@ -177,7 +177,7 @@ fn an_import_of_another_wasi_or_abi_is_1_and_the_right_target_is_named(runtime: 
         (
             "pantopic/ext-range-watch",
             "now",
-            "build it with the SDK of generation 1",
+            "the range-watch ABI has no function of this name",
         ),
     ];
     for (index, (module, name, hint)) in imports.into_iter().enumerate() {
