@@ -277,6 +277,7 @@ fn program(args: &[&str]) -> Output {
     command.args(args).output().unwrap()
 }
 
+#[cfg(feature = "wasmi")]
 fn stdout(args: &[&str]) -> String {
     let output = program(args);
     let stdout = String::from_utf8(output.stdout).unwrap();
