@@ -16,14 +16,16 @@ pub(super) struct Gathered {
     n_bytes: usize,
 }
 
-impl Gathered {
-    pub(super) fn new(limits: &Limits) -> Self {
+impl Default for Gathered {
+    fn default() -> Self {
         Self {
-            emits: StagedEmits::new(&limits.clone().staged_bytes(usize::MAX)),
+            emits: StagedEmits::new(usize::MAX, Limits::MAX_FLUSH_MATCHES),
             n_bytes: 0,
         }
     }
+}
 
+impl Gathered {
     pub(super) fn push(&mut self, value: u64, keys: &[&[u8]], n_bytes: usize) {
         self.n_bytes += n_bytes;
         // Its bound is never reached.
@@ -50,7 +52,7 @@ impl Gathered {
     }
 
     /// Emits all, or nothing. Returns how many ranges of subscriptions matched.
-    pub(super) fn emit(&self, emitter: &dyn Emitter, limits: &Limits) -> Result<usize, AbiError> {
+    pub(super) fn emit(&self, emitter: &dyn Emitter) -> Result<usize, AbiError> {
         let mut n_ranges = 0;
         if self.emits.n_emits() == 1 {
             let emitted = self.for_each(|value, keys| {
@@ -60,8 +62,7 @@ impl Gathered {
             return emitted.map(|()| n_ranges).map_err(AbiError::Emit);
         }
         let max_matches = Limits::MAX_FLUSH_MATCHES;
-        let limits = limits.clone().staged_bytes(usize::MAX);
-        let mut batch = emitter.batch(&limits.staged_matches(max_matches));
+        let mut batch = emitter.batch(usize::MAX, max_matches);
         let staged = self.for_each(|value, keys| batch.stage(value, keys));
         staged.map_err(|full| AbiError::StagedFull {
             max_bytes: full.max_bytes,

@@ -263,7 +263,10 @@ impl GuestAbi {
     pub(crate) fn take_for_hook(&mut self) -> StagedEmits {
         match self.staged.take() {
             Some(Batched::OfHook(emits)) => emits,
-            _ => StagedEmits::new(self.watches().limits()),
+            _ => {
+                let limits = self.watches().limits();
+                StagedEmits::new(limits.max_staged_bytes(), limits.max_staged_matches())
+            }
         }
     }
 
@@ -536,10 +539,7 @@ impl GuestAbi {
     }
 
     pub(super) fn gather(&mut self, value: u64, keys: &[&[u8]], n_bytes: usize) {
-        let limits = self.owner.watches().limits();
-        let gathered = self
-            .gathered
-            .get_or_insert_with(|| Box::new(Gathered::new(limits)));
+        let gathered = self.gathered.get_or_insert_with(Box::default);
         gathered.push(value, keys, n_bytes);
     }
 

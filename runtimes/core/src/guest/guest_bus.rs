@@ -158,9 +158,10 @@ impl GuestBus {
 
     /// For what a call stages.
     pub(crate) fn batch(&self, limits: &Limits) -> Batched {
+        let (max_bytes, max_matches) = (limits.max_staged_bytes(), limits.max_staged_matches());
         match &self.sink {
-            Sink::Bus(emitter) => Batched::OfBus(emitter.batch(limits)),
-            Sink::Hook(_) => Batched::OfHook(StagedEmits::new(limits)),
+            Sink::Bus(emitter) => Batched::OfBus(emitter.batch(max_bytes, max_matches)),
+            Sink::Hook(_) => Batched::OfHook(StagedEmits::new(max_bytes, max_matches)),
         }
     }
 }
@@ -228,7 +229,7 @@ impl<P: Send + Sync + 'static> Bus for RangeWatchBus<P> {
 pub(crate) trait Emitter: Send + Sync {
     fn emit(&self, value: u64, keys: &[&[u8]]) -> Result<Emitted, EmitError>;
 
-    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch>;
+    fn batch(&self, max_bytes: usize, max_matches: usize) -> Box<dyn BusBatch>;
 }
 
 /// The commit hook of the embedder, whatever the payloads are.
@@ -289,9 +290,9 @@ impl Emitter for RangeWatchBus {
         self.emit_slices(value, keys)
     }
 
-    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch> {
-        let batch = Self::batch(self, limits.max_staged_bytes());
-        Box::new(batch.max_matched(limits.max_staged_matches()))
+    fn batch(&self, max_bytes: usize, max_matches: usize) -> Box<dyn BusBatch> {
+        let batch = Self::batch(self, max_bytes);
+        Box::new(batch.max_matched(max_matches))
     }
 }
 
@@ -328,10 +329,10 @@ where
         self.bus.emit_with(value, entries)
     }
 
-    fn batch(&self, limits: &Limits) -> Box<dyn BusBatch> {
-        let batch = self.bus.batch(limits.max_staged_bytes());
+    fn batch(&self, max_bytes: usize, max_matches: usize) -> Box<dyn BusBatch> {
+        let batch = self.bus.batch(max_bytes);
         Box::new(StagedPayloads {
-            batch: batch.max_matched(limits.max_staged_matches()),
+            batch: batch.max_matched(max_matches),
             payload: Arc::clone(&self.payload),
         })
     }

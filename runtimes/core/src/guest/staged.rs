@@ -5,8 +5,6 @@ use std::ops::Range;
 
 use rangewatch_bus::{EmitError, EmittedMany, RangeWatchBus};
 
-use crate::guest::limits::Limits;
-
 /// The emits that one call has staged, to be published on their bus or dropped. They belong to no
 /// instance and may be moved to another task.
 #[must_use = "emits that are dropped are not published"]
@@ -92,13 +90,14 @@ pub(crate) struct StagedEmits {
 }
 
 impl StagedEmits {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Of at most `max_bytes`, whose publication may match `max_matches`.
+    pub(crate) fn new(max_bytes: usize, max_matches: usize) -> Self {
         Self {
             values: Vec::new(),
             ends: Vec::new(),
             bytes: Vec::new(),
-            max_bytes: limits.max_staged_bytes(),
-            max_matches: limits.max_staged_matches(),
+            max_bytes,
+            max_matches,
         }
     }
 

@@ -51,7 +51,7 @@ pub fn flush(abi: &mut GuestAbi, _memory: &mut [u8]) -> Result<Outcome, AbiError
     let watches = abi.watches();
     let n_ranges = match watches.emitter() {
         Some(emitter) => {
-            let emitted = gathered.emit(emitter, watches.limits());
+            let emitted = gathered.emit(emitter);
             emitted.map_err(|error| match error {
                 AbiError::Emit(error) => refused(error),
                 error => error,
