@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::gathered::Gathered;
 use super::page::Page;
 use super::{AbiError, Generation, Outcome};
+use crate::engine::shown::write_escaped;
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
 use crate::guest::guest_bus::{Batched, GuestBus};
@@ -464,15 +465,13 @@ impl GuestAbi {
         let text = page.take_err(memory, self.host_text).ok()??;
         let mut escaped = String::new();
         for c in text.chars() {
-            let c = match c {
-                // Nothing is forged with these.
-                '\'' | '"' | '\\' => c.to_string(),
-                c => c.escape_debug().to_string(),
-            };
-            if escaped.len() + c.len() > PANIC_TEXT_BYTES {
+            let n_bytes = escaped.len();
+            // A string accepts everything.
+            let _ = write_escaped(&mut escaped, c);
+            if escaped.len() > PANIC_TEXT_BYTES {
+                escaped.truncate(n_bytes);
                 break;
             }
-            escaped.push_str(&c);
         }
         Some(escaped)
     }

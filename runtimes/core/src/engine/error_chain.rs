@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
+use crate::engine::shown::write_escaped;
+
 /// Displays an error and all of its sources in one line: `error: source: source of the source`.
 ///
 /// For logs and messages: the errors of this crate do not repeat their sources in their own text,
@@ -87,10 +89,7 @@ impl<'a, 'f> OneLine<'a, 'f> {
             return Ok(());
         }
         self.n_chars_left -= 1;
-        match c {
-            '"' | '\'' | '\\' => self.f.write_char(c),
-            _ => write!(self.f, "{}", c.escape_debug()),
-        }
+        write_escaped(self.f, c)
     }
 }
 

@@ -24,6 +24,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// Writes a character of a text that a guest chose, escaped if it could forge a line. Quotes and
+/// backslashes cannot, and stay.
+pub(crate) fn write_escaped(out: &mut impl fmt::Write, c: char) -> fmt::Result {
+    match c {
+        '"' | '\'' | '\\' => out.write_char(c),
+        _ => write!(out, "{}", c.escape_debug()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Shown;
