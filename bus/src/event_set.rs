@@ -10,8 +10,8 @@ use foldhash::quality::RandomState;
 
 use crate::index::{Handle, IntervalIndex};
 use crate::{
-    ControlError, Event, EventSubscription, KeyRange, Overflow, RangeWatchBus, RecvError,
-    Selectors, Seq, SubscribeError, TryRecvError,
+    ControlError, Event, EventSubscription, KeyRange, Overflow, QueueBudget, RangeWatchBus,
+    RecvError, Selectors, Seq, SubscribeError, TryRecvError,
 };
 
 /// Many watches under keys of type `K`, each of one range, in one ordered and bounded queue: every
@@ -91,10 +91,55 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
         capacity: usize,
         max_bytes: usize,
     ) -> Result<Self, SubscribeError> {
+        Self::make(bus, capacity, max_bytes, None)
+    }
+
+    /// As [`new`](Self::new), with a queue that is also bounded by a budget, which several sets of
+    /// the bus share: the set whose queue would exceed it ends, and none of the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{EventSet, KeyRange, QueueBudget, RangeWatchBus, TryRecvError};
+    ///
+    /// let bus = RangeWatchBus::new();
+    /// let budget = QueueBudget::new(100);
+    /// let mut slow = EventSet::with_budget(&bus, 256, 80, &budget)?;
+    /// let mut other = EventSet::with_budget(&bus, 256, 80, &budget)?;
+    /// slow.insert("s", KeyRange::prefix("s"))?;
+    /// other.insert("o", KeyRange::prefix("o"))?;
+    ///
+    /// bus.emit(1, ["s".repeat(60)])?;
+    /// bus.emit(2, ["o".repeat(60)])?;
+    /// let end = other.try_recv(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(end, TryRecvError::Disconnected { resume: 2 });
+    /// assert_eq!(slow.try_recv(&mut Vec::new())?.value(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_budget(
+        bus: &RangeWatchBus<P>,
+        capacity: usize,
+        max_bytes: usize,
+        budget: &QueueBudget,
+    ) -> Result<Self, SubscribeError> {
+        Self::make(bus, capacity, max_bytes, Some(budget.clone()))
+    }
+
+    fn make(
+        bus: &RangeWatchBus<P>,
+        capacity: usize,
+        max_bytes: usize,
+        budget: Option<QueueBudget>,
+    ) -> Result<Self, SubscribeError> {
         let builder = bus.subscribe(Selectors::new());
         let builder = builder
             .overflow(Overflow::Disconnect)
-            .queue_bytes(max_bytes);
+            .queue_bytes(max_bytes)
+            .budget(budget);
         Ok(Self {
             events: builder.events(capacity)?.showing_all_keys(),
             index: IntervalIndex::new(),

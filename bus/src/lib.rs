@@ -371,7 +371,7 @@ pub use follow::{Follow, FollowError, Follower, Mirror, MirrorDriver, MirrorStop
 pub use history::{CompactError, History};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
 pub use order::Seq;
-pub use queue::Overflow;
+pub use queue::{Overflow, QueueBudget};
 pub use stats::{BusStats, Stats};
 pub use subscription::{
     Closed, ControlError, Entries, Event, EventSubscription, IntoItems, Item, Items, Keys,

@@ -36,6 +36,7 @@ fn public_types_are_send_sync_and_unpin() {
     all::<Ready<'static, u64>>();
     all::<EventSubscription>();
     all::<EventSet<u64>>();
+    all::<QueueBudget>();
     all::<Event>();
     all::<Keys<'static>>();
     all::<Span>();

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use rangewatch_bus::{
-    ControlError, Event, EventSet, KeyRange, RangeWatchBus, Selector, SubscribeError, TryRecvError,
+    ControlError, Event, EventSet, KeyRange, QueueBudget, RangeWatchBus, Selector, SubscribeError,
+    TryRecvError,
 };
 
 use random::Random;
@@ -133,6 +134,43 @@ fn g17_a_set_is_bounded_in_bytes() {
     assert_eq!(next(&mut set), Ok((1, vec![1])));
     let end = TryRecvError::Disconnected { resume: 2 };
     assert_eq!(next(&mut set), Err(end));
+}
+
+/// Sets that share a budget: the one that would exceed it ends, and its bytes are released with
+/// it, however it ends.
+#[test]
+fn g17_sets_share_a_budget() {
+    let bus = RangeWatchBus::new();
+    let budget = QueueBudget::new(150);
+    let of = |prefix: &str| {
+        let mut set = EventSet::with_budget(&bus, 100, 120, &budget).unwrap();
+        set.insert(1, KeyRange::prefix(prefix)).unwrap();
+        set
+    };
+    let emit = |value, key: &str| bus.emit(value, [key.repeat(34)]).unwrap();
+    let (mut a, mut b) = (of("a"), of("b"));
+    emit(1, "a");
+    emit(2, "a");
+    emit(3, "b");
+    assert_eq!(budget.used_bytes(), 150, "each takes 34 bytes and 16");
+    emit(4, "b");
+    assert_eq!(next(&mut b), Ok((3, vec![1])));
+    assert_eq!(budget.used_bytes(), 100);
+    let end = TryRecvError::Disconnected { resume: 4 };
+    assert_eq!(next(&mut b), Err(end));
+    assert_eq!(next(&mut a), Ok((1, vec![1])), "the other goes on");
+    emit(5, "a");
+    let mut c = of("c");
+    emit(6, "c");
+    assert_eq!(budget.used_bytes(), 150);
+    drop(a);
+    assert_eq!(budget.used_bytes(), 50);
+    emit(7, "c");
+    assert_eq!(next(&mut c), Ok((6, vec![1])));
+    bus.close();
+    assert_eq!(next(&mut c), Ok((7, vec![1])));
+    assert_eq!(next(&mut c), Err(TryRecvError::Closed));
+    assert_eq!(budget.used_bytes(), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use super::QueueBudget;
 use super::fifo::Fifo;
 use crate::Seq;
 use crate::emit::{Record, Room};
@@ -16,6 +17,8 @@ pub(crate) struct Entries<P> {
     max_bytes: usize,
     n_free_places: usize,
     n_free_bytes: usize,
+    /// Charged with the bytes of the events.
+    budget: Option<QueueBudget>,
     n_marks: usize,
     /// The number of emits in gaps, except the first of each.
     n_coalesced: u64,
@@ -42,19 +45,24 @@ const MAX_MARKS: usize = 4;
 
 impl<P> Entries<P> {
     /// Allocates nothing yet: a capacity is a bound, not a reservation.
-    pub(crate) const fn new(capacity: NonZeroUsize, max_bytes: usize) -> Self {
+    pub(crate) const fn new(
+        capacity: NonZeroUsize,
+        max_bytes: usize,
+        budget: Option<QueueBudget>,
+    ) -> Self {
         Self {
             fifo: Fifo::new(),
             capacity,
             max_bytes,
             n_free_places: capacity.get(),
             n_free_bytes: max_bytes,
+            budget,
             n_marks: 0,
             n_coalesced: 0,
         }
     }
 
-    /// Whether there is room for an event of `n_bytes`.
+    /// Whether there is room for an event of `n_bytes`, unless the budget is used up.
     pub(crate) const fn has_place(&self, n_bytes: usize) -> bool {
         self.n_free_places > 0 && n_bytes <= self.n_free_bytes
     }
@@ -70,13 +78,21 @@ impl<P> Entries<P> {
     #[inline]
     pub(crate) fn push_event(&mut self, emit: &Record<P>) -> bool {
         let n_bytes = emit.n_bytes();
-        let has_place = self.has_place(n_bytes);
+        let budget = self.budget.as_ref();
+        let has_place =
+            self.has_place(n_bytes) && budget.is_none_or(|budget| budget.charge(n_bytes));
         if has_place {
-            self.n_free_places -= 1;
-            self.n_free_bytes -= n_bytes;
-            self.fifo.push_back(Entry::Event(emit.clone()));
+            self.push_charged(emit.clone());
         }
         has_place
+    }
+
+    /// Adds an event for which there is room, and which was charged to the budget.
+    #[inline]
+    fn push_charged(&mut self, emit: Record<P>) {
+        self.n_free_places -= 1;
+        self.n_free_bytes -= emit.n_bytes();
+        self.fifo.push_back(Entry::Event(emit));
     }
 
     /// Adds a gap, for which there is room.
@@ -131,8 +147,16 @@ impl<P> Entries<P> {
     }
 
     fn free_event(&mut self, emit: &Record<P>) {
+        let n_bytes = emit.n_bytes();
         self.n_free_places += 1;
-        self.n_free_bytes += emit.n_bytes();
+        self.n_free_bytes += n_bytes;
+        self.release(n_bytes);
+    }
+
+    fn release(&self, n_bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.release(n_bytes);
+        }
     }
 
     /// Removes what has a value up to `value`. Returns the events, and the number of emits in
@@ -140,12 +164,13 @@ impl<P> Entries<P> {
     pub(crate) fn discard_through(&mut self, value: u64) -> (Vec<Record<P>>, u64) {
         let mut events = Vec::new();
         let mut n_in_gaps = 0;
-        for entry in self.clear() {
+        for entry in self.take() {
             match entry {
-                Entry::Event(emit) if emit.value() <= value => events.push(emit),
-                Entry::Event(emit) => {
-                    self.push_event(&emit);
+                Entry::Event(emit) if emit.value() <= value => {
+                    self.release(emit.n_bytes());
+                    events.push(emit);
                 }
+                Entry::Event(emit) => self.push_charged(emit),
                 Entry::Marker(marker) => match *marker {
                     Marker::Gap(gap) if gap.last() <= value => n_in_gaps += gap.count(),
                     Marker::Gap(mut gap) => {
@@ -162,8 +187,17 @@ impl<P> Entries<P> {
 
     /// Removes everything.
     pub(crate) fn clear(&mut self) -> Fifo<Entry<P>> {
-        let empty = Self::new(self.capacity, self.max_bytes);
-        std::mem::replace(self, empty).fifo
+        self.release(self.n_bytes());
+        self.take()
+    }
+
+    /// Removes everything. What was charged to the budget stays charged.
+    fn take(&mut self) -> Fifo<Entry<P>> {
+        self.n_free_places = self.capacity.get();
+        self.n_free_bytes = self.max_bytes;
+        self.n_marks = 0;
+        self.n_coalesced = 0;
+        std::mem::replace(&mut self.fifo, Fifo::new())
     }
 
     /// The first and the last emit of the entries.
@@ -193,6 +227,12 @@ impl<P> Entries<P> {
 
     pub(crate) const fn max_bytes(&self) -> usize {
         self.max_bytes
+    }
+}
+
+impl<P> Drop for Entries<P> {
+    fn drop(&mut self) {
+        self.release(self.n_bytes());
     }
 }
 

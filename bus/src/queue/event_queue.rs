@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::QueueBudget;
 use super::counts::Counts;
 use super::entries::{Entries, Entry, Marker};
 use super::missed::Missed;
@@ -90,13 +91,14 @@ impl<P> EventQueue<P> {
     pub(crate) const fn new(
         capacity: NonZeroUsize,
         max_bytes: usize,
+        budget: Option<QueueBudget>,
         overflow: Overflow,
         start: Option<Seq>,
         replay: Option<u64>,
         position: Option<u64>,
     ) -> Self {
         Self {
-            entries: Entries::new(capacity, max_bytes),
+            entries: Entries::new(capacity, max_bytes, budget),
             overflow,
             missed: Missed::new(),
             tail: Tail::new(),
@@ -226,14 +228,13 @@ impl<P> EventQueue<P> {
 
     /// Queues an emit if there is room, behind a mark at the tail. Returns whether there was.
     fn store(&mut self, emit: &Record<P>) -> bool {
-        let has_place = self.has_place(emit.n_bytes());
-        if has_place {
-            if let Some(mark) = self.tail.take_mark() {
-                self.entries.push_mark(mark);
-            }
-            self.entries.push_event(emit);
+        if !self.has_place(emit.n_bytes()) {
+            return false;
         }
-        has_place
+        if let Some(mark) = self.tail.take_mark() {
+            self.entries.push_mark(mark);
+        }
+        self.entries.push_event(emit)
     }
 
     fn drop_oldest(&mut self, emit: &Record<P>, evicted: &mut impl Extend<Record<P>>) {

@@ -1,5 +1,6 @@
 //! Bounded event queues.
 
+mod budget;
 mod counts;
 mod entries;
 mod event_queue;
@@ -8,6 +9,7 @@ mod missed;
 mod overflow;
 mod tail;
 
+pub use budget::QueueBudget;
 pub(crate) use counts::Counts;
 pub(crate) use event_queue::{End, EventQueue, Pushed, Taken};
 pub use overflow::Overflow;

@@ -8,7 +8,7 @@ use super::progress::Interval;
 use super::registration::Registration;
 use crate::keys::KeyRanges;
 use crate::order::Shared;
-use crate::queue::EventQueue;
+use crate::queue::{EventQueue, QueueBudget};
 use crate::subscription::{Phase, RangeVersions, Since};
 use crate::{EventSubscription, Overflow, Selectors, SubscribeBuilder, SubscribeError};
 
@@ -19,6 +19,7 @@ pub(crate) struct EventTemplate<P> {
     pub(crate) capacity: usize,
     pub(crate) overflow: Option<Overflow>,
     pub(crate) max_bytes: Option<usize>,
+    pub(crate) budget: Option<QueueBudget>,
     pub(crate) progress_every: Option<Duration>,
 }
 
@@ -55,7 +56,10 @@ impl<P: Send + Sync + 'static> EventTemplate<P> {
             phase,
             |start, replay, position| {
                 let overflow = overflow.without_waiting(has_history);
-                EventQueue::new(capacity, max_bytes, overflow, start, replay, position)
+                let budget = self.budget.clone();
+                EventQueue::new(
+                    capacity, max_bytes, budget, overflow, start, replay, position,
+                )
             },
         )?;
         let interval = self

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::{Shared, WakeHost};
+use crate::queue::QueueBudget;
 use crate::subscription::{EventTemplate, Phase, Since};
 use crate::{EmptyRangeError, EventSubscription, Overflow, Selectors, WakeSubscription};
 
@@ -42,6 +43,7 @@ pub struct SubscribeBuilder<'a, P = ()> {
     since: Option<Since>,
     overflow: Option<Overflow>,
     max_bytes: Option<usize>,
+    budget: Option<QueueBudget>,
     progress_every: Option<Duration>,
 }
 
@@ -154,6 +156,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
             since: None,
             overflow: None,
             max_bytes: None,
+            budget: None,
             progress_every: None,
         }
     }
@@ -233,6 +236,13 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// emit, but each counts it.
     pub const fn queue_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = Some(max_bytes);
+        self
+    }
+
+    /// Bounds the queue also by a budget that it shares with others. Only for a queue that
+    /// disconnects: every other policy would have to re-check when another queue releases bytes.
+    pub(crate) fn budget(mut self, budget: Option<QueueBudget>) -> Self {
+        self.budget = budget;
         self
     }
 
@@ -355,6 +365,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
             capacity,
             overflow: self.overflow,
             max_bytes: self.max_bytes,
+            budget: self.budget,
             progress_every: self.progress_every,
         }
     }
@@ -376,6 +387,7 @@ impl<P> fmt::Debug for SubscribeBuilder<'_, P> {
             .field("since", &self.since)
             .field("overflow", &self.overflow)
             .field("max_bytes", &self.max_bytes)
+            .field("budget", &self.budget)
             .field("progress_every", &self.progress_every)
             .finish()
     }

@@ -249,6 +249,75 @@ pub async fn an_owner_with_too_many_notices_ends(runtime: &dyn Runtime) {
     assert_eq!(raw.open("v", "k", "l").await, "Watch closed");
 }
 
+/// The notices of all groups of a guest have one bound. The group whose notices would exceed it
+/// ends, the others go on, and what is delivered or ended gives room.
+pub async fn g17_the_notices_of_all_groups_are_bounded(runtime: &dyn Runtime) {
+    // Room for two emits of a key of 84 bytes.
+    let limits = Limits::default().notice_bytes(220).guest_notice_bytes(260);
+    let raw = limited(runtime, limits).await;
+    let follow = async |group: &str, from: &str, to: &str| {
+        let log = raw.run([
+            Step::Verb(Verb::GroupStart, group.as_bytes().to_vec()),
+            Step::Verb(Verb::Open, keys([group, from, to])),
+            Step::Verb(Verb::Start, group.as_bytes().to_vec()),
+        ]);
+        assert_eq!(log.await, [""; 0]);
+    };
+    let emit = |value, key: &str| raw.emit(value, &key.repeat(84));
+    follow("g", "a", "b").await;
+    follow("h", "b", "c").await;
+    emit(1, "a");
+    emit(2, "b");
+    emit(3, "b");
+    let mut log = raw.drive().await;
+    log.sort_unstable();
+    assert_eq!(log, ["1:g", "2:h"]);
+    let errors = raw.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    for part in [
+        "`Limits::guest_notice_bytes`, which is 260",
+        "resume from value 3",
+    ] {
+        assert!(errors[0].contains(part), "{errors:?}");
+    }
+    follow("h", "b", "c").await;
+    emit(5, "b");
+    emit(6, "b");
+    assert_eq!(raw.drive().await, ["5:h 6:h"]);
+    // What a start makes due counts as well, until it is delivered.
+    let id = "i".repeat(100);
+    assert_eq!(raw.open(&id, "i", "j").await, "");
+    raw.emit(7, "i");
+    assert_eq!(raw.drive().await, [""; 0]);
+    assert_eq!(raw.start(&id).await, "");
+    emit(8, "b");
+    emit(9, "b");
+    let mut log = raw.drive().await;
+    log.sort_unstable();
+    assert_eq!(log, [format!("7:{id}"), "8:h".to_owned()]);
+    let errors = raw.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("resume from value 9"), "{errors:?}");
+    // The end of an owner gives room.
+    let stream = raw.guest.owner();
+    for (verb, buf) in [
+        (Verb::Open, keys([&id, "i", "j"])),
+        (Verb::Start, id.as_bytes().to_vec()),
+    ] {
+        if verb == Verb::Start {
+            raw.emit(10, "i");
+            assert_eq!(raw.drive().await, [format!("10:{id}")], "that of the guest");
+        }
+        let called = raw.verb_on(&stream, verb, &buf).await;
+        assert_eq!(called.expect("no trap"), "");
+    }
+    stream.end();
+    emit(11, "a");
+    emit(12, "a");
+    assert_eq!(raw.drive().await, ["11:g 12:g"]);
+    assert!(raw.errors().is_empty());
+}
+
 /// What watches hold is bounded, too. The value to resume from is the first that was not delivered.
 pub async fn held_notices_are_bounded(runtime: &dyn Runtime) {
     let raw = limited(runtime, Limits::default().notices(3)).await;

@@ -253,6 +253,7 @@ groups! {
         a_batch_that_does_not_fit_is_split,
         g30_a_buffer_outside_of_memory_is_reported,
         an_owner_with_too_many_notices_ends,
+        g17_the_notices_of_all_groups_are_bounded,
         held_notices_are_bounded,
         g38_a_group_is_an_owner_inside_the_guest,
         g38_groups_end_with_their_owner,

@@ -53,13 +53,15 @@ pub enum CallbackErrorCause {
     /// The callback did not return; its instance is gone.
     #[error(transparent)]
     Call(CallError),
-    /// The owner had more notices pending than it may, and has ended: its ids are free, and calls
-    /// under it fail. Everything before [`resume`](Self::Overflow::resume) was delivered. Only in
-    /// generation 2 of the ABI, where every value counts.
+    /// The owner had more notices pending than it may, or would have exceeded what all owners of
+    /// its guest may have pending, and has ended: its ids are free, and calls under it fail.
+    /// Everything before [`resume`](Self::Overflow::resume) was delivered. Only in generation 2 of
+    /// the ABI, where every value counts.
     #[error(
         "its pending notices exceed `Limits::notices`, which is {max_notices}, or \
-         `Limits::notice_bytes`, which is {max_bytes}: watch again under another owner, and resume \
-         from value {resume}"
+         `Limits::notice_bytes`, which is {max_bytes}, or those of its guest exceed \
+         `Limits::guest_notice_bytes`, which is {max_guest_bytes}: watch again under another owner, \
+         and resume from value {resume}"
     )]
     Overflow {
         /// A value that is not greater than those that were not delivered to the watches of the
@@ -69,6 +71,8 @@ pub enum CallbackErrorCause {
         max_notices: usize,
         /// The limit, in bytes.
         max_bytes: usize,
+        /// The limit of all owners of the guest together, in bytes.
+        max_guest_bytes: usize,
     },
     /// The arguments of the callback do not fit the guest's memory, or its error text is outside of
     /// it.

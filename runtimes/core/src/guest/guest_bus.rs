@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use rangewatch_bus::{
-    Batch, BatchFullError, EmitError, Emitted, EmittedMany, EventSet, RangeWatchBus, Selectors,
-    SubscribeError, WakeSubscription,
+    Batch, BatchFullError, EmitError, Emitted, EmittedMany, EventSet, QueueBudget, RangeWatchBus,
+    Selectors, SubscribeError, WakeSubscription,
 };
 
 use crate::engine::host_cx::HostCx;
@@ -195,7 +195,7 @@ pub(crate) trait Bus: fmt::Debug + Send + Sync {
     fn open(&self, selectors: Selectors) -> Result<WakeSubscription, SubscribeError>;
 
     /// The watches of one owner of which every value is delivered.
-    fn feed(&self, limits: &Limits) -> Result<Box<dyn Feed>, SubscribeError>;
+    fn feed(&self, limits: &Limits, budget: &QueueBudget) -> Result<Box<dyn Feed>, SubscribeError>;
 
     fn is_closed(&self) -> bool;
 
@@ -211,8 +211,9 @@ impl<P: Send + Sync + 'static> Bus for RangeWatchBus<P> {
         self.subscribe(selectors).hold().wake()
     }
 
-    fn feed(&self, limits: &Limits) -> Result<Box<dyn Feed>, SubscribeError> {
-        let watches = EventSet::new(self, limits.max_notices(), limits.max_notice_bytes())?;
+    fn feed(&self, limits: &Limits, budget: &QueueBudget) -> Result<Box<dyn Feed>, SubscribeError> {
+        let (max_notices, max_bytes) = (limits.max_notices(), limits.max_notice_bytes());
+        let watches = EventSet::with_budget(self, max_notices, max_bytes, budget)?;
         Ok(Box::new(watches))
     }
 

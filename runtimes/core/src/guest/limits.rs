@@ -34,6 +34,7 @@ pub struct Limits {
     output_bytes: usize,
     notices: usize,
     notice_bytes: usize,
+    guest_notice_bytes: usize,
     groups: usize,
     recycle_bytes: Option<usize>,
     key_bytes: usize,
@@ -75,8 +76,10 @@ impl Limits {
     pub const DEFAULT_NOTICES: usize = 4_096;
     /// Bytes of the pending notices of one owner unless set: 4 MiB, what a call may stage.
     pub const DEFAULT_NOTICE_BYTES: usize = 4 << 20;
-    /// Groups of one guest unless set. A guest opens them itself, and each may have
-    /// [`notice_bytes`](Self::notice_bytes) pending: 256 MiB in all.
+    /// Bytes of the pending notices of all owners of a guest unless set: 32 MiB, what eight owners
+    /// may have. A guest opens groups itself, and each of them may otherwise have 4 MiB pending.
+    pub const DEFAULT_GUEST_NOTICE_BYTES: usize = 32 << 20;
+    /// Groups of one guest unless set. A guest opens them itself, and each costs the host a queue.
     pub const DEFAULT_GROUPS: usize = 64;
     /// Bytes that a call with bytes may return unless set: 1 MiB.
     pub const DEFAULT_OUTPUT_BYTES: usize = 1 << 20;
@@ -228,12 +231,19 @@ impl Limits {
         self
     }
 
+    /// Bytes of the pending notices of all owners of a guest together, its groups included, counted
+    /// as [`notice_bytes`](Self::notice_bytes) counts them. The owner whose notices would exceed
+    /// it ends as with [`notices`](Self::notices), whichever owners have the others pending; these
+    /// go on. Zero counts as one.
+    #[must_use]
+    pub fn guest_notice_bytes(mut self, bytes: usize) -> Self {
+        self.guest_notice_bytes = bytes.max(1);
+        self
+    }
+
     /// Groups that a guest of [generation 2](crate::abi::gen2) may have open, over all of its
     /// owners. `group_start` of one more fails inside the guest, with the error text `Watch limit
     /// reached`.
-    ///
-    /// A guest can make the host keep [`notice_bytes`](Self::notice_bytes) for each of them, so
-    /// lower that when you raise this.
     #[must_use]
     pub fn groups(mut self, groups: usize) -> Self {
         self.groups = groups;
@@ -354,6 +364,12 @@ impl Limits {
         self.notice_bytes
     }
 
+    /// The bound on the bytes of the pending notices of a guest, at least 1.
+    #[must_use]
+    pub fn max_guest_notice_bytes(&self) -> usize {
+        self.guest_notice_bytes
+    }
+
     /// The bound on the groups of a guest.
     #[must_use]
     pub fn max_groups(&self) -> usize {
@@ -390,6 +406,7 @@ impl Default for Limits {
             output_bytes: Self::DEFAULT_OUTPUT_BYTES,
             notices: Self::DEFAULT_NOTICES,
             notice_bytes: Self::DEFAULT_NOTICE_BYTES,
+            guest_notice_bytes: Self::DEFAULT_GUEST_NOTICE_BYTES,
             groups: Self::DEFAULT_GROUPS,
             recycle_bytes: None,
             key_bytes: Self::MAX_KEY_BYTES,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rangewatch_bus::{Delivery, Ready, SubscribeError};
+use rangewatch_bus::{Delivery, QueueBudget, Ready, SubscribeError};
 
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
 use crate::guest::emits::Emits;
@@ -29,6 +29,8 @@ pub(crate) struct GuestWatches {
     emits: Emits,
     started: Arc<Started>,
     used: Mutex<Used>,
+    /// Of the pending notices of all owners.
+    notice_budget: QueueBudget,
     /// Those that have not ended.
     namespaces: Mutex<HashMap<OwnerId, Arc<Namespace>>>,
 }
@@ -70,6 +72,7 @@ impl GuestWatches {
         let watches = Arc::new(Self {
             id: GuestId::new(),
             bus,
+            notice_budget: QueueBudget::new(limits.max_guest_notice_bytes()),
             limits,
             emits,
             started: Arc::default(),
@@ -121,6 +124,11 @@ impl GuestWatches {
 
     pub(crate) fn bus(&self) -> &dyn Bus {
         self.bus.bus()
+    }
+
+    /// The bytes of the pending notices of all owners.
+    pub(super) fn notice_budget(&self) -> &QueueBudget {
+        &self.notice_budget
     }
 
     /// What emits each flush at once; `None` if flushes are staged.
@@ -203,7 +211,7 @@ impl GuestWatches {
         };
         while let Some(delivered) = delivery {
             if let Some(notices) = delivered.key().bell_of() {
-                match notices.next(&self.limits) {
+                match notices.next(self) {
                     Next::Value(value) => {
                         return Ok(Some(Running::of_batch(delivered, value)));
                     }
@@ -245,6 +253,7 @@ impl GuestWatches {
                 resume,
                 max_notices: self.limits.max_notices(),
                 max_bytes: self.limits.max_notice_bytes(),
+                max_guest_bytes: self.limits.max_guest_notice_bytes(),
             },
         }
     }

@@ -281,7 +281,7 @@ impl Namespace {
         if let Some(subscription) = watch.start()? {
             self.guest.started().insert(watch, subscription);
         } else if let Some(notices) = self.notices() {
-            notices.start(&watch, self.guest.limits());
+            notices.start(&watch, &self.guest);
         }
         Ok(())
     }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use rangewatch_bus::{KeyRange, RecvError};
+use rangewatch_bus::{KeyRange, QueueBudget, RecvError};
 
 use super::feed::Feed;
-use super::guest_watches::{MIN_SHRUNK, WatchError};
+use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
 use super::namespace::Namespace;
 use super::watch::Watch;
 use crate::abi::{AbiError, Outcome};
@@ -48,6 +48,7 @@ struct State {
     n_held: usize,
     /// Notices that are resolved.
     resolved: VecDeque<Notice>,
+    /// The bytes of those that a start has added.
     resolved_bytes: usize,
     /// Whether the feed is empty and its waker is registered.
     is_drained: bool,
@@ -76,14 +77,12 @@ struct Notice {
     watches: Vec<Watch>,
     /// The first of the watches that was not delivered.
     next: usize,
+    /// What counts against the limits. 0 for one that was taken out of the feed: there are few,
+    /// because the next one is taken when they are delivered.
+    n_bytes: usize,
 }
 
 impl Notice {
-    fn n_bytes(&self) -> usize {
-        let ids = self.watches.iter();
-        size_of::<Self>() + ids.map(notice_bytes).sum::<usize>()
-    }
-
     /// Skips watches that were stopped. Whether one is left.
     fn is_due(&mut self) -> bool {
         while self.watches.get(self.next).is_some_and(Watch::is_stopped) {
@@ -93,9 +92,9 @@ impl Notice {
     }
 }
 
-/// The bytes that a notice counts for one of its watches.
+/// The bytes of a notice of a value that `watch` has held.
 fn notice_bytes(watch: &Watch) -> usize {
-    size_of::<Watch>() + watch.id().len()
+    size_of::<Notice>() + size_of::<Watch>() + watch.id().len()
 }
 
 /// What the owner has to deliver next.
@@ -170,7 +169,7 @@ impl Notices {
         }
         let guest = namespace.guest();
         if state.bell.is_none() {
-            state.feed = Some(guest.bus().feed(guest.limits())?);
+            state.feed = Some(guest.bus().feed(guest.limits(), guest.notice_budget())?);
             state.bell = Some(guest.started().insert_bell(namespace)?);
             // Registers the waker: there is no watch yet.
             state.pull(&self.waker, guest.limits(), &mut Vec::new());
@@ -185,7 +184,9 @@ impl Notices {
 
     /// Starts a watch: what it holds is delivered, before what follows. Starting it again has no
     /// effect.
-    pub(super) fn start(&self, watch: &Watch, limits: &Limits) {
+    pub(super) fn start(&self, watch: &Watch, guest: &GuestWatches) {
+        let max_bytes = guest.limits().max_notice_bytes();
+        let budget = guest.notice_budget();
         let has_held = {
             let state = &mut *self.state.lock();
             let Some(member @ Member::Held(_)) = state.members.get_mut(watch) else {
@@ -196,12 +197,14 @@ impl Notices {
             };
             state.n_held -= values.len();
             let has_held = !values.is_empty();
+            let n_bytes = notice_bytes(watch);
             for value in values {
-                if state.resolved_bytes + notice_bytes(watch) > limits.max_notice_bytes() {
+                if state.resolved_bytes + n_bytes > max_bytes || !budget.charge(n_bytes) {
                     state.overflow(value);
                     break;
                 }
-                state.push(value, vec![watch.clone()]);
+                state.resolved_bytes += n_bytes;
+                state.push(value, vec![watch.clone()], n_bytes);
             }
             has_held
         };
@@ -240,8 +243,10 @@ impl Notices {
             };
             std::mem::replace(state, ended)
         };
+        let guest = namespace.guest();
+        guest.notice_budget().release(ended.resolved_bytes);
         if let Some(bell) = &ended.bell {
-            namespace.guest().started().remove(bell);
+            guest.started().remove(bell);
         }
     }
 
@@ -289,13 +294,13 @@ impl Notices {
     }
 
     /// Looks for something to deliver.
-    pub(super) fn next(&self, limits: &Limits) -> Next {
+    pub(super) fn next(&self, guest: &GuestWatches) -> Next {
         // Dropped after the lock is released.
         let mut payloads = Vec::new();
         let state = &mut *self.state.lock();
         let mut work = 0;
         loop {
-            if let Some(value) = state.due() {
+            if let Some(value) = state.due(guest.notice_budget()) {
                 return Next::Value(value);
             }
             match state.end {
@@ -306,7 +311,7 @@ impl Notices {
             if work > MAX_WORK {
                 return Next::Later;
             }
-            match state.pull(&self.waker, limits, &mut payloads) {
+            match state.pull(&self.waker, guest.limits(), &mut payloads) {
                 Some(pulled) => work += pulled,
                 None if state.end.is_some() => {}
                 None => return Next::Nothing,
@@ -317,16 +322,17 @@ impl Notices {
     /// Writes as many notices as fit into `buf` and returns their bytes.
     pub(super) fn encode(
         &self,
-        limits: &Limits,
+        guest: &GuestWatches,
         buf: &mut [u8],
         batch: &mut Batch,
     ) -> Result<usize, Unfit> {
         let mut payloads = Vec::new();
         let state = &mut *self.state.lock();
         let (mut len, mut work) = (2, 0);
+        let budget = guest.notice_budget();
         while batch.n_notices < usize::from(u16::MAX) {
-            if state.due().is_none() {
-                match state.pull(&self.waker, limits, &mut payloads) {
+            if state.due(budget).is_none() {
+                match state.pull(&self.waker, guest.limits(), &mut payloads) {
                     Some(pulled) if work <= MAX_WORK => work += pulled,
                     _ => break,
                 }
@@ -343,7 +349,7 @@ impl Notices {
                 batch.n_notices += 1;
             }
             if notice.next == notice.watches.len() {
-                state.pop();
+                state.pop(budget);
             } else if batch.n_notices > 0 {
                 break;
             } else {
@@ -360,8 +366,8 @@ impl Notices {
     }
 
     /// Removes the notice that is next.
-    pub(super) fn skip(&self) {
-        self.state.lock().pop();
+    pub(super) fn skip(&self, guest: &GuestWatches) {
+        self.state.lock().pop(guest.notice_budget());
     }
 
     /// Rings the bell, unless there is nothing left to deliver.
@@ -387,29 +393,29 @@ impl Notices {
 
 impl State {
     /// The value of the next notice that is resolved and of a watch that was not stopped.
-    fn due(&mut self) -> Option<u64> {
+    fn due(&mut self, budget: &QueueBudget) -> Option<u64> {
         while let Some(notice) = self.resolved.front_mut() {
             if notice.is_due() {
                 return Some(notice.value);
             }
-            self.pop();
+            self.pop(budget);
         }
         None
     }
 
-    fn push(&mut self, value: u64, watches: Vec<Watch>) {
-        let notice = Notice {
+    fn push(&mut self, value: u64, watches: Vec<Watch>, n_bytes: usize) {
+        self.resolved.push_back(Notice {
             value,
             watches,
             next: 0,
-        };
-        self.resolved_bytes += notice.n_bytes();
-        self.resolved.push_back(notice);
+            n_bytes,
+        });
     }
 
-    fn pop(&mut self) {
+    fn pop(&mut self, budget: &QueueBudget) {
         if let Some(notice) = self.resolved.pop_front() {
-            self.resolved_bytes -= notice.n_bytes();
+            self.resolved_bytes -= notice.n_bytes;
+            budget.release(notice.n_bytes);
         }
         if self.resolved.is_empty() {
             self.resolved = VecDeque::new();
@@ -452,7 +458,7 @@ impl State {
             }
         }
         if !started.is_empty() {
-            self.push(emit.value, started);
+            self.push(emit.value, started, 0);
         }
         if self.n_held > limits.max_notices() {
             self.overflow(emit.value);

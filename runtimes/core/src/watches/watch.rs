@@ -274,8 +274,7 @@ impl Running {
             // The owner has ended. What is entered here is an empty batch.
             return Ok(encode_empty(buf));
         };
-        let limits = watch.namespace().guest().limits();
-        let encoded = notices.encode(limits, buf, batch);
+        let encoded = notices.encode(watch.namespace().guest(), buf, batch);
         encoded.map_err(|unfit| unfit.into_error(watch.namespace().id()))
     }
 
@@ -283,7 +282,7 @@ impl Running {
     pub(crate) fn skip_notice(&self, error: AbiError) -> CallbackError {
         let watch = self.delivery.key();
         if let Some(notices) = watch.bell_of() {
-            notices.skip();
+            notices.skip(watch.namespace().guest());
         }
         self.error(CallbackErrorCause::Abi(error))
     }

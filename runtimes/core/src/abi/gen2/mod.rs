@@ -16,8 +16,10 @@
 //!
 //! Every value of every watch is delivered, in the order of the emits. An owner has one queue of
 //! notices, bounded by [`Limits::notices`](crate::Limits::notices) and
-//! [`Limits::notice_bytes`](crate::Limits::notice_bytes), over all of its watches. One recv takes
-//! as many as fit its buffer:
+//! [`Limits::notice_bytes`](crate::Limits::notice_bytes), over all of its watches, and with those
+//! of all owners of the guest by
+//! [`Limits::guest_notice_bytes`](crate::Limits::guest_notice_bytes). One recv takes as many as fit
+//! its buffer:
 //!
 //! ```text
 //! batch  = u16 n, n * notice
@@ -25,8 +27,8 @@
 //! id     = u16 length, bytes              all big-endian
 //! ```
 //!
-//! Notices are held from `open` on and delivered from `start` on. When the queue is full the owner
-//! ends: what is in the queue is delivered, then the embedder receives
+//! Notices are held from `open` on and delivered from `start` on. The owner whose queue would exceed a bound
+//! ends, and no other one: what is in the queue is delivered, then the embedder receives
 //! [`CallbackErrorCause::Overflow`](crate::CallbackErrorCause::Overflow) with the value to resume
 //! from.
 //!
