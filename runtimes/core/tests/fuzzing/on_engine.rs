@@ -2,7 +2,7 @@
 
 #[path = "targets/input.rs"]
 mod input;
-#[path = "targets/programs.rs"]
+#[path = "targets/programs/mod.rs"]
 mod programs;
 #[path = "../toy/mod.rs"]
 mod toy;

@@ -4,7 +4,7 @@ use futures::FutureExt;
 use rangewatch_runtime::abi::{AbiError, Generation, GuestAbi, Outcome, gen1, gen2, io};
 use rangewatch_runtime::{Failure, HostCx, HostTrap, TrapKind, Val};
 
-use super::programs::{
+use super::programs::guest::{
     CLEAR, DIVIDE, FILL, FLUSH, GROUP_START, GROUP_STOP, GROW, INPUT_LEN, INPUT_READ, LOAD,
     MAX_PAGES, OPEN, OUTPUT_WRITE, PAGE_BYTES, QUEUE, RESERVE, START, STOP, STORE, UNREACHABLE,
 };
