@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use foldhash::quality::RandomState;
 
 use crate::index::{Handle, IntervalIndex};
+use crate::shrink::shrunk;
 use crate::{
     ControlError, Event, EventSubscription, KeyRange, Overflow, QueueBudget, RangeWatchBus,
     RecvError, Selectors, Seq, SubscribeError, TryRecvError,
@@ -67,9 +68,6 @@ pub struct EventSet<K, P = ()> {
     /// Scratch buffer.
     found: Vec<u32>,
 }
-
-/// Tables of fewer entries are not shrunk.
-const MIN_SHRUNK: usize = 64;
 
 struct Member<K> {
     key: K,
@@ -280,14 +278,13 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
     /// removals, or fewer.
     fn shrink(&mut self) {
         let n = self.members.len();
-        let is_sparse = |capacity: usize| n < capacity / 4 && capacity > MIN_SHRUNK;
-        if is_sparse(self.members.capacity()) {
-            self.members.shrink_to(2 * n);
+        if let Some(capacity) = shrunk(n, self.members.capacity()) {
+            self.members.shrink_to(capacity);
         }
-        if is_sparse(self.places.capacity()) {
-            self.places.shrink_to(2 * n);
+        if let Some(capacity) = shrunk(n, self.places.capacity()) {
+            self.places.shrink_to(capacity);
         }
-        if is_sparse(self.index.n_places()) {
+        if shrunk(n, self.index.n_places()).is_some() {
             let old = std::mem::take(&mut self.index);
             for (place, member) in self.members.iter_mut().enumerate() {
                 if let Some(range) = old.range_of(member.handle) {

@@ -357,6 +357,7 @@ mod queue;
 mod scratch;
 #[cfg(feature = "serde")]
 pub mod serde;
+mod shrink;
 mod stats;
 mod subscription;
 mod sync;

@@ -1,7 +1,7 @@
 //! The members of a watch set and its ready list.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::mem;
 use std::ops::DerefMut;
 use std::sync::{Arc, Weak};
@@ -12,12 +12,10 @@ use foldhash::{fast, quality};
 use super::NextReceiver;
 use super::receiver::Receivers;
 use crate::emit::{Member, ReadyQueue, WakeWaiter, wake_contained};
+use crate::shrink::{MIN_SHRUNK, shrunk};
 use crate::subscription::{MailboxArc, Registered, WakeBuffer};
 use crate::sync::Mutex;
 use crate::{Closed, Span, WakeSubscription};
-
-/// Tables of fewer entries are not shrunk.
-const MIN_SHRUNK: usize = 64;
 
 /// What a set shares with the emits that enqueue its members.
 ///
@@ -127,7 +125,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> WatchSetCore<K> {
             let mut state = self.lock();
             let id = state.by_key.remove(key)?;
             let removed = state.forget(id);
-            shrink(&mut state.by_key);
+            if let Some(capacity) = shrunk(state.by_key.len(), state.by_key.capacity()) {
+                state.by_key.shrink_to(capacity);
+            }
             removed
         };
         removed.and_then(Entry::into_subscription)
@@ -340,7 +340,9 @@ impl<K> WatchSetState<K> {
     fn forget(&mut self, member: u64) -> Option<Entry<K>> {
         let entry = self.members.remove(&member)?;
         drop(entry.mailbox.unregister());
-        shrink(&mut self.members);
+        if let Some(capacity) = shrunk(self.members.len(), self.members.capacity()) {
+            self.members.shrink_to(capacity);
+        }
         if entry.is_queued {
             self.n_queued -= 1;
         }
@@ -359,8 +361,8 @@ impl<K: Clone> WatchSetState<K> {
     pub(super) fn take(&mut self, hold: Hold) -> Option<Taken<K>> {
         loop {
             let id = self.ready.pop_front()?;
-            if self.ready.len() < self.ready.capacity() / 4 && self.ready.capacity() > MIN_SHRUNK {
-                self.ready.shrink_to(2 * self.ready.len());
+            if let Some(capacity) = shrunk(self.ready.len(), self.ready.capacity()) {
+                self.ready.shrink_to(capacity);
             }
             let waiter = (hold == Hold::No).then(|| self.waiter(id));
             let Some(entry) = self.members.get_mut(&id) else {
@@ -409,12 +411,5 @@ impl<K: Hash + Eq + Clone + Send + 'static> ReadyQueue for WatchSetCore<K> {
 
     fn next_receiver(&self) -> Option<Waker> {
         self.lock().next_receiver()
-    }
-}
-
-/// Gives memory back when a table has become much smaller.
-fn shrink<K: Hash + Eq, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
-    if table.len() < table.capacity() / 4 && table.capacity() > MIN_SHRUNK {
-        table.shrink_to(2 * table.len());
     }
 }

@@ -14,6 +14,7 @@ use crate::guest::limits::Limits;
 use crate::watches::namespace::Namespace;
 use crate::watches::notices::Next;
 use crate::watches::owner::Owner;
+use crate::watches::shrink::shrunk;
 use crate::watches::started::Started;
 use crate::watches::watch::{Running, Watch};
 
@@ -108,9 +109,8 @@ impl GuestWatches {
     pub(crate) fn remove_namespace(&self, id: OwnerId) {
         let mut namespaces = self.namespaces.lock();
         namespaces.remove(&id);
-        let (len, capacity) = (namespaces.len(), namespaces.capacity());
-        if len < capacity / 4 && capacity > MIN_SHRUNK {
-            namespaces.shrink_to(2 * len);
+        if let Some(capacity) = shrunk(namespaces.len(), namespaces.capacity()) {
+            namespaces.shrink_to(capacity);
         }
     }
 
@@ -268,6 +268,3 @@ impl GuestWatches {
         }
     }
 }
-
-/// Tables of fewer entries keep their memory.
-pub(super) const MIN_SHRUNK: usize = 64;

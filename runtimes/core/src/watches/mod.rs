@@ -5,6 +5,7 @@ pub(crate) mod guest_watches;
 pub(crate) mod namespace;
 pub(crate) mod notices;
 pub(crate) mod owner;
+mod shrink;
 pub(crate) mod signal;
 pub(crate) mod started;
 pub(crate) mod watch;

@@ -12,8 +12,9 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::{KeyRange, Selector};
 
-use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
+use super::guest_watches::{GuestWatches, WatchError};
 use super::notices::Notices;
+use super::shrink::shrunk;
 use super::watch::Watch;
 use crate::abi::Generation;
 use crate::guest::ids::OwnerId;
@@ -76,9 +77,8 @@ impl Ids {
     /// Removes a watch and, after most have gone, the unused capacity of the table.
     fn remove(&mut self, id: &[u8]) -> Option<Watch> {
         let ById(watch) = self.watches.take(id)?;
-        let (n_watches, capacity) = (self.watches.len(), self.watches.capacity());
-        if n_watches < capacity / 4 && capacity > MIN_SHRUNK {
-            self.watches.shrink_to(2 * n_watches);
+        if let Some(capacity) = shrunk(self.watches.len(), self.watches.capacity()) {
+            self.watches.shrink_to(capacity);
         }
         Some(watch)
     }

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use rangewatch_bus::{KeyRange, QueueBudget, RecvError};
 
 use super::feed::Feed;
-use super::guest_watches::{GuestWatches, MIN_SHRUNK, WatchError};
+use super::guest_watches::{GuestWatches, WatchError};
 use super::namespace::Namespace;
+use super::shrink::shrunk;
 use super::watch::Watch;
 use crate::abi::{AbiError, Outcome};
 use crate::guest::callback_error::{CallbackError, CallbackErrorCause};
@@ -219,9 +220,8 @@ impl Notices {
         if let Some(Member::Held(values)) = state.members.remove(watch) {
             state.n_held -= values.len();
         }
-        let (n, capacity) = (state.members.len(), state.members.capacity());
-        if n < capacity / 4 && capacity > MIN_SHRUNK {
-            state.members.shrink_to(2 * n);
+        if let Some(capacity) = shrunk(state.members.len(), state.members.capacity()) {
+            state.members.shrink_to(capacity);
         }
         if let Some(feed) = &mut state.feed {
             feed.remove(watch);
