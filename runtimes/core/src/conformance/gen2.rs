@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rangewatch_bus::{History, RangeWatchBus, Selector, TryRecvError};
 
 use super::abi::verbs_in_every_state;
+use super::pools::recvs_do_not_overlap;
 use super::raw_guest::{RAW_GUEST_2, RawGuest, Step, Verb, beside, gate, keys, put};
 use super::text;
 use crate::{CallError, Emits, GuestBus, Limits, Runtime};
@@ -476,26 +477,7 @@ pub async fn g31_batches_of_one_owner_never_overlap(runtime: &dyn Runtime) {
     raw.follow("w", "a", "b").await;
     raw.follow("v", "a", "b").await;
     raw.follow_on(&other, "o", "b", "c").await;
-    let (step, arrival, release) = gate();
-    raw.plan([step]);
-    raw.emit(1, "a");
-    beside(&raw.guest, async {
-        arrival.await.expect("the recv runs");
-        raw.emit(2, "a");
-        raw.emit(3, "a");
-        let (step, arrival, go_on) = gate();
-        raw.plan([step]);
-        raw.emit(4, "b");
-        arrival.await.expect("the other owner receives");
-        assert_eq!(raw.log(), ["1:w,v", "4:o"]);
-        let (step, arrival, _) = gate();
-        raw.plan([step]);
-        release.send(()).expect("it waits");
-        arrival.await.expect("the owner receives again");
-        assert_eq!(raw.log(), ["2:w,v 3:w,v"]);
-        go_on.send(()).expect("it waits");
-    })
-    .await;
+    recvs_do_not_overlap(&raw, ["1:w,v", "4:o", "2:w,v 3:w,v"]).await;
 }
 
 /// `stop` from a call waits for the recv of the batch that names the watch, and for no other.

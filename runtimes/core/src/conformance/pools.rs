@@ -69,24 +69,30 @@ pub async fn g31_callbacks_of_one_watch_never_overlap(runtime: &dyn Runtime) {
     let raw = pooled(runtime, 1, 3).await;
     raw.follow("w", "a", "b").await;
     raw.follow("v", "b", "c").await;
+    recvs_do_not_overlap(&raw, ["w=1", "v=4", "w=2"]).await;
+}
+
+/// While the recv of `a` runs, its later values wait, and the recv of `b` runs beside it. The logs
+/// are those of the three recvs: of 1, of 4, and of what follows 1.
+pub(super) async fn recvs_do_not_overlap(raw: &RawGuest, [first, beside_it, second]: [&str; 3]) {
     let (step, arrival, release) = gate();
     raw.plan([step]);
     raw.emit(1, "a");
     beside(&raw.guest, async {
-        arrival.await.expect("w runs");
+        arrival.await.expect("the recv of a runs");
         raw.emit(2, "a");
         raw.emit(3, "a");
         let (step, arrival, go_on) = gate();
         raw.plan([step]);
         raw.emit(4, "b");
-        arrival.await.expect("v runs beside w");
-        assert_eq!(raw.log(), ["w=1", "v=4"]);
+        arrival.await.expect("the recv of b runs beside it");
+        assert_eq!(raw.log(), [first, beside_it]);
         let (step, arrival, _) = gate();
         raw.plan([step]);
-        release.send(()).expect("w waits");
-        arrival.await.expect("w runs again");
-        assert_eq!(raw.log(), ["w=2"]);
-        go_on.send(()).expect("v waits");
+        release.send(()).expect("the recv of a waits");
+        arrival.await.expect("a is received again");
+        assert_eq!(raw.log(), [second]);
+        go_on.send(()).expect("the recv of b waits");
     })
     .await;
 }
