@@ -36,13 +36,31 @@ pub(crate) struct GuestWatches {
     namespaces: Mutex<HashMap<OwnerId, Arc<Namespace>>>,
 }
 
-/// What counts against the limits, over all owners.
-#[derive(Default)]
-struct Used {
+/// What counts against the limits: of all owners, or of one watch or group.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Used {
     n_watches: usize,
-    /// The bytes of all ids and ranges.
-    n_bytes: usize,
     n_groups: usize,
+    /// The bytes of ids and ranges.
+    n_bytes: usize,
+}
+
+impl Used {
+    pub(super) fn watches(n_watches: usize, n_bytes: usize) -> Self {
+        Self {
+            n_watches,
+            n_bytes,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn group(n_bytes: usize) -> Self {
+        Self {
+            n_groups: 1,
+            n_bytes,
+            ..Self::default()
+        }
+    }
 }
 
 /// An error that a guest can handle. The texts are the ABI's.
@@ -148,46 +166,30 @@ impl GuestWatches {
         &self.started
     }
 
-    /// Counts new watches and their bytes, if the limits allow them.
-    pub(crate) fn charge(&self, n_watches: usize, n_bytes: usize) -> Result<(), WatchError> {
+    /// Counts `more`, if the limits allow it.
+    pub(super) fn charge(&self, more: Used) -> Result<(), WatchError> {
         let mut used = self.used.lock();
-        let watches = used.n_watches + n_watches;
-        let bytes = used.n_bytes.saturating_add(n_bytes);
-        let is_full = n_watches > 0 && watches > self.limits.max_watches();
-        if is_full || bytes > self.limits.max_watch_bytes() {
-            return Err(WatchError::Limit);
-        }
-        (used.n_watches, used.n_bytes) = (watches, bytes);
-        Ok(())
-    }
-
-    /// Takes back what was counted.
-    pub(crate) fn release(&self, n_watches: usize, n_bytes: usize) {
-        let mut used = self.used.lock();
-        used.n_watches -= n_watches;
-        used.n_bytes -= n_bytes;
-    }
-
-    /// Counts a new group and the bytes of its id, if the limits allow them.
-    pub(super) fn charge_group(&self, n_bytes: usize) -> Result<(), WatchError> {
-        self.charge(0, n_bytes)?;
-        let is_full = {
-            let mut used = self.used.lock();
-            used.n_groups += 1;
-            used.n_groups > self.limits.max_groups()
+        let charged = Used {
+            n_watches: used.n_watches + more.n_watches,
+            n_groups: used.n_groups + more.n_groups,
+            n_bytes: used.n_bytes.saturating_add(more.n_bytes),
         };
-        if is_full {
-            self.release_group(n_bytes);
+        if charged.n_watches > self.limits.max_watches()
+            || charged.n_groups > self.limits.max_groups()
+            || charged.n_bytes > self.limits.max_watch_bytes()
+        {
             return Err(WatchError::Limit);
         }
+        *used = charged;
         Ok(())
     }
 
     /// Takes back what was counted.
-    pub(super) fn release_group(&self, n_bytes: usize) {
+    pub(super) fn release(&self, less: Used) {
         let mut used = self.used.lock();
-        used.n_groups -= 1;
-        used.n_bytes -= n_bytes;
+        used.n_watches -= less.n_watches;
+        used.n_groups -= less.n_groups;
+        used.n_bytes -= less.n_bytes;
     }
 
     /// The number of watches of all owners.

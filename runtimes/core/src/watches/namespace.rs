@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use parking_lot::Mutex;
 use rangewatch_bus::{KeyRange, Selector};
 
-use super::guest_watches::{GuestWatches, WatchError};
+use super::guest_watches::{GuestWatches, Used, WatchError};
 use super::notices::Notices;
 use super::shrink::shrunk;
 use super::watch::Watch;
@@ -146,7 +146,7 @@ impl Namespace {
             return Ok(group.clone());
         }
         if known.is_none() {
-            self.guest.charge_group(id.len())?;
+            self.guest.charge(Used::group(id.len()))?;
         }
         let group = self.guest.add_group(&owner);
         // It ends with its owner, whatever handles of it there are meanwhile.
@@ -160,7 +160,7 @@ impl Namespace {
         let owner = self.owner_of_groups()?;
         let group = owner.groups.lock().remove(id);
         let group = group.ok_or(WatchError::GroupNotFound)?;
-        self.guest.release_group(id.len());
+        self.guest.release(Used::group(id.len()));
         let n_watches = group.n_watches();
         group.end();
         Ok((group.id, n_watches))
@@ -185,7 +185,7 @@ impl Namespace {
         if ids.watches.contains(id) {
             return Err(WatchError::Exists);
         }
-        self.guest.charge(1, id.len())?;
+        self.guest.charge(Used::watches(1, id.len()))?;
         let subscription = match generation {
             Generation::One => self.guest.bus().reserve().map(Some),
             Generation::Two => Ok(None),
@@ -197,7 +197,7 @@ impl Namespace {
                 Ok(())
             }
             Err(error) => {
-                self.guest.release(1, id.len());
+                self.guest.release(Used::watches(1, id.len()));
                 Err(error.into())
             }
         }
@@ -219,11 +219,11 @@ impl Namespace {
         if known.is_some_and(Watch::is_open) {
             return Err(WatchError::AlreadyOpen);
         }
-        let (n_new, n_bytes) = match known {
-            Some(_) => (0, range_bytes),
-            None => (1, range_bytes + id.len()),
+        let more = match known {
+            Some(_) => Used::watches(0, range_bytes),
+            None => Used::watches(1, range_bytes + id.len()),
         };
-        self.guest.charge(n_new, n_bytes)?;
+        self.guest.charge(more)?;
         let opened = match (generation, known) {
             (Generation::One, Some(watch)) => {
                 watch.open(selector.into_iter().collect(), stored_bytes)
@@ -244,7 +244,7 @@ impl Namespace {
             }
         };
         if opened.is_err() {
-            self.guest.release(n_new, n_bytes);
+            self.guest.release(more);
         }
         opened
     }
@@ -298,7 +298,7 @@ impl Namespace {
             ids.check_not_ended()?;
             ids.remove(id).ok_or(WatchError::NotFound)?
         };
-        self.guest.release(1, watch.n_bytes());
+        self.guest.release(Used::watches(1, watch.n_bytes()));
         Ok(watch.stop(!in_recv))
     }
 
@@ -310,7 +310,7 @@ impl Namespace {
             is_here.then(|| ids.remove(watch.id()))
         };
         if removed.is_some() {
-            self.guest.release(1, watch.n_bytes());
+            self.guest.release(Used::watches(1, watch.n_bytes()));
         }
         watch.stop(false);
     }
@@ -334,14 +334,14 @@ impl Namespace {
         self.guest.remove_namespace(self.id);
         let groups = std::mem::take(&mut *self.groups.lock());
         for (id, group) in groups {
-            self.guest.release_group(id.len());
+            self.guest.release(Used::group(id.len()));
             group.end();
         }
         if let Some(notices) = self.notices() {
             notices.end(self);
         }
         for ById(watch) in watches {
-            self.guest.release(1, watch.n_bytes());
+            self.guest.release(Used::watches(1, watch.n_bytes()));
             watch.stop(false);
         }
     }
