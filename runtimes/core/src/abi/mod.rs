@@ -12,6 +12,7 @@
 
 mod abi_error;
 pub mod call;
+mod flush;
 mod gathered;
 pub mod gen1;
 pub mod gen2;

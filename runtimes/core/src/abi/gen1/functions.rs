@@ -1,10 +1,8 @@
 //! The five imports. Each reads its arguments from the guest's memory.
 
-use rangewatch_bus::EmitError;
-
+use crate::abi::flush::{check_bytes, refused};
 use crate::abi::keys::Keys;
 use crate::abi::{AbiError, Generation, GuestAbi, Outcome, gen2, verbs};
-use crate::guest::limits::Limits;
 
 /// The import [`FLUSH`](super::FLUSH): emits the keys of the buffer, as one emit. No keys, no emit.
 /// In a guest of generation 2 it is [`gen2::flush`].
@@ -114,22 +112,4 @@ pub fn group_start(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, Abi
 /// As [`gen2::group_stop`].
 pub fn group_stop(abi: &mut GuestAbi, memory: &mut [u8]) -> Result<Outcome, AbiError> {
     gen2::group_stop(abi, memory)
-}
-
-/// Why the bus refused an emit. A value that is refused because it is the last one may come from a
-/// guest that needs several flushes for one emit.
-pub(in crate::abi) fn refused(error: EmitError) -> AbiError {
-    match error {
-        EmitError::NotIncreasing { value, head } if value == head => AbiError::EmitNotStaged(error),
-        error => AbiError::Emit(error),
-    }
-}
-
-/// Checks the size of a flush.
-pub(in crate::abi) fn check_bytes(bytes: usize, limits: &Limits) -> Result<(), AbiError> {
-    let max_bytes = limits.max_flush_bytes();
-    if bytes > max_bytes {
-        return Err(AbiError::FlushTooLarge { bytes, max_bytes });
-    }
-    Ok(())
 }

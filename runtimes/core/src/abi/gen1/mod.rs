@@ -8,7 +8,6 @@
 
 mod functions;
 
-pub(super) use functions::{check_bytes, refused};
 pub use functions::{clear, flush, group_start, group_stop, open, queue, reserve, start, stop};
 
 pub use super::gen2::{CLEAR, GROUP_START, GROUP_STOP, QUEUE};

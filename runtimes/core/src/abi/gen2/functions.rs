@@ -1,7 +1,7 @@
 //! The nine imports. Each reads its arguments from the guest's memory.
 
+use crate::abi::flush::{check_bytes, refused};
 use crate::abi::gathered::Gathered;
-use crate::abi::gen1::{check_bytes, refused};
 use crate::abi::keys::Keys;
 use crate::abi::verbs::{self, id, id_work, text};
 use crate::abi::{AbiError, Generation, GuestAbi, Outcome};
