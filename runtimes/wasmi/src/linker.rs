@@ -75,14 +75,7 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
-    let is_metered = counts_fuel(linker.engine());
-    Link::new(
-        exported_memory,
-        get,
-        move |data: &mut T| get(data).meter(),
-        is_metered,
-    )
-    .link(linker, |_| true, |_| false)
+    link_embedded(linker, get, |_| false)
 }
 
 /// As [`add_to_linker`], for guests that are called with [`call_async`]: one that waits is
@@ -97,6 +90,14 @@ pub fn add_to_linker_async<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
+    link_embedded(linker, get, |_| true)
+}
+
+fn link_embedded<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+    may_suspend: impl Fn(&T) -> bool + Copy + Send + Sync + 'static,
+) -> Result<(), Error> {
     let is_metered = counts_fuel(linker.engine());
     Link::new(
         exported_memory,
@@ -104,7 +105,7 @@ pub fn add_to_linker_async<T: 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link(linker, |_| true, |_| true)
+    .link(linker, |_| true, may_suspend)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,

@@ -72,14 +72,7 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
-    let is_metered = linker.engine().get_consume_fuel();
-    Link::new(
-        exported_memory,
-        get,
-        move |data: &mut T| get(data).meter(),
-        is_metered,
-    )
-    .link_blocking(linker, true, |_| true)
+    embedded(linker, get).link_blocking(linker, true, |_| true)
 }
 
 /// As [`add_to_linker`], for a store that suspends: with asynchronous host functions, epochs or
@@ -95,6 +88,26 @@ pub fn add_to_linker_async<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
 ) -> Result<()> {
+    embedded(linker, get).link_suspending(linker, true, |_| true)
+}
+
+/// The link for a linker of the embedder's.
+#[expect(
+    clippy::type_complexity,
+    reason = "the types of functions have no names"
+)]
+fn embedded<T: 'static, G>(
+    linker: &Linker<T>,
+    get: G,
+) -> Link<
+    T,
+    impl Fn(&mut Caller<'_, T>) -> Option<Memory> + Copy + Send + Sync + use<T, G>,
+    G,
+    impl Fn(&mut T) -> &mut WorkMeter + Copy + Send + Sync + use<T, G>,
+>
+where
+    G: Fn(&mut T) -> &mut GuestAbi + Copy + Send + Sync + 'static,
+{
     let is_metered = linker.engine().get_consume_fuel();
     Link::new(
         exported_memory,
@@ -102,7 +115,6 @@ pub fn add_to_linker_async<T: Send + 'static>(
         move |data: &mut T| get(data).meter(),
         is_metered,
     )
-    .link_suspending(linker, true, |_| true)
 }
 
 /// Calls the export of a fresh instance that returns the address of its meta page. Call it once,
