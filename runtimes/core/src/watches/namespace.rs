@@ -425,32 +425,26 @@ mod tests {
         namespace.start(id).expect("started");
     }
 
+    /// The callback that is due next.
+    fn next_due(owner: &Owner) -> Running {
+        let next = owner.watches().next_callback(None);
+        next.expect("no overflow").expect("due")
+    }
+
     /// While a callback runs, emits that match are coalesced into the next one.
     #[test]
     fn g31_an_emit_during_a_callback_enters_no_second_one() {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner
-            .watches()
-            .next_callback(None)
-            .expect("no overflow")
-            .expect("due");
+        let running = next_due(&owner);
         bus.emit(2, ["a"]).expect("open");
         assert!(
             matches!(owner.watches().next_callback(None), Ok(None)),
             "the first still runs"
         );
         drop(running);
-        assert_eq!(
-            owner
-                .watches()
-                .next_callback(None)
-                .expect("no overflow")
-                .expect("due")
-                .value(),
-            2
-        );
+        assert_eq!(next_due(&owner).value(), 2);
     }
 
     /// A report of a callback ends the watch of that callback, not a newer one with the same id.
@@ -459,26 +453,14 @@ mod tests {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner
-            .watches()
-            .next_callback(None)
-            .expect("no overflow")
-            .expect("due");
+        let running = next_due(&owner);
         owner.namespace().stop(b"w", true).expect("known");
         follow(&owner, b"w");
         running.watch().forget();
         drop(running);
         assert_eq!(owner.n_watches(), 1);
         bus.emit(2, ["a"]).expect("open");
-        assert_eq!(
-            owner
-                .watches()
-                .next_callback(None)
-                .expect("no overflow")
-                .expect("due")
-                .value(),
-            2
-        );
+        assert_eq!(next_due(&owner).value(), 2);
     }
 
     /// A stopped watch leaves nothing in the namespace, also when it has a value to deliver.
@@ -569,11 +551,7 @@ mod tests {
         let (bus, owner) = owner();
         follow(&owner, b"w");
         bus.emit(1, ["a"]).expect("open");
-        let running = owner
-            .watches()
-            .next_callback(None)
-            .expect("no overflow")
-            .expect("due");
+        let running = next_due(&owner);
         owner.end();
         assert_eq!(
             owner
