@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
+
 use rangewatch_runtime::{
     Called, Export, Failure, FuelSlices, GuestState, HostCx, HostFunction, Instance, Limits, Val,
     WorkMeter,
@@ -78,6 +80,8 @@ pub(crate) struct WasmiInstance {
     /// The exports that were called, by their numbers. To look one up again and read its type takes
     /// half as long as a call.
     exports: Vec<Option<ExportedFunc>>,
+    /// The call that was suspended.
+    suspended: Option<Box<SuspendedCall>>,
     /// `None` when the engine counts no fuel.
     limits: Option<Limits>,
 }
@@ -100,6 +104,7 @@ impl WasmiInstance {
             store,
             instance,
             exports: Vec::new(),
+            suspended: None,
             limits,
         }
     }
@@ -146,6 +151,7 @@ impl WasmiInstance {
     }
 }
 
+#[async_trait]
 impl Instance for WasmiInstance {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
@@ -153,45 +159,60 @@ impl Instance for WasmiInstance {
         (memory, &mut state.guest)
     }
 
-    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a> {
-        let (begun, results) = match self.begin(export, args) {
-            Ok(begun) => begun,
-            Err(failure) => return Called::Ended(Err(failure)),
-        };
-        match begun {
-            Ok(ResumableCall::Finished) => Called::Ended(Ok(vals(&results))),
-            Ok(call) => Called::Running(Box::pin(self.resume(call, results))),
-            // The export is the host function itself, an import that the guest passes on: there is
-            // no frame to resume.
-            Err(error) => Called::Running(Box::pin(async move {
-                match self.host_call(&error).await {
-                    Some(values) => Ok(vals(&values?)),
-                    None => Err(failure(error)),
-                }
-            })),
+    fn state(&mut self) -> &mut GuestState {
+        &mut self.store.data_mut().guest
+    }
+
+    fn call(&mut self, export: Export<'_>, args: &[Val]) -> Called {
+        match self.begin(export, args) {
+            Ok(Some(results)) => Called::Ended(Ok(results)),
+            Ok(None) => Called::Suspended,
+            Err(failure) => Called::Ended(Err(failure)),
         }
+    }
+
+    async fn resume(&mut self) -> Result<Vec<Val>, Failure> {
+        self.run_on().await
     }
 }
 
-/// The first slice of a call, with room for its results.
-type Begun = (Result<ResumableCall, Error>, Box<[wasmi::Val]>);
+/// A call that was suspended, with room for its results.
+struct SuspendedCall {
+    /// An error where the export is the host function itself, an import that the guest passes on:
+    /// there is no frame to resume.
+    call: Result<ResumableCall, Error>,
+    results: Box<[wasmi::Val]>,
+}
 
 impl WasmiInstance {
-    /// Runs the first slice of a call.
-    fn begin(&mut self, export: Export<'_>, args: &[Val]) -> Result<Begun, Failure> {
+    /// Runs the first slice of a call. `None` if that was not all of it.
+    fn begin(&mut self, export: Export<'_>, args: &[Val]) -> Result<Option<Vec<Val>>, Failure> {
         let ExportedFunc { func, mut results } = self.export(export)?;
         let args: Vec<_> = args.iter().map(to_wasmi).collect();
         self.begin_fuel()?;
-        let begun = func.call_resumable(&mut self.store, &args, &mut results);
-        Ok((begun, results))
+        let call = func.call_resumable(&mut self.store, &args, &mut results);
+        if let Ok(ResumableCall::Finished) = call {
+            return Ok(Some(vals(&results)));
+        }
+        self.suspended = Some(Box::new(SuspendedCall { call, results }));
+        Ok(None)
     }
 
     /// Runs the rest of a call.
-    async fn resume(
-        &mut self,
-        mut call: ResumableCall,
-        mut results: Box<[wasmi::Val]>,
-    ) -> Result<Vec<Val>, Failure> {
+    async fn run_on(&mut self) -> Result<Vec<Val>, Failure> {
+        let Some(suspended) = self.suspended.take() else {
+            return Err(Failure::Engine("no call was begun".into()));
+        };
+        let SuspendedCall { call, mut results } = *suspended;
+        let mut call = match call {
+            Ok(call) => call,
+            Err(error) => {
+                return match self.host_call(&error).await {
+                    Some(values) => Ok(vals(&values?)),
+                    None => Err(failure(error)),
+                };
+            }
+        };
         loop {
             call = match call {
                 ResumableCall::Finished => return Ok(vals(&results)),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use rangewatch_runtime::abi::GuestAbi;
+
 use rangewatch_runtime::{
     Called, Export, Failure, GuestState, HostCx, Instance, Limits, Val, WorkMeter,
 };
@@ -60,6 +62,8 @@ pub(crate) struct WasmtimeInstance {
     /// The exports that were called, by their numbers. To look one up again takes longer than a
     /// call.
     exports: Vec<Option<Arc<ExportedFunc>>>,
+    /// The call that was begun, with its arguments.
+    begun: Option<(Arc<ExportedFunc>, Vec<wasmtime::Val>)>,
     /// `None` when the engine counts no fuel.
     limits: Option<Limits>,
 }
@@ -84,6 +88,7 @@ impl WasmtimeInstance {
             store,
             instance,
             exports: Vec::new(),
+            begun: None,
             limits,
         }
     }
@@ -112,6 +117,7 @@ impl WasmtimeInstance {
     }
 }
 
+#[async_trait]
 impl Instance for WasmtimeInstance {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         let memory = self.store.data().memory;
@@ -119,26 +125,47 @@ impl Instance for WasmtimeInstance {
         (memory, &mut state.guest)
     }
 
-    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a> {
-        Called::Running(Box::pin(self.run(export, args)))
+    fn state(&mut self) -> &mut GuestState {
+        &mut self.store.data_mut().guest
+    }
+
+    fn call(&mut self, export: Export<'_>, args: &[Val]) -> Called {
+        match self.begin(export, args) {
+            Ok(()) => Called::Suspended,
+            Err(failure) => Called::Ended(Err(failure)),
+        }
+    }
+
+    async fn resume(&mut self) -> Result<Vec<Val>, Failure> {
+        self.run().await
     }
 }
 
 impl WasmtimeInstance {
-    async fn run(&mut self, export: Export<'_>, args: &[Val]) -> Result<Vec<Val>, Failure> {
-        let export = self.export(export)?;
+    /// Prepares a call, which wasmtime can only run as a future.
+    fn begin(&mut self, export: Export<'_>, args: &[Val]) -> Result<(), Failure> {
+        let func = self.export(export)?;
+        let args = args.iter().map(to_wasmtime).collect();
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);
             self.store.set_fuel(fuel).map_err(failure)?;
             self.store.data_mut().meter().begin(fuel);
         }
-        match &*export {
+        self.begun = Some((func, args));
+        Ok(())
+    }
+
+    /// Runs the call that was prepared.
+    async fn run(&mut self) -> Result<Vec<Val>, Failure> {
+        let Some((func, args)) = self.begun.take() else {
+            return Err(Failure::Engine("no call was begun".into()));
+        };
+        match &*func {
             ExportedFunc::Nullary(func) => {
                 let called = func.call_async(&mut self.store, ()).await;
                 called.map(|()| Vec::new()).map_err(failure)
             }
             ExportedFunc::Any { func, n_results } => {
-                let args: Vec<_> = args.iter().map(to_wasmtime).collect();
                 let mut results = vec![wasmtime::Val::I32(0); *n_results];
                 func.call_async(&mut self.store, &args, &mut results)
                     .await

@@ -4,11 +4,10 @@
 //! access the memory. A backend translates; every policy (which imports are provided, what may be
 //! called, what happens after a trap) is in this crate.
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use rangewatch_wasi::{Wasi, WorkMeter};
 
 use crate::abi::GuestAbi;
@@ -256,51 +255,35 @@ impl GuestState {
 }
 
 /// One instance of a module, with its memory.
+#[async_trait]
 pub trait Instance: Send {
     /// The exported memory (empty when there is none) and what the host keeps for the instance.
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState);
 
-    /// Begins a call of an export. Core has checked that it exists and that the arguments fit, and
-    /// polls the call at once. The call suspends at every fuel slice and in every asynchronous host
-    /// function; a backend may run it to the first of these before it returns.
-    fn call<'a>(&'a mut self, export: Export<'a>, args: &'a [Val]) -> Called<'a>;
+    /// What the host keeps for the instance.
+    fn state(&mut self) -> &mut GuestState {
+        self.memory_and_state().1
+    }
+
+    /// Begins a call of an export. Core has checked that it exists and that the arguments fit.
+    ///
+    /// A call is suspended at every fuel slice and in every asynchronous host function. A backend
+    /// may run it to the first of these, or leave all of it to [`resume`](Self::resume).
+    fn call(&mut self, export: Export<'_>, args: &[Val]) -> Called;
+
+    /// Runs the call that [`call`](Self::call) has begun to its end. Core polls it at once.
+    ///
+    /// When the future is dropped before it has resolved, core drops the instance.
+    async fn resume(&mut self) -> Result<Vec<Val>, Failure>;
 }
 
-/// A call of an export that has begun. After a [`Failure`], and when the future was dropped, the
-/// instance may only be dropped.
+/// A call of an export that has begun. After a [`Failure`] core drops the instance.
+#[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a backend makes either")]
 #[must_use = "the call may not have ended"]
-pub enum Called<'a> {
+pub enum Called {
     /// It has ended and was never suspended.
     Ended(Result<Vec<Val>, Failure>),
-    /// It ends with the future.
-    Running(BoxFuture<'a, Result<Vec<Val>, Failure>>),
-}
-
-impl Called<'_> {
-    /// Runs the call to its end.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: after the future was dropped the instance may only be dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`].
-    #[inline]
-    pub async fn end(self) -> Result<Vec<Val>, Failure> {
-        match self {
-            Self::Ended(result) => result,
-            Self::Running(future) => future.await,
-        }
-    }
-}
-
-impl Debug for Called<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(result) => f.debug_tuple("Ended").field(result).finish(),
-            Self::Running(_) => f.write_str("Running"),
-        }
-    }
+    /// It goes on in [`Instance::resume`].
+    Suspended,
 }

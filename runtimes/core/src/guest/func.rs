@@ -81,7 +81,7 @@ impl<P: Scalars, R: Scalars> Func<P, R> {
     ///
     /// As [`Session::call`]; [`CallError::OtherGuest`] for a session of another guest.
     pub async fn call_in(&self, session: &mut Session, params: P) -> Result<R, CallError> {
-        if !Arc::ptr_eq(session.guest(), &self.guest) {
+        if !Arc::ptr_eq(&session.guest, &self.guest) {
             return Err(CallError::OtherGuest {
                 export: self.name.to_string(),
             });

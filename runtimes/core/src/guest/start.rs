@@ -42,7 +42,7 @@ pub enum Start {
 impl Session {
     /// Calls what the embedder chose for a fresh instance.
     pub(crate) async fn initialize(&mut self) -> Result<(), CallError> {
-        let config = self.guest().config.clone();
+        let config = self.guest.config.clone();
         match config.start {
             Start::Automatic if config.info.is_command() => return Ok(()),
             Start::Automatic => {
@@ -62,7 +62,7 @@ impl Session {
     }
 
     async fn call_initializer(&mut self) -> Result<(), CallError> {
-        let config = self.guest().config.clone();
+        let config = self.guest.config.clone();
         let initialize = CallError::unless_callable(&config.exports, INITIALIZE, &[])?;
         self.call_and_keep(initialize, &[]).await.map(drop)
     }
@@ -70,7 +70,7 @@ impl Session {
     /// Whether the instance has to be started before it is used: one of a command that uses the
     /// ABI. Commands that do not, and reactors, are used as they are.
     pub(crate) fn must_start(&mut self) -> bool {
-        self.guest().config.starts_before_use()
+        self.guest.config.starts_before_use()
             && self
                 .memory_and_state()
                 .is_ok_and(|(_, state)| !state.is_started)
@@ -102,7 +102,7 @@ impl Session {
     /// Calls `_start` of a command and reads its meta page. A command that returns has exited with
     /// code 0. The instance is kept, whatever the outcome.
     pub(crate) async fn start(&mut self) -> Result<Exit, CallError> {
-        let config = self.guest().config.clone();
+        let config = self.guest.config.clone();
         let start = CallError::unless_callable(&config.exports, START, &[])?;
         self.memory_and_state()?.1.is_started = true;
         let exit = match self.call_and_keep(start, &[]).await {

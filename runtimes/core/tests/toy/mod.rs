@@ -118,6 +118,7 @@ impl Linked for ToyLinked {
             state,
             bodies: self.bodies.clone(),
             functions: self.functions.clone(),
+            called: None,
         }))
     }
 }
@@ -128,6 +129,8 @@ pub(crate) struct Toy {
     state: GuestState,
     bodies: Arc<HashMap<&'static str, Body>>,
     functions: Arc<[HostFunction]>,
+    /// The body of the call that has begun.
+    called: Option<Body>,
 }
 
 impl Toy {
@@ -182,13 +185,19 @@ impl HostCx for Toy {
     }
 }
 
+#[async_trait]
 impl Instance for Toy {
     fn memory_and_state(&mut self) -> (&mut [u8], &mut GuestState) {
         (&mut self.memory, &mut self.state)
     }
 
-    fn call<'a>(&'a mut self, export: Export<'a>, _args: &'a [Val]) -> Called<'a> {
-        let body = self.bodies[export.name].clone();
-        Called::Running(Box::pin(async move { body(self).await }))
+    fn call(&mut self, export: Export<'_>, _args: &[Val]) -> Called {
+        self.called = Some(self.bodies[export.name].clone());
+        Called::Suspended
+    }
+
+    async fn resume(&mut self) -> Result<Vec<Val>, Failure> {
+        let body = self.called.take().expect("a call was begun");
+        body(self).await
     }
 }
