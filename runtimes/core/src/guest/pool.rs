@@ -266,7 +266,9 @@ mod tests {
 
     fn poll(future: std::pin::Pin<&mut impl Future<Output = Result<(), CallError>>>) -> bool {
         let polled = future.poll(&mut Context::from_waker(Waker::noop()));
-        polled.map(|acquired| acquired.expect("it is open")).is_ready()
+        polled
+            .map(|acquired| acquired.expect("it is open"))
+            .is_ready()
     }
 
     #[test]
