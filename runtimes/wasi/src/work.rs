@@ -22,6 +22,8 @@
 #[derive(Clone, Debug)]
 pub struct WorkMeter {
     owed: u64,
+    /// What the next call begins with as owed.
+    of_next_call: u64,
     slice: u64,
     /// The engine's fuel when it began its last slice, as far as the meter knows.
     mark: u64,
@@ -34,6 +36,12 @@ impl WorkMeter {
     /// Adds `units` of work.
     pub fn add(&mut self, units: u64) {
         self.owed = self.owed.saturating_add(units);
+    }
+
+    /// Adds `units` of work that is done before a call for that call, which [begins](Self::begin)
+    /// with it.
+    pub fn add_to_next_call(&mut self, units: u64) {
+        self.of_next_call = self.of_next_call.saturating_add(units);
     }
 
     /// The units that were added and not yet deducted.
@@ -54,9 +62,10 @@ impl WorkMeter {
     }
 
     /// Begins a call of the guest with `fuel`, of which the engine begins its first slice. What is
-    /// owed is forgotten.
+    /// owed is forgotten, and what was [added for this call](Self::add_to_next_call) is owed:
+    /// [deduct](Self::deduct) it from the fuel that the engine is given.
     pub fn begin(&mut self, fuel: u64) {
-        self.owed = 0;
+        self.owed = std::mem::take(&mut self.of_next_call);
         self.mark = fuel;
     }
 
@@ -101,6 +110,7 @@ impl Default for WorkMeter {
     fn default() -> Self {
         Self {
             owed: 0,
+            of_next_call: 0,
             slice: Self::DEFAULT_SLICE,
             mark: 0,
         }
@@ -188,6 +198,23 @@ mod tests {
         assert_eq!(meter.charge(90), Charge::Set(0));
         meter.add(1);
         assert_eq!(meter.charge(0), Charge::OutOfFuel);
+    }
+
+    #[test]
+    fn g37_a_call_begins_with_the_work_that_was_done_for_it() {
+        let mut meter = WorkMeter::default();
+        meter.set_slice(100);
+        meter.add(7);
+        meter.add_to_next_call(60);
+        meter.begin(1_000);
+        assert_eq!((meter.deduct(1_000), meter.owed()), (940, 0));
+        meter.add(39);
+        assert_eq!(meter.charge(940), Charge::Later);
+        meter.add(1);
+        let charged = meter.charge(940);
+        assert_eq!(charged, Charge::SetAndYield(900), "both are of one slice");
+        meter.begin(1_000);
+        assert_eq!(meter.owed(), 0);
     }
 
     #[test]

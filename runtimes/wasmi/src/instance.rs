@@ -247,8 +247,10 @@ impl WasmiInstance {
         let slice = slices.next_slice(0, 0).unwrap_or_default();
         let state = self.store.data_mut();
         state.slices = Some(slices);
-        state.guest.meter().begin(0);
-        self.store.set_fuel(slice).map_err(failure)
+        let meter = state.guest.meter();
+        meter.begin(0);
+        let left = meter.deduct(slice);
+        self.store.set_fuel(left).map_err(failure)
     }
 
     /// Gives the engine its next slice, which is enough for an instruction that needs `required`.

@@ -186,6 +186,7 @@ macro_rules! deliver {
         }
         let $recv = export::<()>($store, $instance, gen1::RECV)?;
         let memory = $instance.get_memory(&*$store, "memory");
+        let is_metered = $store.get_fuel().is_ok();
         let mut n_callbacks = 0;
         for _ in 0..n_ready {
             let (bytes, data) = memory_and_data($store, memory);
@@ -195,6 +196,12 @@ macro_rules! deliver {
             let Some(callback) = callback else {
                 break;
             };
+            if is_metered {
+                deduct(&mut *$store, |data| $get(data).meter())?;
+                if $get($store.data_mut()).meter().owed() > 0 {
+                    return Err(TrapCode::OutOfFuel.into());
+                }
+            }
             $call;
             let (bytes, data) = memory_and_data($store, memory);
             if let Some(text) = $get(data).finish(bytes, &callback).map_err(abi_trap)? {

@@ -148,8 +148,10 @@ impl WasmtimeInstance {
         let args = args.iter().map(to_wasmtime).collect();
         if let Some(limits) = &self.limits {
             let fuel = limits.max_fuel_per_call().unwrap_or(u64::MAX);
-            self.store.set_fuel(fuel).map_err(failure)?;
-            self.store.data_mut().meter().begin(fuel);
+            let meter = self.store.data_mut().meter();
+            meter.begin(fuel);
+            let left = meter.deduct(fuel);
+            self.store.set_fuel(left).map_err(failure)?;
         }
         self.begun = Some((func, args));
         Ok(())

@@ -189,6 +189,7 @@ macro_rules! deliver {
         }
         let $recv = $instance.get_typed_func::<(), ()>(&mut *$store, gen1::RECV)?;
         let memory = $instance.get_memory(&mut *$store, "memory");
+        let is_metered = $store.engine().get_consume_fuel();
         let mut n_callbacks = 0;
         for _ in 0..n_ready {
             let (bytes, data) = memory_and_data($store, memory);
@@ -196,6 +197,9 @@ macro_rules! deliver {
             let Some(callback) = callback? else {
                 break;
             };
+            if is_metered {
+                deduct(&mut *$store, |data| $get(data).meter())?;
+            }
             $call;
             let (bytes, data) = memory_and_data($store, memory);
             if let Some(text) = $get(data).finish(bytes, &callback).map_err(abi_trap)? {

@@ -350,10 +350,12 @@ impl GuestAbi {
         reason = "errors are rare, and the embedder reads their fields"
     )]
     pub fn next_callback(&mut self, memory: &mut [u8]) -> Result<Option<Callback>, CallbackError> {
-        let running = self.watches().next_callback(None)?;
-        running
-            .map(|running| self.enter(memory, running))
-            .transpose()
+        let Some(running) = self.watches().next_callback(None)? else {
+            return Ok(None);
+        };
+        let callback = self.enter(memory, running)?;
+        self.meter.add(callback.work());
+        Ok(Some(callback))
     }
 
     /// Writes the arguments of a callback into the guest's memory.
@@ -658,14 +660,19 @@ impl Callback {
         self.running.n_notices()
     }
 
+    /// The units of fuel that its delivery costs.
+    pub(crate) fn work(&self) -> u64 {
+        self.running.work()
+    }
+
     pub(crate) fn error(&self, cause: CallbackErrorCause) -> CallbackError {
         self.running.error(cause)
     }
 }
 
 /// Bytes of a batch at most, whatever the capacity of the guest's buffer is: bounds the time of a
-/// delivery.
-const MAX_BATCH_BYTES: u32 = 256 << 10;
+/// delivery. An id of any length fits.
+pub(super) const MAX_BATCH_BYTES: u32 = 80 << 10;
 
 /// Bytes of a panic text that are added to a trap: what the error text of the SDKs holds.
 const PANIC_TEXT_BYTES: usize = 1024;

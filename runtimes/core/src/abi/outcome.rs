@@ -2,8 +2,10 @@
 
 use std::task::Poll;
 
+use crate::abi::guest_abi::MAX_BATCH_BYTES;
 use crate::abi::io::MAX_READ_BYTES;
 use crate::guest::limits::Limits;
+use crate::watches::notices::MAX_WORK;
 
 /// The outcome of a function of the ABI: how much work it was, and whether it has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,9 @@ impl Outcome {
     pub const UNITS_PER_MATCH: u64 = 1;
     /// Units of a watch that ends with its group.
     pub const UNITS_PER_ENDED_WATCH: u64 = 4;
+    /// Units of a notice of [generation 2](super::gen2) that is delivered, beside the keys of its
+    /// emit, the watches that it matches, and its bytes.
+    pub const UNITS_PER_NOTICE: u64 = 25;
     /// Bytes of the guest's buffer that are one unit.
     pub const BYTES_PER_UNIT: u64 = 16;
 
@@ -82,6 +87,13 @@ impl Outcome {
             + n_bytes as u64 / Self::BYTES_PER_UNIT
             + n_keys as u64 * Self::UNITS_PER_KEY
             + n_ranges as u64 * Self::UNITS_PER_MATCH
+    }
+
+    /// The work of a notice of an emit of `n_keys` that matches `n_watches`, beside its bytes.
+    pub(crate) const fn notice_work(n_keys: usize, n_watches: usize) -> u64 {
+        Self::UNITS_PER_NOTICE
+            + n_keys as u64 * Self::UNITS_PER_KEY
+            + n_watches as u64 * Self::UNITS_PER_MATCH
     }
 
     /// The work of a function of `io` that copies `n_bytes`.
@@ -100,7 +112,7 @@ impl Outcome {
     }
 }
 
-/// With the default limits no function costs more than one slice.
+/// With the default limits no function and no delivery costs more than one slice.
 const _: () = {
     let flush = Outcome::flush_work(
         Limits::DEFAULT_FLUSH_BYTES,
@@ -114,6 +126,9 @@ const _: () = {
         Limits::DEFAULT_OUTPUT_BYTES
     };
     assert!(Outcome::bytes_work(bytes) <= Limits::DEFAULT_FUEL_SLICE);
+    let notice = Outcome::notice_work(Limits::DEFAULT_FLUSH_KEYS, Limits::DEFAULT_WATCHES);
+    let batch = MAX_WORK + notice + MAX_BATCH_BYTES as u64 / Outcome::BYTES_PER_UNIT;
+    assert!(batch <= Limits::DEFAULT_FUEL_SLICE);
     let verb = Outcome::verb_work(3 * (u16::MAX as usize + 2));
     assert!(verb + Outcome::end_work(Limits::DEFAULT_WATCHES) <= Limits::DEFAULT_FUEL_SLICE);
 };

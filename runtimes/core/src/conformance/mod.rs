@@ -203,6 +203,7 @@ groups! {
         g37_a_poll_runs_less_than_two_slices,
         g37_a_poll_runs_at_most_two_of_the_largest_flushes,
         g37_a_poll_of_generation_2_runs_less_than_two_slices,
+        g37_a_callback_pays_for_its_batch,
         g37_an_emit_is_charged_for_the_watches_of_an_owner,
         g37_work_and_instructions_share_a_slice,
         g37_host_functions_in_a_row_yield,

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use rangewatch_bus::{EventSet, KeyRange, RangeWatchBus, Selector, Seq};
 
 use super::load;
+use super::raw_guest::RawGuest;
 use crate::abi::{AbiError, Outcome};
+use crate::watches::notices::MAX_WORK;
 use crate::{CallError, Emits, Guest, GuestBuilder, HostFunction, Limits, Runtime, TrapKind, Val};
 
 const SLICE: u64 = Limits::DEFAULT_FUEL_SLICE;
@@ -246,6 +248,47 @@ pub async fn g37_a_poll_of_generation_2_runs_less_than_two_slices(runtime: &dyn 
     });
     results.expect("there is enough fuel");
     assert_eq!(most, 1, "emits in one poll");
+}
+
+/// The delivery of a batch is work for the guest, which its callback pays for: three emits of a
+/// thousand keys take more than 10,000 units, two do not.
+pub async fn g37_a_callback_pays_for_its_batch(runtime: &dyn Runtime) {
+    const FUEL: u64 = 10_000;
+    let emit = Outcome::notice_work(1_000, 1);
+    assert!(2 * emit + 1_500 < FUEL && FUEL < 3 * emit);
+    let n_keys: Vec<_> = (0..1_000).map(|i| format!("k{i}")).collect();
+    for n_emits in [2, 3] {
+        let raw = receiver(runtime, Limits::default().fuel_per_call(FUEL)).await;
+        raw.follow("w", "k", "l").await;
+        for value in 1..=n_emits {
+            raw.bus.emit(value, &n_keys).expect("the bus is open");
+        }
+        if n_emits == 2 {
+            assert_eq!(raw.drive().await, ["1:w 2:w"]);
+            assert!(raw.errors().is_empty());
+        } else {
+            let driven = raw.guest.drive_until_idle().await;
+            driven.expect_err("its instance is gone");
+            let errors = raw.errors();
+            assert!(errors[0].contains("out of fuel"), "{errors:?}");
+        }
+    }
+    // So much that a delivery is split: what one resolves is less than a slice.
+    let raw = receiver(runtime, Limits::default()).await;
+    raw.follow("w", "k", "l").await;
+    for value in 1..=100 {
+        raw.bus.emit(value, &n_keys).expect("the bus is open");
+    }
+    let log = raw.drive().await;
+    let most = MAX_WORK / emit + 1;
+    assert!(log.len() as u64 >= 100 / most, "{log:?}");
+}
+
+async fn receiver(runtime: &dyn Runtime, limits: Limits) -> RawGuest {
+    RawGuest::gen2_on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.limits(limits)
+    })
+    .await
 }
 
 /// An emit is charged for each watch that it matches, also for those of one owner, which are one

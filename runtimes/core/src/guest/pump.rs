@@ -169,6 +169,8 @@ impl Inner {
                 return Ok(true);
             }
         };
+        // The guest pays for its delivery.
+        state.meter().add_to_next_call(callback.work());
         let Err(cause) = session.call_back(&callback).await else {
             return Ok(true);
         };

@@ -54,6 +54,8 @@ struct State {
     /// Whether the feed is empty and its waker is registered.
     is_drained: bool,
     end: Option<End>,
+    /// The work of what was resolved for the delivery that is next.
+    work: u64,
     /// Scratch buffer.
     matched: Vec<Watch>,
 }
@@ -117,6 +119,8 @@ pub(super) struct Batch {
     /// Those that were entered. One may be listed several times.
     pub(super) watches: Vec<Watch>,
     pub(super) n_notices: usize,
+    /// The units of fuel that the delivery costs.
+    pub(super) work: u64,
 }
 
 /// The id of a watch does not fit into the buffer of the guest.
@@ -141,8 +145,8 @@ impl Unfit {
     }
 }
 
-/// Units of work that one delivery may resolve.
-const MAX_WORK: u64 = Limits::DEFAULT_FUEL_SLICE / 2;
+/// Units of work after which a delivery resolves no further emit.
+pub(crate) const MAX_WORK: u64 = Limits::DEFAULT_FUEL_SLICE / 8;
 
 impl Notices {
     pub(super) fn new(namespace: &Namespace) -> Self {
@@ -298,7 +302,7 @@ impl Notices {
         // Dropped after the lock is released.
         let mut payloads = Vec::new();
         let state = &mut *self.state.lock();
-        let mut work = 0;
+        state.work = 0;
         loop {
             if let Some(value) = state.due(guest.notice_budget()) {
                 return Next::Value(value);
@@ -308,11 +312,11 @@ impl Notices {
                 Some(End::Closed) => return Next::Closed,
                 None => {}
             }
-            if work > MAX_WORK {
+            if state.work > MAX_WORK {
                 return Next::Later;
             }
             match state.pull(&self.waker, guest.limits(), &mut payloads) {
-                Some(pulled) => work += pulled,
+                Some(pulled) => state.work += pulled,
                 None if state.end.is_some() => {}
                 None => return Next::Nothing,
             }
@@ -328,13 +332,16 @@ impl Notices {
     ) -> Result<usize, Unfit> {
         let mut payloads = Vec::new();
         let state = &mut *self.state.lock();
-        let (mut len, mut work) = (2, 0);
+        let mut len = 2;
         let budget = guest.notice_budget();
         while batch.n_notices < usize::from(u16::MAX) {
             if state.due(budget).is_none() {
+                if state.work > MAX_WORK {
+                    break;
+                }
                 match state.pull(&self.waker, guest.limits(), &mut payloads) {
-                    Some(pulled) if work <= MAX_WORK => work += pulled,
-                    _ => break,
+                    Some(pulled) => state.work += pulled,
+                    None => break,
                 }
                 continue;
             }
@@ -362,7 +369,9 @@ impl Notices {
         if let Some(n_notices) = buf.first_chunk_mut() {
             *n_notices = (batch.n_notices as u16).to_be_bytes();
         }
-        Ok(len.min(buf.len()))
+        let len = len.min(buf.len());
+        batch.work = std::mem::take(&mut state.work) + len as u64 / Outcome::BYTES_PER_UNIT;
+        Ok(len)
     }
 
     /// Removes the notice that is next.
@@ -463,7 +472,7 @@ impl State {
         if self.n_held > limits.max_notices() {
             self.overflow(emit.value);
         }
-        Some(Outcome::flush_work(0, emit.n_keys, n_matched))
+        Some(Outcome::notice_work(emit.n_keys, n_matched))
     }
 
     /// Ends with an overflow at `value`. Held values are not delivered any more.

@@ -255,6 +255,11 @@ impl Running {
         self.batch.as_ref().map_or(0, |batch| batch.n_notices)
     }
 
+    /// The units of fuel that the delivery of a batch costs.
+    pub(crate) fn work(&self) -> u64 {
+        self.batch.as_ref().map_or(0, |batch| batch.work)
+    }
+
     pub(crate) fn is_batch(&self) -> bool {
         self.batch.is_some()
     }

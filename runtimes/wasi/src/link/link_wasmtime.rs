@@ -33,7 +33,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use wasmtime::{Caller, Extern, Instance, Linker, Memory, Result, Store};
+use wasmtime::{AsContextMut, Caller, Extern, Instance, Linker, Memory, Result, Store};
 
 use crate::call::{self, Trap};
 use crate::{Charge, Exit, Interrupt, MODULE, Wasi, WorkMeter, preview1};
@@ -489,15 +489,16 @@ pub fn charge<T: 'static>(
 /// # Errors
 ///
 /// As [`charge`].
-pub fn deduct<T: 'static>(
-    caller: &mut Caller<'_, T>,
-    meter: impl Fn(&mut T) -> &mut WorkMeter,
+pub fn deduct<C: AsContextMut>(
+    mut cx: C,
+    meter: impl Fn(&mut C::Data) -> &mut WorkMeter,
 ) -> Result<()> {
-    let fuel = caller.get_fuel()?;
-    let meter = meter(caller.data_mut());
+    let mut store = cx.as_context_mut();
+    let fuel = store.get_fuel()?;
+    let meter = meter(store.data_mut());
     let left = meter.deduct(fuel);
     let is_out_of_fuel = meter.owed() > 0;
-    caller.set_fuel(left)?;
+    store.set_fuel(left)?;
     if is_out_of_fuel {
         return Err(wasmtime::Trap::OutOfFuel.into());
     }

@@ -27,10 +27,13 @@
 //! id     = u16 length, bytes              all big-endian
 //! ```
 //!
-//! Notices are held from `open` on and delivered from `start` on. The owner whose queue would exceed a bound
-//! ends, and no other one: what is in the queue is delivered, then the embedder receives
-//! [`CallbackErrorCause::Overflow`](crate::CallbackErrorCause::Overflow) with the value to resume
-//! from.
+//! A recv is given at most 80 KiB, and what stands for about an eighth of a slice of work. The
+//! guest pays for it: the call begins with that work ([`Outcome`](super::Outcome)) as used fuel.
+//!
+//! Notices are held from `open` on and delivered from `start` on. The owner whose queue would
+//! exceed a bound ends, and no other one: what is in the queue is delivered, then the embedder
+//! receives [`CallbackErrorCause::Overflow`](crate::CallbackErrorCause::Overflow) with the value to
+//! resume from.
 //!
 //! # Groups
 //!
