@@ -117,8 +117,8 @@ impl Pool {
             state.n_free += 1;
             return;
         }
-        // Not under the lock: it wakes a task. If nobody waits any more by then, the permit is found
-        // by the next who waits.
+        // Not under the lock: it wakes a task. If nobody waits any more by then, the permit is
+        // found by the next who waits.
         drop(state);
         self.waiting.add_permits(1);
     }
