@@ -37,6 +37,33 @@ pub async fn values_of_every_type_are_passed(runtime: &dyn Runtime) {
     assert_eq!(call(&guest, "nothing", &[]).await, []);
 }
 
+/// The error for a wrong name lists a bounded part of the names, on one line.
+pub async fn g30_a_wrong_name_lists_few_of_many(runtime: &dyn Runtime) {
+    const N: usize = 10_000;
+    let name = |i: usize| match i {
+        0 => format!("0\\0a{}", "x".repeat(5_000)),
+        i => format!("f{i:05}"),
+    };
+    let exports: String = (0..N)
+        .map(|i| format!("(export \"{}\" (func $f))", name(i)))
+        .collect();
+    let guest = guest(runtime, &format!("(module (func $f) {exports})"), plain).await;
+    let error = call_err(&guest, "f").await;
+    let text = error.to_string();
+    assert!(text.len() < 1_000, "{text}");
+    assert!(text.contains("it exports: 0\\nxxx"), "{text}");
+    assert!(text.contains("f00001, f00002, f00003"), "{text}");
+    assert!(text.ends_with("f00019 and 9980 more"), "{text}");
+    let CallError::UnknownExport {
+        exports, n_more, ..
+    } = error
+    else {
+        panic!("{text}");
+    };
+    assert_eq!((exports.len(), n_more), (20, N - 20));
+    assert!(exports[0].len() == 1_024 && exports[1] == "f00001");
+}
+
 /// A call with a wrong name or wrong arguments fails with an error that names them; the guest is
 /// unchanged.
 pub async fn a_call_is_checked_before_the_guest_runs(runtime: &dyn Runtime) {
@@ -51,7 +78,7 @@ pub async fn a_call_is_checked_before_the_guest_runs(runtime: &dyn Runtime) {
     .await;
     let error = call_err(&guest, "two").await;
     assert!(
-        matches!(&error, CallError::UnknownExport { exports, .. } if exports == &["one", "vector"])
+        matches!(&error, CallError::UnknownExport { exports, n_more: 0, .. } if exports == &["one", "vector"])
     );
     let error = call_err(&guest, "memory").await;
     assert!(matches!(error, CallError::UnknownExport { .. }));

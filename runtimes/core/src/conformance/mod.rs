@@ -67,6 +67,7 @@ groups! {
     calls {
         values_of_every_type_are_passed,
         a_call_is_checked_before_the_guest_runs,
+        g30_a_wrong_name_lists_few_of_many,
         traps_have_a_kind,
         g30_a_trap_ends_one_guest_only,
         nans_are_canonical,

@@ -1,6 +1,6 @@
 //! The exported functions of a module, by number.
 
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -39,10 +39,20 @@ impl Exports {
         Some((Export { name, index }, ty))
     }
 
-    /// The names, sorted.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.0.keys().map(|name| &**name).collect();
-        names.sort_unstable();
-        names
+    /// The first `n` names, sorted, and the number of the others. Those that begin with `__` are for
+    /// hosts, and are left out.
+    pub(crate) fn first(&self, n: usize) -> (Vec<&str>, usize) {
+        let names = self.0.keys().map(|name| &**name);
+        let (mut first, mut n_names) = (BinaryHeap::new(), 0);
+        for name in names.filter(|name| !name.starts_with("__")) {
+            n_names += 1;
+            first.push(name);
+            if first.len() > n {
+                first.pop();
+            }
+        }
+        let first = first.into_sorted_vec();
+        let n_more = n_names - first.len();
+        (first, n_more)
     }
 }

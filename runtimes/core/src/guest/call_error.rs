@@ -38,14 +38,19 @@ use crate::watches::owner::OwnerError;
 pub enum CallError {
     /// The module exports no function of that name.
     #[error(
-        "the guest exports no function `{export}`; it exports: {}",
-        Names(exports)
+        "the guest exports no function `{}`; it exports: {}",
+        Shown(export),
+        Names(exports, *n_more)
     )]
     UnknownExport {
         /// The name in the call.
         export: String,
-        /// The functions that there are.
+        /// The first of the functions that there are, in the order of their names, without those
+        /// that begin with `__`, which are for hosts. At most 20, of each name at most 1,024 bytes:
+        /// a module can have a million exports.
         exports: Vec<String>,
+        /// The number of the others.
+        n_more: usize,
     },
     /// The arguments do not fit the signature.
     #[error("`{export}` is {ty}, but was called with {}", Given(given))]
@@ -311,10 +316,20 @@ impl CallError {
         exports: &'e Exports,
         name: &'n str,
     ) -> Result<(Export<'n>, &'e FuncType), Self> {
-        exports.find(name).ok_or_else(|| Self::UnknownExport {
+        exports
+            .find(name)
+            .ok_or_else(|| Self::unknown_export(exports, name))
+    }
+
+    #[cold]
+    fn unknown_export(exports: &Exports, name: &str) -> Self {
+        let (first, n_more) = exports.first(N_LISTED);
+        let cut = |name: &str| name[..name.floor_char_boundary(MAX_LISTED_BYTES)].to_owned();
+        Self::UnknownExport {
             export: name.to_owned(),
-            exports: exports.names().into_iter().map(str::to_owned).collect(),
-        })
+            exports: first.into_iter().map(cut).collect(),
+            n_more,
+        }
     }
 
     /// Finds an export that can be called with `args`.
@@ -342,21 +357,21 @@ impl CallError {
     }
 }
 
-/// The first of a list of names, without those that begin with `__`: they are for hosts.
-struct Names<'a>(&'a [String]);
+/// Names of an [`CallError::UnknownExport`], and bytes of each: a module may export a million
+/// functions, with names of 100 kilobytes.
+const N_LISTED: usize = 20;
+const MAX_LISTED_BYTES: usize = 1024;
+
+/// A list of names, and how many more there are.
+struct Names<'a>(&'a [String], usize);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const N_SHOWN: usize = 20;
-        let names: Vec<_> = self
-            .0
-            .iter()
-            .filter(|name| !name.starts_with("__"))
-            .collect();
-        for (i, name) in names.iter().take(N_SHOWN).enumerate() {
+        let Self(names, n_more) = *self;
+        for (i, name) in names.iter().enumerate() {
             write!(f, "{}{}", if i > 0 { ", " } else { "" }, Shown(name))?;
         }
-        match names.len().saturating_sub(N_SHOWN) {
+        match n_more {
             0 if names.is_empty() => f.write_str("none"),
             0 => Ok(()),
             n_more => write!(f, " and {n_more} more"),
