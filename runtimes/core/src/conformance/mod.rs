@@ -252,6 +252,7 @@ groups! {
         g26_verbs_of_generation_2_have_the_same_results,
         g25_a_start_delivers_every_value_held_since_open,
         g23_a_stopped_watch_is_in_no_batch,
+        g23_a_stopped_watch_is_not_in_the_rest_of_a_notice,
         a_batch_that_does_not_fit_is_split,
         g30_a_buffer_outside_of_memory_is_reported,
         an_owner_with_too_many_notices_ends,
