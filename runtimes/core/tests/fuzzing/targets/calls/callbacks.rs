@@ -122,6 +122,7 @@ impl Calls {
             // A notice is lost: which one is not known.
             Err(CallbackError { cause, .. }) => {
                 assert!(matches!(cause, CallbackErrorCause::Abi(_)), "{cause:?}");
+                assert!(!due.is_empty(), "nothing is due");
                 self.instances[i].group = None;
                 self.end_owners();
                 return true;
@@ -155,7 +156,8 @@ impl Calls {
         let owner = self.model.owners.iter().position(|owner| owner.id == id);
         let owner = owner.expect("a known owner");
         assert!(!self.model.owners[owner].is_running, "two batches at once");
-        assert!(due.contains(&owner) || notices.is_empty(), "nothing is due");
+        assert!(due.contains(&owner), "nothing is due");
+        assert!(!notices.is_empty(), "an empty batch");
         let mut watches = Vec::new();
         for (value, ids) in notices {
             assert!(!ids.is_empty());

@@ -29,13 +29,15 @@ const PAGE: u32 = 16;
 /// Makes the calls that `input` encodes, with a meta page as a guest sets it up.
 pub(crate) fn run(input: &[u8]) {
     let mut input = Input::new(input);
-    let mut calls = Calls::new(&mut input, |_| {
+    let mut calls = Calls::new(&mut input, |input| {
         let mut memory = vec![0; 1_024];
+        // In a small buffer a batch of notices is continued.
+        let buf_cap: u32 = input.choose(&[512, 512, 512, 20]);
         let page = [256_u32, 48, 52, 128, 56, 60, 64];
         for (slot, address) in page.into_iter().enumerate() {
             memory[PAGE as usize + 4 * slot..][..4].copy_from_slice(&address.to_le_bytes());
         }
-        memory[48..52].copy_from_slice(&512_u32.to_le_bytes());
+        memory[48..52].copy_from_slice(&buf_cap.to_le_bytes());
         memory[56..60].copy_from_slice(&64_u32.to_le_bytes());
         (memory, PAGE)
     });
