@@ -23,9 +23,10 @@ use crate::instance::{MAX_SLICE, Suspend};
 /// fuel.
 ///
 /// A call with bytes is between [`begin_bytes`](GuestAbi::begin_bytes) and
-/// [`end_bytes`](GuestAbi::end_bytes), one under an owner after
-/// [`set_owner`](GuestAbi::set_owner). With staged emits, [`commit`](GuestAbi::commit) follows a
-/// call that returned.
+/// [`end_bytes`](GuestAbi::end_bytes), one under an owner after [`set_owner`](GuestAbi::set_owner).
+/// With staged emits, [`commit`](GuestAbi::commit) follows a call that returned. A context for each
+/// call and a hook at the commit belong to the managed way: here the data of the store is yours,
+/// host functions reach it, and you call `commit` yourself.
 ///
 /// # Errors
 ///
