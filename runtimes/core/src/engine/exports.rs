@@ -39,8 +39,8 @@ impl Exports {
         Some((Export { name, index }, ty))
     }
 
-    /// The first `n` names, sorted, and the number of the others. Those that begin with `__` are for
-    /// hosts, and are left out.
+    /// The first `n` names, sorted, and the number of the others. Those that begin with `__` are
+    /// for hosts, and are left out.
     pub(crate) fn first(&self, n: usize) -> (Vec<&str>, usize) {
         let names = self.0.keys().map(|name| &**name);
         let (mut first, mut n_names) = (BinaryHeap::new(), 0);
