@@ -53,6 +53,13 @@ pub(crate) const HASH: u64 = 1;
 /// to the operating system.
 pub(crate) const PAGE_FREED: u64 = 400;
 
+/// Taking one page of a memory filesystem out of the table of its file: 50 ns.
+pub(crate) const PAGE_TAKEN: u64 = 4;
+
+/// How many pages of a memory filesystem cost one unit when a file is truncated in its middle: 5 ns
+/// each.
+pub(crate) const PAGES_SPLIT_PER_UNIT: u64 = 4;
+
 /// One directory on the way from a directory of a memory filesystem to its root: 20 to 400 ns.
 pub(crate) const ANCESTOR: u64 = 8;
 

@@ -103,6 +103,12 @@ pub(crate) const MAX_ENTERED: u32 = 1024;
 /// Without this limit, a rename below 200,000 nested directories looks at each of them: 70 ms.
 pub(crate) const MAX_ANCESTORS: u32 = 1024;
 
+/// After so many units of work, a removal in a memory filesystem frees no further page: those of 4
+/// MiB. The others are charged until later calls free them.
+///
+/// Without this limit, removing a file of 256 MiB holds the host's thread for 100 ms.
+pub(crate) const MAX_FREED_UNITS: u64 = 25_600;
+
 /// After so many units of work, an attempt to list a directory ends and the guest yields.
 ///
 /// Without this limit, a guest that lists a directory of 100,000 entries at once, or goes back to

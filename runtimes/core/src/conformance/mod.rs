@@ -198,6 +198,7 @@ groups! {
     }
     wasi_work {
         g37_a_poll_of_wasi_runs_less_than_two_slices,
+        g37_a_poll_frees_a_part_of_a_large_file,
         g37_the_work_of_wasi_uses_the_fuel_of_a_call,
     }
     work {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_wasi::Wasi;
+use rangewatch_wasi::fs::{Access, MemoryFs};
 
 use super::load;
 use super::work::{FuelLeft, longest_poll, run_polls};
@@ -39,8 +40,18 @@ pub const WASI_WORKER: &str = r#"(module
             (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
 
 async fn wasi_worker(runtime: &dyn Runtime, limits: Limits) -> (Guest, FuelLeft) {
+    let wasi = Wasi::builder().build().expect("valid");
+    guest_of(runtime, WASI_WORKER, wasi, limits).await
+}
+
+async fn guest_of(
+    runtime: &dyn Runtime,
+    text: &str,
+    wasi: Wasi,
+    limits: Limits,
+) -> (Guest, FuelLeft) {
     let bus = RangeWatchBus::new();
-    let module = load(runtime, WASI_WORKER).await;
+    let module = load(runtime, text).await;
     let left = FuelLeft::default();
     let at_tick = left.clone();
     let guest = Guest::builder(&module, &bus)
@@ -49,7 +60,7 @@ async fn wasi_worker(runtime: &dyn Runtime, limits: Limits) -> (Guest, FuelLeft)
             at_tick.store(left, Ordering::Relaxed);
             Ok(())
         })
-        .wasi(Wasi::builder().build().expect("valid"))
+        .wasi(wasi)
         .limits(limits)
         .instantiate()
         .await;
@@ -76,6 +87,41 @@ pub async fn g37_a_poll_of_wasi_runs_less_than_two_slices(runtime: &dyn Runtime)
         }
     }
     assert_eq!(report, "");
+}
+
+/// A guest whose export removes the files `f1` to `fn` below its first preopen.
+const REMOVER: &str = r#"(module
+    (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
+    (import "test" "tick" (func $tick))
+    (memory (export "memory") 1)
+    (data (i32.const 16) "f0")
+    (func (export "remove") (param $n i32)
+        (loop
+            (i32.store8 (i32.const 17) (i32.add (i32.const 48) (local.get $n)))
+            (if (call $unlink (i32.const 3) (i32.const 16) (i32.const 2)) (then unreachable))
+            (call $tick)
+            (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+
+/// To remove a large file from memory takes no longer than a slice.
+pub async fn g37_a_poll_frees_a_part_of_a_large_file(runtime: &dyn Runtime) {
+    const N_FILES: i32 = 3;
+    let files = MemoryFs::new();
+    for i in 1..=N_FILES {
+        let written = files.write(format!("f{i}"), vec![b'x'; 48 << 20]);
+        written.expect("there is room");
+    }
+    let wasi = Wasi::builder().preopen("/", &files, Access::ReadWrite);
+    let wasi = wasi.build().expect("valid");
+    let (guest, left) = guest_of(runtime, REMOVER, wasi, Limits::default()).await;
+    let (mut before, mut longest) = (u64::MAX, 0);
+    left.store(before, Ordering::Relaxed);
+    let removed = run_polls(&guest, "remove", &[Val::I32(N_FILES)], || {
+        let left = left.load(Ordering::Relaxed);
+        longest = longest.max(before - left);
+        before = left;
+    });
+    removed.expect("the files exist");
+    assert!((25_000..2 * SLICE).contains(&longest), "{longest} units");
 }
 
 /// The work of WASI counts for the fuel of a call, on every engine the same.

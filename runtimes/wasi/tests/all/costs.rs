@@ -5,7 +5,7 @@ use rangewatch_wasi::fs::{Access, MemoryFs, Overlay};
 use rangewatch_wasi::net::{MemorySocket, socket_pair};
 use rangewatch_wasi::{
     Errno, MAX_IOVECS, MAX_STRINGS_BYTES, MAX_SUBSCRIPTIONS, MAX_TRANSFER_BYTES, SharedBuffer,
-    Wasi, WasiBuilder, preview1,
+    Wasi, WasiBuilder, WorkMeter, preview1,
 };
 
 use crate::guest::{Function, Guest, TABLE};
@@ -204,6 +204,49 @@ fn g37_a_rename_looks_at_a_bounded_number_of_directories() {
     let (mut guest, fd) = nested(1_100);
     let renamed = guest.rename((3, "other"), (fd, "other"));
     assert_eq!(renamed, Err(Errno::Nametoolong));
+}
+
+/// What a large file takes is freed in parts, and its space can be used at once.
+#[test]
+fn g37_a_large_file_is_freed_in_parts() {
+    const SIZE: u64 = 64 << 20;
+    let files = MemoryFs::builder().limit_bytes(SIZE).build();
+    let fill = || files.write("file", vec![b'x'; SIZE as usize]).unwrap();
+    let mut guest = Guest::new(Wasi::builder().preopen("/", &files, Access::ReadWrite));
+    let slice = WorkMeter::DEFAULT_SLICE;
+    for how in ["remove", "truncate", "shorten", "replace"] {
+        fill();
+        files.write("other", "").unwrap();
+        let fd = (how == "shorten").then(|| guest.open("file", 0).unwrap());
+        guest.ctx.meter().begin(0);
+        let fd = match how {
+            "remove" => guest.unlink("file").map(|()| None).unwrap(),
+            "truncate" => Some(guest.open("file", 8).unwrap()),
+            "shorten" => {
+                let (ctx, memory) = (&mut guest.ctx, &mut guest.memory);
+                preview1::fd_filestat_set_size(ctx, memory, fd.unwrap(), 1).unwrap();
+                fd
+            }
+            _ => {
+                let renamed = guest.rename((3, "other"), (3, "file"));
+                renamed.map(|()| None).unwrap()
+            }
+        };
+        let units = guest.ctx.meter().owed();
+        assert!((25_000..slice).contains(&units), "{how}: {units} units");
+        let used = files.used_bytes();
+        assert!(used > SIZE / 2, "{how}: {used} bytes are charged");
+        if let Some(fd) = fd {
+            preview1::fd_close(&mut guest.ctx, &mut [], fd).unwrap();
+        }
+    }
+    fill();
+    guest.unlink("file").unwrap();
+    for _ in 0..SIZE / (4 << 20) {
+        files.write("small", "x").unwrap();
+        guest.unlink("small").unwrap();
+    }
+    assert_eq!(files.used_bytes(), 0, "later removals free the rest");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::shared::Shared;
 use crate::Errno;
-use crate::costs::{BYTES_PER_UNIT, PAGE_FREED};
+use crate::costs::{BYTES_PER_UNIT, PAGE_FREED, PAGE_TAKEN, PAGES_SPLIT_PER_UNIT};
 use crate::fs::add_work;
 
 /// Bytes are stored in pages of this size: a hole takes no memory, growth never moves more than one
@@ -23,15 +23,48 @@ const MIN_COUNTED_BYTES: usize = 128;
 /// as zeros. No page extends past the size.
 #[derive(Default)]
 pub(super) struct Contents {
-    pages: BTreeMap<u64, Page>,
+    pages: Pages,
     size_bytes: u64,
 }
 
+/// The pages of a file, by number.
+pub(super) type Pages = BTreeMap<u64, Page>;
+
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     bytes: Vec<u8>,
     /// The bytes that the page is charged.
     counted: usize,
+}
+
+/// Pages that no file has any more. They are charged until they are freed, some at a time, because
+/// to free those of a large file at once would hold the host's thread.
+#[derive(Default)]
+pub(super) struct Freed {
+    pages: Vec<Pages>,
+}
+
+impl Freed {
+    /// Adds the pages of a file. Takes constant time.
+    pub(super) fn add(&mut self, pages: Pages) {
+        if !pages.is_empty() {
+            self.pages.push(pages);
+        }
+    }
+
+    /// Frees one page. Returns the bytes that it was charged and the work of freeing it; `None` if
+    /// there is none.
+    pub(super) fn free_one(&mut self) -> Option<(u64, u64)> {
+        let pages = self.pages.last_mut()?;
+        let page = pages.pop_last();
+        if pages.is_empty() {
+            self.pages.pop();
+        }
+        let (_, page) = page?;
+        let units = PAGE_TAKEN + PAGE_FREED * page.bytes.len() as u64 / PAGE_BYTES as u64;
+        add_work(units);
+        Some((page.counted as u64, units))
+    }
 }
 
 impl Contents {
@@ -86,32 +119,33 @@ impl Contents {
         }
         if size_bytes < self.size_bytes {
             let (last, len) = position(size_bytes);
-            let mut released = 0;
-            for (number, mut page) in self.pages.split_off(&last) {
+            let mut freed = match last {
+                0 => std::mem::take(&mut self.pages),
+                last => self.pages.split_off(&last),
+            };
+            // The split counts them.
+            add_work(freed.len() as u64 / PAGES_SPLIT_PER_UNIT);
+            let shortened = if len > 0 { freed.remove(&last) } else { None };
+            if let Some(mut page) = shortened {
                 add_work(PAGE_FREED);
-                released += page.counted;
-                if number == last && len > 0 {
-                    page.bytes.truncate(len);
-                    page.bytes.shrink_to_fit();
-                    // The page may have followed a hole, and the next page that is written will.
-                    let least = if number == 0 { 0 } else { MIN_COUNTED_BYTES };
-                    page.counted = page.counted.min(page.bytes.len().max(least));
-                    released -= page.counted;
-                    self.pages.insert(number, page);
-                }
+                let before = page.counted;
+                page.bytes.truncate(len);
+                page.bytes.shrink_to_fit();
+                // The page may have followed a hole, and the next page that is written will.
+                let least = if last == 0 { 0 } else { MIN_COUNTED_BYTES };
+                page.counted = page.counted.min(page.bytes.len().max(least));
+                shared.release_bytes((before - page.counted) as u64);
+                self.pages.insert(last, page);
             }
-            shared.release_bytes(released as u64);
+            shared.free(freed);
         }
         self.size_bytes = size_bytes;
         Ok(())
     }
 
-    /// Releases the whole charge. The file must not be used afterwards.
+    /// Releases the pages. The file must not be used afterwards.
     pub(super) fn release(&mut self, shared: &Shared) {
-        let counted: usize = self.pages.values().map(|page| page.counted).sum();
-        shared.release_bytes(counted as u64);
-        add_work(PAGE_FREED * self.pages.len() as u64);
-        self.pages.clear();
+        shared.free(std::mem::take(&mut self.pages));
     }
 
     fn write_piece(&mut self, shared: &Shared, piece: &Piece, buf: &[u8]) -> Result<(), Errno> {

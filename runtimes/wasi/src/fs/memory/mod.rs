@@ -49,7 +49,9 @@ use super::{Dir, IntoDir};
 /// to [`DEFAULT_LIMIT_ENTRIES`](Self::DEFAULT_LIMIT_ENTRIES). Exceeding a limit fails with
 /// [`Errno::Nospc`](crate::Errno::Nospc). Holes are free, but the data after one is charged at
 /// least 128 bytes. The limit in bytes is also the maximum size of a single file, holes included:
-/// [`Errno::Fbig`](crate::Errno::Fbig). A removed file is charged until it is closed.
+/// [`Errno::Fbig`](crate::Errno::Fbig). A removed file is charged until it is closed. Of a file
+/// above 4 MiB that is removed or truncated the rest is freed by later calls that need its space or
+/// that remove another file, and charged until then.
 #[derive(Clone)]
 pub struct MemoryFs {
     root: Arc<MemoryDir>,

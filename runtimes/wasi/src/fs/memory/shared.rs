@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::contents::{Freed, Pages};
 use crate::Clock;
 use crate::Errno;
 use crate::fs::dev::next_dev;
 use crate::fs::{Metadata, SetTime, SetTimes};
+use crate::limits::MAX_FREED_UNITS;
 
 pub(super) struct Shared {
     pub(super) dev: u64,
@@ -20,6 +22,8 @@ pub(super) struct Shared {
     /// several nodes. It prevents deadlocks between them, and moves of a directory while the
     /// ancestors of another are walked.
     tree: Mutex<()>,
+    /// Locked after everything else.
+    freed: Mutex<Freed>,
 }
 
 impl Shared {
@@ -33,6 +37,7 @@ impl Shared {
             next_ino: AtomicU64::new(1),
             clock: Mutex::new(clock),
             tree: Mutex::new(()),
+            freed: Mutex::default(),
         }
     }
 
@@ -60,9 +65,35 @@ impl Shared {
         lock(&self.tree)
     }
 
-    /// Charges `n_bytes`, all or none.
+    /// Charges `n_bytes`, all or none. Frees as many pages of removed files as that needs, and one
+    /// more.
     pub(super) fn reserve_bytes(&self, n_bytes: u64) -> Result<(), Errno> {
-        reserve(&self.used_bytes, n_bytes, self.limit_bytes)
+        loop {
+            let has_freed = self.free_one().is_some();
+            let reserved = reserve(&self.used_bytes, n_bytes, self.limit_bytes);
+            if reserved.is_ok() || !has_freed {
+                return reserved;
+            }
+        }
+    }
+
+    /// Frees pages that no file has any more, those that are too many for one call later.
+    pub(super) fn free(&self, pages: Pages) {
+        lock(&self.freed).add(pages);
+        let mut units = 0;
+        while units < MAX_FREED_UNITS {
+            match self.free_one() {
+                Some(more) => units += more,
+                None => return,
+            }
+        }
+    }
+
+    /// Frees a page, if there is one to free, and returns the work of that.
+    fn free_one(&self) -> Option<u64> {
+        let (n_bytes, units) = lock(&self.freed).free_one()?;
+        self.release_bytes(n_bytes);
+        Some(units)
     }
 
     pub(super) fn release_bytes(&self, n_bytes: u64) {
