@@ -253,6 +253,45 @@ pub async fn the_start_of_an_instance_can_be_chosen(runtime: &dyn Runtime) {
     }
 }
 
+/// `_start` runs once on an instance, however it is asked for: an instance that was started when it
+/// was made refuses a run, and a call of `_start` is one. A guest that the embedder starts may be
+/// called as often as it likes.
+pub async fn a_command_that_was_started_refuses_a_call_of_start(runtime: &dyn Runtime) {
+    let command = load(runtime, &STARTED.replace("INITIALIZE", "")).await;
+    let bus = RangeWatchBus::new();
+    for is_pooled in [false, true] {
+        let builder = Guest::builder(&command, &bus).start(Start::Command);
+        let builder = match is_pooled {
+            true => builder.pool(1, 1),
+            false => builder,
+        };
+        let guest = builder.instantiate().await.expect("it starts");
+        let owner = guest.owner();
+        let refused = [
+            guest.run().await.map(drop),
+            guest.call("_start", &[]).await.map(drop),
+            guest
+                .caller()
+                .owner(&owner)
+                .call("_start", &[])
+                .await
+                .map(drop),
+        ];
+        for error in refused {
+            let error = error.expect_err("it was started");
+            assert!(matches!(error, CallError::AlreadyStarted), "{error}");
+            assert!(error.to_string().contains("make a new guest"), "{error}");
+        }
+        assert_eq!(call(&guest, "log", &[]).await, [Val::I32(1)]);
+    }
+    let builder = Guest::builder(&command, &bus).start(Start::Nothing);
+    let guest = builder.instantiate().await.expect("it needs nothing");
+    for log in [1, 11] {
+        assert_eq!(call(&guest, "_start", &[]).await, []);
+        assert_eq!(call(&guest, "log", &[]).await, [Val::I32(log)]);
+    }
+}
+
 /// A guest that passes a key and a number through the meta page of a module, whose table of
 /// addresses is at 16: a buffer of 8 bytes at 64, its capacity and length, a value. START names the
 /// export that sets the last address.

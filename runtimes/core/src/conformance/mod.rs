@@ -189,6 +189,7 @@ groups! {
         a_hook_that_fails_fails_the_instantiation,
         the_end_of_every_call_is_reported,
         the_start_of_an_instance_can_be_chosen,
+        a_command_that_was_started_refuses_a_call_of_start,
         hooks_of_modules_run_at_the_end_of_calls,
         a_host_module_has_data_and_a_meta_page,
         g37_copies_through_a_meta_page_are_charged,

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::module::START;
 use crate::engine::typed_values::TypedValues;
 use crate::engine::val::{Scalars, Val};
 use crate::guest::call_error::CallError;
 use crate::guest::func::Func;
 use crate::guest::inner::Inner;
+use crate::guest::run;
 use crate::guest::session::{Role, Session};
-use crate::guest::{returned, run};
 use crate::watches::owner::Owner;
 
 /// A call that is to be made: under which [`Owner`], and with which context. From
@@ -89,10 +88,8 @@ impl<'g> Caller<'g> {
     pub async fn call(self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let config = &self.guest.config;
         let found = CallError::unless_callable(&config.exports, export, args)?;
-        if export == START && config.is_command() {
-            self.check(export)?;
-            let session = Session::lease_unstarted(self.guest).await?;
-            return returned(export, run(self.prepare(session, export)?).await?);
+        if config.is_run(export) {
+            return self.run(export).await;
         }
         let mut session = self.lease(export).await?;
         session.call_or_lose(found, args).await
@@ -143,6 +140,20 @@ impl<'g> Caller<'g> {
     ) -> Result<R, CallError> {
         let mut session = self.lease(func.name()).await?;
         func.call_in(&mut session, params).await
+    }
+
+    /// Runs a command by a call of `export`, which has no results.
+    pub(crate) async fn run(self, export: &str) -> Result<Vec<Val>, CallError> {
+        self.check(export)?;
+        let session = Session::lease_unstarted(self.guest).await?;
+        let exit = run(self.prepare(session, export)?).await?;
+        match exit.code() {
+            0 => Ok(Vec::new()),
+            _ => Err(CallError::Exit {
+                export: export.to_owned(),
+                exit,
+            }),
+        }
     }
 
     /// Leases an instance for a call of `export`.

@@ -12,7 +12,7 @@ use crate::abi::GuestAbi;
 use crate::engine::exports::Exports;
 use crate::engine::host_function::{HostError, no_unwind, run_hook};
 use crate::engine::host_module::{DataSource, PageSource};
-use crate::engine::module::ModuleInfo;
+use crate::engine::module::{ModuleInfo, START};
 use crate::engine::runtime::{GuestState, Instance, Linked};
 use crate::guest::builder::WasiSource;
 use crate::guest::call_end::CallEnd;
@@ -71,6 +71,12 @@ impl Config {
     /// Whether the guest has a WASI context of the embedder's, whose output has to be flushed.
     pub(crate) fn has_wasi(&self) -> bool {
         !matches!(self.wasi, WasiSource::None)
+    }
+
+    /// Whether a call of `export` is a run: `_start`, unless it is an export as any other, of a
+    /// reactor or of a guest that the embedder starts.
+    pub(crate) fn is_run(&self, export: &str) -> bool {
+        export == START && (self.is_command() || self.start == Start::Command)
     }
 
     /// Whether `_start` runs when the guest is used, and not when an instance is made.

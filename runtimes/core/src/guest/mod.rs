@@ -105,6 +105,9 @@ impl Guest {
     /// every host function that waits. A host function must not call the guest that called it: that
     /// is a deadlock.
     ///
+    /// A call of `_start` of a command is a [`run`](Self::run), and an exit with a code other than
+    /// 0 is an error. With [`Start::Nothing`] it is a call as any other.
+    ///
     /// # Cancel safety
     ///
     /// Not cancel safe: dropping the future after its first poll ends the guest's call before it
@@ -112,14 +115,14 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; after every other
-    /// error the instance is dropped. Output that cannot be flushed is no error of the call: it
-    /// goes to [`GuestBuilder::on_flush_error`].
+    /// [`CallError`]. A wrong name, wrong arguments and [`CallError::AlreadyStarted`] leave the
+    /// guest as it was; after every other error the instance is dropped. Output that cannot be
+    /// flushed is no error of the call: it goes to [`GuestBuilder::on_flush_error`].
     pub async fn call(&self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let config = &self.inner.config;
         let found = CallError::unless_callable(&config.exports, export, args)?;
-        if export == START && config.is_command() {
-            return returned(export, Box::pin(self.run()).await?);
+        if config.is_run(export) {
+            return Box::pin(self.caller().run(export)).await;
         }
         let mut session = Session::lease(&self.inner, Role::Calls, export).await?;
         session.call_or_lose(found, args).await
@@ -223,8 +226,9 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// [`CallError::AlreadyStarted`] when the instance has been started; otherwise as
-    /// [`call`](Self::call), except that an exit is no error, whatever its code.
+    /// [`CallError::AlreadyStarted`] when the instance has been started, which with
+    /// [`Start::Command`] is always so; otherwise as [`call`](Self::call), except that an exit is
+    /// no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
         CallError::unless_callable(&self.inner.config.exports, START, &[])?;
         run(Session::lease_unstarted(&self.inner).await?).await
@@ -325,6 +329,10 @@ impl Guest {
 
 /// Runs a command on an instance that has not been started.
 pub(crate) async fn run(mut session: Session) -> Result<Exit, CallError> {
+    // A fresh instance has been started, too, if it is started when it is made.
+    if session.memory_and_state()?.1.is_started {
+        return Err(CallError::AlreadyStarted);
+    }
     let exit = session.start().await;
     match &exit {
         Ok(exit) if exit.code() == 0 => {}
@@ -334,17 +342,6 @@ pub(crate) async fn run(mut session: Session) -> Result<Exit, CallError> {
         Err(error) => session.lose(&ErrorChain::new(error)),
     }
     exit
-}
-
-/// The results of a command that was called as any other export.
-pub(crate) fn returned(export: &str, exit: Exit) -> Result<Vec<Val>, CallError> {
-    match exit.code() {
-        0 => Ok(Vec::new()),
-        _ => Err(CallError::Exit {
-            export: export.to_owned(),
-            exit,
-        }),
-    }
 }
 
 impl Drop for Guest {
