@@ -267,15 +267,18 @@ pub async fn a_command_that_was_started_refuses_a_call_of_start(runtime: &dyn Ru
         };
         let guest = builder.instantiate().await.expect("it starts");
         let owner = guest.owner();
+        let func = guest.func::<(), ()>("_start").expect("it is exported");
+        let caller = guest.caller().owner(&owner);
+        let mut session = guest.session().await.expect("it is open");
+        let in_session = session.call("_start", &[]).await.map(drop);
+        drop(session);
         let refused = [
             guest.run().await.map(drop),
             guest.call("_start", &[]).await.map(drop),
-            guest
-                .caller()
-                .owner(&owner)
-                .call("_start", &[])
-                .await
-                .map(drop),
+            caller.call("_start", &[]).await.map(drop),
+            guest.call_bytes("_start", []).await.map(drop),
+            func.call(()).await,
+            in_session,
         ];
         for error in refused {
             let error = error.expect_err("it was started");

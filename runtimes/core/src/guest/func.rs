@@ -86,6 +86,7 @@ impl<P: Scalars, R: Scalars> Func<P, R> {
                 export: self.name.to_string(),
             });
         }
+        session.check_start(&self.name)?;
         let export = Export {
             name: &self.name,
             index: self.index,

@@ -160,11 +160,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`CallError`]. A wrong name or wrong arguments leave the guest as it was; after every other
-    /// error the instance is lost.
+    /// [`CallError`]. A wrong name, wrong arguments and [`CallError::AlreadyStarted`] leave the
+    /// guest as it was; after every other error the instance is lost.
     pub async fn call(&mut self, export: &str, args: &[Val]) -> Result<Vec<Val>, CallError> {
         let guest = self.guest.clone();
         let export = CallError::unless_callable(&guest.config.exports, export, args)?;
+        self.check_start(export.name)?;
         self.call_or_lose(export, args).await
     }
 
@@ -197,6 +198,7 @@ impl Session {
                 n_bytes: input.len(),
             });
         }
+        self.check_start(export)?;
         self.memory_and_state()?.1.abi().begin_bytes(input);
         self.call_or_lose(found, &[]).await?;
         Ok(self.memory_and_state()?.1.abi().end_bytes())

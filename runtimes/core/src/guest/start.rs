@@ -61,6 +61,17 @@ impl Session {
         self.read_pages().await
     }
 
+    /// Begins a call of an export as of any other. `_start` of a command runs once on an instance.
+    pub(crate) fn check_start(&mut self, export: &str) -> Result<(), CallError> {
+        if self.guest.config.is_run(export) {
+            let is_started = &mut self.memory_and_state()?.1.is_started;
+            if std::mem::replace(is_started, true) {
+                return Err(CallError::AlreadyStarted);
+            }
+        }
+        Ok(())
+    }
+
     async fn call_initializer(&mut self) -> Result<(), CallError> {
         let config = self.guest.config.clone();
         let initialize = CallError::unless_callable(&config.exports, INITIALIZE, &[])?;
