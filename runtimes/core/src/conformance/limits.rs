@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures::FutureExt;
 use rangewatch_bus::RangeWatchBus;
 use rangewatch_bus::timer::ManualTimer;
 
 use super::raw_guest::{RawGuest, Verb, keys};
+use super::suspension::pending_once;
 use super::{call, call_err, guest, load, plain};
 use crate::abi::AbiError;
 use crate::{
@@ -397,6 +399,33 @@ pub async fn a_call_is_bounded_in_time(runtime: &dyn Runtime) {
         );
     }
     call(&guest, "work", &[]).await;
+}
+
+/// The time of a call begins with it, also where a backend runs the first part of it at once.
+pub async fn the_time_of_a_call_begins_with_it(runtime: &dyn Runtime) {
+    let timer = ManualTimer::new();
+    let module = load(
+        runtime,
+        r#"(module
+            (import "env" "work" (func $work))
+            (import "env" "wait" (func $wait))
+            (func (export "late") (call $work) (call $wait)))"#,
+    )
+    .await;
+    let of_work = timer.clone();
+    let guest = Guest::builder(&module, &RangeWatchBus::new())
+        .limits(Limits::default().wall_time(Duration::from_secs(3)))
+        .timer(timer)
+        .host_function("env", "work", move |_cx, ()| {
+            of_work.advance(Duration::from_secs(4));
+            Ok(())
+        })
+        .host_function_async("env", "wait", |_cx, ()| pending_once().map(Ok))
+        .instantiate()
+        .await
+        .expect("the guest of the scenario starts");
+    let error = call_err(&guest, "late").await;
+    assert!(matches!(error, CallError::TimedOut { .. }), "{error}");
 }
 
 /// Keys and ids are bounded as the limits say, and the message says the limit.

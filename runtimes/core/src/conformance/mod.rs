@@ -126,6 +126,7 @@ groups! {
         an_id_is_bounded,
         keys_and_ids_are_bounded,
         a_call_is_bounded_in_time,
+        the_time_of_a_call_begins_with_it,
         g30_a_stopped_watch_is_gone_while_its_guest_runs,
     }
     suspension {

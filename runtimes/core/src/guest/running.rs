@@ -1,9 +1,11 @@
 //! How a call runs on a leased instance, and how it ends.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
+use rangewatch_bus::timer::Sleep;
 
 use crate::abi::{Callback, gen1};
 use crate::engine::error_chain::ErrorChain;
@@ -51,6 +53,7 @@ impl Session {
     fn begin(&mut self, export: Export<'_>, args: &[Val]) -> Begun {
         let running = RunningCall::new(self, export.name);
         let session = &mut *running.session;
+        let sleep = session.limit_time();
         let called = match session.instance() {
             Ok(instance) => instance.call(export, args),
             Err(gone) => return Begun::Uncommitted(Box::new(Err(gone))),
@@ -63,7 +66,7 @@ impl Session {
                 }
                 (_, ended) => Begun::Uncommitted(Box::new(session.results(export.name, ended))),
             },
-            Called::Suspended => Begun::Suspended,
+            Called::Suspended => Begun::Suspended(sleep),
         };
         running.goes_on();
         begun
@@ -73,15 +76,15 @@ impl Session {
     async fn end(&mut self, export: &str, begun: Begun) -> Result<Vec<Val>, CallError> {
         let results = match begun {
             Begun::Ended(values) => return Ok(values),
-            Begun::Uncommitted(results) => Some(results),
-            Begun::Suspended => None,
+            Begun::Uncommitted(results) => Ok(results),
+            Begun::Suspended(sleep) => Err(sleep),
         };
         let running = RunningCall::new(self, export);
         let session = &mut *running.session;
         let results = match results {
-            Some(results) => *results,
-            None => {
-                let results = session.resume(export).await;
+            Ok(results) => *results,
+            Err(sleep) => {
+                let results = session.resume(export, sleep).await;
                 session.flush(export);
                 results
             }
@@ -163,31 +166,40 @@ impl Session {
         export: Export<'_>,
         args: &[Val],
     ) -> Result<Vec<Val>, CallError> {
+        let sleep = self.limit_time();
         match self.instance()?.call(export, args) {
             Called::Ended(ended) => self.results(export.name, ended),
-            Called::Suspended => self.resume(export.name).await,
+            Called::Suspended => self.resume(export.name, sleep).await,
         }
     }
 
-    /// Runs a call that was suspended to its end, within the limit of time.
-    async fn resume(&mut self, export: &str) -> Result<Vec<Val>, CallError> {
+    /// The limit of time of a call that begins now, if there is one.
+    #[inline]
+    fn limit_time(&self) -> Option<(Duration, Sleep)> {
+        let limit = self.guest.config.limits.max_wall_time()?;
+        Some((limit, self.guest.config.timer.sleep(limit)))
+    }
+
+    /// Runs a call that was suspended to its end, within its limit of time.
+    async fn resume(
+        &mut self,
+        export: &str,
+        sleep: Option<(Duration, Sleep)>,
+    ) -> Result<Vec<Val>, CallError> {
         let Some(instance) = &mut self.instance else {
             return Err(self.gone());
         };
-        let ended = match self.guest.config.limits.max_wall_time() {
+        let ended = match sleep {
             None => instance.resume().await,
-            Some(limit) => {
-                let sleep = self.guest.config.timer.sleep(limit);
-                match select(instance.resume(), sleep).await {
-                    Either::Left((ended, _)) => ended,
-                    Either::Right(_) => {
-                        return Err(CallError::TimedOut {
-                            export: export.to_owned(),
-                            limit,
-                        });
-                    }
+            Some((limit, sleep)) => match select(instance.resume(), sleep).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => {
+                    return Err(CallError::TimedOut {
+                        export: export.to_owned(),
+                        limit,
+                    });
                 }
-            }
+            },
         };
         self.results(export, ended)
     }
@@ -304,8 +316,8 @@ enum Begun {
     Ended(Vec<Val>),
     /// It has failed, or has to be committed.
     Uncommitted(Box<Result<Vec<Val>, CallError>>),
-    /// It is suspended.
-    Suspended,
+    /// It is suspended. With its limit of time.
+    Suspended(Option<(Duration, Sleep)>),
 }
 
 fn has_ended_well(results: &Result<Vec<Val>, CallError>) -> bool {
