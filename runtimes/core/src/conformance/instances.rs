@@ -271,6 +271,7 @@ pub async fn a_command_that_was_started_refuses_a_call_of_start(runtime: &dyn Ru
         let caller = guest.caller().owner(&owner);
         let mut session = guest.session().await.expect("it is open");
         let in_session = session.call("_start", &[]).await.map(drop);
+        let instance_id = session.instance_id().expect("it is not lost");
         drop(session);
         let refused = [
             guest.run().await.map(drop),
@@ -286,6 +287,9 @@ pub async fn a_command_that_was_started_refuses_a_call_of_start(runtime: &dyn Ru
             assert!(error.to_string().contains("make a new guest"), "{error}");
         }
         assert_eq!(call(&guest, "log", &[]).await, [Val::I32(1)]);
+        let mut session = guest.session().await.expect("it is open");
+        let id = session.instance_id().expect("it is not lost");
+        assert_eq!(id, instance_id, "the instance is kept");
     }
     let builder = Guest::builder(&command, &bus).start(Start::Nothing);
     let guest = builder.instantiate().await.expect("it needs nothing");

@@ -329,7 +329,7 @@ impl Guest {
 
 /// Runs a command on an instance that has not been started.
 pub(crate) async fn run(mut session: Session) -> Result<Exit, CallError> {
-    // A fresh instance has been started, too, if it is started when it is made.
+    // A fresh instance has been started, too, if the hook for new instances has done so.
     if session.memory_and_state()?.1.is_started {
         return Err(CallError::AlreadyStarted);
     }

@@ -12,6 +12,7 @@ use crate::guest::call_error::CallError;
 use crate::guest::ids::InstanceId;
 use crate::guest::inner::Inner;
 use crate::guest::pool::{Permit, Pool};
+use crate::guest::start::Start;
 use crate::watches::owner::Owner;
 
 /// An instance of a guest for several calls and accesses to its memory, which no other call uses
@@ -109,6 +110,10 @@ impl Session {
     /// As [`lease`](Self::lease), an instance of a command that has not been started.
     pub(crate) async fn lease_unstarted(guest: &Arc<Inner>) -> Result<Self, CallError> {
         guest.check_open()?;
+        if guest.config.start == Start::Command {
+            // No instance is unstarted, and to make another would replace one.
+            return Err(CallError::AlreadyStarted);
+        }
         let mut session = Self::wait(guest, Role::Calls).await?;
         session.instance = session.pool().take_unstarted()?;
         session.make(START).await?;
