@@ -159,14 +159,15 @@ impl GuestAbi {
     /// ```
     pub fn set_owner(&mut self, owner: &Owner) -> Result<(), OwnerError> {
         owner.check(&self.owner)?;
-        self.restore_owner(owner);
+        drop(self.restore_owner(owner));
         Ok(())
     }
 
-    /// Sets the owner of calls back to one that may have ended.
-    pub(crate) fn restore_owner(&mut self, owner: &Owner) {
-        self.owner = owner.clone();
+    /// Sets the owner of calls back to one that may have ended. Returns the one before.
+    pub(crate) fn restore_owner(&mut self, owner: &Owner) -> Owner {
+        let before = std::mem::replace(&mut self.owner, owner.clone());
         self.leave_group();
+        before
     }
 
     /// The owner that the guest runs under now: in a callback that of its watch, else the one that

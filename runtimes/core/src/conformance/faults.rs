@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,10 +15,12 @@ use rangewatch_bus::RangeWatchBus;
 use rangewatch_bus::timer::ManualTimer;
 use rangewatch_wasi::{Stdout, Wasi};
 
-use super::raw_guest::{RawGuest, Step};
+use super::raw_guest::{RAW_GUEST_2, RawGuest, Step};
 use super::suspension::pending_once;
 use super::{call, call_err, guest, load, plain, try_load};
-use crate::{CallError, Emits, Guest, GuestBuilder, InstantiateError, Limits, Runtime, Val};
+use crate::{
+    CallError, Emits, Guest, GuestBuilder, GuestBus, InstantiateError, Limits, Runtime, Val,
+};
 
 /// A guest that asks the host who called it, waits, traps, grows and writes.
 const ASKING: &str = r#"(module
@@ -197,6 +199,50 @@ pub async fn g31_a_panic_of_a_drop_keeps_no_permit(runtime: &dyn Runtime) {
         assert!(matches!(called, Some(Ok(_))), "{case}: {called:?}");
         assert!(guest.close().now_or_never().is_some(), "{case}");
     }
+}
+
+/// A session that has the last handle of its owner ends that owner, which drops payloads.
+pub async fn g31_a_panic_at_the_end_of_an_owner_keeps_no_permit(runtime: &dyn Runtime) {
+    let builder = RangeWatchBus::builder().payloads::<PanicsOnDrop>();
+    let bus = builder.build().expect("there are no bounds");
+    let guest_bus = GuestBus::new(&bus, |_, _| PanicsOnDrop(Arc::default()));
+    let unused = RangeWatchBus::new();
+    let raw = RawGuest::of_text(runtime, RAW_GUEST_2, &unused, guest_bus, |builder| {
+        builder.pool(1, 1)
+    })
+    .await;
+    let owner = raw.guest.owner();
+    raw.follow_on(&owner, "w", "k", "l").await;
+    let payload = PanicsOnDrop(Arc::new(AtomicBool::new(true)));
+    let emitted = bus.emit_with(1, [("k", payload)]);
+    emitted.expect("the bus is open");
+    let mut session = raw.guest.session().await.expect("an instance");
+    session.set_owner(&owner).expect("it has not ended");
+    drop(owner);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(session)));
+    dropped.expect_err("the drop of the payload panics");
+    let session = raw.guest.session().now_or_never();
+    assert!(matches!(session, Some(Ok(_))), "{session:?}");
+}
+
+/// An instance whose data panic when they are dropped is lost as any other: the guest says why, and
+/// its watches end.
+pub async fn g30_a_panic_of_a_drop_hides_no_loss(runtime: &dyn Runtime) {
+    let armed = Arc::new(AtomicBool::new(true));
+    let raw = RawGuest::on(runtime, &RangeWatchBus::new(), |builder| {
+        builder.instance_data(move || PanicsOnDrop(armed.clone()))
+    })
+    .await;
+    raw.follow("w", "k", "l").await;
+    raw.plan([Step::Trap]);
+    raw.emit(1, "k");
+    let driven = AssertUnwindSafe(raw.guest.drive_until_idle());
+    driven.catch_unwind().await.expect_err("the drop panics");
+    match call_err(&raw.guest, "flush").await {
+        CallError::Gone { reason } => assert!(reason.contains("trap"), "{reason}"),
+        error => panic!("{error}"),
+    }
+    assert_eq!(raw.guest.n_watches(), 0);
 }
 
 /// The data of an instance may use its guest when it is dropped: no lock is held then.

@@ -90,6 +90,8 @@ groups! {
         a_panic_of_the_hook_of_a_callback_ends_no_pump,
         g30_a_panic_of_a_waker_at_a_commit_is_an_error,
         g31_a_panic_of_a_drop_keeps_no_permit,
+        g31_a_panic_at_the_end_of_an_owner_keeps_no_permit,
+        g30_a_panic_of_a_drop_hides_no_loss,
         data_may_use_its_guest_when_it_is_dropped,
         the_read_of_a_meta_page_is_bounded_in_time,
         a_call_dropped_while_a_meta_page_is_read_ends_the_instance,

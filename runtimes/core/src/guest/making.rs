@@ -48,7 +48,7 @@ impl Session {
                 return Err(InstantiateError::Hook(reason.into()));
             }
             // What the hook has set is for its own calls.
-            session.restore_owner();
+            drop(session.restore_owner());
             if session.has_context {
                 session.drop_context();
             }

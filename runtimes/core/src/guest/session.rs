@@ -286,16 +286,15 @@ impl Session {
         }
     }
 
-    /// Lets later calls run under the guest's own owner again.
+    /// Lets later calls run under the guest's own owner again. Returns the owner that was set,
+    /// whose drop may end it.
     #[inline]
-    pub(crate) fn restore_owner(&mut self) {
+    pub(crate) fn restore_owner(&mut self) -> Option<Owner> {
         if !std::mem::take(&mut self.has_owner) {
-            return;
+            return None;
         }
-        if let Some(instance) = &mut self.instance {
-            let (_, state) = instance.memory_and_state();
-            state.abi().restore_owner(&self.guest.owner);
-        }
+        let (_, state) = self.instance.as_mut()?.memory_and_state();
+        Some(state.abi().restore_owner(&self.guest.owner))
     }
 
     /// The guest's linear memory between two calls, as bytes from address 0; empty when it exports
@@ -336,17 +335,17 @@ impl Session {
 
     /// Drops the instance and says why.
     pub(crate) fn lose(&mut self, why: &impl ToString) {
-        self.instance = None;
-        // A later call only finds that the instance is gone.
+        // A later call only finds that the instance is gone. Before the drop, which may panic.
         self.lost.get_or_insert_with(|| why.to_string());
+        self.instance = None;
     }
 }
 
 impl Drop for Session {
     #[inline]
     fn drop(&mut self) {
-        self.restore_owner();
-        // Dropped when the instance is back, as a panic of its values would keep it from that.
+        // Dropped when the instance is back, as a panic of their values would keep it from that.
+        let _owner = self.restore_owner();
         let _context = self.has_context.then(|| self.take_context());
         match self.instance.take() {
             Some(instance) if self.guest.config.limits.max_recycle_bytes().is_none() => {
