@@ -106,7 +106,7 @@ impl Guest {
     /// is a deadlock.
     ///
     /// A call of `_start` of a command is a [`run`](Self::run), and an exit with a code other than
-    /// 0 is an error. With [`Start::Nothing`] it is a call as any other.
+    /// 0 is an error. With [`Start::Nothing`](crate::Start::Nothing) it is a call as any other.
     ///
     /// # Cancel safety
     ///
@@ -227,8 +227,8 @@ impl Guest {
     /// # Errors
     ///
     /// [`CallError::AlreadyStarted`] when the instance has been started, which with
-    /// [`Start::Command`] is always so; otherwise as [`call`](Self::call), except that an exit is
-    /// no error, whatever its code.
+    /// [`Start::Command`](crate::Start::Command) is always so; otherwise as [`call`](Self::call),
+    /// except that an exit is no error, whatever its code.
     pub async fn run(&self) -> Result<Exit, CallError> {
         CallError::unless_callable(&self.inner.config.exports, START, &[])?;
         run(Session::lease_unstarted(&self.inner).await?).await
