@@ -97,7 +97,8 @@ impl Limits {
     /// more ends as [`TrapKind::OutOfFuel`](crate::TrapKind::OutOfFuel). Unlimited unless set.
     ///
     /// A callback of [generation 2](crate::abi::gen2) also pays for its delivery, before the guest
-    /// runs: up to [one slice](Self::DEFAULT_FUEL_SLICE). A lower limit can lose a guest in a burst.
+    /// runs: up to [one slice](Self::DEFAULT_FUEL_SLICE). A lower limit can lose a guest in a
+    /// burst.
     #[must_use]
     pub fn fuel_per_call(mut self, fuel: u64) -> Self {
         self.fuel_per_call = Some(fuel);
