@@ -20,7 +20,12 @@ fn the_prebuilt_guests_are_those_of_the_sources() {
         })
         .collect();
     let mut found = BTreeMap::new();
-    for folder in ["", "../../sdk/rust/src"] {
+    for folder in [
+        "",
+        "../../sdk/rust/src",
+        "../../examples/etcd/guest",
+        "../../examples/etcd/proto",
+    ] {
         add_sources(&guests, &mut PathBuf::from(folder), &mut found);
     }
     assert!(found.len() > 20, "{found:?}");
@@ -44,7 +49,7 @@ fn add_sources(guests: &Path, folder: &mut PathBuf, found: &mut BTreeMap<String,
         let name = entry.file_name().into_string().expect("ASCII");
         folder.push(&name);
         if entry.path().is_dir() {
-            if name != "target" && name != "prebuilt" {
+            if !["target", "prebuilt", "tests"].contains(&name.as_str()) {
                 add_sources(guests, folder, found);
             }
         } else if is_source(&name) {
@@ -61,7 +66,7 @@ fn is_source(name: &str) -> bool {
         || ["Cargo.", "go."]
             .iter()
             .any(|start| name.starts_with(start))
-        || [".rs", ".c", ".h", ".go"]
+        || [".rs", ".c", ".h", ".go", ".proto"]
             .iter()
             .any(|end| name.ends_with(end))
 }

@@ -1,0 +1,73 @@
+//! Compaction, and the removal of what it made unreachable.
+
+use crate::header;
+use crate::proto::etcdserverpb::{CompactionRequest, CompactionResponse};
+use crate::proto::mvccpb::event::EventType;
+use crate::records::{self, Meta, Revision};
+use crate::status::Status;
+use crate::store::Store;
+use crate::write::Write;
+
+/// Changes that one call of [`scrub`] looks at. It bounds the time that other writes wait for it.
+const MAX_SCRUBBED_CHANGES: usize = 256;
+
+impl<S: Store> Write<'_, S> {
+    /// Makes all revisions before one unreadable.
+    pub(crate) fn compact(
+        &mut self,
+        request: CompactionRequest,
+    ) -> Result<CompactionResponse, Status> {
+        let meta = &mut self.meta;
+        if request.revision <= meta.compact {
+            return Err(Status::COMPACTED);
+        }
+        if request.revision > meta.head {
+            return Err(Status::FUTURE_REVISION);
+        }
+        meta.compact = request.revision;
+        // What was kept of the last compact revision may be removable now.
+        meta.unscrubbed = Revision::first(meta.unscrubbed.main);
+        meta.save(self.store);
+        Ok(CompactionResponse {
+            header: header::at(meta.head),
+        })
+    }
+}
+
+/// Removes records that no read needs since the last compaction, and returns whether there are
+/// more.
+///
+/// All changes of the compact revision itself stay, for a watch that starts there.
+pub(crate) fn scrub(store: &mut impl Store) -> bool {
+    let mut meta = Meta::load(store);
+    let end = Revision::first(meta.compact + 1);
+    let mut scan = records::scan_events(store, meta.unscrubbed, end);
+    let mut changes = Vec::new();
+    let mut next = None;
+    while let Some((revision, event)) = scan.next().map(records::event_entry) {
+        if changes.len() == MAX_SCRUBBED_CHANGES {
+            next = Some(revision);
+            break;
+        }
+        let is_delete = event.r#type() == EventType::Delete;
+        let key = event.kv.expect("a record of this guest").key;
+        changes.push((revision, key, is_delete));
+    }
+    for (revision, key, is_delete) in changes {
+        let mut unreachable = records::changes_before(store, &key, revision);
+        if is_delete {
+            unreachable.push(revision);
+        }
+        for revision in unreachable {
+            if revision.main < meta.compact {
+                records::forget_change(store, &key, revision);
+            }
+        }
+    }
+    let unscrubbed = next.unwrap_or(Revision::first(meta.compact.max(0)));
+    if unscrubbed != meta.unscrubbed {
+        meta.unscrubbed = unscrubbed;
+        meta.save(store);
+    }
+    next.is_some()
+}
