@@ -1,0 +1,156 @@
+//! The module `store`: the functions by which the guest reads and writes.
+
+use rangewatch::{HostCx, HostError, HostModule, Staged};
+use tokio::sync::oneshot;
+
+use crate::store::{Order, Writes};
+use crate::view::View;
+
+/// Bytes that one call may write. etcd takes requests of 1.5 MiB; what a guest makes of one is
+/// about three times as much.
+const MAX_WRITTEN: usize = 64 << 20;
+
+/// Flags of a scan: in reverse order; with empty values.
+const REVERSE: u32 = 1;
+const KEYS_ONLY: u32 = 2;
+
+/// The context of a call of the guest.
+pub(crate) struct Call {
+    view: View,
+    n_written: usize,
+    /// Takes what the call has written, once it has succeeded. `None`: it may only read.
+    done: Option<oneshot::Sender<Written>>,
+}
+
+/// What a call has written.
+pub(crate) struct Written {
+    pub(crate) writes: Writes,
+    pub(crate) emits: Staged,
+}
+
+impl Call {
+    /// A call that only reads.
+    pub(crate) fn reading(view: View) -> Self {
+        Self {
+            view,
+            n_written: 0,
+            done: None,
+        }
+    }
+
+    /// A call that may write.
+    pub(crate) fn writing(view: View) -> (Self, oneshot::Receiver<Written>) {
+        let (done, written) = oneshot::channel();
+        let call = Self {
+            done: Some(done),
+            ..Self::reading(view)
+        };
+        (call, written)
+    }
+
+    /// Ends a call that has succeeded: for the commit hook.
+    pub(crate) fn end(self, emits: Staged) -> Result<(), HostError> {
+        let Some(done) = self.done else {
+            return match emits.n_emits() {
+                0 => Ok(()),
+                _ => Err("a call that only reads has emitted".into()),
+            };
+        };
+        let writes = self.view.into_writes();
+        // The writer waits for it unless it was dropped, and then nothing is written.
+        let _ = done.send(Written { writes, emits });
+        Ok(())
+    }
+
+    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), HostError> {
+        if self.done.is_none() {
+            return Err("the call may only read".into());
+        }
+        self.n_written += key.len() + value.as_ref().map_or(0, Vec::len);
+        if self.n_written > MAX_WRITTEN {
+            return Err(format!("the call writes more than {MAX_WRITTEN} bytes").into());
+        }
+        match value {
+            Some(value) => self.view.put(key, value),
+            None => self.view.delete(key),
+        }
+        Ok(())
+    }
+}
+
+/// The functions for the guest. Pointers and lengths are of its memory.
+pub(crate) fn module() -> HostModule {
+    HostModule::new("store")
+        .function(
+            "get",
+            |cx, (key, key_len, out, out_cap): (u32, u32, u32, u32)| {
+                let key = cx.read(key, key_len)?.to_vec();
+                let value = cx.context::<Call>()?.view.get(&key)?;
+                let Some(value) = value else { return Ok(-1) };
+                cx.charge(value.len() as u64)?;
+                if value.len() <= out_cap as usize {
+                    cx.write(out, &value)?;
+                }
+                Ok(i32::try_from(value.len())?)
+            },
+        )
+        .function("scan", |cx, args: (u32, u32, u32, i32, u32, u32, u32)| {
+            scan(cx, args)
+        })
+        .function(
+            "put",
+            |cx, (key, key_len, value, value_len): (u32, u32, u32, u32)| {
+                let key = cx.read(key, key_len)?.to_vec();
+                let value = cx.read(value, value_len)?.to_vec();
+                cx.charge((key.len() + value.len()) as u64)?;
+                cx.context::<Call>()?.change(key, Some(value))
+            },
+        )
+        .function("delete", |cx, (key, key_len): (u32, u32)| {
+            let key = cx.read(key, key_len)?.to_vec();
+            cx.charge(key.len() as u64)?;
+            cx.context::<Call>()?.change(key, None)
+        })
+}
+
+/// Writes the entries of a range that fit, each after the lengths of its key and of its value, and
+/// returns the number of their bytes. The number of bytes of the first, below 0, if it does not
+/// fit.
+fn scan(
+    cx: &mut dyn HostCx,
+    (from, from_len, to, to_len, flags, out, out_cap): (u32, u32, u32, i32, u32, u32, u32),
+) -> Result<i32, HostError> {
+    let from = cx.read(from, from_len)?.to_vec();
+    let to = match u32::try_from(to_len) {
+        Ok(len) => Some(cx.read(to, len)?.to_vec()),
+        Err(_) => None,
+    };
+    let order = match flags & REVERSE {
+        0 => Order::Ascending,
+        _ => Order::Descending,
+    };
+    let mut entries = Vec::new();
+    let mut n_needed = 0;
+    for entry in (cx.context::<Call>()?.view).scan(&from, to.as_deref(), order) {
+        let (key, value) = entry?;
+        let value = match flags & KEYS_ONLY {
+            0 => &*value,
+            _ => &[],
+        };
+        let n_bytes = 8 + key.len() + value.len();
+        if entries.len() + n_bytes > out_cap as usize {
+            n_needed = n_bytes;
+            break;
+        }
+        entries.extend(u32::try_from(key.len())?.to_le_bytes());
+        entries.extend(u32::try_from(value.len())?.to_le_bytes());
+        entries.extend_from_slice(&key);
+        entries.extend_from_slice(value);
+    }
+    cx.charge(entries.len() as u64)?;
+    if entries.is_empty() {
+        return Ok(-i32::try_from(n_needed)?);
+    }
+    cx.write(out, &entries)?;
+    Ok(i32::try_from(entries.len())?)
+}

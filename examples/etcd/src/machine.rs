@@ -1,0 +1,424 @@
+//! The state machine: a guest that writes, a pool of it that reads, and the group commit.
+
+use std::fmt;
+use std::future::ready;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use prost::Message as _;
+use rangewatch::{
+    CallError, ErrorChain, Guest, GuestBus, History, Limits, Module, RangeWatchBus, Runtime,
+    Staged, Val,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::{Code, Status};
+
+use crate::BoxError;
+use crate::host::{self, Call, Written};
+use crate::proto::etcdserverpb::ResponseHeader;
+use crate::store::{Snapshot, Store, StoreError, Writes};
+use crate::view::View;
+
+/// The guest, built from `guest/`.
+pub const GUEST: &[u8] = include_bytes!("../guest/etcd_guest.wasm");
+
+/// Instances for requests that only read.
+const N_READERS: u32 = 4;
+
+/// Requests of one group at most.
+const MAX_GROUP: usize = 1_024;
+/// Bytes that the writes of one group may have before the next begins.
+const MAX_GROUP_BYTES: usize = 16 << 20;
+/// Requests that wait for the writer. Who sends more waits.
+const MAX_WAITING: usize = 4_096;
+
+/// Whom the server says it is, in the header of each response. It is its own cluster.
+pub(crate) const CLUSTER_ID: u64 = 0x7261_6e67_6577_6174;
+/// The only member.
+pub(crate) const MEMBER_ID: u64 = 0x6368_6275_735f_3031;
+/// Its name.
+pub(crate) const CLUSTER_NAME: &str = "default";
+/// There is no election, and so one term.
+pub(crate) const RAFT_TERM: u64 = 2;
+
+/// Operations of each branch of a transaction, and comparisons.
+const MAX_TXN_OPS: u64 = 128;
+
+/// A handle of the state machine. Clones share it; it ends when all are dropped.
+#[derive(Clone)]
+pub struct Machine {
+    readers: Arc<Guest>,
+    writer: mpsc::Sender<Request>,
+    /// What clients see.
+    published: Arc<RwLock<Snapshot>>,
+    bus: RangeWatchBus,
+    /// The writer has the store, so that it is closed when the writer has ended.
+    store: Weak<Store>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (f.debug_struct("Machine").field("bus", &self.bus)).finish_non_exhaustive()
+    }
+}
+
+struct Request {
+    export: &'static str,
+    input: Vec<u8>,
+    reply: Reply,
+}
+
+type Answer = Result<Bytes, Status>;
+type Reply = oneshot::Sender<Answer>;
+
+impl Machine {
+    /// Starts the guest on a runtime, over a store. Once `stopping` is true, requests that write
+    /// are refused, and the task ends that is returned, with the store.
+    ///
+    /// # Errors
+    ///
+    /// The guest cannot be loaded or instantiated; the store cannot be read.
+    pub async fn start(
+        runtime: &dyn Runtime,
+        store: Store,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<(Self, JoinHandle<()>), BoxError> {
+        let module = runtime.load(GUEST).await?;
+        let snapshot = store.snapshot()?;
+        let bus = RangeWatchBus::builder()
+            .history(History::events(1 << 16).bytes(16 << 20))
+            .head(head(&module, &snapshot).await?)
+            .build()?;
+        let store = Arc::new(store);
+        let published = Arc::new(RwLock::new(snapshot.clone()));
+        let (writer, requests) = mpsc::channel(MAX_WAITING);
+        let groups = Groups {
+            guest: guest(&module, &bus, 1).await?,
+            store: Arc::clone(&store),
+            published: Arc::clone(&published),
+            base: snapshot,
+            writes: Arc::default(),
+            n_bytes: 0,
+            replies: Vec::new(),
+            emits: Vec::new(),
+            committing: None,
+        };
+        let machine = Self {
+            readers: Arc::new(guest(&module, &bus, N_READERS).await?),
+            writer,
+            published,
+            bus,
+            store: Arc::downgrade(&store),
+            stopping: stopping.clone(),
+        };
+        drop(store);
+        let ended = tokio::spawn(groups.run(requests, stopping));
+        Ok((machine, ended))
+    }
+
+    /// Calls an export of the guest that writes, and waits until what it wrote is on disk.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether the request takes effect.
+    ///
+    /// # Errors
+    ///
+    /// What the guest answers; `UNAVAILABLE` when the server stops; `INTERNAL` when the guest traps
+    /// or the store fails: nothing has been written then.
+    pub async fn write(&self, export: &'static str, input: Vec<u8>) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            export,
+            input,
+            reply,
+        };
+        self.writer.send(request).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Calls an export of the guest that reads, on what was published when this was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// What the guest answers; `INTERNAL` when it traps or the store fails.
+    pub async fn read(&self, export: &'static str, input: Vec<u8>) -> Answer {
+        let snapshot = self.published.read().clone();
+        let call = Call::reading(View::new(snapshot, Vec::new()));
+        let caller = self.readers.caller().context(call);
+        answer(caller.call_bytes(export, input).await)
+    }
+
+    /// The bus, whose head is the revision that clients see.
+    #[must_use]
+    pub fn bus(&self) -> &RangeWatchBus {
+        &self.bus
+    }
+
+    /// The bytes of the store.
+    pub(crate) fn stored_bytes(&self) -> Result<i64, Status> {
+        let Some(store) = self.store.upgrade() else {
+            return Err(stopped());
+        };
+        let n_bytes = store.n_bytes();
+        let n_bytes = n_bytes.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(n_bytes.cast_signed())
+    }
+
+    /// Waits until the server stops.
+    pub(crate) async fn stopping(&self) {
+        stops(&mut self.stopping.clone()).await;
+    }
+
+    /// The revision that clients see.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.bus.head().map_or(0, u64::cast_signed)
+    }
+}
+
+/// The requests that run one after the other, and are committed in groups: while one group is
+/// written to the disk the next runs.
+struct Groups {
+    guest: Guest,
+    store: Arc<Store>,
+    published: Arc<RwLock<Snapshot>>,
+    /// What was on disk before the group that is being committed.
+    base: Snapshot,
+    /// What the requests of this group have written.
+    writes: Arc<Writes>,
+    n_bytes: usize,
+    replies: Vec<(Reply, Answer)>,
+    emits: Vec<Staged>,
+    committing: Option<Committing>,
+}
+
+/// A group that is written to the disk.
+struct Committing {
+    writes: Arc<Writes>,
+    done: JoinHandle<Result<Snapshot, StoreError>>,
+}
+
+impl Groups {
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        let mut is_open = true;
+        while is_open || self.committing.is_some() || !self.replies.is_empty() {
+            let has_room = self.replies.len() < MAX_GROUP && self.n_bytes < MAX_GROUP_BYTES;
+            // A group begins when nobody else waits to be part of it.
+            let is_due = !self.replies.is_empty() && (!has_room || requests.is_empty());
+            if self.committing.is_none() && is_due {
+                self.commit();
+            }
+            tokio::select! {
+                biased;
+                committed = committed(&mut self.committing) => self.end_commit(committed),
+                // Those that wait already are served.
+                () = stops(&mut stopping), if !requests.is_closed() => {
+                    requests.close();
+                }
+                request = requests.recv(), if is_open && has_room => match request {
+                    Some(request) => self.execute(request).await,
+                    None => is_open = false,
+                },
+            }
+        }
+    }
+
+    /// Runs one request over what the earlier ones have written. Nothing of a request that fails
+    /// remains.
+    async fn execute(&mut self, request: Request) {
+        let committing = self
+            .committing
+            .as_ref()
+            .map(|group| Arc::clone(&group.writes));
+        let layers = committing.into_iter().chain([Arc::clone(&self.writes)]);
+        let (call, mut written) = Call::writing(View::new(self.base.clone(), layers.collect()));
+        let caller = self.guest.caller().context(call);
+        let answer = answer(caller.call_bytes(request.export, request.input).await);
+        if answer.is_ok()
+            && let Ok(Written { writes, emits }) = written.try_recv()
+        {
+            self.n_bytes += writes
+                .iter()
+                .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
+                .sum::<usize>();
+            Arc::make_mut(&mut self.writes).extend(writes);
+            self.emits.push(emits);
+        }
+        self.replies.push((request.reply, answer));
+    }
+
+    /// Begins to commit the group.
+    fn commit(&mut self) {
+        let writes = std::mem::take(&mut self.writes);
+        let emits = std::mem::take(&mut self.emits);
+        let replies = std::mem::take(&mut self.replies);
+        self.n_bytes = 0;
+        let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
+        let to_write = Arc::clone(&writes);
+        let done = tokio::task::spawn_blocking(move || {
+            let snapshot = if to_write.is_empty() {
+                Ok(published.read().clone())
+            } else {
+                store.commit(&to_write).and_then(|()| store.snapshot())
+            };
+            match &snapshot {
+                Ok(snapshot) => {
+                    // Before the emits: who hears of a revision can read it.
+                    published.write().clone_from(snapshot);
+                    publish(emits);
+                    for (reply, answer) in replies {
+                        // An error means that the client has gone.
+                        let _ = reply.send(answer);
+                    }
+                }
+                Err(error) => fail(replies, error),
+            }
+            snapshot
+        });
+        self.committing = Some(Committing { writes, done });
+    }
+
+    fn end_commit(&mut self, committed: Result<Snapshot, StoreError>) {
+        match committed {
+            Ok(snapshot) => self.base = snapshot,
+            // What ran meanwhile has seen what is not there.
+            Err(error) => {
+                self.writes = Arc::default();
+                self.emits.clear();
+                self.n_bytes = 0;
+                fail(std::mem::take(&mut self.replies), &error);
+            }
+        }
+    }
+}
+
+async fn stops(stopping: &mut watch::Receiver<bool>) {
+    // An error means that nobody can say it any more.
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+}
+
+fn stopped() -> Status {
+    Status::unavailable("etcdserver: server stopped")
+}
+
+/// Waits until a group is committed. Without one it never resolves.
+async fn committed(committing: &mut Option<Committing>) -> Result<Snapshot, StoreError> {
+    let Some(group) = committing else {
+        return std::future::pending().await;
+    };
+    let committed = (&mut group.done).await;
+    *committing = None;
+    committed.unwrap_or_else(|panic| Err(StoreError::from(panic)))
+}
+
+fn publish(emits: Vec<Staged>) {
+    for staged in emits {
+        if let Err((_, error)) = staged.publish() {
+            // The bus is closed only when the server stops.
+            tracing::error!(%error, "committed, and not published");
+        }
+    }
+}
+
+fn fail(replies: Vec<(Reply, Answer)>, error: &StoreError) {
+    for (reply, _) in replies {
+        let _ = reply.send(Err(Status::internal(error.to_string())));
+    }
+}
+
+/// A pool of guests on the bus.
+async fn guest(module: &Module, bus: &RangeWatchBus, n_instances: u32) -> Result<Guest, BoxError> {
+    // Runs when a call has succeeded. What it has staged is published after the commit.
+    let bus = GuestBus::on_commit(bus, |cx, staged| {
+        // `configure` is called without one, and stages nothing.
+        let ended = cx
+            .take_context::<Call>()
+            .map_or(Ok(()), |call| call.end(staged));
+        Box::pin(ready(ended))
+    });
+    let guest = Guest::builder(module, &bus)
+        .host_module(host::module())
+        .limits(limits())
+        .pool(n_instances, 1)
+        .on_instance(|session| {
+            Box::pin(async move {
+                let config = [CLUSTER_ID, MEMBER_ID, RAFT_TERM, MAX_TXN_OPS];
+                let config = config.map(|field| Val::I64(field.cast_signed()));
+                session.call("configure", &config).await?;
+                Ok(())
+            })
+        })
+        .instantiate()
+        .await?;
+    Ok(guest)
+}
+
+/// The header of a response.
+pub(crate) fn header(revision: i64) -> ResponseHeader {
+    ResponseHeader {
+        cluster_id: CLUSTER_ID,
+        member_id: MEMBER_ID,
+        revision,
+        raft_term: RAFT_TERM,
+    }
+}
+
+fn limits() -> Limits {
+    Limits::default()
+        .fuel_per_call(10_000_000_000)
+        .output_bytes(1 << 30)
+        .staged_keys(1 << 20)
+        .staged_bytes(256 << 20)
+        .staged_matches(1 << 24)
+}
+
+/// The revision of a store, as its guest knows it.
+async fn head(module: &Module, snapshot: &Snapshot) -> Result<u64, BoxError> {
+    let guest = guest(module, &RangeWatchBus::new(), 1).await?;
+    let call = Call::reading(View::new(snapshot.clone(), Vec::new()));
+    let header = answer(
+        guest
+            .caller()
+            .context(call)
+            .call_bytes("head", Vec::new())
+            .await,
+    )?;
+    let header = ResponseHeader::decode(header)?;
+    Ok(header.revision.cast_unsigned())
+}
+
+/// What the guest answers: the code of the status in one byte, then the response or the message.
+fn answer(called: Result<Vec<u8>, CallError>) -> Answer {
+    let mut answer = match called {
+        Ok(answer) => Bytes::from(answer),
+        Err(error) => {
+            tracing::error!(error = %ErrorChain::new(&error), "a call of the guest failed");
+            return Err(Status::internal(format!(
+                "etcdserver: {}",
+                ErrorChain::new(&error)
+            )));
+        }
+    };
+    if answer.is_empty() {
+        return Err(Status::internal("etcdserver: the guest answers nothing"));
+    }
+    match answer.split_to(1)[0] {
+        0 => Ok(answer),
+        code => {
+            let message = String::from_utf8_lossy(&answer).into_owned();
+            Err(Status::new(Code::from_i32(code.into()), message))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `etcd-example [--listen ADDRESS] [--data FOLDER] [--runtime wasmtime|wasmi] ..`
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "the program says where it listens, and why it ends"
+)]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use etcd_example::{BoxError, Config, Server, Store};
+use rangewatch::{ErrorChain, Runtime};
+
+/// A server that speaks etcd's API. Its state machine is a WebAssembly guest, and its watches are
+/// subscriptions on the bus.
+#[derive(Parser)]
+struct Args {
+    /// Where it listens.
+    #[arg(long, default_value = "127.0.0.1:2379")]
+    listen: SocketAddr,
+    /// The folder of its data. Without it the data is gone when the server ends.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// What runs the guest.
+    #[arg(long, value_enum, default_value_t = Engine::DEFAULT)]
+    runtime: Engine,
+    /// The certificate of the server, in PEM.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// How often a watch that has received nothing learns how far it is, in milliseconds.
+    #[arg(long, default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(1..))]
+    progress_interval_ms: u64,
+    /// Bytes of a request that writes.
+    #[arg(long, default_value_t = 3 << 19)]
+    max_request_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    #[cfg(feature = "wasmtime")]
+    Wasmtime,
+    #[cfg(feature = "wasmi")]
+    Wasmi,
+}
+
+impl Engine {
+    #[cfg(feature = "wasmtime")]
+    const DEFAULT: Self = Self::Wasmtime;
+    #[cfg(not(feature = "wasmtime"))]
+    const DEFAULT: Self = Self::Wasmi;
+
+    fn runtime(self) -> Box<dyn Runtime> {
+        match self {
+            #[cfg(feature = "wasmtime")]
+            Self::Wasmtime => Box::new(rangewatch::Wasmtime::new()),
+            #[cfg(feature = "wasmi")]
+            Self::Wasmi => Box::new(rangewatch::Wasmi::new()),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("etcd-example: {}", ErrorChain::new(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), BoxError> {
+    let mut config = Config::new(args.listen);
+    config.progress_interval = Duration::from_millis(args.progress_interval_ms);
+    config.max_request_bytes = args.max_request_bytes;
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        config.tls = Some((std::fs::read(certificate)?, std::fs::read(key)?));
+    }
+    let store = Store::open(args.data.as_deref())?;
+    let runtime = args.runtime.runtime();
+    let server = Server::start(&*runtime, store, config).await?;
+    println!("listening on {} ({})", server.address(), runtime.name());
+    server.serve(stopped()).await
+}
+
+/// Waits for Ctrl-C or a signal to end.
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    // An error means that no signal can be waited for: the server runs until it is killed.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}

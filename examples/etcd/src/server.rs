@@ -1,0 +1,185 @@
+//! The server: its services on one address.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rangewatch::Runtime;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+use crate::BoxError;
+use crate::kv::{KvService, MAX_RECEIVED};
+use crate::lease::LeaseService;
+use crate::machine::Machine;
+use crate::maintenance::MaintenanceService;
+use crate::pages;
+use crate::proto::etcdserverpb::cluster_server::ClusterServer;
+use crate::proto::etcdserverpb::lease_server::LeaseServer;
+use crate::proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use crate::proto::etcdserverpb::watch_server::WatchServer;
+use crate::proto::kv::k_v_server::KVServer;
+use crate::store::Store;
+use crate::watch::WatchService;
+
+/// How the server serves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The address of the server. Port 0 for one that is free.
+    pub listen: SocketAddr,
+    /// The certificate and the key of the server, in PEM. Without them it speaks plain text.
+    pub tls: Option<(Vec<u8>, Vec<u8>)>,
+    /// How often a watch that has asked for it, and has received nothing, learns how far it is.
+    pub progress_interval: Duration,
+    /// Bytes of a request that writes.
+    pub max_request_bytes: usize,
+}
+
+impl Config {
+    /// etcd's defaults, on an address.
+    #[must_use]
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            tls: None,
+            progress_interval: Duration::from_secs(10 * 60),
+            max_request_bytes: 3 << 19,
+        }
+    }
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    machine: Machine,
+    leases: LeaseService,
+    config: Config,
+    stop: watch::Sender<bool>,
+    writer: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the state machine on a runtime, over a store, and listens.
+    ///
+    /// # Errors
+    ///
+    /// The guest cannot be instantiated, the store cannot be read, the address is in use.
+    pub async fn start(
+        runtime: &dyn Runtime,
+        store: Store,
+        config: Config,
+    ) -> Result<Self, BoxError> {
+        let (stop, stopping) = watch::channel(false);
+        let (machine, writer) = Machine::start(runtime, store, stopping).await?;
+        let leases = LeaseService::start(machine.clone()).await?;
+        let listener = TcpListener::bind(config.listen).await?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+            machine,
+            leases,
+            config,
+            stop,
+            writer,
+        })
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The state machine, for programs that have the server inside.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Serves until `stop` resolves and the running requests have ended. Streams end at once, and
+    /// the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// The certificate or its key cannot be read; the connection of the listener is lost.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
+        let Self {
+            machine,
+            leases,
+            config,
+            stop: stopper,
+            writer,
+            ..
+        } = self;
+        let _expiry = AbortOnDrop(tokio::spawn(leases.clone().expire()).abort_handle());
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let kv = KvService {
+            machine: machine.clone(),
+            max_request_bytes: config.max_request_bytes,
+        };
+        let watch = WatchService {
+            machine: machine.clone(),
+            progress_interval: config.progress_interval,
+            max_fragment_bytes: config.max_request_bytes,
+        };
+        let maintenance = || MaintenanceService {
+            machine: machine.clone(),
+            client_url: format!("{scheme}://{}", self.address),
+        };
+        let (_, health) = tonic_health::server::health_reporter();
+        let routes = Routes::new(
+            KVServer::new(kv)
+                .max_decoding_message_size(MAX_RECEIVED)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+        .add_service(LeaseServer::new(leases).max_encoding_message_size(usize::MAX))
+        .add_service(MaintenanceServer::new(maintenance()))
+        .add_service(ClusterServer::new(maintenance()))
+        .add_service(health);
+        let routes = routes
+            .into_axum_router()
+            .merge(pages::router(machine.clone()));
+        let mut server = tonic::transport::Server::builder().accept_http1(true);
+        if let Some((certificate, key)) = config.tls {
+            let identity = Identity::from_pem(certificate, key);
+            server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+        }
+        let stop = async {
+            stop.await;
+            // Streams and the writer end.
+            stopper.send_replace(true);
+        };
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let served = server
+            .add_routes(Routes::from(routes))
+            .serve_with_incoming_shutdown(incoming, stop);
+        served.await?;
+        Ok(writer.await?)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (f.debug_struct("Server").field("address", &self.address)).finish_non_exhaustive()
+    }
+}
+
+/// Aborts a task when it is dropped.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,278 @@
+//! The store over restarts, and killed while it commits.
+
+use std::env;
+use std::hint;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// The folder of the store of a child process.
+const FOLDER: &str = "ETCD_EXAMPLE_TEST_FOLDER";
+
+/// Bytes of the log of the child process: room for two of its commits, so that every third is a
+/// checkpoint.
+const CHILD_LOG_BYTES: usize = 256 << 10;
+
+/// Keys that the child process has at a time.
+const N_KEPT: u64 = 10;
+
+fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> (Vec<u8>, Option<Vec<u8>>) {
+    (key.into(), Some(value.into()))
+}
+
+fn number(snapshot: &Snapshot, key: &str) -> Option<u64> {
+    let value = snapshot.get(key.as_bytes()).unwrap()?;
+    Some(String::from_utf8(value).unwrap().parse().unwrap())
+}
+
+fn keys(snapshot: &Snapshot, from: &str, to: Option<&str>, order: Order) -> Vec<String> {
+    let records = snapshot.scan(from.as_bytes(), to.map(str::as_bytes), order);
+    let keys = records.map(|record| String::from_utf8(record.unwrap().0).unwrap());
+    keys.collect()
+}
+
+/// The `n`th commit of the child process: a counter, a key that is new, one that goes, and the
+/// counter again.
+fn nth_commit(n: u64) -> Writes {
+    Writes::from([
+        put("counter", n.to_string()),
+        put(format!("key/{n:08}"), vec![n as u8; 100_000]),
+        (format!("key/{:08}", n.saturating_sub(N_KEPT)).into(), None),
+        put("last", n.to_string()),
+    ])
+}
+
+#[test]
+fn commits_are_there_when_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let store = Store::open(Some(folder.path())).unwrap();
+        let before = store.snapshot().unwrap();
+        let n_before = number(&before, "n");
+        assert_eq!(n_before, (round > 0).then_some(round * 10));
+        for n in 1..=10 {
+            let n = round * 10 + n;
+            let writes = [put("n", n.to_string()), ("gone".into(), None)];
+            store.commit(&Writes::from(writes)).unwrap();
+            assert_eq!(number(&store.snapshot().unwrap(), "n"), Some(n));
+        }
+        assert_eq!(number(&before, "n"), n_before, "a snapshot does not change");
+    }
+}
+
+#[test]
+fn a_scan_has_the_range_in_order() {
+    let store = Store::open(None).unwrap();
+    let records = ["a", "b", "c", "d"].map(|key| put(key, "1"));
+    store.commit(&Writes::from(records)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(
+        keys(&snapshot, "b", Some("d"), Order::Ascending),
+        ["b", "c"]
+    );
+    assert_eq!(
+        keys(&snapshot, "b", Some("d"), Order::Descending),
+        ["c", "b"]
+    );
+    assert_eq!(keys(&snapshot, "c", None, Order::Ascending), ["c", "d"]);
+    assert_eq!(keys(&snapshot, "", None, Order::Descending).len(), 4);
+    assert_eq!(keys(&snapshot, "b", Some("b"), Order::Ascending).len(), 0);
+    assert_eq!(keys(&snapshot, "d", Some("a"), Order::Descending).len(), 0);
+}
+
+#[test]
+fn a_group_that_is_larger_than_the_log_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(folder.path())).unwrap();
+    let large = Writes::from([put("large", vec![7; 20 << 20]), put("n", "1")]);
+    store.commit(&Writes::from([put("n", "0")])).unwrap();
+    store.commit(&large).unwrap();
+    store.commit(&Writes::from([put("n", "2")])).unwrap();
+    let store_bytes = store.n_bytes().unwrap();
+    drop(store);
+    let store = Store::open(Some(folder.path())).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert!(store_bytes > 20 << 20);
+    assert_eq!(snapshot.get(b"large").unwrap().unwrap().len(), 20 << 20);
+    assert_eq!(number(&snapshot, "n"), Some(2));
+}
+
+#[test]
+fn the_log_of_another_store_is_refused_and_so_is_none() {
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for folder in [&one, &other] {
+        Store::open(Some(folder.path())).unwrap();
+    }
+    let log = one.path().join("store.log");
+    fs::copy(other.path().join("store.log"), &log).unwrap();
+    let refused = Store::open(Some(one.path())).unwrap_err();
+    assert!(matches!(refused, OpenError::ForeignLog(_)), "{refused}");
+    fs::remove_file(log).unwrap();
+    let refused = Store::open(Some(one.path())).unwrap_err();
+    assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
+}
+
+#[test]
+fn a_group_of_the_log_that_is_cut_off_is_not_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.log");
+    let mut log = Log::create(&path, 5, 1 << 20).unwrap();
+    for n in 1..=3 {
+        assert!(log.append(n, &nth_commit(n)).unwrap());
+    }
+    let groups = |id| Log::open(&path, id).unwrap().map(|(_, groups)| groups);
+    let all = groups(5).unwrap();
+    let expected = (1..=3).map(|n| (n, nth_commit(n)));
+    assert!(all.into_iter().eq(expected));
+    assert_eq!(groups(6), None);
+
+    // Every byte of the third group counts.
+    let bytes = fs::read(&path).unwrap();
+    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    for at in [last, last - 1_000, last - 100_050] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(groups(5).unwrap().len(), 2);
+    }
+
+    // A new round: what is left of the earlier one does not continue it.
+    fs::write(&path, bytes).unwrap();
+    log.restart();
+    assert!(log.append(4, &nth_commit(1)).unwrap());
+    assert_eq!(groups(5).unwrap(), [(4, nth_commit(1))]);
+}
+
+#[test]
+fn a_group_that_just_fits_is_logged_and_a_larger_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.log");
+    let mut log = Log::create(&path, 5, 1_000).unwrap();
+    let value_bytes = 1_000 - 8 - log::HEADER_BYTES - 8 - 1;
+    let group = |n| Writes::from([put("k", vec![1; n])]);
+    assert!(!log.append(1, &group(value_bytes + 1)).unwrap());
+    assert!(log.append(1, &group(value_bytes)).unwrap());
+    assert!(!log.append(2, &Writes::new()).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().len(), 1_000);
+    let (_, groups) = Log::open(&path, 5).unwrap().unwrap();
+    assert_eq!(groups, [(1, group(value_bytes))]);
+}
+
+#[test]
+fn the_log_restarts_after_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let commit = |n| Writes::from([put("n", vec![n; 400])]);
+    let store = Store::open_folder(folder.path(), 1_000).unwrap(); // room for two commits
+    for n in 1..=10 {
+        store.commit(&commit(n)).unwrap();
+    }
+    let id = read_meta(&store.db).unwrap().log_id.unwrap();
+    let (_, groups) = Log::open(&folder.path().join("store.log"), id)
+        .unwrap()
+        .unwrap();
+    assert_eq!(groups, [(10, commit(10))], "3, 6 and 9 are checkpoints");
+}
+
+#[test]
+fn after_a_commit_that_failed_no_other_is_taken() {
+    let store = Store::open(None).unwrap();
+    store.writer.lock().has_failed = true;
+    let refused = store.commit(&nth_commit(1)).unwrap_err();
+    assert!(matches!(refused, StoreError::Failed), "{refused}");
+    assert_eq!(number(&store.snapshot().unwrap(), "counter"), None);
+}
+
+#[test]
+fn a_second_process_cannot_open_the_folder_and_the_error_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let _store = Store::open(Some(folder.path())).unwrap();
+    let lines = BufReader::new(child(folder.path()).stdout.take().unwrap()).lines();
+    let refused = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains("refused"));
+    let refused = refused.expect("the child opened the store");
+    let expected = "is in use: stop the other server, or choose another folder";
+    assert!(refused.ends_with(expected), "{refused}");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_commits_loses_nothing_acknowledged_and_splits_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut n_committed = 0;
+    for nth in 1..=24 {
+        let mut child = child(folder.path());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut committed = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("committed ")?.parse::<u64>().ok());
+        for _ in 0..nth {
+            n_committed = committed
+                .next()
+                .expect("the child commits until it is killed");
+        }
+        // The child is killed at another point of a commit each time.
+        let until = Instant::now() + nth * Duration::from_micros(300);
+        while Instant::now() < until {
+            hint::spin_loop();
+        }
+        child.kill().unwrap();
+        // Those that it could print before the kill.
+        n_committed = committed.last().unwrap_or(n_committed);
+        child.wait().unwrap();
+
+        let store = Store::open(Some(folder.path())).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let n = number(&snapshot, "counter").unwrap();
+        assert!(
+            n >= n_committed,
+            "{n_committed} was acknowledged, {n} is there"
+        );
+        assert!(
+            n <= n_committed + 1,
+            "{n_committed} was acknowledged, {n} is there"
+        );
+        assert_eq!(number(&snapshot, "last"), Some(n));
+        let kept = (n.saturating_sub(N_KEPT) + 1..=n).map(|n| format!("key/{n:08}"));
+        assert!(
+            keys(&snapshot, "key/", Some("key0"), Order::Ascending)
+                .into_iter()
+                .eq(kept)
+        );
+    }
+}
+
+/// A process that commits until it is killed, and prints the number of each commit.
+fn child(folder: &Path) -> Child {
+    let test = "store::tests::the_child_process_of_other_tests";
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(FOLDER, folder);
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn the_child_process_of_other_tests() {
+    let Some(folder) = env::var_os(FOLDER) else {
+        return;
+    };
+    let mut out = io::stdout();
+    let store = match Store::open_folder(Path::new(&folder), CHILD_LOG_BYTES) {
+        Ok(store) => store,
+        Err(error) => return writeln!(out, "\nrefused: {error}").unwrap(),
+    };
+    writeln!(out).unwrap(); // after what the test harness has printed
+    let first = number(&store.snapshot().unwrap(), "counter").unwrap_or(0) + 1;
+    for n in first.. {
+        store.commit(&nth_commit(n)).unwrap();
+        // It ends when nobody reads.
+        writeln!(out, "committed {n}").unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+//! The view against one map.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::Store;
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Few keys, so that the layers hide one another.
+fn keys() -> impl Strategy<Value = Vec<u8>> {
+    vec(b'a'..=b'c', 0..4)
+}
+
+fn writes() -> impl Strategy<Value = Writes> {
+    btree_map(keys(), option::of(vec(any::<u8>(), 0..4)), 0..12)
+}
+
+fn apply(model: &mut Model, writes: &Writes) {
+    for (key, value) in writes {
+        match value {
+            Some(value) => model.insert(key.clone(), value.clone()),
+            None => model.remove(key),
+        };
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_view_reads_as_one_map_to_which_each_layer_was_applied(
+        stored in writes(),
+        earlier in vec(writes(), 0..4),
+        own in writes(),
+        key in keys(),
+        from in keys(),
+        to in option::of(keys()),
+        n_taken in 0..10_usize,
+    ) {
+        let mut model = Model::new();
+        let store = Store::open(None).unwrap();
+        store.commit(&stored).unwrap();
+        for writes in [&stored].into_iter().chain(&earlier).chain([&own]) {
+            apply(&mut model, writes);
+        }
+        let earlier = earlier.into_iter().map(Arc::new).collect();
+        let mut view = View::new(store.snapshot().unwrap(), earlier);
+        for (key, value) in own.clone() {
+            match value {
+                Some(value) => view.put(key, value),
+                None => view.delete(key),
+            }
+        }
+
+        prop_assert_eq!(view.get(&key).unwrap(), model.get(&key).cloned());
+        let scan = |order, n| {
+            let records = view.scan(&from, to.as_deref(), order).take(n).map(Result::unwrap);
+            records.map(|(key, value)| (key.into_owned(), value.into_owned())).collect::<Vec<_>>()
+        };
+        let range = model.range::<[u8], _>(bounds(&from, to.as_deref()));
+        let mut expected: Vec<_> = range.map(|(k, v)| (k.clone(), v.clone())).collect();
+        prop_assert_eq!(scan(Order::Ascending, usize::MAX), expected.clone());
+        prop_assert_eq!(
+            scan(Order::Ascending, n_taken),
+            expected.iter().take(n_taken).cloned().collect::<Vec<_>>()
+        );
+        expected.reverse();
+        prop_assert_eq!(scan(Order::Descending, usize::MAX), expected);
+        prop_assert_eq!(view.into_writes(), own);
+    }
+}
+
+#[test]
+fn a_scan_reads_no_more_than_one_entry_of_each_layer_ahead() {
+    let n_read = Cell::new(0);
+    let layer = |first: u32| {
+        let entries = (first..1_000_000).step_by(3).map(|n| {
+            n_read.set(n_read.get() + 1);
+            Ok((Cow::from(n.to_be_bytes().to_vec()), Some(Cow::from(vec![]))))
+        });
+        let layer: Layer<'_> = Box::new(entries);
+        layer.peekable()
+    };
+    let scan = Scan {
+        layers: vec![layer(0), layer(1), layer(2)],
+        order: Order::Ascending,
+    };
+    assert_eq!(scan.take(9).count(), 9);
+    assert!(n_read.get() <= 9 + 3, "{} entries were read", n_read.get());
+}
+
+#[test]
+fn a_scan_ends_after_an_error() {
+    let failing: Layer<'_> = Box::new([Err(StoreError::Failed)].into_iter());
+    let layer: Layer<'_> =
+        Box::new([Ok((Cow::from(vec![1]), Some(Cow::from(vec![1]))))].into_iter());
+    let mut scan = Scan {
+        layers: vec![layer.peekable(), failing.peekable()],
+        order: Order::Descending,
+    };
+    assert!(matches!(scan.next(), Some(Err(StoreError::Failed))));
+    assert!(scan.next().is_none());
+}
+
+#[test]
+fn a_view_can_be_the_context_of_a_call() {
+    const fn context<T: Send + 'static>() {}
+    context::<View>();
+}

@@ -1,0 +1,323 @@
+//! The server through its clients, on each runtime.
+
+use std::time::Duration;
+
+use etcd_example::proto::etcdserverpb::kv_client::KvClient;
+use etcd_example::proto::etcdserverpb::lease_client::LeaseClient;
+use etcd_example::proto::etcdserverpb::watch_client::WatchClient;
+use etcd_example::proto::etcdserverpb::watch_request::RequestUnion;
+use etcd_example::proto::etcdserverpb::{
+    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest,
+    RangeRequest, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
+    WatchResponse,
+};
+use etcd_example::{Config, Server, Store};
+use rangewatch::{RangeWatchBus, Runtime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Streaming};
+
+fn runtimes() -> Vec<Box<dyn Runtime>> {
+    vec![
+        #[cfg(feature = "wasmtime")]
+        Box::new(rangewatch::Wasmtime::new()),
+        #[cfg(feature = "wasmi")]
+        Box::new(rangewatch::Wasmi::new()),
+    ]
+}
+
+/// A server that runs, and a connection to it.
+struct Running {
+    channel: Channel,
+    bus: RangeWatchBus,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(runtime: &dyn Runtime, store: Store) -> Self {
+        let config = Config::new("127.0.0.1:0".parse().expect("an address"));
+        let server = Server::start(runtime, store, config)
+            .await
+            .expect("it starts");
+        let bus = server.machine().bus().clone();
+        let uri = format!("http://{}", server.address());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            server.serve(stopped).await.expect("it serves");
+        });
+        let channel = Channel::from_shared(uri)
+            .expect("an address")
+            .connect()
+            .await;
+        Self {
+            channel: channel.expect("it listens"),
+            bus,
+            stop,
+            served,
+        }
+    }
+
+    async fn stop(self) {
+        drop(self.channel);
+        self.stop.send(()).expect("it runs");
+        self.served.await.expect("it ends");
+    }
+
+    fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone())
+    }
+
+    async fn put(&self, key: &str, value: &str) -> i64 {
+        let request = PutRequest {
+            key: key.into(),
+            value: value.into(),
+            ..PutRequest::default()
+        };
+        let put = self.kv().put(request).await.expect("it is put");
+        put.into_inner().header.expect("a header").revision
+    }
+
+    async fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let request = RangeRequest {
+            key: key.into(),
+            ..RangeRequest::default()
+        };
+        let range = self.kv().range(request).await.expect("it is read");
+        range.into_inner().kvs.pop().map(|kv| kv.value)
+    }
+
+    async fn watch(&self) -> Watches {
+        let (requests, stream) = mpsc::channel(16);
+        let mut client = WatchClient::new(self.channel.clone());
+        let responses = client
+            .watch(ReceiverStream::new(stream))
+            .await
+            .expect("a stream");
+        Watches {
+            requests,
+            responses: responses.into_inner(),
+        }
+    }
+}
+
+/// A stream of watches.
+struct Watches {
+    requests: mpsc::Sender<WatchRequest>,
+    responses: Streaming<WatchResponse>,
+}
+
+impl Watches {
+    async fn send(&self, union: RequestUnion) {
+        let request = WatchRequest {
+            request_union: Some(union),
+        };
+        self.requests.send(request).await.expect("the server reads");
+    }
+
+    async fn create(&mut self, create: WatchCreateRequest) -> WatchResponse {
+        self.send(RequestUnion::CreateRequest(create)).await;
+        let response = self.next().await;
+        assert!(response.created, "{response:?}");
+        response
+    }
+
+    async fn next(&mut self) -> WatchResponse {
+        let response = tokio::time::timeout(Duration::from_secs(60), self.responses.message());
+        let response = response.await.expect("it answers in time");
+        response
+            .expect("the stream goes on")
+            .expect("it has not ended")
+    }
+
+    /// The kind, the key and the revision of each event of the next response.
+    async fn events(&mut self) -> Vec<(i32, String, i64)> {
+        let events = self.next().await.events.into_iter().map(|event| {
+            let kv = event.kv.expect("a key");
+            let key = String::from_utf8(kv.key).expect("text");
+            (event.r#type, key, kv.mod_revision)
+        });
+        events.collect()
+    }
+}
+
+fn prefix(key: &str, start_revision: i64) -> WatchCreateRequest {
+    let mut range_end = key.as_bytes().to_vec();
+    if let Some(last) = range_end.last_mut() {
+        *last += 1;
+    }
+    WatchCreateRequest {
+        key: key.into(),
+        range_end,
+        start_revision,
+        ..WatchCreateRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_receive_each_change_of_their_range_in_order() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        assert_eq!(server.put("a/1", "one").await, 2);
+        let mut watches = server.watch().await;
+        let live = watches.create(prefix("a/", 0)).await;
+        assert_eq!(live.header.expect("a header").revision, 2);
+        assert_eq!(server.put("b/1", "other").await, 3);
+        assert_eq!(server.put("a/2", "two").await, 4);
+        let delete = DeleteRangeRequest {
+            key: "a/".into(),
+            range_end: "a0".into(),
+            ..DeleteRangeRequest::default()
+        };
+        let deleted = server
+            .kv()
+            .delete_range(delete)
+            .await
+            .expect("it is deleted");
+        assert_eq!(deleted.into_inner().deleted, 2);
+        let mut received = Vec::new();
+        while received.len() < 3 {
+            received.extend(watches.events().await);
+        }
+        let expected = [(0, "a/2", 4), (1, "a/1", 5), (1, "a/2", 5)];
+        let expected = expected.map(|(kind, key, revision)| (kind, key.to_owned(), revision));
+        assert_eq!(received, expected);
+
+        let past = watches.create(prefix("a/", 1)).await;
+        assert_eq!(past.watch_id, 1);
+        let first = [(0, "a/1".to_owned(), 2)];
+        let received = watches.events().await;
+        assert_eq!(received, [&first[..], &expected].concat());
+
+        let cancel = WatchCancelRequest { watch_id: 1 };
+        watches.send(RequestUnion::CancelRequest(cancel)).await;
+        assert!(watches.next().await.canceled);
+        watches
+            .send(RequestUnion::ProgressRequest(WatchProgressRequest {}))
+            .await;
+        let progress = watches.next().await;
+        assert_eq!(progress.watch_id, -1);
+        assert_eq!(progress.header.expect("a header").revision, 5);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_leaves_nothing_behind() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        let mut watches = server.watch().await;
+        for _ in 0..100 {
+            watches.create(prefix("a/", 0)).await;
+        }
+        assert_eq!(server.bus.n_subscriptions(), 100);
+        drop(watches);
+        while server.bus.n_subscriptions() > 0 {
+            tokio::task::yield_now().await;
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_of_what_is_compacted_is_canceled() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        for value in ["1", "2", "3"] {
+            server.put("a", value).await;
+        }
+        let compact = |revision| CompactionRequest {
+            revision,
+            ..CompactionRequest::default()
+        };
+        server
+            .kv()
+            .compact(compact(3))
+            .await
+            .expect("it is compacted");
+        let again = server
+            .kv()
+            .compact(compact(3))
+            .await
+            .expect_err("it was compacted");
+        assert_eq!(again.code(), Code::OutOfRange);
+        let mut watches = server.watch().await;
+        watches.create(prefix("a", 2)).await;
+        let canceled = watches.next().await;
+        assert!(canceled.canceled);
+        assert_eq!(canceled.compact_revision, 3);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_and_leases_survive_a_restart() {
+    for runtime in runtimes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Store::open(Some(folder.path())).expect("it opens");
+        let server = Running::start(&*runtime, open()).await;
+        let grant = LeaseGrantRequest { ttl: 100, id: 7 };
+        let mut leases = LeaseClient::new(server.channel.clone());
+        leases.lease_grant(grant).await.expect("it is granted");
+        let put = PutRequest {
+            key: "k".into(),
+            value: "leased".into(),
+            lease: 7,
+            ..PutRequest::default()
+        };
+        server.kv().put(put).await.expect("it is put");
+        drop(leases);
+        server.stop().await;
+
+        let server = Running::start(&*runtime, open()).await;
+        assert_eq!(server.get("k").await.as_deref(), Some(&b"leased"[..]));
+        let request = LeaseTimeToLiveRequest { id: 7, keys: true };
+        let mut leases = LeaseClient::new(server.channel.clone());
+        let lease = leases
+            .lease_time_to_live(request)
+            .await
+            .expect("it is there");
+        let lease = lease.into_inner();
+        assert_eq!((lease.granted_ttl, lease.keys), (100, vec![b"k".to_vec()]));
+        assert_eq!(server.put("k", "later").await, 3);
+        drop(leases);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_ends_deletes_its_keys_as_one_revision() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        let mut watches = server.watch().await;
+        watches.create(prefix("k", 0)).await;
+        let mut leases = LeaseClient::new(server.channel.clone());
+        let grant = LeaseGrantRequest { ttl: 1, id: 0 };
+        let lease = leases
+            .lease_grant(grant)
+            .await
+            .expect("it is granted")
+            .into_inner();
+        for key in ["k1", "k2"] {
+            let put = PutRequest {
+                key: key.into(),
+                lease: lease.id,
+                ..PutRequest::default()
+            };
+            server.kv().put(put).await.expect("it is put");
+        }
+        let mut received = Vec::new();
+        while received.len() < 4 {
+            received.extend(watches.events().await);
+        }
+        let ended = [(1, "k1".to_owned(), 4), (1, "k2".to_owned(), 4)];
+        assert_eq!(received[2..], ended);
+        drop((watches, leases));
+        server.stop().await;
+    }
+}
