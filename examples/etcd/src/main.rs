@@ -44,24 +44,25 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Engine {
-    #[cfg(feature = "wasmtime")]
     Wasmtime,
-    #[cfg(feature = "wasmi")]
     Wasmi,
 }
 
 impl Engine {
-    #[cfg(feature = "wasmtime")]
-    const DEFAULT: Self = Self::Wasmtime;
-    #[cfg(not(feature = "wasmtime"))]
-    const DEFAULT: Self = Self::Wasmi;
+    const DEFAULT: Self = if cfg!(feature = "wasmtime") {
+        Self::Wasmtime
+    } else {
+        Self::Wasmi
+    };
 
-    fn runtime(self) -> Box<dyn Runtime> {
+    fn runtime(self) -> Result<Box<dyn Runtime>, BoxError> {
         match self {
             #[cfg(feature = "wasmtime")]
-            Self::Wasmtime => Box::new(rangewatch::Wasmtime::new()),
+            Self::Wasmtime => Ok(Box::new(rangewatch::Wasmtime::new())),
             #[cfg(feature = "wasmi")]
-            Self::Wasmi => Box::new(rangewatch::Wasmi::new()),
+            Self::Wasmi => Ok(Box::new(rangewatch::Wasmi::new())),
+            #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
+            _ => Err("this build has no such runtime: add --features to cargo run".into()),
         }
     }
 }
@@ -85,7 +86,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
         config.tls = Some((std::fs::read(certificate)?, std::fs::read(key)?));
     }
     let store = Store::open(args.data.as_deref())?;
-    let runtime = args.runtime.runtime();
+    let runtime = args.runtime.runtime()?;
     let server = Server::start(&*runtime, store, config).await?;
     println!("listening on {} ({})", server.address(), runtime.name());
     server.serve(stopped()).await
