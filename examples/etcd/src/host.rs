@@ -26,6 +26,8 @@ pub(crate) struct Call {
 pub(crate) struct Written {
     pub(crate) writes: Writes,
     pub(crate) emits: Staged,
+    /// Of keys and values, those of a key that was written twice counted twice.
+    pub(crate) n_bytes: usize,
 }
 
 impl Call {
@@ -56,9 +58,12 @@ impl Call {
                 _ => Err("a call that only reads has emitted".into()),
             };
         };
-        let writes = self.view.into_writes();
         // The writer waits for it unless it was dropped, and then nothing is written.
-        let _ = done.send(Written { writes, emits });
+        let _ = done.send(Written {
+            writes: self.view.into_writes(),
+            emits,
+            n_bytes: self.n_written,
+        });
         Ok(())
     }
 
@@ -94,9 +99,7 @@ pub(crate) fn module() -> HostModule {
                 Ok(i32::try_from(value.len())?)
             },
         )
-        .function("scan", |cx, args: (u32, u32, u32, i32, u32, u32, u32)| {
-            scan(cx, args)
-        })
+        .function("scan", scan)
         .function(
             "put",
             |cx, (key, key_len, value, value_len): (u32, u32, u32, u32)| {

@@ -3,6 +3,7 @@
 //! After a restart each lease has its whole time again, as in etcd.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,10 +197,12 @@ impl Lease for LeaseService {
         let (responses, stream) = mpsc::channel(MAX_QUEUED);
         let (mut requests, leases) = (request.into_inner(), self.clone());
         tokio::spawn(async move {
+            let machine = leases.machine.clone();
+            let mut stopping = pin!(machine.stopping());
             loop {
                 let request = tokio::select! {
                     request = requests.message() => request,
-                    () = leases.machine.stopping() => return,
+                    () = &mut stopping => return,
                 };
                 let Ok(Some(LeaseKeepAliveRequest { id })) = request else {
                     return;

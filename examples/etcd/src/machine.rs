@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::BoxError;
-use crate::host::{self, Call, Written};
+use crate::host::{self, Call};
 use crate::proto::etcdserverpb::ResponseHeader;
 use crate::store::{Snapshot, Store, StoreError, Writes};
 use crate::view::View;
@@ -151,9 +151,7 @@ impl Machine {
     /// What the guest answers; `INTERNAL` when it traps or the store fails.
     pub async fn read(&self, export: &'static str, input: Vec<u8>) -> Answer {
         let snapshot = self.published.read().clone();
-        let call = Call::reading(View::new(snapshot, Vec::new()));
-        let caller = self.readers.caller().context(call);
-        answer(caller.call_bytes(export, input).await)
+        read(&self.readers, snapshot, export, input).await
     }
 
     /// The bus, whose head is the revision that clients see.
@@ -247,14 +245,11 @@ impl Groups {
         let caller = self.guest.caller().context(call);
         let answer = answer(caller.call_bytes(request.export, request.input).await);
         if answer.is_ok()
-            && let Ok(Written { writes, emits }) = written.try_recv()
+            && let Ok(written) = written.try_recv()
         {
-            self.n_bytes += writes
-                .iter()
-                .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
-                .sum::<usize>();
-            Arc::make_mut(&mut self.writes).extend(writes);
-            self.emits.push(emits);
+            self.n_bytes += written.n_bytes;
+            Arc::make_mut(&mut self.writes).extend(written.writes);
+            self.emits.push(written.emits);
         }
         self.replies.push((request.reply, answer));
     }
@@ -387,16 +382,16 @@ fn limits() -> Limits {
 /// The revision of a store, as its guest knows it.
 async fn head(module: &Module, snapshot: &Snapshot) -> Result<u64, BoxError> {
     let guest = guest(module, &RangeWatchBus::new(), 1).await?;
-    let call = Call::reading(View::new(snapshot.clone(), Vec::new()));
-    let header = answer(
-        guest
-            .caller()
-            .context(call)
-            .call_bytes("head", Vec::new())
-            .await,
-    )?;
+    let header = read(&guest, snapshot.clone(), "head", Vec::new()).await?;
     let header = ResponseHeader::decode(header)?;
     Ok(header.revision.cast_unsigned())
+}
+
+/// Calls an export that reads, on a snapshot.
+async fn read(guest: &Guest, snapshot: Snapshot, export: &str, input: Vec<u8>) -> Answer {
+    let call = Call::reading(View::new(snapshot, Vec::new()));
+    let caller = guest.caller().context(call);
+    answer(caller.call_bytes(export, input).await)
 }
 
 /// What the guest answers: the code of the status in one byte, then the response or the message.

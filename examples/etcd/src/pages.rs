@@ -1,4 +1,4 @@
-//! The pages for people and for Prometheus, beside gRPC on the same address.
+//! The pages for health checks and for Prometheus, beside gRPC on the same address.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rangewatch::Runtime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
@@ -117,7 +117,9 @@ impl Server {
             writer,
             ..
         } = self;
-        let _expiry = AbortOnDrop(tokio::spawn(leases.clone().expire()).abort_handle());
+        // Aborted when it is dropped.
+        let mut expiry = JoinSet::new();
+        expiry.spawn(leases.clone().expire());
         let scheme = if config.tls.is_some() {
             "https"
         } else {
@@ -172,14 +174,5 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (f.debug_struct("Server").field("address", &self.address)).finish_non_exhaustive()
-    }
-}
-
-/// Aborts a task when it is dropped.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

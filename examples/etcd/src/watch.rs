@@ -5,6 +5,7 @@
 //! task wait, and its subscriptions merge what they miss: it costs the others nothing.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -101,13 +102,14 @@ struct Gone;
 impl Stream {
     async fn run(mut self, mut requests: Streaming<WatchRequest>, mut ticks: Interval) {
         let (machine, responses) = (self.machine.clone(), self.responses.clone());
+        let mut stopping = pin!(machine.stopping());
         let mut is_open = true;
         loop {
             let has_due = !self.due.is_empty();
             let served = tokio::select! {
                 biased;
                 () = responses.closed() => return,
-                () = machine.stopping() => return,
+                () = &mut stopping => return,
                 request = requests.message(), if is_open => match request {
                     Ok(Some(request)) => self.request(request).await,
                     // A client that has said everything still reads.
@@ -193,10 +195,8 @@ impl Stream {
         }
         self.watchers.insert(id, watcher);
         self.send(WatchResponse {
-            header: Some(machine::header(head)),
-            watch_id: id,
             created: true,
-            ..WatchResponse::default()
+            ..response(id, head)
         })
         .await
     }
@@ -212,12 +212,10 @@ impl Stream {
 
     async fn refuse(&self, reason: &str) -> Result<(), Gone> {
         self.send(WatchResponse {
-            header: Some(machine::header(self.machine.revision())),
-            watch_id: -1,
             created: true,
             canceled: true,
             cancel_reason: reason.to_owned(),
-            ..WatchResponse::default()
+            ..response(-1, self.machine.revision())
         })
         .await
     }
@@ -227,10 +225,8 @@ impl Stream {
             return Ok(());
         }
         self.send(WatchResponse {
-            header: Some(machine::header(self.machine.revision())),
-            watch_id: id,
             canceled: true,
-            ..WatchResponse::default()
+            ..response(id, self.machine.revision())
         })
         .await
     }
@@ -288,11 +284,9 @@ impl Stream {
             self.remove(id);
             return self
                 .send(WatchResponse {
-                    header: Some(machine::header(0)),
-                    watch_id: id,
                     canceled: true,
                     compact_revision: changes.compact_revision,
-                    ..WatchResponse::default()
+                    ..response(id, 0)
                 })
                 .await;
         }
@@ -309,10 +303,8 @@ impl Stream {
         watcher.is_fresh = true;
         let max_bytes = watcher.fragment.then_some(self.max_fragment_bytes);
         let response = WatchResponse {
-            header: Some(machine::header(self.machine.revision())),
-            watch_id: id,
             events: changes.events,
-            ..WatchResponse::default()
+            ..response(id, self.machine.revision())
         };
         for response in fragments(response, max_bytes) {
             self.send(response).await?;
@@ -367,12 +359,7 @@ impl Stream {
             return Ok(());
         };
         self.wants_progress = false;
-        self.send(WatchResponse {
-            header: Some(machine::header(head)),
-            watch_id: -1,
-            ..WatchResponse::default()
-        })
-        .await
+        self.send(response(-1, head)).await
     }
 
     /// Tells the watches that have asked for it, and were sent nothing else, how far they are.
@@ -390,12 +377,7 @@ impl Stream {
             }
         }
         for watch_id in idle {
-            self.send(WatchResponse {
-                header: Some(machine::header(head)),
-                watch_id,
-                ..WatchResponse::default()
-            })
-            .await?;
+            self.send(response(watch_id, head)).await?;
         }
         Ok(())
     }
@@ -405,19 +387,26 @@ impl Stream {
     }
 }
 
+/// A response of which nothing but the header and the id is set.
+fn response(watch_id: i64, revision: i64) -> WatchResponse {
+    WatchResponse {
+        header: Some(machine::header(revision)),
+        watch_id,
+        ..WatchResponse::default()
+    }
+}
+
 /// Splits a response between events, so that none has more bytes than that unless one event has.
-fn fragments(response: WatchResponse, max_bytes: Option<usize>) -> Vec<WatchResponse> {
+fn fragments(mut response: WatchResponse, max_bytes: Option<usize>) -> Vec<WatchResponse> {
     let Some(max_bytes) = max_bytes.filter(|&max| response.encoded_len() > max) else {
         return vec![response];
     };
-    let head = WatchResponse {
-        events: Vec::new(),
-        fragment: true,
-        ..response.clone()
-    };
+    let events = std::mem::take(&mut response.events);
+    response.fragment = true;
+    let head = response;
     let mut fragments = vec![head.clone()];
     let mut n_bytes = head.encoded_len();
-    for event in response.events {
+    for event in events {
         let event_bytes = event.encoded_len() + 8;
         if n_bytes + event_bytes > max_bytes
             && fragments.last().is_some_and(|last| !last.events.is_empty())
