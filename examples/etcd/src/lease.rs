@@ -116,13 +116,15 @@ impl LeaseService {
                 continue;
             }
             // The time stays if this fails, and it is tried again after a second.
-            if let Err(error) = self.revoke(id).await
-                && error.code() != Code::NotFound
-            {
-                tracing::error!(%error, id, "a lease could not be revoked");
-                let retry = Instant::now() + Duration::from_secs(1);
-                let mut times = self.leases.times.lock();
-                times.entry(id).and_modify(|time| time.end = retry);
+            match self.revoke(id).await {
+                Ok(_) => self.machine.metrics().n_leases_expired.add(1),
+                Err(error) if error.code() == Code::NotFound => {}
+                Err(error) => {
+                    tracing::error!(%error, id, "a lease could not be revoked");
+                    let retry = Instant::now() + Duration::from_secs(1);
+                    let mut times = self.leases.times.lock();
+                    times.entry(id).and_modify(|time| time.end = retry);
+                }
             }
         }
     }
@@ -140,7 +142,9 @@ impl LeaseService {
         {
             self.leases.times.lock().remove(&id);
         }
-        decode(&revoked?)
+        let revoked = decode(&revoked?)?;
+        self.machine.metrics().n_leases_revoked.add(1);
+        Ok(revoked)
     }
 
     fn keep_alive(&self, id: i64) -> i64 {
@@ -149,6 +153,7 @@ impl LeaseService {
             return 0;
         };
         *time = Time::new(time.granted);
+        self.machine.metrics().n_leases_renewed.add(1);
         time.granted
     }
 }
@@ -176,6 +181,7 @@ impl Lease for LeaseService {
             .lock()
             .insert(request.id, Time::new(request.ttl));
         self.leases.changed.notify_one();
+        self.machine.metrics().n_leases_granted.add(1);
         decode(&granted).map(Response::new)
     }
 

@@ -9,6 +9,7 @@ mod kv;
 mod lease;
 mod machine;
 mod maintenance;
+mod metrics;
 mod pages;
 pub mod proto;
 mod server;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -17,6 +18,7 @@ use tonic::{Code, Status};
 
 use crate::BoxError;
 use crate::host::{self, Call};
+use crate::metrics::Metrics;
 use crate::proto::etcdserverpb::ResponseHeader;
 use crate::store::{Snapshot, Store, StoreError, Writes};
 use crate::view::View;
@@ -56,6 +58,7 @@ pub struct Machine {
     bus: RangeWatchBus,
     /// The writer has the store, so that it is closed when the writer has ended.
     store: Weak<Store>,
+    metrics: Arc<Metrics>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -89,15 +92,18 @@ impl Machine {
         let module = runtime.load(GUEST).await?;
         let snapshot = store.snapshot()?;
         let bus = RangeWatchBus::builder()
+            .name("etcd")
             .history(History::events(1 << 16).bytes(16 << 20))
             .head(head(&module, &snapshot).await?)
             .build()?;
         let store = Arc::new(store);
+        let metrics = Arc::new(Metrics::new()?);
         let published = Arc::new(RwLock::new(snapshot.clone()));
         let (writer, requests) = mpsc::channel(MAX_WAITING);
         let groups = Groups {
             guest: guest(&module, &bus, 1).await?,
             store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
             published: Arc::clone(&published),
             base: snapshot,
             writes: Arc::default(),
@@ -112,9 +118,11 @@ impl Machine {
             published,
             bus,
             store: Arc::downgrade(&store),
+            metrics,
             stopping: stopping.clone(),
         };
         drop(store);
+        machine.metrics.count_keys(&machine).await?;
         let ended = tokio::spawn(groups.run(requests, stopping));
         Ok((machine, ended))
     }
@@ -160,6 +168,11 @@ impl Machine {
         &self.bus
     }
 
+    /// What the server counts.
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// The bytes of the store.
     pub(crate) fn stored_bytes(&self) -> Result<i64, Status> {
         let Some(store) = self.store.upgrade() else {
@@ -187,6 +200,7 @@ impl Machine {
 struct Groups {
     guest: Guest,
     store: Arc<Store>,
+    metrics: Arc<Metrics>,
     published: Arc<RwLock<Snapshot>>,
     /// What was on disk before the group that is being committed.
     base: Snapshot,
@@ -261,12 +275,17 @@ impl Groups {
         let replies = std::mem::take(&mut self.replies);
         self.n_bytes = 0;
         let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
+        let metrics = Arc::clone(&self.metrics);
         let to_write = Arc::clone(&writes);
         let done = tokio::task::spawn_blocking(move || {
             let snapshot = if to_write.is_empty() {
                 Ok(published.read().clone())
             } else {
-                store.commit(&to_write).and_then(|()| store.snapshot())
+                let begun = Instant::now();
+                store.commit(&to_write).and_then(|synced| {
+                    metrics.committed(&to_write, begun.elapsed(), synced);
+                    store.snapshot()
+                })
             };
             match &snapshot {
                 Ok(snapshot) => {

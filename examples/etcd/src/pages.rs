@@ -1,36 +1,178 @@
-//! The pages for health checks and for Prometheus, beside gRPC on the same address.
+//! The page for a browser, and what it reads; health checks and metrics. All of it is on the
+//! address of the gRPC services.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
+use prost::Message as _;
+use rangewatch::bus::KeyRange;
+use rangewatch_http::{EventStreams, WatchRoute};
+use serde::{Deserialize, Serialize};
+use tonic::Status;
 
+use crate::BoxError;
 use crate::machine::Machine;
 use crate::maintenance::VERSION;
+use crate::proto::mvccpb::Event;
+use crate::proto::mvccpb::event::EventType;
+use crate::proto::rangewatch::etcd::{ChangesRequest, ChangesResponse};
+
+/// Pages that watch at a time, so that clients cannot take all memory by opening streams.
+const MAX_STREAMS: usize = 100;
+
+/// Bytes of the changes of one response, before values are cut.
+const MAX_BYTES: i64 = 256 << 10;
+
+/// Bytes of a value that a page shows.
+const MAX_SHOWN: usize = 256;
 
 #[derive(Clone)]
 struct Pages {
     machine: Machine,
-    /// Health checks that found the guest failing.
-    n_unhealthy: Arc<AtomicI64>,
+    runtime: &'static str,
 }
 
-pub(crate) fn router(machine: Machine) -> Router {
-    let n_unhealthy = Arc::default();
-    let pages = Pages {
-        machine,
-        n_unhealthy,
-    };
-    Router::new()
+/// The streams of pages, which end when the server stops.
+pub(crate) fn streams() -> EventStreams {
+    EventStreams::builder()
+        .max_streams(MAX_STREAMS)
+        .retry(Duration::from_secs(1))
+        .build()
+}
+
+pub(crate) fn router(
+    machine: Machine,
+    runtime: &'static str,
+    streams: &EventStreams,
+) -> Result<Router, BoxError> {
+    let watch = WatchRoute::public(machine.bus(), streams)?; // GET /watch
+    Ok(Router::new()
+        .route("/", get(Html(include_str!("page.html"))))
+        .route("/status", get(status))
+        .route("/changes", get(changes))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .with_state(pages)
+        .with_state(Pages { machine, runtime })
+        .merge(watch.router()))
+}
+
+/// What the page shows of the server.
+#[derive(Serialize)]
+struct Summary {
+    /// Of this program.
+    version: &'static str,
+    /// Of the etcd whose API it serves.
+    etcd_version: &'static str,
+    runtime: &'static str,
+    revision: i64,
+    n_keys: u64,
+    n_watches: usize,
+    /// Since the server started.
+    n_changes: u64,
+    /// Events that were sent to watches since the server started.
+    n_events: u64,
+}
+
+async fn status(State(pages): State<Pages>) -> Json<Summary> {
+    let metrics = pages.machine.metrics();
+    Json(Summary {
+        version: env!("CARGO_PKG_VERSION"),
+        etcd_version: VERSION,
+        runtime: pages.runtime,
+        revision: pages.machine.revision(),
+        n_keys: metrics.n_keys.get(),
+        n_watches: metrics.n_watches(),
+        n_changes: metrics.n_puts.get() + metrics.n_deletes.get(),
+        n_events: metrics.n_events.get(),
+    })
+}
+
+/// The changes to read: those of keys with a prefix, from one revision to another, inclusive.
+#[derive(Deserialize)]
+struct ChangesQuery {
+    prefix: String,
+    from: i64,
+    to: i64,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    changes: Vec<Change>,
+    /// The first revision that is missing here: `to + 1` at the end.
+    next: i64,
+    /// Above 0 if `from` is below it: those changes are compacted, and there are none here.
+    compact_revision: i64,
+}
+
+#[derive(Serialize)]
+struct Change {
+    revision: i64,
+    is_delete: bool,
+    key: String,
+    /// As much of it as a page shows.
+    value: String,
+    n_value_bytes: usize,
+}
+
+/// The bus tells a page that something has changed, and the guest what.
+async fn changes(
+    State(pages): State<Pages>,
+    Query(query): Query<ChangesQuery>,
+) -> Result<Json<Changes>, Response> {
+    let range = KeyRange::prefix(&query.prefix);
+    // In etcd's terms, in which a zero byte is the first key, and no end.
+    let or_zero = |bound: &[u8]| match bound {
+        [] => vec![0],
+        bound => bound.to_vec(),
+    };
+    let request = ChangesRequest {
+        key: or_zero(range.start()),
+        range_end: or_zero(range.end().unwrap_or_default()),
+        from: query.from,
+        to: query.to,
+        max_bytes: MAX_BYTES,
+        ..ChangesRequest::default()
+    };
+    let changes = pages.machine.read("changes", request.encode_to_vec()).await;
+    let changes = changes.map_err(failed)?;
+    let changes = ChangesResponse::decode(changes)
+        .map_err(|error| failed(Status::internal(error.to_string())))?;
+    Ok(Json(Changes {
+        changes: changes.events.into_iter().map(change).collect(),
+        next: changes.next,
+        compact_revision: changes.compact_revision,
+    }))
+}
+
+fn change(event: Event) -> Change {
+    let is_delete = event.r#type() == EventType::Delete;
+    let kv = event.kv.unwrap_or_default();
+    let mut value = text(&kv.value);
+    value.truncate(value.floor_char_boundary(MAX_SHOWN));
+    Change {
+        revision: kv.mod_revision,
+        is_delete,
+        key: text(&kv.key),
+        value,
+        n_value_bytes: kv.value.len(),
+    }
+}
+
+/// Bytes as a page shows them.
+fn text(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.escape_ascii().to_string(),
+    }
+}
+
+fn failed(error: Status) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, error.message().to_owned()).into_response()
 }
 
 /// As etcd answers: whether a request would be served.
@@ -39,7 +181,7 @@ async fn health(State(pages): State<Pages>) -> impl IntoResponse {
     let status = match is_healthy {
         true => StatusCode::OK,
         false => {
-            pages.n_unhealthy.fetch_add(1, Ordering::Relaxed);
+            pages.machine.metrics().n_unhealthy.add(1);
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
@@ -47,56 +189,8 @@ async fn health(State(pages): State<Pages>) -> impl IntoResponse {
     (status, [(CONTENT_TYPE, "application/json")], body)
 }
 
-/// The text format of Prometheus, under etcd's names.
-async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    let machine = pages.machine;
-    let mut text = String::new();
-    let mut metric = |name: &str, kind: &str, labels: &str, value: i64, help: &str| {
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}"
-        );
-    };
-    let n_watchers = i64::try_from(machine.bus().n_subscriptions()).unwrap_or(i64::MAX);
-    let version = format!("{{server_version=\"{VERSION}\"}}");
-    metric(
-        "etcd_server_version",
-        "gauge",
-        &version,
-        1,
-        "The version of the API.",
-    );
-    let n_unhealthy = pages.n_unhealthy.load(Ordering::Relaxed);
-    metric(
-        "etcd_server_health_failures",
-        "counter",
-        "",
-        n_unhealthy,
-        "Failed health checks.",
-    );
-    metric(
-        "etcd_debugging_mvcc_watcher_total",
-        "gauge",
-        "",
-        n_watchers,
-        "Watches of all streams.",
-    );
-    metric(
-        "etcd_debugging_mvcc_current_revision",
-        "gauge",
-        "",
-        machine.revision(),
-        "The revision of the store.",
-    );
-    if let Ok(n_bytes) = machine.stored_bytes() {
-        metric(
-            "etcd_mvcc_db_total_size_in_bytes",
-            "gauge",
-            "",
-            n_bytes,
-            "Bytes of the files of the store.",
-        );
-    }
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+async fn metrics(State(pages): State<Pages>) -> Result<impl IntoResponse, Response> {
+    let text = pages.machine.metrics().render(&pages.machine).await;
+    let text = text.map_err(failed)?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

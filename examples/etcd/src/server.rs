@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::middleware;
 use rangewatch::Runtime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use crate::kv::{KvService, MAX_RECEIVED};
 use crate::lease::LeaseService;
 use crate::machine::Machine;
 use crate::maintenance::MaintenanceService;
+use crate::metrics;
 use crate::pages;
 use crate::proto::etcdserverpb::cluster_server::ClusterServer;
 use crate::proto::etcdserverpb::lease_server::LeaseServer;
@@ -58,6 +60,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     machine: Machine,
+    /// The name of it.
+    runtime: &'static str,
     leases: LeaseService,
     config: Config,
     stop: watch::Sender<bool>,
@@ -83,6 +87,7 @@ impl Server {
             address: listener.local_addr()?,
             listener,
             machine,
+            runtime: runtime.name(),
             leases,
             config,
             stop,
@@ -111,15 +116,17 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
         let Self {
             machine,
+            runtime,
             leases,
             config,
             stop: stopper,
             writer,
             ..
         } = self;
-        // Aborted when it is dropped.
-        let mut expiry = JoinSet::new();
-        expiry.spawn(leases.clone().expire());
+        // Aborted when they are dropped.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(leases.clone().expire());
+        tasks.spawn(metrics::upkeep(machine.clone()));
         let scheme = if config.tls.is_some() {
             "https"
         } else {
@@ -149,9 +156,12 @@ impl Server {
         .add_service(MaintenanceServer::new(maintenance()))
         .add_service(ClusterServer::new(maintenance()))
         .add_service(health);
+        let counted = middleware::from_fn_with_state(machine.clone(), metrics::count_calls);
+        let streams = pages::streams();
         let routes = routes
             .into_axum_router()
-            .merge(pages::router(machine.clone()));
+            .layer(counted)
+            .merge(pages::router(machine.clone(), runtime, &streams)?);
         let mut server = tonic::transport::Server::builder().accept_http1(true);
         if let Some((certificate, key)) = config.tls {
             let identity = Identity::from_pem(certificate, key);
@@ -160,6 +170,7 @@ impl Server {
         let stop = async {
             stop.await;
             // Streams and the writer end.
+            streams.shutdown();
             stopper.send_replace(true);
         };
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io, iter};
 
 use parking_lot::Mutex;
@@ -217,23 +218,26 @@ impl Store {
     }
 
     /// Writes all of `writes` or nothing. When it returns, they are on the disk and in new
-    /// snapshots. It waits for the disk, so a task calls it in `spawn_blocking`.
+    /// snapshots. It waits for the disk, so a task calls it in `spawn_blocking`. Returns the time
+    /// of the append to the log and its sync, if there was one.
     ///
     /// # Errors
     ///
     /// [`StoreError`]. Later commits fail then, too: whether this one has happened is known when
     /// the store is opened again.
-    pub fn commit(&self, writes: &Writes) -> Result<(), StoreError> {
+    pub fn commit(&self, writes: &Writes) -> Result<Option<Duration>, StoreError> {
         let mut writer = self.writer.lock();
         if writer.has_failed {
             return Err(StoreError::Failed);
         }
         writer.has_failed = true; // until this commit has succeeded
         let number = writer.n_commits + 1;
+        let begun = Instant::now();
         let is_logged = match &mut writer.log {
             Some(log) => log.append(number, writes)?,
             None => false,
         };
+        let synced = is_logged.then(|| begun.elapsed());
         let durability = match is_logged {
             true => Durability::None,
             false => Durability::Immediate,
@@ -245,7 +249,7 @@ impl Store {
         }
         writer.n_commits = number;
         writer.has_failed = false;
-        Ok(())
+        Ok(synced)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -60,6 +61,7 @@ impl Watch for WatchService {
             next_id: 0,
             wants_progress: false,
             max_fragment_bytes: self.max_fragment_bytes,
+            _counted: Arc::clone(&self.machine.metrics().watch_streams),
         };
         tokio::spawn(stream_of_client.run(request.into_inner(), ticks));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -78,6 +80,7 @@ struct Stream {
     /// Whether the client has asked for the progress of the stream.
     wants_progress: bool,
     max_fragment_bytes: usize,
+    _counted: Arc<()>,
 }
 
 struct Watcher {
@@ -94,6 +97,7 @@ struct Watcher {
     progress_notify: bool,
     /// Whether something was sent since the last tick.
     is_fresh: bool,
+    _counted: Arc<()>,
 }
 
 /// The client has gone.
@@ -189,6 +193,7 @@ impl Stream {
             fragment: create.fragment,
             progress_notify: create.progress_notify,
             is_fresh: false,
+            _counted: Arc::clone(&self.machine.metrics().watches),
         };
         if watcher.next <= watcher.last {
             self.due.push_back(id);
@@ -301,6 +306,7 @@ impl Stream {
             return Ok(());
         }
         watcher.is_fresh = true;
+        (self.machine.metrics().n_events).add(changes.events.len() as u64);
         let max_bytes = watcher.fragment.then_some(self.max_fragment_bytes);
         let response = WatchResponse {
             events: changes.events,

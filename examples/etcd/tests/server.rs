@@ -1,18 +1,22 @@
 //! The server through its clients, on each runtime.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use etcd_example::proto::etcdserverpb::kv_client::KvClient;
 use etcd_example::proto::etcdserverpb::lease_client::LeaseClient;
+use etcd_example::proto::etcdserverpb::request_op::Request as Op;
 use etcd_example::proto::etcdserverpb::watch_client::WatchClient;
 use etcd_example::proto::etcdserverpb::watch_request::RequestUnion;
 use etcd_example::proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest,
-    RangeRequest, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
-    WatchResponse,
+    RangeRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest,
+    WatchProgressRequest, WatchRequest, WatchResponse,
 };
 use etcd_example::{Config, Server, Store};
 use rangewatch::{RangeWatchBus, Runtime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +34,7 @@ fn runtimes() -> Vec<Box<dyn Runtime>> {
 
 /// A server that runs, and a connection to it.
 struct Running {
+    address: SocketAddr,
     channel: Channel,
     bus: RangeWatchBus,
     stop: oneshot::Sender<()>,
@@ -43,7 +48,8 @@ impl Running {
             .await
             .expect("it starts");
         let bus = server.machine().bus().clone();
-        let uri = format!("http://{}", server.address());
+        let address = server.address();
+        let uri = format!("http://{address}");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
             let stopped = async {
@@ -56,6 +62,7 @@ impl Running {
             .connect()
             .await;
         Self {
+            address,
             channel: channel.expect("it listens"),
             bus,
             stop,
@@ -90,6 +97,32 @@ impl Running {
         };
         let range = self.kv().range(request).await.expect("it is read");
         range.into_inner().kvs.pop().map(|kv| kv.value)
+    }
+
+    /// A connection on which a request over HTTP/1 was sent.
+    async fn request(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+        stream
+    }
+
+    /// Waits until the metrics have these lines.
+    async fn expect_metrics(&self, lines: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut metrics = String::new();
+            let mut stream = self.request("/metrics").await;
+            stream.read_to_string(&mut metrics).await.expect("text");
+            let is_missing = |line: &&&str| metrics.lines().all(|found| found != **line);
+            let Some(missing) = lines.iter().find(is_missing) else {
+                return;
+            };
+            assert!(Instant::now() < deadline, "{missing} is not in\n{metrics}");
+        }
     }
 
     async fn watch(&self) -> Watches {
@@ -319,5 +352,98 @@ async fn a_lease_that_ends_deletes_its_keys_as_one_revision() {
         assert_eq!(received[2..], ended);
         drop((watches, leases));
         server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_count_changes_requests_and_watches() {
+    for runtime in runtimes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Store::open(Some(folder.path())).expect("it opens");
+        let server = Running::start(&*runtime, open()).await;
+        let mut watches = server.watch().await;
+        let every_key = WatchCreateRequest {
+            key: vec![0],
+            range_end: vec![0],
+            ..WatchCreateRequest::default()
+        };
+        watches.create(every_key).await;
+        for key in ["a", "b", "a"] {
+            server.put(key, "1").await;
+        }
+        let put = |key: &str| {
+            Op::RequestPut(PutRequest {
+                key: key.into(),
+                ..PutRequest::default()
+            })
+        };
+        let delete = |key: &str| {
+            Op::RequestDeleteRange(DeleteRangeRequest {
+                key: key.into(),
+                ..DeleteRangeRequest::default()
+            })
+        };
+        let ops = [put("b"), put("c"), delete("a"), delete("none")];
+        let txn = TxnRequest {
+            success: ops.map(|op| RequestOp { request: Some(op) }).into(),
+            ..TxnRequest::default()
+        };
+        server.kv().txn(txn).await.expect("it is done");
+        let empty = server.kv().put(PutRequest::default()).await;
+        assert_eq!(empty.expect_err("no key").code(), Code::InvalidArgument);
+        while watches.events().await.last().expect("an event").2 < 5 {}
+        let handled = |code, method, service, kind| {
+            format!(
+                "grpc_server_handled_total{{grpc_code=\"{code}\",grpc_method=\"{method}\",\
+                 grpc_service=\"etcdserverpb.{service}\",grpc_type=\"{kind}\"}} 1"
+            )
+        };
+        server
+            .expect_metrics(&[
+                "etcd_mvcc_put_total 5",
+                "etcd_mvcc_delete_total 1",
+                "etcd_debugging_mvcc_keys_total 2",
+                "etcd_debugging_mvcc_events_total 6",
+                "etcd_debugging_mvcc_watcher_total 1",
+                "etcd_debugging_mvcc_watch_stream_total 1",
+                "etcd_debugging_mvcc_current_revision 5",
+                "etcd_debugging_mvcc_compact_revision -1",
+                "etcd_disk_wal_fsync_duration_seconds_count 4",
+                "rangewatch_emits_total{bus=\"etcd\"} 4",
+                &handled("OK", "Txn", "KV", "unary"),
+                &handled("InvalidArgument", "Put", "KV", "unary"),
+            ])
+            .await;
+        drop(watches);
+        server
+            .expect_metrics(&[
+                "etcd_debugging_mvcc_watcher_total 0",
+                "etcd_debugging_mvcc_watch_stream_total 0",
+                &handled("Canceled", "Watch", "Watch", "bidi_stream"),
+            ])
+            .await;
+        server.stop().await;
+        let server = Running::start(&*runtime, open()).await;
+        server
+            .expect_metrics(&["etcd_debugging_mvcc_keys_total 2", "etcd_mvcc_put_total 0"])
+            .await;
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_no_watch_of_etcd_and_its_stream_ends_with_the_server() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        let mut page = server.request("/watch?prefix=").await;
+        let lines = [
+            "etcd_debugging_mvcc_watcher_total 0",
+            "rangewatch_subscriptions{bus=\"etcd\"} 1",
+        ];
+        server.expect_metrics(&lines).await;
+        server.stop().await;
+        let mut stream = String::new();
+        page.read_to_string(&mut stream).await.expect("text");
+        assert!(stream.contains("event: shutdown"), "{stream}");
     }
 }
