@@ -1,19 +1,14 @@
 //! The `EventSource` of a browser: a page reports what it receives, in order.
 
-use std::process::Stdio;
-
 use axum::extract::State;
 use axum::response::Html;
 use axum::{Router, routing};
 use rangewatch_bus::{History, RangeWatchBus};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use crate::browser::Browser;
 use crate::server::{Server, in_time};
-
-/// The programs of a browser without a window, in the order of preference.
-const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
 
 const PAGE: &str = r#"<!doctype html><script>
 const queue = [];
@@ -48,34 +43,14 @@ source.addEventListener("closed", () => {
 /// The page in a browser.
 struct Page {
     reports: mpsc::UnboundedReceiver<String>,
-    browser: Child,
-    _profile: tempfile::TempDir,
+    _browser: Browser,
 }
 
 impl Page {
     fn open(server: &Server, reports: mpsc::UnboundedReceiver<String>) -> Self {
-        let profile = tempfile::tempdir().unwrap();
-        let browser = BROWSERS.iter().find_map(|program| {
-            Command::new(program)
-                .args([
-                    "--headless",
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--no-first-run",
-                ])
-                .args(["--disable-dev-shm-usage", "--remote-debugging-port=0"])
-                .arg(format!("--user-data-dir={}", profile.path().display()))
-                .arg(format!("http://{}/", server.address))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .process_group(0)
-                .spawn()
-                .ok()
-        });
         Self {
             reports,
-            browser: browser.expect("Chromium is installed, as `.ci/run clients` does"),
-            _profile: profile,
+            _browser: Browser::open(&format!("http://{}/", server.address)),
         }
     }
 
@@ -91,22 +66,6 @@ impl Page {
             if report[0] != "progress" {
                 return report;
             }
-        }
-    }
-}
-
-impl Drop for Page {
-    /// Ends the browser and the processes that it has started.
-    fn drop(&mut self) {
-        if let Some(id) = self.browser.id() {
-            let group = format!("-{id}");
-            let kill = std::process::Command::new("kill")
-                .args(["-KILL", "--", &group])
-                .status();
-            assert!(
-                kill.is_ok_and(|status| status.success()),
-                "the browser runs"
-            );
         }
     }
 }

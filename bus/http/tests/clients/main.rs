@@ -3,6 +3,7 @@
 //! `cargo test` leaves this target out, because it needs both programs: run it with `.ci/run
 //! clients`, which installs them.
 
+mod browser;
 mod curl;
 mod event_source;
 mod server;
