@@ -73,7 +73,8 @@ impl Running {
     async fn stop(self) {
         drop(self.channel);
         self.stop.send(()).expect("it runs");
-        self.served.await.expect("it ends");
+        let served = tokio::time::timeout(Duration::from_secs(60), self.served);
+        served.await.expect("it ends in time").expect("it ends");
     }
 
     fn kv(&self) -> KvClient<Channel> {
