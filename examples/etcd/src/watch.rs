@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use rangewatch::Selector;
-use rangewatch::bus::{Span, WatchSet};
+use rangewatch::bus::{Span, WakeSubscription, WatchSet};
 use tokio::sync::mpsc;
 use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
@@ -349,10 +349,12 @@ impl Stream {
 
     /// The revision up to which every watch has been served; `None` if one is due.
     fn served(&mut self) -> Option<i64> {
-        // Before the spans: what was emitted up to here is in them.
+        // Before the spans: what was emitted up to here is in them. The set hears of them later, so
+        // each subscription is asked.
         let head = self.machine.revision();
-        while let Some((id, span)) = self.set.try_recv() {
-            if let Ok(span) = span {
+        let ids = self.watchers.keys().copied().collect::<Vec<_>>();
+        for id in ids {
+            if let Some(Ok(span)) = self.set.with(&id, WakeSubscription::try_recv) {
                 self.noticed(id, span);
             }
         }
