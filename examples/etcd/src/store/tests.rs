@@ -6,6 +6,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use redb::StorageBackend;
+
 use super::*;
 
 /// The folder of the store of a child process.
@@ -173,6 +175,68 @@ fn the_log_restarts_after_a_checkpoint() {
         .unwrap()
         .unwrap();
     assert_eq!(groups, [(10, commit(10))], "3, 6 and 9 are checkpoints");
+}
+
+#[test]
+fn a_checkpoint_is_on_the_disk_whole_or_not_at_all() {
+    let disk = Disk::default();
+    let db = builder().create_with_backend(disk.clone()).unwrap();
+    let store = Store::new(db, None, None, 0); // without a log every commit is a checkpoint
+    store.commit(&Writes::new()).unwrap();
+    let is_begun = disk.synced.lock().len();
+    for n in 2..=9 {
+        let writes = ["first", "last"].map(|key| put(key, n.to_string()));
+        store.commit(&Writes::from(writes)).unwrap();
+    }
+    let synced = disk.synced.lock().split_off(is_begun - 1);
+    assert!(synced.len() > 8, "each checkpoint syncs");
+    for (bytes, nth) in synced.into_iter().zip(0..) {
+        let disk = Disk {
+            bytes: Arc::new(Mutex::new(bytes)),
+            ..Disk::default()
+        };
+        let db = builder().create_with_backend(disk).unwrap();
+        let n_commits = read_meta(&db).unwrap().n_commits;
+        let snapshot = Store::new(db, None, None, n_commits).snapshot().unwrap();
+        let expected = (n_commits > 1).then_some(n_commits);
+        let [first, last] = ["first", "last"].map(|key| number(&snapshot, key));
+        assert_eq!([first, last], [expected; 2], "after sync {nth}");
+    }
+}
+
+/// A disk that keeps what is on it after each sync, as a power loss would leave it.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    synced: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let at = offset as usize;
+        out.copy_from_slice(&self.bytes.lock()[at..at + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.bytes.lock().resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.synced.lock().push(self.bytes.lock().clone());
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let at = offset as usize;
+        self.bytes.lock()[at..at + data.len()].copy_from_slice(data);
+        Ok(())
+    }
 }
 
 #[test]
