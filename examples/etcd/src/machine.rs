@@ -20,6 +20,7 @@ use crate::BoxError;
 use crate::host::{self, Call};
 use crate::metrics::Metrics;
 use crate::proto::etcdserverpb::ResponseHeader;
+use crate::proto::rangewatch::etcd::ScrubResponse;
 use crate::store::{Snapshot, Store, StoreError, Writes};
 use crate::view::View;
 
@@ -111,6 +112,8 @@ impl Machine {
             replies: Vec::new(),
             emits: Vec::new(),
             committing: None,
+            // The last server may have ended before its scrub.
+            may_scrub: true,
         };
         let machine = Self {
             readers: Arc::new(guest(&module, &bus, N_READERS).await?),
@@ -210,6 +213,8 @@ struct Groups {
     replies: Vec<(Reply, Answer)>,
     emits: Vec<Staged>,
     committing: Option<Committing>,
+    /// There may be records that a compaction made unreachable.
+    may_scrub: bool,
 }
 
 /// A group that is written to the disk.
@@ -228,9 +233,14 @@ impl Groups {
         while is_open || self.committing.is_some() || !self.replies.is_empty() {
             let has_room = self.replies.len() < MAX_GROUP && self.n_bytes < MAX_GROUP_BYTES;
             // A group begins when nobody else waits to be part of it.
-            let is_due = !self.replies.is_empty() && (!has_room || requests.is_empty());
+            let is_due = !self.is_empty() && (!has_room || requests.is_empty());
             if self.committing.is_none() && is_due {
                 self.commit();
+            }
+            // One step for each group, so that no request waits for more.
+            if self.may_scrub && self.is_empty() && !requests.is_closed() {
+                self.scrub().await;
+                continue;
             }
             tokio::select! {
                 biased;
@@ -247,9 +257,32 @@ impl Groups {
         }
     }
 
-    /// Runs one request over what the earlier ones have written. Nothing of a request that fails
-    /// remains.
+    /// Whether the group has nothing to commit.
+    fn is_empty(&self) -> bool {
+        self.replies.is_empty() && self.writes.is_empty()
+    }
+
     async fn execute(&mut self, request: Request) {
+        let Request {
+            export,
+            input,
+            reply,
+        } = request;
+        let answer = self.call(export, input).await;
+        self.may_scrub |= export == "compact" && answer.is_ok();
+        self.replies.push((reply, answer));
+    }
+
+    /// Removes some of what compactions made unreachable. After an error the next compaction goes
+    /// on.
+    async fn scrub(&mut self) {
+        let answer = self.call("scrub", Vec::new()).await;
+        let response = answer.ok().map(ScrubResponse::decode);
+        self.may_scrub = matches!(response, Some(Ok(ScrubResponse { more: true })));
+    }
+
+    /// Calls an export over what the earlier calls have written. Nothing of one that fails remains.
+    async fn call(&mut self, export: &str, input: Vec<u8>) -> Answer {
         let committing = self
             .committing
             .as_ref()
@@ -257,7 +290,7 @@ impl Groups {
         let layers = committing.into_iter().chain([Arc::clone(&self.writes)]);
         let (call, mut written) = Call::writing(View::new(self.base.clone(), layers.collect()));
         let caller = self.guest.caller().context(call);
-        let answer = answer(caller.call_bytes(request.export, request.input).await);
+        let answer = answer(caller.call_bytes(export, input).await);
         if answer.is_ok()
             && let Ok(written) = written.try_recv()
         {
@@ -265,7 +298,7 @@ impl Groups {
             Arc::make_mut(&mut self.writes).extend(written.writes);
             self.emits.push(written.emits);
         }
-        self.replies.push((request.reply, answer));
+        answer
     }
 
     /// Begins to commit the group.
@@ -312,6 +345,7 @@ impl Groups {
                 self.writes = Arc::default();
                 self.emits.clear();
                 self.n_bytes = 0;
+                self.may_scrub = false;
                 fail(std::mem::take(&mut self.replies), &error);
             }
         }
@@ -436,3 +470,6 @@ fn answer(called: Result<Vec<u8>, CallError>) -> Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

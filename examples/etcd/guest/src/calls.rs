@@ -103,7 +103,7 @@ impl Call {
                 let header = config.header(View::load(store).revision);
                 Answer::unchanged(encode(Ok(header)))
             }
-            Self::Scrub => Answer::unchanged(vec![compact::scrub(store).into()]),
+            Self::Scrub => Answer::unchanged(encode(Ok(compact::scrub(store)))),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::header;
 use crate::proto::etcdserverpb::{CompactionRequest, CompactionResponse};
 use crate::proto::mvccpb::event::EventType;
+use crate::proto::rangewatch::etcd::ScrubResponse;
 use crate::records::{self, Meta, Revision};
 use crate::status::Status;
 use crate::store::Store;
@@ -34,11 +35,10 @@ impl<S: Store> Write<'_, S> {
     }
 }
 
-/// Removes records that no read needs since the last compaction, and returns whether there are
-/// more.
+/// Removes some of the records that no read needs since the last compaction.
 ///
 /// All changes of the compact revision itself stay, for a watch that starts there.
-pub(crate) fn scrub(store: &mut impl Store) -> bool {
+pub(crate) fn scrub(store: &mut impl Store) -> ScrubResponse {
     let mut meta = Meta::load(store);
     let end = Revision::first(meta.compact + 1);
     let mut scan = records::scan_events(store, meta.unscrubbed, end);
@@ -69,5 +69,7 @@ pub(crate) fn scrub(store: &mut impl Store) -> bool {
         meta.unscrubbed = unscrubbed;
         meta.save(store);
     }
-    next.is_some()
+    ScrubResponse {
+        more: next.is_some(),
+    }
 }

@@ -23,7 +23,7 @@
 //! | `leases` | `LeaseLeasesRequest` | `LeaseLeasesResponse` | reads |
 //! | `changes` | `ChangesRequest` | `ChangesResponse` | reads |
 //! | `head` | | `ResponseHeader` | reads |
-//! | `scrub` | | one byte, and no status: 1 if there is more to do | writes |
+//! | `scrub` | | `ScrubResponse` | writes |
 //!
 //! A call that changes keys emits their revision and the keys. A call that fails writes nothing.
 //!

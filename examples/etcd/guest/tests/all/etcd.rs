@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etcd_guest::proto::etcdserverpb::*;
-use etcd_guest::proto::rangewatch::etcd::{ChangesRequest, ChangesResponse};
+use etcd_guest::proto::rangewatch::etcd::{ChangesRequest, ChangesResponse, ScrubResponse};
 use etcd_guest::{Call, Config};
 use prost::Message;
 
@@ -74,15 +74,14 @@ impl Etcd {
 
     /// Removes what a compaction has made unreachable.
     pub(crate) fn scrub(&mut self) {
-        loop {
-            let answer = Call::Scrub.apply(CONFIG, &mut self.store, &[]);
-            assert!(answer.changed.is_empty());
-            match answer.output[..] {
-                [0] => break,
-                [1] => {}
-                _ => panic!("{answer:?}"),
-            }
-        }
+        while self.scrub_some() {}
+    }
+
+    /// Makes one call of the scrub, and returns whether there is more to remove.
+    pub(crate) fn scrub_some(&mut self) -> bool {
+        let scrub: ScrubResponse = self.call(Call::Scrub, &[]).expect("it cannot fail");
+        assert_eq!(self.emitted, None);
+        scrub.more
     }
 
     pub(crate) fn n_records(&self, kind: u8) -> usize {
