@@ -145,7 +145,7 @@ impl Readers {
                 for number in (nth..n_reads).step_by(usize::try_from(n_clients)?) {
                     let request = RangeRequest {
                         key: key(
-                            number * 7_919 % (n_folders * KEYS_PER_FOLDER / 2),
+                            number * 7_919 % (n_folders / 2),
                             n_folders,
                         ),
                         range_end: if n_keys == 1 { Vec::new() } else { vec![0] },
