@@ -19,8 +19,8 @@ mod watch;
 
 pub use machine::{GUEST, Machine};
 pub use server::{Config, Server};
-pub use store::{OpenError, Order, Record, Snapshot, Store, StoreError, Writes};
-pub use view::{Scan, View};
+pub use store::{OpenError, Order, Scan, Snapshot, Store, StoreError, Writes};
+pub use view::View;
 
 /// Why the server does not start.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -91,7 +91,7 @@ impl Machine {
         stopping: watch::Receiver<bool>,
     ) -> Result<(Self, JoinHandle<()>), BoxError> {
         let module = runtime.load(GUEST).await?;
-        let snapshot = store.snapshot()?;
+        let snapshot = store.snapshot();
         let bus = RangeWatchBus::builder()
             .name("etcd")
             .history(History::events(1 << 16).bytes(16 << 20))
@@ -315,7 +315,7 @@ impl Groups {
                 Ok(published.read().clone())
             } else {
                 let begun = Instant::now();
-                store.commit(&to_write).and_then(|synced| {
+                store.commit(&to_write).map(|synced| {
                     metrics.committed(&to_write, begun.elapsed(), synced);
                     store.snapshot()
                 })

@@ -1,53 +1,61 @@
 //! The embedded store: ordered records, snapshots and one atomic, durable commit per group.
 //!
-//! Two files, as in etcd. `store.redb` has the records in a B-tree. A durable commit of a B-tree
-//! writes every page that it touches, so a commit goes into `store.log` first, with one append and
-//! one sync, and then into the B-tree without waiting for the disk. A commit for which the log has
-//! no room is a checkpoint instead: a durable commit of the B-tree, after which the log restarts.
-//! [`Store::open`] replays what the log has after the last checkpoint.
+//! `store.redb` has the records in a B-tree. A commit of a B-tree writes every page that it touches,
+//! so a commit goes into a log, with one append and one sync, and into a map in memory that readers
+//! look into before the B-tree. When the log is full, the map is flushed: a thread writes it to the
+//! B-tree in one commit, while further commits go into a second log and a new map. Then the logs
+//! change places. [`Store::open`] replays what the logs have after the last flush.
 
 mod log;
+pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io, iter};
+use std::{fmt, fs, io, iter, mem};
 
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
     TableDefinition, WriteTransaction,
 };
+use rpds::RedBlackTreeMapSync;
 
 use self::log::Log;
+use self::scan::Layer;
+pub use self::scan::Scan;
 
 /// What a group of calls changes, by key: `Some` sets the value of the key, `None` deletes it.
 pub type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A record: its key and its value.
-pub type Record = (Vec<u8>, Vec<u8>);
+/// Writes that are not in the B-tree yet. A clone is cheap and does not change.
+type Recent = RedBlackTreeMapSync<Vec<u8>, Option<Vec<u8>>>;
+
+type Records = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 const RECORDS_FILE: &str = "store.redb";
-const LOG_FILE: &str = "store.log";
+const LOG_FILES: [&str; 2] = ["store.0.log", "store.1.log"];
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
 /// The numbers of the store itself: [`LOG_ID`] and [`N_COMMITS`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// The log that belongs to the store. A random number that no client knows.
+/// The logs that belong to the store. A random number that no client knows.
 const LOG_ID: &str = "log id";
 
 /// The commits that the records contain.
 const N_COMMITS: &str = "commits";
 
-/// Bytes of a new log. A larger one has fewer checkpoints, and each takes longer.
-const LOG_BYTES: usize = 16 << 20;
+/// Bytes of each log. Larger ones are flushed less often, and need more memory.
+const LOG_BYTES: usize = 8 << 20;
 
 /// Memory for pages of the B-tree. The default of redb, 1 GiB, is more than the rest of the server
 /// uses.
@@ -56,26 +64,50 @@ const CACHE_BYTES: usize = 256 << 20;
 /// The store. Any number of threads read it while one commits.
 #[derive(Debug)]
 pub struct Store {
-    db: Database,
+    shared: Arc<Shared>,
     /// `None`: the store is in memory.
     folder: Option<PathBuf>,
     writer: Mutex<Writer>,
 }
 
+/// What commits and the flush share.
+#[derive(Debug)]
+struct Shared {
+    db: Database,
+    current: Mutex<Snapshot>,
+}
+
 #[derive(Debug)]
 struct Writer {
-    /// `None`: the store is in memory.
-    log: Option<Log>,
+    logs: Logs,
     n_commits: u64,
-    /// A commit has failed or panicked, so that the log and the B-tree may differ.
+    /// A commit has failed or panicked, so that it is unknown whether it has happened.
     has_failed: bool,
+    /// The flush that was begun last.
+    flush: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+/// What the commits are in until they are flushed.
+#[derive(Debug)]
+enum Logs {
+    /// The log that is written, and that of the commits before, which are being flushed.
+    Files([Log; 2]),
+    /// Of a store in memory: the bytes of its commits since the last flush, and those that a log
+    /// would have room for.
+    Memory { n_bytes: usize, max: usize },
 }
 
 /// The records as of one commit. Cheap to clone; commits do not wait for it. The space of the
 /// records that were replaced since is free again when the last clone is dropped. Reads fail once
 /// the [`Store`] is dropped.
 #[derive(Clone)]
-pub struct Snapshot(Arc<ReadOnlyTable<&'static [u8], &'static [u8]>>);
+pub struct Snapshot {
+    /// What is in the log.
+    recent: Recent,
+    /// What is being flushed. Empty when it is in the B-tree.
+    flushing: Recent,
+    records: Arc<Records>,
+}
 
 /// The order of a scan by key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,8 +152,8 @@ pub enum StoreError {
     /// The log. Whether the commit has happened is known after a restart.
     #[error("a file of the store failed, check the disk and restart the server: {0}")]
     Io(#[from] io::Error),
-    /// An earlier commit has failed.
-    #[error("an earlier commit failed: restart the server to write again")]
+    /// An earlier commit has failed, or the thread that flushes has panicked.
+    #[error("an earlier commit or its flush failed: restart the server to write again")]
     Failed,
     /// The task that committed has panicked.
     #[error("the commit did not end, restart the server: {0}")]
@@ -136,13 +168,21 @@ impl Store {
     ///
     /// [`OpenError`].
     pub fn open(folder: Option<&Path>) -> Result<Self, OpenError> {
-        if let Some(folder) = folder {
-            return Self::open_folder(folder, LOG_BYTES);
+        match folder {
+            Some(folder) => Self::open_folder(folder, LOG_BYTES),
+            None => Self::open_memory(LOG_BYTES),
         }
+    }
+
+    pub(crate) fn open_memory(log_bytes: usize) -> Result<Self, OpenError> {
         let db = builder().create_with_backend(InMemoryBackend::new());
         let db = db.map_err(redb::Error::from)?;
-        commit(&db, Durability::Immediate, 0, &Writes::new())?;
-        Ok(Self::new(db, None, None, 0))
+        commit(&db, 0, iter::empty())?;
+        let logs = Logs::Memory {
+            n_bytes: 0,
+            max: log_bytes,
+        };
+        Ok(Self::new(db, None, logs, 0)?)
     }
 
     fn open_folder(folder: &Path, log_bytes: usize) -> Result<Self, OpenError> {
@@ -152,45 +192,70 @@ impl Store {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(folder.to_owned()),
             error => OpenError::Database(error.into()),
         })?;
-        let path = folder.join(LOG_FILE);
-        let log_error = |source| OpenError::io(&path, source);
         let meta = read_meta(&db)?;
         let Some(log_id) = meta.log_id else {
-            let log_id = getrandom::u64().map_err(|error| log_error(error.into()))?;
-            let log = Log::create(&path, log_id, log_bytes).map_err(log_error)?;
-            sync_folder(folder).map_err(|source| OpenError::io(folder, source))?;
+            let io_error = |source| OpenError::io(folder, source);
+            let log_id = getrandom::u64().map_err(|error| io_error(error.into()))?;
+            let create = |name| {
+                let path = folder.join(name);
+                let log = Log::create(&path, log_id, log_bytes);
+                log.map_err(|source| OpenError::io(&path, source))
+            };
+            let [first, second] = LOG_FILES.map(create);
+            let logs = Logs::Files([first?, second?]);
+            sync_folder(folder).map_err(io_error)?;
             begin(&db, log_id)?;
-            return Ok(Self::new(db, Some(folder), Some(log), 0));
+            return Ok(Self::new(db, Some(folder), logs, 0)?);
         };
-        let log = Log::open(&path, log_id).map_err(log_error)?;
-        let Some((log, groups)) = log else {
-            return Err(OpenError::ForeignLog(path));
+        let open = |name| {
+            let path = folder.join(name);
+            let log = Log::open(&path, log_id).map_err(|source| OpenError::io(&path, source))?;
+            log.ok_or(OpenError::ForeignLog(path))
         };
+        let [first, second] = LOG_FILES.map(open);
+        let ((first, mut groups), (second, others)) = (first?, second?);
+        groups.extend(others);
+        groups.sort_unstable_by_key(|(number, _)| *number);
         let mut n_commits = meta.n_commits;
         let mut replayed = Writes::new();
         for (number, writes) in groups {
-            // The log may begin with commits that the B-tree contains.
+            // The logs may begin with commits that the B-tree contains.
             if number > n_commits + 1 {
-                return Err(OpenError::ForeignLog(path));
+                return Err(OpenError::ForeignLog(folder.to_owned()));
             } else if number == n_commits + 1 {
                 n_commits = number;
                 replayed.extend(writes);
             }
         }
         if n_commits > meta.n_commits {
-            commit(&db, Durability::Immediate, n_commits, &replayed)?;
+            commit(&db, n_commits, &replayed)?;
         }
-        Ok(Self::new(db, Some(folder), Some(log), n_commits))
+        let logs = Logs::Files([first, second]);
+        Ok(Self::new(db, Some(folder), logs, n_commits)?)
     }
 
-    fn new(db: Database, folder: Option<&Path>, log: Option<Log>, n_commits: u64) -> Self {
-        let folder = folder.map(Path::to_owned);
-        let writer = Mutex::new(Writer {
-            log,
-            n_commits,
-            has_failed: false,
-        });
-        Self { db, folder, writer }
+    fn new(
+        db: Database,
+        folder: Option<&Path>,
+        logs: Logs,
+        n_commits: u64,
+    ) -> Result<Self, redb::Error> {
+        let snapshot = Snapshot {
+            recent: Recent::new_sync(),
+            flushing: Recent::new_sync(),
+            records: records(&db)?,
+        };
+        let current = Mutex::new(snapshot);
+        Ok(Self {
+            shared: Arc::new(Shared { db, current }),
+            folder: folder.map(Path::to_owned),
+            writer: Mutex::new(Writer {
+                logs,
+                n_commits,
+                has_failed: false,
+                flush: None,
+            }),
+        })
     }
 
     /// The bytes of its files. 0: it is in memory.
@@ -202,19 +267,17 @@ impl Store {
         let Some(folder) = &self.folder else {
             return Ok(0);
         };
-        let [records, log] = [RECORDS_FILE, LOG_FILE].map(|name| fs::metadata(folder.join(name)));
-        Ok(records?.len() + log?.len())
+        let mut n_bytes = 0;
+        for name in [RECORDS_FILE].iter().chain(&LOG_FILES) {
+            n_bytes += fs::metadata(folder.join(name))?.len();
+        }
+        Ok(n_bytes)
     }
 
     /// The records as of the last commit that has returned.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`].
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let txn = self.db.begin_read().map_err(redb::Error::from)?;
-        let records = txn.open_table(RECORDS).map_err(redb::Error::from)?;
-        Ok(Snapshot(Arc::new(records)))
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.current.lock().clone()
     }
 
     /// Writes all of `writes` or nothing. When it returns, they are on the disk and in new
@@ -232,24 +295,100 @@ impl Store {
         }
         writer.has_failed = true; // until this commit has succeeded
         let number = writer.n_commits + 1;
-        let begun = Instant::now();
-        let is_logged = match &mut writer.log {
-            Some(log) => log.append(number, writes)?,
-            None => false,
-        };
-        let synced = is_logged.then(|| begun.elapsed());
-        let durability = match is_logged {
-            true => Durability::None,
-            false => Durability::Immediate,
-        };
-        commit(&self.db, durability, number, writes)?;
-        match &mut writer.log {
-            Some(log) if !is_logged => log.restart(),
-            _ => {}
+        let mut begun = Instant::now();
+        let mut is_logged = writer.logs.append(number, writes)?;
+        if !is_logged {
+            self.begin_flush(&mut writer)?;
+            begun = Instant::now();
+            is_logged = writer.logs.append(number, writes)?;
+        }
+        let synced = (is_logged && self.folder.is_some()).then(|| begun.elapsed());
+        if is_logged {
+            let mut recent = self.shared.current.lock().recent.clone();
+            for (key, value) in writes {
+                recent.insert_mut(key.clone(), value.clone());
+            }
+            self.shared.current.lock().recent = recent;
+        } else {
+            // It is larger than a log.
+            writer.end_flush()?;
+            self.shared.flush(number, writes)?;
         }
         writer.n_commits = number;
         writer.has_failed = false;
         Ok(synced)
+    }
+
+    /// Lets commits begin with an empty log, while a thread flushes those before.
+    fn begin_flush(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.end_flush()?; // whose log is free now
+        writer.logs.restart();
+        let writes = {
+            let mut current = self.shared.current.lock();
+            current.flushing = mem::replace(&mut current.recent, Recent::new_sync());
+            current.flushing.clone()
+        };
+        let (shared, number) = (Arc::clone(&self.shared), writer.n_commits);
+        let flush = move || shared.flush(number, &writes);
+        writer.flush = Some(thread::Builder::new().name("flush".into()).spawn(flush)?);
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What fails to be flushed is in the log.
+        let _ = self.writer.get_mut().end_flush();
+    }
+}
+
+impl Shared {
+    /// Writes to the B-tree, which then has all commits up to that number.
+    fn flush<'w>(
+        &self,
+        number: u64,
+        writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
+    ) -> Result<(), StoreError> {
+        commit(&self.db, number, writes)?;
+        let records = records(&self.db)?;
+        let mut current = self.current.lock();
+        current.records = records;
+        current.flushing = Recent::new_sync();
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Waits for the flush, if there is one.
+    fn end_flush(&mut self) -> Result<(), StoreError> {
+        let Some(flush) = self.flush.take() else {
+            return Ok(());
+        };
+        flush.join().unwrap_or(Err(StoreError::Failed))
+    }
+}
+
+impl Logs {
+    /// `false`, and nothing is written, if there is no room.
+    fn append(&mut self, number: u64, writes: &Writes) -> io::Result<bool> {
+        match self {
+            Self::Files([log, _]) => log.append(number, writes),
+            Self::Memory { n_bytes, max } => {
+                *n_bytes += log::n_bytes(writes);
+                Ok(n_bytes <= max)
+            }
+        }
+    }
+
+    /// Begins with the other log.
+    fn restart(&mut self) {
+        match self {
+            Self::Files(logs) => {
+                logs.swap(0, 1);
+                logs[0].restart();
+            }
+            Self::Memory { n_bytes, .. } => *n_bytes = 0,
+        }
     }
 }
 
@@ -260,30 +399,47 @@ impl Snapshot {
     ///
     /// [`StoreError::Database`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.0.get(key).map_err(redb::Error::from)?;
+        if let Some(value) = [&self.recent, &self.flushing]
+            .iter()
+            .find_map(|recent| recent.get(key))
+        {
+            return Ok(value.clone());
+        }
+        let value = self.records.get(key).map_err(redb::Error::from)?;
         Ok(value.map(|value| value.value().to_vec()))
     }
 
     /// The records with keys from `from` up to and without `to`, or to the end. They are read as
     /// the iterator goes on. After an error it ends.
-    pub fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
+    pub fn scan<'a>(&'a self, from: &'a [u8], to: Option<&'a [u8]>, order: Order) -> Scan<'a> {
+        Scan::new(self.layers(from, to, order), order)
+    }
+
+    /// The parts of a scan, the newest first.
+    pub(crate) fn layers<'a>(
+        &'a self,
+        from: &'a [u8],
+        to: Option<&'a [u8]>,
         order: Order,
-    ) -> Box<dyn Iterator<Item = Result<Record, StoreError>> + Send> {
-        let range = match self.0.range::<&[u8]>(bounds(from, to)) {
+    ) -> impl Iterator<Item = Layer<'a>> {
+        let recent = [&self.recent, &self.flushing].into_iter();
+        let recent = recent
+            .filter(|recent| !recent.is_empty())
+            .map(move |recent| scan::layer(recent.range::<[u8], _>(bounds(from, to)), order));
+        recent.chain([self.stored(from, to, order)])
+    }
+
+    fn stored(&self, from: &[u8], to: Option<&[u8]>, order: Order) -> Layer<'_> {
+        let range = match self.records.range::<&[u8]>(bounds(from, to)) {
             Ok(range) => range,
             Err(error) => return Box::new(iter::once(Err(redb::Error::from(error).into()))),
         };
         let records = range.map(|record| {
             let (key, value) = record.map_err(redb::Error::from)?;
-            Ok((key.value().to_vec(), value.value().to_vec()))
+            let [key, value] = [key.value(), value.value()].map(|bytes| Cow::from(bytes.to_vec()));
+            Ok((key, Some(value)))
         });
-        match order {
-            Order::Ascending => Box::new(records),
-            Order::Descending => Box::new(records.rev()),
-        }
+        scan::in_order(records, order)
     }
 }
 
@@ -336,26 +492,28 @@ fn begin(db: &Database, log_id: u64) -> Result<(), redb::Error> {
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
     txn.open_table(META)?.insert(LOG_ID, log_id)?;
-    apply(&txn, 0, &Writes::new())?;
+    apply(&txn, 0, iter::empty())?;
     Ok(txn.commit()?)
 }
 
-fn commit(
+/// Writes to the B-tree and waits for the disk.
+fn commit<'w>(
     db: &Database,
-    durability: Durability,
     number: u64,
-    writes: &Writes,
+    writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
 ) -> Result<(), redb::Error> {
     let mut txn = db.begin_write()?;
-    txn.set_durability(durability)?;
-    // After a crash the B-tree is that of the last durable commit. Without this, opening it would
-    // read all of it.
-    txn.set_quick_repair(matches!(durability, Durability::Immediate));
+    // Without this, opening it after a crash would read all of it.
+    txn.set_quick_repair(true);
     apply(&txn, number, writes)?;
     Ok(txn.commit()?)
 }
 
-fn apply(txn: &WriteTransaction, number: u64, writes: &Writes) -> Result<(), redb::Error> {
+fn apply<'w>(
+    txn: &WriteTransaction,
+    number: u64,
+    writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
+) -> Result<(), redb::Error> {
     txn.open_table(META)?.insert(N_COMMITS, number)?;
     let mut records = txn.open_table(RECORDS)?;
     for (key, value) in writes {
@@ -365,6 +523,10 @@ fn apply(txn: &WriteTransaction, number: u64, writes: &Writes) -> Result<(), red
         };
     }
     Ok(())
+}
+
+fn records(db: &Database) -> Result<Arc<Records>, redb::Error> {
+    Ok(Arc::new(db.begin_read()?.open_table(RECORDS)?))
 }
 
 /// A new file survives a power loss when its folder is synced, too.

@@ -1,7 +1,7 @@
 //! The clients: those that put and those that watch, each with a connection of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd_example::proto::etcdserverpb::kv_client::KvClient;
@@ -11,7 +11,8 @@ use etcd_example::proto::etcdserverpb::{
     PutRequest, RangeRequest, WatchCreateRequest, WatchRequest, WatchResponse,
 };
 use futures::future::try_join_all;
-use tokio::sync::{mpsc, watch};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -144,10 +145,7 @@ impl Readers {
             clients.spawn(async move {
                 for number in (nth..n_reads).step_by(usize::try_from(n_clients)?) {
                     let request = RangeRequest {
-                        key: key(
-                            number * 7_919 % (n_folders / 2),
-                            n_folders,
-                        ),
+                        key: key(number * 7_919 % (n_folders / 2), n_folders),
                         range_end: if n_keys == 1 { Vec::new() } else { vec![0] },
                         limit: n_keys,
                         ..RangeRequest::default()
@@ -168,10 +166,29 @@ impl Readers {
 /// Streams that watch, each some of the folders.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    received: watch::Receiver<Vec<f64>>,
+    received: Arc<Received>,
     tasks: JoinSet<Result<()>>,
     /// Those that nobody reads.
     stalled: Vec<WatchStream>,
+}
+
+#[derive(Debug, Default)]
+struct Received {
+    /// The nanoseconds that each event took, from the begin of its put.
+    latencies: Mutex<Vec<f64>>,
+    /// How many are waited for.
+    awaited: AtomicUsize,
+    is_complete: Notify,
+}
+
+impl Received {
+    fn push(&self, events: impl IntoIterator<Item = f64>) {
+        let mut latencies = self.latencies.lock();
+        latencies.extend(events);
+        if latencies.len() >= self.awaited.load(Ordering::Relaxed) {
+            self.is_complete.notify_one();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -190,13 +207,12 @@ impl Watchers {
         n_watches: u64,
         puts: &Arc<Puts>,
     ) -> Result<Self> {
-        let (latencies, received) = watch::channel(Vec::new());
-        let latencies = Arc::new(latencies);
+        let received = Arc::new(Received::default());
         let mut tasks = JoinSet::new();
         for nth in 0..n_streams as u64 {
             let folders = (nth..n_watches).step_by(n_streams);
             let mut stream = open(server, folders.map(folder)).await?;
-            let (puts, latencies) = (Arc::clone(puts), Arc::clone(&latencies));
+            let (puts, received) = (Arc::clone(puts), Arc::clone(&received));
             tasks.spawn(async move {
                 while let Some(response) = stream.responses.message().await? {
                     let now = puts.now();
@@ -207,7 +223,7 @@ impl Watchers {
                         let started = &puts.started[u64::from_le_bytes(*number) as usize];
                         of_response.push((now - started.load(Ordering::Relaxed)) as f64);
                     }
-                    latencies.send_modify(|all| all.extend(of_response));
+                    received.push(of_response);
                 }
                 Err(BoxError::from("a stream of watches has ended"))
             });
@@ -231,18 +247,20 @@ impl Watchers {
     /// Waits for that many events since the start, and returns the nanoseconds that each took from
     /// the begin of its put, those before `since` left out.
     pub(crate) async fn received(&mut self, since: usize, n_events: usize) -> Result<Vec<f64>> {
-        tokio::select! {
-            all = self.received.wait_for(|all| all.len() >= n_events) => {
-                let all = all?;
-                match all.len() {
-                    n if n == n_events => Ok(all[since..].to_vec()),
-                    n => Err(format!("{n} events of {n_events}").into()),
+        self.received.awaited.store(n_events, Ordering::Relaxed);
+        while self.received.latencies.lock().len() < n_events {
+            tokio::select! {
+                () = self.received.is_complete.notified() => {}
+                Some(ended) = self.tasks.join_next() => {
+                    ended??;
+                    return Err("a stream of watches has ended".into());
                 }
             }
-            Some(ended) = self.tasks.join_next() => {
-                ended??;
-                Err("a stream of watches has ended".into())
-            }
+        }
+        let all = self.received.latencies.lock();
+        match all.len() {
+            n if n == n_events => Ok(all[since..].to_vec()),
+            n => Err(format!("{n} events of {n_events}").into()),
         }
     }
 }

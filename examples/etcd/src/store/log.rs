@@ -80,11 +80,7 @@ impl Log {
 
     /// Appends a group and syncs the file. `false`, and nothing is written, if there is no room.
     pub(super) fn append(&mut self, number: u64, writes: &Writes) -> io::Result<bool> {
-        let n_bytes = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
-            8 + key.len() + value.as_ref().map_or(0, Vec::len)
-        };
-        let n_bytes = writes.iter().map(n_bytes).sum::<usize>();
-        if n_bytes + HEADER_BYTES > self.n_bytes - self.end {
+        if n_bytes(writes) > self.n_bytes - self.end {
             return Ok(false);
         }
         self.group.clear();
@@ -93,8 +89,9 @@ impl Log {
             let value_len = value.as_ref().map_or(DELETED, |value| length(value));
             self.group.extend(length(key).to_le_bytes());
             self.group.extend(value_len.to_le_bytes());
-            self.group.extend(key);
-            self.group.extend(value.iter().flatten());
+            self.group.extend_from_slice(key);
+            self.group
+                .extend_from_slice(value.as_deref().unwrap_or_default());
         }
         let (header, body) = self.group.split_at_mut(HEADER_BYTES);
         header[..4].copy_from_slice(&length(body).to_le_bytes());
@@ -111,6 +108,14 @@ impl Log {
     pub(super) fn restart(&mut self) {
         self.end = ID_BYTES;
     }
+}
+
+/// Bytes of a group.
+pub(super) fn n_bytes(writes: &Writes) -> usize {
+    let n_bytes = writes
+        .iter()
+        .map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Vec::len));
+    HEADER_BYTES + n_bytes.sum::<usize>()
 }
 
 /// What is in a group is shorter than the log.

@@ -13,8 +13,8 @@ use super::*;
 /// The folder of the store of a child process.
 const FOLDER: &str = "ETCD_EXAMPLE_TEST_FOLDER";
 
-/// Bytes of the log of the child process: room for two of its commits, so that every third is a
-/// checkpoint.
+/// Bytes of a log of the child process: room for two of its commits, so that every second begins a
+/// flush.
 const CHILD_LOG_BYTES: usize = 256 << 10;
 
 /// Keys that the child process has at a time.
@@ -31,7 +31,7 @@ fn number(snapshot: &Snapshot, key: &str) -> Option<u64> {
 
 fn keys(snapshot: &Snapshot, from: &str, to: Option<&str>, order: Order) -> Vec<String> {
     let records = snapshot.scan(from.as_bytes(), to.map(str::as_bytes), order);
-    let keys = records.map(|record| String::from_utf8(record.unwrap().0).unwrap());
+    let keys = records.map(|record| String::from_utf8(record.unwrap().0.into_owned()).unwrap());
     keys.collect()
 }
 
@@ -51,14 +51,14 @@ fn commits_are_there_when_the_store_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..3 {
         let store = Store::open(Some(folder.path())).unwrap();
-        let before = store.snapshot().unwrap();
+        let before = store.snapshot();
         let n_before = number(&before, "n");
         assert_eq!(n_before, (round > 0).then_some(round * 10));
         for n in 1..=10 {
             let n = round * 10 + n;
             let writes = [put("n", n.to_string()), ("gone".into(), None)];
             store.commit(&Writes::from(writes)).unwrap();
-            assert_eq!(number(&store.snapshot().unwrap(), "n"), Some(n));
+            assert_eq!(number(&store.snapshot(), "n"), Some(n));
         }
         assert_eq!(number(&before, "n"), n_before, "a snapshot does not change");
     }
@@ -69,7 +69,7 @@ fn a_scan_has_the_range_in_order() {
     let store = Store::open(None).unwrap();
     let records = ["a", "b", "c", "d"].map(|key| put(key, "1"));
     store.commit(&Writes::from(records)).unwrap();
-    let snapshot = store.snapshot().unwrap();
+    let snapshot = store.snapshot();
     assert_eq!(
         keys(&snapshot, "b", Some("d"), Order::Ascending),
         ["b", "c"]
@@ -95,7 +95,7 @@ fn a_group_that_is_larger_than_the_log_is_committed() {
     let store_bytes = store.n_bytes().unwrap();
     drop(store);
     let store = Store::open(Some(folder.path())).unwrap();
-    let snapshot = store.snapshot().unwrap();
+    let snapshot = store.snapshot();
     assert!(store_bytes > 20 << 20);
     assert_eq!(snapshot.get(b"large").unwrap().unwrap().len(), 20 << 20);
     assert_eq!(number(&snapshot, "n"), Some(2));
@@ -103,17 +103,19 @@ fn a_group_that_is_larger_than_the_log_is_committed() {
 
 #[test]
 fn the_log_of_another_store_is_refused_and_so_is_none() {
-    let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    for folder in [&one, &other] {
-        Store::open(Some(folder.path())).unwrap();
+    for name in LOG_FILES {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        for folder in [&one, &other] {
+            Store::open(Some(folder.path())).unwrap();
+        }
+        let log = one.path().join(name);
+        fs::copy(other.path().join(name), &log).unwrap();
+        let refused = Store::open(Some(one.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::ForeignLog(_)), "{refused}");
+        fs::remove_file(log).unwrap();
+        let refused = Store::open(Some(one.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
     }
-    let log = one.path().join("store.log");
-    fs::copy(other.path().join("store.log"), &log).unwrap();
-    let refused = Store::open(Some(one.path())).unwrap_err();
-    assert!(matches!(refused, OpenError::ForeignLog(_)), "{refused}");
-    fs::remove_file(log).unwrap();
-    let refused = Store::open(Some(one.path())).unwrap_err();
-    assert!(matches!(refused, OpenError::Io { .. }), "{refused}");
 }
 
 #[test]
@@ -163,18 +165,62 @@ fn a_group_that_just_fits_is_logged_and_a_larger_one_is_not() {
 }
 
 #[test]
-fn the_log_restarts_after_a_checkpoint() {
+fn the_logs_take_turns_and_what_they_have_is_replayed() {
     let folder = tempfile::tempdir().unwrap();
-    let commit = |n| Writes::from([put("n", vec![n; 400])]);
-    let store = Store::open_folder(folder.path(), 1_000).unwrap(); // room for two commits
-    for n in 1..=10 {
-        store.commit(&commit(n)).unwrap();
+    let room_for_two = 1_000;
+    let commit = |n| Writes::from([put("n", vec![n; 400]), put([n], [n])]);
+    let read_meta =
+        || read_meta(&builder().open(folder.path().join(RECORDS_FILE)).unwrap()).unwrap();
+    let mut n = 0;
+    for (n_more, n_flushed, logged) in [
+        (5, 4, [vec![5], vec![3, 4]]),
+        (1, 5, [vec![6], vec![3, 4]]),
+        (2, 6, [vec![7, 8], vec![3, 4]]),
+        (4, 10, [vec![9, 10], vec![11, 12]]),
+    ] {
+        let store = Store::open_folder(folder.path(), room_for_two).unwrap();
+        for _ in 0..n_more {
+            n += 1;
+            store.commit(&commit(n)).unwrap();
+        }
+        let snapshot = store.snapshot();
+        assert_eq!(snapshot.get(b"n").unwrap().unwrap(), [n; 400]);
+        let keys = snapshot.scan(&[0], Some(&[100]), Order::Ascending);
+        assert_eq!(keys.count(), usize::from(n));
+        drop((snapshot, store));
+        let meta = read_meta();
+        let groups = LOG_FILES.map(|name| {
+            let log = Log::open(&folder.path().join(name), meta.log_id.unwrap());
+            let (_, groups) = log.unwrap().unwrap();
+            groups.iter().map(|(number, _)| *number).collect::<Vec<_>>()
+        });
+        assert_eq!((meta.n_commits, groups), (n_flushed, logged));
     }
-    let id = read_meta(&store.db).unwrap().log_id.unwrap();
-    let (_, groups) = Log::open(&folder.path().join("store.log"), id)
-        .unwrap()
-        .unwrap();
-    assert_eq!(groups, [(10, commit(10))], "3, 6 and 9 are checkpoints");
+}
+
+#[test]
+fn a_snapshot_is_the_same_before_a_flush_and_after() {
+    let store = Store::open_memory(1_000).unwrap();
+    let mut before = Vec::new();
+    for n in 0..200_u8 {
+        store
+            .commit(&Writes::from([
+                put([n % 7], [n]),
+                put("n", vec![n; 100]),
+                ([(n + 1) % 7].to_vec(), None),
+            ]))
+            .unwrap();
+        before.push((n, store.snapshot()));
+    }
+    store.writer.lock().end_flush().unwrap();
+    for (n, snapshot) in before {
+        assert_eq!(snapshot.get(b"n").unwrap().unwrap(), vec![n; 100]);
+        assert_eq!(snapshot.get(&[n % 7]).unwrap().unwrap(), [n]);
+        assert_eq!(snapshot.get(&[(n + 1) % 7]).unwrap(), None);
+        let keys = snapshot.scan(&[0], Some(&[7]), Order::Descending).count();
+        assert_eq!(keys, usize::from(n.min(5)) + 1);
+    }
+    assert!(store.shared.current.lock().flushing.is_empty());
 }
 
 #[test]
@@ -245,7 +291,7 @@ fn after_a_commit_that_failed_no_other_is_taken() {
     store.writer.lock().has_failed = true;
     let refused = store.commit(&nth_commit(1)).unwrap_err();
     assert!(matches!(refused, StoreError::Failed), "{refused}");
-    assert_eq!(number(&store.snapshot().unwrap(), "counter"), None);
+    assert_eq!(number(&store.snapshot(), "counter"), None);
 }
 
 #[test]
@@ -288,7 +334,7 @@ fn a_kill_in_the_middle_of_commits_loses_nothing_acknowledged_and_splits_none() 
         child.wait().unwrap();
 
         let store = Store::open(Some(folder.path())).unwrap();
-        let snapshot = store.snapshot().unwrap();
+        let snapshot = store.snapshot();
         let n = number(&snapshot, "counter").unwrap();
         assert!(
             n >= n_committed,
@@ -333,7 +379,7 @@ fn the_child_process_of_other_tests() {
         Err(error) => return writeln!(out, "\nrefused: {error}").unwrap(),
     };
     writeln!(out).unwrap(); // after what the test harness has printed
-    let first = number(&store.snapshot().unwrap(), "counter").unwrap_or(0) + 1;
+    let first = number(&store.snapshot(), "counter").unwrap_or(0) + 1;
     for n in first.. {
         store.commit(&nth_commit(n)).unwrap();
         // It ends when nobody reads.

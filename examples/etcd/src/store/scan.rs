@@ -1,0 +1,139 @@
+//! A scan over layers of which a later one hides what an earlier one has.
+
+use std::borrow::Cow;
+use std::iter::Peekable;
+
+use super::{Order, StoreError};
+
+/// A key of a layer; without a value the layer has deleted it.
+type Entry<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+
+/// The entries of a layer in the order of the scan.
+pub(crate) type Layer<'a> = Box<dyn Iterator<Item = Result<Entry<'a>, StoreError>> + 'a>;
+
+/// A layer of a map in memory.
+pub(crate) fn layer<'a>(
+    entries: impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)> + 'a,
+    order: Order,
+) -> Layer<'a> {
+    let entries = entries.map(|(key, value)| {
+        let value = value.as_deref().map(Cow::Borrowed);
+        Ok((Cow::Borrowed(&key[..]), value))
+    });
+    in_order(entries, order)
+}
+
+pub(crate) fn in_order<'a>(
+    entries: impl DoubleEndedIterator<Item = Result<Entry<'a>, StoreError>> + 'a,
+    order: Order,
+) -> Layer<'a> {
+    match order {
+        Order::Ascending => Box::new(entries),
+        Order::Descending => Box::new(entries.rev()),
+    }
+}
+
+/// The records of a range, which are read as the iterator goes on. After an error it ends.
+#[expect(
+    missing_debug_implementations,
+    reason = "an iterator over a borrowed view"
+)]
+pub struct Scan<'a> {
+    /// Newest first.
+    layers: Vec<Peekable<Layer<'a>>>,
+    order: Order,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan over layers, the newest first.
+    pub(crate) fn new(layers: impl Iterator<Item = Layer<'a>>, order: Order) -> Self {
+        let layers = layers.map(Iterator::peekable).collect();
+        Self { layers, order }
+    }
+}
+
+impl<'a> Iterator for Scan<'a> {
+    type Item = Result<(Cow<'a, [u8]>, Cow<'a, [u8]>), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let newest = self.newest_of_first_key()?;
+            let (key, value) = match self.layers[newest].next()? {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.layers.clear();
+                    return Some(Err(error));
+                }
+            };
+            // What it hides. The layers before it do not have the key.
+            for older in &mut self.layers[newest + 1..] {
+                older.next_if(|entry| matches!(entry, Ok((hidden, _)) if *hidden == key));
+            }
+            if let Some(value) = value {
+                return Some(Ok((key, value)));
+            }
+        }
+    }
+}
+
+impl Scan<'_> {
+    /// The newest layer that has the first of the keys that come next, or a layer that has failed.
+    fn newest_of_first_key(&mut self) -> Option<usize> {
+        let order = self.order;
+        let mut first: Option<(usize, &[u8])> = None;
+        for (nth, layer) in self.layers.iter_mut().enumerate() {
+            let key = match layer.peek() {
+                Some(Ok((key, _))) => &**key,
+                Some(Err(_)) => return Some(nth),
+                None => continue,
+            };
+            let is_first = first.is_none_or(|(_, first)| match order {
+                Order::Ascending => key < first,
+                Order::Descending => key > first,
+            });
+            if is_first {
+                first = Some((nth, key));
+            }
+        }
+        first.map(|(nth, _)| nth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_scan_reads_no_more_than_one_entry_of_each_layer_ahead() {
+        let n_read = Cell::new(0);
+        let layer = |first: u32| {
+            let entries = (first..1_000_000).step_by(3).map(|n| {
+                n_read.set(n_read.get() + 1);
+                Ok((Cow::from(n.to_be_bytes().to_vec()), Some(Cow::from(vec![]))))
+            });
+            let layer: Layer<'_> = Box::new(entries);
+            layer.peekable()
+        };
+        let scan = Scan {
+            layers: vec![layer(0), layer(1), layer(2)],
+            order: Order::Ascending,
+        };
+        assert_eq!(scan.take(9).count(), 9);
+        assert!(n_read.get() <= 9 + 3, "{} entries were read", n_read.get());
+    }
+
+    #[test]
+    fn a_scan_ends_after_an_error() {
+        let failing: Layer<'_> = Box::new([Err(StoreError::Failed)].into_iter());
+        let layer: Layer<'_> =
+            Box::new([Ok((Cow::from(vec![1]), Some(Cow::from(vec![1]))))].into_iter());
+        let mut scan = Scan {
+            layers: vec![layer.peekable(), failing.peekable()],
+            order: Order::Descending,
+        };
+        assert!(matches!(scan.next(), Some(Err(StoreError::Failed))));
+        assert!(scan.next().is_none());
+    }
+}
