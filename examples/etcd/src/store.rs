@@ -1,10 +1,10 @@
 //! The embedded store: ordered records, snapshots and one atomic, durable commit per group.
 //!
-//! `store.redb` has the records in a B-tree. A commit of a B-tree writes every page that it touches,
-//! so a commit goes into a log, with one append and one sync, and into a map in memory that readers
-//! look into before the B-tree. When the log is full, the map is flushed: a thread writes it to the
-//! B-tree in one commit, while further commits go into a second log and a new map. Then the logs
-//! change places. [`Store::open`] replays what the logs have after the last flush.
+//! `store.redb` has the records in a B-tree. A commit of a B-tree writes every page that it
+//! touches, so a commit goes into a log, with one append and one sync, and into a map in memory
+//! that readers look into before the B-tree. When the log is full, the map is flushed: a thread
+//! writes it to the B-tree in one commit, while further commits go into a second log and a new map.
+//! Then the logs change places. [`Store::open`] replays what the logs have after the last flush.
 
 mod log;
 pub(crate) mod scan;
