@@ -1,7 +1,7 @@
 //! Clients that record what they do.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcd_example::proto::etcdserverpb::kv_client::KvClient;
 use etcd_example::proto::etcdserverpb::request_op::Request;
@@ -13,6 +13,7 @@ use etcd_example::proto::etcdserverpb::{
     WatchResponse,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -22,10 +23,13 @@ use crate::history::{Operation, Outcome, Session, Watcher, revision};
 /// Bytes of a response at most.
 const MAX_RESPONSE_BYTES: usize = 256 << 20;
 
+/// What a client waits for a response. After that it connects again.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Responses of a stream of watches between two requests for progress.
 const PROGRESS_EVERY: usize = 10;
 
-/// A connection of its own, which is made again when it is lost.
+/// A connection of its own.
 pub(crate) fn connect(address: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
     endpoint.connect_lazy()
@@ -34,6 +38,7 @@ pub(crate) fn connect(address: SocketAddr) -> Channel {
 /// A client that reads and writes.
 pub(crate) struct Client {
     pub(crate) id: usize,
+    address: SocketAddr,
     kv: KvClient<Channel>,
     began: Instant,
     pub(crate) operations: Vec<Operation>,
@@ -41,10 +46,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(id: usize, address: SocketAddr, began: Instant) -> Self {
-        let kv = KvClient::new(connect(address)).max_decoding_message_size(MAX_RESPONSE_BYTES);
         Self {
             id,
-            kv,
+            address,
+            kv: kv_client(address),
             began,
             operations: Vec::new(),
         }
@@ -53,13 +58,18 @@ impl Client {
     /// Makes a request. Returns what was recorded.
     pub(crate) async fn call(&mut self, request: Request) -> &Operation {
         let call = self.began.elapsed();
-        let outcome = match self.send(request.clone()).await {
-            Ok(response) => Outcome::Acknowledged(response),
-            Err(status) => match status.code() {
-                Code::InvalidArgument | Code::NotFound | Code::OutOfRange => Outcome::Refused,
-                _ => Outcome::Unknown(status.to_string()),
-            },
-        };
+        let in_time = timeout(CALL_DEADLINE, self.send(request.clone())).await;
+        let outcome =
+            match in_time.unwrap_or_else(|late| Err(Status::deadline_exceeded(late.to_string()))) {
+                Ok(response) => Outcome::Acknowledged(response),
+                Err(status) => match status.code() {
+                    Code::InvalidArgument | Code::NotFound | Code::OutOfRange => Outcome::Refused,
+                    _ => {
+                        self.kv = kv_client(self.address);
+                        Outcome::Unknown(status.to_string())
+                    }
+                },
+            };
         let index = self.operations.len();
         self.operations.push(Operation {
             client: self.id,
@@ -83,6 +93,10 @@ impl Client {
             Request::RequestTxn(txn) => Response::ResponseTxn(self.kv.txn(txn).await?.into_inner()),
         })
     }
+}
+
+fn kv_client(address: SocketAddr) -> KvClient<Channel> {
+    KvClient::new(connect(address)).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }
 
 /// A client that has several watches on one stream, and resumes them when it is lost.
@@ -110,12 +124,13 @@ impl Follower {
 
     /// Watches until there is a last revision, and every watch has reached it.
     pub(crate) async fn follow(mut self, mut last: watch::Receiver<Option<i64>>) -> Vec<Watcher> {
-        let mut client = WatchClient::new(connect(self.address));
-        client = client.max_decoding_message_size(MAX_RESPONSE_BYTES);
         let mut is_at_end = false;
         while !is_at_end {
+            let mut client = WatchClient::new(connect(self.address));
+            client = client.max_decoding_message_size(MAX_RESPONSE_BYTES);
+            let stream = timeout(CALL_DEADLINE, watch_stream(&mut client, self.resume()));
             // An error means that the connection was lost.
-            if let Ok((requests, responses)) = watch_stream(&mut client, self.resume()).await {
+            if let Ok(Ok((requests, responses))) = stream.await {
                 is_at_end = self.receive(requests, responses, &mut last).await;
             }
         }
