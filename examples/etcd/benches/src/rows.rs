@@ -41,6 +41,13 @@ const LOADS: &[Load] = &[
         ..PUTS
     },
     Load {
+        name: "1 client, 1,000 watches",
+        n_clients: 1,
+        n_watches: 1_000,
+        n_puts: 1_000,
+        ..PUTS
+    },
+    Load {
         name: "64 clients, no watches",
         ..PUTS
     },
