@@ -14,6 +14,9 @@ const MAX_WRITTEN: usize = 64 << 20;
 const REVERSE: u32 = 1;
 const KEYS_ONLY: u32 = 2;
 
+/// In the result of a scan, beside the number of bytes: the range has no more entries.
+const IS_LAST: i64 = 1 << 32;
+
 /// The context of a call of the guest.
 pub(crate) struct Call {
     view: View,
@@ -117,12 +120,12 @@ pub(crate) fn module() -> HostModule {
 }
 
 /// Writes the entries of a range that fit, each after the lengths of its key and of its value, and
-/// returns the number of their bytes. The number of bytes of the first, below 0, if it does not
-/// fit.
+/// returns the number of their bytes, and [`IS_LAST`] if the range has no more. The number of bytes
+/// of the first, below 0, if it does not fit.
 fn scan(
     cx: &mut dyn HostCx,
     (from, from_len, to, to_len, flags, out, out_cap): (u32, u32, u32, i32, u32, u32, u32),
-) -> Result<i32, HostError> {
+) -> Result<i64, HostError> {
     let from = cx.read(from, from_len)?.to_vec();
     let to = match u32::try_from(to_len) {
         Ok(len) => Some(cx.read(to, len)?.to_vec()),
@@ -133,7 +136,7 @@ fn scan(
         _ => Order::Descending,
     };
     let mut entries = Vec::new();
-    let mut n_needed = 0;
+    let mut n_needed = None;
     for entry in (cx.context::<Call>()?.view).scan(&from, to.as_deref(), order) {
         let (key, value) = entry?;
         let value = match flags & KEYS_ONLY {
@@ -142,7 +145,7 @@ fn scan(
         };
         let n_bytes = 8 + key.len() + value.len();
         if entries.len() + n_bytes > out_cap as usize {
-            n_needed = n_bytes;
+            n_needed = Some(n_bytes);
             break;
         }
         entries.extend(u32::try_from(key.len())?.to_le_bytes());
@@ -151,9 +154,11 @@ fn scan(
         entries.extend_from_slice(value);
     }
     cx.charge(entries.len() as u64)?;
-    if entries.is_empty() {
-        return Ok(-i32::try_from(n_needed)?);
-    }
     cx.write(out, &entries)?;
-    Ok(i32::try_from(entries.len())?)
+    let n_bytes = i64::try_from(entries.len())?;
+    match n_needed {
+        None => Ok(n_bytes | IS_LAST),
+        Some(n_needed) if entries.is_empty() => Ok(-i64::try_from(n_needed)?),
+        Some(_) => Ok(n_bytes),
+    }
 }

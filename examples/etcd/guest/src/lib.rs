@@ -54,4 +54,4 @@ pub mod proto {
 }
 
 pub use crate::calls::{Answer, Call, Config};
-pub use crate::store::{ScanMode, Store};
+pub use crate::store::{Batch, ScanMode, Store};

@@ -15,21 +15,30 @@ pub trait Store {
     /// Fills `batch` with as many entries of `[from, to)` as fit, `to` being absent for no end.
     ///
     /// An entry is the length of the key and the length of the value, each a little-endian `u32`,
-    /// the key, and the value. Returns the number of bytes, 0 at the end, or the size of the first
-    /// entry as an error if `batch` is too small for it.
+    /// the key, and the value. Returns the size of the first entry as an error if `batch` is too
+    /// small for it.
     fn scan(
         &self,
         from: &[u8],
         to: Option<&[u8]>,
         mode: ScanMode,
         batch: &mut [u8],
-    ) -> Result<usize, usize>;
+    ) -> Result<Batch, usize>;
 
     /// Sets the value of a key.
     fn put(&mut self, key: &[u8], value: &[u8]);
 
     /// Removes a key. An absent key is ignored.
     fn delete(&mut self, key: &[u8]);
+}
+
+/// What a scan has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its bytes.
+    pub n_bytes: usize,
+    /// Whether the range has no more entries.
+    pub is_last: bool,
 }
 
 /// How a scan goes.
@@ -116,16 +125,16 @@ impl<'s, S: Store> Scan<'s, S> {
             n_bytes => n_bytes.max(BATCH_BYTES),
         };
         self.batch.resize(n_bytes, 0);
-        let n_read = loop {
+        let read = loop {
             let (from, to) = (&self.from, self.to.as_deref());
             match self.store.scan(from, to, self.mode, &mut self.batch) {
-                Ok(n_read) => break n_read,
+                Ok(read) => break read,
                 Err(n_bytes) => self.batch.resize(n_bytes, 0),
             }
         };
-        self.unread = 0..n_read;
-        self.ended = n_read == 0;
-        !self.ended
+        self.unread = 0..read.n_bytes;
+        self.ended = read.is_last;
+        read.n_bytes > 0
     }
 }
 
@@ -155,10 +164,13 @@ impl Store for std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
         to: Option<&[u8]>,
         mode: ScanMode,
         batch: &mut [u8],
-    ) -> Result<usize, usize> {
+    ) -> Result<Batch, usize> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
         if to.is_some_and(|to| to <= from) {
-            return Ok(0);
+            return Ok(Batch {
+                n_bytes: 0,
+                is_last: true,
+            });
         }
         let mut range = self.range::<[u8], _>((Included(from), to.map_or(Unbounded, Excluded)));
         let mut n_bytes = 0;
@@ -180,11 +192,15 @@ impl Store for std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
             match batch.get_mut(n_bytes..n_bytes + entry.len()) {
                 Some(place) => place.copy_from_slice(&entry),
                 None if n_bytes == 0 => return Err(entry.len()),
-                None => break,
+                None => {
+                    let is_last = false;
+                    return Ok(Batch { n_bytes, is_last });
+                }
             }
             n_bytes += entry.len();
         }
-        Ok(n_bytes)
+        let is_last = true;
+        Ok(Batch { n_bytes, is_last })
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) {

@@ -3,10 +3,13 @@
 use std::cell::Cell;
 
 use crate::calls::{Answer, Call, Config};
-use crate::store::{ScanMode, Store};
+use crate::store::{Batch, ScanMode, Store};
 
 /// Bytes that the first read of a value has room for.
 const FIRST_GET_BYTES: usize = 1 << 10;
+
+/// In the result of a scan, beside the number of bytes: the range has no more entries.
+const IS_LAST: u64 = 1 << 32;
 
 thread_local! {
     static CONFIG: Cell<Config> = const { Cell::new(Config::DEFAULT) };
@@ -78,7 +81,7 @@ unsafe extern "C" {
         flags: i32,
         out: *mut u8,
         out_cap: usize,
-    ) -> i32;
+    ) -> i64;
     #[link_name = "put"]
     fn import_put(key: *const u8, key_len: usize, value: *const u8, value_len: usize);
     #[link_name = "delete"]
@@ -108,12 +111,12 @@ impl Store for HostStore {
         to: Option<&[u8]>,
         mode: ScanMode,
         batch: &mut [u8],
-    ) -> Result<usize, usize> {
+    ) -> Result<Batch, usize> {
         let (to_ptr, to_len) =
             to.map_or((from.as_ptr(), -1), |to| (to.as_ptr(), to.len() as isize));
         // SAFETY: the host reads the keys and writes at most the length of `batch`, during the call
         // only. It does not look at the address of a key whose length is -1.
-        let n_bytes = unsafe {
+        let read = unsafe {
             import_scan(
                 from.as_ptr(),
                 from.len(),
@@ -124,9 +127,12 @@ impl Store for HostStore {
                 batch.len(),
             )
         };
-        match usize::try_from(n_bytes) {
-            Ok(n_bytes) => Ok(n_bytes),
-            Err(_) => Err(n_bytes.unsigned_abs() as usize),
+        match u64::try_from(read) {
+            Ok(read) => Ok(Batch {
+                n_bytes: read as u32 as usize,
+                is_last: read & IS_LAST != 0,
+            }),
+            Err(_) => Err(read.unsigned_abs() as usize),
         }
     }
 

@@ -427,20 +427,32 @@ fn a_scan_fills_a_batch_with_whole_entries() {
     let mut scan = |from: &[u8], to, mode, n_bytes: usize| {
         etcd.store
             .scan(from, to, mode, &mut batch[..n_bytes])
-            .map(|n| batch[..n].to_vec())
+            .map(|read| (batch[..read.n_bytes].to_vec(), read.is_last))
     };
     let entry = |key: &str| [&[1, 0, 0, 0, 5, 0, 0, 0], key.as_bytes(), b"value"].concat();
     assert_eq!(
         scan(b"", None, ScanMode::Forward, 40),
-        Ok([entry("a"), entry("b")].concat())
+        Ok(([entry("a"), entry("b")].concat(), true))
     );
-    assert_eq!(scan(b"", None, ScanMode::Forward, 27), Ok(entry("a")));
-    assert_eq!(scan(b"", None, ScanMode::Reverse, 27), Ok(entry("b")));
-    assert_eq!(scan(b"", Some(b"b"), ScanMode::Reverse, 27), Ok(entry("a")));
+    assert_eq!(
+        scan(b"", None, ScanMode::Forward, 27),
+        Ok((entry("a"), false))
+    );
+    assert_eq!(
+        scan(b"", None, ScanMode::Reverse, 27),
+        Ok((entry("b"), false))
+    );
+    assert_eq!(
+        scan(b"", Some(b"b"), ScanMode::Reverse, 27),
+        Ok((entry("a"), true))
+    );
     assert_eq!(scan(b"", None, ScanMode::Forward, 13), Err(14));
-    assert_eq!(scan(b"c", None, ScanMode::Forward, 13), Ok(Vec::new()));
+    assert_eq!(
+        scan(b"c", None, ScanMode::Forward, 13),
+        Ok((Vec::new(), true))
+    );
     assert_eq!(
         scan(b"b", None, ScanMode::KeysOnly, 40),
-        Ok(b"\x01\0\0\0\0\0\0\0b".to_vec())
+        Ok((b"\x01\0\0\0\0\0\0\0b".to_vec(), true))
     );
 }
