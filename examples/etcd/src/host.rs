@@ -1,6 +1,7 @@
 //! The module `store`: the functions by which the guest reads and writes.
 
-use rangewatch::{HostCx, HostError, HostModule, Staged};
+use bytes::Bytes;
+use rangewatch::{EmitError, HostCx, HostError, HostModule, Staged};
 use tokio::sync::oneshot;
 
 use crate::store::{Order, Writes};
@@ -25,12 +26,37 @@ pub(crate) struct Call {
     done: Option<oneshot::Sender<Written>>,
 }
 
+/// What the bus carries with a key: the event that the guest has recorded, an encoded `Event` of
+/// `kv.proto`. `None`: it has recorded none.
+pub type Recorded = Option<Bytes>;
+
 /// What a call has written.
 pub(crate) struct Written {
     pub(crate) writes: Writes,
-    pub(crate) emits: Staged,
+    pub(crate) emits: Emits,
     /// Of keys and values, those of a key that was written twice counted twice.
     pub(crate) n_bytes: usize,
+}
+
+/// What a call has emitted.
+pub(crate) struct Emits {
+    staged: Staged<Recorded>,
+    /// The events of the keys, in their order.
+    events: Vec<Bytes>,
+}
+
+impl Emits {
+    pub(crate) fn publish(self) -> Result<(), EmitError> {
+        let mut events = self.events.into_iter();
+        let published = self.staged.publish_with(|_revision, _key| events.next());
+        published.map(drop).map_err(|(_, error)| error)
+    }
+}
+
+/// The events in what a call or a group has written: `guest/src/records.rs` has the records.
+pub(crate) fn events(writes: &Writes) -> impl Iterator<Item = &[u8]> {
+    let records = writes.range(b"r".to_vec()..b"s".to_vec());
+    records.filter_map(|(_, record)| record.as_deref())
 }
 
 impl Call {
@@ -54,17 +80,19 @@ impl Call {
     }
 
     /// Ends a call that has succeeded: for the commit hook.
-    pub(crate) fn end(self, emits: Staged) -> Result<(), HostError> {
+    pub(crate) fn end(self, staged: Staged<Recorded>) -> Result<(), HostError> {
         let Some(done) = self.done else {
-            return match emits.n_emits() {
+            return match staged.n_emits() {
                 0 => Ok(()),
                 _ => Err("a call that only reads has emitted".into()),
             };
         };
         // The writer waits for it unless it was dropped, and then nothing is written.
+        let writes = self.view.into_writes();
+        let events = events(&writes).map(Bytes::copy_from_slice).collect();
         let _ = done.send(Written {
-            writes: self.view.into_writes(),
-            emits,
+            writes,
+            emits: Emits { staged, events },
             n_bytes: self.n_written,
         });
         Ok(())

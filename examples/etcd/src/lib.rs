@@ -17,6 +17,7 @@ mod store;
 mod view;
 mod watch;
 
+pub use host::Recorded;
 pub use machine::{GUEST, Machine};
 pub use server::{Config, Server};
 pub use store::{OpenError, Order, Scan, Snapshot, Store, StoreError, Writes};

@@ -9,15 +9,14 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use prost::Message as _;
 use rangewatch::{
-    CallError, ErrorChain, Guest, GuestBus, History, Limits, Module, RangeWatchBus, Runtime,
-    Staged, Val,
+    CallError, ErrorChain, Guest, GuestBus, History, Limits, Module, RangeWatchBus, Runtime, Val,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::BoxError;
-use crate::host::{self, Call};
+use crate::host::{self, Call, Emits, Recorded};
 use crate::metrics::Metrics;
 use crate::proto::etcdserverpb::ResponseHeader;
 use crate::proto::rangewatch::etcd::ScrubResponse;
@@ -56,7 +55,7 @@ pub struct Machine {
     writer: mpsc::Sender<Request>,
     /// What clients see.
     published: Arc<RwLock<Snapshot>>,
-    bus: RangeWatchBus,
+    bus: RangeWatchBus<Recorded>,
     /// The writer has the store, so that it is closed when the writer has ended.
     store: Weak<Store>,
     metrics: Arc<Metrics>,
@@ -94,6 +93,8 @@ impl Machine {
         let snapshot = store.snapshot();
         let bus = RangeWatchBus::builder()
             .name("etcd")
+            .payloads::<Recorded>()
+            .payload_bytes(|change| change.as_ref().map_or(0, Bytes::len))
             .history(History::events(1 << 16).bytes(16 << 20))
             .head(head(&module, &snapshot).await?)
             .build()?;
@@ -167,7 +168,7 @@ impl Machine {
 
     /// The bus, whose head is the revision that clients see.
     #[must_use]
-    pub fn bus(&self) -> &RangeWatchBus {
+    pub fn bus(&self) -> &RangeWatchBus<Recorded> {
         &self.bus
     }
 
@@ -211,7 +212,7 @@ struct Groups {
     writes: Arc<Writes>,
     n_bytes: usize,
     replies: Vec<(Reply, Answer)>,
-    emits: Vec<Staged>,
+    emits: Vec<Emits>,
     committing: Option<Committing>,
     /// There may be records that a compaction made unreachable.
     may_scrub: bool,
@@ -371,9 +372,9 @@ async fn committed(committing: &mut Option<Committing>) -> Result<Snapshot, Stor
     committed.unwrap_or_else(|panic| Err(StoreError::from(panic)))
 }
 
-fn publish(emits: Vec<Staged>) {
-    for staged in emits {
-        if let Err((_, error)) = staged.publish() {
+fn publish(emits: Vec<Emits>) {
+    for emits in emits {
+        if let Err(error) = emits.publish() {
             // The bus is closed only when the server stops.
             tracing::error!(%error, "committed, and not published");
         }
@@ -387,7 +388,11 @@ fn fail(replies: Vec<(Reply, Answer)>, error: &StoreError) {
 }
 
 /// A pool of guests on the bus.
-async fn guest(module: &Module, bus: &RangeWatchBus, n_instances: u32) -> Result<Guest, BoxError> {
+async fn guest(
+    module: &Module,
+    bus: &RangeWatchBus<Recorded>,
+    n_instances: u32,
+) -> Result<Guest, BoxError> {
     // Runs when a call has succeeded. What it has staged is published after the commit.
     let bus = GuestBus::on_commit(bus, |cx, staged| {
         // `configure` is called without one, and stages nothing.
@@ -434,7 +439,8 @@ fn limits() -> Limits {
 
 /// The revision of a store, as its guest knows it.
 async fn head(module: &Module, snapshot: &Snapshot) -> Result<u64, BoxError> {
-    let guest = guest(module, &RangeWatchBus::new(), 1).await?;
+    let bus = RangeWatchBus::builder().payloads().build()?;
+    let guest = guest(module, &bus, 1).await?;
     let header = read(&guest, snapshot.clone(), "head", Vec::new()).await?;
     let header = ResponseHeader::decode(header)?;
     Ok(header.revision.cast_unsigned())

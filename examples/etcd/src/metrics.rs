@@ -20,6 +20,7 @@ use prost::Message as _;
 use tokio::time;
 use tonic::{Code, Status};
 
+use crate::host;
 use crate::machine::Machine;
 use crate::maintenance::VERSION;
 use crate::proto::etcdserverpb::{RangeRequest, RangeResponse};
@@ -345,10 +346,8 @@ struct ChangedKey {
     version: i64,
 }
 
-/// The changes in what a group has written: `guest/src/records.rs` has the records.
 fn changes(writes: &Writes) -> impl Iterator<Item = Change> {
-    let records = writes.range(b"r".to_vec()..b"s".to_vec());
-    records.filter_map(|(_, record)| Change::decode(record.as_deref()?).ok())
+    host::events(writes).filter_map(|event| Change::decode(event).ok())
 }
 
 async fn compact_revision(machine: &Machine) -> Result<i64, Status> {

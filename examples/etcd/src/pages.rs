@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use crate::BoxError;
+use crate::host::Recorded;
 use crate::machine::Machine;
 use crate::maintenance::VERSION;
 use crate::proto::mvccpb::Event;
@@ -38,8 +39,9 @@ struct Pages {
 }
 
 /// The streams of pages, which end when the server stops.
-pub(crate) fn streams() -> EventStreams {
+pub(crate) fn streams() -> EventStreams<Recorded> {
     EventStreams::builder()
+        .without_payloads()
         .max_streams(MAX_STREAMS)
         .retry(Duration::from_secs(1))
         .build()
@@ -48,7 +50,7 @@ pub(crate) fn streams() -> EventStreams {
 pub(crate) fn router(
     machine: Machine,
     runtime: &'static str,
-    streams: &EventStreams,
+    streams: &EventStreams<Recorded>,
 ) -> Result<Router, BoxError> {
     let watch = WatchRoute::public(machine.bus(), streams)?; // GET /watch
     Ok(Router::new()

@@ -1,8 +1,9 @@
-//! The service Watch: a stream is a set of wake subscriptions, and one task that serves them.
+//! The service Watch: a stream is an [`EventSet`], and one task that serves it.
 //!
-//! A subscription says that something in its range has changed; the task then has the guest scan
-//! the store from the revision that the watch has reached. A client that reads slowly makes its own
-//! task wait, and its subscriptions merge what they miss: it costs the others nothing.
+//! The bus carries what the guest has recorded of each change, so a watch that is up to date is sent
+//! what it receives. A watch that began in the past has the guest read the changes from the store
+//! until it is up to date, and so has every watch of a client that reads too slowly, once the queue
+//! of its stream is full: it costs the others nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -10,22 +11,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use rangewatch::Selector;
-use rangewatch::bus::{Span, WakeSubscription, WatchSet};
+use rangewatch::bus::{ControlError, Event as Emit, EventSet, KeyRange, RecvError, TryRecvError};
 use tokio::sync::mpsc;
 use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::host::Recorded;
 use crate::machine::{self, Machine};
 use crate::proto::etcdserverpb::watch_create_request::FilterType;
 use crate::proto::etcdserverpb::watch_request::RequestUnion;
 use crate::proto::etcdserverpb::watch_server::Watch;
 use crate::proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use crate::proto::mvccpb::Event;
+use crate::proto::mvccpb::event::EventType;
 use crate::proto::rangewatch::etcd::{ChangesRequest, ChangesResponse};
 
-/// Responses of a stream that wait for its client. The rest stays in the store.
-const MAX_QUEUED: usize = 16;
+/// Responses of a stream that wait for its client.
+const MAX_RESPONSES: usize = 16;
+/// Changes that wait behind them, and their bytes. The rest stays in the store.
+const MAX_QUEUED: usize = 1_024;
+const MAX_QUEUED_BYTES: usize = 4 << 20;
 /// Bytes of events that are read at once for one watch: what a client that did not ask for
 /// fragments receives in one response.
 const MAX_SCANNED: i64 = 64 << 20;
@@ -48,14 +54,17 @@ impl Watch for WatchService {
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (responses, stream) = mpsc::channel(MAX_QUEUED);
+        let (responses, stream) = mpsc::channel(MAX_RESPONSES);
         let mut ticks = time::interval(self.progress_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
+        let events = EventSet::new(self.machine.bus(), MAX_QUEUED, MAX_QUEUED_BYTES);
+        let events = events.map_err(|error| Status::unavailable(error.to_string()))?;
         let stream_of_client = Stream {
             machine: self.machine.clone(),
             responses,
-            set: WatchSet::new(),
+            events,
+            matched: Vec::new(),
             watchers: HashMap::new(),
             due: VecDeque::new(),
             next_id: 0,
@@ -72,7 +81,9 @@ impl Watch for WatchService {
 struct Stream {
     machine: Machine,
     responses: mpsc::Sender<Result<WatchResponse, Status>>,
-    set: WatchSet<i64>,
+    events: EventSet<i64, Recorded>,
+    /// The watches of the event that is delivered.
+    matched: Vec<i64>,
     watchers: HashMap<i64, Watcher>,
     /// The watches that have something to read, in the order in which it was noticed.
     due: VecDeque<i64>,
@@ -86,6 +97,7 @@ struct Stream {
 struct Watcher {
     key: Vec<u8>,
     range_end: Vec<u8>,
+    range: KeyRange,
     /// The revision from which on nothing has been read.
     next: i64,
     /// The revision up to which there may be something to read.
@@ -98,6 +110,38 @@ struct Watcher {
     /// Whether something was sent since the last tick.
     is_fresh: bool,
     _counted: Arc<()>,
+}
+
+impl Watcher {
+    /// Whether there may be something to read.
+    const fn is_due(&self) -> bool {
+        self.next <= self.last
+    }
+
+    /// The events of a change that this watch is sent. `None`: the guest has to read them.
+    fn events(&self, emit: &Emit<Recorded>) -> Option<Vec<Event>> {
+        if self.prev_kv {
+            return None;
+        }
+        let mut events = Vec::new();
+        for (key, change) in emit.entries() {
+            if !self.range.contains(key) {
+                continue;
+            }
+            let event = Event::decode(change.clone()?).ok()?;
+            if event.kv.as_ref()?.key != key {
+                return None;
+            }
+            let is_left_out = match event.r#type() {
+                EventType::Put => self.no_put,
+                EventType::Delete => self.no_delete,
+            };
+            if !is_left_out {
+                events.push(event);
+            }
+        }
+        Some(events)
+    }
 }
 
 /// The client has gone.
@@ -123,11 +167,9 @@ impl Stream {
                     }
                     Err(_) => return,
                 },
-                (id, span) = self.set.recv() => match span {
-                    Ok(span) => {
-                        self.noticed(id, span);
-                        Ok(())
-                    }
+                event = self.events.recv(&mut self.matched) => match event {
+                    Ok(event) => self.deliver(&event).await,
+                    Err(RecvError::Disconnected { resume }) => self.fall_behind(resume),
                     // The server stops.
                     Err(_) => return,
                 },
@@ -157,11 +199,13 @@ impl Stream {
             true => vec![0],
             false => create.key,
         };
-        let selector = match &create.range_end[..] {
-            [] => Selector::key(&key),
-            [0] => Selector::from_key(&key),
-            end if key[..] < *end => Selector::range(&key, end),
-            _ => return self.refuse("mvcc: watcher range is empty").await,
+        let range = match &create.range_end[..] {
+            [] => KeyRange::key(&key),
+            [0] => KeyRange::unbounded(&key),
+            end => match KeyRange::new(&key, end) {
+                Ok(range) => range,
+                Err(_) => return self.refuse("mvcc: watcher range is empty").await,
+            },
         };
         let id = match create.watch_id {
             0 => self.free_id(),
@@ -171,20 +215,24 @@ impl Stream {
             }
             id => id,
         };
-        let Ok(subscription) = self.machine.bus().subscribe(selector).wake() else {
-            return self.refuse("etcdserver: too many watches").await;
-        };
-        // After the subscription, so that nothing is missed between the two.
+        while let Err(error) = self.events.insert(id, range.clone()) {
+            match error {
+                // The queue was full: with what is in it goes the old set.
+                ControlError::Ended => self.deliver_up_to(i64::MAX).await?,
+                _ => return Err(Gone),
+            }
+        }
+        // After the insertion, so that nothing is missed between the two.
         let head = self.machine.revision();
         let next = match create.start_revision {
             0 => head + 1,
             revision => revision.max(1),
         };
-        self.set.insert(id, subscription);
         let filters = |filter: FilterType| create.filters.contains(&filter.into());
         let watcher = Watcher {
             key,
             range_end: create.range_end,
+            range,
             next,
             last: head,
             no_put: filters(FilterType::Noput),
@@ -195,7 +243,7 @@ impl Stream {
             is_fresh: false,
             _counted: Arc::clone(&self.machine.metrics().watches),
         };
-        if watcher.next <= watcher.last {
+        if watcher.is_due() {
             self.due.push_back(id);
         }
         self.watchers.insert(id, watcher);
@@ -237,26 +285,72 @@ impl Stream {
     }
 
     fn remove(&mut self, id: i64) -> bool {
-        self.set.remove(&id);
+        self.events.remove(&id);
         self.due.retain(|due| *due != id);
         self.watchers.remove(&id).is_some()
     }
 
-    /// Notes that a watch may have something to read.
-    fn noticed(&mut self, id: i64, span: Span) {
-        let Some(watcher) = self.watchers.get_mut(&id) else {
-            return;
-        };
-        let last = span.last().cast_signed();
-        let was_due = watcher.next <= watcher.last;
-        watcher.last = watcher.last.max(last);
-        if !was_due {
-            // What lies between was of other keys.
-            watcher.next = watcher.next.max(span.first().cast_signed());
-            if watcher.next <= watcher.last {
+    /// Sends a change to the watches that it matches.
+    async fn deliver(&mut self, emit: &Emit<Recorded>) -> Result<(), Gone> {
+        let revision = emit.value().cast_signed();
+        for id in std::mem::take(&mut self.matched) {
+            let Some(watcher) = self.watchers.get_mut(&id) else {
+                continue;
+            };
+            if revision < watcher.next {
+                continue; // it was read, or comes before the start of the watch
+            }
+            if watcher.is_due() {
+                watcher.last = revision;
+            } else if let Some(events) = watcher.events(emit) {
+                watcher.next = revision + 1;
+                self.send_events(id, events).await?;
+            } else {
+                (watcher.next, watcher.last) = (revision, revision);
                 self.due.push_back(id);
             }
         }
+        Ok(())
+    }
+
+    /// Delivers what is queued, up to a revision.
+    async fn deliver_up_to(&mut self, revision: i64) -> Result<(), Gone> {
+        loop {
+            match self.events.try_recv(&mut self.matched) {
+                Ok(emit) => {
+                    self.deliver(&emit).await?;
+                    if emit.value().cast_signed() >= revision {
+                        return Ok(());
+                    }
+                }
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected { resume }) => return self.fall_behind(resume),
+                Err(_) => return Err(Gone),
+            }
+        }
+    }
+
+    /// Begins with an empty queue. What was not in the full one is read from the store.
+    fn fall_behind(&mut self, resume: u64) -> Result<(), Gone> {
+        let events = EventSet::new(self.machine.bus(), MAX_QUEUED, MAX_QUEUED_BYTES);
+        self.events = events.map_err(|_| Gone)?;
+        for (id, watcher) in &self.watchers {
+            let inserted = self.events.insert(*id, watcher.range.clone());
+            inserted.map_err(|_| Gone)?;
+        }
+        let head = self.machine.revision();
+        for (id, watcher) in &mut self.watchers {
+            if watcher.is_due() {
+                watcher.last = head;
+                continue;
+            }
+            watcher.next = watcher.next.max(resume.cast_signed());
+            watcher.last = head;
+            if watcher.is_due() {
+                self.due.push_back(*id);
+            }
+        }
+        Ok(())
     }
 
     /// Reads what is due to the watch that has waited longest, and sends it.
@@ -299,17 +393,21 @@ impl Stream {
             return Ok(());
         };
         watcher.next = changes.next;
-        if watcher.next <= watcher.last {
+        if watcher.is_due() {
             self.due.push_back(id);
         }
-        if changes.events.is_empty() {
+        self.send_events(id, changes.events).await
+    }
+
+    async fn send_events(&mut self, id: i64, events: Vec<Event>) -> Result<(), Gone> {
+        let Some(watcher) = self.watchers.get_mut(&id).filter(|_| !events.is_empty()) else {
             return Ok(());
-        }
+        };
         watcher.is_fresh = true;
-        (self.machine.metrics().n_events).add(changes.events.len() as u64);
+        (self.machine.metrics().n_events).add(events.len() as u64);
         let max_bytes = watcher.fragment.then_some(self.max_fragment_bytes);
         let response = WatchResponse {
-            events: changes.events,
+            events,
             ..response(id, self.machine.revision())
         };
         for response in fragments(response, max_bytes) {
@@ -348,22 +446,15 @@ impl Stream {
     }
 
     /// The revision up to which every watch has been served; `None` if one is due.
-    fn served(&mut self) -> Option<i64> {
-        // Before the spans: what was emitted up to here is in them. The set hears of them later, so
-        // each subscription is asked.
+    async fn served(&mut self) -> Result<Option<i64>, Gone> {
         let head = self.machine.revision();
-        let ids = self.watchers.keys().copied().collect::<Vec<_>>();
-        for id in ids {
-            if let Some(Ok(span)) = self.set.with(&id, WakeSubscription::try_recv) {
-                self.noticed(id, span);
-            }
-        }
-        self.due.is_empty().then_some(head)
+        self.deliver_up_to(head).await?;
+        Ok(self.due.is_empty().then_some(head))
     }
 
     /// Answers the client that has asked for progress, once nothing is due.
     async fn progress(&mut self) -> Result<(), Gone> {
-        let Some(head) = self.served() else {
+        let Some(head) = self.served().await? else {
             return Ok(());
         };
         self.wants_progress = false;
@@ -372,7 +463,7 @@ impl Stream {
 
     /// Tells the watches that have asked for it, and were sent nothing else, how far they are.
     async fn progress_of_each(&mut self) -> Result<(), Gone> {
-        let Some(head) = self.served() else {
+        let Some(head) = self.served().await? else {
             return Ok(());
         };
         let mut idle = Vec::new();

@@ -13,7 +13,7 @@ use etcd_example::proto::etcdserverpb::{
     RangeRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest,
     WatchProgressRequest, WatchRequest, WatchResponse,
 };
-use etcd_example::{Config, Server, Store};
+use etcd_example::{Config, Recorded, Server, Store};
 use rangewatch::{RangeWatchBus, Runtime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -36,7 +36,7 @@ fn runtimes() -> Vec<Box<dyn Runtime>> {
 struct Running {
     address: SocketAddr,
     channel: Channel,
-    bus: RangeWatchBus,
+    bus: RangeWatchBus<Recorded>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -128,7 +128,8 @@ impl Running {
 
     async fn watch(&self) -> Watches {
         let (requests, stream) = mpsc::channel(16);
-        let mut client = WatchClient::new(self.channel.clone());
+        let client = WatchClient::new(self.channel.clone());
+        let mut client = client.max_decoding_message_size(usize::MAX);
         let responses = client
             .watch(ReceiverStream::new(stream))
             .await
@@ -242,6 +243,44 @@ async fn watches_receive_each_change_of_their_range_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_late_receives_all_in_order() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        let mut watches = server.watch().await;
+        for key in ["a/", "a/1"] {
+            watches.create(prefix(key, 0)).await;
+        }
+        // More than the queue of a stream has room for.
+        let value = "large".repeat(100_000);
+        for _ in 0..30 {
+            server.put("a/1", &value).await;
+            server.put("a/2", &value).await;
+        }
+        let n_dropped = server.bus.stats().deliveries().dropped();
+        assert!(n_dropped > 0, "the queue of the stream is full");
+        let create = RequestUnion::CreateRequest(prefix("a/2", 0));
+        watches.send(create).await;
+        let mut received = [const { Vec::new() }; 3];
+        while received[2].is_empty() || received.iter().map(Vec::len).sum::<usize>() < 92 {
+            let response = watches.next().await;
+            if response.created {
+                server.put("a/2", "last").await;
+            }
+            let revisions = response
+                .events
+                .into_iter()
+                .map(|event| event.kv.expect("a key").mod_revision);
+            received[response.watch_id as usize].extend(revisions);
+        }
+        assert_eq!(
+            received,
+            [(2..=62).collect(), (2..=61).step_by(2).collect(), vec![62]]
+        );
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_leaves_nothing_behind() {
     for runtime in runtimes() {
         let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
@@ -249,7 +288,7 @@ async fn a_client_that_goes_leaves_nothing_behind() {
         for _ in 0..100 {
             watches.create(prefix("a/", 0)).await;
         }
-        assert_eq!(server.bus.n_subscriptions(), 100);
+        assert_eq!(server.bus.n_subscriptions(), 1, "one for each stream");
         // These events are in no response yet when the client goes.
         for _ in 0..20 {
             server.put("a/1", &"large".repeat(10_000)).await;
