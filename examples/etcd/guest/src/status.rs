@@ -14,6 +14,7 @@ const INVALID_ARGUMENT: u8 = 3;
 const NOT_FOUND: u8 = 5;
 const FAILED_PRECONDITION: u8 = 9;
 const OUT_OF_RANGE: u8 = 11;
+const INTERNAL: u8 = 13;
 
 impl Status {
     pub(crate) const EMPTY_KEY: Self =
@@ -55,7 +56,7 @@ impl Status {
 
     pub(crate) fn malformed(error: &prost::DecodeError) -> Self {
         Self {
-            code: INVALID_ARGUMENT,
+            code: INTERNAL,
             message: Cow::Owned(format!("malformed request: {error}")),
         }
     }

@@ -233,7 +233,7 @@ fn what_is_not_a_message_is_an_invalid_argument() {
         for input in [&b"\x0a\x05ab"[..], b"\xff", b"\x07"] {
             let response = etcd.call::<RangeResponse>(call, input);
             let (code, message) = response.expect_err("it is malformed");
-            assert_eq!(code, 3);
+            assert_eq!(code, 13);
             assert!(message.starts_with("malformed request: "), "{message}");
         }
     }
