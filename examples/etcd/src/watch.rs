@@ -1,9 +1,9 @@
 //! The service Watch: a stream is an [`EventSet`], and one task that serves it.
 //!
-//! The bus carries what the guest has recorded of each change, so a watch that is up to date is sent
-//! what it receives. A watch that began in the past has the guest read the changes from the store
-//! until it is up to date, and so has every watch of a client that reads too slowly, once the queue
-//! of its stream is full: it costs the others nothing.
+//! The bus carries what the guest has recorded of each change, so a watch that is up to date is
+//! sent what it receives. A watch that began in the past has the guest read the changes from the
+//! store until it is up to date, and so has every watch of a client that reads too slowly, once the
+//! queue of its stream is full: it costs the others nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -65,6 +65,8 @@ impl Watch for WatchService {
             responses,
             events,
             matched: Vec::new(),
+            delivered: 0,
+            shown: 0,
             watchers: HashMap::new(),
             due: VecDeque::new(),
             next_id: 0,
@@ -84,6 +86,10 @@ struct Stream {
     events: EventSet<i64, Recorded>,
     /// The watches of the event that is delivered.
     matched: Vec<i64>,
+    /// Its revision.
+    delivered: i64,
+    /// The revision of the last header. Those of a stream do not go back.
+    shown: i64,
     watchers: HashMap<i64, Watcher>,
     /// The watches that have something to read, in the order in which it was noticed.
     due: VecDeque<i64>,
@@ -263,7 +269,7 @@ impl Stream {
         self.next_id - 1
     }
 
-    async fn refuse(&self, reason: &str) -> Result<(), Gone> {
+    async fn refuse(&mut self, reason: &str) -> Result<(), Gone> {
         self.send(WatchResponse {
             created: true,
             canceled: true,
@@ -293,6 +299,7 @@ impl Stream {
     /// Sends a change to the watches that it matches.
     async fn deliver(&mut self, emit: &Emit<Recorded>) -> Result<(), Gone> {
         let revision = emit.value().cast_signed();
+        self.delivered = revision;
         for id in std::mem::take(&mut self.matched) {
             let Some(watcher) = self.watchers.get_mut(&id) else {
                 continue;
@@ -304,7 +311,8 @@ impl Stream {
                 watcher.last = revision;
             } else if let Some(events) = watcher.events(emit) {
                 watcher.next = revision + 1;
-                self.send_events(id, events).await?;
+                self.send_events(id, events, revision.max(self.shown))
+                    .await?;
             } else {
                 (watcher.next, watcher.last) = (revision, revision);
                 self.due.push_back(id);
@@ -315,19 +323,15 @@ impl Stream {
 
     /// Delivers what is queued, up to a revision.
     async fn deliver_up_to(&mut self, revision: i64) -> Result<(), Gone> {
-        loop {
+        while self.delivered < revision {
             match self.events.try_recv(&mut self.matched) {
-                Ok(emit) => {
-                    self.deliver(&emit).await?;
-                    if emit.value().cast_signed() >= revision {
-                        return Ok(());
-                    }
-                }
+                Ok(emit) => self.deliver(&emit).await?,
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected { resume }) => return self.fall_behind(resume),
                 Err(_) => return Err(Gone),
             }
         }
+        Ok(())
     }
 
     /// Begins with an empty queue. What was not in the full one is read from the store.
@@ -396,10 +400,17 @@ impl Stream {
         if watcher.is_due() {
             self.due.push_back(id);
         }
-        self.send_events(id, changes.events).await
+        let head = self.machine.revision();
+        self.send_events(id, changes.events, head).await
     }
 
-    async fn send_events(&mut self, id: i64, events: Vec<Event>) -> Result<(), Gone> {
+    /// Sends events, with a revision that is not before theirs.
+    async fn send_events(
+        &mut self,
+        id: i64,
+        events: Vec<Event>,
+        revision: i64,
+    ) -> Result<(), Gone> {
         let Some(watcher) = self.watchers.get_mut(&id).filter(|_| !events.is_empty()) else {
             return Ok(());
         };
@@ -408,7 +419,7 @@ impl Stream {
         let max_bytes = watcher.fragment.then_some(self.max_fragment_bytes);
         let response = WatchResponse {
             events,
-            ..response(id, self.machine.revision())
+            ..response(id, revision)
         };
         for response in fragments(response, max_bytes) {
             self.send(response).await?;
@@ -449,7 +460,8 @@ impl Stream {
     async fn served(&mut self) -> Result<Option<i64>, Gone> {
         let head = self.machine.revision();
         self.deliver_up_to(head).await?;
-        Ok(self.due.is_empty().then_some(head))
+        // A change may be delivered before it is the head of the bus.
+        Ok(self.due.is_empty().then(|| head.max(self.delivered)))
     }
 
     /// Answers the client that has asked for progress, once nothing is due.
@@ -481,7 +493,9 @@ impl Stream {
         Ok(())
     }
 
-    async fn send(&self, response: WatchResponse) -> Result<(), Gone> {
+    async fn send(&mut self, response: WatchResponse) -> Result<(), Gone> {
+        let header = response.header.as_ref();
+        self.shown = self.shown.max(header.map_or(0, |header| header.revision));
         self.responses.send(Ok(response)).await.map_err(|_| Gone)
     }
 }
