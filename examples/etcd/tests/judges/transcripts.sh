@@ -5,7 +5,7 @@ prepare() {
     local program
     debian etcd-server etcd-client
     program=$(
-        cd "$repository"
+        cd "$repository" || exit
         # shellcheck disable=SC2086 # Several options.
         cargo test --quiet --locked ${PACKAGES:---package etcd-example} --test transcripts --no-run \
             --message-format json | sed -n 's/.*"name":"transcripts".*"executable":"\([^"]*\)".*/\1/p'
