@@ -1,5 +1,7 @@
 //! Compaction, and the removal of what it made unreachable.
 
+use prost::Message as _;
+
 use crate::header;
 use crate::proto::etcdserverpb::{CompactionRequest, CompactionResponse};
 use crate::proto::mvccpb::event::EventType;
@@ -9,8 +11,10 @@ use crate::status::Status;
 use crate::store::Store;
 use crate::write::Write;
 
-/// Changes that one call of [`scrub`] looks at. It bounds the time that other writes wait for it.
+/// Changes that one call of [`scrub`] looks at, and bytes of their events after which it ends. They
+/// bound the time that other writes wait for it.
 const MAX_SCRUBBED_CHANGES: usize = 256;
+const MAX_SCRUBBED_BYTES: usize = 1 << 20;
 
 impl<S: Store> Write<'_, S> {
     /// Makes all revisions before one unreadable.
@@ -43,12 +47,14 @@ pub(crate) fn scrub(store: &mut impl Store) -> ScrubResponse {
     let end = Revision::first(meta.compact + 1);
     let mut scan = records::scan_events(store, meta.unscrubbed, end);
     let mut changes = Vec::new();
+    let mut n_bytes = 0;
     let mut next = None;
     while let Some((revision, event)) = scan.next().map(records::event_entry) {
-        if changes.len() == MAX_SCRUBBED_CHANGES {
+        if changes.len() == MAX_SCRUBBED_CHANGES || n_bytes > MAX_SCRUBBED_BYTES {
             next = Some(revision);
             break;
         }
+        n_bytes += event.encoded_len();
         let is_delete = event.r#type() == EventType::Delete;
         let key = event.kv.expect("a record of this guest").key;
         changes.push((revision, key, is_delete));

@@ -315,6 +315,22 @@ fn a_call_of_scrub_removes_a_bounded_number_of_records_and_the_next_goes_on() {
 }
 
 #[test]
+fn a_call_of_scrub_reads_a_bounded_number_of_bytes() {
+    let mut etcd = Etcd::default();
+    let value = "x".repeat(600 << 10);
+    for _ in 0..10 {
+        etcd.put(&put("a", &value)).unwrap();
+    }
+    compact(&mut etcd, 11);
+    let mut n_calls = 1;
+    while etcd.scrub_some() {
+        n_calls += 1;
+    }
+    assert_eq!(n_calls, 5);
+    assert_eq!((etcd.n_records(b'r'), etcd.n_records(b'h')), (1, 1));
+}
+
+#[test]
 fn a_compaction_in_the_middle_of_a_scrub_leaves_nothing_behind() {
     let mut etcd = Etcd::default();
     let names: Vec<_> = (0..600).map(|n| format!("key {n}")).collect();
