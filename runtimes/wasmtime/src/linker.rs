@@ -457,7 +457,7 @@ where
 }
 
 /// The future of a function that has returned.
-struct Returned;
+pub(crate) struct Returned;
 
 impl Future for Returned {
     type Output = Result<()>;

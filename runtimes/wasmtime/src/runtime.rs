@@ -1,5 +1,6 @@
 //! Modules, and what links them.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,11 +9,13 @@ use rangewatch_runtime::{
     yield_now,
 };
 use rangewatch_wasi::link_wasmtime::{self, charge};
-use wasmtime::{Caller, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
+use wasmtime::{
+    Caller, FuncType, InstancePre, Linker, Module, Result, Store, StoreLimitsBuilder, Val,
+};
 
 use crate::convert::{failure, func_type, to_wasmtime, vals};
 use crate::instance::{Cx, State, WasmtimeInstance};
-use crate::linker::Link;
+use crate::linker::{Link, Returned};
 
 pub(crate) const NAME: &str = "wasmtime";
 
@@ -54,36 +57,115 @@ impl Compiled for WasmtimeModule {
         for function in imports.functions() {
             let ty = func_type(engine, function.ty())
                 .ok_or("the signature has a type that cannot be passed")?;
-            let (module, name) = (function.module(), function.name());
-            let function = function.clone();
-            linker.func_new_async(module, name, ty, move |mut caller, params, results| {
-                let function = function.clone();
-                Box::new(async move {
-                    if function.is_async() && !caller.data().is_started {
-                        return Err(function.in_start().into());
-                    }
-                    caller.data_mut().meter().add(HostFunction::UNITS_PER_CALL);
-                    if is_metered && charge(&mut caller, State::meter)? {
-                        yield_now().await;
-                    }
-                    let args = vals(params);
-                    let mut cx = Cx { caller, is_metered };
-                    let values = function.call_async(&mut cx, &args).await?;
-                    for (result, value) in results.iter_mut().zip(&values) {
-                        *result = to_wasmtime(value);
-                    }
-                    if is_metered && charge(&mut cx.caller, State::meter)? {
-                        yield_now().await;
-                    }
-                    Ok(())
-                })
-            })?;
+            if function.is_async() {
+                link_async(&mut linker, function.clone(), ty, is_metered)?;
+            } else {
+                link_sync(&mut linker, function.clone(), ty, is_metered)?;
+            }
         }
         let instance = linker.instantiate_pre(&self.module)?;
         Ok(Arc::new(WasmtimeLinked {
             instance,
             is_metered: self.is_metered,
         }))
+    }
+}
+
+/// Links a function that returns at once. It suspends its guest only when a slice is used up.
+fn link_sync(
+    linker: &mut Linker<State>,
+    function: HostFunction,
+    ty: FuncType,
+    is_metered: bool,
+) -> Result<()> {
+    let (module, name) = (function.module().to_owned(), function.name().to_owned());
+    if !is_metered {
+        linker.func_new(&module, &name, ty, move |caller, params, results| {
+            let mut cx = Cx { caller, is_metered };
+            set(results, &function.call(&mut cx, &vals(params))?);
+            Ok(())
+        })?;
+        return Ok(());
+    }
+    linker.func_new_async(&module, &name, ty, move |caller, params, results| {
+        let mut cx = Cx { caller, is_metered };
+        match begin(&mut cx) {
+            Ok(false) => match call_sync(&function, &mut cx, params, results) {
+                // Most calls end here, without an allocation: `Returned` has no bytes.
+                Ok(false) => Box::new(Returned),
+                Ok(true) => Box::new(async {
+                    yield_now().await;
+                    Ok(())
+                }),
+                Err(error) => Box::new(ready(Err(error))),
+            },
+            Ok(true) => {
+                let function = function.clone();
+                Box::new(async move {
+                    yield_now().await;
+                    if call_sync(&function, &mut cx, params, results)? {
+                        yield_now().await;
+                    }
+                    Ok(())
+                })
+            }
+            Err(error) => Box::new(ready(Err(error))),
+        }
+    })?;
+    Ok(())
+}
+
+/// Charges for a call of a host function. Returns whether the slice is used up.
+fn begin(cx: &mut Cx<'_>) -> Result<bool> {
+    cx.caller
+        .data_mut()
+        .meter()
+        .add(HostFunction::UNITS_PER_CALL);
+    Ok(cx.is_metered && charge(&mut cx.caller, State::meter)?)
+}
+
+/// Calls a function that returns at once. Returns whether the slice is used up.
+fn call_sync(
+    function: &HostFunction,
+    cx: &mut Cx<'_>,
+    params: &[Val],
+    results: &mut [Val],
+) -> Result<bool> {
+    set(results, &function.call(cx, &vals(params))?);
+    charge(&mut cx.caller, State::meter)
+}
+
+/// Links a function that may wait.
+fn link_async(
+    linker: &mut Linker<State>,
+    function: HostFunction,
+    ty: FuncType,
+    is_metered: bool,
+) -> Result<()> {
+    let (module, name) = (function.module().to_owned(), function.name().to_owned());
+    linker.func_new_async(&module, &name, ty, move |caller, params, results| {
+        let function = function.clone();
+        let mut cx = Cx { caller, is_metered };
+        Box::new(async move {
+            if !cx.caller.data().is_started {
+                return Err(function.in_start().into());
+            }
+            if begin(&mut cx)? {
+                yield_now().await;
+            }
+            set(results, &function.call_async(&mut cx, &vals(params)).await?);
+            if is_metered && charge(&mut cx.caller, State::meter)? {
+                yield_now().await;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+fn set(results: &mut [Val], values: &[rangewatch_runtime::Val]) {
+    for (result, value) in results.iter_mut().zip(values) {
+        *result = to_wasmtime(value);
     }
 }
 
