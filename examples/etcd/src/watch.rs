@@ -6,15 +6,15 @@
 //! queue of its stream is full: it costs the others nothing.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost::Message as _;
 use rangewatch::bus::{ControlError, Event as Emit, EventSet, KeyRange, RecvError, TryRecvError};
 use tokio::sync::mpsc;
 use tokio::time::{self, Interval, MissedTickBehavior};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::host::Recorded;
@@ -48,13 +48,13 @@ pub(crate) struct WatchService {
 
 #[tonic::async_trait]
 impl Watch for WatchService {
-    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+    type WatchStream = Responses;
 
     async fn watch(
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (responses, stream) = mpsc::channel(MAX_RESPONSES);
+        let (responses, ready) = mpsc::channel(MAX_RESPONSES);
         let mut ticks = time::interval(self.progress_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
@@ -74,15 +74,48 @@ impl Watch for WatchService {
             max_fragment_bytes: self.max_fragment_bytes,
             _counted: Arc::clone(&self.machine.metrics().watch_streams),
         };
-        tokio::spawn(stream_of_client.run(request.into_inner(), ticks));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(Responses {
+            running: Some(Box::pin(stream_of_client.run(request.into_inner(), ticks))),
+            ready,
+        }))
     }
 }
 
-/// One stream of a client.
+/// The responses of a stream. It runs while the client has room for one: in the task that sends
+/// them, so that none waits for another task.
+pub(crate) struct Responses {
+    /// `None` once it has ended.
+    running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    ready: mpsc::Receiver<Answer>,
+}
+
+type Answer = Result<WatchResponse, Status>;
+
+impl tokio_stream::Stream for Responses {
+    type Item = Answer;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let this = &mut *self;
+        if let Ok(response) = this.ready.try_recv() {
+            return Poll::Ready(Some(response));
+        }
+        if let Some(running) = &mut this.running
+            && running.as_mut().poll(cx).is_ready()
+        {
+            this.running = None;
+        }
+        match this.ready.try_recv() {
+            Ok(response) => Poll::Ready(Some(response)),
+            Err(_) if this.running.is_none() => Poll::Ready(None),
+            Err(_) => Poll::Pending,
+        }
+    }
+}
+
+/// One stream of a client. It is dropped when the client has gone.
 struct Stream {
     machine: Machine,
-    responses: mpsc::Sender<Result<WatchResponse, Status>>,
+    responses: mpsc::Sender<Answer>,
     events: EventSet<i64, Recorded>,
     /// The watches of the event that is delivered.
     matched: Vec<i64>,
@@ -155,14 +188,13 @@ struct Gone;
 
 impl Stream {
     async fn run(mut self, mut requests: Streaming<WatchRequest>, mut ticks: Interval) {
-        let (machine, responses) = (self.machine.clone(), self.responses.clone());
+        let machine = self.machine.clone();
         let mut stopping = pin!(machine.stopping());
         let mut is_open = true;
         loop {
             let has_due = !self.due.is_empty();
             let served = tokio::select! {
                 biased;
-                () = responses.closed() => return,
                 () = &mut stopping => return,
                 request = requests.message(), if is_open => match request {
                     Ok(Some(request)) => self.request(request).await,
