@@ -18,6 +18,10 @@ use self::server::{Kind, Program};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, BoxError>;
 
+// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COMMAND: &str = "target/release/etcd-benches";
 
 /// Measures the server of the example beside etcd. It needs the program etcd of Debian's package
