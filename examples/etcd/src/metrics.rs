@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use crate::host;
 use crate::machine::Machine;
 use crate::maintenance::VERSION;
+use crate::pages;
 use crate::proto::etcdserverpb::{RangeRequest, RangeResponse};
 use crate::proto::rangewatch::etcd::{ChangesRequest, ChangesResponse};
 use crate::store::Writes;
@@ -427,14 +428,15 @@ impl Drop for Call {
     }
 }
 
-/// The middleware of the gRPC services, which counts their requests.
+/// The middleware of the gRPC services, which counts their requests. A request for another path
+/// ends here.
 pub(crate) async fn count_calls(
     State(machine): State<Machine>,
     request: Request,
     next: Next,
 ) -> Response {
     let Some(method) = machine.metrics().methods.get(request.uri().path()) else {
-        return next.run(request).await;
+        return pages::not_served(&request);
     };
     let mut call = Call::start(method);
     let response = next.run(request).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Json, Response};
@@ -175,6 +175,18 @@ fn text(bytes: &[u8]) -> String {
 
 fn failed(error: Status) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, error.message().to_owned()).into_response()
+}
+
+/// The response to a request for a path that is neither a method nor a page.
+pub(crate) fn not_served(request: &Request) -> Response {
+    let path = request.uri().path();
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return Status::unimplemented(format!("etcdserver: no method {path}")).into_http();
+    }
+    let text =
+        format!("no page {path}: there are /, /health and /metrics, and etcd's v3 API by gRPC\n");
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 /// As etcd answers: whether a request would be served.
