@@ -30,7 +30,7 @@ impl KvService {
 
     async fn write(&self, export: &'static str, request: Request<Bytes>) -> Answer {
         let request = request.into_inner();
-        let max_message = self.max_request_bytes + OVERHEAD;
+        let max_message = self.max_request_bytes.saturating_add(OVERHEAD);
         if request.len() > max_message {
             let text = format!(
                 "grpc: received message larger than max ({} vs. {max_message})",

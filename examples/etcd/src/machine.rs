@@ -183,7 +183,7 @@ impl Machine {
             return Err(stopped());
         };
         let n_bytes = store.n_bytes();
-        let n_bytes = n_bytes.map_err(|error| Status::internal(error.to_string()))?;
+        let n_bytes = n_bytes.map_err(|error| failed(&error))?;
         Ok(n_bytes.cast_signed())
     }
 
@@ -383,8 +383,13 @@ fn publish(emits: Vec<Emits>) {
 
 fn fail(replies: Vec<(Reply, Answer)>, error: &StoreError) {
     for (reply, _) in replies {
-        let _ = reply.send(Err(Status::internal(error.to_string())));
+        let _ = reply.send(Err(failed(error)));
     }
+}
+
+/// The status of a request when the store has failed.
+fn failed(error: &StoreError) -> Status {
+    Status::internal(format!("etcdserver: {}", ErrorChain::new(error)))
 }
 
 /// A pool of guests on the bus.

@@ -7,7 +7,7 @@
 )]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,27 +22,34 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A server that speaks etcd's API. Its state machine is a WebAssembly guest, and its watches are
 /// subscriptions on the bus.
 #[derive(Parser)]
+#[command(version)]
 struct Args {
-    /// Where it listens.
-    #[arg(long, default_value = "127.0.0.1:2379")]
+    /// The address and port to listen on. Port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:2379")]
     listen: SocketAddr,
-    /// The folder of its data. Without it the data is gone when the server ends.
-    #[arg(long)]
+    /// The folder of the data, created if it is missing. Without it the data is in memory, and gone
+    /// when the server ends.
+    #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// What runs the guest.
+    /// The engine that runs the guest.
     #[arg(long, value_enum, default_value_t = Engine::DEFAULT)]
     runtime: Engine,
-    /// The certificate of the server, in PEM.
-    #[arg(long, requires = "tls_key")]
+    /// The certificate of the server, in PEM. Clients then connect with TLS.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of the certificate, in PEM.
-    #[arg(long, requires = "tls_cert")]
+    /// The private key of the certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// How often a watch that has received nothing learns how far it is, in milliseconds.
-    #[arg(long, default_value_t = 600_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The time between two progress notifications of an idle watch, in milliseconds.
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 600_000,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     progress_interval_ms: u64,
-    /// Bytes of a request that writes.
-    #[arg(long, default_value_t = 3 << 19)]
+    /// The maximum size of a request that writes, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 3 << 19)]
     max_request_bytes: usize,
 }
 
@@ -66,7 +73,7 @@ impl Engine {
             #[cfg(feature = "wasmi")]
             Self::Wasmi => Ok(Box::new(rangewatch::Wasmi::new())),
             #[cfg(not(all(feature = "wasmtime", feature = "wasmi")))]
-            _ => Err("this build has no such runtime: add --features to cargo run".into()),
+            _ => Err(format!("built without {self:?}: choose another --runtime").into()),
         }
     }
 }
@@ -87,7 +94,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
     config.progress_interval = Duration::from_millis(args.progress_interval_ms);
     config.max_request_bytes = args.max_request_bytes;
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        config.tls = Some((std::fs::read(certificate)?, std::fs::read(key)?));
+        config.tls = Some((read(certificate)?, read(key)?));
     }
     let store = Store::open(args.data.as_deref())?;
     let runtime = args.runtime.runtime()?;
@@ -96,7 +103,11 @@ async fn run(args: Args) -> Result<(), BoxError> {
     server.serve(stopped()).await
 }
 
-/// Waits for Ctrl-C or a signal to end.
+fn read(path: &Path) -> Result<Vec<u8>, BoxError> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
 async fn stopped() {
     #[cfg(unix)]
     {

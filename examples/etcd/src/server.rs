@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::middleware;
-use rangewatch::Runtime;
+use rangewatch::{ErrorChain, Runtime};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, ServerTlsConfig};
+use tonic::transport::{self, Identity, ServerTlsConfig};
 
 use crate::BoxError;
 use crate::kv::{KvService, MAX_RECEIVED};
@@ -63,6 +63,7 @@ pub struct Server {
     /// The name of it.
     runtime: &'static str,
     leases: LeaseService,
+    transport: transport::Server,
     config: Config,
     stop: watch::Sender<bool>,
     writer: JoinHandle<()>,
@@ -73,22 +74,34 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The guest cannot be instantiated, the store cannot be read, the address is in use.
+    /// The certificate or its key cannot be used, the guest cannot be instantiated, the store
+    /// cannot be read, the address is in use.
     pub async fn start(
         runtime: &dyn Runtime,
         store: Store,
         config: Config,
     ) -> Result<Self, BoxError> {
+        let mut transport = transport::Server::builder().accept_http1(true);
+        if let Some((certificate, key)) = &config.tls {
+            let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+            transport = transport.tls_config(tls).map_err(|error| {
+                let error = ErrorChain::new(&error);
+                format!("the TLS certificate or its key cannot be used: {error}")
+            })?;
+        }
         let (stop, stopping) = watch::channel(false);
         let (machine, writer) = Machine::start(runtime, store, stopping).await?;
         let leases = LeaseService::start(machine.clone()).await?;
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = TcpListener::bind(config.listen).await;
+        let listener =
+            listener.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
         Ok(Self {
             address: listener.local_addr()?,
             listener,
             machine,
             runtime: runtime.name(),
             leases,
+            transport,
             config,
             stop,
             writer,
@@ -112,12 +125,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The certificate or its key cannot be read; the connection of the listener is lost.
+    /// The listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
         let Self {
             machine,
             runtime,
             leases,
+            mut transport,
             config,
             stop: stopper,
             writer,
@@ -162,11 +176,6 @@ impl Server {
             .into_axum_router()
             .layer(counted)
             .merge(pages::router(machine.clone(), runtime, &streams)?);
-        let mut server = tonic::transport::Server::builder().accept_http1(true);
-        if let Some((certificate, key)) = config.tls {
-            let identity = Identity::from_pem(certificate, key);
-            server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
-        }
         let stop = async {
             stop.await;
             // Streams and the writer end.
@@ -174,7 +183,7 @@ impl Server {
             stopper.send_replace(true);
         };
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let served = server
+        let served = transport
             .add_routes(Routes::from(routes))
             .serve_with_incoming_shutdown(incoming, stop);
         served.await?;

@@ -127,7 +127,7 @@ pub enum OpenError {
     #[error("{} is in use: stop the other server, or choose another folder", .0.display())]
     InUse(PathBuf),
     /// The folder or the log in it cannot be created or read.
-    #[error("{} cannot be opened: {source}", .path.display())]
+    #[error("{} cannot be opened", .path.display())]
     Io {
         /// The folder or the file.
         path: PathBuf,
@@ -138,7 +138,7 @@ pub enum OpenError {
     #[error("{} does not belong to this store: put back the log of the same backup", .0.display())]
     ForeignLog(PathBuf),
     /// The B-tree cannot be read.
-    #[error("the store cannot be read, restore it from a backup: {0}")]
+    #[error("the store cannot be read, restore it from a backup")]
     Database(#[from] redb::Error),
 }
 
@@ -147,16 +147,16 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum StoreError {
     /// The B-tree. A later read may succeed; a later commit will not.
-    #[error("the store failed, check the disk and restart the server: {0}")]
+    #[error("the store failed, check the disk and restart the server")]
     Database(#[from] redb::Error),
     /// The log. Whether the commit has happened is known after a restart.
-    #[error("a file of the store failed, check the disk and restart the server: {0}")]
+    #[error("a file of the store failed, check the disk and restart the server")]
     Io(#[from] io::Error),
     /// An earlier commit has failed, or the thread that flushes has panicked.
     #[error("an earlier commit or its flush failed: restart the server to write again")]
     Failed,
     /// The task that committed has panicked.
-    #[error("the commit did not end, restart the server: {0}")]
+    #[error("the commit did not end, restart the server")]
     Task(#[from] tokio::task::JoinError),
 }
 

@@ -20,8 +20,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
-use tonic::{Code, Streaming};
+use tonic::{Code, Request, Streaming};
+use tonic_prost::ProstCodec;
 
 fn runtimes() -> Vec<Box<dyn Runtime>> {
     vec![
@@ -494,5 +497,50 @@ async fn a_page_is_no_watch_of_etcd_and_its_stream_ends_with_the_server() {
         let mut stream = String::new();
         page.read_to_string(&mut stream).await.expect("text");
         assert!(stream.contains("event: shutdown"), "{stream}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_the_method_or_the_page_that_is_not_served() {
+    for runtime in runtimes() {
+        let server = Running::start(&*runtime, Store::open(None).expect("in memory")).await;
+        for method in [
+            "/etcdserverpb.Maintenance/Defragment",
+            "/etcdserverpb.Auth/UserList",
+        ] {
+            let mut client = Grpc::new(server.channel.clone());
+            client.ready().await.expect("it is connected");
+            let path = PathAndQuery::from_static(method);
+            let codec = ProstCodec::<(), ()>::default();
+            let response = client.unary(Request::new(()), path, codec).await;
+            let status = response.expect_err("it is not served");
+            assert_eq!(status.code(), Code::Unimplemented);
+            assert!(status.message().contains(method), "{status}");
+        }
+        let mut page = String::new();
+        let mut stream = server.request("/v2/keys").await;
+        stream.read_to_string(&mut page).await.expect("text");
+        assert!(page.starts_with("HTTP/1.0 404"), "{page}");
+        assert!(page.contains("no page /v2/keys"), "{page}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_serve_does_not_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let in_use = Config::new(taken.local_addr().expect("an address"));
+    let mut no_certificate = Config::new("127.0.0.1:0".parse().expect("an address"));
+    no_certificate.tls = Some((b"none".to_vec(), b"none".to_vec()));
+    for runtime in runtimes() {
+        for (config, reason) in [
+            (&in_use, format!("cannot listen on {}", in_use.listen)),
+            (&no_certificate, "certificate".to_owned()),
+        ] {
+            let store = Store::open(None).expect("in memory");
+            let started = Server::start(&*runtime, store, config.clone()).await;
+            let error = started.expect_err(&reason).to_string();
+            assert!(error.contains(&reason), "{error}");
+        }
     }
 }
