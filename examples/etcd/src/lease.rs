@@ -27,6 +27,10 @@ const MAX_TTL: i64 = 9_000_000_000;
 /// And at least: what a client needs to keep it alive.
 const MIN_TTL: i64 = 1;
 
+/// Until the next attempt to revoke a lease. One fails again if the lease has more keys than a call
+/// of the guest may delete, and each attempt takes time from the requests that write.
+const RETRY: Duration = Duration::from_secs(60);
+
 /// Responses of a stream that wait for its client.
 const MAX_QUEUED: usize = 16;
 
@@ -58,6 +62,10 @@ impl Time {
         // `MAX_TTL` is less than what an instant can hold.
         let end = Instant::now() + time;
         Self { granted, end }
+    }
+
+    fn is_over(&self) -> bool {
+        self.end <= Instant::now()
     }
 
     /// Seconds that remain, rounded as etcd does.
@@ -111,22 +119,35 @@ impl LeaseService {
                 () = changed => continue,
                 () = sleep_until(end) => {}
             }
-            let is_over = |time: &Time| time.end <= Instant::now();
-            if !self.leases.times.lock().get(&id).is_some_and(is_over) {
+            if !(self.leases.times.lock().get(&id)).is_some_and(Time::is_over) {
                 continue;
             }
-            // The time stays if this fails, and it is tried again after a second.
+            // The time stays if this fails, and it is tried again.
             match self.revoke(id).await {
                 Ok(_) => self.machine.metrics().n_leases_expired.add(1),
                 Err(error) if error.code() == Code::NotFound => {}
                 Err(error) => {
                     tracing::error!(%error, id, "a lease could not be revoked");
-                    let retry = Instant::now() + Duration::from_secs(1);
+                    let retry = Instant::now() + RETRY;
                     let mut times = self.leases.times.lock();
                     times.entry(id).and_modify(|time| time.end = retry);
                 }
             }
         }
+    }
+
+    async fn grant(&self, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Status> {
+        let granted = self
+            .machine
+            .write("lease_grant", request.encode_to_vec())
+            .await?;
+        self.leases
+            .times
+            .lock()
+            .insert(request.id, Time::new(request.ttl));
+        self.leases.changed.notify_one();
+        self.machine.metrics().n_leases_granted.add(1);
+        decode(&granted)
     }
 
     async fn revoke(&self, id: i64) -> Result<LeaseRevokeResponse, Status> {
@@ -149,7 +170,8 @@ impl LeaseService {
 
     fn keep_alive(&self, id: i64) -> i64 {
         let mut times = self.leases.times.lock();
-        let Some(time) = times.get_mut(&id) else {
+        // One that is over is about to be revoked.
+        let Some(time) = times.get_mut(&id).filter(|time| !time.is_over()) else {
             return 0;
         };
         *time = Time::new(time.granted);
@@ -172,17 +194,12 @@ impl Lease for LeaseService {
             let is_free = !self.leases.times.lock().contains_key(&id);
             request.id = if is_free { id } else { 0 };
         }
-        let granted = self
-            .machine
-            .write("lease_grant", request.encode_to_vec())
-            .await?;
-        self.leases
-            .times
-            .lock()
-            .insert(request.id, Time::new(request.ttl));
-        self.leases.changed.notify_one();
-        self.machine.metrics().n_leases_granted.add(1);
-        decode(&granted).map(Response::new)
+        // In a task: if the client goes meanwhile, the lease has a time nevertheless.
+        let service = self.clone();
+        let granted = tokio::spawn(async move { service.grant(request).await });
+        let granted = granted.await;
+        let granted = granted.map_err(|error| Status::internal(error.to_string()))?;
+        granted.map(Response::new)
     }
 
     async fn lease_revoke(
@@ -267,3 +284,6 @@ impl Lease for LeaseService {
 fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
     M::decode(answer).map_err(|error| Status::internal(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
