@@ -227,8 +227,14 @@ impl Lease for LeaseService {
                     request = requests.message() => request,
                     () = &mut stopping => return,
                 };
-                let Ok(Some(LeaseKeepAliveRequest { id })) = request else {
-                    return;
+                let id = match request {
+                    Ok(Some(LeaseKeepAliveRequest { id })) => id,
+                    Ok(None) => return,
+                    // A request that is no message, or the client has gone.
+                    Err(error) => {
+                        let _ = responses.send(Err(error)).await;
+                        return;
+                    }
                 };
                 let response = LeaseKeepAliveResponse {
                     header: Some(machine::header(leases.machine.revision())),

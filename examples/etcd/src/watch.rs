@@ -203,7 +203,11 @@ impl Stream {
                         is_open = false;
                         Ok(())
                     }
-                    Err(_) => return,
+                    // A request that is no message, or the client has gone.
+                    Err(error) => {
+                        let _ = self.responses.send(Err(error)).await;
+                        return;
+                    }
                 },
                 event = self.events.recv(&mut self.matched) => match event {
                     Ok(event) => self.deliver(&event).await,

@@ -13,6 +13,7 @@
 //! | `> raw KV/Put 0aff` | sends these bytes |
 //! | `> open w Watch/Watch` | opens a stream |
 //! | `> send w create_request {..}` | sends a message on it |
+//! | `> send-raw w 0aff` | sends these bytes on it |
 //! | `> next w` | prints the next message of it |
 //! | `> close w` | ends its requests |
 //! | `> $ etcdctl get a` | runs a command of the shell; prints what it prints, and its exit code if that is not 0 |
@@ -285,9 +286,12 @@ impl Player {
                 };
             }
             "open" => self.open(name, text).await?,
-            "send" => {
+            "send" | "send-raw" => {
                 let stream = self.streams.get(name).ok_or("no such stream")?;
-                let message = self.message(stream.request.clone(), text)?;
+                let message = match verb {
+                    "send" => self.message(stream.request.clone(), text)?,
+                    _ => unhex(text)?,
+                };
                 let requests = stream.requests.as_ref().ok_or("it is closed")?;
                 // The server may have ended the stream, which the next message tells.
                 let _ = requests.send(message);
