@@ -9,6 +9,7 @@ use rangewatch::{ErrorChain, Runtime};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{self, Identity, ServerTlsConfig};
@@ -27,6 +28,10 @@ use crate::proto::etcdserverpb::watch_server::WatchServer;
 use crate::proto::kv::k_v_server::KVServer;
 use crate::store::Store;
 use crate::watch::WatchService;
+
+/// How long a server that stops waits for clients that neither finish their requests nor read the
+/// responses.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How the server serves.
 #[derive(Clone, Debug)]
@@ -120,8 +125,8 @@ impl Server {
         &self.machine
     }
 
-    /// Serves until `stop` resolves and the running requests have ended. Streams end at once, and
-    /// the store is closed.
+    /// Serves until `stop` resolves and the running requests have ended, at most five seconds later.
+    /// Streams end at once, and the store is closed.
     ///
     /// # Errors
     ///
@@ -186,7 +191,14 @@ impl Server {
         let served = transport
             .add_routes(Routes::from(routes))
             .serve_with_incoming_shutdown(incoming, stop);
-        served.await?;
+        let overdue = async {
+            machine.stopping().await;
+            sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = served => served?,
+            () = overdue => {}
+        }
         Ok(writer.await?)
     }
 }

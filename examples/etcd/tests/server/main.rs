@@ -1,5 +1,7 @@
 //! The server through its clients, on each runtime.
 
+mod hostile;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
