@@ -26,10 +26,8 @@ impl<S: Store> View<'_, S> {
             return Ok(response);
         }
         let keys = KeyRange::new(&request.key, &request.range_end);
-        let (first, end) = (
-            request.from,
-            request.to.min(self.revision).saturating_add(1),
-        );
+        let first = request.from;
+        let end = request.to.min(self.revision).saturating_add(1);
         let (first_change, end_change) = (Revision::first(first), Revision::first(end));
         let max_bytes = match request.max_bytes {
             ..=0 => usize::MAX,

@@ -139,8 +139,8 @@ impl<S: Store> Cursor<'_, '_, S> {
 struct Selection<'q> {
     request: &'q RangeRequest,
     sort: Option<Sort>,
-    /// The most keys to read. Source: etcd 3.4 applies the limit before it sorts where a request
-    /// names a target to sort by, but no order.
+    /// The most pairs to read. Source: etcd 3.4 applies the limit before it sorts if a request has
+    /// a target to sort by, but no order.
     max_read: i64,
     /// The most pairs to hold after sorting: one more than the limit, which shows that there are
     /// more.
@@ -192,7 +192,7 @@ impl<'q> Selection<'q> {
         if self.request.keys_only && !sorts_by_value {
             kv.value = Vec::new();
         }
-        // Without an order the first ones are the ones to hold.
+        // Unsorted, the first pairs are those to hold.
         if self.sort.is_some() || self.kvs.len() < self.max_held {
             self.kvs.push(kv);
         }
@@ -226,10 +226,7 @@ impl<'q> Selection<'q> {
     /// Returns the pairs, and whether the limit left some out.
     fn finish(mut self) -> (Vec<KeyValue>, bool) {
         self.trim();
-        let limit = match self.request.limit {
-            ..=0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        };
+        let limit = self.max_held - 1;
         let more = self.kvs.len() > limit;
         self.kvs.truncate(limit);
         if self.request.keys_only {

@@ -229,34 +229,12 @@ fn check_path(
 }
 
 fn is_true(compare: &Compare, kv: &KeyValue) -> bool {
-    // A comparison without an operand, or with one for another target, is with 0 or no bytes.
-    let number = |of: fn(&TargetUnion) -> Option<i64>| {
-        compare.target_union.as_ref().and_then(of).unwrap_or(0)
-    };
     let ordering = match CompareTarget::try_from(compare.target) {
-        Ok(CompareTarget::Version) => kv.version.cmp(&number(|operand| match operand {
-            TargetUnion::Version(version) => Some(*version),
-            _ => None,
-        })),
-        Ok(CompareTarget::Create) => kv.create_revision.cmp(&number(|operand| match operand {
-            TargetUnion::CreateRevision(revision) => Some(*revision),
-            _ => None,
-        })),
-        Ok(CompareTarget::Mod) => kv.mod_revision.cmp(&number(|operand| match operand {
-            TargetUnion::ModRevision(revision) => Some(*revision),
-            _ => None,
-        })),
-        Ok(CompareTarget::Lease) => kv.lease.cmp(&number(|operand| match operand {
-            TargetUnion::Lease(lease) => Some(*lease),
-            _ => None,
-        })),
-        Ok(CompareTarget::Value) => {
-            let value: &[u8] = match &compare.target_union {
-                Some(TargetUnion::Value(value)) => value,
-                _ => &[],
-            };
-            kv.value.as_slice().cmp(value)
-        }
+        Ok(CompareTarget::Version) => kv.version.cmp(&number(compare)),
+        Ok(CompareTarget::Create) => kv.create_revision.cmp(&number(compare)),
+        Ok(CompareTarget::Mod) => kv.mod_revision.cmp(&number(compare)),
+        Ok(CompareTarget::Lease) => kv.lease.cmp(&number(compare)),
+        Ok(CompareTarget::Value) => kv.value.as_slice().cmp(value(compare)),
         // Source: etcd 3.4, where an unknown target compares equal and an unknown result is true.
         Err(_) => Ordering::Equal,
     };
@@ -266,6 +244,25 @@ fn is_true(compare: &Compare, kv: &KeyValue) -> bool {
         Ok(CompareResult::Greater) => ordering.is_gt(),
         Ok(CompareResult::Less) => ordering.is_lt(),
         Err(_) => true,
+    }
+}
+
+/// The operand of a comparison of numbers. Without one, or with one for another target, it is 0.
+fn number(compare: &Compare) -> i64 {
+    match (compare.target(), &compare.target_union) {
+        (CompareTarget::Version, Some(TargetUnion::Version(number)))
+        | (CompareTarget::Create, Some(TargetUnion::CreateRevision(number)))
+        | (CompareTarget::Mod, Some(TargetUnion::ModRevision(number)))
+        | (CompareTarget::Lease, Some(TargetUnion::Lease(number))) => *number,
+        _ => 0,
+    }
+}
+
+/// The operand of a comparison of values. Without one, or with one for another target, it is empty.
+fn value(compare: &Compare) -> &[u8] {
+    match &compare.target_union {
+        Some(TargetUnion::Value(value)) => value,
+        _ => &[],
     }
 }
 
@@ -291,6 +288,7 @@ fn apply<S: Store>(write: &mut Write<'_, S>, request: TxnRequest, path: Path) ->
             Request::RequestTxn(txn) => {
                 let path = nested.next().expect("each nested transaction has a path");
                 let mut response = apply(write, txn, path);
+                // Source: etcd 3.4, where the header of a nested transaction is empty.
                 response.header = Some(Default::default());
                 Response::ResponseTxn(response)
             }
