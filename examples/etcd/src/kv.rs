@@ -13,9 +13,10 @@ pub(crate) struct KvService {
     pub(crate) max_request_bytes: usize,
 }
 
-/// What etcd adds to the size of a request for what is around it.
+/// Bytes by which etcd's limit of a message of gRPC is above that of a request.
 const OVERHEAD: usize = 512 << 10;
-/// Bytes of a message that are received at most, to say how large it is.
+/// Bytes of a message that are received at most: the error for one that is too large says how large
+/// it is, as etcd's does.
 pub(crate) const MAX_RECEIVED: usize = 64 << 20;
 
 type Answer = Result<Response<Bytes>, Status>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prost::Message;
+use prost::Message as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
@@ -46,7 +46,7 @@ pub(crate) struct LeaseService {
 #[derive(Default)]
 struct Leased {
     times: Mutex<HashMap<i64, Time>>,
-    /// One may end earlier than the first did.
+    /// Notified when a lease was added, which may end before all others.
     changed: Notify,
 }
 
@@ -82,12 +82,14 @@ impl LeaseService {
     ///
     /// The store cannot be read.
     pub(crate) async fn start(machine: Machine) -> Result<Self, Status> {
-        let leases: LeaseLeasesResponse = decode(&machine.read("leases", Vec::new()).await?)?;
+        let leases: LeaseLeasesResponse = machine
+            .read_message("leases", &LeaseLeasesRequest {})
+            .await?;
         let mut times = HashMap::new();
         for LeaseStatus { id } in leases.leases {
             let request = LeaseTimeToLiveRequest { id, keys: false };
-            let lease = machine.read("lease_keys", request.encode_to_vec()).await?;
-            let lease: LeaseTimeToLiveResponse = decode(&lease)?;
+            let lease: LeaseTimeToLiveResponse =
+                machine.read_message("lease_keys", &request).await?;
             times.insert(id, Time::new(lease.granted_ttl));
         }
         let service = Self {
@@ -122,7 +124,7 @@ impl LeaseService {
             if !(self.leases.times.lock().get(&id)).is_some_and(Time::is_over) {
                 continue;
             }
-            // The time stays if this fails, and it is tried again.
+            // If this fails, the lease stays, and is revoked again.
             match self.revoke(id).await {
                 Ok(_) => self.machine.metrics().n_leases_expired.add(1),
                 Err(error) if error.code() == Code::NotFound => {}
@@ -147,7 +149,7 @@ impl LeaseService {
             .insert(request.id, Time::new(request.ttl));
         self.leases.changed.notify_one();
         self.machine.metrics().n_leases_granted.add(1);
-        decode(&granted)
+        machine::decode(&granted)
     }
 
     async fn revoke(&self, id: i64) -> Result<LeaseRevokeResponse, Status> {
@@ -163,7 +165,7 @@ impl LeaseService {
         {
             self.leases.times.lock().remove(&id);
         }
-        let revoked = decode(&revoked?)?;
+        let revoked = machine::decode(&revoked?)?;
         self.machine.metrics().n_leases_revoked.add(1);
         Ok(revoked)
     }
@@ -263,11 +265,9 @@ impl Lease for LeaseService {
             keys: Vec::new(),
         };
         if time.is_some() && request.keys {
-            let keys = self
-                .machine
-                .read("lease_keys", request.encode_to_vec())
-                .await?;
-            response.keys = decode::<LeaseTimeToLiveResponse>(&keys)?.keys;
+            let lease: LeaseTimeToLiveResponse =
+                self.machine.read_message("lease_keys", &request).await?;
+            response.keys = lease.keys;
         }
         Ok(Response::new(response))
     }
@@ -285,10 +285,6 @@ impl Lease for LeaseService {
                 .collect(),
         }))
     }
-}
-
-fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
-    M::decode(answer).map_err(|error| Status::internal(error.to_string()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use prost::Message as _;
+use prost::Message;
 use rangewatch::{
     CallError, ErrorChain, Guest, GuestBus, History, Limits, Module, RangeWatchBus, Runtime, Val,
 };
@@ -33,15 +33,14 @@ const N_READERS: u32 = 4;
 const MAX_GROUP: usize = 1_024;
 /// Bytes that the writes of one group may have before the next begins.
 const MAX_GROUP_BYTES: usize = 16 << 20;
-/// Requests that wait for the writer. Who sends more waits.
+/// Requests that wait for the writer. Beyond that, callers wait to send theirs.
 const MAX_WAITING: usize = 4_096;
 
-/// Whom the server says it is, in the header of each response. It is its own cluster.
+/// The ids in the header of each response: of the cluster, and of its only member.
 pub(crate) const CLUSTER_ID: u64 = 0x7261_6e67_6577_6174;
-/// The only member.
 pub(crate) const MEMBER_ID: u64 = 0x6368_6275_735f_3031;
-/// Its name.
-pub(crate) const CLUSTER_NAME: &str = "default";
+/// The name of the member.
+pub(crate) const MEMBER_NAME: &str = "default";
 /// There is no election, and so one term.
 pub(crate) const RAFT_TERM: u64 = 2;
 
@@ -164,6 +163,15 @@ impl Machine {
     pub async fn read(&self, export: &'static str, input: Vec<u8>) -> Answer {
         let snapshot = self.published.read().clone();
         read(&self.readers, snapshot, export, input).await
+    }
+
+    /// [`read`](Self::read), from message to message.
+    pub(crate) async fn read_message<R: Message + Default>(
+        &self,
+        export: &'static str,
+        request: &impl Message,
+    ) -> Result<R, Status> {
+        decode(&self.read(export, request.encode_to_vec()).await?)
     }
 
     /// The bus, whose head is the revision that clients see.
@@ -456,6 +464,11 @@ async fn read(guest: &Guest, snapshot: Snapshot, export: &str, input: Vec<u8>) -
     let call = Call::reading(View::new(snapshot, Vec::new()));
     let caller = guest.caller().context(call);
     answer(caller.call_bytes(export, input).await)
+}
+
+/// The message that the guest answers.
+pub(crate) fn decode<M: Message + Default>(answer: &[u8]) -> Result<M, Status> {
+    M::decode(answer).map_err(|error| Status::internal(error.to_string()))
 }
 
 /// What the guest answers: the code of the status in one byte, then the response or the message.

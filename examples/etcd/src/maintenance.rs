@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use crate::machine::{self, CLUSTER_NAME, MEMBER_ID, Machine, RAFT_TERM};
+use crate::machine::{self, MEMBER_ID, MEMBER_NAME, Machine, RAFT_TERM};
 use crate::proto::etcdserverpb::cluster_server::Cluster;
 use crate::proto::etcdserverpb::maintenance_server::Maintenance;
 use crate::proto::etcdserverpb::{
@@ -46,7 +46,7 @@ impl Cluster for MaintenanceService {
             header: Some(machine::header(0)),
             members: vec![Member {
                 id: MEMBER_ID,
-                name: CLUSTER_NAME.to_owned(),
+                name: MEMBER_NAME.to_owned(),
                 client_ur_ls: vec![self.client_url.clone()],
                 ..Member::default()
             }],

@@ -164,7 +164,7 @@ const COUNTERS: [Counter; 8] = [
 impl Metrics {
     /// # Errors
     ///
-    /// None: there are buckets.
+    /// [`BUCKETS`] is empty.
     pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new()
             .set_buckets(&BUCKETS)?
@@ -211,9 +211,7 @@ impl Metrics {
             count_only: true,
             ..RangeRequest::default()
         };
-        let response = machine.read("range", request.encode_to_vec()).await?;
-        let response = RangeResponse::decode(response);
-        let response = response.map_err(|error| Status::internal(error.to_string()))?;
+        let response: RangeResponse = machine.read_message("range", &request).await?;
         self.n_keys.add(response.count.cast_unsigned());
         Ok(())
     }
@@ -359,9 +357,7 @@ async fn compact_revision(machine: &Machine) -> Result<i64, Status> {
         from: i64::MIN,
         ..ChangesRequest::default()
     };
-    let changes = machine.read("changes", request.encode_to_vec()).await?;
-    let changes = ChangesResponse::decode(changes);
-    let changes = changes.map_err(|error| Status::internal(error.to_string()))?;
+    let changes: ChangesResponse = machine.read_message("changes", &request).await?;
     Ok(changes.compact_revision)
 }
 

@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
-use prost::Message as _;
 use rangewatch::bus::KeyRange;
 use rangewatch_http::{EventStreams, WatchRoute};
 use serde::{Deserialize, Serialize};
@@ -140,10 +139,8 @@ async fn changes(
         max_bytes: MAX_BYTES,
         ..ChangesRequest::default()
     };
-    let changes = pages.machine.read("changes", request.encode_to_vec()).await;
-    let changes = changes.map_err(failed)?;
-    let changes = ChangesResponse::decode(changes)
-        .map_err(|error| failed(Status::internal(error.to_string())))?;
+    let changes = pages.machine.read_message("changes", &request).await;
+    let changes: ChangesResponse = changes.map_err(failed)?;
     Ok(Json(Changes {
         changes: changes.events.into_iter().map(change).collect(),
         next: changes.next,

@@ -468,12 +468,7 @@ impl Stream {
     async fn changes(&self, request: &mut ChangesRequest) -> Result<ChangesResponse, Status> {
         let mut changes = ChangesResponse::default();
         for _ in 0..MAX_SCANS {
-            let read = self
-                .machine
-                .read("changes", request.encode_to_vec())
-                .await?;
-            let read = ChangesResponse::decode(read);
-            let read = read.map_err(|error| Status::internal(error.to_string()))?;
+            let read: ChangesResponse = self.machine.read_message("changes", &*request).await?;
             request.max_bytes -= read
                 .events
                 .iter()
