@@ -125,7 +125,7 @@ impl Server {
         &self.machine
     }
 
-    /// Serves until `stop` resolves and the running requests have ended, at most five seconds later.
+    /// Serves until `stop` resolves and the running requests have ended, at most 5 s later.
     /// Streams end at once, and the store is closed.
     ///
     /// # Errors
