@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::middleware;
 use rangewatch::{ErrorChain, Runtime};
+use rangewatch_http::EventStreams;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -15,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{self, Identity, ServerTlsConfig};
 
 use crate::BoxError;
+use crate::host::Recorded;
 use crate::kv::{KvService, MAX_RECEIVED};
 use crate::lease::LeaseService;
 use crate::machine::Machine;
@@ -132,64 +134,30 @@ impl Server {
     ///
     /// The listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), BoxError> {
+        let streams = pages::streams();
+        let routes = self.routes(&streams)?;
         let Self {
+            listener,
             machine,
-            runtime,
             leases,
             mut transport,
-            config,
             stop: stopper,
             writer,
             ..
         } = self;
         // Aborted when they are dropped.
         let mut tasks = JoinSet::new();
-        tasks.spawn(leases.clone().expire());
+        tasks.spawn(leases.expire());
         tasks.spawn(metrics::upkeep(machine.clone()));
-        let scheme = if config.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let kv = KvService {
-            machine: machine.clone(),
-            max_request_bytes: config.max_request_bytes,
-        };
-        let watch = WatchService {
-            machine: machine.clone(),
-            progress_interval: config.progress_interval,
-            max_fragment_bytes: config.max_request_bytes,
-        };
-        let maintenance = || MaintenanceService {
-            machine: machine.clone(),
-            client_url: format!("{scheme}://{}", self.address),
-        };
-        let (_, health) = tonic_health::server::health_reporter();
-        let routes = Routes::new(
-            KVServer::new(kv)
-                .max_decoding_message_size(MAX_RECEIVED)
-                .max_encoding_message_size(usize::MAX),
-        )
-        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
-        .add_service(LeaseServer::new(leases).max_encoding_message_size(usize::MAX))
-        .add_service(MaintenanceServer::new(maintenance()))
-        .add_service(ClusterServer::new(maintenance()))
-        .add_service(health);
-        let counted = middleware::from_fn_with_state(machine.clone(), metrics::count_calls);
-        let streams = pages::streams();
-        let routes = routes
-            .into_axum_router()
-            .layer(counted)
-            .merge(pages::router(machine.clone(), runtime, &streams)?);
         let stop = async {
             stop.await;
             // Streams and the writer end.
             streams.shutdown();
             stopper.send_replace(true);
         };
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let served = transport
-            .add_routes(Routes::from(routes))
+            .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop);
         let overdue = async {
             machine.stopping().await;
@@ -200,6 +168,44 @@ impl Server {
             () = overdue => {}
         }
         Ok(writer.await?)
+    }
+
+    /// The services, whose requests are counted, and the pages.
+    fn routes(&self, streams: &EventStreams<Recorded>) -> Result<Routes, BoxError> {
+        let (machine, config) = (&self.machine, &self.config);
+        let scheme = match config.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        let kv = KvService {
+            machine: machine.clone(),
+            max_request_bytes: config.max_request_bytes,
+        };
+        let watch = WatchService {
+            machine: machine.clone(),
+            progress_interval: config.progress_interval,
+            max_fragment_bytes: config.max_request_bytes,
+        };
+        let leases = self.leases.clone();
+        let maintenance = || MaintenanceService {
+            machine: machine.clone(),
+            client_url: format!("{scheme}://{}", self.address),
+        };
+        let (_, health) = tonic_health::server::health_reporter();
+        let services = Routes::new(
+            KVServer::new(kv)
+                .max_decoding_message_size(MAX_RECEIVED)
+                .max_encoding_message_size(usize::MAX),
+        )
+        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+        .add_service(LeaseServer::new(leases).max_encoding_message_size(usize::MAX))
+        .add_service(MaintenanceServer::new(maintenance()))
+        .add_service(ClusterServer::new(maintenance()))
+        .add_service(health);
+        let counted = middleware::from_fn_with_state(machine.clone(), metrics::count_calls);
+        let pages = pages::router(machine.clone(), self.runtime, streams)?;
+        let routes = services.into_axum_router().layer(counted).merge(pages);
+        Ok(Routes::from(routes))
     }
 }
 
