@@ -56,17 +56,18 @@ pub(crate) fn scrub(store: &mut impl Store) -> ScrubResponse {
         }
         n_bytes += event.encoded_len();
         let is_delete = event.r#type() == EventType::Delete;
-        let key = event.kv.expect("a record of this guest").key;
-        changes.push((revision, key, is_delete));
+        let kv = event.kv.expect("a record of this guest");
+        changes.push((revision, kv, is_delete));
     }
-    for (revision, key, is_delete) in changes {
-        let mut unreachable = records::changes_before(store, &key, revision);
-        if is_delete {
-            unreachable.push(revision);
-        }
-        for revision in unreachable {
-            if revision.main < meta.compact {
-                records::forget_change(store, &key, revision);
+    for (revision, kv, is_delete) in changes {
+        // Of the changes before this one only the last is left, and none before a creation. To look
+        // for one that there is not would pass over all that were removed.
+        let is_creation = kv.version == 1;
+        let replaced = (!is_creation).then(|| records::last_change(store, &kv.key, revision));
+        let replaced = replaced.flatten().map(|change| change.revision);
+        for unreachable in replaced.into_iter().chain(is_delete.then_some(revision)) {
+            if unreachable.main < meta.compact {
+                records::forget_change(store, &kv.key, unreachable);
             }
         }
     }

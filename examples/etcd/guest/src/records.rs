@@ -24,6 +24,8 @@ const REVISION: u8 = b'r';
 const LEASE: u8 = b'l';
 const ATTACHED: u8 = b'a';
 
+/// Bytes of what the history has for a change.
+const KIND_BYTES: usize = 1;
 /// Bytes of a revision in a key.
 const REVISION_BYTES: usize = 12;
 /// Ends an escaped key.
@@ -238,20 +240,8 @@ pub(crate) fn scan_history<'s, S: Store>(
 pub(crate) fn last_change(store: &impl Store, key: &[u8], before: Revision) -> Option<Change> {
     let from = history_key(key, Revision::first(0));
     let to = history_key(key, before);
-    let mut scan = Scan::new(store, from, Some(to), ScanMode::Reverse);
+    let mut scan = Scan::last(store, from, to, KIND_BYTES);
     Some(HistoryEntry::decode(scan.next()?).change)
-}
-
-/// All changes of a key before a revision, in order. Only the revision is read.
-pub(crate) fn changes_before(store: &impl Store, key: &[u8], before: Revision) -> Vec<Revision> {
-    let from = history_key(key, Revision::first(0));
-    let to = history_key(key, before);
-    let mut scan = Scan::new(store, from, Some(to), ScanMode::KeysOnly);
-    let mut changes = Vec::new();
-    while let Some(entry) = scan.next() {
-        changes.push(HistoryEntry::decode(entry).change.revision);
-    }
-    changes
 }
 
 /// The event of a change that is in the history.

@@ -70,6 +70,8 @@ pub(crate) struct Scan<'s, S> {
     from: Vec<u8>,
     to: Option<Vec<u8>>,
     mode: ScanMode,
+    /// The size of the next batch.
+    batch_bytes: usize,
     batch: Vec<u8>,
     /// The part of `batch` that is not consumed.
     unread: std::ops::Range<usize>,
@@ -84,9 +86,19 @@ impl<'s, S: Store> Scan<'s, S> {
             from,
             to,
             mode,
+            batch_bytes: FIRST_BATCH_BYTES,
             batch: Vec::new(),
             unread: 0..0,
             ended,
+        }
+    }
+
+    /// A scan of the last entry, whose key is as long as `to`. The store reads no others.
+    pub(crate) fn last(store: &'s S, from: Vec<u8>, to: Vec<u8>, value_bytes: usize) -> Self {
+        let n_bytes = ENTRY_HEADER_BYTES + to.len() + value_bytes;
+        Self {
+            batch_bytes: n_bytes,
+            ..Self::new(store, from, Some(to), ScanMode::Reverse)
         }
     }
 
@@ -120,11 +132,7 @@ impl<'s, S: Store> Scan<'s, S> {
         if self.ended {
             return false;
         }
-        let n_bytes = match self.batch.len() {
-            0 => FIRST_BATCH_BYTES,
-            n_bytes => n_bytes.max(BATCH_BYTES),
-        };
-        self.batch.resize(n_bytes, 0);
+        self.batch.resize(self.batch_bytes, 0);
         let read = loop {
             let (from, to) = (&self.from, self.to.as_deref());
             match self.store.scan(from, to, self.mode, &mut self.batch) {
@@ -132,6 +140,7 @@ impl<'s, S: Store> Scan<'s, S> {
                 Err(n_bytes) => self.batch.resize(n_bytes, 0),
             }
         };
+        self.batch_bytes = self.batch.len().max(BATCH_BYTES);
         self.unread = 0..read.n_bytes;
         self.ended = read.is_last;
         read.n_bytes > 0

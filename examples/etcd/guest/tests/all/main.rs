@@ -3,4 +3,5 @@
 mod etcd;
 mod model;
 mod properties;
+mod removed;
 mod rules;
