@@ -18,6 +18,13 @@ const KEYS_ONLY: u32 = 2;
 /// In the result of a scan, beside the number of bytes: the range has no more entries.
 const IS_LAST: i64 = 1 << 32;
 
+/// Bytes before the key of an entry that a scan writes: two lengths.
+const ENTRY_HEADER_BYTES: usize = 8;
+
+/// Fuel of an entry that a scan reads. Deleted ones count, which the guest does not see: a request
+/// with many comparisons could otherwise pass over all of them again and again, and others wait.
+const ENTRY_FUEL: u64 = 128;
+
 /// The context of a call of the guest.
 pub(crate) struct Call {
     view: View,
@@ -163,17 +170,24 @@ fn scan(
         0 => Order::Ascending,
         _ => Order::Descending,
     };
+    let out_cap = out_cap as usize;
     let mut entries = Vec::new();
-    let mut n_needed = None;
-    for entry in (cx.context::<Call>()?.view).scan(&from, to.as_deref(), order) {
-        let (key, value) = entry?;
+    let mut is_last = false;
+    let mut n_needed = 0;
+    let mut scan = (cx.context::<Call>()?.view).scan(&from, to.as_deref(), order);
+    // Without room for an entry none is looked for, which may pass over many deleted ones.
+    while entries.is_empty() || entries.len() + ENTRY_HEADER_BYTES < out_cap {
+        let Some((key, value)) = scan.next().transpose()? else {
+            is_last = true;
+            break;
+        };
         let value = match flags & KEYS_ONLY {
             0 => &*value,
             _ => &[],
         };
-        let n_bytes = 8 + key.len() + value.len();
-        if entries.len() + n_bytes > out_cap as usize {
-            n_needed = Some(n_bytes);
+        let n_bytes = ENTRY_HEADER_BYTES + key.len() + value.len();
+        if entries.len() + n_bytes > out_cap {
+            n_needed = n_bytes;
             break;
         }
         entries.extend(u32::try_from(key.len())?.to_le_bytes());
@@ -181,12 +195,14 @@ fn scan(
         entries.extend_from_slice(&key);
         entries.extend_from_slice(value);
     }
-    cx.charge(entries.len() as u64)?;
+    let n_read = scan.n_read();
+    drop(scan);
+    cx.charge(entries.len() as u64 + ENTRY_FUEL * n_read)?;
     cx.write(out, &entries)?;
     let n_bytes = i64::try_from(entries.len())?;
-    match n_needed {
-        None => Ok(n_bytes | IS_LAST),
-        Some(n_needed) if entries.is_empty() => Ok(-i64::try_from(n_needed)?),
-        Some(_) => Ok(n_bytes),
+    match (is_last, n_bytes) {
+        (true, _) => Ok(n_bytes | IS_LAST),
+        (false, 0) => Ok(-i64::try_from(n_needed)?),
+        (false, _) => Ok(n_bytes),
     }
 }

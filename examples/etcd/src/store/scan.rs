@@ -42,13 +42,23 @@ pub struct Scan<'a> {
     /// Newest first.
     layers: Vec<Peekable<Layer<'a>>>,
     order: Order,
+    n_read: u64,
 }
 
 impl<'a> Scan<'a> {
     /// A scan over layers, the newest first.
     pub(crate) fn new(layers: impl Iterator<Item = Layer<'a>>, order: Order) -> Self {
         let layers = layers.map(Iterator::peekable).collect();
-        Self { layers, order }
+        Self {
+            layers,
+            order,
+            n_read: 0,
+        }
+    }
+
+    /// The entries of all layers that were read, with those that are deleted or hidden.
+    pub(crate) fn n_read(&self) -> u64 {
+        self.n_read
     }
 }
 
@@ -65,9 +75,12 @@ impl<'a> Iterator for Scan<'a> {
                     return Some(Err(error));
                 }
             };
+            self.n_read += 1;
             // What it hides. The layers before it do not have the key.
             for older in &mut self.layers[newest + 1..] {
-                older.next_if(|entry| matches!(entry, Ok((hidden, _)) if *hidden == key));
+                let hidden =
+                    older.next_if(|entry| matches!(entry, Ok((hidden, _)) if *hidden == key));
+                self.n_read += u64::from(hidden.is_some());
             }
             if let Some(value) = value {
                 return Some(Ok((key, value)));
@@ -119,9 +132,29 @@ mod tests {
         let scan = Scan {
             layers: vec![layer(0), layer(1), layer(2)],
             order: Order::Ascending,
+            n_read: 0,
         };
         assert_eq!(scan.take(9).count(), 9);
         assert!(n_read.get() <= 9 + 3, "{} entries were read", n_read.get());
+    }
+
+    #[test]
+    fn what_a_scan_passes_over_counts_as_read() {
+        let layer = |entries: [(u8, Option<u8>); 2]| {
+            let entries = entries.map(|(key, value)| {
+                let value = value.map(|value| Cow::from(vec![value]));
+                Ok((Cow::from(vec![key]), value))
+            });
+            let layer: Layer<'_> = Box::new(entries.into_iter());
+            layer
+        };
+        let layers = [
+            layer([(1, None), (2, None)]),
+            layer([(1, Some(1)), (3, Some(3))]),
+        ];
+        let mut scan = Scan::new(layers.into_iter(), Order::Ascending);
+        let (key, _) = scan.next().expect("an entry").expect("it is read");
+        assert_eq!((&*key, scan.n_read()), (&[3][..], 4));
     }
 
     #[test]
@@ -132,6 +165,7 @@ mod tests {
         let mut scan = Scan {
             layers: vec![layer.peekable(), failing.peekable()],
             order: Order::Descending,
+            n_read: 0,
         };
         assert!(matches!(scan.next(), Some(Err(StoreError::Failed))));
         assert!(scan.next().is_none());
