@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use crate::store::{Order, Writes};
 use crate::view::View;
 
-/// Bytes that one call may write. etcd takes requests of 1.5 MiB; what a guest makes of one is
-/// about three times as much.
-const MAX_WRITTEN: usize = 64 << 20;
+/// Bytes that one call may write. The records of a deletion have the key four times, and a call
+/// emits at most 256 MiB of keys.
+const MAX_WRITTEN: usize = 1 << 30;
 
 /// Flags of a scan: in reverse order; with empty values.
 const REVERSE: u32 = 1;

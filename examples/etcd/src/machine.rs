@@ -444,6 +444,9 @@ pub(crate) fn header(revision: i64) -> ResponseHeader {
 fn limits() -> Limits {
     Limits::default()
         .fuel_per_call(10_000_000_000)
+        // For responses of hundreds of MiB. What most calls do not need is given back.
+        .memory_bytes(1 << 30)
+        .recycle_bytes(64 << 20)
         .output_bytes(1 << 30)
         .staged_keys(1 << 20)
         .staged_bytes(256 << 20)

@@ -25,3 +25,69 @@ async fn a_server_stops_although_a_client_neither_sends_nor_reads_the_rest() {
     server.stop().await;
     drop((watches, half));
 }
+
+/// As much as the requests of many clients, put in as few.
+async fn put_many(server: &Running, puts: impl Iterator<Item = PutRequest>) {
+    let mut puts = puts.peekable();
+    while puts.peek().is_some() {
+        let ops = puts.by_ref().take(80).map(|put| RequestOp {
+            request: Some(Op::RequestPut(put)),
+        });
+        let txn = TxnRequest {
+            success: ops.collect(),
+            ..TxnRequest::default()
+        };
+        server.kv().txn(txn).await.expect("they are put");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_with_many_long_keys_ends() {
+    let server = Running::start(&*runtime(), Store::open(None).expect("in memory")).await;
+    let mut leases = LeaseClient::new(server.channel.clone());
+    let grant = LeaseGrantRequest { ttl: 1_000, id: 7 };
+    leases.lease_grant(grant).await.expect("it is granted");
+    let puts = (0..1_060).map(|n| PutRequest {
+        key: format!("{n:016000}").into(),
+        lease: 7,
+        ..PutRequest::default()
+    });
+    put_many(&server, puts).await;
+    let revoke = LeaseRevokeRequest { id: 7 };
+    leases.lease_revoke(revoke).await.expect("it ends");
+    let keys = RangeRequest {
+        key: "0".into(),
+        range_end: "1".into(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let left = server.kv().range(keys).await.expect("it is read");
+    assert_eq!(left.into_inner().count, 0);
+    drop(leases);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_may_have_more_than_a_hundred_mebibytes() {
+    let server = Running::start(&*runtime(), Store::open(None).expect("in memory")).await;
+    let value = vec![b'v'; 1 << 20];
+    for n in 0..120 {
+        let put = PutRequest {
+            key: format!("k{n}").into(),
+            value: value.clone(),
+            ..PutRequest::default()
+        };
+        server.kv().put(put).await.expect("it is put");
+    }
+    let range = RangeRequest {
+        key: "k".into(),
+        range_end: "l".into(),
+        ..RangeRequest::default()
+    };
+    let mut client = server.kv().max_decoding_message_size(usize::MAX);
+    let range = client.range(range).await.expect("it is read").into_inner();
+    assert_eq!(range.kvs.len(), 120);
+    assert!(range.kvs.iter().all(|kv| kv.value == value));
+    drop(client);
+    server.stop().await;
+}

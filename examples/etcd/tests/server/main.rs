@@ -11,9 +11,9 @@ use etcd_example::proto::etcdserverpb::request_op::Request as Op;
 use etcd_example::proto::etcdserverpb::watch_client::WatchClient;
 use etcd_example::proto::etcdserverpb::watch_request::RequestUnion;
 use etcd_example::proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest,
-    RangeRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest,
-    WatchProgressRequest, WatchRequest, WatchResponse,
+    CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCancelRequest,
+    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
 use etcd_example::{Config, Recorded, Server, Store};
 use rangewatch::{RangeWatchBus, Runtime};
