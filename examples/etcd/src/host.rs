@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rangewatch::{EmitError, HostCx, HostError, HostModule, Staged};
 use tokio::sync::oneshot;
 
-use crate::store::{Order, Writes};
+use crate::store::{Order, Writes, bounds};
 use crate::view::View;
 
 /// Bytes that one call may write. The records of a deletion have the key four times, and a call
@@ -61,9 +61,9 @@ impl Emits {
 }
 
 /// The events in what a call or a group has written: `guest/src/records.rs` has the records.
-pub(crate) fn events(writes: &Writes) -> impl Iterator<Item = &[u8]> {
-    let records = writes.range(b"r".to_vec()..b"s".to_vec());
-    records.filter_map(|(_, record)| record.as_deref())
+pub(crate) fn events(writes: &Writes) -> impl Iterator<Item = &Bytes> {
+    let records = writes.range::<[u8], _>(bounds(b"r", Some(b"s")));
+    records.filter_map(|(_, record)| record.as_ref())
 }
 
 impl Call {
@@ -96,7 +96,7 @@ impl Call {
         };
         // The writer waits for it unless it was dropped, and then nothing is written.
         let writes = self.view.into_writes();
-        let events = events(&writes).map(Bytes::copy_from_slice).collect();
+        let events = events(&writes).cloned().collect();
         let _ = done.send(Written {
             writes,
             emits: Emits { staged, events },
@@ -105,11 +105,11 @@ impl Call {
         Ok(())
     }
 
-    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), HostError> {
+    fn change(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), HostError> {
         if self.done.is_none() {
             return Err("the call may only read".into());
         }
-        self.n_written += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.n_written += key.len() + value.as_ref().map_or(0, Bytes::len);
         if self.n_written > MAX_WRITTEN {
             return Err(format!("the call writes more than {MAX_WRITTEN} bytes").into());
         }
@@ -141,14 +141,14 @@ pub(crate) fn module() -> HostModule {
         .function(
             "put",
             |cx, (key, key_len, value, value_len): (u32, u32, u32, u32)| {
-                let key = cx.read(key, key_len)?.to_vec();
-                let value = cx.read(value, value_len)?.to_vec();
+                let key = Bytes::copy_from_slice(cx.read(key, key_len)?);
+                let value = Bytes::copy_from_slice(cx.read(value, value_len)?);
                 cx.charge((key.len() + value.len()) as u64)?;
                 cx.context::<Call>()?.change(key, Some(value))
             },
         )
         .function("delete", |cx, (key, key_len): (u32, u32)| {
-            let key = cx.read(key, key_len)?.to_vec();
+            let key = Bytes::copy_from_slice(cx.read(key, key_len)?);
             cx.charge(key.len() as u64)?;
             cx.context::<Call>()?.change(key, None)
         })

@@ -346,7 +346,7 @@ struct ChangedKey {
 }
 
 fn changes(writes: &Writes) -> impl Iterator<Item = Change> {
-    host::events(writes).filter_map(|event| Change::decode(event).ok())
+    host::events(writes).filter_map(|event| Change::decode(&event[..]).ok())
 }
 
 async fn compact_revision(machine: &Machine) -> Result<i64, Status> {

@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, iter, mem};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use redb::{
@@ -33,10 +34,10 @@ use self::scan::Layer;
 pub use self::scan::Scan;
 
 /// What a group of calls changes, by key: `Some` sets the value of the key, `None` deletes it.
-pub type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub type Writes = BTreeMap<Bytes, Option<Bytes>>;
 
 /// Writes that are not in the B-tree yet. A clone is cheap and does not change.
-type Recent = RedBlackTreeMapSync<Vec<u8>, Option<Vec<u8>>>;
+type Recent = RedBlackTreeMapSync<Bytes, Option<Bytes>>;
 
 type Records = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -347,7 +348,7 @@ impl Shared {
     fn flush<'w>(
         &self,
         number: u64,
-        writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
+        writes: impl IntoIterator<Item = (&'w Bytes, &'w Option<Bytes>)>,
     ) -> Result<(), StoreError> {
         commit(&self.db, number, writes)?;
         let records = records(&self.db)?;
@@ -398,7 +399,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         if let Some(value) = [&self.recent, &self.flushing]
             .iter()
             .find_map(|recent| recent.get(key))
@@ -406,7 +407,7 @@ impl Snapshot {
             return Ok(value.clone());
         }
         let value = self.records.get(key).map_err(redb::Error::from)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
     /// The records with keys from `from` up to and without `to`, or to the end. They are read as
@@ -500,7 +501,7 @@ fn begin(db: &Database, log_id: u64) -> Result<(), redb::Error> {
 fn commit<'w>(
     db: &Database,
     number: u64,
-    writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
+    writes: impl IntoIterator<Item = (&'w Bytes, &'w Option<Bytes>)>,
 ) -> Result<(), redb::Error> {
     let mut txn = db.begin_write()?;
     // Without this, opening it after a crash would read all of it.
@@ -509,20 +510,30 @@ fn commit<'w>(
     Ok(txn.commit()?)
 }
 
+/// The writes are in the order of their keys.
 fn apply<'w>(
     txn: &WriteTransaction,
     number: u64,
-    writes: impl IntoIterator<Item = (&'w Vec<u8>, &'w Option<Vec<u8>>)>,
+    writes: impl IntoIterator<Item = (&'w Bytes, &'w Option<Bytes>)>,
 ) -> Result<(), redb::Error> {
     txn.open_table(META)?.insert(N_COMMITS, number)?;
     let mut records = txn.open_table(RECORDS)?;
-    for (key, value) in writes {
+    let last = records.last()?.map(|(key, _)| key.value().to_vec());
+    let mut writes = writes.into_iter().peekable();
+    while let Some((key, value)) = writes.next_if(|(key, _)| Some(&key[..]) <= last.as_deref()) {
         match value {
             Some(value) => records.insert(&key[..], &value[..])?,
             None => records.remove(&key[..])?,
         };
     }
-    Ok(())
+    // What comes after the last record, as every new revision does, needs no search.
+    let mut end = records.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
+    for (key, value) in writes {
+        if let Some(value) = value {
+            end.insert_before(&key[..], &value[..])?;
+        }
+    }
+    Ok(end.close()?)
 }
 
 fn records(db: &Database) -> Result<Arc<Records>, redb::Error> {

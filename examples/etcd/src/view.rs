@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::store::{Order, Scan, Snapshot, StoreError, Writes, bounds, scan};
 
 /// The records as one call sees them: a snapshot, over it the writes of earlier calls that are not
@@ -30,7 +32,7 @@ impl View {
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self.writes().find_map(|writes| writes.get(key)) {
             Some(value) => Ok(value.clone()),
             None => self.snapshot.get(key),
@@ -46,12 +48,12 @@ impl View {
     }
 
     /// Sets the value of a key.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
         self.own.insert(key, Some(value));
     }
 
     /// Deletes a key, which may be absent.
-    pub fn delete(&mut self, key: Vec<u8>) {
+    pub fn delete(&mut self, key: Bytes) {
         self.own.insert(key, None);
     }
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::Writes;
@@ -114,7 +115,7 @@ impl Log {
 pub(super) fn n_bytes(writes: &Writes) -> usize {
     let n_bytes = writes
         .iter()
-        .map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Vec::len));
+        .map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Bytes::len));
     HEADER_BYTES + n_bytes.sum::<usize>()
 }
 
@@ -146,12 +147,15 @@ fn take_group(rest: &mut &[u8], id: u64) -> Option<Group> {
     while !body.is_empty() {
         let (key_len, value_len) = (take(&mut body)?, u32::from_le_bytes(take(&mut body)?));
         let key_len = u32::from_le_bytes(key_len);
-        let key = body.split_off(..usize::try_from(key_len).ok()?)?.to_vec();
+        let key = body.split_off(..usize::try_from(key_len).ok()?)?;
         let value = match value_len {
             DELETED => None,
-            len => Some(body.split_off(..usize::try_from(len).ok()?)?.to_vec()),
+            len => Some(body.split_off(..usize::try_from(len).ok()?)?),
         };
-        writes.insert(key, value);
+        writes.insert(
+            Bytes::copy_from_slice(key),
+            value.map(Bytes::copy_from_slice),
+        );
     }
     Some((number, writes))
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::iter::Peekable;
 
+use bytes::Bytes;
+
 use super::{Order, StoreError};
 
 /// A key of a layer; without a value the layer has deleted it.
@@ -13,7 +15,7 @@ pub(crate) type Layer<'a> = Box<dyn Iterator<Item = Result<Entry<'a>, StoreError
 
 /// A layer of a map in memory.
 pub(crate) fn layer<'a>(
-    entries: impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)> + 'a,
+    entries: impl DoubleEndedIterator<Item = (&'a Bytes, &'a Option<Bytes>)> + 'a,
     order: Order,
 ) -> Layer<'a> {
     let entries = entries.map(|(key, value)| {

@@ -20,13 +20,13 @@ const CHILD_LOG_BYTES: usize = 256 << 10;
 /// Keys that the child process has at a time.
 const N_KEPT: u64 = 10;
 
-fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> (Vec<u8>, Option<Vec<u8>>) {
-    (key.into(), Some(value.into()))
+fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> (Bytes, Option<Bytes>) {
+    (key.into().into(), Some(value.into().into()))
 }
 
 fn number(snapshot: &Snapshot, key: &str) -> Option<u64> {
     let value = snapshot.get(key.as_bytes()).unwrap()?;
-    Some(String::from_utf8(value).unwrap().parse().unwrap())
+    Some(str::from_utf8(&value).unwrap().parse().unwrap())
 }
 
 fn keys(snapshot: &Snapshot, from: &str, to: Option<&str>, order: Order) -> Vec<String> {
@@ -184,7 +184,7 @@ fn the_logs_take_turns_and_what_they_have_is_replayed() {
             store.commit(&commit(n)).unwrap();
         }
         let snapshot = store.snapshot();
-        assert_eq!(snapshot.get(b"n").unwrap().unwrap(), [n; 400]);
+        assert_eq!(snapshot.get(b"n").unwrap().unwrap(), vec![n; 400]);
         let keys = snapshot.scan(&[0], Some(&[100]), Order::Ascending);
         assert_eq!(keys.count(), usize::from(n));
         drop((snapshot, store));
@@ -207,7 +207,7 @@ fn a_snapshot_is_the_same_before_a_flush_and_after() {
             .commit(&Writes::from([
                 put([n % 7], [n]),
                 put("n", vec![n; 100]),
-                ([(n + 1) % 7].to_vec(), None),
+                (vec![(n + 1) % 7].into(), None),
             ]))
             .unwrap();
         before.push((n, store.snapshot()));
@@ -215,7 +215,7 @@ fn a_snapshot_is_the_same_before_a_flush_and_after() {
     store.writer.lock().end_flush().unwrap();
     for (n, snapshot) in before {
         assert_eq!(snapshot.get(b"n").unwrap().unwrap(), vec![n; 100]);
-        assert_eq!(snapshot.get(&[n % 7]).unwrap().unwrap(), [n]);
+        assert_eq!(snapshot.get(&[n % 7]).unwrap().unwrap(), vec![n]);
         assert_eq!(snapshot.get(&[(n + 1) % 7]).unwrap(), None);
         let keys = snapshot.scan(&[0], Some(&[7]), Order::Descending).count();
         assert_eq!(keys, usize::from(n.min(5)) + 1);

@@ -9,15 +9,19 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::Store;
 
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+type Model = BTreeMap<Bytes, Bytes>;
 
 /// Few keys, so that the layers hide one another.
-fn keys() -> impl Strategy<Value = Vec<u8>> {
-    vec(b'a'..=b'c', 0..4)
+fn keys() -> impl Strategy<Value = Bytes> {
+    vec(b'a'..=b'c', 0..4).prop_map(Bytes::from)
 }
 
 fn writes() -> impl Strategy<Value = Writes> {
-    btree_map(keys(), option::of(vec(any::<u8>(), 0..4)), 0..12)
+    btree_map(
+        keys(),
+        option::of(vec(any::<u8>(), 0..4).prop_map(Bytes::from)),
+        0..12,
+    )
 }
 
 fn apply(model: &mut Model, writes: &Writes) {
@@ -60,7 +64,7 @@ proptest! {
         prop_assert_eq!(view.get(&key).unwrap(), model.get(&key).cloned());
         let scan = |order, n| {
             let records = view.scan(&from, to.as_deref(), order).take(n).map(Result::unwrap);
-            records.map(|(key, value)| (key.into_owned(), value.into_owned())).collect::<Vec<_>>()
+            records.map(|(key, value)| (key.into_owned().into(), value.into_owned().into())).collect::<Vec<_>>()
         };
         let range = model.range::<[u8], _>(bounds(&from, to.as_deref()));
         let mut expected: Vec<_> = range.map(|(k, v)| (k.clone(), v.clone())).collect();
