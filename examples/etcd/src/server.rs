@@ -67,7 +67,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     machine: Machine,
-    /// The name of it.
+    /// The name of the runtime.
     runtime: &'static str,
     leases: LeaseService,
     transport: transport::Server,

@@ -1,4 +1,4 @@
-//! The service Watch: a stream is an [`EventSet`], and one task that serves it.
+//! The service Watch: a stream is an [`EventSet`], served by the task that sends its responses.
 //!
 //! The bus carries what the guest has recorded of each change, so a watch that is up to date is
 //! sent what it receives. A watch that began in the past has the guest read the changes from the
@@ -81,8 +81,8 @@ impl Watch for WatchService {
     }
 }
 
-/// The responses of a stream. It runs while the client has room for one: in the task that sends
-/// them, so that none waits for another task.
+/// The responses of a stream. To poll them runs the stream: in the task that sends them, and only
+/// while the client has room for one.
 pub(crate) struct Responses {
     /// `None` once it has ended.
     running: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -421,6 +421,7 @@ impl Stream {
         };
         if changes.compact_revision > 0 {
             self.remove(id);
+            // Source: etcd 3.4, whose header has no revision here.
             return self
                 .send(WatchResponse {
                     canceled: true,
