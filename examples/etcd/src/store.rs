@@ -138,6 +138,12 @@ pub enum OpenError {
     /// The log is of another store, or of another time of this one.
     #[error("{} does not belong to this store: put back the log of the same backup", .0.display())]
     ForeignLog(PathBuf),
+    /// One of the logs is shorter than the other, which were made with the same size.
+    #[error("a log in {} is cut off: restore the folder from a backup", .0.display())]
+    ShortLog(PathBuf),
+    /// The B-tree is missing or empty, and a log of it is there.
+    #[error("{} is missing, and its log is there: restore the folder from a backup", .0.display())]
+    MissingRecords(PathBuf),
     /// The B-tree cannot be read.
     #[error("the store cannot be read, restore it from a backup")]
     Database(#[from] redb::Error),
@@ -188,7 +194,12 @@ impl Store {
 
     fn open_folder(folder: &Path, log_bytes: usize) -> Result<Self, OpenError> {
         fs::create_dir_all(folder).map_err(|source| OpenError::io(folder, source))?;
-        let db = builder().create(folder.join(RECORDS_FILE));
+        let records_file = folder.join(RECORDS_FILE);
+        let has_records = fs::metadata(&records_file).is_ok_and(|file| file.len() > 0);
+        if !has_records && LOG_FILES.iter().any(|name| folder.join(name).exists()) {
+            return Err(OpenError::MissingRecords(records_file));
+        }
+        let db = builder().create(records_file);
         let db = db.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(folder.to_owned()),
             error => OpenError::Database(error.into()),
@@ -210,11 +221,15 @@ impl Store {
         };
         let open = |name| {
             let path = folder.join(name);
-            let log = Log::open(&path, log_id).map_err(|source| OpenError::io(&path, source))?;
+            let log = Log::open(&path, log_id, meta.n_commits);
+            let log = log.map_err(|source| OpenError::io(&path, source))?;
             log.ok_or(OpenError::ForeignLog(path))
         };
         let [first, second] = LOG_FILES.map(open);
         let ((first, mut groups), (second, others)) = (first?, second?);
+        if first.size() != second.size() {
+            return Err(OpenError::ShortLog(folder.to_owned()));
+        }
         groups.extend(others);
         groups.sort_unstable_by_key(|(number, _)| *number);
         let mut n_commits = meta.n_commits;

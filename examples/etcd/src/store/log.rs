@@ -51,8 +51,13 @@ impl Log {
     }
 
     /// Opens the file and reads the groups in it, which the next `append` overwrites: the caller
-    /// commits them before. `None`: the file is of another store.
-    pub(super) fn open(path: &Path, id: u64) -> io::Result<Option<(Self, Vec<Group>)>> {
+    /// commits them before. `None`: the file is of another store. `n_flushed`: groups up to this
+    /// number may be left of an earlier round.
+    pub(super) fn open(
+        path: &Path,
+        id: u64,
+        n_flushed: u64,
+    ) -> io::Result<Option<(Self, Vec<Group>)>> {
         let mut file = File::options().read(true).write(true).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -60,11 +65,20 @@ impl Log {
             return Ok(None);
         };
         let mut groups = Vec::<Group>::new();
-        while let Some((number, writes)) = take_group(&mut rest, id) {
-            match groups.last() {
-                Some((last, _)) if last + 1 != number => break,
-                _ => groups.push((number, writes)),
-            }
+        let mut last = None;
+        let mut next = rest;
+        while let Some((number, writes)) = take_group(&mut next, id)
+            && last.is_none_or(|last| last + 1 == number)
+        {
+            groups.push((number, writes));
+            (last, rest) = (Some(number), next);
+        }
+        // A crash cuts off no group but the last: each is on the disk before the next is written.
+        let mut later = skip_group(rest);
+        let later = take_group(&mut later, id).map(|(number, _)| number);
+        if later.is_some_and(|number| number > last.unwrap_or(0).max(n_flushed)) {
+            let text = "a group is damaged before the last one: restore the folder from a backup";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(Some((Self::new(file, id, bytes.len()), groups)))
     }
@@ -103,6 +117,11 @@ impl Log {
         self.file.sync_data()?;
         self.end += self.group.len();
         Ok(true)
+    }
+
+    /// Bytes of the file.
+    pub(super) const fn size(&self) -> usize {
+        self.n_bytes
     }
 
     /// Begins again: the B-tree has every group on the disk.
@@ -158,6 +177,15 @@ fn take_group(rest: &mut &[u8], id: u64) -> Option<Group> {
         );
     }
     Some((number, writes))
+}
+
+/// What comes after a group that may be damaged.
+fn skip_group(group: &[u8]) -> &[u8] {
+    let len = group
+        .first_chunk()
+        .map_or(0, |len| u32::from_le_bytes(*len));
+    let end = usize::try_from(len).map_or(usize::MAX, |len| len.saturating_add(HEADER_BYTES));
+    group.get(end..).unwrap_or_default()
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

@@ -126,7 +126,7 @@ fn a_group_of_the_log_that_is_cut_off_is_not_replayed() {
     for n in 1..=3 {
         assert!(log.append(n, &nth_commit(n)).unwrap());
     }
-    let groups = |id| Log::open(&path, id).unwrap().map(|(_, groups)| groups);
+    let groups = |id| Log::open(&path, id, 0).unwrap().map(|(_, groups)| groups);
     let all = groups(5).unwrap();
     let expected = (1..=3).map(|n| (n, nth_commit(n)));
     assert!(all.into_iter().eq(expected));
@@ -142,11 +142,50 @@ fn a_group_of_the_log_that_is_cut_off_is_not_replayed() {
         assert_eq!(groups(5).unwrap().len(), 2);
     }
 
+    // After one that is damaged nothing may be there.
+    for at in [20, 100_000, 150_000] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let refused = Log::open(&path, 5, 0).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
+
     // A new round: what is left of the earlier one does not continue it.
     fs::write(&path, bytes).unwrap();
     log.restart();
     assert!(log.append(4, &nth_commit(1)).unwrap());
     assert_eq!(groups(5).unwrap(), [(4, nth_commit(1))]);
+    // Its first group is cut off.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (_, groups) = Log::open(&path, 5, 3).unwrap().unwrap();
+    assert_eq!(groups, []);
+}
+
+#[test]
+fn a_store_of_which_a_part_is_missing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(folder.path())).unwrap();
+    store.commit(&nth_commit(1)).unwrap();
+    drop(store);
+    let [first, second] = LOG_FILES.map(|name| folder.path().join(name));
+    let log = fs::read(&first).unwrap();
+    for cut in [&first, &second] {
+        fs::write(cut, &log[..1_000]).unwrap();
+        let refused = Store::open(Some(folder.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::ShortLog(_)), "{refused}");
+        fs::write(cut, &log).unwrap();
+    }
+    let records = folder.path().join(RECORDS_FILE);
+    fs::write(&records, "").unwrap();
+    for _ in 0..2 {
+        let refused = Store::open(Some(folder.path())).unwrap_err();
+        assert!(matches!(refused, OpenError::MissingRecords(_)), "{refused}");
+        assert_eq!(fs::read(&first).unwrap(), log, "it is left as it is");
+        let _ = fs::remove_file(&records);
+    }
 }
 
 #[test]
@@ -160,7 +199,7 @@ fn a_group_that_just_fits_is_logged_and_a_larger_one_is_not() {
     assert!(log.append(1, &group(value_bytes)).unwrap());
     assert!(!log.append(2, &Writes::new()).unwrap());
     assert_eq!(fs::metadata(&path).unwrap().len(), 1_000);
-    let (_, groups) = Log::open(&path, 5).unwrap().unwrap();
+    let (_, groups) = Log::open(&path, 5, 0).unwrap().unwrap();
     assert_eq!(groups, [(1, group(value_bytes))]);
 }
 
@@ -190,7 +229,7 @@ fn the_logs_take_turns_and_what_they_have_is_replayed() {
         drop((snapshot, store));
         let meta = read_meta();
         let groups = LOG_FILES.map(|name| {
-            let log = Log::open(&folder.path().join(name), meta.log_id.unwrap());
+            let log = Log::open(&folder.path().join(name), meta.log_id.unwrap(), 0);
             let (_, groups) = log.unwrap().unwrap();
             groups.iter().map(|(number, _)| *number).collect::<Vec<_>>()
         });
