@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rangewatch::{EmitError, HostCx, HostError, HostModule, Staged};
 use tokio::sync::oneshot;
 
-use crate::store::{Order, Writes, bounds};
+use crate::store::{Order, Writes, bounds, take_write};
 use crate::view::View;
 
 /// Bytes that one call may write. The records of a deletion have the key four times, and a call
@@ -96,7 +96,9 @@ impl Call {
         };
         // The writer waits for it unless it was dropped, and then nothing is written.
         let writes = self.view.into_writes();
-        let events = events(&writes).cloned().collect();
+        // Copied, so that an event that the bus keeps does not keep what was written beside it.
+        let events = events(&writes).map(|event| Bytes::copy_from_slice(event));
+        let events = events.collect();
         let _ = done.send(Written {
             writes,
             emits: Emits { staged, events },
@@ -138,19 +140,15 @@ pub(crate) fn module() -> HostModule {
             },
         )
         .function("scan", scan)
-        .function(
-            "put",
-            |cx, (key, key_len, value, value_len): (u32, u32, u32, u32)| {
-                let key = Bytes::copy_from_slice(cx.read(key, key_len)?);
-                let value = Bytes::copy_from_slice(cx.read(value, value_len)?);
-                cx.charge((key.len() + value.len()) as u64)?;
-                cx.context::<Call>()?.change(key, Some(value))
-            },
-        )
-        .function("delete", |cx, (key, key_len): (u32, u32)| {
-            let key = Bytes::copy_from_slice(cx.read(key, key_len)?);
-            cx.charge(key.len() as u64)?;
-            cx.context::<Call>()?.change(key, None)
+        .function("write", |cx, (writes, n_bytes): (u32, u32)| {
+            let mut writes = Bytes::copy_from_slice(cx.read(writes, n_bytes)?);
+            cx.charge(writes.len() as u64)?;
+            let call = cx.context::<Call>()?;
+            while !writes.is_empty() {
+                let (key, value) = take_write(&mut writes).ok_or("the writes are cut off")?;
+                call.change(key, value)?;
+            }
+            Ok(())
         })
 }
 

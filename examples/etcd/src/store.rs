@@ -30,6 +30,7 @@ use redb::{
 use rpds::RedBlackTreeMapSync;
 
 use self::log::Log;
+pub(crate) use self::log::take_write;
 use self::scan::Layer;
 pub use self::scan::Scan;
 

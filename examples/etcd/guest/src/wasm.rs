@@ -1,12 +1,18 @@
 //! The exports of the module, and the store that it imports.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use crate::calls::{Answer, Call, Config};
 use crate::store::{Batch, ScanMode, Store};
 
 /// Bytes that the first read of a value has room for.
 const FIRST_GET_BYTES: usize = 1 << 10;
+
+/// Bytes of writes that wait for a call of the host.
+const MAX_WAITING_BYTES: usize = 64 << 10;
+
+/// In place of the length of a value: the key is deleted.
+const DELETED: u32 = u32::MAX;
 
 /// In the result of a scan, beside the number of bytes: the range has no more entries.
 const IS_LAST: u64 = 1 << 32;
@@ -53,20 +59,25 @@ exports! {
 
 fn answer(call: Call) {
     rangewatch_guest::answer(|input| {
+        let mut store = HostStore::default();
         let Answer {
             output,
             revision,
             changed,
-        } = call.apply(CONFIG.get(), &mut HostStore, input);
+        } = call.apply(CONFIG.get(), &mut store, input);
+        store.flush();
         rangewatch_guest::emit(revision, changed).expect("the length of keys was checked");
         output
     })
     .expect("in a guest");
 }
 
-/// The store of the host.
-#[derive(Debug)]
-struct HostStore;
+/// The store of the host. Writes wait until something is read, or the call ends.
+#[derive(Debug, Default)]
+struct HostStore {
+    /// Each write is the length of its key and of its value, or [`DELETED`], the key, the value.
+    waiting: RefCell<Vec<u8>>,
+}
 
 #[link(wasm_import_module = "store")]
 unsafe extern "C" {
@@ -82,14 +93,37 @@ unsafe extern "C" {
         out: *mut u8,
         out_cap: usize,
     ) -> i64;
-    #[link_name = "put"]
-    fn import_put(key: *const u8, key_len: usize, value: *const u8, value_len: usize);
-    #[link_name = "delete"]
-    fn import_delete(key: *const u8, key_len: usize);
+    #[link_name = "write"]
+    fn import_write(writes: *const u8, n_bytes: usize);
+}
+
+impl HostStore {
+    fn write(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let waiting = self.waiting.get_mut();
+        let value_len = value.map_or(DELETED, |value| value.len() as u32);
+        waiting.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        waiting.extend_from_slice(&value_len.to_le_bytes());
+        waiting.extend_from_slice(key);
+        waiting.extend_from_slice(value.unwrap_or_default());
+        if waiting.len() >= MAX_WAITING_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            return;
+        }
+        // SAFETY: the host reads the writes during the call only.
+        unsafe { import_write(waiting.as_ptr(), waiting.len()) };
+        waiting.clear();
+    }
 }
 
 impl Store for HostStore {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.flush();
         let mut value = vec![0; FIRST_GET_BYTES];
         loop {
             // SAFETY: the host reads the key and writes at most the length of `value`, during the
@@ -112,6 +146,7 @@ impl Store for HostStore {
         mode: ScanMode,
         batch: &mut [u8],
     ) -> Result<Batch, usize> {
+        self.flush();
         let (to_ptr, to_len) =
             to.map_or((from.as_ptr(), -1), |to| (to.as_ptr(), to.len() as isize));
         // SAFETY: the host reads the keys and writes at most the length of `batch`, during the call
@@ -137,12 +172,10 @@ impl Store for HostStore {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) {
-        // SAFETY: the host reads both during the call only.
-        unsafe { import_put(key.as_ptr(), key.len(), value.as_ptr(), value.len()) };
+        self.write(key, Some(value));
     }
 
     fn delete(&mut self, key: &[u8]) {
-        // SAFETY: the host reads the key during the call only.
-        unsafe { import_delete(key.as_ptr(), key.len()) };
+        self.write(key, None);
     }
 }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use sha2::{Digest as _, Sha256};
 
 use super::Writes;
@@ -158,23 +158,15 @@ fn take_group(rest: &mut &[u8], id: u64) -> Option<Group> {
     let len = u32::from_le_bytes(take(rest)?);
     let number = u64::from_le_bytes(take(rest)?);
     let expected: [u8; DIGEST_BYTES] = take(rest)?;
-    let mut body = rest.split_off(..usize::try_from(len).ok()?)?;
+    let body = rest.split_off(..usize::try_from(len).ok()?)?;
     if digest(id, number, body) != expected {
         return None;
     }
+    let mut body = Bytes::copy_from_slice(body);
     let mut writes = Writes::new();
     while !body.is_empty() {
-        let (key_len, value_len) = (take(&mut body)?, u32::from_le_bytes(take(&mut body)?));
-        let key_len = u32::from_le_bytes(key_len);
-        let key = body.split_off(..usize::try_from(key_len).ok()?)?;
-        let value = match value_len {
-            DELETED => None,
-            len => Some(body.split_off(..usize::try_from(len).ok()?)?),
-        };
-        writes.insert(
-            Bytes::copy_from_slice(key),
-            value.map(Bytes::copy_from_slice),
-        );
+        let (key, value) = take_write(&mut body)?;
+        writes.insert(key, value);
     }
     Some((number, writes))
 }
@@ -186,6 +178,22 @@ fn skip_group(group: &[u8]) -> &[u8] {
         .map_or(0, |len| u32::from_le_bytes(*len));
     let end = usize::try_from(len).map_or(usize::MAX, |len| len.saturating_add(HEADER_BYTES));
     group.get(end..).unwrap_or_default()
+}
+
+/// Splits off the first write: the length of its key and of its value, or [`DELETED`], the key, the
+/// value.
+pub(crate) fn take_write(bytes: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
+    let (key_len, value_len) = (bytes.try_get_u32_le().ok()?, bytes.try_get_u32_le().ok()?);
+    let mut take = |len: u32| {
+        let len = usize::try_from(len).ok()?;
+        (len <= bytes.len()).then(|| bytes.split_to(len))
+    };
+    let key = take(key_len)?;
+    let value = match value_len {
+        DELETED => None,
+        len => Some(take(len)?),
+    };
+    Some((key, value))
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

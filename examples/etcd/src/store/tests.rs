@@ -238,6 +238,25 @@ fn the_logs_take_turns_and_what_they_have_is_replayed() {
 }
 
 #[test]
+fn a_write_that_is_cut_off_is_none() {
+    let lengths = [1_u32, 2, 1, u32::MAX].map(u32::to_le_bytes);
+    let [key, value, gone, deleted] = &lengths;
+    let writes = Bytes::from([&key[..], value, b"kvv", gone, deleted, b"g"].concat());
+    for end in 0..writes.len() {
+        let mut rest = writes.slice(..end);
+        let mut taken = Vec::new();
+        while let Some(write) = take_write(&mut rest) {
+            taken.push(write);
+        }
+        assert_eq!(taken, Vec::from_iter((end >= 11).then(|| put("k", "vv"))));
+    }
+    let mut rest = writes;
+    assert_eq!(take_write(&mut rest), Some(put("k", "vv")));
+    assert_eq!(take_write(&mut rest), Some(("g".into(), None)));
+    assert!(rest.is_empty());
+}
+
+#[test]
 fn a_snapshot_is_the_same_before_a_flush_and_after() {
     let store = Store::open_memory(1_000).unwrap();
     let mut before = Vec::new();
