@@ -1,8 +1,8 @@
 //! The server: its services on one address.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
 use axum::middleware;
 use rangewatch::{ErrorChain, Runtime};
@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{self, Identity, ServerTlsConfig};
@@ -34,6 +35,14 @@ use crate::watch::WatchService;
 /// How long a server that stops waits for clients that neither finish their requests nor read the
 /// responses.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the kernel asks a client that says nothing whether it is still there. One that lost its
+/// network would otherwise keep its watches forever. Source: the default of Go, and so of etcd.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How long the server waits after it could not accept a connection, as when it has no file
+/// descriptor left. The next attempt would fail at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the server serves.
 #[derive(Clone, Debug)]
@@ -155,10 +164,13 @@ impl Server {
             streams.shutdown();
             stopper.send_replace(true);
         };
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(listener)
+            .with_nodelay(Some(true))
+            .with_keepalive(Some(KEEPALIVE))
+            .with_keepalive_interval(Some(KEEPALIVE));
         let served = transport
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stop);
+            .serve_with_incoming_shutdown(patient(incoming), stop);
         let overdue = async {
             machine.stopping().await;
             sleep(GRACE).await;
@@ -209,8 +221,34 @@ impl Server {
     }
 }
 
+/// The connections that are accepted, with a pause after each error.
+fn patient<T>(incoming: impl Stream<Item = io::Result<T>>) -> impl Stream<Item = io::Result<T>> {
+    incoming.then(|accepted| async {
+        if accepted.is_err() {
+            sleep(ACCEPT_PAUSE).await;
+        }
+        accepted
+    })
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (f.debug_struct("Server").field("address", &self.address)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_server_waits_where_it_cannot_accept_a_connection() {
+        let accepted = [Ok(1), Err(io::Error::other("no file descriptor")), Ok(2)];
+        let begun = Instant::now();
+        let accepted: Vec<_> = patient(tokio_stream::iter(accepted)).collect().await;
+        assert!(matches!(accepted[..], [Ok(1), Err(_), Ok(2)]));
+        assert!(begun.elapsed() >= ACCEPT_PAUSE);
     }
 }

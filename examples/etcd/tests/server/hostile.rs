@@ -91,3 +91,29 @@ async fn a_response_may_have_more_than_a_hundred_mebibytes() {
     drop(client);
     server.stop().await;
 }
+
+/// Whether a timer of the kernel runs for each connection that a server has accepted.
+#[cfg(target_os = "linux")]
+fn has_timers(address: SocketAddr) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the connections");
+    let local = format!(":{:04X}", address.port());
+    let timers: Vec<_> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields[1].ends_with(&local) && fields[3] == "01")
+        .map(|fields| fields[5].starts_with("02:"))
+        .collect();
+    !timers.is_empty() && timers.into_iter().all(|runs| runs)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_asks_a_silent_client_whether_it_is_there() {
+    let server = Running::start(&*runtime(), Store::open(None).expect("in memory")).await;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !has_timers(server.address) {
+        assert!(Instant::now() < deadline, "nothing asks");
+        tokio::task::yield_now().await;
+    }
+    server.stop().await;
+}
