@@ -356,6 +356,7 @@ impl Groups {
             Ok(snapshot) => self.base = snapshot,
             // What ran meanwhile has seen what is not there.
             Err(error) => {
+                tracing::error!(error = %ErrorChain::new(&error), "a commit failed");
                 self.writes = Arc::default();
                 self.emits.clear();
                 self.n_bytes = 0;

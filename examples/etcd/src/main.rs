@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use etcd_example::{BoxError, Config, Server, Store};
 use rangewatch::{ErrorChain, Runtime};
+use tracing_subscriber::filter::LevelFilter;
 
 // A put takes a tenth less of the processor than with the allocator of glibc.
 #[global_allocator]
@@ -80,6 +81,10 @@ impl Engine {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .init();
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

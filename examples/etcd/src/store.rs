@@ -146,7 +146,7 @@ pub enum OpenError {
     #[error("{} is missing, and its log is there: restore the folder from a backup", .0.display())]
     MissingRecords(PathBuf),
     /// The B-tree cannot be read.
-    #[error("the store cannot be read, restore it from a backup")]
+    #[error("the store cannot be opened, check the disk or restore a backup")]
     Database(#[from] redb::Error),
 }
 
