@@ -185,6 +185,13 @@ impl Machine {
         &self.metrics
     }
 
+    /// Whether requests would be served: the guest reads, and the store takes commits.
+    pub(crate) async fn is_healthy(&self) -> bool {
+        let store = self.store.upgrade();
+        let has_failed = store.is_none_or(|store| store.has_failed());
+        !has_failed && self.read("head", Vec::new()).await.is_ok()
+    }
+
     /// The bytes of the store.
     pub(crate) fn stored_bytes(&self) -> Result<i64, Status> {
         let Some(store) = self.store.upgrade() else {

@@ -156,7 +156,7 @@ const COUNTERS: [Counter; 8] = [
     ),
     (
         "etcd_server_health_failures",
-        "Health checks that found the guest failing",
+        "Health checks that failed",
         |metrics| &metrics.n_unhealthy,
     ),
 ];

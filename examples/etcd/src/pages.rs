@@ -186,9 +186,9 @@ pub(crate) fn not_served(request: &Request) -> Response {
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
-/// As etcd answers: whether a request would be served.
+/// As etcd answers.
 async fn health(State(pages): State<Pages>) -> impl IntoResponse {
-    let is_healthy = pages.machine.read("head", Vec::new()).await.is_ok();
+    let is_healthy = pages.machine.is_healthy().await;
     let status = match is_healthy {
         true => StatusCode::OK,
         false => {

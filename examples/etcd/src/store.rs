@@ -336,6 +336,18 @@ impl Store {
         Ok(synced)
     }
 
+    /// Whether it takes no more commits, because one has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        let writer = self.writer.try_lock();
+        writer.is_some_and(|writer| writer.has_failed) // locked: a commit goes on
+    }
+
+    /// Takes no more commits, as after one that has failed.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        self.writer.lock().has_failed = true;
+    }
+
     /// Lets commits begin with an empty log, while a thread flushes those before.
     fn begin_flush(&self, writer: &mut Writer) -> Result<(), StoreError> {
         writer.end_flush()?; // whose log is free now

@@ -114,6 +114,27 @@ async fn a_compaction_removes_step_by_step_what_no_read_needs() {
 }
 
 #[tokio::test]
+async fn a_machine_whose_store_has_failed_is_not_healthy() {
+    for runtime in runtimes() {
+        let store = Store::open(None).expect("in memory");
+        let (_stop, stopping) = watch::channel(false);
+        let started = Machine::start(&*runtime, store, stopping).await;
+        let (machine, _ended) = started.expect("it starts");
+        let write = async || {
+            let request = put("a".to_owned(), "1".to_owned()).encode_to_vec();
+            machine.write("put", request).await
+        };
+        write().await.expect("it is put");
+        assert!(machine.is_healthy().await);
+        machine.store.upgrade().expect("it runs").fail();
+        let failed = write().await.expect_err("the store has failed");
+        assert!(failed.message().contains("restart the server"), "{failed}");
+        assert!(!machine.is_healthy().await);
+        assert_eq!(machine.revision(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_restart_goes_on_with_a_scrub() {
     for runtime in runtimes() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -349,7 +349,7 @@ impl StorageBackend for Disk {
 #[test]
 fn after_a_commit_that_failed_no_other_is_taken() {
     let store = Store::open(None).unwrap();
-    store.writer.lock().has_failed = true;
+    store.fail();
     let refused = store.commit(&nth_commit(1)).unwrap_err();
     assert!(matches!(refused, StoreError::Failed), "{refused}");
     assert_eq!(number(&store.snapshot(), "counter"), None);
