@@ -36,8 +36,8 @@ use crate::watch::WatchService;
 /// responses.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often the kernel asks a client that says nothing whether it is still there. One that lost its
-/// network would otherwise keep its watches. Source: the default of Go, and so of etcd.
+/// How often the kernel asks a client that says nothing whether it is still there. One that lost
+/// its network would otherwise keep its watches. Source: the default of Go, and so of etcd.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// How long the server waits after it could not accept a connection, as when it has no file
