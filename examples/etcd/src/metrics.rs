@@ -427,11 +427,11 @@ impl Drop for Call {
 /// The middleware of the gRPC services, which counts their requests. A request for another path
 /// ends here.
 pub(crate) async fn count_calls(
-    State(machine): State<Machine>,
+    State(metrics): State<Arc<Metrics>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(method) = machine.metrics().methods.get(request.uri().path()) else {
+    let Some(method) = metrics.methods.get(request.uri().path()) else {
         return pages::not_served(&request);
     };
     let mut call = Call::start(method);

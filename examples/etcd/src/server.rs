@@ -1,6 +1,7 @@
 //! The server: its services on one address.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -214,7 +215,8 @@ impl Server {
         .add_service(MaintenanceServer::new(maintenance()))
         .add_service(ClusterServer::new(maintenance()))
         .add_service(health);
-        let counted = middleware::from_fn_with_state(machine.clone(), metrics::count_calls);
+        let counted =
+            middleware::from_fn_with_state(Arc::clone(machine.metrics()), metrics::count_calls);
         let pages = pages::router(machine.clone(), self.runtime, streams)?;
         let routes = services.into_axum_router().layer(counted).merge(pages);
         Ok(Routes::from(routes))

@@ -29,7 +29,8 @@
 //!
 //! # Imports
 //!
-//! The module `store` is the ordered store, as [`Store`] has it: `get`, `scan`, `put` and `delete`.
+//! The module `store` is the ordered store, as [`Store`] has it: `get`, `scan` and `write`, which
+//! puts and deletes.
 
 mod calls;
 mod changes;
