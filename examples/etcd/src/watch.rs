@@ -469,7 +469,14 @@ impl Stream {
     async fn changes(&self, request: &mut ChangesRequest) -> Result<ChangesResponse, Status> {
         let mut changes = ChangesResponse::default();
         for _ in 0..MAX_SCANS {
-            let read: ChangesResponse = self.machine.read_message("changes", &*request).await?;
+            // In a task: nothing polls this stream while its client does not read, and a call that
+            // is not polled would keep its guest from the others.
+            let (machine, request_now) = (self.machine.clone(), request.clone());
+            let read =
+                tokio::spawn(async move { machine.read_message("changes", &request_now).await });
+            let read = read.await;
+            let read: ChangesResponse =
+                read.map_err(|error| Status::internal(error.to_string()))??;
             request.max_bytes -= read
                 .events
                 .iter()

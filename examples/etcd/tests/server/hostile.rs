@@ -117,3 +117,37 @@ async fn the_kernel_asks_a_silent_client_whether_it_is_there() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_read_what_is_past_keep_no_guest_from_the_others() {
+    let server = Running::start(&*runtime(), Store::open(None).expect("in memory")).await;
+    let value = "large".repeat(100_000);
+    for _ in 0..10 {
+        server.put("a/1", &value).await;
+    }
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        // A connection of its own, whose flow control is no other's.
+        let uri = format!("http://{}", server.address);
+        let channel = Channel::from_shared(uri).expect("an address");
+        let channel = channel.connect().await.expect("it listens");
+        let (requests, stream) = mpsc::channel(16);
+        let mut client = WatchClient::new(channel);
+        let responses = client.watch(ReceiverStream::new(stream)).await;
+        let watches = Watches {
+            requests,
+            responses: responses.expect("a stream").into_inner(),
+        };
+        for _ in 0..8 {
+            let create = RequestUnion::CreateRequest(prefix("a/", 1));
+            watches.send(create).await;
+        }
+        stalled.push(watches);
+    }
+    for _ in 0..100 {
+        let get = tokio::time::timeout(Duration::from_secs(60), server.get("a/1"));
+        get.await.expect("a guest is free");
+    }
+    drop(stalled);
+    server.stop().await;
+}
