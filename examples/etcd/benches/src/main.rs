@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "an error ends the program")]
 
 mod clients;
+mod processors;
 mod rows;
 mod server;
 

@@ -7,6 +7,7 @@ use rangewatch_bench_harness::{Report, nanos, per_second, quantile};
 
 use crate::Result;
 use crate::clients::{Puts, Readers, Watchers, Writers};
+use crate::processors::Apart;
 use crate::server::Program;
 
 /// A load of puts.
@@ -19,6 +20,8 @@ struct Load {
     n_stalled: usize,
     /// Puts of a round.
     n_puts: u64,
+    /// Whether the server has a processor of its own, and the clients have the others.
+    is_apart: bool,
     /// One put of each client in this time, in place of as many as the server takes.
     pace: Option<Duration>,
 }
@@ -30,6 +33,7 @@ const PUTS: Load = Load {
     n_watches: 0,
     n_stalled: 0,
     n_puts: 12_800,
+    is_apart: false,
     pace: None,
 };
 
@@ -59,6 +63,12 @@ const LOADS: &[Load] = &[
     Load {
         name: "64 clients, 1,000 watches",
         n_watches: 1_000,
+        ..PUTS
+    },
+    Load {
+        name: "64 clients, 1,000 watches, server on a processor of its own",
+        n_watches: 1_000,
+        is_apart: true,
         ..PUTS
     },
     Load {
@@ -158,9 +168,10 @@ impl Bench<'_> {
     async fn puts(&self, load: &Load) -> Result<()> {
         let n_puts = (load.n_puts / self.share).max(1);
         let n_folders = load.n_watches.max(100);
+        let apart = load.is_apart.then(Apart::begin).transpose()?;
         let mut running = Vec::new();
         for program in &self.programs {
-            let server = program.start(self.data).await?;
+            let server = program.start(self.data, apart.as_ref()).await?;
             let puts = Puts::new(n_puts * (self.n_rounds as u64 + 1));
             let writers = Writers::connect(&server, load.n_clients, &puts, n_folders).await?;
             let n_streams = if load.n_watches > 0 {
@@ -226,7 +237,7 @@ impl Bench<'_> {
         let n_reads = (reads.n_reads / self.share).max(1);
         let mut running = Vec::new();
         for program in &self.programs {
-            let server = program.start(self.data).await?;
+            let server = program.start(self.data, None).await?;
             let puts = Puts::new(N_KEYS);
             let writers = Writers::connect(&server, 64, &puts, N_KEYS / 10).await?;
             writers.put(N_KEYS, None).await?;
@@ -256,7 +267,7 @@ impl Bench<'_> {
         for program in &self.programs {
             let mut measured = Vec::new();
             for _ in 0..self.n_rounds.min(3) {
-                let server = program.start(self.data).await?;
+                let server = program.start(self.data, None).await?;
                 let puts = Puts::new(n_watches * 2);
                 let writers = Writers::connect(&server, 64, &puts, n_watches).await?;
                 writers.put(n_watches, None).await?;

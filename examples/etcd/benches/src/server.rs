@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::Result;
+use crate::processors::Apart;
 
 /// A server takes less to start.
 const START: Duration = Duration::from_secs(30);
@@ -68,7 +69,7 @@ impl Program {
     }
 
     /// Starts it with an empty store and waits until it serves.
-    pub(crate) async fn start(&self, data: &Path) -> Result<Server> {
+    pub(crate) async fn start(&self, data: &Path, apart: Option<&Apart>) -> Result<Server> {
         let folder = tempfile::Builder::new()
             .prefix(self.name())
             .tempdir_in(data)?;
@@ -89,11 +90,14 @@ impl Program {
                 .args(["--runtime", self.name(), "--listen", &address.to_string()])
                 .arg("--data"),
         };
-        let process = command
+        command
             .arg(folder.path())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+            .stderr(Stdio::null());
+        let process = match apart {
+            Some(apart) => apart.start(|| command.spawn())?,
+            None => command.spawn(),
+        }?;
         let mut server = Server {
             process,
             url,
