@@ -251,11 +251,6 @@ impl Groups {
             // A group begins when nobody else waits to be part of it.
             let is_due = !self.is_empty() && (!has_room || requests.is_empty());
             if self.committing.is_none() && is_due {
-                // What is being received becomes part of it.
-                tokio::task::yield_now().await;
-                if has_room && !requests.is_empty() {
-                    continue;
-                }
                 self.commit();
             }
             // One step for each group, so that no request waits for more.
