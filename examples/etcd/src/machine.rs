@@ -236,6 +236,8 @@ struct Groups {
 /// A group that is written to the disk.
 struct Committing {
     writes: Arc<Writes>,
+    emits: Vec<Emits>,
+    replies: Vec<(Reply, Answer)>,
     done: JoinHandle<Result<Snapshot, StoreError>>,
 }
 
@@ -319,43 +321,43 @@ impl Groups {
 
     /// Begins to commit the group.
     fn commit(&mut self) {
-        let writes = std::mem::take(&mut self.writes);
-        let emits = std::mem::take(&mut self.emits);
-        let replies = std::mem::take(&mut self.replies);
         self.n_bytes = 0;
-        let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
-        let metrics = Arc::clone(&self.metrics);
-        let to_write = Arc::clone(&writes);
+        let writes = std::mem::take(&mut self.writes);
+        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        let (base, to_write) = (self.base.clone(), Arc::clone(&writes));
         let done = tokio::task::spawn_blocking(move || {
-            let snapshot = if to_write.is_empty() {
-                Ok(published.read().clone())
-            } else {
-                let begun = Instant::now();
-                store.commit(&to_write).map(|synced| {
-                    metrics.committed(&to_write, begun.elapsed(), synced);
-                    store.snapshot()
-                })
-            };
-            match &snapshot {
-                Ok(snapshot) => {
-                    // Before the emits: who hears of a revision can read it.
-                    published.write().clone_from(snapshot);
-                    publish(emits);
-                    for (reply, answer) in replies {
-                        // An error means that the client has gone.
-                        let _ = reply.send(answer);
-                    }
-                }
-                Err(error) => fail(replies, error),
+            if to_write.is_empty() {
+                return Ok(base);
             }
-            snapshot
+            let begun = Instant::now();
+            let synced = store.commit(&to_write)?;
+            metrics.committed(&to_write, begun.elapsed(), synced);
+            Ok(store.snapshot())
         });
-        self.committing = Some(Committing { writes, done });
+        self.committing = Some(Committing {
+            writes,
+            emits: std::mem::take(&mut self.emits),
+            replies: std::mem::take(&mut self.replies),
+            done,
+        });
     }
 
-    fn end_commit(&mut self, committed: Result<Snapshot, StoreError>) {
+    fn end_commit(&mut self, (group, committed): (Committing, Result<Snapshot, StoreError>)) {
         match committed {
-            Ok(snapshot) => self.base = snapshot,
+            Ok(snapshot) => {
+                self.base = snapshot.clone();
+                // While this one is published the disk works for the next.
+                if !self.is_empty() {
+                    self.commit();
+                }
+                // Before the emits: who hears of a revision can read it.
+                *self.published.write() = snapshot;
+                publish(group.emits);
+                for (reply, answer) in group.replies {
+                    // An error means that the client has gone.
+                    let _ = reply.send(answer);
+                }
+            }
             // What ran meanwhile has seen what is not there.
             Err(error) => {
                 tracing::error!(error = %ErrorChain::new(&error), "a commit failed");
@@ -363,6 +365,7 @@ impl Groups {
                 self.emits.clear();
                 self.n_bytes = 0;
                 self.may_scrub = false;
+                fail(group.replies, &error);
                 fail(std::mem::take(&mut self.replies), &error);
             }
         }
@@ -379,13 +382,15 @@ fn stopped() -> Status {
 }
 
 /// Waits until a group is committed. Without one it never resolves.
-async fn committed(committing: &mut Option<Committing>) -> Result<Snapshot, StoreError> {
-    let Some(group) = committing else {
-        return std::future::pending().await;
+async fn committed(
+    committing: &mut Option<Committing>,
+) -> (Committing, Result<Snapshot, StoreError>) {
+    let done = match committing {
+        Some(group) => (&mut group.done).await,
+        None => std::future::pending().await,
     };
-    let committed = (&mut group.done).await;
-    *committing = None;
-    committed.unwrap_or_else(|panic| Err(StoreError::from(panic)))
+    let group = committing.take().expect("it was waited for");
+    (group, done.unwrap_or_else(|panic| Err(panic.into())))
 }
 
 fn publish(emits: Vec<Emits>) {
