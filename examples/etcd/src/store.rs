@@ -14,6 +14,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -145,6 +146,9 @@ pub enum OpenError {
     /// The B-tree is missing or empty, and a log of it is there.
     #[error("{} is missing, and its log is there: restore the folder from a backup", .0.display())]
     MissingRecords(PathBuf),
+    /// The B-tree is damaged, as when its file is cut off.
+    #[error("{} is damaged: restore the folder from a backup", .0.display())]
+    Damaged(PathBuf),
     /// The B-tree cannot be read.
     #[error("the store cannot be opened, check the disk or restore a backup")]
     Database(#[from] redb::Error),
@@ -177,7 +181,9 @@ impl Store {
     /// [`OpenError`].
     pub fn open(folder: Option<&Path>) -> Result<Self, OpenError> {
         match folder {
-            Some(folder) => Self::open_folder(folder, LOG_BYTES),
+            // redb panics at some files that it has not written like this.
+            Some(folder) => catch_unwind(|| Self::open_folder(folder, LOG_BYTES))
+                .unwrap_or_else(|_| Err(OpenError::Damaged(folder.join(RECORDS_FILE)))),
             None => Self::open_memory(LOG_BYTES),
         }
     }

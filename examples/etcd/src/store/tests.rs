@@ -189,6 +189,26 @@ fn a_store_of_which_a_part_is_missing_is_refused() {
 }
 
 #[test]
+fn a_store_whose_records_are_cut_off_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(folder.path())).unwrap();
+    let large = Writes::from([put("k", vec![1; LOG_BYTES])]); // written to the B-tree at once
+    store.commit(&large).unwrap();
+    drop(store);
+    let path = folder.path().join(RECORDS_FILE);
+    let records = fs::read(&path).unwrap();
+    for n_pages in [1, 2, 16, 2_000] {
+        fs::write(&path, &records[..records.len() - 4_096 * n_pages]).unwrap();
+        let refused = Store::open(Some(folder.path())).unwrap_err();
+        let is_damaged = matches!(refused, OpenError::Damaged(_) | OpenError::Database(_));
+        assert!(is_damaged, "{refused}");
+    }
+    fs::write(&path, &records).unwrap();
+    let store = Store::open(Some(folder.path())).unwrap();
+    assert_eq!(store.snapshot().get(b"k").unwrap(), large[&b"k"[..]]);
+}
+
+#[test]
 fn a_group_that_just_fits_is_logged_and_a_larger_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.log");
