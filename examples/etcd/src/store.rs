@@ -10,8 +10,8 @@ mod log;
 pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
+mod versions;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::panic::catch_unwind;
@@ -28,18 +28,15 @@ use redb::{
     Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable,
     TableDefinition, WriteTransaction,
 };
-use rpds::RedBlackTreeMapSync;
 
 use self::log::Log;
 pub(crate) use self::log::take_write;
 use self::scan::Layer;
 pub use self::scan::Scan;
+use self::versions::Versions;
 
 /// What a group of calls changes, by key: `Some` sets the value of the key, `None` deletes it.
 pub type Writes = BTreeMap<Bytes, Option<Bytes>>;
-
-/// Writes that are not in the B-tree yet. A clone is cheap and does not change.
-type Recent = RedBlackTreeMapSync<Bytes, Option<Bytes>>;
 
 type Records = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -105,10 +102,12 @@ enum Logs {
 /// the [`Store`] is dropped.
 #[derive(Clone)]
 pub struct Snapshot {
+    /// The commits that it shows. Its maps may have later ones.
+    n_commits: u64,
     /// What is in the log.
-    recent: Recent,
+    recent: Arc<Versions>,
     /// What is being flushed. Empty when it is in the B-tree.
-    flushing: Recent,
+    flushing: Arc<Versions>,
     records: Arc<Records>,
 }
 
@@ -264,8 +263,9 @@ impl Store {
         n_commits: u64,
     ) -> Result<Self, redb::Error> {
         let snapshot = Snapshot {
-            recent: Recent::new_sync(),
-            flushing: Recent::new_sync(),
+            n_commits,
+            recent: Arc::default(),
+            flushing: Arc::default(),
             records: records(&db)?,
         };
         let current = Mutex::new(snapshot);
@@ -327,16 +327,14 @@ impl Store {
         }
         let synced = (is_logged && self.folder.is_some()).then(|| begun.elapsed());
         if is_logged {
-            let mut recent = self.shared.current.lock().recent.clone();
-            for (key, value) in writes {
-                recent.insert_mut(key.clone(), value.clone());
-            }
-            self.shared.current.lock().recent = recent;
+            let recent = Arc::clone(&self.shared.current.lock().recent);
+            recent.insert(number, writes);
         } else {
             // It is larger than a log.
             writer.end_flush()?;
             self.shared.flush(number, writes)?;
         }
+        self.shared.current.lock().n_commits = number;
         writer.n_commits = number;
         writer.has_failed = false;
         Ok(synced)
@@ -360,11 +358,11 @@ impl Store {
         writer.logs.restart();
         let writes = {
             let mut current = self.shared.current.lock();
-            current.flushing = mem::replace(&mut current.recent, Recent::new_sync());
-            current.flushing.clone()
+            current.flushing = mem::take(&mut current.recent);
+            Arc::clone(&current.flushing)
         };
         let (shared, number) = (Arc::clone(&self.shared), writer.n_commits);
-        let flush = move || shared.flush(number, &writes);
+        let flush = move || writes.read_last(|writes| shared.flush(number, writes));
         writer.flush = Some(thread::Builder::new().name("flush".into()).spawn(flush)?);
         Ok(())
     }
@@ -388,7 +386,7 @@ impl Shared {
         let records = records(&self.db)?;
         let mut current = self.current.lock();
         current.records = records;
-        current.flushing = Recent::new_sync();
+        current.flushing = Arc::default();
         Ok(())
     }
 }
@@ -436,9 +434,9 @@ impl Snapshot {
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         if let Some(value) = [&self.recent, &self.flushing]
             .iter()
-            .find_map(|recent| recent.get(key))
+            .find_map(|recent| recent.get(key, self.n_commits))
         {
-            return Ok(value.clone());
+            return Ok(value);
         }
         let value = self.records.get(key).map_err(redb::Error::from)?;
         Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
@@ -460,7 +458,10 @@ impl Snapshot {
         let recent = [&self.recent, &self.flushing].into_iter();
         let recent = recent
             .filter(|recent| !recent.is_empty())
-            .map(move |recent| scan::layer(recent.range::<[u8], _>(bounds(from, to)), order));
+            .map(move |recent| {
+                let entries = recent.range(from, to, order, self.n_commits);
+                Box::new(entries.map(Ok)) as Layer<'a>
+            });
         recent.chain([self.stored(from, to, order)])
     }
 
@@ -471,7 +472,7 @@ impl Snapshot {
         };
         let records = range.map(|record| {
             let (key, value) = record.map_err(redb::Error::from)?;
-            let [key, value] = [key.value(), value.value()].map(|bytes| Cow::from(bytes.to_vec()));
+            let [key, value] = [key.value(), value.value()].map(Bytes::copy_from_slice);
             Ok((key, Some(value)))
         });
         scan::in_order(records, order)

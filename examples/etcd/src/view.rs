@@ -42,8 +42,11 @@ impl View {
     /// The records with keys from `from` up to and without `to`, or to the end.
     pub fn scan<'a>(&'a self, from: &'a [u8], to: Option<&'a [u8]>, order: Order) -> Scan<'a> {
         let written = self.writes().filter(|writes| !writes.is_empty());
-        let written =
-            written.map(|writes| scan::layer(writes.range::<[u8], _>(bounds(from, to)), order));
+        let written = written.map(|writes| {
+            let writes = writes.range::<[u8], _>(bounds(from, to));
+            let entries = writes.map(|(key, value)| Ok((key.clone(), value.clone())));
+            scan::in_order(entries, order)
+        });
         Scan::new(written.chain(self.snapshot.layers(from, to, order)), order)
     }
 

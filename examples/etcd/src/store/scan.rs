@@ -1,6 +1,5 @@
 //! A scan over layers of which a later one hides what an earlier one has.
 
-use std::borrow::Cow;
 use std::iter::Peekable;
 
 use bytes::Bytes;
@@ -8,25 +7,13 @@ use bytes::Bytes;
 use super::{Order, StoreError};
 
 /// A key of a layer; without a value the layer has deleted it.
-type Entry<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+type Entry = (Bytes, Option<Bytes>);
 
 /// The entries of a layer in the order of the scan.
-pub(crate) type Layer<'a> = Box<dyn Iterator<Item = Result<Entry<'a>, StoreError>> + 'a>;
-
-/// A layer of a map in memory.
-pub(crate) fn layer<'a>(
-    entries: impl DoubleEndedIterator<Item = (&'a Bytes, &'a Option<Bytes>)> + 'a,
-    order: Order,
-) -> Layer<'a> {
-    let entries = entries.map(|(key, value)| {
-        let value = value.as_deref().map(Cow::Borrowed);
-        Ok((Cow::Borrowed(&key[..]), value))
-    });
-    in_order(entries, order)
-}
+pub(crate) type Layer<'a> = Box<dyn Iterator<Item = Result<Entry, StoreError>> + 'a>;
 
 pub(crate) fn in_order<'a>(
-    entries: impl DoubleEndedIterator<Item = Result<Entry<'a>, StoreError>> + 'a,
+    entries: impl DoubleEndedIterator<Item = Result<Entry, StoreError>> + 'a,
     order: Order,
 ) -> Layer<'a> {
     match order {
@@ -64,8 +51,8 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl<'a> Iterator for Scan<'a> {
-    type Item = Result<(Cow<'a, [u8]>, Cow<'a, [u8]>), StoreError>;
+impl Iterator for Scan<'_> {
+    type Item = Result<(Bytes, Bytes), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -126,7 +113,7 @@ mod tests {
         let layer = |first: u32| {
             let entries = (first..1_000_000).step_by(3).map(|n| {
                 n_read.set(n_read.get() + 1);
-                Ok((Cow::from(n.to_be_bytes().to_vec()), Some(Cow::from(vec![]))))
+                Ok((Bytes::from(n.to_be_bytes().to_vec()), Some(Bytes::new())))
             });
             let layer: Layer<'_> = Box::new(entries);
             layer.peekable()
@@ -144,8 +131,8 @@ mod tests {
     fn what_a_scan_passes_over_counts_as_read() {
         let layer = |entries: [(u8, Option<u8>); 2]| {
             let entries = entries.map(|(key, value)| {
-                let value = value.map(|value| Cow::from(vec![value]));
-                Ok((Cow::from(vec![key]), value))
+                let value = value.map(|value| Bytes::from(vec![value]));
+                Ok((Bytes::from(vec![key]), value))
             });
             let layer: Layer<'_> = Box::new(entries.into_iter());
             layer
@@ -163,7 +150,7 @@ mod tests {
     fn a_scan_ends_after_an_error() {
         let failing: Layer<'_> = Box::new([Err(StoreError::Failed)].into_iter());
         let layer: Layer<'_> =
-            Box::new([Ok((Cow::from(vec![1]), Some(Cow::from(vec![1]))))].into_iter());
+            Box::new([Ok((Bytes::from_static(&[1]), Some(Bytes::new())))].into_iter());
         let mut scan = Scan {
             layers: vec![layer.peekable(), failing.peekable()],
             order: Order::Descending,

@@ -31,7 +31,7 @@ fn number(snapshot: &Snapshot, key: &str) -> Option<u64> {
 
 fn keys(snapshot: &Snapshot, from: &str, to: Option<&str>, order: Order) -> Vec<String> {
     let records = snapshot.scan(from.as_bytes(), to.map(str::as_bytes), order);
-    let keys = records.map(|record| String::from_utf8(record.unwrap().0.into_owned()).unwrap());
+    let keys = records.map(|record| String::from_utf8(record.unwrap().0.into()).unwrap());
     keys.collect()
 }
 

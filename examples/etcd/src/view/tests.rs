@@ -64,7 +64,7 @@ proptest! {
         prop_assert_eq!(view.get(&key).unwrap(), model.get(&key).cloned());
         let scan = |order, n| {
             let records = view.scan(&from, to.as_deref(), order).take(n).map(Result::unwrap);
-            records.map(|(key, value)| (key.into_owned().into(), value.into_owned().into())).collect::<Vec<_>>()
+            records.collect::<Vec<_>>()
         };
         let range = model.range::<[u8], _>(bounds(&from, to.as_deref()));
         let mut expected: Vec<_> = range.map(|(k, v)| (k.clone(), v.clone())).collect();
