@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rangewatch::{EmitError, HostCx, HostError, HostModule, Staged};
 use tokio::sync::oneshot;
 
-use crate::store::{Order, Writes, bounds, take_write};
+use crate::store::{Order, Query, Writes, take_write};
 use crate::view::View;
 
 /// Bytes that one call may write. The records of a deletion have the key four times, and a call
@@ -62,7 +62,7 @@ impl Emits {
 
 /// The events in what a call or a group has written: `guest/src/records.rs` has the records.
 pub(crate) fn events(writes: &Writes) -> impl Iterator<Item = &Bytes> {
-    let records = writes.range::<[u8], _>(bounds(b"r", Some(b"s")));
+    let records = writes.range::<[u8], _>(Query::new(b"r", Some(b"s")).bounds());
     records.filter_map(|(_, record)| record.as_ref())
 }
 
@@ -164,24 +164,24 @@ fn scan(
         Ok(len) => Some(cx.read(to, len)?.to_vec()),
         Err(_) => None,
     };
-    let order = match flags & REVERSE {
-        0 => Order::Ascending,
-        _ => Order::Descending,
+    let query = Query {
+        order: match flags & REVERSE {
+            0 => Order::Ascending,
+            _ => Order::Descending,
+        },
+        keys_only: flags & KEYS_ONLY != 0,
+        ..Query::new(&from, to.as_deref())
     };
     let out_cap = out_cap as usize;
     let mut entries = Vec::new();
     let mut is_last = false;
     let mut n_needed = 0;
-    let mut scan = (cx.context::<Call>()?.view).scan(&from, to.as_deref(), order);
+    let mut scan = cx.context::<Call>()?.view.scan(query);
     // Without room for an entry none is looked for, which may pass over many deleted ones.
     while entries.is_empty() || entries.len() + ENTRY_HEADER_BYTES < out_cap {
         let Some((key, value)) = scan.next().transpose()? else {
             is_last = true;
             break;
-        };
-        let value = match flags & KEYS_ONLY {
-            0 => &*value,
-            _ => &[],
         };
         let n_bytes = ENTRY_HEADER_BYTES + key.len() + value.len();
         if entries.len() + n_bytes > out_cap {
@@ -191,7 +191,7 @@ fn scan(
         entries.extend(u32::try_from(key.len())?.to_le_bytes());
         entries.extend(u32::try_from(value.len())?.to_le_bytes());
         entries.extend_from_slice(&key);
-        entries.extend_from_slice(value);
+        entries.extend_from_slice(&value);
     }
     let n_read = scan.n_read();
     drop(scan);

@@ -121,6 +121,20 @@ pub enum Order {
     Descending,
 }
 
+/// What a scan reads.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Query<'a> {
+    /// The first key that may be read.
+    pub from: &'a [u8],
+    /// The first key after those. `None`: the end of the records.
+    pub to: Option<&'a [u8]>,
+    /// In which order.
+    pub order: Order,
+    /// Without the values, which are empty then.
+    pub keys_only: bool,
+}
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -442,40 +456,38 @@ impl Snapshot {
         Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
-    /// The records with keys from `from` up to and without `to`, or to the end. They are read as
-    /// the iterator goes on. After an error it ends.
-    pub fn scan<'a>(&'a self, from: &'a [u8], to: Option<&'a [u8]>, order: Order) -> Scan<'a> {
-        Scan::new(self.layers(from, to, order), order)
+    /// The records of a query. They are read as the iterator goes on. After an error it ends.
+    #[must_use]
+    pub fn scan<'a>(&'a self, query: Query<'a>) -> Scan<'a> {
+        Scan::new(self.layers(query), query.order)
     }
 
     /// The parts of a scan, the newest first.
-    pub(crate) fn layers<'a>(
-        &'a self,
-        from: &'a [u8],
-        to: Option<&'a [u8]>,
-        order: Order,
-    ) -> impl Iterator<Item = Layer<'a>> {
+    pub(crate) fn layers<'a>(&'a self, query: Query<'a>) -> impl Iterator<Item = Layer<'a>> {
         let recent = [&self.recent, &self.flushing].into_iter();
         let recent = recent
             .filter(|recent| !recent.is_empty())
             .map(move |recent| {
-                let entries = recent.range(from, to, order, self.n_commits);
+                let entries = recent.range(query, self.n_commits);
                 Box::new(entries.map(Ok)) as Layer<'a>
             });
-        recent.chain([self.stored(from, to, order)])
+        recent.chain([self.stored(query)])
     }
 
-    fn stored(&self, from: &[u8], to: Option<&[u8]>, order: Order) -> Layer<'_> {
-        let range = match self.records.range::<&[u8]>(bounds(from, to)) {
+    fn stored<'a>(&'a self, query: Query<'a>) -> Layer<'a> {
+        let range = match self.records.range::<&[u8]>(query.bounds()) {
             Ok(range) => range,
             Err(error) => return Box::new(iter::once(Err(redb::Error::from(error).into()))),
         };
-        let records = range.map(|record| {
+        let records = range.map(move |record| {
             let (key, value) = record.map_err(redb::Error::from)?;
-            let [key, value] = [key.value(), value.value()].map(Bytes::copy_from_slice);
-            Ok((key, Some(value)))
+            let value = match query.keys_only {
+                true => Bytes::new(),
+                false => Bytes::copy_from_slice(value.value()),
+            };
+            Ok((Bytes::copy_from_slice(key.value()), Some(value)))
         });
-        scan::in_order(records, order)
+        scan::in_order(records, query.order)
     }
 }
 
@@ -485,20 +497,39 @@ impl fmt::Debug for Snapshot {
     }
 }
 
+impl<'a> Query<'a> {
+    /// All records of a range, in the order of their keys.
+    #[must_use]
+    pub const fn new(from: &'a [u8], to: Option<&'a [u8]>) -> Self {
+        Self {
+            from,
+            to,
+            order: Order::Ascending,
+            keys_only: false,
+        }
+    }
+
+    /// A range for a map. Empty if `to` is below `from`, which a map would panic at.
+    pub(crate) fn bounds(&self) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+        let to = self.to.map(|to| to.max(self.from));
+        let to = to.map_or(Bound::Unbounded, Bound::Excluded);
+        (Bound::Included(self.from), to)
+    }
+
+    /// What is read of a value.
+    pub(crate) fn value(&self, value: Option<&Bytes>) -> Option<Bytes> {
+        match self.keys_only {
+            true => value.map(|_| Bytes::new()),
+            false => value.cloned(),
+        }
+    }
+}
+
 impl OpenError {
     fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         Self::Io { path, source }
     }
-}
-
-/// A range for a scan. Empty if `to` is below `from`, which a map would panic at.
-pub(crate) fn bounds<'a>(
-    from: &'a [u8],
-    to: Option<&'a [u8]>,
-) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
-    let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded(to.max(from)));
-    (Bound::Included(from), to)
 }
 
 fn builder() -> Builder {

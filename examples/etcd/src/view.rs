@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::store::{Order, Scan, Snapshot, StoreError, Writes, bounds, scan};
+use crate::store::{Query, Scan, Snapshot, StoreError, Writes, scan};
 
 /// The records as one call sees them: a snapshot, over it the writes of earlier calls that are not
 /// in the snapshot yet, over these its own. A later layer hides an earlier one.
@@ -39,15 +39,17 @@ impl View {
         }
     }
 
-    /// The records with keys from `from` up to and without `to`, or to the end.
-    pub fn scan<'a>(&'a self, from: &'a [u8], to: Option<&'a [u8]>, order: Order) -> Scan<'a> {
+    /// The records of a query.
+    #[must_use]
+    pub fn scan<'a>(&'a self, query: Query<'a>) -> Scan<'a> {
         let written = self.writes().filter(|writes| !writes.is_empty());
-        let written = written.map(|writes| {
-            let writes = writes.range::<[u8], _>(bounds(from, to));
-            let entries = writes.map(|(key, value)| Ok((key.clone(), value.clone())));
-            scan::in_order(entries, order)
+        let written = written.map(move |writes| {
+            let writes = writes.range::<[u8], _>(query.bounds());
+            let entries =
+                writes.map(move |(key, value)| Ok((key.clone(), query.value(value.as_ref()))));
+            scan::in_order(entries, query.order)
         });
-        Scan::new(written.chain(self.snapshot.layers(from, to, order)), order)
+        Scan::new(written.chain(self.snapshot.layers(query)), query.order)
     }
 
     /// Sets the value of a key.

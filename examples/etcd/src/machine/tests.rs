@@ -4,7 +4,7 @@ use crate::proto::etcdserverpb::request_op::Request as Op;
 use crate::proto::etcdserverpb::{
     CompactionRequest, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest,
 };
-use crate::store::Order;
+use crate::store::Query;
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn compaction(revision: i64) -> Vec<u8> {
 
 /// The records of changes, in the order of revisions.
 fn n_changes(snapshot: &Snapshot) -> usize {
-    (snapshot.scan(b"r", Some(b"s"), Order::Ascending)).count()
+    (snapshot.scan(Query::new(b"r", Some(b"s")))).count()
 }
 
 async fn read_at(machine: &Machine, revision: i64) -> Answer {

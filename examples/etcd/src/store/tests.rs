@@ -30,7 +30,10 @@ fn number(snapshot: &Snapshot, key: &str) -> Option<u64> {
 }
 
 fn keys(snapshot: &Snapshot, from: &str, to: Option<&str>, order: Order) -> Vec<String> {
-    let records = snapshot.scan(from.as_bytes(), to.map(str::as_bytes), order);
+    let records = snapshot.scan(Query {
+        order,
+        ..Query::new(from.as_bytes(), to.map(str::as_bytes))
+    });
     let keys = records.map(|record| String::from_utf8(record.unwrap().0.into()).unwrap());
     keys.collect()
 }
@@ -244,7 +247,7 @@ fn the_logs_take_turns_and_what_they_have_is_replayed() {
         }
         let snapshot = store.snapshot();
         assert_eq!(snapshot.get(b"n").unwrap().unwrap(), vec![n; 400]);
-        let keys = snapshot.scan(&[0], Some(&[100]), Order::Ascending);
+        let keys = snapshot.scan(Query::new(&[0], Some(&[100])));
         assert_eq!(keys.count(), usize::from(n));
         drop((snapshot, store));
         let meta = read_meta();
@@ -295,7 +298,13 @@ fn a_snapshot_is_the_same_before_a_flush_and_after() {
         assert_eq!(snapshot.get(b"n").unwrap().unwrap(), vec![n; 100]);
         assert_eq!(snapshot.get(&[n % 7]).unwrap().unwrap(), vec![n]);
         assert_eq!(snapshot.get(&[(n + 1) % 7]).unwrap(), None);
-        let keys = snapshot.scan(&[0], Some(&[7]), Order::Descending).count();
+        let order = Order::Descending;
+        let keys = snapshot
+            .scan(Query {
+                order,
+                ..Query::new(&[0], Some(&[7]))
+            })
+            .count();
         assert_eq!(keys, usize::from(n.min(5)) + 1);
     }
     assert!(store.shared.current.lock().flushing.is_empty());

@@ -1,17 +1,16 @@
 //! A map that keeps what each commit has written, so that readers of one commit see no later one.
 
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::vec_deque::VecDeque;
-use std::mem;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
+use std::{mem, vec};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Order, Writes, bounds};
+use super::{Order, Query, Writes};
 
-/// Keys that a range reads at a time. Meanwhile no commit can write to the map.
-const N_AHEAD: usize = 16;
+/// Keys that a range reads first, and at most, at a time. Meanwhile no commit can write to the map.
+const N_AHEAD: RangeInclusive<usize> = 8..=128;
 
 /// The writes of the commits since a flush. None is removed: a log has room for as many.
 #[derive(Debug, Default)]
@@ -68,21 +67,15 @@ impl Versions {
 
     /// What the keys of a range had after a commit, without those that none up to it has written
     /// to.
-    pub(super) fn range<'a>(
-        &'a self,
-        from: &'a [u8],
-        to: Option<&'a [u8]>,
-        order: Order,
-        commit: u64,
-    ) -> Range<'a> {
+    pub(super) fn range<'a>(&'a self, query: Query<'a>, commit: u64) -> Range<'a> {
         Range {
             versions: self,
-            bounds: bounds(from, to),
-            order,
+            query,
             commit,
             last_read: None,
+            n_ahead: *N_AHEAD.start(),
             is_at_end: false,
-            ahead: VecDeque::new(),
+            ahead: Vec::new().into_iter(),
         }
     }
 
@@ -116,53 +109,64 @@ impl Versioned {
 /// [`Versions::range`].
 pub(super) struct Range<'a> {
     versions: &'a Versions,
-    bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
-    order: Order,
+    query: Query<'a>,
     commit: u64,
     /// The last key that was read from the map.
     last_read: Option<Bytes>,
+    /// The keys that are read next.
+    n_ahead: usize,
     is_at_end: bool,
     /// What was read and comes next.
-    ahead: VecDeque<(Bytes, Option<Bytes>)>,
+    ahead: vec::IntoIter<(Bytes, Option<Bytes>)>,
 }
 
 impl Iterator for Range<'_> {
     type Item = (Bytes, Option<Bytes>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ahead.is_empty() && !self.is_at_end {
-            self.read_on();
+        loop {
+            if let Some(entry) = self.ahead.next() {
+                return Some(entry);
+            } else if self.is_at_end {
+                return None;
+            }
+            self.ahead = self.read_on().into_iter();
         }
-        self.ahead.pop_front()
     }
 }
 
 impl Range<'_> {
-    fn read_on(&mut self) {
-        let (from, to) = self.bounds;
-        let rest = match (&self.last_read, self.order) {
+    fn read_on(&mut self) -> Vec<(Bytes, Option<Bytes>)> {
+        let order = self.query.order;
+        let (from, to) = self.query.bounds();
+        let rest = match (&self.last_read, order) {
             (None, _) => (from, to),
             (Some(key), Order::Ascending) => (Bound::Excluded(&key[..]), to),
             (Some(key), Order::Descending) => (from, Bound::Excluded(&key[..])),
         };
+        let mut ahead = Vec::with_capacity(self.n_ahead);
         let map = self.versions.0.read();
         let mut rest = map.range::<[u8], _>(rest);
-        for nth in 1..=N_AHEAD {
-            let next = match self.order {
+        for nth in 1..=self.n_ahead {
+            let next = match order {
                 Order::Ascending => rest.next(),
                 Order::Descending => rest.next_back(),
             };
             let Some((key, versioned)) = next else {
                 self.is_at_end = true;
-                return;
+                break;
             };
             if let Some(version) = versioned.version(self.commit) {
-                self.ahead.push_back((key.clone(), version.value.clone()));
+                // Copied, as readers that count references to the same bytes wait for each other.
+                let key = Bytes::copy_from_slice(key);
+                ahead.push((key, self.query.value(version.value.as_ref())));
             }
-            if nth == N_AHEAD {
+            if nth == self.n_ahead {
                 self.last_read = Some(key.clone());
             }
         }
+        self.n_ahead = (2 * self.n_ahead).min(*N_AHEAD.end());
+        ahead
     }
 }
 
@@ -174,7 +178,7 @@ mod tests {
     fn a_range_shows_one_commit_while_later_ones_are_added() {
         let versions = Versions::default();
         let key = |n: u64| Bytes::copy_from_slice(&n.to_be_bytes());
-        let n_keys = 10 * N_AHEAD as u64;
+        let n_keys = 3 * *N_AHEAD.end() as u64;
         let [first, third] = ["first", "third"].map(|value| Some(Bytes::from(value)));
         for (commit, value) in [(1, &first), (3, &third)] {
             let writes = (0..n_keys).map(|n| (key(n), value.clone()));
@@ -189,7 +193,11 @@ mod tests {
         ] {
             for order in [Order::Ascending, Order::Descending] {
                 let mut read = Vec::new();
-                for entry in versions.range(&[], None, order, commit) {
+                let query = Query {
+                    order,
+                    ..Query::new(&[], None)
+                };
+                for entry in versions.range(query, commit) {
                     read.push(entry);
                     last += 1;
                     versions.insert(last, &Writes::from([(key(last), None)]));

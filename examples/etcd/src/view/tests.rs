@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::Store;
+use crate::store::{Order, Store};
 
 type Model = BTreeMap<Bytes, Bytes>;
 
@@ -62,16 +62,23 @@ proptest! {
         }
 
         prop_assert_eq!(view.get(&key).unwrap(), model.get(&key).cloned());
+        let query = Query::new(&from, to.as_deref());
         let scan = |order, n| {
-            let records = view.scan(&from, to.as_deref(), order).take(n).map(Result::unwrap);
+            let records = view.scan(Query { order, ..query }).take(n).map(Result::unwrap);
             records.collect::<Vec<_>>()
         };
-        let range = model.range::<[u8], _>(bounds(&from, to.as_deref()));
+        let range = model.range::<[u8], _>(query.bounds());
         let mut expected: Vec<_> = range.map(|(k, v)| (k.clone(), v.clone())).collect();
         prop_assert_eq!(scan(Order::Ascending, usize::MAX), expected.clone());
         prop_assert_eq!(
             scan(Order::Ascending, n_taken),
             expected.iter().take(n_taken).cloned().collect::<Vec<_>>()
+        );
+        let query = Query { keys_only: true, ..query };
+        let keys = view.scan(query).map(Result::unwrap).map(|(key, value)| (key, value.len()));
+        prop_assert_eq!(
+            keys.collect::<Vec<_>>(),
+            expected.iter().map(|(key, _)| (key.clone(), 0)).collect::<Vec<_>>()
         );
         expected.reverse();
         prop_assert_eq!(scan(Order::Descending, usize::MAX), expected);
