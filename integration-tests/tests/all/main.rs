@@ -21,6 +21,8 @@ mod sdk_abi;
 mod state_machine;
 mod waiting;
 mod watcher;
+mod watcher_c;
+mod watcher_go;
 
 macro_rules! has_tests {
     ($guest:ident) => {

@@ -1,5 +1,5 @@
-//! The Rust SDK repeats the names of the ABI, because it shares no crate with the host. Compares
-//! the two lists.
+//! The SDKs repeat the names and numbers of the ABI, because they share no code with the host.
+//! Compares the Rust SDK with the host, and the others with the Rust SDK.
 
 use rangewatch::runtime::abi::{self, gen1 as host, io};
 use rangewatch_guest::abi as guest;
@@ -29,4 +29,130 @@ fn the_sdk_has_every_function_that_passes_bytes() {
     ];
     assert!(of_host.eq(of_sdk.map(|name| (guest::IMPORT_MODULE_IO, name))));
     assert_eq!(guest::MAX_INPUT_READ_BYTES, io::MAX_READ_BYTES);
+}
+
+const GO_NUMBERS: &str = include_str!("../../../sdk/go/abi.go");
+const GO_NAMES: &str = include_str!("../../../sdk/go/host_wasm.go");
+
+/// What a constant of the Go SDK is set to, as its source has it.
+fn in_go(name: &str) -> &'static str {
+    let line = GO_NUMBERS.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix(name)?
+            .trim_start()
+            .strip_prefix("= ")
+    });
+    line.unwrap_or_else(|| panic!("{name} is not in abi.go"))
+}
+
+#[test]
+fn the_go_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
+    let number = |name| in_go(name).replace('_', "").parse();
+    assert_eq!(number("BufBytes"), Ok(guest::BUF_BYTES));
+    assert_eq!(number("ErrBytes"), Ok(guest::ERR_BYTES));
+    assert_eq!(number("keyPrefixBytes"), Ok(guest::KEY_PREFIX_BYTES));
+    assert_eq!(in_go("MaxKeyBytes"), "BufBytes - keyPrefixBytes");
+    assert_eq!(in_go("MaxOpenBytes"), "BufBytes - 3*keyPrefixBytes");
+    assert_eq!(in_go("MaxInputReadBytes"), "1 << 20");
+    assert_eq!(guest::MAX_INPUT_READ_BYTES, 1 << 20);
+    for (name, text) in [
+        ("watchExists", guest::WATCH_EXISTS),
+        ("watchNotFound", guest::WATCH_NOT_FOUND),
+        ("watchAlreadyOpen", guest::WATCH_ALREADY_OPEN),
+        ("watchClosed", guest::WATCH_CLOSED),
+    ] {
+        assert_eq!(in_go(name), format!("{text:?}"));
+    }
+}
+
+#[test]
+fn the_go_sdk_has_the_imports_and_exports_of_the_rust_sdk() {
+    let after = |start| {
+        GO_NAMES
+            .lines()
+            .filter_map(move |line| line.strip_prefix(start))
+    };
+    let of_watches = [
+        guest::IMPORT_FLUSH,
+        guest::IMPORT_RESERVE,
+        guest::IMPORT_OPEN,
+        guest::IMPORT_START,
+        guest::IMPORT_STOP,
+    ];
+    let of_bytes = [
+        guest::IMPORT_INPUT_LEN,
+        guest::IMPORT_INPUT_READ,
+        guest::IMPORT_OUTPUT_WRITE,
+    ];
+    let of_watches = of_watches.map(|name| format!("{} {name}", guest::IMPORT_MODULE));
+    let of_bytes = of_bytes.map(|name| format!("{} {name}", guest::IMPORT_MODULE_IO));
+    assert!(after("//go:wasmimport ").eq(of_watches.iter().chain(&of_bytes)));
+    assert!(after("//go:wasmexport ").eq([guest::EXPORT_META, guest::EXPORT_RECV]));
+}
+
+const C_HEADER: &str = include_str!("../../../sdk/c/rangewatch.h");
+
+/// What a constant of the C SDK is set to, as its source has it.
+fn in_c(name: &str) -> &'static str {
+    let line = C_HEADER.lines().find_map(|line| {
+        let value = line.trim().strip_prefix(name)?.strip_prefix(" = ")?;
+        Some(value.trim_end_matches(','))
+    });
+    line.unwrap_or_else(|| panic!("{name} is not in rangewatch.h"))
+}
+
+#[test]
+fn the_c_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
+    let number = |name| in_c(name).parse();
+    assert_eq!(number("RANGEWATCH_BUF_BYTES"), Ok(guest::BUF_BYTES));
+    assert_eq!(number("RANGEWATCH_ERR_BYTES"), Ok(guest::ERR_BYTES));
+    assert_eq!(
+        number("RANGEWATCH_KEY_PREFIX_BYTES"),
+        Ok(guest::KEY_PREFIX_BYTES)
+    );
+    assert_eq!(
+        in_c("RANGEWATCH_MAX_KEY_BYTES"),
+        "RANGEWATCH_BUF_BYTES - RANGEWATCH_KEY_PREFIX_BYTES"
+    );
+    assert_eq!(
+        in_c("RANGEWATCH_MAX_OPEN_BYTES"),
+        "RANGEWATCH_BUF_BYTES - 3 * RANGEWATCH_KEY_PREFIX_BYTES"
+    );
+    assert_eq!(in_c("RANGEWATCH_MAX_INPUT_READ_BYTES"), "1 << 20");
+    for (name, text) in [
+        ("EXISTS", guest::WATCH_EXISTS),
+        ("NOT_FOUND", guest::WATCH_NOT_FOUND),
+        ("ALREADY_OPEN", guest::WATCH_ALREADY_OPEN),
+        ("CLOSED", guest::WATCH_CLOSED),
+    ] {
+        let line = format!("if (rangewatch_err_is({text:?})) return RANGEWATCH_{name};");
+        assert!(C_HEADER.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn the_c_sdk_has_the_imports_and_exports_of_the_rust_sdk() {
+    let after = |start| {
+        let lines = C_HEADER
+            .lines()
+            .filter_map(move |line| line.strip_prefix(start));
+        lines.filter_map(|line| Some(line.split_once(')')?.0.to_owned()))
+    };
+    let of_watches = [
+        guest::IMPORT_FLUSH,
+        guest::IMPORT_RESERVE,
+        guest::IMPORT_OPEN,
+        guest::IMPORT_START,
+        guest::IMPORT_STOP,
+    ];
+    let of_bytes = [
+        guest::IMPORT_INPUT_LEN,
+        guest::IMPORT_INPUT_READ,
+        guest::IMPORT_OUTPUT_WRITE,
+    ];
+    let of_watches = of_watches.map(|name| format!("{:?}, {name:?}", guest::IMPORT_MODULE));
+    let of_bytes = of_bytes.map(|name| format!("{:?}, {name:?}", guest::IMPORT_MODULE_IO));
+    assert!(after("RANGEWATCH_IMPORT(").eq(of_watches.into_iter().chain(of_bytes)));
+    let exports = [guest::EXPORT_META, guest::EXPORT_RECV].map(|name| format!("{name:?}"));
+    assert!(after("RANGEWATCH_EXPORT(").eq(exports));
 }

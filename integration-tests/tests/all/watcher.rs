@@ -1,9 +1,32 @@
 //! Watches through the SDK, and the calls that a handler may make.
 
 use integration_tests::{Session, Trace, guests, on_each_backend};
-use rangewatch::{Limits, Runtime, Val};
+use rangewatch::{GuestBuilder, Limits, Runtime, Val, Wasi};
 
-on_each_backend! {
+/// Tests of scenarios, `async fn(&dyn Runtime, Language) -> Trace`, with the guest of each SDK.
+macro_rules! in_each_language {
+    ($($name:ident,)*) => {$(
+        mod $name {
+            use super::{Language, Runtime, Trace, on_each_backend};
+
+            on_each_backend! { rust, c, go, }
+
+            async fn rust(runtime: &dyn Runtime) -> Trace {
+                super::$name(runtime, Language::Rust).await
+            }
+
+            async fn c(runtime: &dyn Runtime) -> Trace {
+                super::$name(runtime, Language::C).await
+            }
+
+            async fn go(runtime: &dyn Runtime) -> Trace {
+                super::$name(runtime, Language::Go).await
+            }
+        }
+    )*};
+}
+
+in_each_language! {
     the_sdk_has_a_variant_for_every_error_of_the_host,
     the_sdk_refuses_what_the_abi_cannot_encode,
     ranges_of_the_sdk_match_their_keys,
@@ -13,17 +36,47 @@ on_each_backend! {
     a_handler_may_start_another_watch,
     a_handler_that_fails_loses_its_watch,
     a_verb_that_fails_inside_a_handler_does_not_fail_the_handler,
+    g30_a_handler_that_spins_runs_out_of_fuel,
+}
+
+on_each_backend! {
     g30_a_handler_that_traps_loses_the_instance,
     a_panic_is_reported_with_its_text,
-    g30_a_handler_that_spins_runs_out_of_fuel,
     g34_without_wasi_a_guest_is_a_plain_module,
+}
+
+/// The language of the guest, whose exports are the same in each.
+#[derive(Clone, Copy, Debug)]
+enum Language {
+    Rust,
+    C,
+    Go,
 }
 
 const SPIN: i32 = 7;
 const PANIC: i32 = 10;
 
-async fn watcher(runtime: &dyn Runtime) -> Session {
-    Session::new(runtime, guests::WATCHER).await
+async fn watcher(runtime: &dyn Runtime, language: Language) -> Session {
+    watcher_with(runtime, language, |builder| builder).await
+}
+
+async fn watcher_with(
+    runtime: &dyn Runtime,
+    language: Language,
+    configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+) -> Session {
+    match language {
+        Language::Rust => Session::with(runtime, guests::WATCHER, configure).await,
+        Language::C => Session::with(runtime, guests::WATCHER_C, configure).await,
+        // The runtime of Go needs WASI.
+        Language::Go => {
+            let wasi = Wasi::builder().build().expect("nothing to refuse");
+            Session::with(runtime, guests::WATCHER_GO, |builder| {
+                configure(builder).wasi(wasi)
+            })
+            .await
+        }
+    }
 }
 
 async fn received(guest: &mut Session) -> Vec<(i32, i64)> {
@@ -52,8 +105,11 @@ async fn set_mode(guest: &mut Session, mode: i32, arg: i32) {
         .await;
 }
 
-async fn the_sdk_has_a_variant_for_every_error_of_the_host(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn the_sdk_has_a_variant_for_every_error_of_the_host(
+    runtime: &dyn Runtime,
+    language: Language,
+) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     let script = [
         ("start", 2),
         ("stop", 2),
@@ -80,8 +136,11 @@ async fn the_sdk_has_a_variant_for_every_error_of_the_host(runtime: &dyn Runtime
     guest.trace()
 }
 
-async fn the_sdk_refuses_what_the_abi_cannot_encode(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn the_sdk_refuses_what_the_abi_cannot_encode(
+    runtime: &dyn Runtime,
+    language: Language,
+) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     assert_eq!(guest.code("open_all", 1).await, 7);
     let range = [Val::I32(1), Val::I32(200), Val::I32(100)];
     assert_eq!(
@@ -93,8 +152,8 @@ async fn the_sdk_refuses_what_the_abi_cannot_encode(runtime: &dyn Runtime) -> Tr
     guest.trace()
 }
 
-async fn ranges_of_the_sdk_match_their_keys(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn ranges_of_the_sdk_match_their_keys(runtime: &dyn Runtime, language: Language) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     guest
         .call("open_range", &[Val::I32(1), Val::I32(100), Val::I32(300)])
         .await;
@@ -128,8 +187,11 @@ async fn ranges_of_the_sdk_match_their_keys(runtime: &dyn Runtime) -> Trace {
     guest.trace()
 }
 
-async fn g25_a_held_burst_arrives_as_its_first_value(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn g25_a_held_burst_arrives_as_its_first_value(
+    runtime: &dyn Runtime,
+    language: Language,
+) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     guest.code("reserve", 1).await;
     guest.emit(1400, "test-100");
     guest.code("open", 1).await;
@@ -145,8 +207,9 @@ async fn g25_a_held_burst_arrives_as_its_first_value(runtime: &dyn Runtime) -> T
 
 async fn a_handler_that_emits_into_its_own_range_receives_that_next(
     runtime: &dyn Runtime,
+    language: Language,
 ) -> Trace {
-    let mut guest = watcher(runtime).await;
+    let mut guest = watcher(runtime, language).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, 1, 3).await;
     guest.emit(10, "test-200");
@@ -158,8 +221,8 @@ async fn a_handler_that_emits_into_its_own_range_receives_that_next(
     guest.trace()
 }
 
-async fn a_handler_may_stop_itself_and_others(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn a_handler_may_stop_itself_and_others(runtime: &dyn Runtime, language: Language) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     guest.code("follow", 1).await;
     guest.code("follow", 2).await;
     set_mode(&mut guest, 3, 2).await;
@@ -175,8 +238,8 @@ async fn a_handler_may_stop_itself_and_others(runtime: &dyn Runtime) -> Trace {
     guest.trace()
 }
 
-async fn a_handler_may_start_another_watch(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn a_handler_may_start_another_watch(runtime: &dyn Runtime, language: Language) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, 4, 2).await;
     guest.emit(1, "test-100");
@@ -188,8 +251,8 @@ async fn a_handler_may_start_another_watch(runtime: &dyn Runtime) -> Trace {
     guest.trace()
 }
 
-async fn a_handler_that_fails_loses_its_watch(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+async fn a_handler_that_fails_loses_its_watch(runtime: &dyn Runtime, language: Language) -> Trace {
+    let mut guest = watcher(runtime, language).await;
     for (mode, arg) in [(5, 0), (9, 5_000)] {
         guest.code("follow", 1).await;
         set_mode(&mut guest, mode, arg).await;
@@ -213,8 +276,9 @@ async fn a_handler_that_fails_loses_its_watch(runtime: &dyn Runtime) -> Trace {
 
 async fn a_verb_that_fails_inside_a_handler_does_not_fail_the_handler(
     runtime: &dyn Runtime,
+    language: Language,
 ) -> Trace {
-    let mut guest = watcher(runtime).await;
+    let mut guest = watcher(runtime, language).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, 8, 0).await;
     guest.emit(1, "test-100");
@@ -226,7 +290,7 @@ async fn a_verb_that_fails_inside_a_handler_does_not_fail_the_handler(
 }
 
 async fn g30_a_handler_that_traps_loses_the_instance(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+    let mut guest = watcher(runtime, Language::Rust).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, 6, 0).await;
     guest.emit(1, "test-100");
@@ -243,7 +307,7 @@ async fn g30_a_handler_that_traps_loses_the_instance(runtime: &dyn Runtime) -> T
 }
 
 async fn a_panic_is_reported_with_its_text(runtime: &dyn Runtime) -> Trace {
-    let mut guest = watcher(runtime).await;
+    let mut guest = watcher(runtime, Language::Rust).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, PANIC, 0).await;
     guest.emit(1, "test-100");
@@ -258,11 +322,17 @@ async fn a_panic_is_reported_with_its_text(runtime: &dyn Runtime) -> Trace {
     guest.trace()
 }
 
-async fn g30_a_handler_that_spins_runs_out_of_fuel(runtime: &dyn Runtime) -> Trace {
-    let limits = Limits::default()
-        .fuel_per_call(5_000_000)
-        .fuel_slice(10_000);
-    let mut guest = Session::with(runtime, guests::WATCHER, |builder| builder.limits(limits)).await;
+async fn g30_a_handler_that_spins_runs_out_of_fuel(
+    runtime: &dyn Runtime,
+    language: Language,
+) -> Trace {
+    let fuel = match language {
+        Language::Rust | Language::C => 5_000_000,
+        // Its runtime takes some to start.
+        Language::Go => 50_000_000,
+    };
+    let limits = Limits::default().fuel_per_call(fuel).fuel_slice(10_000);
+    let mut guest = watcher_with(runtime, language, |builder| builder.limits(limits)).await;
     guest.code("follow", 1).await;
     set_mode(&mut guest, SPIN, 0).await;
     guest.emit(1, "test-100");

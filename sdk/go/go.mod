@@ -1,0 +1,3 @@
+module github.com/pantopic/rangewatch/sdk/go
+
+go 1.24

@@ -1,0 +1,281 @@
+package rangewatch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fakeHost is the host until the test ends, and records what it is called with.
+type fakeHost struct {
+	values  []uint64
+	flushed [][]byte
+	applied []string
+	// reply is the error text of each verb.
+	reply string
+}
+
+func newFakeHost(t *testing.T) *fakeHost {
+	h := &fakeHost{}
+	oldFlush, oldReserve, oldOpen, oldStart, oldStop := hostFlush, hostReserve, hostOpen, hostStart, hostStop
+	t.Cleanup(func() {
+		hasHost, handler = false, nil
+		hostFlush, hostReserve, hostOpen, hostStart, hostStop = oldFlush, oldReserve, oldOpen, oldStart, oldStop
+	})
+	hasHost = true
+	hostFlush = func() {
+		h.values = append(h.values, val)
+		h.flushed = append(h.flushed, bytes.Clone(buf[:bufLen]))
+	}
+	verb := func(name string) func() {
+		return func() {
+			if errLen != 0 {
+				t.Errorf("%s is called with an error text", name)
+			}
+			h.applied = append(h.applied, name+" "+string(buf[:bufLen]))
+			setErr(h.reply)
+		}
+	}
+	hostReserve, hostOpen, hostStart, hostStop = verb("reserve"), verb("open"), verb("start"), verb("stop")
+	return h
+}
+
+// keys are those of all flushes, in order.
+func (h *fakeHost) keys() (keys [][]byte) {
+	for _, list := range h.flushed {
+		for len(list) > 0 {
+			n := int(binary.BigEndian.Uint16(list))
+			keys = append(keys, list[2:2+n])
+			list = list[2+n:]
+		}
+	}
+	return keys
+}
+
+func TestAnEmitThatFitsIsOneFlush(t *testing.T) {
+	h := newFakeHost(t)
+	must(t, Emit(1<<64-1, [][]byte{[]byte("test-100"), {}, []byte("test-100")}))
+	if len(h.flushed) != 1 || h.values[0] != 1<<64-1 || string(h.flushed[0]) != "\x00\x08test-100\x00\x00\x00\x08test-100" {
+		t.Errorf("%d %q", h.values, h.flushed)
+	}
+}
+
+func TestKeysThatDoNotFitAreAllEmittedInOrderWithTheSameValue(t *testing.T) {
+	h := newFakeHost(t)
+	var keys [][]byte
+	for n := range 20_000 {
+		keys = append(keys, fmt.Appendf(nil, "key-%08d", n))
+	}
+	keys = append(keys, make([]byte, MaxKeyBytes))
+	must(t, Emit(7, keys))
+	if len(h.flushed) < 2 || !slices.EqualFunc(h.keys(), keys, bytes.Equal) {
+		t.Errorf("%d keys in %d flushes", len(h.keys()), len(h.flushed))
+	}
+	for n, value := range h.values {
+		if value != 7 || len(h.flushed[n]) > BufBytes {
+			t.Errorf("flush %d: %d, %d bytes", n, value, len(h.flushed[n]))
+		}
+	}
+}
+
+func TestAKeyThatIsTooLongIsAnErrorBeforeAnythingIsFlushed(t *testing.T) {
+	h := newFakeHost(t)
+	err := Emit(1, [][]byte{make([]byte, MaxKeyBytes), make([]byte, MaxKeyBytes+1)})
+	var long *TooLongError
+	if !errors.Is(err, ErrTooLong) || !errors.As(err, &long) || *long != (TooLongError{16_383, 16_382}) {
+		t.Errorf("%v", err)
+	}
+	if len(h.flushed) != 0 {
+		t.Errorf("%d flushes", len(h.flushed))
+	}
+}
+
+func TestAnEmitWithoutKeysDoesNotReachTheHost(t *testing.T) {
+	h := newFakeHost(t)
+	must(t, Emit(1, nil))
+	if len(h.flushed) != 0 {
+		t.Errorf("%d flushes", len(h.flushed))
+	}
+}
+
+func TestAnEmitAllocatesNothing(t *testing.T) {
+	newFakeHost(t)
+	hostFlush = func() {}
+	keys := [][]byte{[]byte("test-100"), []byte("test-200"), []byte("test-300")}
+	if n := testing.AllocsPerRun(100, func() { _ = Emit(1, keys) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestIdsAreSentRawAndRangesAsThreeKeys(t *testing.T) {
+	h := newFakeHost(t)
+	id := []byte("\x00w")
+	must(t, Reserve(id))
+	must(t, Start(id))
+	must(t, Stop(id))
+	must(t, Open([]byte("w1"), []byte("a"), []byte("bc")))
+	must(t, OpenKey(nil, []byte("k")))
+	must(t, Open([]byte("w"), []byte("k"), []byte("k")))
+	must(t, OpenPrefix([]byte("w"), []byte("a\xff\xff")))
+	want := []string{
+		"reserve \x00w", "start \x00w", "stop \x00w",
+		"open \x00\x02w1\x00\x01a\x00\x02bc",
+		"open \x00\x00\x00\x01k\x00\x00",
+		"open \x00\x01w\x00\x01k\x00\x01k",
+		"open \x00\x01w\x00\x03a\xff\xff\x00\x01b",
+	}
+	if !slices.Equal(h.applied, want) {
+		t.Errorf("%q", h.applied)
+	}
+}
+
+func TestWhatTheABICannotEncodeDoesNotReachTheHost(t *testing.T) {
+	h := newFakeHost(t)
+	w := []byte("w")
+	for _, c := range []struct {
+		got, want error
+	}{
+		{Open(w, []byte("b"), []byte("a")), ErrEmptyRange},
+		{OpenPrefix(w, nil), ErrUnbounded},
+		{OpenPrefix(w, []byte{0xff, 0xff}), ErrUnbounded},
+		{Reserve(make([]byte, BufBytes+1)), ErrTooLong},
+		{Start(make([]byte, BufBytes+1)), ErrTooLong},
+		{Stop(make([]byte, BufBytes+1)), ErrTooLong},
+		{OpenKey(make([]byte, MaxOpenBytes), w), ErrTooLong},
+	} {
+		if !errors.Is(c.got, c.want) {
+			t.Errorf("%v, not %v", c.got, c.want)
+		}
+	}
+	if len(h.applied) != 0 {
+		t.Errorf("%q", h.applied)
+	}
+	must(t, Reserve(make([]byte, BufBytes)))
+	must(t, OpenKey(make([]byte, MaxOpenBytes-1), w))
+}
+
+func TestEachTextOfTheHostIsAnErrorOfItsOwn(t *testing.T) {
+	h := newFakeHost(t)
+	for text, want := range map[string]error{
+		watchExists: ErrExists, watchNotFound: ErrNotFound,
+		watchAlreadyOpen: ErrAlreadyOpen, watchClosed: ErrClosed,
+	} {
+		h.reply = text
+		if err := Start([]byte("w")); err != want {
+			t.Errorf("%q is %v", text, err)
+		}
+	}
+	h.reply = "watch exists"
+	if err := Start([]byte("w")); err.Error() != "the host refused: watch exists" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAHandlerIsCalledWithItsOwnId(t *testing.T) {
+	h := newFakeHost(t)
+	h.reply = watchNotFound
+	var ids []string
+	must(t, Receive(func(id []byte, value uint64) {
+		_ = Start([]byte("another")) // which fails, and overwrites the buffer
+		ids = append(ids, fmt.Sprint(string(id), value))
+	}))
+	if err := Receive(func([]byte, uint64) {}); err != ErrHandlerExists {
+		t.Errorf("%v", err)
+	}
+	setBuf([]byte("w1"))
+	val = 5
+	deliver()
+	if !slices.Equal(ids, []string{"w15"}) || errLen != 0 {
+		t.Errorf("%q, %q", ids, errBuf[:errLen])
+	}
+}
+
+func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
+	newFakeHost(t)
+	deliver()
+	if reported() != "no handler is registered on this instance" {
+		t.Error(reported())
+	}
+	var err error
+	must(t, TryReceive(func([]byte, uint64) error { return err }))
+	for text, want := range map[string]string{
+		"broken":                    "broken",
+		"":                          "the handler failed without a text",
+		strings.Repeat("e", 70_000): strings.Repeat("e", ErrBytes),
+	} {
+		err = errors.New(text)
+		if deliver(); reported() != want {
+			t.Errorf("%q", reported())
+		}
+	}
+}
+
+func TestAPanicIsReportedAndGoesOn(t *testing.T) {
+	newFakeHost(t)
+	var reason any
+	must(t, Receive(func([]byte, uint64) { panic(reason) }))
+	for _, c := range []struct {
+		reason any
+		text   string
+	}{
+		{"broken", "panic: broken"},
+		{errors.New("broken"), "panic: broken"},
+		{3, "panic, whose text is on stderr"},
+	} {
+		reason = c.reason
+		func() {
+			defer func() {
+				if recover() != c.reason {
+					t.Error("another panic")
+				}
+			}()
+			deliver()
+		}()
+		if reported() != c.text {
+			t.Errorf("%q", reported())
+		}
+	}
+}
+
+func TestAnInputIsReadInAsManyPiecesAsTheHostCopies(t *testing.T) {
+	newFakeHost(t)
+	oldLen, oldRead, oldWrite := hostInputLen, readInput, writeOutput
+	t.Cleanup(func() { hostInputLen, readInput, writeOutput = oldLen, oldRead, oldWrite })
+	input := []byte("0123456789")
+	hostInputLen = func() uint32 { return uint32(len(input)) }
+	for _, max := range []int{1, 3, 10, 11} {
+		readInput = func(to []byte, offset int) int { return copy(to[:min(max, len(to))], input[offset:]) }
+		var output []byte
+		writeOutput = func(bytes []byte) { output = append(output, bytes...) }
+		must(t, Answer(func(input []byte) []byte { return append(input, '!') }))
+		if string(output) != "0123456789!" {
+			t.Errorf("%q", output)
+		}
+	}
+}
+
+func TestOutsideOfAGuestThereIsNoHost(t *testing.T) {
+	w := []byte("w")
+	_, err := Input()
+	for n, err := range []error{
+		Emit(1, [][]byte{w}), Reserve(w), Open(w, w, nil), OpenKey(w, w), OpenPrefix(w, w), Start(w), Stop(w),
+		Receive(func([]byte, uint64) {}), TryReceive(nil), err, Output(w), Answer(nil),
+	} {
+		if err != ErrNoHost {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}
+
+func reported() string { return string(errBuf[:errLen]) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
