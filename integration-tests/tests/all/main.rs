@@ -11,6 +11,7 @@ mod greet;
 mod greet_c;
 mod greet_go;
 mod modules;
+mod page;
 mod prebuilt;
 mod pumps;
 mod quickstart;
