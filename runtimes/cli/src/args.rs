@@ -10,6 +10,7 @@ use rangewatch::{ParseSelectorError, Selector};
 
 use crate::call::Call;
 use crate::engine::{self, Engine};
+use crate::new::NewArgs;
 
 /// Runs WebAssembly guests that emit and watch byte keys.
 #[derive(Debug, Parser)]
@@ -46,6 +47,7 @@ fn is_module(word: &str) -> bool {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArgs),
+    New(NewArgs),
 }
 
 /// Run a guest and print what it emits.

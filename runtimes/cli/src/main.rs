@@ -1,4 +1,5 @@
-//! `rangewatch`: runs a WebAssembly guest on wasmtime or wasmi and prints what it emits.
+//! `rangewatch`: runs a WebAssembly guest on wasmtime or wasmi and prints what it emits, and starts
+//! the projects of guests.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -10,6 +11,7 @@ mod engine;
 mod event_line;
 mod event_output;
 mod failure;
+mod new;
 mod printer;
 mod run;
 
@@ -18,8 +20,11 @@ use std::process::ExitCode;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Args::parse_or_exit().command;
-    match futures::executor::block_on(run::run(&args)) {
+    let ended = match Args::parse_or_exit().command {
+        Command::Run(args) => futures::executor::block_on(run::run(&args)),
+        Command::New(args) => new::new(&args).map(|()| 0),
+    };
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(failure) => failure.report(),
     }

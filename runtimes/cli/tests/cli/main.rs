@@ -21,5 +21,6 @@ mod command;
 mod events;
 mod exit_code;
 mod files;
+mod new;
 mod stdin;
 mod usage;
