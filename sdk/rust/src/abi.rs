@@ -1,4 +1,5 @@
-//! The numbers and names of the guest ABI, generation 1, and of the functions that pass bytes.
+//! The numbers and names of the guest ABI and of the functions that pass bytes: those of generation
+//! 1, which generation 2 has too, and in [`gen2`] what only that has.
 //!
 //! Every import of [`IMPORT_MODULE`] and `__range_watch_recv` is `() -> ()`; arguments travel
 //! through buffers in the guest's memory, whose addresses the host reads once from the **meta
@@ -19,6 +20,8 @@
 //! The imports of [`IMPORT_MODULE_IO`] take addresses, offsets and lengths as parameters and need
 //! no meta page.
 
+pub mod gen2;
+
 /// The module of the imports that emit and watch.
 pub const IMPORT_MODULE: &str = "pantopic/wazero-range-watch";
 /// Import: emits the key list in the buffer with the value.
@@ -31,6 +34,15 @@ pub const IMPORT_OPEN: &str = "__range_watch_open";
 pub const IMPORT_START: &str = "__range_watch_start";
 /// Import: stops the watch whose id is in the buffer.
 pub const IMPORT_STOP: &str = "__range_watch_stop";
+
+/// The imports of [`IMPORT_MODULE`].
+pub const IMPORTS: [&str; 5] = [
+    IMPORT_FLUSH,
+    IMPORT_RESERVE,
+    IMPORT_OPEN,
+    IMPORT_START,
+    IMPORT_STOP,
+];
 
 /// The module of the imports that pass the input and the output of a call.
 pub const IMPORT_MODULE_IO: &str = "rangewatch_io";
@@ -79,38 +91,36 @@ mod tests {
         assert_eq!(MAX_OPEN_BYTES, 16_378);
     }
 
-    /// Attributes take literals only, so `wasm.rs` repeats the names.
+    /// A file has a block of imports of this module, which are these.
+    fn assert_imports(source: &str, module: &str, names: &[&str]) {
+        assert_eq!(source.matches("#[link(").count(), 1);
+        let block = std::format!("#[link(wasm_import_module = \"{module}\")]");
+        assert!(source.contains(&block), "{module}");
+        let linked = source.lines().filter_map(|line| {
+            line.trim()
+                .strip_prefix("#[link_name = \"")?
+                .split('"')
+                .next()
+        });
+        assert!(linked.eq(names.iter().copied()), "{module}");
+    }
+
+    /// Attributes take literals only, so `wasm.rs` and the files below it repeat the names.
     #[test]
     fn attributes_of_the_wasm_side_use_these_names() {
-        let source = include_str!("wasm.rs");
-        for module in [IMPORT_MODULE, IMPORT_MODULE_IO] {
-            assert!(
-                source.contains(&std::format!("#[link(wasm_import_module = \"{module}\")]")),
-                "{module}"
-            );
-        }
-        for name in [
-            IMPORT_FLUSH,
-            IMPORT_RESERVE,
-            IMPORT_OPEN,
-            IMPORT_START,
-            IMPORT_STOP,
-            IMPORT_INPUT_LEN,
-            IMPORT_INPUT_READ,
-            IMPORT_OUTPUT_WRITE,
-        ] {
-            assert!(
-                source.contains(&std::format!("#[link_name = \"{name}\"]")),
-                "{name}"
-            );
-        }
+        let wasm = include_str!("wasm.rs");
+        let of_bytes = [IMPORT_INPUT_LEN, IMPORT_INPUT_READ, IMPORT_OUTPUT_WRITE];
+        assert_imports(wasm, IMPORT_MODULE_IO, &of_bytes);
+        let (generation_1, generation_2) =
+            (include_str!("wasm/gen1.rs"), include_str!("wasm/gen2.rs"));
+        assert_imports(generation_1, IMPORT_MODULE, &IMPORTS);
+        assert_imports(generation_2, gen2::IMPORT_MODULE, &gen2::IMPORTS);
         for name in [EXPORT_META, EXPORT_RECV] {
             assert!(
-                source.contains(&std::format!("#[unsafe(export_name = \"{name}\")]")),
+                wasm.contains(&std::format!("#[unsafe(export_name = \"{name}\")]")),
                 "{name}"
             );
         }
-        assert_eq!(source.matches("link_name").count(), 8);
-        assert_eq!(source.matches("export_name").count(), 2);
+        assert_eq!(wasm.matches("export_name").count(), 2);
     }
 }

@@ -2,7 +2,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::Error;
-use crate::host::{Current, Host};
+use crate::host::{Guest, Instance};
 
 /// Passes the input of this call to `apply`, and what that returns to the host as the output.
 ///
@@ -32,7 +32,7 @@ use crate::host::{Current, Host};
 /// }
 /// ```
 pub fn answer<B: AsRef<[u8]>>(apply: impl FnOnce(&[u8]) -> B) -> Result<(), Error> {
-    answer_on(&mut Current, apply)
+    answer_on(&mut Guest, apply)
 }
 
 /// The input of this call: the bytes that the host called the export with.
@@ -56,7 +56,7 @@ pub fn answer<B: AsRef<[u8]>>(apply: impl FnOnce(&[u8]) -> B) -> Result<(), Erro
 /// }
 /// ```
 pub fn input() -> Result<Vec<u8>, Error> {
-    input_of(&mut Current)
+    input_of(&mut Guest)
 }
 
 /// Appends `bytes` to the output of this call: the bytes that the host's call returns.
@@ -85,18 +85,18 @@ pub fn input() -> Result<Vec<u8>, Error> {
 /// }
 /// ```
 pub fn output(bytes: impl AsRef<[u8]>) -> Result<(), Error> {
-    Current.write_output(bytes.as_ref())
+    Guest.write_output(bytes.as_ref())
 }
 
 fn answer_on<B: AsRef<[u8]>>(
-    host: &mut impl Host,
+    host: &mut impl Instance,
     apply: impl FnOnce(&[u8]) -> B,
 ) -> Result<(), Error> {
     let input = input_of(host)?;
     host.write_output(apply(&input).as_ref())
 }
 
-fn input_of(host: &mut impl Host) -> Result<Vec<u8>, Error> {
+fn input_of(host: &mut impl Instance) -> Result<Vec<u8>, Error> {
     let mut input = vec![0; host.input_len()?];
     let mut n_read = 0;
     while n_read < input.len() {

@@ -32,7 +32,8 @@ pub fn emit<K: AsRef<[u8]>>(value: u64, keys: impl IntoIterator<Item = K>) -> Re
     emit_to(&mut Current, value, keys)
 }
 
-fn emit_to<K: AsRef<[u8]>>(
+/// Emits the keys, or queues them in generation 2.
+pub(crate) fn emit_to<K: AsRef<[u8]>>(
     host: &mut impl Host,
     value: u64,
     keys: impl IntoIterator<Item = K>,
@@ -41,7 +42,7 @@ fn emit_to<K: AsRef<[u8]>>(
     for key in keys {
         lists.push(key.as_ref())?;
     }
-    lists.iter().try_for_each(|list| host.flush(value, list))
+    lists.iter().try_for_each(|list| host.send(value, list))
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
     /// The keys of all flushes, decoded.
     fn emitted(host: &Recorder) -> Vec<Vec<u8>> {
         let mut keys = Vec::new();
-        for (_, list) in &host.flushed {
+        for (_, list) in &host.sent {
             let mut rest = list.as_slice();
             while let Some((length, tail)) = rest.split_first_chunk::<2>() {
                 let (key, tail) = tail.split_at(u16::from_be_bytes(*length).into());
@@ -72,7 +73,7 @@ mod tests {
         let mut host = Recorder::default();
         emit_to(&mut host, u64::MAX, ["test-100", "test-200"]).unwrap();
         assert_eq!(
-            host.flushed,
+            host.sent,
             [(u64::MAX, b"\0\x08test-100\0\x08test-200".to_vec())]
         );
     }
@@ -81,7 +82,7 @@ mod tests {
     fn an_emit_without_keys_does_not_reach_the_host() {
         let mut host = Recorder::default();
         emit_to(&mut host, 1, [""; 0]).unwrap();
-        assert!(host.flushed.is_empty());
+        assert!(host.sent.is_empty());
     }
 
     #[test]
@@ -89,9 +90,9 @@ mod tests {
         let keys: Vec<_> = (0..20_000).map(|n| std::format!("key-{n:08}")).collect();
         let mut host = Recorder::default();
         emit_to(&mut host, 7, &keys).unwrap();
-        assert!(host.flushed.len() > 1);
+        assert!(host.sent.len() > 1);
         assert!(
-            host.flushed
+            host.sent
                 .iter()
                 .all(|(value, list)| *value == 7 && list.len() <= BUF_BYTES)
         );
@@ -115,7 +116,7 @@ mod tests {
                 ..
             })
         ));
-        assert!(host.flushed.is_empty());
+        assert!(host.sent.is_empty());
     }
 
     #[test]

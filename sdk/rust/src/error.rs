@@ -30,6 +30,8 @@ pub enum Error {
     AlreadyOpen,
     /// The watch, or the bus or group that it belongs to, has ended.
     Closed,
+    /// No group of this id is open. Of generation 2.
+    GroupNotFound,
     /// A key, or what a watch is opened with, does not fit into the buffer that is shared with the
     /// host.
     TooLong {
@@ -58,6 +60,7 @@ impl Error {
             abi::WATCH_NOT_FOUND => Self::NotFound,
             abi::WATCH_ALREADY_OPEN => Self::AlreadyOpen,
             abi::WATCH_CLOSED => Self::Closed,
+            abi::gen2::GROUP_NOT_FOUND => Self::GroupNotFound,
             other => Self::Other(other.into()),
         }
     }
@@ -79,6 +82,7 @@ impl fmt::Display for Error {
                 f.write_str("the watch is already open: stop it to change its range")
             }
             Self::Closed => f.write_str("the watch is closed: open it again"),
+            Self::GroupNotFound => f.write_str("no such group: start it first"),
             Self::TooLong { n_bytes, max_bytes } => {
                 write!(
                     f,
@@ -116,6 +120,10 @@ mod tests {
             Error::AlreadyOpen
         );
         assert_eq!(Error::from_host_text(b"Watch closed"), Error::Closed);
+        assert_eq!(
+            Error::from_host_text(b"Group not found"),
+            Error::GroupNotFound
+        );
     }
 
     #[test]

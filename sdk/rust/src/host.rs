@@ -2,21 +2,25 @@ use crate::error::Error;
 use crate::receive::Handler;
 
 #[cfg(target_arch = "wasm32")]
-pub(crate) use crate::wasm::Imports as Current;
+pub(crate) use crate::wasm::{Guest, gen1::Imports as Current};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use NoHost as Current;
+pub(crate) use {NoHost as Current, NoHost as Guest};
 
-/// The calls of the SDK to the host: encoded arguments in, an error out.
+/// The calls that both generations have: encoded arguments in, an error out.
 ///
 /// An implementation owns the shared buffer, so that the rest of the SDK is tested without a
 /// guest's memory.
 pub(crate) trait Host {
-    /// Emits one key list of at most [`BUF_BYTES`](crate::abi::BUF_BYTES).
-    fn flush(&mut self, value: u64, keys: &[u8]) -> Result<(), Error>;
+    /// Emits one key list of at most [`BUF_BYTES`](crate::abi::BUF_BYTES); in generation 2, gathers
+    /// it for the next flush.
+    fn send(&mut self, value: u64, keys: &[u8]) -> Result<(), Error>;
 
     /// Applies a verb to arguments of at most [`BUF_BYTES`](crate::abi::BUF_BYTES).
     fn apply(&mut self, verb: Verb, args: &[u8]) -> Result<(), Error>;
+}
 
+/// What does not depend on the generation.
+pub(crate) trait Instance {
     /// Stores the handler that `__range_watch_recv` calls.
     fn register(&mut self, handler: Handler) -> Result<(), Error>;
 
@@ -46,14 +50,17 @@ pub(crate) struct NoHost;
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Host for NoHost {
-    fn flush(&mut self, _value: u64, _keys: &[u8]) -> Result<(), Error> {
+    fn send(&mut self, _value: u64, _keys: &[u8]) -> Result<(), Error> {
         Err(Error::NoHost)
     }
 
     fn apply(&mut self, _verb: Verb, _args: &[u8]) -> Result<(), Error> {
         Err(Error::NoHost)
     }
+}
 
+#[cfg(not(target_arch = "wasm32"))]
+impl Instance for NoHost {
     fn register(&mut self, _handler: Handler) -> Result<(), Error> {
         Err(Error::NoHost)
     }
@@ -79,7 +86,7 @@ pub(crate) mod tests {
     /// A host that records the calls and returns the same error for every verb.
     #[derive(Debug, Default)]
     pub(crate) struct Recorder {
-        pub(crate) flushed: Vec<(u64, Vec<u8>)>,
+        pub(crate) sent: Vec<(u64, Vec<u8>)>,
         pub(crate) applied: Vec<(Verb, Vec<u8>)>,
         pub(crate) error_text: Option<&'static str>,
         pub(crate) input: Vec<u8>,
@@ -89,8 +96,8 @@ pub(crate) mod tests {
     }
 
     impl Host for Recorder {
-        fn flush(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
-            self.flushed.push((value, keys.to_vec()));
+        fn send(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
+            self.sent.push((value, keys.to_vec()));
             Ok(())
         }
 
@@ -99,7 +106,9 @@ pub(crate) mod tests {
             self.error_text
                 .map_or(Ok(()), |text| Err(Error::from_host_text(text.as_bytes())))
         }
+    }
 
+    impl Instance for Recorder {
         fn register(&mut self, _handler: Handler) -> Result<(), Error> {
             Ok(())
         }

@@ -107,6 +107,7 @@ pub mod abi;
 mod answer;
 mod emit;
 mod error;
+pub mod gen2;
 mod host;
 mod key_list;
 mod panic;

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use crate::error::Error;
-use crate::host::{Current, Host};
+use crate::host::{Guest, Instance};
 
+/// What a delivery calls: with the bytes of the buffer, and the value.
 pub(crate) type Handler = Box<dyn FnMut(&[u8], u64) -> Result<(), String>>;
 
 /// Registers the handler: the function that the host calls with the id of a watch and a value.
@@ -36,7 +37,7 @@ pub(crate) type Handler = Box<dyn FnMut(&[u8], u64) -> Result<(), String>>;
 /// fn rescan(_id: &[u8], _value: u64) { /* read the store from `_value` on */ }
 /// ```
 pub fn receive(mut handler: impl FnMut(&[u8], u64) + 'static) -> Result<(), Error> {
-    Current.register(Box::new(move |id, value| {
+    Guest.register(Box::new(move |id, value| {
         handler(id, value);
         Ok(())
     }))
@@ -67,7 +68,7 @@ pub fn receive(mut handler: impl FnMut(&[u8], u64) + 'static) -> Result<(), Erro
 pub fn try_receive<E: Display>(
     mut handler: impl FnMut(&[u8], u64) -> Result<(), E> + 'static,
 ) -> Result<(), Error> {
-    Current.register(Box::new(move |id, value| {
+    Guest.register(Box::new(move |id, value| {
         handler(id, value).map_err(|error| error.to_string())
     }))
 }

@@ -118,12 +118,12 @@ pub fn stop(id: impl AsRef<[u8]>) -> Result<(), Error> {
     apply_to_id(&mut Current, Verb::Stop, id.as_ref())
 }
 
-fn apply_to_id(host: &mut impl Host, verb: Verb, id: &[u8]) -> Result<(), Error> {
+pub(crate) fn apply_to_id(host: &mut impl Host, verb: Verb, id: &[u8]) -> Result<(), Error> {
     Error::check_length(id.len(), BUF_BYTES)?;
     host.apply(verb, id)
 }
 
-fn open_on(host: &mut impl Host, id: &[u8], range: Selector) -> Result<(), Error> {
+pub(crate) fn open_on(host: &mut impl Host, id: &[u8], range: Selector) -> Result<(), Error> {
     let (from, to) = range.into_bounds()?;
     let parts = [id, &from, &to];
     Error::check_length(parts.iter().map(|part| part.len()).sum(), MAX_OPEN_BYTES)?;

@@ -3,14 +3,16 @@
     reason = "imports, exports and the memory shared with the host exist only here"
 )]
 
-use alloc::vec;
+pub(crate) mod gen1;
+pub(crate) mod gen2;
+
 use alloc::vec::Vec;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 
 use crate::abi::{BUF_BYTES, ERR_BYTES};
 use crate::error::Error;
-use crate::host::{Host, Verb};
+use crate::host::Instance;
 use crate::receive::Handler;
 use crate::receiver::Receiver;
 
@@ -18,20 +20,6 @@ use crate::receiver::Receiver;
 compile_error!(
     "rangewatch-guest is for single-threaded guests: build without the `atomics` target feature"
 );
-
-#[link(wasm_import_module = "pantopic/wazero-range-watch")]
-unsafe extern "C" {
-    #[link_name = "__range_watch_flush"]
-    safe fn import_flush();
-    #[link_name = "__range_watch_reserve"]
-    safe fn import_reserve();
-    #[link_name = "__range_watch_open"]
-    safe fn import_open();
-    #[link_name = "__range_watch_start"]
-    safe fn import_start();
-    #[link_name = "__range_watch_stop"]
-    safe fn import_stop();
-}
 
 #[link(wasm_import_module = "rangewatch_io")]
 unsafe extern "C" {
@@ -43,38 +31,11 @@ unsafe extern "C" {
     fn import_output_write(buf: *const u8, len: usize);
 }
 
-/// The host, reached through the shared memory below.
-///
-/// No reference into that memory exists: every access is a copy through a raw pointer, because the
-/// host, or a handler that calls back into the SDK, may write to it at any call.
+/// What both generations have.
 #[derive(Debug)]
-pub(crate) struct Imports;
+pub(crate) struct Guest;
 
-impl Host for Imports {
-    fn flush(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
-        VAL.write(value);
-        BUF.write_prefix(&BUF_LEN, keys);
-        import_flush();
-        Ok(())
-    }
-
-    fn apply(&mut self, verb: Verb, args: &[u8]) -> Result<(), Error> {
-        BUF.write_prefix(&BUF_LEN, args);
-        ERR_LEN.write(0);
-        match verb {
-            Verb::Reserve => import_reserve(),
-            Verb::Open => import_open(),
-            Verb::Start => import_start(),
-            Verb::Stop => import_stop(),
-        }
-        let text = ERR.read_prefix(&ERR_LEN);
-        if text.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::from_host_text(&text))
-        }
-    }
-
+impl Instance for Guest {
     fn register(&mut self, handler: Handler) -> Result<(), Error> {
         RECEIVER.0.register(handler)
     }
@@ -94,6 +55,29 @@ impl Host for Imports {
         unsafe { import_output_write(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
+}
+
+/// Emits or queues a key list of at most [`BUF_BYTES`] by an import.
+///
+/// No reference into the shared memory exists: every access is a copy through a raw pointer,
+/// because the host, or a handler that calls back into the SDK, may write to it at any call.
+fn send(value: u64, keys: &[u8], import: impl FnOnce()) {
+    VAL.write(value);
+    BUF.write_prefix(&BUF_LEN, keys);
+    import();
+}
+
+/// Calls an import that answers by an error text, with arguments of at most [`BUF_BYTES`].
+fn call(args: &[u8], import: impl FnOnce()) -> Result<(), Error> {
+    BUF.write_prefix(&BUF_LEN, args);
+    ERR_LEN.write(0);
+    import();
+    if ERR_LEN.read() == 0 {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    ERR.read_prefix(&ERR_LEN, &mut text);
+    Err(Error::from_host_text(&text))
 }
 
 /// Called once on every instance, before anything else that the host calls but initialization.
@@ -126,8 +110,11 @@ impl fmt::Write for PanicText {
 
 #[unsafe(export_name = "__range_watch_recv")]
 extern "C" fn export_recv() {
-    let id = BUF.read_prefix(&BUF_LEN);
-    let outcome = RECEIVER.0.deliver(&id, VAL.read());
+    // The verbs that the handler calls overwrite the buffer.
+    let mut delivered = DELIVERED.0.take();
+    BUF.read_prefix(&BUF_LEN, &mut delivered);
+    let outcome = RECEIVER.0.deliver(&delivered, VAL.read());
+    DELIVERED.0.set(delivered);
     // Always written: it may hold the error text of a verb that the handler called.
     ERR.write_prefix(&ERR_LEN, outcome.err().unwrap_or_default().as_bytes());
 }
@@ -139,6 +126,8 @@ static ERR: Shared<[u8; ERR_BYTES]> = Shared::new([0; ERR_BYTES]);
 static ERR_CAP: Shared<u32> = Shared::new(ERR_BYTES as u32);
 static ERR_LEN: Shared<u32> = Shared::new(0);
 static VAL: Shared<u64> = Shared::new(0);
+/// The memory of the last delivery, for the next one.
+static DELIVERED: SingleThreaded<Cell<Vec<u8>>> = SingleThreaded(Cell::new(Vec::new()));
 static RECEIVER: SingleThreaded<Receiver> = SingleThreaded(Receiver::new());
 
 /// The meta page. A pointer is a little-endian `u32` on this target.
@@ -198,19 +187,17 @@ impl<T: Copy> Shared<T> {
 }
 
 impl<const N: usize> Shared<[u8; N]> {
-    /// Copies out as many bytes as `len` says, at most all of them.
-    fn read_prefix(&self, len: &Shared<u32>) -> Vec<u8> {
+    /// Replaces `bytes` by as many as `len` says, at most all of them.
+    fn read_prefix(&self, len: &Shared<u32>, bytes: &mut Vec<u8>) {
         let n_bytes = N.min(len.read() as usize);
-        let mut bytes = vec![0; n_bytes];
-        // SAFETY: both sides have at least `n_bytes`, and a new allocation does not overlap a
-        // static.
+        bytes.resize(n_bytes, 0);
+        // SAFETY: both sides have at least `n_bytes`, and an allocation does not overlap a static.
         unsafe {
             self.0
                 .get()
                 .cast::<u8>()
                 .copy_to_nonoverlapping(bytes.as_mut_ptr(), n_bytes)
         };
-        bytes
     }
 
     /// Copies in as much of `bytes` as fits, and its length into `len`.
