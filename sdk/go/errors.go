@@ -1,74 +1,48 @@
 package rangewatch
 
-import (
-	"errors"
-	"strconv"
+import "github.com/pantopic/rangewatch/sdk/go/internal/guest"
+
+// Limits of the guest ABI, in bytes.
+const (
+	// BufBytes is the capacity of the buffer that is shared with the host, and the longest id that
+	// Reserve takes.
+	BufBytes = guest.BufBytes
+	// ErrBytes is the capacity of the error text. A longer text is truncated.
+	ErrBytes = guest.ErrBytes
+	// MaxKeyBytes is the longest key, inclusive: what fits into the buffer alone.
+	MaxKeyBytes = guest.MaxKeyBytes
+	// MaxOpenBytes is the most that id, from and to of one Open may have together, inclusive.
+	MaxOpenBytes = guest.MaxOpenBytes
+	// MaxInputReadBytes is the most that the host copies of an input at once, inclusive.
+	MaxInputReadBytes = guest.MaxInputReadBytes
 )
 
 // Why a call had no effect. A text of the host that this version does not know is an error of its
 // own, that begins with "the host refused: ".
 var (
 	// ErrExists: the id is reserved, open or started.
-	ErrExists = errors.New("the id is in use: stop it or choose another")
+	ErrExists = guest.ErrExists
 	// ErrNotFound: the id is free, or it is reserved and the call needs an open watch.
-	ErrNotFound = errors.New("no such watch: open it first")
+	ErrNotFound = guest.ErrNotFound
 	// ErrAlreadyOpen: the id is open or started; its first range stays.
-	ErrAlreadyOpen = errors.New("the watch is already open: stop it to change its range")
+	ErrAlreadyOpen = guest.ErrAlreadyOpen
 	// ErrClosed: the watch, or the bus or group that it belongs to, has ended.
-	ErrClosed = errors.New("the watch is closed: open it again")
+	ErrClosed = guest.ErrClosed
+	// ErrGroupNotFound: no group of this id is open. Of generation 2.
+	ErrGroupNotFound = guest.ErrGroupNotFound
 	// ErrTooLong: a key, or what a watch is opened with, does not fit into the buffer that is shared
 	// with the host. The error of a call is a *TooLongError, of which errors.Is says that it is this
 	// one.
-	ErrTooLong = errors.New("too long")
+	ErrTooLong = guest.ErrTooLong
 	// ErrEmptyRange: no key is in the range, as its start is above its end.
-	ErrEmptyRange = errors.New("the range holds no key: its start must be below its end")
-	// ErrUnbounded: the range has no upper end, which this generation of the ABI cannot encode.
-	ErrUnbounded = errors.New("the range has no upper end: give it one")
+	ErrEmptyRange = guest.ErrEmptyRange
+	// ErrUnbounded: the range has no upper end, which this ABI cannot encode.
+	ErrUnbounded = guest.ErrUnbounded
 	// ErrHandlerExists: a handler is already registered on this instance.
-	ErrHandlerExists = errors.New("a handler is already registered: register once per instance")
+	ErrHandlerExists = guest.ErrHandlerExists
 	// ErrNoHost: this program is not a WebAssembly guest.
-	ErrNoHost = errors.New("there is no host: run this program as a WebAssembly guest")
+	ErrNoHost = guest.ErrNoHost
 )
 
 // TooLongError says how many bytes do not fit.
-type TooLongError struct {
-	// Bytes is the length of the key or id, or of id, from and to together.
-	Bytes int
-	// Max is the limit, inclusive.
-	Max int
-}
-
-func (e *TooLongError) Error() string {
-	return strconv.Itoa(e.Bytes) + " bytes do not fit, at most " + strconv.Itoa(e.Max) +
-		" do: use a shorter key or id"
-}
-
-// Is says that it is ErrTooLong.
-func (e *TooLongError) Is(target error) bool { return target == ErrTooLong }
-
-func checkLength(n, max int) error {
-	if n > max {
-		return &TooLongError{Bytes: n, Max: max}
-	}
-	return nil
-}
-
-// hostError is the error that the host has written, if there is one.
-func hostError() error {
-	if errLen == 0 {
-		return nil
-	}
-	// The compiler compares without a copy.
-	switch text := errBuf[:min(errLen, ErrBytes)]; string(text) {
-	case watchExists:
-		return ErrExists
-	case watchNotFound:
-		return ErrNotFound
-	case watchAlreadyOpen:
-		return ErrAlreadyOpen
-	case watchClosed:
-		return ErrClosed
-	default:
-		return errors.New("the host refused: " + string(text))
-	}
-}
+type TooLongError = guest.TooLongError

@@ -2,10 +2,7 @@
 
 package rangewatch
 
-// Outside of a guest there is no host: arguments are checked as in one, and then every call that
-// needs a host returns ErrNoHost. Tests put functions of their own there.
-var hasHost = false
-
+// Outside of a guest there is no host. Tests put functions of their own there.
 var (
 	hostFlush    = func() {}
 	hostReserve  = func() {}

@@ -28,30 +28,6 @@ func hostInputRead(to unsafe.Pointer, offset, n uint32) uint32
 //go:wasmimport rangewatch_io output_write
 func hostOutputWrite(from unsafe.Pointer, n uint32)
 
-const hasHost = true
-
-// meta is the meta page.
-var meta [7]uint32
-
-//go:wasmexport __range_watch
-func exportMeta() uint32 {
-	meta = [7]uint32{
-		address(unsafe.Pointer(&buf)),
-		address(unsafe.Pointer(&bufCap)),
-		address(unsafe.Pointer(&bufLen)),
-		address(unsafe.Pointer(&errBuf)),
-		address(unsafe.Pointer(&errCap)),
-		address(unsafe.Pointer(&errLen)),
-		address(unsafe.Pointer(&val)),
-	}
-	return address(unsafe.Pointer(&meta))
-}
-
-func address(p unsafe.Pointer) uint32 { return uint32(uintptr(p)) }
-
-//go:wasmexport __range_watch_recv
-func exportRecv() { deliver() }
-
 func readInput(to []byte, offset int) int {
 	return int(hostInputRead(unsafe.Pointer(unsafe.SliceData(to)), uint32(offset), uint32(len(to))))
 }

@@ -41,7 +41,11 @@
 // own error. Guests are called by one thread at a time.
 package rangewatch
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/pantopic/rangewatch/sdk/go/internal/guest"
+)
 
 // Emit sends the value to the watches of all keys. It reports the keys in one flush, or in several
 // with the same value when they do not fit into the buffer; without keys it does nothing. It
@@ -49,41 +53,13 @@ import "bytes"
 //
 // Errors: [ErrTooLong] for a key of more than [MaxKeyBytes], and then nothing is emitted;
 // [ErrNoHost].
-func Emit(value uint64, keys [][]byte) error {
-	for _, key := range keys {
-		if len(key) > MaxKeyBytes {
-			return checkLength(len(key), MaxKeyBytes)
-		}
-	}
-	if !hasHost {
-		return ErrNoHost
-	}
-	val = value
-	bufLen = 0
-	for _, key := range keys {
-		if int(bufLen)+keyPrefixBytes+len(key) > BufBytes {
-			hostFlush()
-			bufLen = 0
-		}
-		appendKey(key)
-	}
-	if bufLen > 0 {
-		hostFlush()
-	}
-	return nil
-}
+func Emit(value uint64, keys [][]byte) error { return guest.Send(value, keys, hostFlush) }
 
 // Reserve reserves an id in the group of this guest. Nothing is watched yet.
 //
 // Errors: [ErrExists]: the id is reserved, open or started. [ErrTooLong]: the id has more than
 // [BufBytes]. [ErrClosed], or another one of the host. [ErrNoHost].
-func Reserve(id []byte) error {
-	if err := setID(id); err != nil {
-		return err
-	}
-	hostReserve()
-	return hostError()
-}
+func Reserve(id []byte) error { return guest.Apply(id, hostReserve) }
 
 // Open opens a watch of the keys from one, inclusive, to another, exclusive, under a free or
 // reserved id. An end that is empty or equal to the start means exactly the key from, as in
@@ -92,53 +68,21 @@ func Reserve(id []byte) error {
 // Errors: [ErrAlreadyOpen]: the id is open or started; its first range stays. [ErrEmptyRange]: the
 // start is above the end. [ErrTooLong]: id and bounds together have more than [MaxOpenBytes].
 // [ErrClosed], or another one of the host. [ErrNoHost].
-func Open(id, from, to []byte) error {
-	if len(to) > 0 && bytes.Compare(from, to) > 0 {
-		return ErrEmptyRange
-	}
-	if err := checkLength(len(id)+len(from)+len(to), MaxOpenBytes); err != nil {
-		return err
-	}
-	if !hasHost {
-		return ErrNoHost
-	}
-	bufLen, errLen = 0, 0
-	appendKey(id)
-	appendKey(from)
-	appendKey(to)
-	hostOpen()
-	return hostError()
-}
+func Open(id, from, to []byte) error { return guest.Open(id, from, to, hostOpen) }
 
 // OpenKey opens a watch of exactly one key, which may be empty. Errors as for [Open].
 func OpenKey(id, key []byte) error { return Open(id, key, nil) }
 
 // OpenPrefix opens a watch of every key that begins with a prefix. Errors as for [Open], and
 // [ErrUnbounded] for a prefix that is empty or has only bytes 0xFF.
-func OpenPrefix(id, prefix []byte) error {
-	end := bytes.Clone(prefix)
-	for len(end) > 0 && end[len(end)-1] == 0xff {
-		end = end[:len(end)-1]
-	}
-	if len(end) == 0 {
-		return ErrUnbounded
-	}
-	end[len(end)-1]++
-	return Open(id, prefix, end)
-}
+func OpenPrefix(id, prefix []byte) error { return guest.OpenPrefix(id, prefix, hostOpen) }
 
 // Start starts an open watch: it delivers the first value that was held since [Open], if any, and
 // then those that follow. Starting a started watch has no effect.
 //
 // Errors: [ErrNotFound]: the id is free, or reserved and not open. [ErrTooLong]: the id has more
 // than [BufBytes]. [ErrClosed], or another one of the host. [ErrNoHost].
-func Start(id []byte) error {
-	if err := setID(id); err != nil {
-		return err
-	}
-	hostStart()
-	return hostError()
-}
+func Start(id []byte) error { return guest.Apply(id, hostStart) }
 
 // Stop ends a reserved, open or started watch and frees its id.
 //
@@ -147,27 +91,7 @@ func Start(id []byte) error {
 //
 // Errors: [ErrNotFound]: the id is free. [ErrTooLong]: the id has more than [BufBytes].
 // [ErrClosed], or another one of the host. [ErrNoHost].
-func Stop(id []byte) error {
-	if err := setID(id); err != nil {
-		return err
-	}
-	hostStop()
-	return hostError()
-}
-
-func setID(id []byte) error {
-	if err := checkLength(len(id), BufBytes); err != nil {
-		return err
-	}
-	if !hasHost {
-		return ErrNoHost
-	}
-	setBuf(id)
-	errLen = 0
-	return nil
-}
-
-var handler func(id []byte, value uint64) error
+func Stop(id []byte) error { return guest.Apply(id, hostStop) }
 
 // Receive registers the handler: the function that the host calls with the id of a watch and a
 // value.
@@ -193,49 +117,7 @@ func Receive(fn func(id []byte, value uint64)) error {
 // The text of an error is reported to the host, cut to [ErrBytes]. The host closes the watch of the
 // delivery; other watches and the instance stay.
 func TryReceive(fn func(id []byte, value uint64) error) error {
-	if !hasHost {
-		return ErrNoHost
-	}
-	if handler != nil {
-		return ErrHandlerExists
-	}
-	handler = fn
-	return nil
-}
-
-// deliver calls the handler with what the host has written.
-func deliver() {
-	if handler == nil {
-		setErr("no handler is registered on this instance")
-		return
-	}
-	defer reportPanic()
-	err := handler(bytes.Clone(buf[:min(bufLen, BufBytes)]), val)
-	// Always written: it may hold the error text of a verb that the handler called.
-	switch {
-	case err == nil:
-		errLen = 0
-	case err.Error() == "":
-		setErr("the handler failed without a text")
-	default:
-		setErr(err.Error())
-	}
-}
-
-// reportPanic writes the text of a panic to where the host looks for it, and goes on with it.
-func reportPanic() {
-	switch reason := recover().(type) {
-	case nil:
-	case error:
-		setErr("panic: " + reason.Error())
-		panic(reason)
-	case string:
-		setErr("panic: " + reason)
-		panic(reason)
-	default:
-		setErr("panic, whose text is on stderr")
-		panic(reason)
-	}
+	return guest.Register(func() error { return fn(bytes.Clone(guest.Delivered()), guest.Val) })
 }
 
 // Answer passes the input of this call to a function, and makes what it returns the output. For an
@@ -243,7 +125,7 @@ func reportPanic() {
 //
 // Errors: [ErrNoHost].
 func Answer(apply func(input []byte) []byte) error {
-	defer reportPanic()
+	defer guest.ReportPanic()
 	input, err := Input()
 	if err != nil {
 		return err
@@ -255,7 +137,7 @@ func Answer(apply func(input []byte) []byte) error {
 //
 // Errors: [ErrNoHost].
 func Input() ([]byte, error) {
-	if !hasHost {
+	if !guest.HasHost {
 		return nil, ErrNoHost
 	}
 	input := make([]byte, hostInputLen())
@@ -275,7 +157,7 @@ func Input() ([]byte, error) {
 //
 // Errors: [ErrNoHost].
 func Output(bytes []byte) error {
-	if !hasHost {
+	if !guest.HasHost {
 		return ErrNoHost
 	}
 	writeOutput(bytes)

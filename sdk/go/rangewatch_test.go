@@ -4,65 +4,31 @@ package rangewatch
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pantopic/rangewatch/sdk/go/internal/guest"
 )
 
-// fakeHost is the host until the test ends, and records what it is called with.
-type fakeHost struct {
-	values  []uint64
-	flushed [][]byte
-	applied []string
-	// reply is the error text of each verb.
-	reply string
-}
-
-func newFakeHost(t *testing.T) *fakeHost {
-	h := &fakeHost{}
+func newFakeHost(t *testing.T) *guest.FakeHost {
+	h := guest.NewFakeHost(t)
 	oldFlush, oldReserve, oldOpen, oldStart, oldStop := hostFlush, hostReserve, hostOpen, hostStart, hostStop
 	t.Cleanup(func() {
-		hasHost, handler = false, nil
 		hostFlush, hostReserve, hostOpen, hostStart, hostStop = oldFlush, oldReserve, oldOpen, oldStart, oldStop
 	})
-	hasHost = true
-	hostFlush = func() {
-		h.values = append(h.values, val)
-		h.flushed = append(h.flushed, bytes.Clone(buf[:bufLen]))
-	}
-	verb := func(name string) func() {
-		return func() {
-			if errLen != 0 {
-				t.Errorf("%s is called with an error text", name)
-			}
-			h.applied = append(h.applied, name+" "+string(buf[:bufLen]))
-			setErr(h.reply)
-		}
-	}
-	hostReserve, hostOpen, hostStart, hostStop = verb("reserve"), verb("open"), verb("start"), verb("stop")
+	hostFlush = h.Send
+	hostReserve, hostOpen, hostStart, hostStop = h.Verb("reserve"), h.Verb("open"), h.Verb("start"), h.Verb("stop")
 	return h
-}
-
-// keys are those of all flushes, in order.
-func (h *fakeHost) keys() (keys [][]byte) {
-	for _, list := range h.flushed {
-		for len(list) > 0 {
-			n := int(binary.BigEndian.Uint16(list))
-			keys = append(keys, list[2:2+n])
-			list = list[2+n:]
-		}
-	}
-	return keys
 }
 
 func TestAnEmitThatFitsIsOneFlush(t *testing.T) {
 	h := newFakeHost(t)
 	must(t, Emit(1<<64-1, [][]byte{[]byte("test-100"), {}, []byte("test-100")}))
-	if len(h.flushed) != 1 || h.values[0] != 1<<64-1 || string(h.flushed[0]) != "\x00\x08test-100\x00\x00\x00\x08test-100" {
-		t.Errorf("%d %q", h.values, h.flushed)
+	if len(h.Lists) != 1 || h.Values[0] != 1<<64-1 || string(h.Lists[0]) != "\x00\x08test-100\x00\x00\x00\x08test-100" {
+		t.Errorf("%d %q", h.Values, h.Lists)
 	}
 }
 
@@ -74,12 +40,12 @@ func TestKeysThatDoNotFitAreAllEmittedInOrderWithTheSameValue(t *testing.T) {
 	}
 	keys = append(keys, make([]byte, MaxKeyBytes))
 	must(t, Emit(7, keys))
-	if len(h.flushed) < 2 || !slices.EqualFunc(h.keys(), keys, bytes.Equal) {
-		t.Errorf("%d keys in %d flushes", len(h.keys()), len(h.flushed))
+	if len(h.Lists) < 2 || !slices.EqualFunc(h.Keys(), keys, bytes.Equal) {
+		t.Errorf("%d keys in %d flushes", len(h.Keys()), len(h.Lists))
 	}
-	for n, value := range h.values {
-		if value != 7 || len(h.flushed[n]) > BufBytes {
-			t.Errorf("flush %d: %d, %d bytes", n, value, len(h.flushed[n]))
+	for n, value := range h.Values {
+		if value != 7 || len(h.Lists[n]) > BufBytes {
+			t.Errorf("flush %d: %d, %d bytes", n, value, len(h.Lists[n]))
 		}
 	}
 }
@@ -88,19 +54,19 @@ func TestAKeyThatIsTooLongIsAnErrorBeforeAnythingIsFlushed(t *testing.T) {
 	h := newFakeHost(t)
 	err := Emit(1, [][]byte{make([]byte, MaxKeyBytes), make([]byte, MaxKeyBytes+1)})
 	var long *TooLongError
-	if !errors.Is(err, ErrTooLong) || !errors.As(err, &long) || *long != (TooLongError{16_383, 16_382}) {
+	if !errors.Is(err, ErrTooLong) || !errors.As(err, &long) || *long != (TooLongError{Bytes: 16_383, Max: 16_382}) {
 		t.Errorf("%v", err)
 	}
-	if len(h.flushed) != 0 {
-		t.Errorf("%d flushes", len(h.flushed))
+	if len(h.Lists) != 0 {
+		t.Errorf("%d flushes", len(h.Lists))
 	}
 }
 
 func TestAnEmitWithoutKeysDoesNotReachTheHost(t *testing.T) {
 	h := newFakeHost(t)
 	must(t, Emit(1, nil))
-	if len(h.flushed) != 0 {
-		t.Errorf("%d flushes", len(h.flushed))
+	if len(h.Lists) != 0 {
+		t.Errorf("%d flushes", len(h.Lists))
 	}
 }
 
@@ -130,8 +96,8 @@ func TestIdsAreSentRawAndRangesAsThreeKeys(t *testing.T) {
 		"open \x00\x01w\x00\x01k\x00\x01k",
 		"open \x00\x01w\x00\x03a\xff\xff\x00\x01b",
 	}
-	if !slices.Equal(h.applied, want) {
-		t.Errorf("%q", h.applied)
+	if !slices.Equal(h.Applied, want) {
+		t.Errorf("%q", h.Applied)
 	}
 }
 
@@ -153,8 +119,8 @@ func TestWhatTheABICannotEncodeDoesNotReachTheHost(t *testing.T) {
 			t.Errorf("%v, not %v", c.got, c.want)
 		}
 	}
-	if len(h.applied) != 0 {
-		t.Errorf("%q", h.applied)
+	if len(h.Applied) != 0 {
+		t.Errorf("%q", h.Applied)
 	}
 	must(t, Reserve(make([]byte, BufBytes)))
 	must(t, OpenKey(make([]byte, MaxOpenBytes-1), w))
@@ -163,15 +129,16 @@ func TestWhatTheABICannotEncodeDoesNotReachTheHost(t *testing.T) {
 func TestEachTextOfTheHostIsAnErrorOfItsOwn(t *testing.T) {
 	h := newFakeHost(t)
 	for text, want := range map[string]error{
-		watchExists: ErrExists, watchNotFound: ErrNotFound,
-		watchAlreadyOpen: ErrAlreadyOpen, watchClosed: ErrClosed,
+		"Watch exists": ErrExists, "Watch not found": ErrNotFound,
+		"Watch already open": ErrAlreadyOpen, "Watch closed": ErrClosed,
+		"Group not found": ErrGroupNotFound,
 	} {
-		h.reply = text
+		h.Reply = text
 		if err := Start([]byte("w")); err != want {
 			t.Errorf("%q is %v", text, err)
 		}
 	}
-	h.reply = "watch exists"
+	h.Reply = "watch exists"
 	if err := Start([]byte("w")); err.Error() != "the host refused: watch exists" {
 		t.Errorf("%v", err)
 	}
@@ -179,7 +146,7 @@ func TestEachTextOfTheHostIsAnErrorOfItsOwn(t *testing.T) {
 
 func TestAHandlerIsCalledWithItsOwnId(t *testing.T) {
 	h := newFakeHost(t)
-	h.reply = watchNotFound
+	h.Reply = "Watch not found"
 	var ids []string
 	must(t, Receive(func(id []byte, value uint64) {
 		_ = Start([]byte("another")) // which fails, and overwrites the buffer
@@ -188,17 +155,17 @@ func TestAHandlerIsCalledWithItsOwnId(t *testing.T) {
 	if err := Receive(func([]byte, uint64) {}); err != ErrHandlerExists {
 		t.Errorf("%v", err)
 	}
-	setBuf([]byte("w1"))
-	val = 5
-	deliver()
-	if !slices.Equal(ids, []string{"w15"}) || errLen != 0 {
-		t.Errorf("%q, %q", ids, errBuf[:errLen])
+	guest.SetBuf([]byte("w1"))
+	guest.Val = 5
+	guest.Deliver()
+	if !slices.Equal(ids, []string{"w15"}) || reported() != "" {
+		t.Errorf("%q, %q", ids, reported())
 	}
 }
 
 func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
 	newFakeHost(t)
-	deliver()
+	guest.Deliver()
 	if reported() != "no handler is registered on this instance" {
 		t.Error(reported())
 	}
@@ -210,7 +177,7 @@ func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
 		strings.Repeat("e", 70_000): strings.Repeat("e", ErrBytes),
 	} {
 		err = errors.New(text)
-		if deliver(); reported() != want {
+		if guest.Deliver(); reported() != want {
 			t.Errorf("%q", reported())
 		}
 	}
@@ -235,7 +202,7 @@ func TestAPanicIsReportedAndGoesOn(t *testing.T) {
 					t.Error("another panic")
 				}
 			}()
-			deliver()
+			guest.Deliver()
 		}()
 		if reported() != c.text {
 			t.Errorf("%q", reported())
@@ -273,7 +240,7 @@ func TestOutsideOfAGuestThereIsNoHost(t *testing.T) {
 	}
 }
 
-func reported() string { return string(errBuf[:errLen]) }
+func reported() string { return string(guest.Err()) }
 
 func must(t *testing.T, err error) {
 	t.Helper()
