@@ -24,9 +24,39 @@
 // A delivery carries the first value that matched since the handler was last entered for that
 // watch. Later values are coalesced into it until the handler is entered again: the value is a
 // lower bound, and a scan of the store from that value on finds them all.
+//
+// Generation 2 of the guest ABI delivers every value, in batches; emits are queued and flushed; and
+// a guest divides its watches into groups. A guest is of one generation: one of the second defines
+// RANGEWATCH_GENERATION as 2 in all of its source files, before this header, and has
+// rangewatch_queue, rangewatch_flush, rangewatch_clear and the groups in place of rangewatch_emit,
+// and another handler. The other verbs and the errors are the same.
+//
+//   Emits. What rangewatch_queue gathers belongs to the instance and stays until rangewatch_flush
+//   or rangewatch_clear, also when the call returns: a guest may queue in each command and flush
+//   after the commit. The keys of one value are one emit, and several values take effect together,
+//   in their order, or not at all. What is gathered is gone with the instance.
+//
+//   Batches. Every value of every watch is delivered, in the order of the emits. A delivery is a
+//   batch of notices, each a value with the ids of the watches that it matches. A notice with more
+//   ids than fit into one batch goes on in the next one, with the same value. A group whose notices
+//   pile up beyond a bound of the host ends, with its watches. What was pending is delivered first,
+//   and the host, not the guest, learns from which value to resume. The verbs return
+//   RANGEWATCH_CLOSED in a group that has ended; one that the guest has started can be started
+//   again.
+//
+//   Groups. rangewatch_group_start opens a group and selects it for the rest of the call: reserve,
+//   open, start and stop are of it, and ids are unique within it. Each call begins in the group
+//   that the host assigns to the guest, and the handler in the group of its batch.
+//   rangewatch_group_stop ends a group with its watches. Groups do not nest.
 
 #ifndef RANGEWATCH_H
 #define RANGEWATCH_H
+
+#ifndef RANGEWATCH_GENERATION
+#define RANGEWATCH_GENERATION 1
+#elif RANGEWATCH_GENERATION != 1 && RANGEWATCH_GENERATION != 2
+#error "RANGEWATCH_GENERATION is 1 or 2"
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
@@ -72,14 +102,16 @@ typedef enum rangewatch_error {
     RANGEWATCH_TOO_LONG = 5,
     // No key is in the range: its start is not below its end.
     RANGEWATCH_EMPTY_RANGE = 6,
-    // The range has no upper end, which this generation of the ABI cannot encode.
+    // The range has no upper end, which the ABI cannot encode.
     RANGEWATCH_UNBOUNDED = 7,
     // A handler is already registered on this instance.
     RANGEWATCH_HANDLER_EXISTS = 8,
     // The host refused for a reason that this version does not know: rangewatch_host_text has it.
     RANGEWATCH_OTHER = 9,
     // This program is not a WebAssembly guest.
-    RANGEWATCH_NO_HOST = 10
+    RANGEWATCH_NO_HOST = 10,
+    // No group of this id is open. Of generation 2.
+    RANGEWATCH_GROUP_NOT_FOUND = 11
 } rangewatch_error;
 
 // What to do about an error, as a sentence. The text is constant.
@@ -95,10 +127,48 @@ static inline rangewatch_bytes rangewatch_text(const char *text) {
     return bytes;
 }
 
+#if RANGEWATCH_GENERATION == 1
 // Sends the value to the watches of all keys: in one flush, or in several with the same value when
 // the keys do not fit into the buffer. Without keys it does nothing. RANGEWATCH_TOO_LONG for a key
 // of more than RANGEWATCH_MAX_KEY_BYTES, and then nothing is emitted.
 rangewatch_error rangewatch_emit(uint64_t value, const rangewatch_bytes *keys, size_t n_keys);
+#else
+// Gathers the value and the keys for the next rangewatch_flush. The keys are passed to the host in
+// one call, or in several with the same value when they do not fit into the buffer; without keys it
+// does nothing. What is gathered for one value in a row is one emit, also by several calls.
+//
+// It traps when what is gathered exceeds a limit of the host: 16,384 keys or 256 KiB unless it was
+// built with others. RANGEWATCH_TOO_LONG for a key of more than RANGEWATCH_MAX_KEY_BYTES, and then
+// nothing is gathered.
+rangewatch_error rangewatch_queue(uint64_t value, const rangewatch_bytes *keys, size_t n_keys);
+
+// Emits what was gathered: to every watch, of any guest on the bus, whose range contains one of its
+// keys. Without anything gathered it does nothing.
+//
+// It traps when the host refuses one of the emits, of which none has then taken effect: the bus is
+// closed, or has history and a greater value already.
+rangewatch_error rangewatch_flush(void);
+
+// Drops what was gathered, such as when the commands that queued it are not committed.
+rangewatch_error rangewatch_clear(void);
+
+// Selects a group for the rest of this call, and opens it if it is not open.
+//
+// The verbs that follow in this call, or in this run of the handler, are of the group, until
+// another one is selected or this one is stopped. A group stays open when the call returns: another
+// call selects it by the same id. It belongs to the group that the host has assigned to the guest,
+// and ends with that. RANGEWATCH_TOO_LONG, RANGEWATCH_CLOSED, RANGEWATCH_OTHER, such as for too
+// many groups.
+rangewatch_error rangewatch_group_start(rangewatch_bytes id);
+
+// Ends a group: its watches and what is pending for them are freed at once.
+//
+// The handler is not entered for the group after the call returns. If it is running for the group
+// on another instance, the call does not wait for it. If the group is selected, the verbs that
+// follow are of the group that the call began in. RANGEWATCH_GROUP_NOT_FOUND, RANGEWATCH_TOO_LONG,
+// RANGEWATCH_CLOSED, RANGEWATCH_OTHER.
+rangewatch_error rangewatch_group_stop(rangewatch_bytes id);
+#endif
 
 // Reserves an id in the group of this guest. Nothing is watched yet. RANGEWATCH_EXISTS,
 // RANGEWATCH_TOO_LONG, RANGEWATCH_CLOSED, RANGEWATCH_OTHER.
@@ -118,27 +188,68 @@ rangewatch_error rangewatch_open_key(rangewatch_bytes id, rangewatch_bytes key);
 rangewatch_error rangewatch_open_prefix(rangewatch_bytes id, rangewatch_bytes prefix);
 
 // Starts an open watch: delivers the first value that was held since it was opened, if any, and
-// then those that follow. Starting a started watch has no effect. RANGEWATCH_NOT_FOUND,
-// RANGEWATCH_TOO_LONG, RANGEWATCH_CLOSED, RANGEWATCH_OTHER.
+// then those that follow. In generation 2 it delivers every value that was held, which may be older
+// than what another watch of the group has received already. Starting a started watch has no
+// effect. RANGEWATCH_NOT_FOUND, RANGEWATCH_TOO_LONG, RANGEWATCH_CLOSED, RANGEWATCH_OTHER.
 rangewatch_error rangewatch_start(rangewatch_bytes id);
 
 // Ends a reserved, open or started watch and frees its id. The handler is not entered for this
-// watch after the call returns. If the handler of this watch is running on another instance, the
-// call waits for it; inside a handler it never waits. RANGEWATCH_NOT_FOUND, RANGEWATCH_TOO_LONG,
+// watch after the call returns; in generation 2, no batch that is delivered after that names it. If
+// the handler of this watch, or of a batch that names it, is running on another instance, the call
+// waits for it; inside a handler it never waits. RANGEWATCH_NOT_FOUND, RANGEWATCH_TOO_LONG,
 // RANGEWATCH_CLOSED, RANGEWATCH_OTHER.
 rangewatch_error rangewatch_stop(rangewatch_bytes id);
 
+#if RANGEWATCH_GENERATION == 1
 // Receives the id of a watch and a value. The id is valid until it returns. It may call everything
 // here: emit, even into the range of its own watch, and open, start or stop watches, its own
 // included. It returns null, or the text of an error, for which the host closes the watch of the
 // delivery; other watches and the instance stay.
 typedef const char *(*rangewatch_handler)(rangewatch_bytes id, uint64_t value);
+#else
+// What one delivery brings: notices in the order of the emits.
+typedef struct rangewatch_batch {
+    // Those that rangewatch_next_notice has not returned yet.
+    size_t n_notices;
+    rangewatch_bytes encoded;
+} rangewatch_batch;
+
+// One value, and the ids of the watches that it matches, in no particular order.
+typedef struct rangewatch_notice {
+    uint64_t value;
+    // Those that rangewatch_next_id has not returned yet.
+    size_t n_ids;
+    rangewatch_bytes encoded;
+} rangewatch_notice;
+
+// Takes the next notice of a batch: 1, or 0 at its end.
+int rangewatch_next_notice(rangewatch_batch *batch, rangewatch_notice *notice);
+
+// Takes the next id of a notice: 1, or 0 at its end.
+int rangewatch_next_id(rangewatch_notice *notice, rangewatch_bytes *id);
+
+// Receives a batch of notices:
+//
+//   rangewatch_notice notice;
+//   rangewatch_bytes id;
+//   while (rangewatch_next_notice(&batch, &notice)) {
+//       while (rangewatch_next_id(&notice, &id)) send(id, notice.value);
+//   }
+//
+// The batch and its ids are valid until it returns. It may call everything here: queue and flush,
+// even into the range of a watch of the batch, and open, start or stop watches and groups. Its
+// verbs are of the group of the batch until it selects another one. Batches of one group never
+// overlap; those of several groups may be delivered on several instances at a time. It returns
+// null, or the text of an error, for which the host closes the watches of the batch; other watches
+// and the instance stay.
+typedef const char *(*rangewatch_handler)(rangewatch_batch batch);
+#endif
 
 // Registers the handler, once per instance, for all watches. A host may run callbacks on another
 // instance than the one that opened the watch: register it in an exported function _initialize, or
 // in a constructor where libc defines that; hosts call it once on each instance. A delivery to an
-// instance without a handler is an error, for which the host closes the watch.
-// RANGEWATCH_HANDLER_EXISTS.
+// instance without a handler is an error, for which the host closes the watch, or the watches of
+// the batch. RANGEWATCH_HANDLER_EXISTS.
 rangewatch_error rangewatch_receive(rangewatch_handler handler);
 
 // The length of the input of this call, for an export without parameters and results that the host
@@ -177,15 +288,30 @@ extern "C" {
     __attribute__((import_module(module), import_name(name))) extern
 #define RANGEWATCH_EXPORT(name) __attribute__((export_name(name)))
 
-RANGEWATCH_IMPORT("pantopic/wazero-range-watch", "__range_watch_flush")
+#if RANGEWATCH_GENERATION == 1
+#define RANGEWATCH_MODULE "pantopic/wazero-range-watch"
+#else
+#define RANGEWATCH_MODULE "pantopic/ext-range-watch"
+
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_queue")
+void rangewatch_host_queue(void);
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_clear")
+void rangewatch_host_clear(void);
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_group_start")
+void rangewatch_host_group_start(void);
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_group_stop")
+void rangewatch_host_group_stop(void);
+#endif
+
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_flush")
 void rangewatch_host_flush(void);
-RANGEWATCH_IMPORT("pantopic/wazero-range-watch", "__range_watch_reserve")
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_reserve")
 void rangewatch_host_reserve(void);
-RANGEWATCH_IMPORT("pantopic/wazero-range-watch", "__range_watch_open")
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_open")
 void rangewatch_host_open(void);
-RANGEWATCH_IMPORT("pantopic/wazero-range-watch", "__range_watch_start")
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_start")
 void rangewatch_host_start(void);
-RANGEWATCH_IMPORT("pantopic/wazero-range-watch", "__range_watch_stop")
+RANGEWATCH_IMPORT(RANGEWATCH_MODULE, "__range_watch_stop")
 void rangewatch_host_stop(void);
 RANGEWATCH_IMPORT("rangewatch_io", "input_len")
 uint32_t rangewatch_host_input_len(void);
@@ -200,6 +326,12 @@ enum { RANGEWATCH_HAS_HOST = 1 };
 
 // Tests put functions of their own there.
 static int RANGEWATCH_HAS_HOST;
+#if RANGEWATCH_GENERATION == 2
+static void (*rangewatch_host_queue)(void);
+static void (*rangewatch_host_clear)(void);
+static void (*rangewatch_host_group_start)(void);
+static void (*rangewatch_host_group_stop)(void);
+#endif
 static void (*rangewatch_host_flush)(void);
 static void (*rangewatch_host_reserve)(void);
 static void (*rangewatch_host_open)(void);
@@ -217,8 +349,8 @@ static uint8_t rangewatch_err[RANGEWATCH_ERR_BYTES];
 static uint32_t rangewatch_err_cap = RANGEWATCH_ERR_BYTES;
 static uint32_t rangewatch_err_len;
 static uint64_t rangewatch_val;
-// The id of a delivery: the verbs that the handler calls overwrite the buffer.
-static uint8_t rangewatch_id[RANGEWATCH_BUF_BYTES];
+// What is delivered: the verbs that the handler calls overwrite the buffer.
+static uint8_t rangewatch_delivered[RANGEWATCH_BUF_BYTES];
 static rangewatch_handler rangewatch_registered;
 
 RANGEWATCH_EXPORT("__range_watch") void *rangewatch_export_meta(void) {
@@ -238,12 +370,73 @@ static void rangewatch_set_err(const char *text) {
     rangewatch_copy(rangewatch_err, bytes.ptr, rangewatch_err_len);
 }
 
+#if RANGEWATCH_GENERATION == 1
+static const char *rangewatch_deliver(rangewatch_bytes id) { return rangewatch_registered(id, rangewatch_val); }
+#else
+static int rangewatch_take_u16(rangewatch_bytes *rest, size_t *n) {
+    const uint8_t *bytes = (const uint8_t *)rest->ptr;
+    if (rest->len < 2) return 0;
+    *n = (size_t)(bytes[0] << 8 | bytes[1]);
+    rest->ptr = bytes + 2;
+    rest->len -= 2;
+    return 1;
+}
+
+static int rangewatch_take_id(rangewatch_bytes *rest, rangewatch_bytes *id) {
+    if (!rangewatch_take_u16(rest, &id->len) || rest->len < id->len) return 0;
+    id->ptr = rest->ptr;
+    rest->ptr = (const uint8_t *)rest->ptr + id->len;
+    rest->len -= id->len;
+    return 1;
+}
+
+static int rangewatch_take_notice(rangewatch_bytes *rest, rangewatch_notice *notice) {
+    rangewatch_bytes id;
+    const uint8_t *bytes = (const uint8_t *)rest->ptr;
+    if (rest->len < 8) return 0;
+    notice->value = 0;
+    for (int i = 0; i < 8; i++) notice->value = notice->value << 8 | bytes[i];
+    rest->ptr = bytes + 8;
+    rest->len -= 8;
+    if (!rangewatch_take_u16(rest, &notice->n_ids)) return 0;
+    notice->encoded = *rest;
+    for (size_t i = 0; i < notice->n_ids; i++) {
+        if (!rangewatch_take_id(rest, &id)) return 0;
+    }
+    notice->encoded.len -= rest->len;
+    return 1;
+}
+
+int rangewatch_next_notice(rangewatch_batch *batch, rangewatch_notice *notice) {
+    if (!batch->n_notices) return 0;
+    batch->n_notices--;
+    return rangewatch_take_notice(&batch->encoded, notice);
+}
+
+int rangewatch_next_id(rangewatch_notice *notice, rangewatch_bytes *id) {
+    if (!notice->n_ids) return 0;
+    notice->n_ids--;
+    return rangewatch_take_id(&notice->encoded, id);
+}
+
+static const char *rangewatch_deliver(rangewatch_bytes bytes) {
+    rangewatch_batch batch, rest;
+    rangewatch_notice notice;
+    int is_batch = rangewatch_take_u16(&bytes, &batch.n_notices);
+    batch.encoded = bytes;
+    rest = batch;
+    while (is_batch && rest.n_notices) is_batch = rangewatch_next_notice(&rest, &notice);
+    if (!is_batch || rest.encoded.len) return "not a batch: open watches by the verbs of generation 2";
+    return rangewatch_registered(batch);
+}
+#endif
+
 RANGEWATCH_EXPORT("__range_watch_recv") void rangewatch_export_recv(void) {
-    rangewatch_bytes id = {rangewatch_id, rangewatch_buf_len};
-    if (id.len > RANGEWATCH_BUF_BYTES) id.len = RANGEWATCH_BUF_BYTES;
-    rangewatch_copy(rangewatch_id, rangewatch_buf, id.len);
+    rangewatch_bytes delivered = {rangewatch_delivered, rangewatch_buf_len};
+    if (delivered.len > RANGEWATCH_BUF_BYTES) delivered.len = RANGEWATCH_BUF_BYTES;
+    rangewatch_copy(rangewatch_delivered, rangewatch_buf, delivered.len);
     const char *error = "no handler is registered on this instance";
-    if (rangewatch_registered) error = rangewatch_registered(id, rangewatch_val);
+    if (rangewatch_registered) error = rangewatch_deliver(delivered);
     // Always written: it may hold the error text of a verb that the handler called.
     rangewatch_err_len = 0;
     if (error) rangewatch_set_err(*error ? error : "the handler failed without a text");
@@ -271,6 +464,7 @@ static rangewatch_error rangewatch_host_error(void) {
     if (rangewatch_err_is("Watch not found")) return RANGEWATCH_NOT_FOUND;
     if (rangewatch_err_is("Watch already open")) return RANGEWATCH_ALREADY_OPEN;
     if (rangewatch_err_is("Watch closed")) return RANGEWATCH_CLOSED;
+    if (rangewatch_err_is("Group not found")) return RANGEWATCH_GROUP_NOT_FOUND;
     return RANGEWATCH_OTHER;
 }
 
@@ -293,11 +487,20 @@ const char *rangewatch_error_text(rangewatch_error error) {
     case RANGEWATCH_HANDLER_EXISTS: return "a handler is already registered: register once per instance";
     case RANGEWATCH_OTHER: return "the host refused";
     case RANGEWATCH_NO_HOST: return "there is no host: run this program as a WebAssembly guest";
+    case RANGEWATCH_GROUP_NOT_FOUND: return "no such group: start it first";
     }
     return "no error of this version";
 }
 
-rangewatch_error rangewatch_emit(uint64_t value, const rangewatch_bytes *keys, size_t n_keys) {
+#if RANGEWATCH_GENERATION == 1
+#define RANGEWATCH_SEND rangewatch_emit
+#define RANGEWATCH_HOST_SEND rangewatch_host_flush
+#else
+#define RANGEWATCH_SEND rangewatch_queue
+#define RANGEWATCH_HOST_SEND rangewatch_host_queue
+#endif
+
+rangewatch_error RANGEWATCH_SEND(uint64_t value, const rangewatch_bytes *keys, size_t n_keys) {
     for (size_t i = 0; i < n_keys; i++) {
         if (keys[i].len > RANGEWATCH_MAX_KEY_BYTES) return RANGEWATCH_TOO_LONG;
     }
@@ -306,12 +509,12 @@ rangewatch_error rangewatch_emit(uint64_t value, const rangewatch_bytes *keys, s
     rangewatch_buf_len = 0;
     for (size_t i = 0; i < n_keys; i++) {
         if (rangewatch_buf_len + RANGEWATCH_KEY_PREFIX_BYTES + keys[i].len > RANGEWATCH_BUF_BYTES) {
-            rangewatch_host_flush();
+            RANGEWATCH_HOST_SEND();
             rangewatch_buf_len = 0;
         }
         rangewatch_push_key(keys[i]);
     }
-    if (rangewatch_buf_len) rangewatch_host_flush();
+    if (rangewatch_buf_len) RANGEWATCH_HOST_SEND();
     return RANGEWATCH_OK;
 }
 
@@ -324,26 +527,34 @@ static rangewatch_error rangewatch_set_id(rangewatch_bytes id) {
     return RANGEWATCH_OK;
 }
 
-rangewatch_error rangewatch_reserve(rangewatch_bytes id) {
-    rangewatch_error error = rangewatch_set_id(id);
-    if (error) return error;
-    rangewatch_host_reserve();
-    return rangewatch_host_error();
+#define RANGEWATCH_VERB(name) \
+    rangewatch_error rangewatch_##name(rangewatch_bytes id) { \
+        rangewatch_error error = rangewatch_set_id(id); \
+        if (error) return error; \
+        rangewatch_host_##name(); \
+        return rangewatch_host_error(); \
+    }
+
+RANGEWATCH_VERB(reserve)
+RANGEWATCH_VERB(start)
+RANGEWATCH_VERB(stop)
+
+#if RANGEWATCH_GENERATION == 2
+RANGEWATCH_VERB(group_start)
+RANGEWATCH_VERB(group_stop)
+
+rangewatch_error rangewatch_flush(void) {
+    if (!RANGEWATCH_HAS_HOST) return RANGEWATCH_NO_HOST;
+    rangewatch_host_flush();
+    return RANGEWATCH_OK;
 }
 
-rangewatch_error rangewatch_start(rangewatch_bytes id) {
-    rangewatch_error error = rangewatch_set_id(id);
-    if (error) return error;
-    rangewatch_host_start();
-    return rangewatch_host_error();
+rangewatch_error rangewatch_clear(void) {
+    if (!RANGEWATCH_HAS_HOST) return RANGEWATCH_NO_HOST;
+    rangewatch_host_clear();
+    return RANGEWATCH_OK;
 }
-
-rangewatch_error rangewatch_stop(rangewatch_bytes id) {
-    rangewatch_error error = rangewatch_set_id(id);
-    if (error) return error;
-    rangewatch_host_stop();
-    return rangewatch_host_error();
-}
+#endif
 
 // Below 0, 0 or above 0, as the first is below, equal to or above the second.
 static int rangewatch_compare(rangewatch_bytes a, rangewatch_bytes b) {

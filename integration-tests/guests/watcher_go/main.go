@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	watch "github.com/pantopic/rangewatch/sdk/go"
+
+	"watcher_go/codes"
 )
 
 // The modes: what the handler does after it has recorded the delivery.
@@ -41,41 +43,41 @@ func init() { register() }
 func main() {}
 
 //go:wasmexport register
-func register() int32 { return code(watch.TryReceive(onDelivery)) }
+func register() int32 { return codes.Of(watch.TryReceive(onDelivery)) }
 
 //go:wasmexport reserve
-func reserve(id int32) int32 { return code(watch.Reserve(name(id))) }
+func reserve(id int32) int32 { return codes.Of(watch.Reserve(name(id))) }
 
 //go:wasmexport open
 func open(id int32) int32 { return openRange(id, 100, 300) }
 
 //go:wasmexport open_range
 func openRange(id int32, from, to uint32) int32 {
-	return code(watch.Open(name(id), key(from), key(to)))
+	return codes.Of(watch.Open(name(id), key(from), key(to)))
 }
 
 //go:wasmexport open_key
-func openKey(id int32, n uint32) int32 { return code(watch.OpenKey(name(id), key(n))) }
+func openKey(id int32, n uint32) int32 { return codes.Of(watch.OpenKey(name(id), key(n))) }
 
 //go:wasmexport open_prefix
-func openPrefix(id int32) int32 { return code(watch.OpenPrefix(name(id), []byte("test-"))) }
+func openPrefix(id int32) int32 { return codes.Of(watch.OpenPrefix(name(id), []byte("test-"))) }
 
 //go:wasmexport open_empty_key
-func openEmptyKey(id int32) int32 { return code(watch.OpenKey(name(id), nil)) }
+func openEmptyKey(id int32) int32 { return codes.Of(watch.OpenKey(name(id), nil)) }
 
 //go:wasmexport open_all
-func openAll(id int32) int32 { return code(watch.OpenPrefix(name(id), nil)) }
+func openAll(id int32) int32 { return codes.Of(watch.OpenPrefix(name(id), nil)) }
 
 //go:wasmexport open_big
 func openBig(n uint32) int32 {
-	return code(watch.OpenKey(bytes.Repeat([]byte("i"), int(n)), []byte("b")))
+	return codes.Of(watch.OpenKey(bytes.Repeat([]byte("i"), int(n)), []byte("b")))
 }
 
 //go:wasmexport start
-func start(id int32) int32 { return code(watch.Start(name(id))) }
+func start(id int32) int32 { return codes.Of(watch.Start(name(id))) }
 
 //go:wasmexport stop
-func stop(id int32) int32 { return code(watch.Stop(name(id))) }
+func stop(id int32) int32 { return codes.Of(watch.Stop(name(id))) }
 
 //go:wasmexport follow
 func follow(id int32) int32 {
@@ -88,7 +90,19 @@ func follow(id int32) int32 {
 }
 
 //go:wasmexport emit
-func emit(value uint64, n uint32) int32 { return code(watch.Emit(value, [][]byte{key(n)})) }
+func emit(value uint64, n uint32) int32 { return codes.Of(watch.Emit(value, [][]byte{key(n)})) }
+
+var loopKeys = [][]byte{[]byte("test-100"), []byte("test-200"), []byte("test-300")}
+
+//go:wasmexport emit_loop
+func emitLoop(value uint64, n uint32) int32 {
+	for range n {
+		if err := watch.Emit(value, loopKeys); err != nil {
+			return codes.Of(err)
+		}
+	}
+	return 0
+}
 
 //go:wasmexport set_mode
 func setMode(newMode, arg int32) { mode, modeArg = newMode, arg }
@@ -144,7 +158,7 @@ func onDelivery(name []byte, value uint64) error {
 		for {
 		}
 	case failInside:
-		lastCodeValue = code(watch.Start([]byte("no such watch")))
+		lastCodeValue = codes.Of(watch.Start([]byte("no such watch")))
 	case failLong:
 		return errors.New(strings.Repeat("e", int(modeArg)))
 	}
@@ -167,25 +181,4 @@ func number(name []byte) int32 {
 func key(n uint32) []byte {
 	digits := strconv.Itoa(int(n))
 	return []byte("test-" + strings.Repeat("0", max(0, 3-len(digits))) + digits)
-}
-
-func code(err error) int32 {
-	if err == nil {
-		return 0
-	}
-	for code, known := range []error{
-		watch.ErrExists,
-		watch.ErrNotFound,
-		watch.ErrAlreadyOpen,
-		watch.ErrClosed,
-		watch.ErrTooLong,
-		watch.ErrEmptyRange,
-		watch.ErrUnbounded,
-		watch.ErrHandlerExists,
-	} {
-		if errors.Is(err, known) {
-			return int32(code) + 1
-		}
-	}
-	return 9
 }

@@ -1,6 +1,6 @@
-// Tests of rangewatch.h without a guest: the functions below are the host.
+// Tests of rangewatch.h without a guest: the functions below are the host. For each generation, N:
 //
-//   cc -std=c99 -Wall -Wextra -Werror -fsanitize=address,undefined -o test tests/test.c
+//   cc -std=c99 -Wall -Wextra -Werror -fsanitize=address,undefined -DRANGEWATCH_GENERATION=N -o test tests/test.c
 //   ./test
 
 #define RANGEWATCH_IMPLEMENTATION
@@ -21,6 +21,12 @@
 #define BYTES(text) ((rangewatch_bytes){text, sizeof(text) - 1})
 
 enum { MAX_CALLS = 64 };
+
+#if RANGEWATCH_GENERATION == 1
+#define SEND "flush"
+#else
+#define SEND "queue"
+#endif
 
 // ---- A host that records what it is called with.
 
@@ -52,6 +58,10 @@ static void verb(const char *name) {
 }
 
 static void flush(void) { record("flush"); }
+static void clear(void) { record("clear"); }
+static void queue(void) { record("queue"); }
+static void group_start(void) { verb("group_start"); }
+static void group_stop(void) { verb("group_stop"); }
 static void reserve(void) { verb("reserve"); }
 static void open_watch(void) { verb("open"); }
 static void start(void) { verb("start"); }
@@ -74,6 +84,14 @@ static void output_write(const void *from, uint32_t len) {
 
 static void begin(void) {
     RANGEWATCH_HAS_HOST = 1;
+#if RANGEWATCH_GENERATION == 1
+    (void)clear, (void)queue, (void)group_start, (void)group_stop;
+#else
+    rangewatch_host_queue = queue;
+    rangewatch_host_clear = clear;
+    rangewatch_host_group_start = group_start;
+    rangewatch_host_group_stop = group_stop;
+#endif
     rangewatch_host_flush = flush;
     rangewatch_host_reserve = reserve;
     rangewatch_host_open = open_watch;
@@ -103,7 +121,7 @@ static char long_bytes[70000];
 
 static void outside_of_a_guest_there_is_no_host(void) {
     rangewatch_bytes w = BYTES("w"), x = BYTES("x");
-    CHECK(rangewatch_emit(1, &w, 1) == RANGEWATCH_NO_HOST);
+    CHECK(RANGEWATCH_SEND(1, &w, 1) == RANGEWATCH_NO_HOST);
     CHECK(rangewatch_reserve(w) == RANGEWATCH_NO_HOST);
     CHECK(rangewatch_open(w, w, x) == RANGEWATCH_NO_HOST);
     CHECK(rangewatch_open_key(w, w) == RANGEWATCH_NO_HOST);
@@ -115,16 +133,16 @@ static void outside_of_a_guest_there_is_no_host(void) {
     CHECK(rangewatch_output(w) == RANGEWATCH_NO_HOST);
 }
 
-static void an_emit_that_fits_is_one_flush(void) {
+static void keys_that_fit_are_one_call(void) {
     begin();
     rangewatch_bytes keys[] = {BYTES("test-100"), {0, 0}, BYTES("test-100")};
-    CHECK(!rangewatch_emit(UINT64_MAX, keys, 3));
+    CHECK(!RANGEWATCH_SEND(UINT64_MAX, keys, 3));
     CHECK(n_calls == 1 && calls[0].value == UINT64_MAX);
-    CHECK(called(0, "flush", BYTES("\0\x08test-100\0\0\0\x08test-100")));
-    CHECK(!rangewatch_emit(1, 0, 0) && n_calls == 1);
+    CHECK(called(0, SEND, BYTES("\0\x08test-100\0\0\0\x08test-100")));
+    CHECK(!RANGEWATCH_SEND(1, 0, 0) && n_calls == 1);
 }
 
-static void keys_that_do_not_fit_are_all_emitted_in_order_with_the_same_value(void) {
+static void keys_that_do_not_fit_are_all_sent_in_order_with_the_same_value(void) {
     begin();
     enum { N_KEYS = 5000 };
     static char texts[N_KEYS][16];
@@ -134,7 +152,7 @@ static void keys_that_do_not_fit_are_all_emitted_in_order_with_the_same_value(vo
         keys[i] = rangewatch_text(texts[i]);
     }
     keys[N_KEYS] = (rangewatch_bytes){long_bytes, RANGEWATCH_MAX_KEY_BYTES};
-    CHECK(!rangewatch_emit(7, keys, N_KEYS + 1));
+    CHECK(!RANGEWATCH_SEND(7, keys, N_KEYS + 1));
     int nth = 0;
     for (int call = 0; call < n_calls; call++) {
         CHECK(calls[call].value == 7);
@@ -148,10 +166,10 @@ static void keys_that_do_not_fit_are_all_emitted_in_order_with_the_same_value(vo
     CHECK(n_calls > 1 && nth == N_KEYS + 1);
 }
 
-static void a_key_that_is_too_long_is_an_error_before_anything_is_flushed(void) {
+static void a_key_that_is_too_long_is_an_error_before_anything_is_sent(void) {
     begin();
     rangewatch_bytes keys[] = {{long_bytes, RANGEWATCH_MAX_KEY_BYTES}, {long_bytes, RANGEWATCH_MAX_KEY_BYTES + 1}};
-    CHECK(rangewatch_emit(1, keys, 2) == RANGEWATCH_TOO_LONG && n_calls == 0);
+    CHECK(RANGEWATCH_SEND(1, keys, 2) == RANGEWATCH_TOO_LONG && n_calls == 0);
 }
 
 static void ids_are_sent_raw_and_ranges_as_three_keys(void) {
@@ -197,9 +215,11 @@ static void each_text_of_the_host_is_an_error_of_its_own(void) {
         reply = texts[i];
         CHECK(rangewatch_start(BYTES("w")) == (rangewatch_error)i);
     }
+    reply = "Group not found";
+    CHECK(rangewatch_start(BYTES("w")) == RANGEWATCH_GROUP_NOT_FOUND);
     reply = "watch exists";
     CHECK(rangewatch_start(BYTES("w")) == RANGEWATCH_OTHER && reported("watch exists"));
-    for (int i = 0; i <= RANGEWATCH_NO_HOST; i++) {
+    for (int i = 0; i <= RANGEWATCH_GROUP_NOT_FOUND; i++) {
         for (int j = 0; j < i; j++) {
             CHECK(strcmp(rangewatch_error_text((rangewatch_error)i), rangewatch_error_text((rangewatch_error)j)));
         }
@@ -209,7 +229,7 @@ static void each_text_of_the_host_is_an_error_of_its_own(void) {
 static const char *handler_result;
 static int n_deliveries;
 
-static const char *handler(rangewatch_bytes id, uint64_t value) {
+static const char *received(rangewatch_bytes id, uint64_t value) {
     reply = "Watch not found";
     CHECK(rangewatch_start(BYTES("another")) == RANGEWATCH_NOT_FOUND); // which overwrites the buffer
     CHECK(id.len == 2 && !memcmp(id.ptr, "w1", 2) && value == 5);
@@ -217,12 +237,76 @@ static const char *handler(rangewatch_bytes id, uint64_t value) {
     return handler_result;
 }
 
-static void deliver(void) {
-    memcpy(rangewatch_buf, "w1", 2);
-    rangewatch_buf_len = 2;
-    rangewatch_val = 5;
+static void deliver_bytes(rangewatch_bytes bytes) {
+    memcpy(rangewatch_buf, bytes.ptr, bytes.len);
+    rangewatch_buf_len = (uint32_t)bytes.len;
     rangewatch_export_recv();
 }
+
+#if RANGEWATCH_GENERATION == 1
+static const char *handler(rangewatch_bytes id, uint64_t value) { return received(id, value); }
+
+static void deliver(void) {
+    rangewatch_val = 5;
+    deliver_bytes(BYTES("w1"));
+}
+
+static void what_only_generation_2_has(void) {}
+#else
+static rangewatch_bytes two_notices = BYTES("\0\x02"
+                                            "\0\0\0\0\0\0\0\x05\0\x02\0\x02" "w1\0\0"
+                                            "\xff\xff\xff\xff\xff\xff\xff\xff\0\x01\0\x01" "v");
+
+// The first id of the first notice is that of a delivery of generation 1.
+static const char *handler(rangewatch_batch batch) {
+    rangewatch_notice notice;
+    rangewatch_bytes id;
+    CHECK(batch.n_notices == 2 && rangewatch_next_notice(&batch, &notice) && notice.n_ids == 2);
+    CHECK(rangewatch_next_id(&notice, &id));
+    const char *result = received(id, notice.value);
+    CHECK(rangewatch_next_id(&notice, &id) && id.len == 0 && !rangewatch_next_id(&notice, &id));
+    CHECK(rangewatch_next_notice(&batch, &notice) && notice.value == UINT64_MAX);
+    CHECK(rangewatch_next_id(&notice, &id) && id.len == 1 && !memcmp(id.ptr, "v", 1));
+    CHECK(!rangewatch_next_id(&notice, &id) && !rangewatch_next_notice(&batch, &notice));
+    return result;
+}
+
+static void deliver(void) { deliver_bytes(two_notices); }
+
+static void what_is_cut_off_or_too_long_is_no_batch(void) {
+    begin();
+    CHECK(!rangewatch_receive(handler));
+    int n_before = n_deliveries;
+    const char *no_batch = "not a batch: open watches by the verbs of generation 2";
+    char bytes[64];
+    memcpy(bytes, two_notices.ptr, two_notices.len);
+    bytes[two_notices.len] = 0;
+    for (size_t len = 0; len <= two_notices.len + 1; len++) {
+        if (len == two_notices.len) continue;
+        deliver_bytes((rangewatch_bytes){bytes, len});
+        CHECK(reported(no_batch) && n_deliveries == n_before);
+    }
+}
+
+static void groups_and_the_queue_have_verbs(void) {
+    begin();
+    rangewatch_bytes id = BYTES("\0g");
+    CHECK(!rangewatch_group_start(id) && called(0, "group_start", id));
+    CHECK(!rangewatch_group_stop(id) && called(1, "group_stop", id));
+    CHECK(!rangewatch_flush() && n_calls == 3 && !strcmp(calls[2].name, "flush"));
+    CHECK(!rangewatch_clear() && n_calls == 4 && !strcmp(calls[3].name, "clear"));
+    rangewatch_bytes longer = {long_bytes, RANGEWATCH_BUF_BYTES + 1};
+    CHECK(rangewatch_group_start(longer) == RANGEWATCH_TOO_LONG && rangewatch_group_stop(longer) == RANGEWATCH_TOO_LONG);
+    RANGEWATCH_HAS_HOST = 0;
+    CHECK(rangewatch_group_start(id) == RANGEWATCH_NO_HOST && rangewatch_group_stop(id) == RANGEWATCH_NO_HOST);
+    CHECK(rangewatch_flush() == RANGEWATCH_NO_HOST && rangewatch_clear() == RANGEWATCH_NO_HOST && n_calls == 4);
+}
+
+static void what_only_generation_2_has(void) {
+    what_is_cut_off_or_too_long_is_no_batch();
+    groups_and_the_queue_have_verbs();
+}
+#endif
 
 static void a_handler_has_its_own_id_and_what_it_fails_with_is_reported(void) {
     begin();
@@ -259,13 +343,14 @@ static void an_input_is_read_in_as_many_pieces_as_the_host_copies(void) {
 
 int main(void) {
     outside_of_a_guest_there_is_no_host();
-    an_emit_that_fits_is_one_flush();
-    keys_that_do_not_fit_are_all_emitted_in_order_with_the_same_value();
-    a_key_that_is_too_long_is_an_error_before_anything_is_flushed();
+    keys_that_fit_are_one_call();
+    keys_that_do_not_fit_are_all_sent_in_order_with_the_same_value();
+    a_key_that_is_too_long_is_an_error_before_anything_is_sent();
     ids_are_sent_raw_and_ranges_as_three_keys();
     what_the_abi_cannot_encode_does_not_reach_the_host();
     each_text_of_the_host_is_an_error_of_its_own();
     a_handler_has_its_own_id_and_what_it_fails_with_is_reported();
     an_input_is_read_in_as_many_pieces_as_the_host_copies();
+    what_only_generation_2_has();
     puts("all tests of rangewatch.h passed");
 }

@@ -1,36 +1,13 @@
 //! A guest that a script drives through every state of a watch.
 //!
-//! Ids are small numbers, `w<n>` to the host. Every verb returns one of the codes in [`codes`].
+//! Ids are small numbers, `w<n>` to the host. Every verb returns one of the [`codes`].
 //! What the handler receives is recorded on the instance that it runs on; what it does beyond that
 //! is set with [`set_mode`].
 
 use std::cell::{Cell, RefCell};
 
-use rangewatch_guest::{self as watch, Error, Selector};
-
-/// The results of the exports.
-pub mod codes {
-    /// Done.
-    pub const OK: i32 = 0;
-    /// `Watch exists`.
-    pub const EXISTS: i32 = 1;
-    /// `Watch not found`.
-    pub const NOT_FOUND: i32 = 2;
-    /// `Watch already open`.
-    pub const ALREADY_OPEN: i32 = 3;
-    /// `Watch closed`.
-    pub const CLOSED: i32 = 4;
-    /// Refused by the SDK: too long for the buffer.
-    pub const TOO_LONG: i32 = 5;
-    /// Refused by the SDK: equal or inverted bounds.
-    pub const EMPTY_RANGE: i32 = 6;
-    /// Refused by the SDK: no upper end.
-    pub const UNBOUNDED: i32 = 7;
-    /// Refused by the SDK: a handler is registered already.
-    pub const HANDLER_EXISTS: i32 = 8;
-    /// Another text of the host.
-    pub const OTHER: i32 = 9;
-}
+use codes::code;
+use rangewatch_guest::{self as watch, Selector};
 
 /// What the handler does after it has recorded the delivery.
 pub mod modes {
@@ -158,6 +135,18 @@ pub extern "C" fn emit(value: u64, n: u32) -> i32 {
     code(watch::emit(value, [key(n)]))
 }
 
+/// Emits the same three keys with the same value, `n` times.
+#[unsafe(no_mangle)]
+pub extern "C" fn emit_loop(value: u64, n: u32) -> i32 {
+    for _ in 0..n {
+        let code = code(watch::emit(value, ["test-100", "test-200", "test-300"]));
+        if code != codes::OK {
+            return code;
+        }
+    }
+    codes::OK
+}
+
 /// Sets what the handler does on this instance from now on, one of [`modes`].
 #[unsafe(no_mangle)]
 pub extern "C" fn set_mode(mode: i32, arg: i32) {
@@ -253,19 +242,4 @@ fn number(name: &[u8]) -> i32 {
 
 fn key(n: u32) -> String {
     format!("test-{n:03}")
-}
-
-fn code(result: Result<(), Error>) -> i32 {
-    match result {
-        Ok(()) => codes::OK,
-        Err(Error::Exists) => codes::EXISTS,
-        Err(Error::NotFound) => codes::NOT_FOUND,
-        Err(Error::AlreadyOpen) => codes::ALREADY_OPEN,
-        Err(Error::Closed) => codes::CLOSED,
-        Err(Error::TooLong { .. }) => codes::TOO_LONG,
-        Err(Error::EmptyRange) => codes::EMPTY_RANGE,
-        Err(Error::Unbounded) => codes::UNBOUNDED,
-        Err(Error::HandlerExists) => codes::HANDLER_EXISTS,
-        Err(_) => codes::OTHER,
-    }
 }

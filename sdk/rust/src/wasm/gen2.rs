@@ -32,7 +32,7 @@ pub(crate) struct Imports;
 
 impl Host for Imports {
     fn send(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
-        send(value, keys, import_queue);
+        send(value, keys, || import_queue());
         Ok(())
     }
 
