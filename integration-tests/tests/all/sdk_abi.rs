@@ -1,7 +1,7 @@
 //! The SDKs repeat the names and numbers of the ABI, because they share no code with the host.
 //! Compares the Rust SDK with the host, and the others with the Rust SDK.
 
-use rangewatch::runtime::abi::{self, gen1 as host, io};
+use rangewatch::runtime::abi::{self, gen1 as host, gen2, io};
 use rangewatch_guest::abi as guest;
 
 #[test]
@@ -17,22 +17,36 @@ fn the_sdk_and_the_host_use_the_same_names() {
 }
 
 #[test]
+fn the_sdk_has_every_function_of_generation_2() {
+    assert_eq!(guest::gen2::IMPORT_MODULE, gen2::MODULE);
+    let of_host = abi::FUNCTIONS
+        .iter()
+        .filter(|function| function.module() == gen2::MODULE)
+        .map(abi::AbiFunction::name);
+    assert!(of_host.eq(guest::gen2::IMPORTS));
+}
+
+#[test]
 fn the_sdk_has_every_function_that_passes_bytes() {
     let of_host = abi::FUNCTIONS
         .iter()
         .map(|function| (function.module(), function.name()))
         .filter(|&(module, _)| module == io::MODULE);
-    let of_sdk = [
-        guest::IMPORT_INPUT_LEN,
-        guest::IMPORT_INPUT_READ,
-        guest::IMPORT_OUTPUT_WRITE,
-    ];
-    assert!(of_host.eq(of_sdk.map(|name| (guest::IMPORT_MODULE_IO, name))));
+    assert!(of_host.eq(OF_BYTES.map(|name| (guest::IMPORT_MODULE_IO, name))));
     assert_eq!(guest::MAX_INPUT_READ_BYTES, io::MAX_READ_BYTES);
 }
 
-const GO_NUMBERS: &str = include_str!("../../../sdk/go/abi.go");
-const GO_NAMES: &str = include_str!("../../../sdk/go/host_wasm.go");
+const OF_BYTES: [&str; 3] = [
+    guest::IMPORT_INPUT_LEN,
+    guest::IMPORT_INPUT_READ,
+    guest::IMPORT_OUTPUT_WRITE,
+];
+const EXPORTS: [&str; 2] = [guest::EXPORT_META, guest::EXPORT_RECV];
+
+const GO_NUMBERS: &str = include_str!("../../../sdk/go/internal/guest/abi.go");
+const GO_EXPORTS: &str = include_str!("../../../sdk/go/internal/guest/host_wasm.go");
+const GO_IMPORTS: &str = include_str!("../../../sdk/go/host_wasm.go");
+const GO_IMPORTS_2: &str = include_str!("../../../sdk/go/gen2/host_wasm.go");
 
 /// What a constant of the Go SDK is set to, as its source has it.
 fn in_go(name: &str) -> &'static str {
@@ -60,6 +74,7 @@ fn the_go_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
         ("watchNotFound", guest::WATCH_NOT_FOUND),
         ("watchAlreadyOpen", guest::WATCH_ALREADY_OPEN),
         ("watchClosed", guest::WATCH_CLOSED),
+        ("groupNotFound", guest::gen2::GROUP_NOT_FOUND),
     ] {
         assert_eq!(in_go(name), format!("{text:?}"));
     }
@@ -67,27 +82,17 @@ fn the_go_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
 
 #[test]
 fn the_go_sdk_has_the_imports_and_exports_of_the_rust_sdk() {
-    let after = |start| {
-        GO_NAMES
-            .lines()
-            .filter_map(move |line| line.strip_prefix(start))
+    let after = |source: &'static str, start| {
+        let lines = source.lines();
+        lines.filter_map(move |line| line.strip_prefix(start))
     };
-    let of_watches = [
-        guest::IMPORT_FLUSH,
-        guest::IMPORT_RESERVE,
-        guest::IMPORT_OPEN,
-        guest::IMPORT_START,
-        guest::IMPORT_STOP,
-    ];
-    let of_bytes = [
-        guest::IMPORT_INPUT_LEN,
-        guest::IMPORT_INPUT_READ,
-        guest::IMPORT_OUTPUT_WRITE,
-    ];
-    let of_watches = of_watches.map(|name| format!("{} {name}", guest::IMPORT_MODULE));
-    let of_bytes = of_bytes.map(|name| format!("{} {name}", guest::IMPORT_MODULE_IO));
-    assert!(after("//go:wasmimport ").eq(of_watches.iter().chain(&of_bytes)));
-    assert!(after("//go:wasmexport ").eq([guest::EXPORT_META, guest::EXPORT_RECV]));
+    let of_watches = guest::IMPORTS.map(|name| format!("{} {name}", guest::IMPORT_MODULE));
+    let of_bytes = OF_BYTES.map(|name| format!("{} {name}", guest::IMPORT_MODULE_IO));
+    let imports = after(GO_IMPORTS, "//go:wasmimport ");
+    assert!(imports.eq(of_watches.iter().chain(&of_bytes)));
+    let second = guest::gen2::IMPORTS.map(|name| format!("{} {name}", guest::gen2::IMPORT_MODULE));
+    assert!(after(GO_IMPORTS_2, "//go:wasmimport ").eq(second));
+    assert!(after(GO_EXPORTS, "//go:wasmexport ").eq(EXPORTS));
 }
 
 const C_HEADER: &str = include_str!("../../../sdk/c/rangewatch.h");
@@ -124,6 +129,7 @@ fn the_c_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
         ("NOT_FOUND", guest::WATCH_NOT_FOUND),
         ("ALREADY_OPEN", guest::WATCH_ALREADY_OPEN),
         ("CLOSED", guest::WATCH_CLOSED),
+        ("GROUP_NOT_FOUND", guest::gen2::GROUP_NOT_FOUND),
     ] {
         let line = format!("if (rangewatch_err_is({text:?})) return RANGEWATCH_{name};");
         assert!(C_HEADER.contains(&line), "{line}");
@@ -132,27 +138,30 @@ fn the_c_sdk_has_the_numbers_and_texts_of_the_rust_sdk() {
 
 #[test]
 fn the_c_sdk_has_the_imports_and_exports_of_the_rust_sdk() {
-    let after = |start| {
-        let lines = C_HEADER
+    let after = |source: &'static str, start| {
+        let lines = source
             .lines()
             .filter_map(move |line| line.strip_prefix(start));
         lines.filter_map(|line| Some(line.split_once(')')?.0.to_owned()))
     };
-    let of_watches = [
-        guest::IMPORT_FLUSH,
-        guest::IMPORT_RESERVE,
-        guest::IMPORT_OPEN,
-        guest::IMPORT_START,
-        guest::IMPORT_STOP,
-    ];
-    let of_bytes = [
-        guest::IMPORT_INPUT_LEN,
-        guest::IMPORT_INPUT_READ,
-        guest::IMPORT_OUTPUT_WRITE,
-    ];
-    let of_watches = of_watches.map(|name| format!("{:?}, {name:?}", guest::IMPORT_MODULE));
-    let of_bytes = of_bytes.map(|name| format!("{:?}, {name:?}", guest::IMPORT_MODULE_IO));
-    assert!(after("RANGEWATCH_IMPORT(").eq(of_watches.into_iter().chain(of_bytes)));
-    let exports = [guest::EXPORT_META, guest::EXPORT_RECV].map(|name| format!("{name:?}"));
-    assert!(after("RANGEWATCH_EXPORT(").eq(exports));
+    let (first, rest) = C_HEADER
+        .split_once("#define RANGEWATCH_MODULE ")
+        .expect("the module of generation 1");
+    assert_eq!(after(first, "RANGEWATCH_IMPORT(").count(), 0);
+    let (second, rest) = rest
+        .split_once("#define RANGEWATCH_MODULE ")
+        .expect("the module of generation 2");
+    assert!(second.starts_with(&format!("{:?}\n#else", guest::IMPORT_MODULE)));
+    assert!(rest.starts_with(&format!("{:?}\n", guest::gen2::IMPORT_MODULE)));
+    let (only_second, both) = rest.split_once("#endif").expect("the end of generation 2");
+    let import = |name| format!("RANGEWATCH_MODULE, {name:?}");
+    let both_have = |name: &&str| guest::IMPORTS.contains(name);
+    let names = guest::gen2::IMPORTS.into_iter();
+    let names = names.filter(|name| !both_have(name)).map(import);
+    assert!(after(only_second, "RANGEWATCH_IMPORT(").eq(names));
+    let of_watches = guest::IMPORTS.map(import);
+    let of_bytes = OF_BYTES.map(|name| format!("{:?}, {name:?}", guest::IMPORT_MODULE_IO));
+    assert!(after(both, "RANGEWATCH_IMPORT(").eq(of_watches.into_iter().chain(of_bytes)));
+    let exports = EXPORTS.map(|name| format!("{name:?}"));
+    assert!(after(C_HEADER, "RANGEWATCH_EXPORT(").eq(exports));
 }

@@ -1,30 +1,9 @@
 //! Watches through the SDK, and the calls that a handler may make.
 
 use integration_tests::{Session, Trace, guests, on_each_backend};
-use rangewatch::{GuestBuilder, Limits, Runtime, Val, Wasi};
+use rangewatch::{GuestBuilder, Limits, Runtime, Val};
 
-/// Tests of scenarios, `async fn(&dyn Runtime, Language) -> Trace`, with the guest of each SDK.
-macro_rules! in_each_language {
-    ($($name:ident,)*) => {$(
-        mod $name {
-            use super::{Language, Runtime, Trace, on_each_backend};
-
-            on_each_backend! { rust, c, go, }
-
-            async fn rust(runtime: &dyn Runtime) -> Trace {
-                super::$name(runtime, Language::Rust).await
-            }
-
-            async fn c(runtime: &dyn Runtime) -> Trace {
-                super::$name(runtime, Language::C).await
-            }
-
-            async fn go(runtime: &dyn Runtime) -> Trace {
-                super::$name(runtime, Language::Go).await
-            }
-        }
-    )*};
-}
+use super::languages::{Language, in_each_language};
 
 in_each_language! {
     the_sdk_has_a_variant_for_every_error_of_the_host,
@@ -45,14 +24,6 @@ on_each_backend! {
     g34_without_wasi_a_guest_is_a_plain_module,
 }
 
-/// The language of the guest, whose exports are the same in each.
-#[derive(Clone, Copy, Debug)]
-enum Language {
-    Rust,
-    C,
-    Go,
-}
-
 const SPIN: i32 = 7;
 const PANIC: i32 = 10;
 
@@ -65,18 +36,8 @@ async fn watcher_with(
     language: Language,
     configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
 ) -> Session {
-    match language {
-        Language::Rust => Session::with(runtime, guests::WATCHER, configure).await,
-        Language::C => Session::with(runtime, guests::WATCHER_C, configure).await,
-        // The runtime of Go needs WASI.
-        Language::Go => {
-            let wasi = Wasi::builder().build().expect("nothing to refuse");
-            Session::with(runtime, guests::WATCHER_GO, |builder| {
-                configure(builder).wasi(wasi)
-            })
-            .await
-        }
-    }
+    let wasm = language.choose(guests::WATCHER, guests::WATCHER_C, guests::WATCHER_GO);
+    language.session(runtime, wasm, configure).await
 }
 
 async fn received(guest: &mut Session) -> Vec<(i32, i64)> {
