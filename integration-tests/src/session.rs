@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use rangewatch::bus::EventSubscription;
 use rangewatch::{
-    CallError, CallbackErrorCause, Guest, GuestBuilder, RangeWatchBus, RunError, Runtime, Selector,
-    SharedBuffer, Val, Wasi, WasiBuilder, run_command,
+    CallError, CallbackErrorCause, Guest, GuestBuilder, Module, RangeWatchBus, RunError, Runtime,
+    Selector, SharedBuffer, Val, Wasi, WasiBuilder, run_command,
 };
 
 /// A line per event: calls with their results or the kind of their error, emits with their keys,
@@ -44,15 +44,27 @@ impl Session {
         wasm: &[u8],
         configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
     ) -> Self {
+        let module = runtime.load(wasm).await.expect("the guest loads");
+        Self::of(&module, configure).await
+    }
+
+    /// A guest of a module, with what `configure` adds.
+    ///
+    /// # Panics
+    ///
+    /// When the module does not start.
+    pub async fn of(
+        module: &Module,
+        configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
+    ) -> Self {
         let bus = RangeWatchBus::new();
         let events = bus
             .subscribe(Selector::all())
             .events(1 << 20)
             .expect("a valid capacity");
-        let module = runtime.load(wasm).await.expect("the guest loads");
         let failures = Arc::new(Mutex::new(Trace::new()));
         let heard = failures.clone();
-        let builder = Guest::builder(&module, &bus).on_callback_error(move |error| {
+        let builder = Guest::builder(module, &bus).on_callback_error(move |error| {
             let cause = match &error.cause {
                 CallbackErrorCause::Reported(text) => format!("reported {text}"),
                 CallbackErrorCause::Call(error) => kind(error),

@@ -121,8 +121,9 @@ EXPORT("emit") int32_t emit(uint64_t value, uint32_t n) {
     return (int32_t)rangewatch_emit(value, keys, 1);
 }
 
-EXPORT("emit_loop") int32_t emit_loop(uint64_t value, uint32_t n) {
-    rangewatch_bytes keys[] = {rangewatch_text("test-100"), rangewatch_text("test-200"), rangewatch_text("test-300")};
+EXPORT("emit_loop") int32_t emit_loop(uint64_t value, uint32_t n, uint32_t first) {
+    name names[] = {key_of(first), key_of(first + 100), key_of(first + 200)};
+    rangewatch_bytes keys[] = {bytes(&names[0]), bytes(&names[1]), bytes(&names[2])};
     int32_t code = 0;
     for (; n && !code; n--) code = (int32_t)rangewatch_emit(value, keys, 3);
     return code;

@@ -92,12 +92,11 @@ func follow(id int32) int32 {
 //go:wasmexport emit
 func emit(value uint64, n uint32) int32 { return codes.Of(watch.Emit(value, [][]byte{key(n)})) }
 
-var loopKeys = [][]byte{[]byte("test-100"), []byte("test-200"), []byte("test-300")}
-
 //go:wasmexport emit_loop
-func emitLoop(value uint64, n uint32) int32 {
+func emitLoop(value uint64, n, first uint32) int32 {
+	keys := [][]byte{key(first), key(first + 100), key(first + 200)}
 	for range n {
-		if err := watch.Emit(value, loopKeys); err != nil {
+		if err := watch.Emit(value, keys); err != nil {
 			return codes.Of(err)
 		}
 	}

@@ -1,7 +1,11 @@
 //! Guests of the same name and behaviour in the language of each SDK.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use integration_tests::Session;
-use rangewatch::{GuestBuilder, Runtime, Wasi};
+use rangewatch::{GuestBuilder, Module, Runtime, Wasi};
+use tokio::sync::Mutex;
 
 /// Tests of scenarios, `async fn(&dyn Runtime, Language) -> Trace`, with the guest of each SDK.
 macro_rules! in_each_language {
@@ -52,17 +56,34 @@ impl Language {
     pub(crate) async fn session(
         self,
         runtime: &dyn Runtime,
-        wasm: &[u8],
+        wasm: &'static [u8],
         configure: impl FnOnce(GuestBuilder<'_>) -> GuestBuilder<'_>,
     ) -> Session {
-        Session::with(runtime, wasm, |builder| match self {
-            Self::Rust | Self::C => configure(builder),
-            // The runtime of Go needs WASI.
+        match self {
+            Self::Rust | Self::C => Session::with(runtime, wasm, configure).await,
             Self::Go => {
+                // The runtime of Go needs WASI.
                 let wasi = Wasi::builder().build().expect("nothing to refuse");
-                configure(builder).wasi(wasi)
+                let module = compiled_once(runtime, wasm).await;
+                Session::of(&module, |builder| configure(builder).wasi(wasi)).await
             }
-        })
+        }
+    }
+}
+
+/// A module that all tests share: those of Go take seconds to compile.
+async fn compiled_once(runtime: &dyn Runtime, wasm: &'static [u8]) -> Module {
+    type Modules = BTreeMap<(&'static str, usize), Module>;
+    static MODULES: Mutex<Modules> = Mutex::const_new(BTreeMap::new());
+    match MODULES
+        .lock()
         .await
+        .entry((runtime.name(), wasm.as_ptr().addr()))
+    {
+        Entry::Occupied(entry) => entry.get().clone(),
+        Entry::Vacant(entry) => {
+            let module = runtime.load(wasm).await.expect("the guest loads");
+            entry.insert(module).clone()
+        }
     }
 }

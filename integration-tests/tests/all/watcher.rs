@@ -40,6 +40,27 @@ async fn watcher_with(
     language.session(runtime, wasm, configure).await
 }
 
+/// The fuel of an emit of three keys in a loop in one call, of the guest and of the host.
+#[cfg(feature = "wasmtime")]
+async fn fuel_per_emit(runtime: &dyn Runtime, language: Language) -> f64 {
+    // More than the runtime of Go takes to start.
+    let fuels = [20_000_000, 24_000_000];
+    let mut n_emits = [0.0; 2];
+    for (n_emits, fuel) in n_emits.iter_mut().zip(fuels) {
+        let limits = Limits::default().fuel_per_call(fuel);
+        let guest = watcher_with(runtime, language, |builder| builder.limits(limits)).await;
+        let args = [Val::I64(1), Val::I32(-1), Val::I32(100)];
+        let call = guest.guest.call("emit_loop", &args).await;
+        assert_eq!(
+            call.map_err(|error| integration_tests::kind(&error)),
+            Err("trap OutOfFuel in emit_loop".to_owned())
+        );
+        let last = guest.bus.last_seq().expect("it has emitted");
+        *n_emits = last.get() as f64;
+    }
+    (fuels[1] - fuels[0]) as f64 / (n_emits[1] - n_emits[0])
+}
+
 async fn received(guest: &mut Session) -> Vec<(i32, i64)> {
     let Some([Val::I64(n)]) = guest.call("n_received", &[]).await.as_deref().map(first) else {
         panic!("n_received gave no i64");
@@ -321,4 +342,16 @@ async fn g34_without_wasi_a_guest_is_a_plain_module(runtime: &dyn Runtime) -> Tr
         "{imports:?}"
     );
     imports
+}
+
+/// Fuel counts the instructions of a guest, and stands for those of the host.
+#[cfg(feature = "wasmtime")]
+#[test]
+fn an_emit_in_go_costs_at_most_twice_as_much_as_in_c() {
+    integration_tests::run(async || {
+        let runtime = rangewatch::Wasmtime::new();
+        let c = fuel_per_emit(&runtime, Language::C).await;
+        let go = fuel_per_emit(&runtime, Language::Go).await;
+        assert!(go <= 2.0 * c, "{go} units of fuel in Go, {c} in C");
+    });
 }

@@ -135,11 +135,12 @@ pub extern "C" fn emit(value: u64, n: u32) -> i32 {
     code(watch::emit(value, [key(n)]))
 }
 
-/// Emits the same three keys with the same value, `n` times.
+/// Emits `test-<first>` and the keys with 100 and 200 more, with the same value, `n` times.
 #[unsafe(no_mangle)]
-pub extern "C" fn emit_loop(value: u64, n: u32) -> i32 {
+pub extern "C" fn emit_loop(value: u64, n: u32, first: u32) -> i32 {
+    let keys = [key(first), key(first + 100), key(first + 200)];
     for _ in 0..n {
-        let code = code(watch::emit(value, ["test-100", "test-200", "test-300"]));
+        let code = code(watch::emit(value, &keys));
         if code != codes::OK {
             return code;
         }

@@ -1,13 +1,65 @@
 package guest
 
-import "bytes"
+import (
+	"bytes"
+	"unsafe"
+)
 
 // Send passes the keys with the value to an import: in one call, or in several with the same value
 // when they do not fit into the buffer.
 func Send(value uint64, keys [][]byte, host func()) error {
+	n := shortKeys(keys)
+	if n < 0 || !HasHost {
+		return sendInParts(value, keys, host)
+	}
+	if n > 0 {
+		Val = value
+		BufLen = uint32(n)
+		host()
+	}
+	return nil
+}
+
+// shortKeys writes the key list to Buf and returns its length, or -1 if it may not fit or a key is
+// long. It calls nothing and checks no bounds but its own: in WebAssembly a call of Go takes forty
+// instructions, and emits are what guests do in loops.
+func shortKeys(keys [][]byte) int {
+	const word = 8
+	n := 0
 	for _, key := range keys {
-		if len(key) > MaxKeyBytes {
-			return checkLength(len(key), MaxKeyBytes)
+		if len(key) > maxShortKeyBytes || n > BufBytes-maxShortKeyBytes-keyPrefixBytes {
+			return -1
+		}
+		// What is written below is within Buf, by the check above.
+		to := unsafe.Add(unsafe.Pointer(&Buf), n)
+		*(*byte)(to) = 0
+		*(*byte)(unsafe.Add(to, 1)) = byte(len(key))
+		to = unsafe.Add(to, keyPrefixBytes)
+		from := unsafe.Pointer(unsafe.SliceData(key))
+		n += keyPrefixBytes + len(key)
+		if len(key) < word {
+			for i := range len(key) {
+				*(*byte)(unsafe.Add(to, i)) = *(*byte)(unsafe.Add(from, i))
+			}
+			continue
+		}
+		// The last word may overlap the one before.
+		last := len(key) - word
+		for i := 0; i < last; i += word {
+			*(*uint64)(unsafe.Add(to, i)) = *(*uint64)(unsafe.Add(from, i))
+		}
+		*(*uint64)(unsafe.Add(to, last)) = *(*uint64)(unsafe.Add(from, last))
+	}
+	return n
+}
+
+// maxShortKeyBytes is the longest key that is copied by words.
+const maxShortKeyBytes = 128
+
+func sendInParts(value uint64, keys [][]byte, host func()) error {
+	for _, key := range keys {
+		if err := checkLength(len(key), MaxKeyBytes); err != nil {
+			return err
 		}
 	}
 	if !HasHost {
@@ -22,9 +74,7 @@ func Send(value uint64, keys [][]byte, host func()) error {
 		}
 		appendKey(key)
 	}
-	if BufLen > 0 {
-		host()
-	}
+	host()
 	return nil
 }
 
