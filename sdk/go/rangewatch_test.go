@@ -10,23 +10,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pantopic/rangewatch/sdk/go/internal/fakehost"
 	"github.com/pantopic/rangewatch/sdk/go/internal/guest"
 )
 
-func newFakeHost(t *testing.T) *guest.FakeHost {
-	h := guest.NewFakeHost(t)
-	oldFlush, oldReserve, oldOpen, oldStart, oldStop := hostFlush, hostReserve, hostOpen, hostStart, hostStop
-	t.Cleanup(func() {
-		hostFlush, hostReserve, hostOpen, hostStart, hostStop = oldFlush, oldReserve, oldOpen, oldStart, oldStop
+func newFakeHost(t *testing.T) *fakehost.Host {
+	return fakehost.New(t, &hostFlush, map[string]*func(){
+		"reserve": &hostReserve, "open": &hostOpen, "start": &hostStart, "stop": &hostStop,
 	})
-	hostFlush = h.Send
-	hostReserve, hostOpen, hostStart, hostStop = h.Verb("reserve"), h.Verb("open"), h.Verb("start"), h.Verb("stop")
-	return h
 }
 
 func TestAnEmitThatFitsIsOneFlush(t *testing.T) {
 	h := newFakeHost(t)
-	must(t, Emit(1<<64-1, [][]byte{[]byte("test-100"), {}, []byte("test-100")}))
+	fakehost.Must(t, Emit(1<<64-1, [][]byte{[]byte("test-100"), {}, []byte("test-100")}))
 	if len(h.Lists) != 1 || h.Values[0] != 1<<64-1 || string(h.Lists[0]) != "\x00\x08test-100\x00\x00\x00\x08test-100" {
 		t.Errorf("%d %q", h.Values, h.Lists)
 	}
@@ -39,7 +35,7 @@ func TestKeysThatDoNotFitAreAllEmittedInOrderWithTheSameValue(t *testing.T) {
 		keys = append(keys, fmt.Appendf(nil, "key-%08d", n))
 	}
 	keys = append(keys, make([]byte, MaxKeyBytes))
-	must(t, Emit(7, keys))
+	fakehost.Must(t, Emit(7, keys))
 	if len(h.Lists) < 2 || !slices.EqualFunc(h.Keys(), keys, bytes.Equal) {
 		t.Errorf("%d keys in %d flushes", len(h.Keys()), len(h.Lists))
 	}
@@ -64,7 +60,7 @@ func TestAKeyThatIsTooLongIsAnErrorBeforeAnythingIsFlushed(t *testing.T) {
 
 func TestAnEmitWithoutKeysDoesNotReachTheHost(t *testing.T) {
 	h := newFakeHost(t)
-	must(t, Emit(1, nil))
+	fakehost.Must(t, Emit(1, nil))
 	if len(h.Lists) != 0 {
 		t.Errorf("%d flushes", len(h.Lists))
 	}
@@ -82,13 +78,13 @@ func TestAnEmitAllocatesNothing(t *testing.T) {
 func TestIdsAreSentRawAndRangesAsThreeKeys(t *testing.T) {
 	h := newFakeHost(t)
 	id := []byte("\x00w")
-	must(t, Reserve(id))
-	must(t, Start(id))
-	must(t, Stop(id))
-	must(t, Open([]byte("w1"), []byte("a"), []byte("bc")))
-	must(t, OpenKey(nil, []byte("k")))
-	must(t, Open([]byte("w"), []byte("k"), []byte("k")))
-	must(t, OpenPrefix([]byte("w"), []byte("a\xff\xff")))
+	fakehost.Must(t, Reserve(id))
+	fakehost.Must(t, Start(id))
+	fakehost.Must(t, Stop(id))
+	fakehost.Must(t, Open([]byte("w1"), []byte("a"), []byte("bc")))
+	fakehost.Must(t, OpenKey(nil, []byte("k")))
+	fakehost.Must(t, Open([]byte("w"), []byte("k"), []byte("k")))
+	fakehost.Must(t, OpenPrefix([]byte("w"), []byte("a\xff\xff")))
 	want := []string{
 		"reserve \x00w", "start \x00w", "stop \x00w",
 		"open \x00\x02w1\x00\x01a\x00\x02bc",
@@ -122,8 +118,8 @@ func TestWhatTheABICannotEncodeDoesNotReachTheHost(t *testing.T) {
 	if len(h.Applied) != 0 {
 		t.Errorf("%q", h.Applied)
 	}
-	must(t, Reserve(make([]byte, BufBytes)))
-	must(t, OpenKey(make([]byte, MaxOpenBytes-1), w))
+	fakehost.Must(t, Reserve(make([]byte, BufBytes)))
+	fakehost.Must(t, OpenKey(make([]byte, MaxOpenBytes-1), w))
 }
 
 func TestEachTextOfTheHostIsAnErrorOfItsOwn(t *testing.T) {
@@ -148,7 +144,7 @@ func TestAHandlerIsCalledWithItsOwnId(t *testing.T) {
 	h := newFakeHost(t)
 	h.Reply = "Watch not found"
 	var ids []string
-	must(t, Receive(func(id []byte, value uint64) {
+	fakehost.Must(t, Receive(func(id []byte, value uint64) {
 		_ = Start([]byte("another")) // which fails, and overwrites the buffer
 		ids = append(ids, fmt.Sprint(string(id), value))
 	}))
@@ -170,7 +166,7 @@ func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
 		t.Error(reported())
 	}
 	var err error
-	must(t, TryReceive(func([]byte, uint64) error { return err }))
+	fakehost.Must(t, TryReceive(func([]byte, uint64) error { return err }))
 	for text, want := range map[string]string{
 		"broken":                    "broken",
 		"":                          "the handler failed without a text",
@@ -186,7 +182,7 @@ func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
 func TestAPanicIsReportedAndGoesOn(t *testing.T) {
 	newFakeHost(t)
 	var reason any
-	must(t, Receive(func([]byte, uint64) { panic(reason) }))
+	fakehost.Must(t, Receive(func([]byte, uint64) { panic(reason) }))
 	for _, c := range []struct {
 		reason any
 		text   string
@@ -220,7 +216,7 @@ func TestAnInputIsReadInAsManyPiecesAsTheHostCopies(t *testing.T) {
 		readInput = func(to []byte, offset int) int { return copy(to[:min(max, len(to))], input[offset:]) }
 		var output []byte
 		writeOutput = func(bytes []byte) { output = append(output, bytes...) }
-		must(t, Answer(func(input []byte) []byte { return append(input, '!') }))
+		fakehost.Must(t, Answer(func(input []byte) []byte { return append(input, '!') }))
 		if string(output) != "0123456789!" {
 			t.Errorf("%q", output)
 		}
@@ -241,10 +237,3 @@ func TestOutsideOfAGuestThereIsNoHost(t *testing.T) {
 }
 
 func reported() string { return string(guest.Err()) }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -1,6 +1,6 @@
-// Tests of rangewatch.h without a guest: the functions below are the host. For each generation, N:
+// Tests of rangewatch.h without a guest: the functions below are the host. For each generation N:
 //
-//   cc -std=c99 -Wall -Wextra -Werror -fsanitize=address,undefined -DRANGEWATCH_GENERATION=N -o test tests/test.c
+//   cc -std=c99 -Wall -Wextra -Werror -DRANGEWATCH_GENERATION=N -o test tests/test.c
 //   ./test
 
 #define RANGEWATCH_IMPLEMENTATION

@@ -7,10 +7,10 @@
 //
 // # Emits
 //
-// [Queue] gathers a value with keys, [Flush] emits all that was gathered, [Clear] drops it. The keys
-// of one value are one emit, and several values take effect together, in their order, or not at
-// all. What is gathered belongs to the instance and stays until Flush or Clear, also when the call
-// returns: a guest may queue in each command and flush after the commit. It is gone with the
+// [Queue] gathers a value with keys, [Flush] emits all that was gathered, [Clear] drops it. The
+// keys of one value are one emit, and several values take effect together, in their order, or not
+// at all. What is gathered belongs to the instance and stays until Flush or Clear, also when the
+// call returns: a guest may queue in each command and flush after the commit. It is gone with the
 // instance.
 //
 // # Batches
@@ -26,10 +26,10 @@
 //
 // # Groups
 //
-// [GroupStart] opens a group and selects it for the rest of the call: [Reserve], [Open], [Start] and
-// [Stop] are of it, and ids are unique within it. Each call begins in the group that the host
-// assigns to the guest, and the handler in the group of its batch. [GroupStop] ends a group with its
-// watches. Groups do not nest.
+// [GroupStart] opens a group and selects it for the rest of the call: [Reserve], [Open], [Start]
+// and [Stop] are of it, and ids are unique within it. Each call begins in the group that the host
+// assigns to the guest, and the handler in the group of its batch. [GroupStop] ends a group with
+// its watches. Groups do not nest.
 package gen2
 
 import (
@@ -73,10 +73,10 @@ func call(host func()) error {
 
 // GroupStart selects a group for the rest of this call, and opens it if it is not open.
 //
-// The verbs that follow in this call, or in this run of the handler, are of the group, until another
-// one is selected or this one is stopped by [GroupStop]. A group stays open when the call returns:
-// another call selects it by the same id. It belongs to the group that the host has assigned to the
-// guest, and ends with that.
+// The verbs that follow in this call, or in this run of the handler, are of the group, until
+// another one is selected or this one is stopped by [GroupStop]. A group stays open when the call
+// returns: another call selects it by the same id. It belongs to the group that the host has
+// assigned to the guest, and ends with that.
 //
 // Errors: [rangewatch.ErrTooLong]: the id has more than [rangewatch.BufBytes].
 // [rangewatch.ErrClosed], or another one of the host, such as for too many groups.

@@ -11,24 +11,15 @@ import (
 	"testing"
 
 	rangewatch "github.com/pantopic/rangewatch/sdk/go"
+	"github.com/pantopic/rangewatch/sdk/go/internal/fakehost"
 	"github.com/pantopic/rangewatch/sdk/go/internal/guest"
 )
 
-func newFakeHost(t *testing.T) *guest.FakeHost {
-	h := guest.NewFakeHost(t)
-	imports := map[string]*func(){
+func newFakeHost(t *testing.T) *fakehost.Host {
+	return fakehost.New(t, &hostQueue, map[string]*func(){
 		"flush": &hostFlush, "clear": &hostClear, "reserve": &hostReserve, "open": &hostOpen, "start": &hostStart,
 		"stop": &hostStop, "group_start": &hostGroupStart, "group_stop": &hostGroupStop,
-	}
-	for name, host := range imports {
-		old := *host
-		t.Cleanup(func() { *host = old })
-		*host = h.Verb(name)
-	}
-	oldQueue := hostQueue
-	t.Cleanup(func() { hostQueue = oldQueue })
-	hostQueue = h.Send
-	return h
+	})
 }
 
 // Two notices: 5 of w1 and of the empty id, 2^64 - 1 of v.
@@ -47,8 +38,8 @@ func texts(batch Batch) (all []string) {
 
 func TestKeysAreQueuedUntilTheFlush(t *testing.T) {
 	h := newFakeHost(t)
-	must(t, Queue(1<<64-1, [][]byte{[]byte("a"), {}, []byte("a")}))
-	must(t, Queue(1, nil))
+	fakehost.Must(t, Queue(1<<64-1, [][]byte{[]byte("a"), {}, []byte("a")}))
+	fakehost.Must(t, Queue(1, nil))
 	if len(h.Lists) != 1 || h.Values[0] != 1<<64-1 || string(h.Lists[0]) != "\x00\x01a\x00\x00\x00\x01a" {
 		t.Errorf("%d %q", h.Values, h.Lists)
 	}
@@ -56,8 +47,8 @@ func TestKeysAreQueuedUntilTheFlush(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	guest.BufLen = 0
-	must(t, Flush())
-	must(t, Clear())
+	fakehost.Must(t, Flush())
+	fakehost.Must(t, Clear())
 	if !slices.Equal(h.Applied, []string{"flush ", "clear "}) || len(h.Lists) != 1 {
 		t.Errorf("%q, %q", h.Applied, h.Lists)
 	}
@@ -67,14 +58,14 @@ func TestVerbsSendIdsRawAndRangesAsThreeKeys(t *testing.T) {
 	h := newFakeHost(t)
 	id := []byte("\x00w")
 	for _, verb := range []func([]byte) error{Reserve, Start, Stop, GroupStart, GroupStop} {
-		must(t, verb(id))
+		fakehost.Must(t, verb(id))
 		if err := verb(make([]byte, rangewatch.BufBytes+1)); !errors.Is(err, rangewatch.ErrTooLong) {
 			t.Errorf("%v", err)
 		}
 	}
-	must(t, Open([]byte("w1"), []byte("a"), []byte("bc")))
-	must(t, OpenKey(nil, []byte("k")))
-	must(t, OpenPrefix([]byte("w"), []byte("a\xff\xff")))
+	fakehost.Must(t, Open([]byte("w1"), []byte("a"), []byte("bc")))
+	fakehost.Must(t, OpenKey(nil, []byte("k")))
+	fakehost.Must(t, OpenPrefix([]byte("w"), []byte("a\xff\xff")))
 	if err := OpenPrefix(id, nil); err != rangewatch.ErrUnbounded {
 		t.Errorf("%v", err)
 	}
@@ -97,7 +88,7 @@ func TestAHandlerGetsEveryNotice(t *testing.T) {
 	h := newFakeHost(t)
 	h.Reply = "Watch not found"
 	var received []string
-	must(t, Receive(func(batch Batch) {
+	fakehost.Must(t, Receive(func(batch Batch) {
 		_ = Start(bytes.Repeat([]byte("x"), 100)) // which fails, and overwrites the buffer
 		received = append(texts(batch), fmt.Sprint(batch.Len()))
 	}))
@@ -121,7 +112,7 @@ func TestWhatAHandlerFailsWithIsReported(t *testing.T) {
 	if reported() != "no handler is registered on this instance" {
 		t.Error(reported())
 	}
-	must(t, TryReceive(func(batch Batch) error { return errors.New("broken") }))
+	fakehost.Must(t, TryReceive(func(batch Batch) error { return errors.New("broken") }))
 	if guest.Deliver(); reported() != "broken" {
 		t.Error(reported())
 	}
@@ -165,7 +156,7 @@ func TestQueuesAndDeliveriesAllocateNothing(t *testing.T) {
 	newFakeHost(t)
 	hostQueue, hostFlush = func() {}, func() {}
 	var sum, n uint64
-	must(t, Receive(func(batch Batch) {
+	fakehost.Must(t, Receive(func(batch Batch) {
 		for notice := range batch.Notices() {
 			for id := range notice.IDs() {
 				sum += notice.Value + uint64(len(id))
@@ -199,10 +190,3 @@ func TestOutsideOfAGuestThereIsNoHost(t *testing.T) {
 }
 
 func reported() string { return string(guest.Err()) }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -91,35 +91,36 @@ mod tests {
         assert_eq!(MAX_OPEN_BYTES, 16_378);
     }
 
-    /// A file has a block of imports of this module, which are these.
-    fn assert_imports(source: &str, module: &str, names: &[&str]) {
-        assert_eq!(source.matches("#[link(").count(), 1);
-        let block = std::format!("#[link(wasm_import_module = \"{module}\")]");
-        assert!(source.contains(&block), "{module}");
-        let linked = source.lines().filter_map(|line| {
-            line.trim()
-                .strip_prefix("#[link_name = \"")?
-                .split('"')
-                .next()
-        });
-        assert!(linked.eq(names.iter().copied()), "{module}");
+    /// The names that a source links, in order.
+    fn linked(source: &str) -> std::vec::Vec<&str> {
+        let lines = source.lines().map(str::trim);
+        let names =
+            lines.filter_map(|line| line.strip_prefix("#[link_name = \"")?.split('"').next());
+        names.collect()
     }
 
     /// Attributes take literals only, so `wasm.rs` and the files below it repeat the names.
     #[test]
     fn attributes_of_the_wasm_side_use_these_names() {
         let wasm = include_str!("wasm.rs");
-        let of_bytes = [IMPORT_INPUT_LEN, IMPORT_INPUT_READ, IMPORT_OUTPUT_WRITE];
-        assert_imports(wasm, IMPORT_MODULE_IO, &of_bytes);
-        let (generation_1, generation_2) =
-            (include_str!("wasm/gen1.rs"), include_str!("wasm/gen2.rs"));
-        assert_imports(generation_1, IMPORT_MODULE, &IMPORTS);
-        assert_imports(generation_2, gen2::IMPORT_MODULE, &gen2::IMPORTS);
+        let (macros, of_bytes) = wasm.split_once("use imports;").expect("the macro");
+        assert_eq!(linked(macros), IMPORTS[1..]);
+        let link = |module| std::format!("#[link(wasm_import_module = \"{module}\")]");
+        assert!(of_bytes.contains(&link(IMPORT_MODULE_IO)));
+        let names = [IMPORT_INPUT_LEN, IMPORT_INPUT_READ, IMPORT_OUTPUT_WRITE];
+        assert_eq!(linked(of_bytes), names);
+        let call = |module, send| std::format!("\nsuper::imports!({module:?}, {send:?});\n");
+        let first = include_str!("wasm/gen1.rs");
+        assert!(first.ends_with(&call(IMPORT_MODULE, IMPORT_FLUSH)));
+        let second = include_str!("wasm/gen2.rs");
+        assert!(second.contains(&call(gen2::IMPORT_MODULE, gen2::IMPORT_QUEUE)));
+        assert!(second.contains(&link(gen2::IMPORT_MODULE)));
+        let of_macro = |name: &&str| *name == gen2::IMPORT_QUEUE || IMPORTS[1..].contains(name);
+        let only_second = gen2::IMPORTS.into_iter().filter(|name| !of_macro(name));
+        assert!(only_second.eq(linked(second)));
         for name in [EXPORT_META, EXPORT_RECV] {
-            assert!(
-                wasm.contains(&std::format!("#[unsafe(export_name = \"{name}\")]")),
-                "{name}"
-            );
+            let export = std::format!("#[unsafe(export_name = \"{name}\")]");
+            assert!(wasm.contains(&export), "{name}");
         }
         assert_eq!(wasm.matches("export_name").count(), 2);
     }

@@ -3,6 +3,50 @@
     reason = "imports, exports and the memory shared with the host exist only here"
 )]
 
+/// Defines what both generations import, from a module and with a name for what sends a value and
+/// keys, as the host `Imports`.
+macro_rules! imports {
+    ($module:literal, $send:literal) => {
+        use super::{call, send};
+        use crate::error::Error;
+        use crate::host::{Host, Verb};
+
+        #[link(wasm_import_module = $module)]
+        unsafe extern "C" {
+            #[link_name = $send]
+            safe fn import_send();
+            #[link_name = "__range_watch_reserve"]
+            safe fn import_reserve();
+            #[link_name = "__range_watch_open"]
+            safe fn import_open();
+            #[link_name = "__range_watch_start"]
+            safe fn import_start();
+            #[link_name = "__range_watch_stop"]
+            safe fn import_stop();
+        }
+
+        #[derive(Debug)]
+        pub(crate) struct Imports;
+
+        impl Host for Imports {
+            fn send(&mut self, value: u64, keys: &[u8]) -> Result<(), Error> {
+                send(value, keys, || import_send());
+                Ok(())
+            }
+
+            fn apply(&mut self, verb: Verb, args: &[u8]) -> Result<(), Error> {
+                call(args, || match verb {
+                    Verb::Reserve => import_reserve(),
+                    Verb::Open => import_open(),
+                    Verb::Start => import_start(),
+                    Verb::Stop => import_stop(),
+                })
+            }
+        }
+    };
+}
+use imports;
+
 pub(crate) mod gen1;
 pub(crate) mod gen2;
 

@@ -5,3 +5,6 @@ package guest
 // HasHost is false outside of a guest: arguments are checked as in one, and then every call that
 // needs a host returns ErrNoHost.
 var HasHost = false
+
+// Reset forgets what a test has set.
+func Reset() { HasHost, handler = false, nil }

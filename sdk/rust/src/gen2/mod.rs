@@ -60,10 +60,10 @@
 //! [notices](Notice), each a value with the ids of the watches that it matches. A notice with more
 //! ids than fit into one batch goes on in the next one, with the same value.
 //!
-//! A group whose notices pile up beyond a bound of the host ends, with its watches. What was pending
-//! is delivered first, and the host, not the guest, learns from which value to resume. The verbs
-//! return [`Error::Closed`](crate::Error::Closed) in a group that has ended; one that the guest has
-//! started can be started again.
+//! A group whose notices pile up beyond a bound of the host ends, with its watches. What was
+//! pending is delivered first, and the host, not the guest, learns from which value to resume. The
+//! verbs return [`Error::Closed`](crate::Error::Closed) in a group that has ended; one that the
+//! guest has started can be started again.
 //!
 //! # Groups
 //!
