@@ -25,6 +25,11 @@
 // watch. Later values are coalesced into it until the handler is entered again: the value is a
 // lower bound, and a scan of the store from that value on finds them all.
 //
+// # Generations of the ABI
+//
+// The verbs and the handler of this package are of generation 1 of the guest ABI. Package gen2 has
+// those of generation 2, which delivers every value: a guest uses the one or the other.
+//
 // # One guest, several instances
 //
 // A host may run callbacks on another instance of the module than the one that opened the watch. A

@@ -80,6 +80,11 @@
 //! The host bounds the output, by 1 MiB unless it was built with another limit; a longer one traps.
 //! Outside of such a call the input is empty, and an output traps.
 //!
+//! # Generations of the ABI
+//!
+//! The functions of the crate root are of generation 1 of the guest ABI. [`gen2`] has those of
+//! generation 2, which delivers every value: a guest uses the one or the other.
+//!
 //! # Targets
 //!
 //! The crate needs `alloc`, and brings neither an allocator nor a panic handler. With the feature
