@@ -5,30 +5,20 @@ import (
 	"unsafe"
 )
 
+// maxShortKeyBytes is the longest key that Send copies by words.
+const maxShortKeyBytes = 128
+
 // Send passes the keys with the value to an import: in one call, or in several with the same value
 // when they do not fit into the buffer.
+//
+// Emits are what guests do in loops. While the keys are short and fit, it calls nothing and checks
+// no bounds but its own: in WebAssembly a call of Go takes forty instructions.
 func Send(value uint64, keys [][]byte, host func()) error {
-	n := shortKeys(keys)
-	if n < 0 || !HasHost {
-		return sendInParts(value, keys, host)
-	}
-	if n > 0 {
-		Val = value
-		BufLen = uint32(n)
-		host()
-	}
-	return nil
-}
-
-// shortKeys writes the key list to Buf and returns its length, or -1 if it may not fit or a key is
-// long. It calls nothing and checks no bounds but its own: in WebAssembly a call of Go takes forty
-// instructions, and emits are what guests do in loops.
-func shortKeys(keys [][]byte) int {
 	const word = 8
 	n := 0
 	for _, key := range keys {
-		if len(key) > maxShortKeyBytes || n > BufBytes-maxShortKeyBytes-keyPrefixBytes {
-			return -1
+		if len(key) > maxShortKeyBytes || n > BufBytes-maxShortKeyBytes-keyPrefixBytes || !HasHost {
+			return sendInParts(value, keys, host)
 		}
 		// What is written below is within Buf, by the check above.
 		to := unsafe.Add(unsafe.Pointer(&Buf), n)
@@ -50,11 +40,13 @@ func shortKeys(keys [][]byte) int {
 		}
 		*(*uint64)(unsafe.Add(to, last)) = *(*uint64)(unsafe.Add(from, last))
 	}
-	return n
+	if n > 0 {
+		Val = value
+		BufLen = uint32(n)
+		host()
+	}
+	return nil
 }
-
-// maxShortKeyBytes is the longest key that is copied by words.
-const maxShortKeyBytes = 128
 
 func sendInParts(value uint64, keys [][]byte, host func()) error {
 	for _, key := range keys {

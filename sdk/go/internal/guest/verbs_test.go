@@ -8,43 +8,47 @@ import (
 	"testing"
 )
 
-// The two ways to write a list of keys, of all lengths and up to the end of the buffer, write the
-// same.
-func TestShortKeysAreWrittenAsLongOnes(t *testing.T) {
+// Keys of all lengths, short ones and long ones, up to the end of the buffer: what is sent at once
+// is what appendKey writes, and nothing is written behind it.
+func TestKeysOfAllLengthsAreWrittenAlike(t *testing.T) {
+	HasHost = true
+	t.Cleanup(Reset)
 	random := rand.New(rand.NewSource(1))
-	nLists := 0
-	for range 2_000 {
-		keys := make([][]byte, random.Intn(4))
-		for n := range keys {
-			keys[n] = make([]byte, random.Intn(maxShortKeyBytes+2))
-			random.Read(keys[n])
-		}
-		if random.Intn(10) == 0 {
-			for range 200 {
-				keys = append(keys, make([]byte, random.Intn(maxShortKeyBytes)))
+	nFull := 0
+	for range 5_000 {
+		var keys [][]byte
+		n := 0
+		for most := 1 + random.Intn(2*maxShortKeyBytes); ; {
+			key := make([]byte, random.Intn(most))
+			random.Read(key)
+			if n += keyPrefixBytes + len(key); n > BufBytes {
+				nFull++
+				break
+			}
+			keys = append(keys, key)
+			if random.Intn(200) == 0 {
+				break
 			}
 		}
 		BufLen = 0
-		isShort := true
 		for _, key := range keys {
-			isShort = isShort && len(key) <= maxShortKeyBytes && BufLen+maxShortKeyBytes+keyPrefixBytes <= BufBytes
 			appendKey(key)
 		}
 		want := bytes.Clone(Delivered())
 		clear(Buf[:])
-		n := shortKeys(keys)
-		if isShort != (n >= 0) {
-			t.Fatalf("%d of %d keys", n, len(keys))
+		sent := 0
+		if err := Send(7, keys, func() { sent++ }); err != nil {
+			t.Fatal(err)
 		}
-		if n >= 0 {
-			nLists++
-			// Nothing is written behind them.
-			if !bytes.Equal(Buf[:n], want) || n < BufBytes && Buf[n] != 0 {
-				t.Fatalf("%q, not %q", Buf[:n], want)
-			}
+		got := Delivered()
+		if sent > 1 || len(keys) > 0 && (Val != 7 || !bytes.Equal(got, want)) {
+			t.Fatalf("%d calls, %q, not %q", sent, got, want)
+		}
+		if rest := Buf[len(want):]; !bytes.Equal(rest, make([]byte, len(rest))) {
+			t.Fatalf("%q behind %d bytes", rest, len(want))
 		}
 	}
-	if nLists < 1_000 {
-		t.Errorf("%d lists", nLists)
+	if nFull < 1_000 {
+		t.Errorf("the buffer was full %d times", nFull)
 	}
 }

@@ -20,9 +20,7 @@ fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
 }
 
 fn names(path: &str) -> io::Result<Vec<String>> {
-    fs::read_dir(path)?
-        .map(|entry| Ok(entry?.file_name().into_string().expect("UTF-8")))
-        .collect()
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().into_string().expect("UTF-8"))).collect()
 }
 
 fn what_the_host_made() -> io::Result<()> {
@@ -31,20 +29,11 @@ fn what_the_host_made() -> io::Result<()> {
             let entry = entry?;
             let kind = entry.file_type()?;
             assert_eq!(entry.metadata()?.is_dir(), kind.is_dir());
-            Ok((
-                entry.file_name().into_string().expect("UTF-8"),
-                kind.is_dir(),
-            ))
+            Ok((entry.file_name().into_string().expect("UTF-8"), kind.is_dir()))
         })
         .collect::<io::Result<_>>()?;
     entries.sort();
-    assert_eq!(
-        entries,
-        [
-            ("folder".to_owned(), true),
-            ("greeting.txt".to_owned(), false)
-        ]
-    );
+    assert_eq!(entries, [("folder".to_owned(), true), ("greeting.txt".to_owned(), false)]);
     assert_eq!(names("/folder")?, ["digits.txt"]);
     assert_eq!(kind(fs::read_dir("/missing")), Some(ErrorKind::NotFound));
     assert!(fs::read_dir("/greeting.txt").is_err());
@@ -53,30 +42,15 @@ fn what_the_host_made() -> io::Result<()> {
 
 fn making_and_removing() -> io::Result<()> {
     fs::create_dir("/made")?;
-    assert_eq!(
-        kind(fs::create_dir("/made")),
-        Some(ErrorKind::AlreadyExists)
-    );
-    assert_eq!(
-        kind(fs::create_dir("/greeting.txt")),
-        Some(ErrorKind::AlreadyExists)
-    );
-    assert_eq!(
-        kind(fs::create_dir("/missing/made")),
-        Some(ErrorKind::NotFound)
-    );
-    assert!(
-        fs::create_dir("/greeting.txt/made").is_err(),
-        "it is no directory"
-    );
+    assert_eq!(kind(fs::create_dir("/made")), Some(ErrorKind::AlreadyExists));
+    assert_eq!(kind(fs::create_dir("/greeting.txt")), Some(ErrorKind::AlreadyExists));
+    assert_eq!(kind(fs::create_dir("/missing/made")), Some(ErrorKind::NotFound));
+    assert!(fs::create_dir("/greeting.txt/made").is_err(), "it is no directory");
     fs::create_dir("/made/slash/")?;
     assert!(names("/made/slash")?.is_empty());
     assert!(fs::remove_dir("/made").is_err(), "it is not empty");
     assert!(fs::remove_file("/made").is_err());
-    assert!(
-        fs::remove_dir("/greeting.txt").is_err(),
-        "it is no directory"
-    );
+    assert!(fs::remove_dir("/greeting.txt").is_err(), "it is no directory");
     fs::remove_dir("/made/slash")?;
     fs::remove_dir("/made")?;
     assert_eq!(kind(fs::remove_dir("/made")), Some(ErrorKind::NotFound));
@@ -130,14 +104,8 @@ fn moving() -> io::Result<()> {
     assert!(names("/a")?.is_empty());
     assert!(fs::rename("/a", "/empty").is_err(), "it is not empty");
     assert!(fs::rename("/empty", "/empty/c/d").is_err(), "into itself");
-    assert!(
-        fs::rename("/empty", "/greeting.txt").is_err(),
-        "onto a file"
-    );
-    assert!(
-        fs::rename("/greeting.txt", "/a").is_err(),
-        "a file onto a directory"
-    );
+    assert!(fs::rename("/empty", "/greeting.txt").is_err(), "onto a file");
+    assert!(fs::rename("/greeting.txt", "/a").is_err(), "a file onto a directory");
     fs::rename("/empty/", "/moved/")?;
     assert!(fs::metadata("/moved/c")?.is_dir());
     fs::remove_dir_all("/moved")?;

@@ -21,10 +21,7 @@ fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
 }
 
 fn what_the_host_made() -> io::Result<()> {
-    assert_eq!(
-        fs::read_to_string("/greeting.txt")?,
-        "hello from the host\n"
-    );
+    assert_eq!(fs::read_to_string("/greeting.txt")?, "hello from the host\n");
     assert_eq!(fs::read("/folder/digits.txt")?, b"0123456789");
     assert_eq!(fs::copy("/greeting.txt", "/copy.txt")?, 20);
     assert_eq!(fs::read("/copy.txt")?, fs::read("/greeting.txt")?);
@@ -34,14 +31,8 @@ fn what_the_host_made() -> io::Result<()> {
 fn modes() -> io::Result<()> {
     let path = "/modes";
     assert_eq!(kind(File::open(path)), Some(ErrorKind::NotFound));
-    assert_eq!(
-        kind(OpenOptions::new().write(true).open(path)),
-        Some(ErrorKind::NotFound)
-    );
-    assert_eq!(
-        kind(File::create("/missing/file")),
-        Some(ErrorKind::NotFound)
-    );
+    assert_eq!(kind(OpenOptions::new().write(true).open(path)), Some(ErrorKind::NotFound));
+    assert_eq!(kind(File::create("/missing/file")), Some(ErrorKind::NotFound));
     assert!(OpenOptions::new().write(true).open("/folder").is_err());
 
     let mut new = OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -55,10 +46,7 @@ fn modes() -> io::Result<()> {
     assert!(read.write(b"x").is_err(), "it is for reading only");
     assert!(read.set_len(0).is_err(), "it is for reading only");
     // Without truncation the rest of the file stays.
-    OpenOptions::new()
-        .write(true)
-        .open(path)?
-        .write_all(b"FI")?;
+    OpenOptions::new().write(true).open(path)?.write_all(b"FI")?;
     assert_eq!(fs::read(path)?, b"FIrst");
     File::create(path)?.write_all(b"2")?;
     assert_eq!(fs::read(path)?, b"2");
@@ -67,21 +55,9 @@ fn modes() -> io::Result<()> {
 }
 
 fn positions() -> io::Result<()> {
-    let options = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .clone();
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).clone();
     let mut file = options.open("/positions")?;
-    assert_eq!(
-        file.write_vectored(&[
-            IoSlice::new(b"0123"),
-            IoSlice::new(b""),
-            IoSlice::new(b"456789")
-        ])?,
-        10
-    );
+    assert_eq!(file.write_vectored(&[IoSlice::new(b"0123"), IoSlice::new(b""), IoSlice::new(b"456789")])?, 10);
     assert_eq!(file.stream_position()?, 10);
     assert_eq!(file.seek(SeekFrom::End(-3))?, 7);
     let mut buf = [0; 8];
@@ -89,19 +65,12 @@ fn positions() -> io::Result<()> {
     assert_eq!(buf[..3], *b"789");
     assert_eq!(file.read(&mut buf)?, 0);
     assert_eq!(file.seek(SeekFrom::Current(-4))?, 6);
-    assert_eq!(
-        kind(file.seek(SeekFrom::Current(-7))),
-        Some(ErrorKind::InvalidInput)
-    );
-    assert_eq!(
-        kind(file.seek(SeekFrom::End(-11))),
-        Some(ErrorKind::InvalidInput)
-    );
+    assert_eq!(kind(file.seek(SeekFrom::Current(-7))), Some(ErrorKind::InvalidInput));
+    assert_eq!(kind(file.seek(SeekFrom::End(-11))), Some(ErrorKind::InvalidInput));
     assert_eq!(file.stream_position()?, 6, "what fails moves nothing");
     file.rewind()?;
     let (mut one, mut other) = ([0; 3], [0; 4]);
-    let n_bytes =
-        file.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)])?;
+    let n_bytes = file.read_vectored(&mut [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)])?;
     assert_eq!((n_bytes, &one, &other), (7, b"012", b"3456"));
 
     // A read beyond the end returns nothing; a write there leaves zeros in between.
@@ -132,17 +101,12 @@ fn appending() -> io::Result<()> {
     }
     log.rewind()?;
     log.write_all(b"last\n")?;
-    assert_eq!(
-        fs::read_to_string("/log")?,
-        "one\nONE\nthree\nTHREE\nlast\n"
-    );
+    assert_eq!(fs::read_to_string("/log")?, "one\nONE\nthree\nTHREE\nlast\n");
     Ok(())
 }
 
 fn large_files() -> io::Result<()> {
-    let bytes: Vec<u8> = (0..3 << 20)
-        .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let bytes: Vec<u8> = (0..3 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     fs::write("/large", &bytes)?;
     assert!(fs::read("/large")? == bytes);
     let mut file = File::open("/large")?;
@@ -176,11 +140,7 @@ fn many_files() -> io::Result<()> {
     let open: Vec<File> = (0..200)
         .map(|i| {
             let mut options = OpenOptions::new();
-            let mut file = options
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(format!("/many-{i}"))?;
+            let mut file = options.read(true).write(true).create_new(true).open(format!("/many-{i}"))?;
             write!(file, "{i}")?;
             Ok(file)
         })

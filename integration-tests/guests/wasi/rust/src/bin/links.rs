@@ -37,22 +37,10 @@ fn hard_links() -> io::Result<()> {
     fs::hard_link("/one", "/folder/two")?;
     fs::write("/folder/two", "written through the other")?;
     assert_eq!(fs::read("/one")?, b"written through the other");
-    assert_eq!(
-        kind(fs::hard_link("/one", "/folder/two")),
-        Some(ErrorKind::AlreadyExists)
-    );
-    assert_eq!(
-        kind(fs::hard_link("/missing", "/three")),
-        Some(ErrorKind::NotFound)
-    );
-    assert!(
-        fs::hard_link("/folder", "/three").is_err(),
-        "directories have one name"
-    );
-    assert!(
-        fs::hard_link("/one", "/three/").is_err(),
-        "a file is no directory"
-    );
+    assert_eq!(kind(fs::hard_link("/one", "/folder/two")), Some(ErrorKind::AlreadyExists));
+    assert_eq!(kind(fs::hard_link("/missing", "/three")), Some(ErrorKind::NotFound));
+    assert!(fs::hard_link("/folder", "/three").is_err(), "directories have one name");
+    assert!(fs::hard_link("/one", "/three/").is_err(), "a file is no directory");
     fs::remove_file("/one")?;
     assert_eq!(fs::read("/folder/two")?, b"written through the other");
     // Two links of one file: renaming one to the other leaves both. Source: POSIX rename.
@@ -70,14 +58,8 @@ fn symbolic_links() -> io::Result<()> {
     assert_eq!(fs::read_link("/folder/link")?.to_str(), Some("../link"));
     assert!(fs::symlink_metadata("/link")?.file_type().is_symlink());
     assert!(fs::metadata("/folder/link")?.is_file());
-    assert_eq!(
-        kind(fs::read_link("/greeting.txt")),
-        Some(ErrorKind::InvalidInput)
-    );
-    assert_eq!(
-        kind(make_symlink("x", "/link")),
-        Some(ErrorKind::AlreadyExists)
-    );
+    assert_eq!(kind(fs::read_link("/greeting.txt")), Some(ErrorKind::InvalidInput));
+    assert_eq!(kind(make_symlink("x", "/link")), Some(ErrorKind::AlreadyExists));
     for entry in fs::read_dir("/")? {
         let entry = entry?;
         assert_eq!(entry.file_type()?.is_symlink(), entry.file_name() == "link");
@@ -124,14 +106,8 @@ fn dangling_links() -> io::Result<()> {
     assert_eq!(kind(File::open("/dangling")), Some(ErrorKind::NotFound));
     assert_eq!(kind(fs::metadata("/dangling")), Some(ErrorKind::NotFound));
     assert!(fs::symlink_metadata("/dangling")?.file_type().is_symlink());
-    assert_eq!(
-        kind(File::create_new("/dangling")),
-        Some(ErrorKind::AlreadyExists)
-    );
-    assert_eq!(
-        kind(fs::create_dir("/dangling")),
-        Some(ErrorKind::AlreadyExists)
-    );
+    assert_eq!(kind(File::create_new("/dangling")), Some(ErrorKind::AlreadyExists));
+    assert_eq!(kind(fs::create_dir("/dangling")), Some(ErrorKind::AlreadyExists));
     fs::write("/dangling", "made where it leads")?;
     assert_eq!(fs::read("/nothing")?, b"made where it leads");
     fs::remove_file("/nothing")?;
@@ -156,14 +132,8 @@ fn renaming() -> io::Result<()> {
     fs::rename("/to", "/folder/../folder/to")?;
     assert_eq!(fs::read("/folder/to")?, b"new");
     assert_eq!(kind(fs::rename("/to", "/other")), Some(ErrorKind::NotFound));
-    assert_eq!(
-        kind(fs::rename("/folder/to", "/missing/to")),
-        Some(ErrorKind::NotFound)
-    );
-    assert!(
-        fs::rename("/folder/to", "/to/").is_err(),
-        "a file is no directory"
-    );
+    assert_eq!(kind(fs::rename("/folder/to", "/missing/to")), Some(ErrorKind::NotFound));
+    assert!(fs::rename("/folder/to", "/to/").is_err(), "a file is no directory");
     assert_eq!(fs::read("/folder/to")?, b"new");
     fs::remove_file("/folder/to")
 }
