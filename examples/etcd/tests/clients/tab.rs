@@ -61,7 +61,8 @@ impl Tab {
         self.evaluate(&wait).await;
     }
 
-    async fn call(&mut self, method: &str, params: Value) -> Value {
+    /// The result of a method of the protocol.
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
         self.n_calls += 1;
         let mut call = json!({ "id": self.n_calls, "method": method, "params": params });
         if let Some(session) = &self.session {

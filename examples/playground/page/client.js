@@ -1,0 +1,59 @@
+// The page's end of the worker.
+
+// Rejects the calls that a worker had not answered when it was ended.
+export class Stopped extends Error {}
+
+// The engine in a worker, which can be ended at any time and started again.
+export class Engine {
+  #worker;
+  #calls = new Map();
+  #nextId = 1;
+  #onReport;
+
+  // `onReport(name, time, ...details)` is called for each report of the engine, in order; the time
+  // is in milliseconds since 1970.
+  constructor(onReport) {
+    this.#onReport = onReport;
+    this.#start();
+  }
+
+  #start() {
+    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }) => this.#receive(data);
+    this.#worker.onerror = (event) => {
+      this.#end(new Error(event.message || "the worker could not be loaded"));
+    };
+  }
+
+  #receive({ id, result, error, reports }) {
+    if (reports) {
+      for (const report of reports) this.#onReport(...report);
+      return;
+    }
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    if (error === undefined) call?.resolve(result);
+    else call?.reject(new Error(error));
+  }
+
+  // Calls a method of the engine.
+  call(method, ...args) {
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, method, args });
+    });
+  }
+
+  // Ends the worker, whatever it does, and starts another, which holds nothing yet.
+  restart() {
+    this.#worker.terminate();
+    this.#end(new Stopped("stopped"));
+    this.#start();
+  }
+
+  #end(error) {
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+  }
+}

@@ -1,0 +1,69 @@
+//! What survives a reload.
+
+use crate::page::Page;
+
+#[tokio::test]
+async fn guest_watches_and_inputs_survive_a_reload() {
+    let mut page = Page::open().await;
+    page.choose("emitter").await;
+    page.call_for("emit_key", &["31", "177"], "returned").await;
+    page.watch("range", "x", "z", "lagged", "3").await;
+    page.click("#watches li:nth-child(1) button").await;
+    page.set("stdin", "some input").await;
+    page.set("keys", "y\nz").await;
+    page.set("fuel", "12345678").await;
+    page.reload().await;
+
+    let fields = "['guest', 'export', 'argument-0', 'argument-1', 'stdin', 'keys', 'fuel', 'kind'].map(\
+                  (id) => document.getElementById(id).value)";
+    let kept = serde_json::json!([
+        "emitter",
+        "emit_key",
+        "31",
+        "177",
+        "some input",
+        "y\nz",
+        "12345678",
+        "range"
+    ]);
+    assert_eq!(page.evaluate(fields).await, kept);
+    assert_eq!(page.n("#watches li").await, 3);
+    page.emit(32, &["test-150", "y", "z"]).await;
+    page.wait_for_log("32: y → x to z", 1).await;
+    // The first watch is paused still.
+    let log = page.log().await;
+    assert!(
+        !log.iter()
+            .any(|(kind, text)| kind == "event" && text.contains("test-150")),
+        "{log:?}"
+    );
+    page.click("#watches li:nth-child(1) button").await;
+    page.wait_for_log("32: test-150 → prefix test-", 1).await;
+    // The demonstration is for the first visit.
+    assert!(
+        !log.iter().any(|(_, text)| text.contains("follow")),
+        "{log:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_file_survives_a_reload() {
+    let mut page = Page::open().await;
+    let bytes = "fetch('guests/emitter.wasm').then((response) => response.blob())";
+    page.drop_file("mine.wasm", bytes).await;
+    page.wait_for_log("mine.wasm, ", 1).await;
+    page.reload().await;
+    page.wait_for_log("mine.wasm, ", 1).await;
+    assert_eq!(
+        page.evaluate("document.getElementById('guest').value")
+            .await,
+        "dropped"
+    );
+    page.call_for("apply", &["12"], "returned").await;
+
+    // It can be chosen again after another guest, also after a reload.
+    page.choose("watcher").await;
+    page.reload().await;
+    page.set("guest", "dropped").await;
+    page.wait_for_log("mine.wasm, ", 1).await;
+}
