@@ -254,6 +254,19 @@
 //!   facade, under the name of the bus.
 //! - `serde`: `Serialize` for events, items, spans, statistics and errors; `Serialize` and
 //!   `Deserialize` for selectors. The module `serde` documents each form.
+//! - `web`: the default timer on wasm32-unknown-unknown, by `setTimeout` of JavaScript.
+//!
+//! # Targets
+//!
+//! Any target with std, of 32 or 64 bits: emits and events are counted in `u64`, what lies in
+//! memory in `usize`. 32-bit targets need 64-bit atomics (`target_has_atomic = "64"`), which
+//! WebAssembly and Arm from version 7 on have.
+//!
+//! No function of the bus needs a thread or blocks one; it only locks. A target without threads,
+//! as wasm32-wasip1, has all of the bus, and one difference: see
+//! [`ThreadTimer`](timer::ThreadTimer). wasm32-unknown-unknown has no clock; the bus reads it in
+//! the default timer alone. In a browser enable `web`, elsewhere set a
+//! [timer](RangeWatchBusBuilder::timer), or use no progress marks at an interval.
 //!
 //! # Guarantees
 //!
@@ -344,6 +357,7 @@
 
 mod builder;
 mod bus;
+mod delay;
 mod emit;
 mod event_set;
 mod follow;

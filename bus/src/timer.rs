@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::delay::delay;
 use crate::emit::WakeList;
 use crate::sync::Mutex;
 
@@ -62,6 +63,11 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
 
 /// Uses one timer thread per process, started lazily. Works on any executor.
 ///
+/// A target without threads has it too. With the feature `web` it is `setTimeout` of JavaScript.
+/// Without, as for wasm32-wasip1, a sleep reads the clock whenever it is polled and asks to be
+/// polled again: it works on any executor, and keeps it busy. For wasm32-unknown-unknown in another
+/// host than JavaScript, whose std has no clock, implement [`Timer`].
+///
 /// # Examples
 ///
 /// ```
@@ -80,7 +86,7 @@ pub struct ThreadTimer;
 
 impl Timer for ThreadTimer {
     fn sleep(&self, duration: Duration) -> Sleep {
-        Box::pin(futures_timer::Delay::new(duration))
+        Box::pin(delay(duration))
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `tracing` | no | events of the bus for `tracing` |
 //! | `metrics` | no | numbers of the bus for `metrics` |
 //! | `serde` | no | serialization of events, selectors, statistics and errors of the bus, `bus::serde` |
+//! | `web` | no | in a browser, on wasm32-unknown-unknown: clocks, sleeps and randomness from JavaScript |
 //!
 //! The default engine is wasmi: it compiles in seconds, runs on every target, and starts a guest at
 //! once. wasmtime runs the code of a guest several times as fast; it takes minutes to build, and

@@ -123,7 +123,8 @@
 //!
 //! # Tokio
 //!
-//! A stream is polled in a tokio runtime with its time driver enabled, as `axum::serve` does.
+//! A stream is polled in a tokio runtime with its time driver enabled, as `axum::serve` does. The
+//! crate is for hosts that serve, of 32 or 64 bits, and not for WebAssembly.
 
 #![forbid(unsafe_code)]
 

@@ -26,6 +26,15 @@
 //! | use an engine and a linker that exist already | [`GuestAbi`](abi::GuestAbi), `add_to_linker` of the backend |
 //! | display an error | [`ErrorChain`] |
 //!
+//! # Targets
+//!
+//! Any target with std and 64-bit atomics, of 32 or 64 bits; those of `rangewatch_wasi` and
+//! `rangewatch_bus` say what differs on WebAssembly, and the feature `web` enables theirs. There a
+//! panic of your host functions and hooks aborts the program, as nothing unwinds. Without threads
+//! an import that waits fails where the call cannot be suspended, as in a start section; an
+//! awaited call waits as elsewhere. A guest that never returns is ended by
+//! [`Limits::fuel_per_call`] or [`Limits::wall_time`], also there.
+//!
 //! # The source
 //!
 //! | folder | contents |

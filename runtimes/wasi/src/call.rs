@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use crate::wait::park::Deadlock;
 use crate::{Errno, Exit, Interrupt, Signal, Wasi};
 
 /// Why a call does not return to the guest. The adapter ends the guest's call with it.
@@ -33,6 +34,16 @@ pub enum Trap {
         function: &'static str,
         /// The panic's message.
         message: String,
+    },
+    /// The guest waits in a call that cannot be suspended, on a host without threads: nothing could
+    /// end the wait.
+    #[error(
+        "`{function}` waits for a stream in a call that cannot be suspended, and this host has no \
+         other thread that could end the wait: await the call"
+    )]
+    Deadlock {
+        /// The function that the guest called.
+        function: &'static str,
     },
 }
 
@@ -148,16 +159,18 @@ pub fn block(
     mut f: impl FnMut(&mut Wasi, &mut [u8]) -> Result<(), Interrupt>,
 ) -> Result<i32, Trap> {
     loop {
+        let mut blocked = Ok(());
         let attempted = attempt(function, || {
             let result = f(ctx, memory);
             if result == Err(Interrupt::Wait) {
-                ctx.block();
+                blocked = ctx.try_block();
             }
             result
         });
         if let Poll::Ready(code) = attempted? {
             return Ok(code);
         }
+        blocked.map_err(|Deadlock| Trap::Deadlock { function })?;
     }
 }
 

@@ -104,6 +104,22 @@
 //! - `wasmtime`, `wasmi`: the adapters `link_wasmtime` and `link_wasmi`.
 //! - `conformance`: `fs::conformance`, the tests that every filesystem passes, for your own
 //!   filesystems.
+//! - `web`: [`SystemClock`], [`ThreadTimer`] and [`SystemRandom`] on wasm32-unknown-unknown, from
+//!   JavaScript.
+//!
+//! # Targets
+//!
+//! Any target with std, of 32 or 64 bits, big or little endian. `host-dir` and `wasmtime` are not
+//! for WebAssembly. wasm32-unknown-unknown needs `web`, or a custom backend of the crate
+//! `getrandom` and a clock and timer of your own. On WebAssembly:
+//!
+//! - A panic of a stream or filesystem of yours aborts the program, and is no
+//!   [`Trap`](call::Trap::Panic).
+//! - Without threads, what nothing else could end is an error: a start section that waits for a
+//!   stream ([`Trap::Deadlock`](call::Trap::Deadlock)), a blocking read from an empty [`pipe`]. An
+//!   asynchronous host meets neither. A blocking reader is called on the only thread, also for a
+//!   guest that is awaited.
+//! - Sleeps are as [`ThreadTimer`] says.
 
 #![forbid(unsafe_code)]
 

@@ -11,6 +11,9 @@
 //!
 //! In a build that is optimized and has debug assertions, long calls without slices of fuel
 //! overflow the native stack: the README says how to compile wasmi there.
+//!
+//! It runs on any target with std and 64-bit atomics, of 32 or 64 bits, with threads or without, in
+//! a browser too: `rangewatch_runtime` says what differs there.
 #![forbid(unsafe_code)]
 
 mod builder;

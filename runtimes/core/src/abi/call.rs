@@ -47,7 +47,8 @@ pub fn poll_ready(
 ///
 /// # Errors
 ///
-/// As [`attempt`].
+/// As [`attempt`]; and where a function waits on a target without threads, as nothing could end the
+/// wait.
 #[inline]
 pub fn block(
     function: &str,
@@ -62,20 +63,30 @@ pub fn block(
             return Ok(outcome.after(work));
         }
         work = work.saturating_add(outcome.work());
-        park_until_ready(abi);
+        park_until_ready(function, abi)?;
     }
 }
 
 /// Blocks the thread until the next attempt can be made.
 #[cold]
-fn park_until_ready(abi: &mut GuestAbi) {
+fn park_until_ready(function: &str, abi: &mut GuestAbi) -> Result<(), HostTrap> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     while abi
         .poll_ready(&mut Context::from_waker(&waker))
         .is_pending()
     {
+        // WebAssembly without atomics has one thread, which nothing would unpark.
+        if cfg!(all(target_family = "wasm", not(target_feature = "atomics"))) {
+            return Err(HostTrap::Function {
+                function: function.to_owned(),
+                source: "it waits in a call that cannot be suspended, and this host has no other \
+                         thread that could end the wait"
+                    .into(),
+            });
+        }
         std::thread::park();
     }
+    Ok(())
 }
 
 struct Unpark(Thread);

@@ -89,6 +89,10 @@ impl From<call::Trap> for HostTrap {
                 function: "proc_raise".to_owned(),
                 source: signal.into(),
             },
+            trap @ call::Trap::Deadlock { function } => Self::Function {
+                function: function.to_owned(),
+                source: trap.into(),
+            },
             call::Trap::Panic { function, message } => Self::Function {
                 function: function.to_owned(),
                 source: format!("it panicked: {message}").into(),

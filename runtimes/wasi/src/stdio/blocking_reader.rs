@@ -9,6 +9,7 @@ use std::thread;
 
 use crate::net::Readiness;
 use crate::stdio::input::{Input, READ_AHEAD_BYTES, retry_interrupted};
+use crate::wait::park::HAS_THREADS;
 
 /// The maximum number of bytes per read on the reader's thread.
 const MAX_FETCH_BYTES: u32 = 64 << 10;
@@ -18,6 +19,7 @@ const MAX_FETCH_BYTES: u32 = 64 << 10;
 /// While the guest's thread may block, the reader is called on it. The first poll that must not
 /// block moves the reader to a separate thread, which reads on request. A request is for at least
 /// [`READ_AHEAD_BYTES`], so that a guest that reads single bytes does not switch threads for each.
+/// On a host without threads the reader is always called on the only one.
 pub(crate) struct BlockingReader {
     mode: Mode,
     may_block: bool,
@@ -90,7 +92,9 @@ impl Input for BlockingReader {
     fn read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let may_block = std::mem::take(&mut self.may_block);
         match &mut self.mode {
-            Mode::Inline(reader) if may_block => Poll::Ready(read_once(reader, buf)),
+            Mode::Inline(reader) if may_block || !HAS_THREADS => {
+                Poll::Ready(read_once(reader, buf))
+            }
             Mode::Inline(_) => Poll::Pending,
             Mode::Thread(shared) => shared.take(buf),
             Mode::Failed(kind) => Poll::Ready(Err((*kind).into())),
@@ -98,6 +102,9 @@ impl Input for BlockingReader {
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>, n_bytes: u32) -> Poll<Readiness> {
+        if !HAS_THREADS {
+            return Poll::Ready(Readiness::bytes(1));
+        }
         match self.shared() {
             Ok(shared) => shared.poll(
                 cx,

@@ -292,7 +292,8 @@ impl PipeReader {
     }
 }
 
-/// Blocks the thread while the pipe is full.
+/// Blocks the thread while the pipe is full. On a target without threads a write to a full pipe
+/// fails with [`io::ErrorKind::Deadlock`].
 impl Write for PipeWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         block_on(|cx| self.shared.poll_write(cx, bytes))
@@ -303,7 +304,8 @@ impl Write for PipeWriter {
     }
 }
 
-/// Blocks the thread while the pipe is empty.
+/// Blocks the thread while the pipe is empty. On a target without threads a read from an empty pipe
+/// fails with [`io::ErrorKind::Deadlock`].
 impl Read for PipeReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         block_on(|cx| self.shared.poll_read(cx, buf))

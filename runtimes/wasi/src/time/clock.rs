@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::time::host::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time for one guest. All times are nanoseconds.
 ///
@@ -104,6 +106,8 @@ pub enum Sleep {
 ///
 /// The monotonic clock starts near 0 when the `SystemClock` is created, so that a guest does not
 /// learn the uptime of the host.
+///
+/// On wasm32-unknown-unknown it needs the feature `web`, and panics without it, as std's clocks do.
 ///
 /// # Examples
 ///

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_timer::Delay;
+use crate::time::delay::delay;
 
 /// The longest duration that is passed to a timer: a hundred years.
 ///
@@ -46,6 +46,10 @@ where
 
 /// A timer that needs no async runtime: one thread per process, started by the first sleep.
 ///
+/// A target without threads has it too. With the feature `web` it is `setTimeout` of JavaScript.
+/// Without, as for wasm32-wasip1, a sleep reads the clock whenever it is polled and asks to be
+/// polled again: it works on any executor, and keeps it busy.
+///
 /// # Examples
 ///
 /// ```
@@ -69,6 +73,6 @@ impl ThreadTimer {
 
 impl Timer for ThreadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(Delay::new(duration))
+        Box::pin(delay(duration))
     }
 }

@@ -7,13 +7,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Wasi;
 use crate::descriptor::{Descriptors, Object};
 use crate::stdio::input::READ_AHEAD_BYTES;
+use crate::time::host::Instant;
 use crate::time::timer::{MAX_DELAY, Timer};
-use crate::wait::park::thread_waker;
+use crate::wait::park::{Deadlock, park, thread_waker};
 
 /// What one call of a guest waits for; the first to be ready ends the wait.
 #[derive(Debug)]
@@ -158,7 +159,7 @@ impl Wait {
             .any(|awaited| awaited.poll(descriptors, cx).is_ready())
     }
 
-    fn block(&mut self, descriptors: &mut Descriptors) {
+    fn block(&mut self, descriptors: &mut Descriptors) -> Result<(), Deadlock> {
         if self.is_yield() {
             thread::yield_now();
             self.is_finished = true;
@@ -173,10 +174,10 @@ impl Wait {
             match self.timeout.as_mut().map(SleepTimer::remaining) {
                 Some(Duration::ZERO) => self.is_finished = true,
                 _ if self.is_finished => {}
-                Some(rest) => thread::park_timeout(rest),
-                None => thread::park(),
+                rest => park(rest)?,
             }
         }
+        Ok(())
     }
 }
 
@@ -295,6 +296,9 @@ impl Wasi {
     /// blocking [reader](crate::Stdin::reader) this returns immediately: the retried call reads,
     /// and blocks as long as the reader does.
     ///
+    /// On a target without threads this returns at once for a guest that waits only for streams
+    /// that are not ready: nothing could make them so meanwhile.
+    ///
     /// # Examples
     ///
     /// ```
@@ -311,8 +315,15 @@ impl Wasi {
     /// # Ok::<(), rangewatch_wasi::WasiBuildError>(())
     /// ```
     pub fn block(&mut self) {
-        if let Some(wait) = &mut self.wait {
-            wait.block(&mut self.descriptors);
+        // The caller retries, as after any wake-up.
+        let _ = self.try_block();
+    }
+
+    /// As [`block`](Self::block), with an error where the wait cannot end.
+    pub(crate) fn try_block(&mut self) -> Result<(), Deadlock> {
+        match &mut self.wait {
+            None => Ok(()),
+            Some(wait) => wait.block(&mut self.descriptors),
         }
     }
 
