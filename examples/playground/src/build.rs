@@ -111,8 +111,7 @@ fn compile() -> Result<PathBuf, Box<dyn Error>> {
         .arg(&target_dir)
         // Flags of the shell are for programs of this machine.
         .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", FLAGS);
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     if !cargo.status()?.success() {
         return Err("the engine does not compile".into());
     }
@@ -120,9 +119,6 @@ fn compile() -> Result<PathBuf, Box<dyn Error>> {
         .join(TARGET)
         .join("release/playground_engine.wasm"))
 }
-
-/// Has getrandom use the random bytes of JavaScript.
-const FLAGS: &str = r#"--cfg getrandom_backend="wasm_js""#;
 
 fn sysroot() -> Result<PathBuf, Box<dyn Error>> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

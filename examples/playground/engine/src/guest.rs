@@ -16,7 +16,7 @@ use rangewatch::runtime::abi::gen1;
 use rangewatch::wasi::PipeWriter;
 use rangewatch::{
     CallError, CallOutcome, ErrorChain, Guest, InstantiateError, Limits, Module, RangeWatchBus,
-    Stdout, SystemRandom, Val, Wasi, pipe,
+    Stdout, SystemClock, SystemRandom, Val, Wasi, pipe,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -166,6 +166,7 @@ impl Running {
             .stdin(reader)
             .stdout(output("stdout"))
             .stderr(output("stderr"))
+            .clock(SystemClock::new())
             .random(SystemRandom::new())
             .build();
         let wasi = wasi.map_err(|error| InstantiateError::Wasi(error.into()))?;
