@@ -182,6 +182,14 @@ pub async fn missing_imports_are_named(runtime: &dyn Runtime) {
         );
         assert!(super::text(&error).contains(hint), "{text}: {error}");
     }
+    let mixed = r#"(module
+        (import "pantopic/wazero-range-watch" "__range_watch_flush" (func))
+        (import "pantopic/ext-range-watch" "__range_watch_queue" (func)))"#;
+    let error = refused(mixed, |builder| builder).await;
+    assert!(
+        matches!(error, InstantiateError::MixedGenerations),
+        "{error}"
+    );
     let error = refused(
         "(module (import \"env\" \"f\" (func (param i32))))",
         |builder| builder.host_function("env", "f", |_cx, (): ()| Ok(())),

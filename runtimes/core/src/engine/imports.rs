@@ -63,6 +63,10 @@ pub(crate) fn resolve(
             Some(_) => {}
         }
     }
+    let imports_from = |module| info.imports().iter().any(|import| import.module == module);
+    if imports_from(gen1::MODULE) && imports_from(gen2::MODULE) {
+        return Err(InstantiateError::MixedGenerations);
+    }
     if info.uses_abi() {
         check_exports(info)?;
     }

@@ -58,14 +58,19 @@ pub enum InstantiateError {
         function: String,
     },
     /// The module imports the range-watch ABI but lacks an export that the ABI needs.
-    #[error(
-        "the module imports `{abi}` but does not export {missing}, which the range-watch ABI needs",
-        abi = crate::abi::gen1::MODULE
-    )]
+    #[error("the module imports the range-watch ABI but does not export {missing}, which it needs")]
     AbiExport {
         /// The name and type that is missing.
         missing: &'static str,
     },
+    /// The module imports both generations of the range-watch ABI, of which a guest has one.
+    #[error(
+        "the module imports both `{}` and `{}`, the generations of the range-watch ABI: a guest \
+         has one of them, so use the functions of one in all of the guest",
+        crate::abi::gen1::MODULE,
+        crate::abi::gen2::MODULE
+    )]
+    MixedGenerations,
     /// The module imports from a module of host functions but lacks the export of its meta page.
     #[error(
         "the module imports `{module}` but does not export `{export}`, a function () -> (i32) that \
