@@ -21,8 +21,8 @@ const INITIAL = {
   fields: { fuel: "2000000000", seconds: "", stdin: "", value: "100", keys: "test-150\ntest-250" },
 };
 
-const stored = load();
-const state = { ...structuredClone(INITIAL), ...stored };
+const stored = load(INITIAL);
+const state = stored ?? structuredClone(INITIAL);
 
 // ---- What the engine reports
 
@@ -326,7 +326,9 @@ function remember() {
 
 // Gives a new engine the watches and the guest.
 async function restore() {
-  for (const watch of state.watches) await openWatch(watch);
+  for (const watch of state.watches) {
+    await openWatch(watch).catch((error) => watchPanel.end(watch.id, error.message));
+  }
   return (await loadGuest(state.guest)) || (state.guest !== DEMO.guest && (await loadGuest(DEMO.guest)));
 }
 

@@ -2,13 +2,24 @@
 
 const KEY = "rangewatch-playground";
 
-// The stored state, or `null` at the first visit, or if the browser keeps none.
-export function load() {
+// The stored state, if it has the shape of a model; otherwise `null`, as at the first visit, or if
+// the browser keeps none.
+export function load(model) {
   try {
-    return JSON.parse(localStorage.getItem(KEY));
+    const stored = JSON.parse(localStorage.getItem(KEY));
+    const isCall = (call) => hasShape(call, { name: "", texts: {} });
+    return hasShape(stored, model) && Object.values(stored.calls).every(isCall) ? stored : null;
   } catch {
     return null;
   }
+}
+
+// Whether a value has the type of a model, the fields of an object and the items of an array too.
+function hasShape(value, model) {
+  if (Array.isArray(model)) return Array.isArray(value) && value.every((item) => hasShape(item, model[0]));
+  if (typeof value !== typeof model) return false;
+  if (typeof model !== "object") return true;
+  return value !== null && Object.keys(model).every((name) => hasShape(value[name], model[name]));
 }
 
 export function save(state) {

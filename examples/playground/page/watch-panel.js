@@ -10,6 +10,9 @@ const MODES = {
   disconnect: (capacity) => `events, a queue of ${capacity}, then the end`,
 };
 
+// How a watch receives, in words.
+const showMode = ({ mode, capacity }) => MODES[mode]?.(capacity) ?? mode;
+
 // The name of the first field, for each kind of selector.
 const FROM = { prefix: "Prefix", key: "Key", range: "From", from: "From" };
 
@@ -76,7 +79,7 @@ export class WatchPanel {
   // Shows a watch in the list.
   add(watch) {
     const name = showSelector(watch);
-    const counts = element("small", {}, MODES[watch.mode](watch.capacity));
+    const counts = element("small", {}, showMode(watch));
     const pause = element("button", {
       type: "button", "aria-pressed": String(watch.isPaused), "aria-label": `Pause ${name}`,
       click: () => {
@@ -122,7 +125,7 @@ export class WatchPanel {
     const received = Object.entries(n)
       .filter(([, n]) => n > 0)
       .map(([kind, n]) => (kind === "lost" ? `${n} lost` : `${n} ${kind}${n > 1 ? "s" : ""}`));
-    counts.textContent = [MODES[watch.mode](watch.capacity), ...received, end && `ended: ${end}`]
+    counts.textContent = [showMode(watch), ...received, end && `ended: ${end}`]
       .filter(Boolean).join(" · ");
   }
 }

@@ -67,3 +67,48 @@ async fn a_dropped_file_survives_a_reload() {
     page.set("guest", "dropped").await;
     page.wait_for_log("mine.wasm, ", 1).await;
 }
+
+#[tokio::test]
+async fn a_stored_state_that_is_none_is_forgotten() {
+    let mut page = Page::open().await;
+    let broken = [
+        "{",
+        "5",
+        "null",
+        "{}",
+        r#"{"watches": "none"}"#,
+        r#"{...state, watches: [null]}"#,
+        r#"{...state, calls: {watcher: 3}}"#,
+    ];
+    for stored in broken {
+        let store = format!(
+            "{{ const key = 'rangewatch-playground'; let state = JSON.parse(localStorage.getItem(key));
+               let stored = {stored:?};
+               if (stored.includes('state')) stored = JSON.stringify(eval(`(${{stored}})`));
+               localStorage.setItem(key, stored); }}"
+        );
+        page.evaluate(&store).await;
+        page.reload().await;
+        // The demonstration of a first visit.
+        page.wait_for_log("follow", 1).await;
+        page.wait_for_log("→ prefix test-", 2).await;
+        assert_eq!(page.n("#watches li").await, 2, "{stored}");
+    }
+}
+
+#[tokio::test]
+async fn a_stored_watch_that_cannot_be_opened_is_said_to_have_ended() {
+    let mut page = Page::open().await;
+    page.evaluate(
+        "{ const key = 'rangewatch-playground'; const state = JSON.parse(localStorage.getItem(key));
+           state.watches[0].mode = 'shout'; state.guest = 'no-such-guest';
+           localStorage.setItem(key, JSON.stringify(state)); }",
+    )
+    .await;
+    page.reload().await;
+    page.wait_for_text("#watches li", "ended: `shout` is no way to receive")
+        .await;
+    page.emit(32, &["test-150"]).await;
+    page.wait_for_log("1 emit, 32 → test-100 to test-300", 1)
+        .await;
+}

@@ -42,3 +42,20 @@ async fn input_after_its_end_is_refused() {
     page.wait_for_text("#output", "> ").await;
     assert_eq!(page.text("#input-error").await, "");
 }
+
+#[tokio::test]
+async fn old_output_leaves_the_page() {
+    let mut page = Page::open().await;
+    page.choose("greet").await;
+    page.call("_start", &[]).await;
+    let line =
+        "document.getElementById('stdin').value = `${'x'.repeat(999)}\\n`.repeat(200) + 'last'";
+    page.evaluate(line).await;
+    page.click("#input button").await;
+    page.click("#end").await;
+    page.wait_for_text("#output", "hello last").await;
+    let n = page
+        .evaluate("document.getElementById('output').textContent.length")
+        .await;
+    assert!(n.as_u64().unwrap() <= 100_000, "{n}");
+}
