@@ -114,7 +114,8 @@ typedef enum rangewatch_error {
     RANGEWATCH_GROUP_NOT_FOUND = 11
 } rangewatch_error;
 
-// What to do about an error, as a sentence. The text is constant.
+// What to do about an error, as a sentence; of RANGEWATCH_OTHER with what the host wrote. Valid
+// until the next verb.
 const char *rangewatch_error_text(rangewatch_error error);
 
 // What the host wrote when the last verb failed. Valid until the next verb.
@@ -146,7 +147,8 @@ rangewatch_error rangewatch_queue(uint64_t value, const rangewatch_bytes *keys, 
 // keys. Without anything gathered it does nothing.
 //
 // It traps when the host refuses one of the emits, of which none has then taken effect: the bus is
-// closed, or has history and a greater value already.
+// closed, has history and a greater value already, or the emits match more watches than the host
+// allows in one flush, 16,384 by default.
 rangewatch_error rangewatch_flush(void);
 
 // Drops what was gathered, such as when the commands that queued it are not committed.
@@ -175,7 +177,8 @@ rangewatch_error rangewatch_group_stop(rangewatch_bytes id);
 rangewatch_error rangewatch_reserve(rangewatch_bytes id);
 
 // Opens a watch of the keys from one, inclusive, to another, exclusive, under a free or reserved
-// id. RANGEWATCH_ALREADY_OPEN; RANGEWATCH_EMPTY_RANGE if the start is not below the end;
+// id. Below this header, and in the Go SDK, an end that is equal to the start means exactly that
+// key. RANGEWATCH_ALREADY_OPEN; RANGEWATCH_EMPTY_RANGE if the start is not below the end;
 // RANGEWATCH_TOO_LONG if all three have more than RANGEWATCH_MAX_OPEN_BYTES; RANGEWATCH_CLOSED,
 // RANGEWATCH_OTHER.
 rangewatch_error rangewatch_open(rangewatch_bytes id, rangewatch_bytes from, rangewatch_bytes to);
@@ -474,6 +477,15 @@ rangewatch_bytes rangewatch_host_text(void) {
     return text;
 }
 
+static const char *rangewatch_refusal(void) {
+    static char text[sizeof "the host refused: " + RANGEWATCH_ERR_BYTES] = "the host refused: ";
+    size_t start = sizeof "the host refused: " - 1;
+    rangewatch_bytes host = rangewatch_host_text();
+    rangewatch_copy((uint8_t *)text + start, host.ptr, host.len);
+    text[start + host.len] = 0;
+    return text;
+}
+
 const char *rangewatch_error_text(rangewatch_error error) {
     switch (error) {
     case RANGEWATCH_OK: return "no error";
@@ -481,11 +493,11 @@ const char *rangewatch_error_text(rangewatch_error error) {
     case RANGEWATCH_NOT_FOUND: return "no such watch: open it first";
     case RANGEWATCH_ALREADY_OPEN: return "the watch is already open: stop it to change its range";
     case RANGEWATCH_CLOSED: return "the watch is closed: open it again";
-    case RANGEWATCH_TOO_LONG: return "too many bytes: use a shorter key or id, or more memory";
+    case RANGEWATCH_TOO_LONG: return "too many bytes: use a shorter key or id, or more memory for an input";
     case RANGEWATCH_EMPTY_RANGE: return "the range holds no key: its start must be below its end";
     case RANGEWATCH_UNBOUNDED: return "the range has no upper end: give it one";
     case RANGEWATCH_HANDLER_EXISTS: return "a handler is already registered: register once per instance";
-    case RANGEWATCH_OTHER: return "the host refused";
+    case RANGEWATCH_OTHER: return rangewatch_refusal();
     case RANGEWATCH_NO_HOST: return "there is no host: run this program as a WebAssembly guest";
     case RANGEWATCH_GROUP_NOT_FOUND: return "no such group: start it first";
     }

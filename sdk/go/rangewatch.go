@@ -105,7 +105,8 @@ func Stop(id []byte) error { return guest.Apply(id, hostStop) }
 // of the store from it finds the later ones. The handler may call everything in this package:
 // emit, even into the range of its own watch, and open, start or stop watches, its own included. It
 // must not wait for another goroutine that waits for a call of the host. It is registered once per
-// instance, for all watches, and cannot be replaced; the id is the handler's to keep.
+// instance, for all watches, and cannot be replaced; the id is the handler's to keep. It is of
+// watches that the verbs of this package open; with those of gen2 the id would be a batch.
 //
 // A delivery to an instance without a handler is an error, for which the host closes the watch.
 //

@@ -281,7 +281,7 @@ const AFTER_HELP: &str = r#"Events:
 
 Exit code:
   The exit code of the guest, modulo 256; one that is not 0 but a multiple of 256 becomes 1.
-  1    the module cannot be read or run, a callback of the guest failed, or events were lost
+  1    the module cannot be read or run, the guest broke the range-watch ABI, a callback of it failed, or events were lost
   2    the command line is wrong
   134  the guest trapped; the message names the kind of the trap, the export and, if the engine knows them, the functions
 

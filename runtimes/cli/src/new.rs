@@ -10,14 +10,16 @@ use crate::failure::Failure;
 
 /// Start the project of a guest, in a new folder
 ///
-/// The README in the folder says how to build and run the guest.
+/// The README in the folder says how to build and run the guest. Until the first release of the
+/// SDKs it builds with --sdk only.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NewArgs {
     /// The language of the guest
     #[arg(long, value_enum)]
     lang: Lang,
 
-    /// Use the SDKs in this folder, as of a checkout of the project, instead of the published ones
+    /// Use the SDKs in this folder, `sdk` of a checkout of the project, instead of the published
+    /// ones
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 
@@ -132,6 +134,9 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
 fn project(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name(&path) == Some("rangewatch-guest") {
+        return Err("this is the name of the SDK: write another");
+    }
     let is_valid = name(&path).is_some_and(|name| {
         name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part)
     });

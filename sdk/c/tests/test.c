@@ -219,6 +219,7 @@ static void each_text_of_the_host_is_an_error_of_its_own(void) {
     CHECK(rangewatch_start(BYTES("w")) == RANGEWATCH_GROUP_NOT_FOUND);
     reply = "watch exists";
     CHECK(rangewatch_start(BYTES("w")) == RANGEWATCH_OTHER && reported("watch exists"));
+    CHECK(!strcmp(rangewatch_error_text(RANGEWATCH_OTHER), "the host refused: watch exists"));
     for (int i = 0; i <= RANGEWATCH_GROUP_NOT_FOUND; i++) {
         for (int j = 0; j < i; j++) {
             CHECK(strcmp(rangewatch_error_text((rangewatch_error)i), rangewatch_error_text((rangewatch_error)j)));

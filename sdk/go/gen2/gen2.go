@@ -53,7 +53,8 @@ func Queue(value uint64, keys [][]byte) error { return guest.Send(value, keys, h
 // of its keys. Without anything gathered it does nothing.
 //
 // It traps when the host refuses one of the emits, of which none has then taken effect: the bus is
-// closed, or has history and a greater value already.
+// closed, has history and a greater value already, or the emits match more watches than the host
+// allows in one flush, 16,384 by default.
 //
 // Errors: [rangewatch.ErrNoHost].
 func Flush() error { return call(hostFlush) }

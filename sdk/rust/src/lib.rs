@@ -52,8 +52,20 @@
 //! handler is registered per instance, so register it in an exported `_initialize`, as above: hosts
 //! call it once on each instance.
 //!
-//! On `wasm32-wasip1` the compiler defines the `_initialize` of a `cdylib`; register the handler in
-//! the first export that the host calls there.
+//! On `wasm32-wasip1` the compiler defines the `_initialize` of a `cdylib`, which runs the
+//! functions in `.init_array`: there, the handler is registered by one of these.
+//!
+//! ```
+//! #[used]
+//! # #[cfg(target_os = "wasi")]
+//! #[unsafe(link_section = ".init_array")]
+//! static INITIALIZE: extern "C" fn() = initialize;
+//!
+//! extern "C" fn initialize() {
+//!     rangewatch_guest::receive(|_id, _value| {}).expect("registered once");
+//! }
+//! ```
+//!
 //!
 //! # Bytes in, bytes out
 //!

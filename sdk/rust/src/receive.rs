@@ -14,7 +14,9 @@ pub(crate) type Handler = Box<dyn FnMut(&[u8], u64) -> Result<(), String>>;
 /// The value is the first one that matched since the handler was last entered for that watch; a
 /// scan of the store from it finds the later ones. The handler may call everything in this crate:
 /// emit, even into the range of its own watch, and open, start or stop watches, its own included.
-/// It is registered once per instance, for all watches, and cannot be replaced.
+/// It is registered once per instance, for all watches, and cannot be replaced. It is of watches
+/// that the verbs of the crate root open; with those of [`gen2`](crate::gen2) the id would be a
+/// batch.
 ///
 /// A delivery to an instance without a handler is an error, for which the host closes the watch.
 ///

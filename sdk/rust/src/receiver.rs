@@ -51,7 +51,7 @@ impl Receiver {
         self.slot.set(Slot::Idle(handler));
         outcome.map_err(|text| {
             if text.is_empty() {
-                "the handler failed".into()
+                "the handler failed without a text".into()
             } else {
                 text
             }

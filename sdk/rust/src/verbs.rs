@@ -39,7 +39,8 @@ pub fn reserve(id: impl AsRef<[u8]>) -> Result<(), Error> {
 /// # Errors
 ///
 /// - [`Error::AlreadyOpen`]: the id is open or started; its first range stays.
-/// - [`Error::EmptyRange`]: the start of the range is not below its end.
+/// - [`Error::EmptyRange`]: the start of the range is not below its end. The ABI, and the Go SDK,
+///   take an end that is equal to the start as exactly that key, which is [`Selector::key`] here.
 /// - [`Error::Unbounded`]: the range has no upper end.
 /// - [`Error::TooLong`]: id and bounds together have more than [`MAX_OPEN_BYTES`] bytes.
 /// - [`Error::Closed`], [`Error::Other`]: the host refused.

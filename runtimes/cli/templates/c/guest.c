@@ -13,6 +13,7 @@ static const char *receive(rangewatch_bytes id, uint64_t value) {
     return 0;
 }
 
+// Ends the call with the reason.
 static void must(rangewatch_error error) {
     if (error) rangewatch_panic(rangewatch_error_text(error));
 }

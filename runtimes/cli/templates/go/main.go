@@ -33,6 +33,7 @@ func follow() {
 //go:wasmexport received
 func received() uint64 { return last }
 
+// Ends the call with the reason, which Go writes to stderr.
 func must(err error) {
 	if err != nil {
 		panic(err)

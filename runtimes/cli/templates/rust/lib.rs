@@ -11,24 +11,29 @@ thread_local! {
 /// Once on each instance.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
-    watch::receive(|_id, value| RECEIVED.set(value)).expect("registered once");
+    must(watch::receive(|_id, value| RECEIVED.set(value)));
 }
 
 /// Two keys have changed.
 #[unsafe(no_mangle)]
 extern "C" fn apply(revision: u64) {
-    watch::emit(revision, ["test-100", "test-200"]).expect("keys fit");
+    must(watch::emit(revision, ["test-100", "test-200"]));
 }
 
 /// Watches a range of keys.
 #[unsafe(no_mangle)]
 extern "C" fn follow() {
-    watch::open(b"w1", "test-100".."test-300").expect("w1 is free");
-    watch::start(b"w1").expect("w1 is open");
+    must(watch::open(b"w1", "test-100".."test-300"));
+    must(watch::start(b"w1"));
 }
 
 /// The value that the watch received last, or 0.
 #[unsafe(no_mangle)]
 extern "C" fn received() -> u64 {
     RECEIVED.get()
+}
+
+/// Ends the call with the reason.
+fn must(done: Result<(), watch::Error>) {
+    done.unwrap_or_else(|error| panic!("{error}"));
 }

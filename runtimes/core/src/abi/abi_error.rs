@@ -108,9 +108,12 @@ pub enum AbiError {
     #[error("start needs the export `{RECV}`, which this guest does not have")]
     NoRecv,
     /// The id of a watch does not fit the buffer of the instance that is to receive.
-    #[error("the id of the watch has {id_bytes} bytes, but this instance's buf_cap is {cap}")]
+    #[error(
+        "the id of the watch takes {id_bytes} bytes of buf, but this instance's buf_cap is {cap}"
+    )]
     IdTooLong {
-        /// The length of the id, in bytes.
+        /// What the recv needs, in bytes: the length of the id, and in generation 2 the 14 bytes of
+        /// a batch around it.
         id_bytes: usize,
         /// The value of `buf_cap`, in bytes.
         cap: u32,

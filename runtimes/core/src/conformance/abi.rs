@@ -282,7 +282,7 @@ pub async fn a_recv_that_reports_closes_its_watch(runtime: &dyn Runtime) {
     assert_eq!(
         raw.errors(),
         [
-            "recv of watch \"w\" with value 1 failed: the guest reported `disk full`, and its watch was closed"
+            "recv of watch \"w\" with value 1 failed: the guest reported `disk full`, and every watch of this recv was closed"
         ]
     );
     assert_eq!(raw.stop("w").await, "Watch not found");

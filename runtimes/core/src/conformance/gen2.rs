@@ -719,7 +719,7 @@ pub async fn a_batch_that_fails_is_reported(runtime: &dyn Runtime) {
     raw.drive().await;
     let errors = raw.errors();
     assert!(
-        errors.len() == 1 && errors[0].contains("recv of 1 notices"),
+        errors.len() == 1 && errors[0].contains("recv of 1 notice of"),
         "{errors:?}"
     );
     raw.emit(4, "b");

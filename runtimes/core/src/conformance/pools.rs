@@ -401,7 +401,7 @@ pub async fn an_id_longer_than_the_buffer_is_reported(runtime: &dyn Runtime) {
     assert_eq!(raw.drive().await, [""; 0]);
     let errors = raw.errors();
     assert!(
-        errors[0].contains("has 4 bytes") && errors[0].contains("buf_cap is 3"),
+        errors[0].contains("takes 4 bytes") && errors[0].contains("buf_cap is 3"),
         "{errors:?}"
     );
     raw.poke(RawGuest::BUF_CAP, 4).await;

@@ -45,10 +45,11 @@ pub struct CallbackError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallbackErrorCause {
-    /// The guest reported an error; its watch is closed, the id is free, and what the callback had
-    /// staged is dropped. The text has at most 4 KiB. It is displayed with control characters
-    /// escaped, so that a guest cannot forge lines of a log, and cut after 256 characters.
-    #[error("the guest reported `{}`, and its watch was closed", Shown(.0))]
+    /// The guest reported an error; the watch, or in generation 2 each watch of the batch, is
+    /// closed, its id is free, and what the callback had staged is dropped. The text has at most 4
+    /// KiB. It is displayed with control characters escaped, so that a guest cannot forge lines of
+    /// a log, and cut after 256 characters.
+    #[error("the guest reported `{}`, and every watch of this recv was closed", Shown(.0))]
     Reported(String),
     /// The callback did not return; its instance is gone.
     #[error(transparent)]
@@ -94,10 +95,13 @@ impl fmt::Display for Failed<'_> {
         } = self.0;
         match cause {
             CallbackErrorCause::Overflow { .. } => write!(f, "{owner} has ended"),
-            _ if *n_notices > 0 => write!(
-                f,
-                "recv of {n_notices} notices of {owner} from value {value} on failed"
-            ),
+            _ if *n_notices > 0 => {
+                let s = if *n_notices == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "recv of {n_notices} notice{s} of {owner} from value {value} on failed"
+                )
+            }
             _ => {
                 let id = String::from_utf8_lossy(id);
                 let id = Shown(&id);

@@ -123,6 +123,10 @@ pub(super) struct Batch {
     pub(super) work: u64,
 }
 
+/// What a batch of one notice of one id has beside the id: the number of notices, the value, the
+/// number of ids and the length of the id.
+const BATCH_BYTES: usize = 2 + 8 + 2 + 2;
+
 /// The id of a watch does not fit into the buffer of the guest.
 pub(super) struct Unfit {
     id: Vec<u8>,
@@ -132,7 +136,7 @@ pub(super) struct Unfit {
 
 impl Unfit {
     pub(super) fn into_error(self, owner: OwnerId) -> CallbackError {
-        let id_bytes = self.id.len();
+        let id_bytes = BATCH_BYTES + self.id.len();
         // The buffer is a part of the guest's memory.
         let cap = self.cap as u32;
         CallbackError {

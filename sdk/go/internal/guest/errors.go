@@ -13,7 +13,7 @@ var (
 	ErrClosed        = errors.New("the watch is closed: open it again")
 	ErrGroupNotFound = errors.New("no such group: start it first")
 	ErrTooLong       = errors.New("too long")
-	ErrEmptyRange    = errors.New("the range holds no key: its start must be below its end")
+	ErrEmptyRange    = errors.New("the range holds no key: its start must not be above its end")
 	ErrUnbounded     = errors.New("the range has no upper end: give it one")
 	ErrHandlerExists = errors.New("a handler is already registered: register once per instance")
 	ErrNoHost        = errors.New("there is no host: run this program as a WebAssembly guest")

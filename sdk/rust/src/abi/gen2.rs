@@ -1,7 +1,7 @@
 //! The numbers and names of generation 2 of the guest ABI, where it differs from generation 1.
 //!
-//! The meta page, the exports, the limits and the error texts are the same. `__range_watch_recv`
-//! finds a **batch** in the buffer, and nothing in the value:
+//! The meta page, the exports and the limits are the same, and the error texts but one more.
+//! `__range_watch_recv` finds a **batch** in the buffer, and nothing in the value:
 //!
 //! ```text
 //! batch  = u16 number of notices, notices

@@ -38,7 +38,8 @@ pub fn queue<K: AsRef<[u8]>>(value: u64, keys: impl IntoIterator<Item = K>) -> R
 /// its keys. Without anything gathered it does nothing.
 ///
 /// The call traps when the host refuses one of the emits, of which none has then taken effect: the
-/// bus is closed, or has history and a greater value already.
+/// bus is closed, has history and a greater value already, or the emits match more
+/// watches than the host allows in one flush, 16,384 by default.
 ///
 /// # Errors
 ///
