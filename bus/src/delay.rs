@@ -9,7 +9,7 @@ pub(crate) fn delay(duration: Duration) -> impl Future<Output = ()> + Send {
 }
 
 /// Ready when `duration` has passed from now.
-#[cfg(all(target_family = "wasm", feature = "web"))]
+#[cfg(all(target_family = "wasm", target_os = "unknown", feature = "web"))]
 pub(crate) fn delay(duration: Duration) -> impl Future<Output = ()> + Send {
     /// The longest `setTimeout`, whose milliseconds have 31 bits.
     const MAX_MS: u128 = i32::MAX as u128;
@@ -32,7 +32,10 @@ pub(crate) fn delay(duration: Duration) -> impl Future<Output = ()> + Send {
 }
 
 /// Ready when `duration` has passed from now: reads the clock whenever it is polled.
-#[cfg(all(target_family = "wasm", not(feature = "web")))]
+#[cfg(all(
+    target_family = "wasm",
+    not(all(target_os = "unknown", feature = "web"))
+))]
 pub(crate) fn delay(duration: Duration) -> impl Future<Output = ()> + Send {
     use std::task::Poll;
 

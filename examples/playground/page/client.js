@@ -18,9 +18,13 @@ export class Engine {
   }
 
   #start() {
-    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    this.#worker.onmessage = ({ data }) => this.#receive(data);
-    this.#worker.onerror = (event) => {
+    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => {
+      // One that was ended may have sent more.
+      if (worker === this.#worker) this.#receive(data);
+    };
+    worker.onerror = (event) => {
       this.#end(new Error(event.message || "the worker could not be loaded"));
     };
   }
@@ -28,6 +32,7 @@ export class Engine {
   #receive({ id, result, error, reports }) {
     if (reports) {
       for (const report of reports) this.#onReport(...report);
+      this.#worker.postMessage({ isSeen: true });
       return;
     }
     const call = this.#calls.get(id);

@@ -101,11 +101,8 @@ const engine = new Engine((name, time, ...details) => reports[name](time, ...det
 // ---- The guest
 
 const guestPanel = new GuestPanel({
-  choose: (id) => loadGuest(id),
-  async drop(file) {
-    const module = { name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) };
-    await loadGuest("dropped", module);
-  },
+  choose: (id) => loadGuest(id).catch(ignoreStopped),
+  drop: (file) => loadGuest("dropped", file).catch(ignoreStopped),
 });
 
 // The module that was dropped last.
@@ -114,16 +111,23 @@ let dropped;
 // How many guests were loaded.
 let nLoaded = 0;
 
-// Loads a guest. If that fails, the one before stays.
-async function loadGuest(id, module) {
-  const name = module?.name ?? (id === "dropped" ? dropped?.name : `${id}.wasm`);
+// How many guests were asked for, of which the last counts.
+let nWanted = 0;
+
+// Loads a guest, or a file. If that fails, the one before stays. Resolves to whether the guest that
+// was asked for last runs.
+async function loadGuest(id, file) {
+  const wanted = ++nWanted;
+  const name = file?.name ?? (id === "dropped" ? dropped?.name : `${id}.wasm`);
   setStatus("loading", `Loading ${name}…`);
   try {
-    const bytes = module?.bytes ?? (await bytesOf(id));
+    const bytes = file ? new Uint8Array(await file.arrayBuffer()) : await bytesOf(id);
+    if (wanted !== nWanted) return true;
     const exports = await engine.call("load", name, bytes, ...limits());
-    if (module) {
-      dropped = module;
-      await saveModule(module).catch(() => log.add("note", "this browser does not keep the file"));
+    if (wanted !== nWanted) return true;
+    if (file) {
+      dropped = { name, bytes };
+      await saveModule(dropped).catch(() => log.add("note", "this browser does not keep the file"));
     }
     state.guest = id;
     nLoaded += 1;
@@ -134,9 +138,10 @@ async function loadGuest(id, module) {
     setStatus("ready", "Ready");
     return true;
   } catch (error) {
+    // Another worker loads its guest, or another choice does.
+    if (error instanceof Stopped) throw error;
+    if (wanted !== nWanted) return true;
     guestPanel.show(state.guest, dropped?.name);
-    // Another worker loads its guest.
-    if (error instanceof Stopped) return false;
     fail(guestPanel, `${name}: ${error.message}`);
     setStatus("ready", "Ready");
     return false;
@@ -214,8 +219,13 @@ const showResults = (results) => (results.length > 0 ? `= ${results.join(", ")}`
 byId("stop").onclick = async () => {
   engine.restart();
   log.add("note", "stopped: the guest and the bus start again");
-  await restore();
+  await restore().catch(ignoreStopped);
 };
+
+// What was stopped is begun again by the one who stopped it.
+function ignoreStopped(error) {
+  if (!(error instanceof Stopped)) throw error;
+}
 
 // ---- Standard streams
 
@@ -327,12 +337,18 @@ function remember() {
 // Gives a new engine the watches and the guest.
 async function restore() {
   for (const watch of state.watches) {
-    await openWatch(watch).catch((error) => watchPanel.end(watch.id, error.message));
+    try {
+      await openWatch(watch);
+      watchPanel.end(watch.id, "");
+    } catch (error) {
+      if (error instanceof Stopped) throw error;
+      watchPanel.end(watch.id, error.message);
+    }
   }
   return (await loadGuest(state.guest)) || (state.guest !== DEMO.guest && (await loadGuest(DEMO.guest)));
 }
 
-for (const [id, value] of Object.entries(state.fields)) byId(id).value = value;
+for (const id of Object.keys(INITIAL.fields)) byId(id).value = state.fields[id];
 for (const id of Object.keys(INITIAL.fields)) byId(id).addEventListener("input", remember);
 watchPanel.form = state.form;
 state.watches.forEach((watch) => watchPanel.add(watch));
@@ -346,5 +362,5 @@ try {
     for (const [name, ...args] of DEMO.calls) await call(name, args);
   }
 } catch (error) {
-  setStatus("failed", `The engine does not start: ${error.message}`);
+  if (!(error instanceof Stopped)) setStatus("failed", `The engine does not start: ${error.message}`);
 }

@@ -44,7 +44,13 @@ async function withModules(mode, use) {
     request.onupgradeneeded = () => request.result.createObjectStore("modules");
   });
   try {
-    return await settled(use(database.transaction("modules", mode).objectStore("modules")));
+    const transaction = database.transaction("modules", mode);
+    const done = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const [result] = await Promise.all([settled(use(transaction.objectStore("modules"))), done]);
+    return result;
   } finally {
     database.close();
   }

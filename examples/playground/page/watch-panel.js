@@ -13,6 +13,8 @@ const MODES = {
 // How a watch receives, in words.
 const showMode = ({ mode, capacity }) => MODES[mode]?.(capacity) ?? mode;
 
+const FIELDS = ["kind", "from", "to", "mode", "capacity"];
+
 // The name of the first field, for each kind of selector.
 const FROM = { prefix: "Prefix", key: "Key", range: "From", from: "From" };
 
@@ -39,11 +41,11 @@ export class WatchPanel {
 
   // The content of the form.
   get form() {
-    return Object.fromEntries(["kind", "from", "to", "mode", "capacity"].map((id) => [id, byId(id).value]));
+    return Object.fromEntries(FIELDS.map((id) => [id, byId(id).value]));
   }
 
   set form(form) {
-    for (const [id, value] of Object.entries(form)) byId(id).value = value;
+    for (const id of FIELDS) byId(id).value = form[id];
     this.#fit();
   }
 
@@ -113,7 +115,7 @@ export class WatchPanel {
     this.#describe(row);
   }
 
-  // Says that a watch has ended.
+  // Says why a watch has ended; an empty reason is that of one that runs again.
   end(id, reason) {
     const row = this.#rows.get(id);
     if (!row) return;

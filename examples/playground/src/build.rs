@@ -29,6 +29,9 @@ const GUESTS: [&str; 7] = [
     "quickstart",
 ];
 
+/// An empty file, by which a later build knows the folder of an earlier one.
+const MARK: &str = ".rangewatch-playground";
+
 /// The folder of this package.
 fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -53,14 +56,19 @@ pub fn default_out() -> PathBuf {
 /// There is no Rust for the target, the engine does not compile, or a file cannot be written.
 pub fn build(out: &Path) -> Result<Sizes, Box<dyn Error>> {
     // Only the page of an earlier build is replaced.
-    if out.exists() && !out.join("worker.js").exists() {
-        return Err(format!("{} exists, and is no playground", out.display()).into());
+    if out.exists() && !out.join(MARK).exists() {
+        return Err(format!(
+            "{} exists, and is no playground: name another folder, or remove it",
+            out.display()
+        )
+        .into());
     }
     let engine = compile()?;
     if out.exists() {
         fs::remove_dir_all(out)?;
     }
     fs::create_dir_all(out.join("guests"))?;
+    fs::write(out.join(MARK), "")?;
     Bindgen::new()
         .input_path(&engine)
         .web(true)?

@@ -1,10 +1,17 @@
 //! A server of static files, for a look at the page and for its tests.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use std::{fs, iter};
+
+/// Bytes of the requests of one connection, which keep a client from filling the memory.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// How long a connection waits for a request.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A server of one folder. It runs until the process ends.
 #[derive(Debug)]
@@ -48,8 +55,9 @@ impl Server {
 
 /// Answers the requests of one connection.
 fn serve(folder: &Path, stream: TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(IDLE))?;
     let mut output = stream.try_clone()?;
-    let mut lines = BufReader::new(stream).lines();
+    let mut lines = BufReader::new(stream.take(MAX_BYTES)).lines();
     while let Some(request) = lines.next() {
         let request = request?;
         // The header ends with an empty line; a GET has no body.

@@ -7,10 +7,14 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::executor::block_on;
+use futures::io::AsyncRead;
 use rangewatch::runtime::ErrorChain;
+use rangewatch::wasi::{call, preview1};
 use rangewatch::{
     Guest, Limits, RangeWatchBus, RecvError, Runtime, Selector, SharedBuffer, Stdin, SystemClock,
     SystemRandom, Val, Wasi, Wasmi, run_command,
@@ -26,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut out = io::stdout().lock();
     writeln!(out, "{} bits", usize::BITS)?;
+    writeln!(out, "a stream that wakes itself: {}", blocking_read()?)?;
     writeln!(out, "{greet}: {}", block_on(command(greet))?)?;
     for path in watchers {
         writeln!(out, "{path}:")?;
@@ -34,6 +39,40 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// A stream that wakes its reader while it is polled, as one with a budget for each turn does.
+struct Yielding {
+    n_left: u32,
+}
+
+impl AsyncRead for Yielding {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.n_left == 0 {
+            buf[0] = b'x';
+            return Poll::Ready(Ok(1));
+        }
+        self.n_left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// `fd_read` of such a stream by a guest that cannot be suspended. Nothing else could wake it here.
+fn blocking_read() -> Result<String, Box<dyn Error>> {
+    let stdin = Stdin::async_reader(Yielding { n_left: 3 });
+    let mut wasi = Wasi::builder().stdin(stdin).build()?;
+    // One buffer, at 64, of 8 bytes.
+    let mut memory = vec![0; 1024];
+    memory[0] = 64;
+    memory[4] = 8;
+    let read = |wasi: &mut Wasi, memory: &mut [u8]| preview1::fd_read(wasi, memory, 0, 0, 1, 16);
+    let errno = call::block("fd_read", &mut wasi, &mut memory, read)?;
+    Ok(format!("{errno:?}, {} byte", memory[16]))
 }
 
 /// A command of WASI reads the standard input of this process.

@@ -39,6 +39,9 @@ enum Lang {
     C,
 }
 
+/// The SDK in C, which is a part of the project.
+const HEADER: &str = "rangewatch.h";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 macro_rules! template {
@@ -65,7 +68,7 @@ impl Lang {
             ],
             Self::C => &[
                 ("guest.c", template!("c/guest.c")),
-                ("rangewatch.h", template!("c/rangewatch.h")),
+                (HEADER, template!("c/rangewatch.h")),
                 ("README.md", template!("c/README.md")),
                 (".gitignore", "*.wasm\n"),
             ],
@@ -103,6 +106,14 @@ impl Lang {
 pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
     let NewArgs { lang, sdk, path } = args;
     let name = name(path).unwrap_or_default();
+    let header = match (lang, sdk) {
+        (Lang::C, Some(folder)) => {
+            let header = folder.join("c/rangewatch.h");
+            let text = fs::read_to_string(&header);
+            Some(text.map_err(|error| failed("read", &header, &error))?)
+        }
+        _ => None,
+    };
     let sdk = lang.sdk(sdk.as_deref())?;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|error| failed("create", parent, &error))?;
@@ -114,6 +125,10 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder).map_err(|error| failed("create", folder, &error))?;
         }
+        let template = match &header {
+            Some(header) if *file == HEADER => header,
+            _ => *template,
+        };
         let text = template
             .replace("{name}", name)
             .replace("{file}", &name.replace('-', "_"))
@@ -134,8 +149,8 @@ pub(crate) fn new(args: &NewArgs) -> Result<(), Failure> {
 fn project(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if name(&path) == Some("rangewatch-guest") {
-        return Err("this is the name of the SDK: write another");
+    if name(&path).is_some_and(is_taken) {
+        return Err("the SDK or a device of Windows has this name: write another");
     }
     let is_valid = name(&path).is_some_and(|name| {
         name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part)
@@ -145,6 +160,15 @@ fn project(text: &str) -> Result<PathBuf, &'static str> {
     } else {
         Err("write a letter, then letters, digits, - and _")
     }
+}
+
+/// Cargo refuses a package that has the name of one of its dependencies, and Go one that is a
+/// device on Windows.
+fn is_taken(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let port = name.strip_prefix("com").or(name.strip_prefix("lpt"));
+    let is_port = port.is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'9']));
+    is_port || matches!(&*name, "rangewatch-guest" | "aux" | "con" | "nul" | "prn")
 }
 
 fn name(path: &Path) -> Option<&str> {

@@ -138,18 +138,20 @@ impl Loaded {
     /// Feeds the standard input. An error says that the guest does not read it any more.
     pub(crate) async fn send(&self, text: &str) -> Result<(), String> {
         let running = self.running.borrow().clone();
-        let mut stdin = running.stdin.lock().await;
-        let stdin = stdin
-            .as_mut()
-            .ok_or("the input has ended: restart the guest for another")?;
-        let sent = stdin.send(text.as_bytes()).await;
-        sent.map_err(|error| format!("the guest does not read its input any more: {error}"))
+        let send = pin!(running.send(text));
+        match select(send, running.replaced.clone()).await {
+            Either::Left((sent, _)) => sent,
+            Either::Right(_) => Err("another guest replaced the one of this input".to_owned()),
+        }
     }
 
     /// Ends the standard input.
     pub(crate) async fn end_input(&self) {
         let running = self.running.borrow().clone();
-        running.stdin.lock().await.take();
+        let stdin = pin!(running.stdin.lock());
+        if let Either::Left((mut stdin, _)) = select(stdin, running.replaced.clone()).await {
+            stdin.take();
+        }
     }
 }
 
@@ -197,6 +199,15 @@ impl Running {
             replaced: replaced.shared(),
         };
         Ok((running, calls))
+    }
+
+    async fn send(&self, text: &str) -> Result<(), String> {
+        let mut stdin = self.stdin.lock().await;
+        let stdin = stdin
+            .as_mut()
+            .ok_or("the input has ended: restart the guest for another")?;
+        let sent = stdin.send(text.as_bytes()).await;
+        sent.map_err(|error| format!("the guest does not read its input any more: {error}"))
     }
 
     /// Calls an export, until another guest replaces this one.

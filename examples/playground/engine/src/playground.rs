@@ -1,6 +1,6 @@
 //! The object that JavaScript holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -19,6 +19,8 @@ pub struct Playground {
     bus: RangeWatchBus,
     runtime: Wasmi,
     guest: RefCell<Option<Rc<Loaded>>>,
+    /// How many loads have begun.
+    n_loads: Cell<u32>,
     watches: RefCell<HashMap<u32, Watch>>,
 }
 
@@ -37,6 +39,7 @@ impl Playground {
             bus,
             runtime: Wasmi::new(),
             guest: RefCell::default(),
+            n_loads: Cell::new(0),
             watches: RefCell::default(),
         })
     }
@@ -46,7 +49,7 @@ impl Playground {
     ///
     /// # Errors
     ///
-    /// The bytes are no module, or one that cannot be a guest.
+    /// The bytes are no module, or one that cannot be a guest; another load has begun meanwhile.
     pub async fn load(
         &self,
         name: String,
@@ -54,6 +57,8 @@ impl Playground {
         fuel: u64,
         seconds: Option<f64>,
     ) -> Result<Array, JsError> {
+        let nth = self.n_loads.get() + 1;
+        self.n_loads.set(nth);
         let module = self
             .runtime
             .load(&wasm)
@@ -61,6 +66,9 @@ impl Playground {
             .map_err(|error| described(&error))?;
         let loaded = Loaded::new(name, module, &self.bus, limits(fuel, seconds)).await;
         let loaded = loaded.map_err(|error| described(&error))?;
+        if self.n_loads.get() != nth {
+            return Err(JsError::new("another guest was chosen"));
+        }
         let exports = loaded.exports();
         if let Some(last) = self.guest.replace(Some(Rc::new(loaded))) {
             last.end();

@@ -107,3 +107,41 @@ async fn a_call_ends_when_another_guest_is_chosen() {
     page.wait_for_log("`_start` was ended", 1).await;
     page.call_for("apply", &["9"], "returned").await;
 }
+
+#[tokio::test]
+async fn the_last_choice_counts_however_long_the_others_take() {
+    let mut page = Page::open().await;
+    page.set("guest", "watcher_go").await;
+    page.choose("emitter").await;
+    page.call_for("emit_key", &["31", "177"], "returned").await;
+    page.reload().await;
+    page.call_for("emit_key", &["32", "177"], "returned").await;
+    let log = page.log().await;
+    assert!(
+        !log.iter().any(|(_, text)| text.starts_with("watcher_go")),
+        "{log:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_while_the_guest_loads_loads_it_again() {
+    let mut page = Page::open().await;
+    page.watch("prefix", "x", "", "disconnect", "1").await;
+    let row = "#watches li:nth-child(3)";
+    page.click(&format!("{row} button")).await;
+    page.emit(30, &["x1"]).await;
+    page.emit(31, &["x2"]).await;
+    page.click(&format!("{row} button")).await;
+    page.wait_for_text(row, "ended: ").await;
+    page.set("guest", "emitter").await;
+    page.wait_for_log("emitter.wasm, ", 1).await;
+    for _ in 0..3 {
+        page.click("#stop").await;
+    }
+    page.wait_for_log("emitter.wasm, ", 2).await;
+    page.wait_for_text("#status", "Ready").await;
+    page.call_for("emit_key", &["32", "177"], "returned").await;
+    // The watches run again, and say so.
+    let rows = page.text("#watches").await;
+    assert!(!rows.contains("ended"), "{rows}");
+}

@@ -112,3 +112,18 @@ async fn a_stored_watch_that_cannot_be_opened_is_said_to_have_ended() {
     page.wait_for_log("1 emit, 32 → test-100 to test-300", 1)
         .await;
 }
+
+#[tokio::test]
+async fn what_another_version_has_stored_is_left_alone() {
+    let mut page = Page::open().await;
+    page.set("fuel", "12345678").await;
+    page.evaluate(
+        "{ const key = 'rangewatch-playground'; const state = JSON.parse(localStorage.getItem(key));
+           state.fields.gone = '1'; state.form.gone = '1'; state.gone = '1';
+           localStorage.setItem(key, JSON.stringify(state)); }",
+    )
+    .await;
+    page.reload().await;
+    let fuel = page.evaluate("document.getElementById('fuel').value").await;
+    assert_eq!(fuel, "12345678");
+}

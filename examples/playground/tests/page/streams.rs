@@ -59,3 +59,62 @@ async fn old_output_leaves_the_page() {
         .await;
     assert!(n.as_u64().unwrap() <= 100_000, "{n}");
 }
+
+/// ```wat
+/// (module
+///   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+///   (memory (export "memory") 1)
+///   (data (i32.const 0) "\10\00\00\00\02\00\00\00")
+///   (data (i32.const 16) "a\n")
+///   (func (export "shout")
+///     (loop $again
+///       (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+///       (br $again))))
+/// ```
+const SHOUT: &str = "AGFzbQEAAAABDAJgBH9/f38Bf2AAAAIjARZ3YXNpX3NuYXBzaG90X3ByZXZpZXcxCGZkX3dyaXRlAAADAgEBBQMBAAEHEgIGbWVtb3J5AgAFc2hvdXQAAQoUARIAA0BBAUEAQQFBCBAAGgwACwsLFQIAQQALCBAAAAACAAAAAEEQCwJhCg==";
+
+#[tokio::test]
+async fn a_guest_that_prints_waits_for_the_page() {
+    let mut page = Page::open().await;
+    let bytes = format!("Uint8Array.from(atob('{SHOUT}'), (char) => char.charCodeAt(0))");
+    page.drop_file("shout.wasm", &bytes).await;
+    page.wait_for_log("shout.wasm, ", 1).await;
+    page.call("shout", &[]).await;
+    page.wait_for("document.getElementById('output').textContent.length > 90_000")
+        .await;
+    // The bus and the page go on.
+    for value in 40..50 {
+        page.emit(value, &["test-150"]).await;
+        page.wait_for_log(&format!("{value}: test-150 → prefix test-"), 1)
+            .await;
+    }
+    page.click("#stop").await;
+    page.wait_for_log("shout was stopped", 1).await;
+    page.wait_for_text("#status", "Ready").await;
+}
+
+#[tokio::test]
+async fn input_that_nobody_reads_ends_with_its_guest() {
+    let mut page = Page::open().await;
+    let text = "document.getElementById('stdin').value = 'x'.repeat(1_500_000)";
+    page.evaluate(text).await;
+    page.click("#input button").await;
+    page.choose("emitter").await;
+    page.wait_for_text(
+        "#input-error",
+        "another guest replaced the one of this input",
+    )
+    .await;
+    // The watch of the guest that was replaced is gone with it.
+    page.emit(40, &["test-150"]).await;
+    page.wait_for_log("40: test-150 → prefix test-", 1).await;
+    page.emit(41, &["test-150"]).await;
+    page.wait_for_log("41: test-150 → prefix test-", 1).await;
+    let log = page.log().await;
+    let emitted = log.iter().position(|(_, text)| text.starts_with("40: "));
+    let later = &log[emitted.unwrap()..];
+    assert!(
+        !later.iter().any(|(kind, _)| kind == "callback"),
+        "{later:?}"
+    );
+}

@@ -67,6 +67,37 @@ fn a_project_uses_the_sdk_of_a_checkout() {
     assert!(manifest("rust", "Cargo.toml").contains(&rust));
     let go = format!("sdk/go => {:?}\n", path("go"));
     assert!(manifest("go", "go.mod").ends_with(&go));
+
+    // In C the SDK is a part of the project.
+    let own = folder.join("sdk/c");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("rangewatch.h"), "// another").unwrap();
+    let [sdk, project] = ["sdk", "own"].map(|name| folder.join(name));
+    let [sdk, project] = [&sdk, &project].map(|path| path.to_str().unwrap());
+    let ended = new(&["--lang", "c", "--sdk", sdk, project]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let header = fs::read_to_string(folder.join("own/rangewatch.h")).unwrap();
+    assert_eq!(header, "// another");
+}
+
+#[test]
+fn a_name_that_a_compiler_would_refuse_is_refused() {
+    let folder = absent("new_names");
+    for name in [
+        "",
+        "7th",
+        "a b",
+        "é",
+        "a\"b",
+        "rangewatch-guest",
+        "CON",
+        "com1",
+    ] {
+        let project = folder.join(name);
+        let ended = new(&["--lang", "rust", project.to_str().unwrap()]);
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+    }
+    assert!(!folder.exists());
 }
 
 #[test]

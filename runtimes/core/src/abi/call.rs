@@ -5,6 +5,7 @@
 //! [`poll_ready`], or through [`block`] where the guest cannot be suspended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -70,11 +71,18 @@ pub fn block(
 /// Blocks the thread until the next attempt can be made.
 #[cold]
 fn park_until_ready(function: &str, abi: &mut GuestAbi) -> Result<(), HostTrap> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let unpark = Arc::new(Unpark {
+        thread: std::thread::current(),
+        was_woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(unpark.clone());
     while abi
         .poll_ready(&mut Context::from_waker(&waker))
         .is_pending()
     {
+        if unpark.was_woken.swap(false, Ordering::Acquire) {
+            continue;
+        }
         // WebAssembly without atomics has one thread, which nothing would unpark.
         if cfg!(all(target_family = "wasm", not(target_feature = "atomics"))) {
             return Err(HostTrap::Function {
@@ -89,10 +97,15 @@ fn park_until_ready(function: &str, abi: &mut GuestAbi) -> Result<(), HostTrap> 
     Ok(())
 }
 
-struct Unpark(Thread);
+struct Unpark {
+    thread: Thread,
+    /// It may be woken while it is polled.
+    was_woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.was_woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }

@@ -14,7 +14,7 @@ use crate::descriptor::{Descriptors, Object};
 use crate::stdio::input::READ_AHEAD_BYTES;
 use crate::time::host::Instant;
 use crate::time::timer::{MAX_DELAY, Timer};
-use crate::wait::park::{Deadlock, park, thread_waker};
+use crate::wait::park::{Deadlock, Parker};
 
 /// What one call of a guest waits for; the first to be ready ends the wait.
 #[derive(Debug)]
@@ -167,14 +167,15 @@ impl Wait {
         if let [Awaited::Read { fd, .. }] = self.streams[..] {
             self.is_finished |= allow_blocking_read(descriptors, fd);
         }
-        let waker = thread_waker();
+        let parker = Parker::new();
+        let waker = parker.waker();
         let mut cx = Context::from_waker(&waker);
         while !self.is_finished {
             self.is_finished = self.poll_streams(descriptors, &mut cx);
             match self.timeout.as_mut().map(SleepTimer::remaining) {
                 Some(Duration::ZERO) => self.is_finished = true,
                 _ if self.is_finished => {}
-                rest => park(rest)?,
+                rest => parker.park(rest)?,
             }
         }
         Ok(())
