@@ -166,7 +166,7 @@ fn project(text: &str) -> Result<PathBuf, &'static str> {
 /// device on Windows.
 fn is_taken(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let port = name.strip_prefix("com").or(name.strip_prefix("lpt"));
+    let port = (name.strip_prefix("com")).or_else(|| name.strip_prefix("lpt"));
     let is_port = port.is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'9']));
     is_port || matches!(&*name, "rangewatch-guest" | "aux" | "con" | "nul" | "prn")
 }

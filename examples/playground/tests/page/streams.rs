@@ -62,7 +62,8 @@ async fn old_output_leaves_the_page() {
 
 /// ```wat
 /// (module
-///   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+///   (import "wasi_snapshot_preview1" "fd_write"
+///     (func $write (param i32 i32 i32 i32) (result i32)))
 ///   (memory (export "memory") 1)
 ///   (data (i32.const 0) "\10\00\00\00\02\00\00\00")
 ///   (data (i32.const 16) "a\n")

@@ -81,26 +81,6 @@ fn a_project_uses_the_sdk_of_a_checkout() {
 }
 
 #[test]
-fn a_name_that_a_compiler_would_refuse_is_refused() {
-    let folder = absent("new_names");
-    for name in [
-        "",
-        "7th",
-        "a b",
-        "é",
-        "a\"b",
-        "rangewatch-guest",
-        "CON",
-        "com1",
-    ] {
-        let project = folder.join(name);
-        let ended = new(&["--lang", "rust", project.to_str().unwrap()]);
-        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
-    }
-    assert!(!folder.exists());
-}
-
-#[test]
 fn nothing_is_written_into_a_folder_that_exists() {
     let folder = temporary("new_exists");
     fs::create_dir_all(&folder).unwrap();
@@ -131,7 +111,11 @@ fn an_sdk_that_is_not_there_is_1_and_nothing_is_created() {
 
 #[test]
 fn a_wrong_name_or_language_is_2() {
-    for name in ["", "7th", "a b", "-", "..", "/", "gäst"] {
+    let taken = ["rangewatch-guest", "CON", "com1"];
+    for name in ["", "7th", "a b", "-", "..", "/", "gäst"]
+        .into_iter()
+        .chain(taken)
+    {
         let ended = new(&["--lang", "c", "--", name]);
         assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
         assert!(ended.stderr.contains("NAME"), "{ended:?}");
