@@ -10,6 +10,7 @@ export class CallPanel {
   #select = byId("export");
   #parameters = byId("parameters");
   #button = byId("call-button");
+  #isBusy = false;
   #error = byId("call-error");
   #exports = new Map();
   #texts = {};
@@ -25,6 +26,7 @@ export class CallPanel {
     };
     byId("call").onsubmit = (event) => {
       event.preventDefault();
+      if (this.#isBusy) return;
       const args = this.#read();
       if (args) call(this.#select.value, args);
     };
@@ -55,8 +57,10 @@ export class CallPanel {
     }));
   }
 
+  // A button that is disabled would lose the focus.
   setBusy(isBusy) {
-    this.#button.disabled = isBusy || this.#exports.size === 0;
+    this.#isBusy = isBusy;
+    this.#button.setAttribute("aria-disabled", String(isBusy));
     this.#button.textContent = isBusy ? "Running…" : "Call";
   }
 
@@ -74,7 +78,7 @@ export class CallPanel {
     this.#select.value = name;
     this.#texts[name] = texts;
     this.#showParameters();
-    if (!this.#button.disabled) byId("call").requestSubmit();
+    if (!this.#button.disabled && !this.#isBusy) byId("call").requestSubmit();
   }
 
   #showParameters() {

@@ -9,6 +9,8 @@ export class Engine {
   #calls = new Map();
   #nextId = 1;
   #onReport;
+  // Why the worker answers no calls any more.
+  #failure;
 
   // `onReport(name, time, ...details)` is called for each report of the engine, in order; the time
   // is in milliseconds since 1970.
@@ -25,7 +27,7 @@ export class Engine {
       if (worker === this.#worker) this.#receive(data);
     };
     worker.onerror = (event) => {
-      this.#end(new Error(event.message || "the worker could not be loaded"));
+      if (worker === this.#worker) this.#fail(new Error(event.message || "the worker could not be loaded"));
     };
   }
 
@@ -41,8 +43,23 @@ export class Engine {
     else call?.reject(new Error(error));
   }
 
+  // Resolves when the engine runs. If it does not start, all calls fail, until a restart.
+  async ready() {
+    try {
+      await this.call("ready");
+    } catch (error) {
+      if (!(error instanceof Stopped)) this.#fail(error);
+      throw error;
+    }
+  }
+
+  get hasFailed() {
+    return this.#failure !== undefined;
+  }
+
   // Calls a method of the engine.
   call(method, ...args) {
+    if (this.#failure) return Promise.reject(this.#failure);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
@@ -53,8 +70,14 @@ export class Engine {
   // Ends the worker, whatever it does, and starts another, which holds nothing yet.
   restart() {
     this.#worker.terminate();
+    this.#failure = undefined;
     this.#end(new Stopped("stopped"));
     this.#start();
+  }
+
+  #fail(error) {
+    this.#failure = error;
+    this.#end(error);
   }
 
   #end(error) {

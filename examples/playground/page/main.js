@@ -108,6 +108,8 @@ const guestPanel = new GuestPanel({
 // The module that was dropped last.
 let dropped;
 
+let hasGuest = false;
+
 // How many guests were loaded.
 let nLoaded = 0;
 
@@ -119,7 +121,7 @@ let nWanted = 0;
 async function loadGuest(id, file) {
   const wanted = ++nWanted;
   const name = file?.name ?? (id === "dropped" ? dropped?.name : `${id}.wasm`);
-  setStatus("loading", `Loading ${name}…`);
+  if (!engine.hasFailed) setStatus("loading", `Loading ${name}…`);
   try {
     const bytes = file ? new Uint8Array(await file.arrayBuffer()) : await bytesOf(id);
     if (wanted !== nWanted) return true;
@@ -131,6 +133,7 @@ async function loadGuest(id, file) {
     }
     state.guest = id;
     nLoaded += 1;
+    hasGuest = true;
     log.add("guest", `${name}, ${bytes.length.toLocaleString("en")} bytes`);
     terminal.clear();
     showGuest(exports);
@@ -143,7 +146,7 @@ async function loadGuest(id, file) {
     if (wanted !== nWanted) return true;
     guestPanel.show(state.guest, dropped?.name);
     fail(guestPanel, `${name}: ${error.message}`);
-    setStatus("ready", "Ready");
+    if (!engine.hasFailed) setStatus("ready", "Ready");
     return false;
   }
 }
@@ -177,7 +180,17 @@ byId("limits").onsubmit = async (event) => {
   const { error: wrongSeconds, value } = seconds === "" ? {} : parse("f64", seconds);
   const wrong = wrongFuel ?? wrongSeconds ?? (value <= 0 ? "Enter a positive number of seconds." : undefined);
   showError(byId("limits-error"), wrong);
-  if (wrong) return;
+  if (wrong) {
+    const field = byId(wrongFuel ? "fuel" : "seconds");
+    field.closest("details").open = true;
+    field.focus();
+    return;
+  }
+  // The last one may have failed to start.
+  if (!hasGuest) {
+    await loadGuest(state.guest).catch(ignoreStopped);
+    return;
+  }
   try {
     await engine.call("restart", ...limits());
     terminal.clear();
@@ -195,10 +208,10 @@ const callPanel = new CallPanel({ call, changed: remember });
 async function call(name, args) {
   const guest = nLoaded;
   callPanel.setBusy(true);
-  setStatus("busy", `Running ${name}…`);
+  if (!engine.hasFailed) setStatus("busy", `Running ${name}…`);
   try {
     const results = await engine.call("call", name, args);
-    callPanel.showResult(showResults(results));
+    callPanel.showResult(`${name}(${args.join(", ")}) ${showResults(results)}`);
     if (name === "_start") terminal.note("exited with code 0");
   } catch (error) {
     if (error instanceof Stopped) {
@@ -210,7 +223,7 @@ async function call(name, args) {
     if (guest === nLoaded) callPanel.showError(error.message);
   }
   callPanel.setBusy(false);
-  setStatus("ready", "Ready");
+  if (!engine.hasFailed) setStatus("ready", "Ready");
 }
 
 const showResults = (results) => (results.length > 0 ? `= ${results.join(", ")}` : "returned");
@@ -219,12 +232,27 @@ const showResults = (results) => (results.length > 0 ? `= ${results.join(", ")}`
 byId("stop").onclick = async () => {
   engine.restart();
   log.add("note", "stopped: the guest and the bus start again");
-  await restore().catch(ignoreStopped);
+  hasGuest = false;
+  await start();
 };
 
 // What was stopped is begun again by the one who stopped it.
 function ignoreStopped(error) {
   if (!(error instanceof Stopped)) throw error;
+}
+
+// Restores what was there. Resolves to whether it runs.
+async function start() {
+  try {
+    await restore();
+    return true;
+  } catch (error) {
+    if (error instanceof Stopped) return false;
+    const text = `The engine does not start: ${error.message}`;
+    log.add("failed", text);
+    setStatus("failed", text);
+    return false;
+  }
 }
 
 // ---- Standard streams
@@ -273,15 +301,15 @@ byId("emit").onsubmit = async (event) => {
 
 const watchPanel = new WatchPanel({
   async open(watch) {
-    watch = { id: state.nextWatch, ...watch };
+    watch = { id: state.nextWatch++, ...watch };
+    state.watches.push(watch);
     try {
       await openWatch(watch);
     } catch (error) {
+      state.watches = state.watches.filter(({ id }) => id !== watch.id);
       watchPanel.showError(error.message);
       return;
     }
-    state.nextWatch += 1;
-    state.watches.push(watch);
     watchPanel.add(watch);
     showLanes();
     remember();
@@ -336,6 +364,7 @@ function remember() {
 
 // Gives a new engine the watches and the guest.
 async function restore() {
+  await engine.ready();
   for (const watch of state.watches) {
     try {
       await openWatch(watch);
@@ -356,11 +385,8 @@ showLanes();
 dropped = await loadModule().catch(() => undefined);
 if (state.guest === "dropped" && !dropped) state.guest = DEMO.guest;
 
-try {
-  await restore();
-  if (!stored) {
-    for (const [name, ...args] of DEMO.calls) await call(name, args);
-  }
-} catch (error) {
-  if (!(error instanceof Stopped)) setStatus("failed", `The engine does not start: ${error.message}`);
+const isStarted = await start();
+// The demonstration is for the first visit, unless its visitor has chosen another guest already.
+if (isStarted && !stored && nWanted === 1) {
+  for (const [name, ...args] of DEMO.calls) await call(name, args);
 }

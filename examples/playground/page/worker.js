@@ -83,7 +83,7 @@ onmessage = async ({ data: { id, method, args, isSeen } }) => {
   let answer;
   try {
     const engine = await playground;
-    const run = method === "call" ? reportedCall : (engine, ...args) => engine[method](...args);
+    const run = { call: reportedCall, ready: () => {} }[method] ?? ((engine, ...args) => engine[method](...args));
     answer = { id, result: await run(engine, ...args) };
   } catch (error) {
     answer = { id, error: error instanceof Error ? error.message : String(error) };

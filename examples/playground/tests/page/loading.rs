@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use playground::Server;
 
-use crate::page::Page;
+use crate::page::{DESK, Page};
 
 const MAX_BYTES: usize = 3_000_000;
 
@@ -88,4 +89,31 @@ async fn the_first_event_is_shown_about_a_second_after_the_start() {
     let median = times_ms[N_LOADS / 2];
     println!("first event after {median:.0} ms, the median of {times_ms:.0?}");
     assert!(median < MAX_MS, "{times_ms:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_load_is_said() {
+    for missing in ["engine/engine_bg.wasm", "engine/engine.js", "worker.js"] {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("page");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .args([&playground::default_out(), &copy])
+            .status();
+        assert!(copied.unwrap().success());
+        fs::remove_file(copy.join(missing)).unwrap();
+        let server = Server::start(&copy, "127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", server.address());
+        let mut page = Page::open_at(&url, DESK, "light").await;
+        page.wait_for("document.getElementById('status').dataset.state === 'failed'")
+            .await;
+        page.wait_for_text("#status", "The engine does not start")
+            .await;
+        // A call says so, too.
+        page.click("button[form=emit], #emit button").await;
+        page.wait_for("!document.getElementById('emit-error').hidden")
+            .await;
+        let status = page.text("#status").await;
+        assert!(status.starts_with("The engine does not start"), "{status}");
+    }
 }

@@ -39,6 +39,13 @@ impl Page {
     }
 
     pub(crate) async fn open_as(width: u32, scheme: &str) -> Self {
+        let mut page = Self::open_at(url(), width, scheme).await;
+        page.wait_for_log("emit = 0", 2).await;
+        page
+    }
+
+    /// The page of another server, at once.
+    pub(crate) async fn open_at(url: &str, width: u32, scheme: &str) -> Self {
         let mut page = Self {
             tab: Tab::open("about:blank", width).await,
             width,
@@ -48,11 +55,8 @@ impl Page {
         if width == DESK {
             page.set_height(900).await;
         }
-        page.tab
-            .call("Page.navigate", json!({ "url": url() }))
-            .await;
+        page.tab.call("Page.navigate", json!({ "url": url })).await;
         page.wait_for("location.href != 'about:blank'").await;
-        page.wait_for_log("emit = 0", 2).await;
         page
     }
 
@@ -153,7 +157,7 @@ impl Page {
             .await;
         self.call(export, args).await;
         self.wait_for_text("#result", result).await;
-        self.wait_for("!document.getElementById('call-button').disabled")
+        self.wait_for("document.getElementById('call-button').ariaDisabled !== 'true'")
             .await;
     }
 

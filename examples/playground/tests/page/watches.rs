@@ -134,3 +134,19 @@ async fn an_emit_of_the_host_is_checked() {
     page.wait_for_log("90: test-150 (by the host)", 1).await;
     assert!(page.text("#emit-error").await.is_empty());
 }
+
+#[tokio::test]
+async fn two_watches_that_are_opened_at_once_are_two() {
+    let mut page = Page::open().await;
+    page.set("from", "x").await;
+    page.click("#watch button").await;
+    page.click("#watch button").await;
+    page.wait_for("document.querySelectorAll('#watches li').length === 4")
+        .await;
+    page.emit(30, &["x1"]).await;
+    page.wait_for_log("30: x1 → prefix x", 2).await;
+    page.click("#watches li:nth-child(4) button:last-child")
+        .await;
+    page.reload().await;
+    assert_eq!(page.n("#watches li").await, 3);
+}
