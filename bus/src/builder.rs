@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::history::HistoryBuffer;
+use crate::history::{Epoch, HistoryBuffer, check_head};
 use crate::order::{Shared, State, Weigher};
 use crate::timer::{ThreadTimer, Timer};
 use crate::{History, RangeWatchBus};
@@ -28,7 +28,7 @@ use crate::{History, RangeWatchBus};
 /// bus.emit(42, ["a"])?;
 ///
 /// let too_old = bus.subscribe(Selector::all()).since(41).events(16);
-/// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 42 })));
+/// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 42, .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "nothing is made until `build` is called"]
@@ -36,6 +36,7 @@ pub struct RangeWatchBusBuilder<P = ()> {
     name: Option<Arc<str>>,
     history: Option<History>,
     head: Option<u64>,
+    epoch: Option<u64>,
     timer: Arc<dyn Timer>,
     weigher: Option<Weigher<P>>,
     max_subscriptions: usize,
@@ -63,6 +64,9 @@ pub enum BuildError {
     /// A head was given for a bus without history.
     #[error("a head belongs to a bus with history: call `history` too")]
     HeadWithoutHistory,
+    /// An epoch was given for a bus without history.
+    #[error("an epoch belongs to a bus with history: call `history` too")]
+    EpochWithoutHistory,
     /// The head is `u64::MAX - 1` or more, so that no value is left to emit.
     #[error("the head leaves no value to emit: give one below u64::MAX - 1")]
     LastHead,
@@ -77,6 +81,7 @@ impl Default for RangeWatchBusBuilder {
             name: None,
             history: None,
             head: None,
+            epoch: None,
             timer: Arc::new(ThreadTimer),
             weigher: None,
             max_subscriptions: usize::MAX,
@@ -103,6 +108,7 @@ impl RangeWatchBusBuilder {
             name: self.name,
             history: self.history,
             head: self.head,
+            epoch: self.epoch,
             timer: self.timer,
             weigher: None,
             max_subscriptions: self.max_subscriptions,
@@ -168,6 +174,32 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
         self
     }
 
+    /// Sets the epoch in which the values count, by default 0. See
+    /// [`restore`](RangeWatchBus::restore).
+    ///
+    /// A store that was restored from a backup has lost its latest values and gives them again, to
+    /// other changes. A greater epoch than that of before tells consumers, who
+    /// [give](crate::SubscribeBuilder::epoch) it with their checkpoint, that theirs is of another.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus, SubscribeError};
+    ///
+    /// let builder = RangeWatchBus::builder().history(History::events(1000));
+    /// let bus = builder.head(41).epoch(3).build()?;
+    /// assert_eq!(bus.epoch(), Some(3));
+    ///
+    /// // 57 was the last value in epoch 2.
+    /// let resumed = bus.subscribe(..).since_after(57).epoch(2).events(16);
+    /// assert_eq!(resumed.unwrap_err(), SubscribeError::Compacted { floor: 42, epoch: 3 });
+    /// # Ok::<(), rangewatch_bus::BuildError>(())
+    /// ```
+    pub const fn epoch(mut self, epoch: u64) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
     /// Bounds the number of subscriptions of either kind, for a bus that serves clients which are
     /// not trusted. Each counts until it is dropped, also if it is reserved, held or has ended. One
     /// more fails with
@@ -203,20 +235,25 @@ impl<P: Send + Sync + 'static> RangeWatchBusBuilder<P> {
     ///
     /// [`BuildError::EmptyHistory`] if a bound of the history is 0,
     /// [`BuildError::HeadWithoutHistory`] if there is a head and no history,
+    /// [`BuildError::EpochWithoutHistory`] if there is an epoch and no history,
     /// [`BuildError::LastHead`] if no value is left above the head,
     /// [`BuildError::ZeroSubscriptions`].
     pub fn build(self) -> Result<RangeWatchBus<P>, BuildError> {
         if self.max_subscriptions == 0 {
             return Err(BuildError::ZeroSubscriptions);
         }
-        let history = match (self.history, self.head) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(BuildError::HeadWithoutHistory),
-            (Some(bounds), _) if bounds.max_events == 0 || bounds.max_bytes == 0 => {
+        let history = match (self.history, self.head, self.epoch) {
+            (None, None, None) => None,
+            (None, Some(_), _) => return Err(BuildError::HeadWithoutHistory),
+            (None, None, Some(_)) => return Err(BuildError::EpochWithoutHistory),
+            (Some(bounds), ..) if bounds.max_events == 0 || bounds.max_bytes == 0 => {
                 return Err(BuildError::EmptyHistory);
             }
-            (Some(_), Some(head)) if head >= u64::MAX - 1 => return Err(BuildError::LastHead),
-            (Some(bounds), head) => Some(HistoryBuffer::new(bounds, head)),
+            (Some(bounds), head, epoch) => {
+                check_head(head, BuildError::LastHead)?;
+                let epoch = Epoch::new(epoch.unwrap_or(0));
+                Some(HistoryBuffer::new(bounds, head, epoch))
+            }
         };
         Ok(RangeWatchBus::over(Shared::new(
             State::new(history, self.max_subscriptions),
@@ -233,6 +270,7 @@ impl<P> fmt::Debug for RangeWatchBusBuilder<P> {
             .field("name", &self.name)
             .field("history", &self.history)
             .field("head", &self.head)
+            .field("epoch", &self.epoch)
             .field("timer", &self.timer)
             .field("weigher", &self.weigher.is_some())
             .field("max_subscriptions", &self.max_subscriptions)

@@ -152,8 +152,8 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
     ///
     /// # Errors
     ///
-    /// [`ControlError::Ended`] after an overflow, [`ControlError::Closed`]. Nothing has changed
-    /// then.
+    /// [`ControlError::Ended`] after an overflow or a restore, [`ControlError::Closed`]. Nothing
+    /// has changed then.
     pub fn insert(&mut self, key: K, range: KeyRange) -> Result<Seq, ControlError> {
         let since = self.events.push_range(range.clone())?;
         // The index has fewer entries than fit 32 bits.
@@ -179,7 +179,8 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Disconnected`] and [`RecvError::Closed`], after which nothing follows.
+    /// [`RecvError::Disconnected`], [`RecvError::Compacted`] if the bus was
+    /// [restored](RangeWatchBus::restore), and [`RecvError::Closed`], after which nothing follows.
     ///
     /// # Cancel safety
     ///
@@ -237,6 +238,12 @@ impl<K: Hash + Eq + Clone, P: Send + Sync + 'static> EventSet<K, P> {
         let event = std::task::ready!(self.events.poll_recv(cx))?;
         self.resolve(&event, matched);
         Poll::Ready(Ok(event))
+    }
+
+    /// The epoch in which the values of this set count, as [`EventSubscription::epoch`].
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.events.epoch()
     }
 
     /// The number of watches.

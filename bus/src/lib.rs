@@ -383,7 +383,7 @@ pub use bus::{Emitter, RangeWatchBus, WeakRangeWatchBus};
 pub use emit::{Batch, BatchFullError, EmitError, Emitted, EmittedMany};
 pub use event_set::EventSet;
 pub use follow::{Follow, FollowError, Follower, Mirror, MirrorDriver, MirrorStopped};
-pub use history::{CompactError, History};
+pub use history::{CompactError, History, RestoreError};
 pub use keys::{EmptyRangeError, KeyRange, ParseSelectorError, Selector, Selectors};
 pub use order::Seq;
 pub use queue::{Overflow, QueueBudget};

@@ -60,6 +60,11 @@ fn g26_a_bus_that_cannot_be_built_says_why() {
         BuildError::HeadWithoutHistory,
         "call `history`",
     );
+    says(
+        RangeWatchBus::builder().epoch(0).build().unwrap_err(),
+        BuildError::EpochWithoutHistory,
+        "call `history`",
+    );
     let huge = History::events(usize::MAX).bytes(usize::MAX);
     for head in [u64::MAX, u64::MAX - 1] {
         says(
@@ -125,7 +130,7 @@ fn g26_a_subscription_that_is_refused_says_why() {
     let refused = bus.subscribe(..).since(7).events(1).unwrap_err();
     says(
         refused,
-        SubscribeError::Compacted { floor: 8 },
+        SubscribeError::Compacted { floor: 8, epoch: 0 },
         "since 8 or later",
     );
     for builder in [
@@ -246,7 +251,7 @@ fn g26_a_receive_without_an_item_says_why() {
         end.into(),
         "subscribe again since 2",
     );
-    let end = RecvError::Compacted { floor: 8 };
+    let end = RecvError::Compacted { floor: 8, epoch: 0 };
     says(
         block_on(parked.recv()).unwrap_err(),
         end,

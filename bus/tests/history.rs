@@ -176,7 +176,7 @@ fn g08_a_start_after_a_value_begins_with_the_next_one() {
         assert_eq!(first, expected.first().copied());
     }
     let refused = bus.subscribe(..).since_after(6).events(3).unwrap_err();
-    assert_eq!(refused, SubscribeError::Compacted { floor: 8 });
+    assert_eq!(refused, SubscribeError::Compacted { floor: 8, epoch: 0 });
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn g07_a_start_below_the_floor_is_refused_with_the_floor() {
     let bus = emitted(3, 10);
     assert_eq!(bus.floor(), Some(8));
     for value in [0, 7] {
-        let refused = SubscribeError::Compacted { floor: 8 };
+        let refused = SubscribeError::Compacted { floor: 8, epoch: 0 };
         assert_eq!(since(&bus, value).unwrap_err(), refused);
         assert_eq!(bus.subscribe(..).since(value).wake().unwrap_err(), refused);
     }
@@ -250,7 +250,10 @@ fn g07_a_parked_subscription_below_the_floor_ends_with_compacted() {
     }
     assert_eq!(values(&mut sub), [1, 2]);
     for _ in 0..2 {
-        assert_eq!(block_on(sub.recv()), Err(RecvError::Compacted { floor: 8 }));
+        assert_eq!(
+            block_on(sub.recv()),
+            Err(RecvError::Compacted { floor: 8, epoch: 0 })
+        );
     }
     assert_eq!(sub.request_progress().unwrap(), None);
     assert_eq!(bus.emit(11, ["k"]).unwrap().matched(), 0, "it has ended");
@@ -300,7 +303,13 @@ fn g07_a_start_after_a_snapshot_needs_nothing_of_before_it() {
         bus.emit(value, ["k"]).unwrap();
     }
     sub.start_after(16).unwrap();
-    assert_eq!(sub.try_recv(), Err(TryRecvError::Compacted { floor: 18 }));
+    assert_eq!(
+        sub.try_recv(),
+        Err(TryRecvError::Compacted {
+            floor: 18,
+            epoch: 0
+        })
+    );
 }
 
 #[test]
@@ -385,7 +394,10 @@ fn g07_a_restored_head_serves_what_lies_above_it() {
     );
     assert!(matches!(
         since(&bus, 41),
-        Err(SubscribeError::Compacted { floor: 42 })
+        Err(SubscribeError::Compacted {
+            floor: 42,
+            epoch: 0
+        })
     ));
     let mut sub = since(&bus, 42).unwrap();
     let mut live = bus.subscribe(..).events(3).unwrap();

@@ -116,7 +116,7 @@ fn g40_a_queue_and_an_event_keep_payloads_below_the_floor() {
         let end = sub.try_recv().unwrap_err();
         let floor = 65;
         let expected = if is_parked {
-            TryRecvError::Compacted { floor }
+            TryRecvError::Compacted { floor, epoch: 0 }
         } else {
             TryRecvError::Empty
         };

@@ -99,7 +99,7 @@ fn g19_the_end_is_returned_alone_after_the_events_before_it() {
     emit(&bus, 4..=9);
     bus.compact(8).unwrap();
     assert_eq!(values(&mut parked, 10), ready([4, 5]));
-    let end = RecvError::Compacted { floor: 8 };
+    let end = RecvError::Compacted { floor: 8, epoch: 0 };
     assert_eq!(values(&mut parked, 10), Poll::Ready(Err(end)));
 }
 

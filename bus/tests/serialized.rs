@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rangewatch_bus::{
     BuildError, Closed, CompactError, ControlError, EmitError, FollowError, History, Item,
-    KeyRange, MirrorStopped, Overflow, ProgressError, RangeWatchBus, RecvError, Selector,
-    Selectors, Seq, SubscribeError, TryRecvError, TryWakeError,
+    KeyRange, MirrorStopped, Overflow, ProgressError, RangeWatchBus, RecvError, RestoreError,
+    Selector, Selectors, Seq, SubscribeError, TryRecvError, TryWakeError,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -208,7 +208,11 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
                \"is_conservative\":false},";
     is_error(coalesced, "coalesced", gap);
     is_error(coalesced.recv_error().unwrap(), "coalesced", gap);
-    let (lagged, resume, floor) = (r#""missed":3,"#, r#""resume":4,"#, r#""floor":5,"#);
+    let (lagged, resume, floor) = (
+        r#""missed":3,"#,
+        r#""resume":4,"#,
+        r#""floor":5,"epoch":1,"#,
+    );
     is_error(RecvError::Lagged(3), "lagged", lagged);
     is_error(TryRecvError::Lagged(3), "lagged", lagged);
     is_error(
@@ -221,9 +225,21 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
         "disconnected",
         resume,
     );
-    is_error(RecvError::Compacted { floor: 5 }, "compacted", floor);
-    is_error(TryRecvError::Compacted { floor: 5 }, "compacted", floor);
-    is_error(SubscribeError::Compacted { floor: 5 }, "compacted", floor);
+    is_error(
+        RecvError::Compacted { floor: 5, epoch: 1 },
+        "compacted",
+        floor,
+    );
+    is_error(
+        TryRecvError::Compacted { floor: 5, epoch: 1 },
+        "compacted",
+        floor,
+    );
+    is_error(
+        SubscribeError::Compacted { floor: 5, epoch: 1 },
+        "compacted",
+        floor,
+    );
     is_error(RecvError::Closed, "closed", "");
     is_error(TryRecvError::Closed, "closed", "");
     is_error(TryRecvError::Empty, "empty", "");
@@ -246,6 +262,9 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
     is_error(SubscribeError::from(empty.clone()), "empty_range", range);
     is_error(empty, "empty_range", range);
     let full = SubscribeError::TooManySubscriptions { max: 9 };
+    is_error(RestoreError::NoHistory, "no_history", "");
+    is_error(RestoreError::LastHead, "last_head", "");
+    is_error(RestoreError::Closed, "closed", "");
     is_error(full, "too_many_subscriptions", r#""max":9,"#);
     is_error(SubscribeError::ZeroCapacity, "zero_capacity", "");
     is_error(SubscribeError::ZeroInterval, "zero_interval", "");
@@ -279,6 +298,7 @@ fn every_error_has_a_kind_its_fields_and_its_message() {
     }
     is_error(BuildError::EmptyHistory, "empty_history", "");
     is_error(BuildError::HeadWithoutHistory, "head_without_history", "");
+    is_error(BuildError::EpochWithoutHistory, "epoch_without_history", "");
     is_error(BuildError::LastHead, "last_head", "");
     let above_head = |head| CompactError::AboveHead { value: 9, head };
     is_error(above_head(Some(7)), "above_head", r#""value":9,"head":7,"#);

@@ -74,7 +74,7 @@ fn consume(
                 log.record(error);
                 match error {
                     RecvError::Disconnected { resume } => return Some(resume),
-                    RecvError::Compacted { floor } => return Some(floor),
+                    RecvError::Compacted { floor, .. } => return Some(floor),
                     RecvError::Closed => {
                         log.at_rest(bus.last_seq(), sub.stats());
                         return None;
@@ -100,7 +100,7 @@ fn follow(bus: &RangeWatchBus<u64>, checker: &Checker, seed: u64, overflow: Over
         });
         next = match subscribed {
             Ok((sub, log)) => consume(bus, sub, &log, &mut random),
-            Err(SubscribeError::Compacted { floor }) => Some(floor),
+            Err(SubscribeError::Compacted { floor, .. }) => Some(floor),
             Err(SubscribeError::Closed) => None,
             Err(other) => panic!("{other}"),
         };
@@ -128,7 +128,7 @@ fn follow_spans(bus: &RangeWatchBus<u64>, checker: &Checker, seed: u64) {
                 }
                 next = sub.position().map_or(next, |position| position + 1);
             }
-            Err(SubscribeError::Compacted { floor }) => next = floor,
+            Err(SubscribeError::Compacted { floor, .. }) => next = floor,
             Err(SubscribeError::Closed) => return,
             Err(other) => panic!("{other}"),
         }

@@ -257,7 +257,7 @@ impl Checker {
         let start = match floor.zip(bus.floor()) {
             Some(floors) => {
                 let compacted = match &built {
-                    Err(SubscribeError::Compacted { floor }) => Some(*floor),
+                    Err(SubscribeError::Compacted { floor, .. }) => Some(*floor),
                     _ => None,
                 };
                 if built.is_ok() || compacted.is_some() {

@@ -311,7 +311,7 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                 }
             }
             Delivery::Ended(RecvError::Compacted { .. }) => {
-                let end = |floor| Delivery::Ended(RecvError::Compacted { floor });
+                let end = |floor| Delivery::Ended(RecvError::Compacted { floor, epoch: 0 });
                 add("invent a floor", &set(end(FAR)));
                 add("raise a floor", &set(end(trace.observed.unwrap().1 + 1)));
                 add("lower a floor", &set(end(0)));
@@ -356,7 +356,13 @@ fn invent(
         );
         insert("invent a mark", Delivery::Progress(head + 1));
         let end = |end| Delivery::Ended(end);
-        insert("invent a floor", end(RecvError::Compacted { floor: FAR }));
+        insert(
+            "invent a floor",
+            end(RecvError::Compacted {
+                floor: FAR,
+                epoch: 0,
+            }),
+        );
         let resume = FAR;
         insert(
             "invent a disconnect",

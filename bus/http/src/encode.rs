@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use rangewatch_bus::{Event, Item, RecvError, Span};
 
+use crate::id::Id;
 use crate::payload::{self, Payloads};
 
 /// Appends server-sent events to a buffer.
@@ -13,35 +14,8 @@ use crate::payload::{self, Payloads};
 /// off: it has an id only if it has everything up to that value.
 pub(crate) struct Encoder<P> {
     pub(crate) payloads: Payloads<P>,
-    /// Whether a client can resume after an id. Not so on a bus without history.
-    pub(crate) has_ids: bool,
-}
-
-/// An id: the value after which a client resumes, `None` if that is the first.
-#[derive(Clone, Copy)]
-struct Id(Option<u64>);
-
-/// The id before all values: a client resumes with the first.
-pub(crate) const START_ID: &str = "start";
-
-impl Id {
-    const fn of(value: u64) -> Self {
-        Self(Some(value))
-    }
-
-    /// That of a client which resumes with `value`.
-    const fn before(value: u64) -> Self {
-        Self(value.checked_sub(1))
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_str(START_ID),
-        }
-    }
+    /// The epoch of the ids. `None` on a bus without history: no client can resume after an id.
+    pub(crate) epoch: Option<u64>,
 }
 
 impl<P> Encoder<P> {
@@ -70,9 +44,9 @@ impl<P> Encoder<P> {
             RecvError::Coalesced(span) => self.gap(out, span),
             RecvError::Disconnected { resume } => {
                 let data = format_args!(r#"{{"disconnected":{{"resume":{resume}}}}}"#);
-                self.named(out, "disconnected", Some(Id::before(resume)), data);
+                self.named(out, "disconnected", self.id(resume.checked_sub(1)), data);
             }
-            RecvError::Compacted { floor } => self.compacted(out, floor),
+            RecvError::Compacted { floor, epoch } => self.compacted(out, floor, epoch),
             RecvError::Closed => self.closed(out, None),
             other => {
                 let text = serde_json::Value::from(other.to_string());
@@ -83,9 +57,10 @@ impl<P> Encoder<P> {
 
     /// The id is that before the floor, so that a client that reconnects resumes with the floor
     /// and is not refused again.
-    pub(crate) fn compacted(&self, out: &mut Vec<u8>, floor: u64) {
-        let data = format_args!(r#"{{"compacted":{{"floor":{floor}}}}}"#);
-        self.named(out, "compacted", Some(Id::before(floor)), data);
+    pub(crate) fn compacted(&self, out: &mut Vec<u8>, floor: u64, epoch: u64) {
+        let data = format_args!(r#"{{"compacted":{{"floor":{floor},"epoch":{epoch}}}}}"#);
+        let value = floor.checked_sub(1);
+        self.named(out, "compacted", Some(Id { epoch, value }), data);
     }
 
     pub(crate) fn closed(&self, out: &mut Vec<u8>, reason: Option<&str>) {
@@ -107,11 +82,11 @@ impl<P> Encoder<P> {
     pub(crate) fn progress(&self, out: &mut Vec<u8>, value: Option<u64>) {
         let mark = serde_json::Value::from(value);
         let data = format_args!(r#"{{"progress":{mark}}}"#);
-        self.named(out, "progress", Some(Id(value)), data);
+        self.named(out, "progress", self.id(value), data);
     }
 
     fn gap(&self, out: &mut Vec<u8>, gap: Span) {
-        self.head(out, Some("gap"), Some(Id::of(gap.last())));
+        self.head(out, Some("gap"), self.id(Some(gap.last())));
         out.extend_from_slice(br#"data: {"coalesced":"#);
         // Numbers and booleans: this does not fail.
         let _ = serde_json::to_writer(&mut *out, &gap);
@@ -122,7 +97,7 @@ impl<P> Encoder<P> {
     /// would take the keys that remain for the whole event.
     fn event(&self, out: &mut Vec<u8>, event: &Event<P>) {
         let start = out.len();
-        self.head(out, None, Some(Id::of(event.value())));
+        self.head(out, None, self.id(Some(event.value())));
         out.extend_from_slice(b"data: ");
         match self.line(out, event) {
             Ok(()) => out.extend_from_slice(b"\n\n"),
@@ -131,7 +106,7 @@ impl<P> Encoder<P> {
                 let value = event.value();
                 let text = serde_json::Value::from(error.to_string());
                 let data = format_args!(r#"{{"failed":{{"value":{value},"error":{text}}}}}"#);
-                self.named(out, "failed", Some(Id::of(value)), data);
+                self.named(out, "failed", self.id(Some(value)), data);
             }
         }
     }
@@ -160,11 +135,15 @@ impl<P> Encoder<P> {
         append(out, format_args!("data: {data}\n\n"));
     }
 
+    fn id(&self, value: Option<u64>) -> Option<Id> {
+        self.epoch.map(|epoch| Id { epoch, value })
+    }
+
     fn head(&self, out: &mut Vec<u8>, name: Option<&str>, id: Option<Id>) {
         if let Some(name) = name {
             append(out, format_args!("event: {name}\n"));
         }
-        if let Some(id) = id.filter(|_| self.has_ids) {
+        if let Some(id) = id {
             append(out, format_args!("id: {id}\n"));
         }
     }

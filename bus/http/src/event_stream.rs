@@ -77,15 +77,10 @@ impl<P> EventStream<P> {
     ) -> Self {
         // A client has an id from the start, so that it misses nothing if it has to reconnect
         // before the first event.
-        match subscription.request_progress() {
-            Ok(Some(_)) => encoder.has_ids = true,
-            Ok(None) => {
-                encoder.has_ids = true;
-                if subscription.position().is_none() {
-                    encoder.progress(&mut preamble, None);
-                }
-            }
-            Err(_) => encoder.has_ids = false,
+        encoder.epoch = subscription.epoch();
+        if matches!(subscription.request_progress(), Ok(None)) && subscription.position().is_none()
+        {
+            encoder.progress(&mut preamble, None);
         }
         Self {
             subscription: Some(subscription),

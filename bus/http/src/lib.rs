@@ -58,12 +58,16 @@
 //! | (`message`) | `{"seq":1,"value":7,"keys":["a",{"base64":"/w=="}]}`: one emit, with the keys that are watched and, if the service [writes](EventStreamsBuilder::payloads) them, their `payloads` in the same order | its value | |
 //! | `progress` | `{"progress":9}`: everything up to this value was sent. The heartbeat, and the first event of a stream, behind a replay; a client that resumes with the head has it already. `null` before the first emit | its value, or `start` | |
 //! | `failed` | `{"failed":{"value":7,"error":".."}}`: in place of an event that has a payload that could not be written | its value | |
-//! | `compacted` | `{"compacted":{"floor":5}}`: events below the floor are lost, rescan | the value before the floor | the end |
+//! | `compacted` | `{"compacted":{"floor":5,"epoch":0}}`: events below the floor are lost, or the bus was [restored](rangewatch_bus::RangeWatchBus::restore): rescan | the value before the floor | the end |
 //! | `closed` | `{"closed":{"reason":"leader lost"}}`: the bus was closed, and everything was sent. The reason is that of [`close_with`](rangewatch_bus::RangeWatchBus::close_with), or `null` | | the end |
 //! | `shutdown` | `{"shutdown":{}}`: the service [ends its streams](EventStreams::shutdown) | | the end |
 //! | `lagged` | `{"lagged":3}`: events are lost here, rescan | | |
 //! | `gap` | `{"coalesced":{"first":5,"last":9,"count":3,..}}`: events are lost here, rescan from the first to the last | the last value | |
 //! | `disconnected` | `{"disconnected":{"resume":5}}`: the queue was full | the value before `resume` | the end |
+//!
+//! An id is the value that the table names, in decimal. On a bus of another
+//! [epoch](rangewatch_bus::RangeWatchBus::epoch) than 0 the epoch comes before it, as in `3-7`: a
+//! client whose id is of another epoch receives `compacted`, whatever its value is.
 //!
 //! The last three come only from a subscription of the service with another
 //! [`Overflow`](rangewatch_bus::Overflow) than `Park`. Keys that are not UTF-8 are in base64, as in
@@ -130,14 +134,16 @@
 
 // The modules:
 //
-// route        the route, its authorization, Last-Event-ID
+// route        the route, its authorization
 // query        the query of a request, and its limits; percent: its encoding
 // streams      the settings, the limit and the shutdown of all streams
 // event_stream the body of a response; in_flight: what the server has not written yet
 // encode       items as server-sent events; payload: payloads as JSON
+// id           the ids of events, Last-Event-ID
 
 mod encode;
 mod event_stream;
+mod id;
 mod in_flight;
 mod payload;
 mod percent;
@@ -146,9 +152,10 @@ mod route;
 mod streams;
 
 pub use event_stream::{EventStream, StalledError};
+pub use id::{LastEventIdError, Resume, resume_since};
 pub use payload::PayloadWriter;
 pub use query::{QueryError, QueryParser, WatchQuery};
-pub use route::{LastEventIdError, WatchRoute, WatchRouteError, resume_since};
+pub use route::{WatchRoute, WatchRouteError};
 pub use streams::{EventStreams, EventStreamsBuilder, StreamStats, TooManyStreamsError};
 
 /// The examples of the README, compiled and run.

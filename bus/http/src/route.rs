@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 use rangewatch_bus::{RangeWatchBus, Selectors, SubscribeError};
 use thiserror::Error;
 
-use crate::encode::START_ID;
-use crate::query::parse_value;
 use crate::streams::refusal;
-use crate::{EventStreams, QueryError, QueryParser};
+use crate::{EventStreams, LastEventIdError, QueryError, QueryParser, Resume, resume_since};
 
 /// A route that streams what a request watches: `GET /watch?prefix=order/&since=7`.
 ///
@@ -79,54 +77,6 @@ pub enum WatchRouteError {
          your own"
     )]
     NoHistory,
-}
-
-/// A `Last-Event-ID` that no stream of this crate has sent. As a response it is 400.
-///
-/// # Examples
-///
-/// ```
-/// use axum::http::{HeaderMap, HeaderValue};
-/// use rangewatch_http::{LastEventIdError, resume_since};
-///
-/// let headers = HeaderMap::from_iter([("last-event-id".parse()?, HeaderValue::from_static("x"))]);
-/// assert_eq!(resume_since(&headers), Err(LastEventIdError::default()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Error)]
-#[error("Last-Event-ID is no id of this stream: send the id of an event, or leave it out")]
-#[non_exhaustive]
-pub struct LastEventIdError;
-
-/// The value that a client which reconnects resumes since, by the header `Last-Event-ID`; `None`
-/// without one. It wins over a value in the query, which a browser sends again as it was.
-///
-/// # Errors
-///
-/// [`LastEventIdError`] if the header has no id.
-///
-/// # Examples
-///
-/// ```
-/// use axum::http::{HeaderMap, HeaderValue};
-/// use rangewatch_http::resume_since;
-///
-/// let headers = HeaderMap::from_iter([("last-event-id".parse()?, HeaderValue::from_static("7"))]);
-/// assert_eq!(resume_since(&headers)?, Some(8));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn resume_since(headers: &HeaderMap) -> Result<Option<u64>, LastEventIdError> {
-    const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-    let Some(id) = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) else {
-        return Ok(None);
-    };
-    let id = id.to_str().map_err(|_| LastEventIdError)?;
-    if id == START_ID {
-        return Ok(Some(0));
-    }
-    let value = parse_value(id).ok_or(LastEventIdError)?;
-    // The greatest value is never emitted on a bus with history: nothing follows.
-    Ok(Some(value.saturating_add(1)))
 }
 
 impl WatchRoute {
@@ -263,9 +213,12 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         routing::get(Self::watch).with_state(Arc::new(self))
     }
 
-    /// The least value that may be emitted next.
-    fn first_value(&self) -> u64 {
-        self.bus.head().map_or(0, |head| head.saturating_add(1))
+    /// The epoch, and the least value that may be emitted next.
+    fn next(&self) -> (u64, u64) {
+        // The epoch first: with the value of a later one it makes an id that is refused again.
+        let epoch = self.bus.epoch().unwrap_or(0);
+        let head = self.bus.head();
+        (epoch, head.map_or(0, |head| head.saturating_add(1)))
     }
 
     async fn watch(State(route): State<Arc<Self>>, request: Request) -> Response {
@@ -280,7 +233,8 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         let query = self.parser.parse(parts.uri.query().unwrap_or_default());
         let query = query.map_err(IntoResponse::into_response)?;
         let resume = resume_since(&parts.headers).map_err(IntoResponse::into_response)?;
-        let since = resume.or_else(|| query.since());
+        let since = resume.map(Resume::since);
+        let in_query = query.since();
         let selectors = query.into_selectors();
         if let Some(authorize) = &self.authorize {
             authorize(parts, selectors.clone()).await?;
@@ -288,14 +242,15 @@ impl<P: Send + Sync + 'static> WatchRoute<P> {
         if let Some(refused) = self.streams.refuse_if_full() {
             return Err(refused);
         }
-        let builder = self.bus.subscribe(selectors).since(since);
+        let builder = self.bus.subscribe(selectors).since(since.or(in_query));
+        let builder = builder.epoch(resume.map(Resume::epoch));
         let builder = builder.queue_bytes(self.queue_bytes);
-        let subscribed = match self.first_value() {
+        let (epoch, floor) = self.next();
+        let subscribed = if !self.has_replicas && since > Some(floor) {
             // The id is from a process before this one, which had emitted more.
-            floor if !self.has_replicas && resume > Some(floor) => {
-                Err(SubscribeError::Compacted { floor })
-            }
-            _ => builder.events(self.queue_events),
+            Err(SubscribeError::Compacted { floor, epoch })
+        } else {
+            builder.events(self.queue_events)
         };
         if let Err(SubscribeError::Closed) = subscribed {
             let reason = self.bus.close_reason();

@@ -31,17 +31,18 @@ use crate::payload::{PayloadWriter, Payloads};
 /// use axum::response::{IntoResponse, Response};
 /// use axum::{Router, routing};
 /// use rangewatch_bus::{History, RangeWatchBus, Selector};
-/// use rangewatch_http::{EventStreams, resume_since};
+/// use rangewatch_http::{EventStreams, Resume, resume_since};
 ///
 /// #[derive(Clone)]
 /// struct Service { bus: RangeWatchBus, streams: EventStreams }
 ///
 /// async fn orders(State(service): State<Service>, headers: HeaderMap) -> Response {
-///     let since = match resume_since(&headers) {
-///         Ok(since) => since,
+///     let resume = match resume_since(&headers) {
+///         Ok(resume) => resume,
 ///         Err(refused) => return refused.into_response(),
 ///     };
-///     let orders = service.bus.subscribe(Selector::prefix("order/")).since(since);
+///     let orders = service.bus.subscribe(Selector::prefix("order/"));
+///     let orders = orders.since(resume.map(Resume::since)).epoch(resume.map(Resume::epoch));
 ///     service.streams.respond(orders.queue_bytes(256 << 10).events(256))
 /// }
 ///
@@ -314,10 +315,12 @@ impl<P> EventStreams<P> {
     {
         let opened = match subscribed {
             Ok(subscription) => self.open(subscription),
-            Err(SubscribeError::Compacted { floor }) => self.open_ended(|encoder, open, out| {
-                open.count(EndReason::Compacted);
-                encoder.compacted(out, floor);
-            }),
+            Err(SubscribeError::Compacted { floor, epoch }) => {
+                self.open_ended(|encoder, open, out| {
+                    open.count(EndReason::Compacted);
+                    encoder.compacted(out, floor, epoch);
+                })
+            }
             Err(SubscribeError::Closed) => return self.respond_closed(None),
             Err(full @ SubscribeError::TooManySubscriptions { .. }) => {
                 return self.unavailable(&full);
@@ -437,7 +440,7 @@ impl<P> EventStreams<P> {
     fn encoder(&self) -> Encoder<P> {
         Encoder {
             payloads: self.settings.payloads.clone(),
-            has_ids: true,
+            epoch: None,
         }
     }
 

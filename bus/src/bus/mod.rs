@@ -11,7 +11,7 @@ use crate::builder::RangeWatchBusBuilder;
 use crate::order::{Shared, State, WakeHost};
 use crate::subscription::Phase;
 use crate::timer::ThreadTimer;
-use crate::{BusStats, CompactError, EmitError, Selectors, Seq, SubscribeBuilder};
+use crate::{BusStats, CompactError, EmitError, RestoreError, Selectors, Seq, SubscribeBuilder};
 
 pub use emitter::Emitter;
 pub use weak_bus::WeakRangeWatchBus;
@@ -142,11 +142,73 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// bus.emit(2, ["k"])?;
     /// assert_eq!(bus.compact(2)?, 2);
     /// let too_old = bus.subscribe(Selector::all()).since(1).events(16);
-    /// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 2 })));
+    /// assert!(matches!(too_old, Err(SubscribeError::Compacted { floor: 2, .. })));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compact(&self, value: u64) -> Result<u64, CompactError> {
         self.shared().compact(value)
+    }
+
+    /// Begins an epoch: empties the history, which continues above `head` as that of a bus
+    /// [built](RangeWatchBusBuilder::head) with it. For a bus that carries the values of a store or
+    /// a log which was restored from a backup, has lost its latest values, or is not received any
+    /// more from where the bus is.
+    ///
+    /// `head` may lie above or below the [head](Self::head) of before. `None` is the head of a bus
+    /// on which nothing was emitted. A value that was lost and is emitted again is another change,
+    /// so `epoch` should be one that the bus never had. The same epoch as before says that its
+    /// values still mean the same, and that some were missed.
+    ///
+    /// Nothing is received across a restore as if nothing had happened:
+    ///
+    /// - An event subscription, or [`EventSet`](crate::EventSet), ends. What is in its queue is
+    ///   received first, also if it was held, then
+    ///   [`RecvError::Compacted`](crate::RecvError::Compacted) with `epoch`. Only one that is
+    ///   reserved stays.
+    /// - A wake subscription stays, and receives a [conservative](crate::Span::is_conservative)
+    ///   span from 0 to the new head, or later: its consumer rescans everything. Until that is
+    ///   received, [`start_after`](crate::WakeSubscription::start_after) has no effect.
+    /// - A [`Follower`](crate::Follower) and a [`Mirror`](crate::Mirror) begin a new snapshot.
+    ///   Restore the store before the bus.
+    /// - Asynchronous emits that wait for room go on, and later progress marks are of the new head.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::NoHistory`] if the bus has no history, [`RestoreError::LastHead`] if no
+    /// value is left above `head`, [`RestoreError::Closed`] if the bus is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus, TryRecvError};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+    /// let mut events = bus.subscribe(..).events(16)?;
+    /// let mut wake = bus.subscribe(..).wake()?;
+    /// bus.emit(7, ["k"])?;
+    /// wake.try_recv()?;
+    ///
+    /// bus.restore(1, Some(5))?; // 6 and 7 were lost
+    /// assert_eq!((bus.epoch(), bus.head(), bus.floor()), (Some(1), Some(5), Some(6)));
+    /// bus.emit(6, ["k"])?;
+    ///
+    /// assert_eq!(events.try_recv()?.value(), 7);
+    /// let end = events.try_recv().unwrap_err();
+    /// assert_eq!(end, TryRecvError::Compacted { floor: 6, epoch: 1 });
+    /// let span = wake.try_recv()?;
+    /// assert_eq!((span.first(), span.last(), span.is_conservative()), (0, 6, true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restore(&self, epoch: u64, head: Option<u64>) -> Result<(), RestoreError> {
+        self.shared().restore(epoch, head)
+    }
+
+    /// The epoch in which the values of a bus with history count: as
+    /// [built](RangeWatchBusBuilder::epoch), until it is [restored](Self::restore). `None` without
+    /// history.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.shared().epoch()
     }
 
     /// The greatest value so far on a bus with history: emitted, [advanced](Self::advance) to or

@@ -10,6 +10,7 @@ use futures_core::Stream;
 
 use super::mirror::{Change, Copied, Entry, Map, apply};
 use super::{Follow, FollowError, Follower, Mirror, WaiterId};
+use crate::history::Epoch;
 use crate::keys::KeyRanges;
 use crate::{Event, Selectors, SubscribeBuilder, SubscribeError};
 
@@ -29,6 +30,8 @@ pub struct MirrorDriver<P, V, F, Fut, S, C> {
     copied: Arc<Copied<V>>,
     /// A new copy, until it is as far as the one that readers see.
     next: Option<Map<V>>,
+    /// The epoch of the values of the copy.
+    epoch: Option<Epoch>,
     /// The registration to be woken when the bus reaches the value that a reader waits for.
     head: Option<WaiterId>,
     /// The value of the progress mark that was requested and is yet to be received.
@@ -117,6 +120,7 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
             ranges,
             copied,
             next: None,
+            epoch: None,
             head: None,
             requested: None,
             is_applying: false,
@@ -228,6 +232,10 @@ where
             Follow::SnapshotBegin { .. } => {
                 // A mark of the subscription before is lost.
                 self.requested = None;
+                let epoch = self.follower.epoch();
+                if std::mem::replace(&mut self.epoch, epoch) != epoch {
+                    self.copied.forget_value();
+                }
                 self.next = Some(Map::new());
             }
             Follow::Snapshot((key, changed, value)) => {

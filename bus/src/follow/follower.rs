@@ -8,6 +8,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::{Follow, FollowError};
+use crate::history::Epoch;
 use crate::queue::EventQueue;
 use crate::subscription::{EventTemplate, Phase, Since};
 use crate::{
@@ -187,9 +188,10 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
         };
         let (stage, sub, cause) = match template.subscribe(since, phase) {
             Ok(sub) => (stage, sub, None),
-            Err(SubscribeError::Compacted { floor }) => {
+            Err(SubscribeError::Compacted { floor, epoch }) => {
                 let sub = template.subscribe(None, Phase::Held)?;
-                (Stage::Begin, sub, Some(RecvError::Compacted { floor }))
+                let cause = RecvError::Compacted { floor, epoch };
+                (Stage::Begin, sub, Some(cause))
             }
             Err(error) => return Err(error),
         };
@@ -208,6 +210,12 @@ impl<P: Send + Sync + 'static> SubscribeBuilder<'_, P> {
 impl<P, F, Fut, S> Follower<P, F, Fut, S> {
     pub(super) const fn template(&self) -> &EventTemplate<P> {
         &self.template
+    }
+
+    /// The epoch of what follows the current snapshot.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        let sub = self.sub.as_ref();
+        sub.and_then(EventSubscription::exact_epoch)
     }
 
     /// Whether everything up to the close of the bus was received.
@@ -331,15 +339,18 @@ where
         if position <= Some(value) {
             return Ok(());
         }
+        let epoch = self.sub.as_ref().and_then(EventSubscription::epoch);
         // First, because a bus may be built for few subscriptions.
         self.sub = None;
-        let since = Some(Since::after(value));
+        let since = Some(Since::after(value).of(epoch));
         match self.template.subscribe(since, Phase::Held) {
             Ok(sub) => {
                 self.sub = Some(sub);
                 Ok(())
             }
-            Err(SubscribeError::Compacted { floor }) => self.missed(RecvError::Compacted { floor }),
+            Err(SubscribeError::Compacted { floor, epoch }) => {
+                self.missed(RecvError::Compacted { floor, epoch })
+            }
             Err(error) => {
                 self.end();
                 Err(FollowError::Subscribe(error))

@@ -22,7 +22,9 @@ use crate::{EmptyRangeError, Selectors};
 /// new one is complete, the copy is that of before.
 ///
 /// [`value`](Self::value) is how far the copy is: it has every change up to this value, and may
-/// have later ones, which a scan has seen. It never decreases. All keys of an emit change at once.
+/// have later ones, which a scan has seen. It never decreases, unless the bus is
+/// [restored](crate::RangeWatchBus::restore): then it is unknown until the snapshot of the new
+/// epoch is complete. All keys of an emit change at once.
 ///
 /// The driver ends when the last handle is dropped.
 ///
@@ -92,7 +94,8 @@ pub(super) struct Wanted {
 )]
 #[expect(clippy::exhaustive_structs, reason = "there is nothing else to say")]
 pub struct MirrorStopped {
-    /// The [value](Mirror::value) of the mirror. `None` before the first snapshot.
+    /// The [value](Mirror::value) of the mirror. `None` before the first snapshot, also of an
+    /// epoch.
     pub value: Option<u64>,
 }
 
@@ -113,7 +116,8 @@ impl<V> Mirror<V> {
     }
 
     /// The value that this copy has reached: every change up to it was applied. `None` before the
-    /// first snapshot.
+    /// first snapshot, and before the first since the bus was
+    /// [restored](crate::RangeWatchBus::restore).
     ///
     /// An emit that changes none of the keys need not be noticed, unless
     /// [`wait_until`](Self::wait_until) asks for it: the value may be less than the head of the bus
@@ -203,6 +207,11 @@ impl<V: Clone> Mirror<V> {
 impl<V> Copied<V> {
     pub(super) fn value(&self) -> Option<u64> {
         self.contents.read().value
+    }
+
+    /// Makes the value unknown: the next copy is of another epoch.
+    pub(super) fn forget_value(&self) {
+        self.contents.write().value = None;
     }
 
     /// Replaces the copy by one that has every change up to `value`.

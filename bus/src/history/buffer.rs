@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::emit::Record;
-use crate::{CompactError, EmitError, History, Seq};
+use crate::history::Epoch;
+use crate::queue::End;
+use crate::{CompactError, EmitError, History, Seq, SubscribeError};
 
 /// The latest emits, bounded in events and in bytes, the head and the floor.
 ///
@@ -17,19 +19,21 @@ pub(crate) struct HistoryBuffer<P> {
     head: Option<u64>,
     /// The least value that `since` serves: every emit from here on is in `emits`.
     floor: u64,
+    epoch: Epoch,
     /// How many emits were read, for the tests of how long a reader holds the lock.
     #[cfg(test)]
     pub(crate) n_read: std::cell::Cell<usize>,
 }
 
 impl<P> HistoryBuffer<P> {
-    pub(crate) fn new(bounds: History, head: Option<u64>) -> Self {
+    pub(crate) fn new(bounds: History, head: Option<u64>, epoch: Epoch) -> Self {
         Self {
             emits: VecDeque::new(),
             n_bytes: 0,
             bounds,
             head,
             floor: head.map_or(0, |head| head.saturating_add(1)),
+            epoch,
             #[cfg(test)]
             n_read: std::cell::Cell::new(0),
         }
@@ -41,6 +45,38 @@ impl<P> HistoryBuffer<P> {
 
     pub(crate) const fn floor(&self) -> u64 {
         self.floor
+    }
+
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The end of a subscription that has yet to read what is no longer here.
+    pub(crate) const fn compacted(&self) -> End {
+        End::Compacted {
+            floor: self.floor,
+            epoch: self.epoch.number,
+        }
+    }
+
+    /// Whether a subscription can begin with `value`, of `epoch` if that is known.
+    pub(crate) fn check_since(&self, value: u64, epoch: Option<u64>) -> Result<(), SubscribeError> {
+        let Self {
+            floor,
+            epoch: Epoch { number, .. },
+            ..
+        } = *self;
+        if value < floor || epoch.is_some_and(|epoch| epoch != number) {
+            let epoch = number;
+            return Err(SubscribeError::Compacted { floor, epoch });
+        }
+        Ok(())
+    }
+
+    /// Begins an epoch as a new history. Returns the old one, to be freed outside of locks.
+    pub(crate) fn restore(&mut self, epoch: u64, head: Option<u64>) -> Self {
+        let restored = Self::new(self.bounds, head, self.epoch.restored(epoch));
+        std::mem::replace(self, restored)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -165,6 +201,14 @@ impl<P> HistoryBuffer<P> {
     fn index_of(&self, value: u64) -> usize {
         self.emits.partition_point(|(emitted, _)| *emitted < value)
     }
+}
+
+/// Whether there is a value above `head` left to emit.
+pub(crate) fn check_head<E>(head: Option<u64>, error: E) -> Result<(), E> {
+    if head.is_some_and(|head| head >= u64::MAX - 1) {
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// Whether `value` may follow `head` in a history.

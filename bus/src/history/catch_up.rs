@@ -80,13 +80,14 @@ impl<P> Shared<P> {
                 return CatchUp::Again;
             };
             if !slot.parked {
-                // `close_now` was called in between.
+                // `close_now` or `restore` was called in between.
                 return CatchUp::Again;
             }
             if next < history.floor() {
                 slot.parked = false;
                 *n_parked -= 1;
-                mailbox.with(|queue| queue.end_compacted(history.floor(), slot.n_left_in_history));
+                let end = history.compacted();
+                mailbox.with(|queue| queue.end_before_bus(end, slot.n_left_in_history));
                 state.end(id);
                 return CatchUp::Again;
             }
@@ -109,7 +110,7 @@ impl<P> Shared<P> {
         let matches: Vec<_> = chunk.iter().filter(|emit| watched.matched(emit)).collect();
         mailbox.with(|queue| {
             if queue.replay().is_none() {
-                // `close_now` was called in between.
+                // `close_now` or `restore` was called in between.
                 return CatchUp::Again;
             }
             let (event, complete) = absorb(queue, matches.into_iter());

@@ -3,12 +3,16 @@
 mod buffer;
 mod catch_up;
 mod compact_error;
+mod epoch;
+mod restore_error;
 
-pub(crate) use buffer::{HistoryBuffer, check_rise};
+pub(crate) use buffer::{HistoryBuffer, check_head, check_rise};
 pub(crate) use catch_up::{
     CHUNK_EVENTS, CatchUp, Chunk, ChunkSize, TAIL_EVENTS, TAIL_KEYS, copy_chunk,
 };
 pub use compact_error::CompactError;
+pub(crate) use epoch::Epoch;
+pub use restore_error::RestoreError;
 
 /// The bounds of the history of a bus, from which [`since`](crate::SubscribeBuilder::since) and
 /// parked subscriptions are replayed.

@@ -4,10 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::emit::Waiter;
-use crate::history::HistoryBuffer;
+use crate::history::{Epoch, HistoryBuffer};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
-use crate::subscription::{Buffer, Mailbox, Unread, WakeBuffer};
+use crate::subscription::{Buffer, Mailbox, Phase, Unread, WakeBuffer};
 use crate::{ControlError, Seq, Stats};
 
 /// The operations of a bus on the subscriber of a mailbox, whatever payloads the bus carries: wake
@@ -19,7 +19,7 @@ pub(crate) trait Host<B: Buffer> {
     /// The ranges of the subscriber.
     fn ranges(&self, mailbox: &Mailbox<B>) -> KeyRanges;
 
-    /// Replaces the ranges of the subscriber.
+    /// Replaces the ranges of the subscriber. Opens it if it is reserved.
     fn replace_ranges(
         &self,
         mailbox: &Mailbox<B>,
@@ -59,7 +59,8 @@ impl Deref for WakeHost {
 pub(crate) struct Edited {
     /// The first emit that is matched against the new ranges.
     pub(crate) seq: Seq,
-    pub(crate) head: Option<u64>,
+    /// That of the history, if there is one.
+    pub(crate) epoch: Option<Epoch>,
     /// The earlier emits that are yet to be received as events.
     pub(crate) unread: Unread,
 }
@@ -106,9 +107,10 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
             if state.closed {
                 return Err(ControlError::Closed);
             }
+            let history = state.history.as_ref();
             let mut edited = Edited {
                 seq: Seq::after(state.last_seq),
-                head: state.history.as_ref().and_then(HistoryBuffer::head),
+                epoch: history.map(HistoryBuffer::epoch),
                 unread: Unread::default(),
             };
             let id = mailbox.place();
@@ -116,9 +118,13 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
                 if slot.ended {
                     return Err(ControlError::Ended);
                 }
-                edited.unread = slot.unread(state.history.as_ref());
+                edited.unread = slot.unread(history);
                 // Waiting emitters may no longer match it.
                 slot.subscriber.release_emitters(&mut effects);
+                // In this critical section: a restore ends what is open.
+                if mailbox.phase() == Phase::Reserved {
+                    slot.subscriber.open(history.and_then(HistoryBuffer::head));
+                }
             }
             state.replace_ranges(id, ranges);
             edited
@@ -135,6 +141,10 @@ impl<P, B: Buffer> Host<B> for Shared<P> {
         let _discarded = {
             let state = &mut *self.state.lock();
             state.slots[mailbox.place()].as_mut().and_then(|slot| {
+                // The value may be of the epoch before that of the span.
+                if slot.subscriber.holds_restored() {
+                    return None;
+                }
                 slot.start_after(value);
                 // There may be room now.
                 slot.subscriber.release_emitters(&mut effects);

@@ -3,6 +3,7 @@
 mod handles;
 mod host;
 mod lookup;
+mod restore;
 mod seq;
 mod shared;
 mod slot;

@@ -57,6 +57,12 @@ impl<P> Slot<P> {
         self.has_start_after = true;
     }
 
+    /// Excludes no values any more: those to come are of another epoch.
+    pub(crate) fn include_all(&mut self) {
+        self.has_start_after = false;
+        self.start_after = 0;
+    }
+
     /// The emits that are yet to be received or to be matched.
     pub(crate) fn unread(&self, history: Option<&HistoryBuffer<P>>) -> Unread {
         let Subscriber::Events(mailbox) = &self.subscriber else {

@@ -360,11 +360,15 @@ impl<P> State<P> {
             return Err(SubscribeError::Closed);
         }
         let history = self.history.as_ref();
-        match (since, history.map(HistoryBuffer::floor)) {
-            (Some(since), Some(floor)) if since.first() < floor => {
-                Err(SubscribeError::Compacted { floor })
-            }
-            _ => Ok(history),
+        let Some(since) = since else {
+            return Ok(history);
+        };
+        match (history, since.epoch()) {
+            (None, Some(_)) => Err(SubscribeError::NoHistory),
+            (Some(history), epoch) => history
+                .check_since(since.first(), epoch)
+                .map(|()| Some(history)),
+            (None, None) => Ok(None),
         }
     }
 

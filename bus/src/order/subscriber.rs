@@ -2,7 +2,7 @@
 
 use crate::emit::{Effects, Waiter};
 use crate::queue::{Counts, EventQueue};
-use crate::subscription::{Buffer, MailboxArc, WakeBuffer};
+use crate::subscription::{Buffer, MailboxArc, Phase, WakeBuffer};
 
 /// The mailbox of a subscription of either kind.
 pub(crate) enum Subscriber<P> {
@@ -11,6 +11,35 @@ pub(crate) enum Subscriber<P> {
 }
 
 impl<P> Subscriber<P> {
+    /// Opens the mailbox after `head`.
+    pub(crate) fn open(&self, head: Option<u64>) {
+        match self {
+            Self::Wake(mailbox) => {
+                mailbox.with(|buffer| buffer.advance(head));
+                mailbox.open();
+            }
+            Self::Events(mailbox) => {
+                mailbox.with(|queue| queue.begin_after(head));
+                mailbox.open();
+            }
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Wake(mailbox) => mailbox.phase(),
+            Self::Events(mailbox) => mailbox.phase(),
+        }
+    }
+
+    /// Whether it has yet to receive the span of a restore.
+    pub(crate) fn holds_restored(&self) -> bool {
+        match self {
+            Self::Wake(mailbox) => mailbox.peek(|buffer| buffer.span.is_restored()),
+            Self::Events(_) => false,
+        }
+    }
+
     /// Closes the mailbox, which can still be drained.
     pub(crate) fn close(&self, effects: &mut Effects<'_, P>) {
         match self {

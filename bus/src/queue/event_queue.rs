@@ -56,7 +56,7 @@ pub(crate) struct EventQueue<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Disconnected { resume: u64 },
-    Compacted { floor: u64 },
+    Compacted { floor: u64, epoch: u64 },
 }
 
 /// The outcome of a push.
@@ -315,11 +315,21 @@ impl<P> EventQueue<P> {
         n_unread
     }
 
-    /// Ends a parked subscription whose position lies below the floor.
-    pub(crate) fn end_compacted(&mut self, floor: u64, n_left_in_history: u64) {
+    /// Ends the subscription after what is queued. What it has yet to read from the history is
+    /// lost.
+    pub(crate) fn end_before_bus(&mut self, end: End, n_left_in_history: u64) {
         self.replay = None;
         self.counts.dropped += self.settle(n_left_in_history);
-        self.end = Some(End::Compacted { floor });
+        self.end = Some(end);
+    }
+
+    /// Sets the head of a subscription that has yet to be opened.
+    pub(crate) fn restore(&mut self, head: Option<u64>) {
+        self.position = head;
+        let had_mark = self.tail.take_mark().is_some();
+        if let Some(head) = head.filter(|_| had_mark) {
+            self.tail.set_mark(head);
+        }
     }
 
     /// Discards everything with a value up to `value`, in the queue and in the history. Returns the

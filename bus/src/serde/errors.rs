@@ -7,8 +7,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::key::Key;
 use crate::{
     BatchFullError, BuildError, Closed, CompactError, ControlError, EmitError, EmptyRangeError,
-    FollowError, MirrorStopped, ParseSelectorError, ProgressError, RecvError, SubscribeError,
-    TryRecvError, TryWakeError,
+    FollowError, MirrorStopped, ParseSelectorError, ProgressError, RecvError, RestoreError,
+    SubscribeError, TryRecvError, TryWakeError,
 };
 
 /// Serializes an error as a struct of `kind`, its fields and `message`. A match on all variants, so
@@ -36,7 +36,7 @@ serialize_error!(RecvError {
     Self::Lagged(missed) => "lagged" { missed: missed },
     Self::Coalesced(gap) => "coalesced" { gap: gap },
     Self::Disconnected { resume } => "disconnected" { resume: resume },
-    Self::Compacted { floor } => "compacted" { floor: floor },
+    Self::Compacted { floor, epoch } => "compacted" { floor: floor, epoch: epoch },
     Self::Closed => "closed",
 });
 
@@ -47,7 +47,7 @@ serialize_error!(TryRecvError {
     Self::Lagged(missed) => "lagged" { missed: missed },
     Self::Coalesced(gap) => "coalesced" { gap: gap },
     Self::Disconnected { resume } => "disconnected" { resume: resume },
-    Self::Compacted { floor } => "compacted" { floor: floor },
+    Self::Compacted { floor, epoch } => "compacted" { floor: floor, epoch: epoch },
     Self::Closed => "closed",
 });
 
@@ -77,7 +77,7 @@ serialize_error!(SubscribeError {
     Self::SinceReserved => "since_reserved",
     Self::FollowReserved => "follow_reserved",
     Self::SinceMirror => "since_mirror",
-    Self::Compacted { floor } => "compacted" { floor: floor },
+    Self::Compacted { floor, epoch } => "compacted" { floor: floor, epoch: epoch },
     Self::NoHistory => "no_history",
     Self::TooManySubscriptions { max } => "too_many_subscriptions" { max: max },
     Self::Closed => "closed",
@@ -114,6 +114,7 @@ serialize_error!(ParseSelectorError {
 serialize_error!(BuildError {
     Self::EmptyHistory => "empty_history",
     Self::HeadWithoutHistory => "head_without_history",
+    Self::EpochWithoutHistory => "epoch_without_history",
     Self::LastHead => "last_head",
     Self::ZeroSubscriptions => "zero_subscriptions",
 });
@@ -121,6 +122,12 @@ serialize_error!(BuildError {
 serialize_error!(CompactError {
     Self::AboveHead { value, head } => "above_head" { value: value, head: head },
     Self::NoHistory => "no_history",
+});
+
+serialize_error!(RestoreError {
+    Self::NoHistory => "no_history",
+    Self::LastHead => "last_head",
+    Self::Closed => "closed",
 });
 
 serialize_error!(BatchFullError {

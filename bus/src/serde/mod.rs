@@ -69,10 +69,10 @@
 //! let selector: Selector = serde_json::from_str(r#""prefix:/registry/""#)?;
 //! assert_eq!(selector, Selector::prefix("/registry/"));
 //!
-//! let error = RecvError::Compacted { floor: 9 };
+//! let error = RecvError::Compacted { floor: 9, epoch: 1 };
 //! let message = error.to_string();
 //! let error = serde_json::to_value(error)?;
-//! assert_eq!(error, json!({"kind": "compacted", "floor": 9, "message": message}));
+//! assert_eq!(error, json!({"kind": "compacted", "floor": 9, "epoch": 1, "message": message}));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

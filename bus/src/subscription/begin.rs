@@ -1,7 +1,9 @@
 //! Adding a subscription to a bus, also with emits of the past.
 
 use crate::emit::Record;
-use crate::history::{CHUNK_EVENTS, Chunk, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk};
+use crate::history::{
+    CHUNK_EVENTS, Chunk, Epoch, HistoryBuffer, TAIL_EVENTS, TAIL_KEYS, copy_chunk,
+};
 use crate::keys::KeyRanges;
 use crate::order::{Shared, Slot, Subscriber};
 use crate::queue::EventQueue;
@@ -74,7 +76,7 @@ impl<P> Shared<P> {
 
     /// Adds an event subscription, which begins at `since` if there is one. The arguments of
     /// `queue` are the last emit before the subscription, the value to replay from and the
-    /// position.
+    /// position. Returns the epoch of the history, too.
     pub(crate) fn subscribe_events(
         &self,
         ranges: &KeyRanges,
@@ -82,7 +84,7 @@ impl<P> Shared<P> {
         backpressure: bool,
         phase: Phase,
         queue: impl FnOnce(Option<Seq>, Option<u64>, Option<u64>) -> EventQueue<P>,
-    ) -> Result<MailboxArc<EventQueue<P>>, SubscribeError> {
+    ) -> Result<(MailboxArc<EventQueue<P>>, Option<Epoch>), SubscribeError> {
         let state = &mut *self.state.lock();
         let history = state.check_subscribe(since)?;
         if since.is_some() && history.is_none() {
@@ -96,12 +98,13 @@ impl<P> Shared<P> {
             Some(_) => after,
             None => history.and_then(HistoryBuffer::head),
         };
+        let epoch = history.map(HistoryBuffer::epoch);
         let mailbox = MailboxArc::new(Mailbox::new(queue(state.last_seq, replay, position), phase));
         let mut slot = Slot::new(Subscriber::Events(MailboxArc::clone(&mailbox)), after);
         slot.parked = replay.is_some();
         slot.backpressure = backpressure;
         state.insert(slot, ranges);
-        Ok(mailbox)
+        Ok((mailbox, epoch))
     }
 }
 

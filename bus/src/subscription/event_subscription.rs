@@ -9,7 +9,7 @@ use super::event_stream::{IntoItems, Items};
 use super::progress::Interval;
 use super::registration::{Edit, Registration};
 use crate::emit::{Record, WakeList};
-use crate::history::{CatchUp, ChunkSize};
+use crate::history::{CatchUp, ChunkSize, Epoch};
 use crate::order::Edited;
 use crate::queue::{End, EventQueue, Taken};
 use crate::subscription::{MailboxArc, Phase, RangeVersions};
@@ -77,6 +77,8 @@ pub struct EventSubscription<P = ()> {
     watched: RangeVersions,
     interval: Option<Box<Interval>>,
     chunk_size: ChunkSize,
+    /// `None` without history.
+    epoch: Option<Epoch>,
     /// Whether the stream has returned its last item.
     pub(super) has_ended: bool,
 }
@@ -86,6 +88,7 @@ impl<P> EventSubscription<P> {
         registration: Registration<EventQueue<P>>,
         watched: RangeVersions,
         interval: Option<Box<Interval>>,
+        epoch: Option<Epoch>,
     ) -> Self {
         let capacity = registration
             .mailbox()
@@ -95,6 +98,7 @@ impl<P> EventSubscription<P> {
             watched,
             interval,
             chunk_size: ChunkSize::new(capacity.get()),
+            epoch,
             has_ended: false,
         }
     }
@@ -452,6 +456,22 @@ impl<P> EventSubscription<P> {
         self.mailbox().peek(EventQueue::position)
     }
 
+    /// The [epoch](crate::RangeWatchBus::epoch) in which the values of this subscription count:
+    /// that of the bus when it was made or, if it was reserved, opened. It never changes, because a
+    /// [restore](crate::RangeWatchBus::restore) ends the subscription. `None` without history.
+    ///
+    /// A checkpoint is the [`position`](Self::position) and this epoch: a new subscription
+    /// [gives both](crate::SubscribeBuilder::epoch).
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.epoch.map(|epoch| epoch.number)
+    }
+
+    /// As [`epoch`](Self::epoch), different after each restore.
+    pub(crate) const fn exact_epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// The bound of the queue in events.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -478,8 +498,7 @@ impl<P> EventSubscription<P> {
             return Err(ControlError::AlreadyOpen);
         }
         let edited = self.edit(Edit::Replace, &selectors.into())?;
-        self.mailbox().with(|queue| queue.begin_after(edited.head));
-        self.mailbox().open();
+        self.epoch = edited.epoch;
         Ok(edited.seq)
     }
 
@@ -652,7 +671,9 @@ impl<P> EventSubscription<P> {
             Taken::Progress(mark) => Ok(Item::Progress(mark)),
             Taken::Lagged(missed) => Err(RecvError::Lagged(missed)),
             Taken::End(End::Disconnected { resume }) => Err(RecvError::Disconnected { resume }),
-            Taken::End(End::Compacted { floor }) => Err(RecvError::Compacted { floor }),
+            Taken::End(End::Compacted { floor, epoch }) => {
+                Err(RecvError::Compacted { floor, epoch })
+            }
             Taken::Replay(_) => return None,
         })
     }

@@ -49,7 +49,7 @@ impl<P: Send + Sync + 'static> EventTemplate<P> {
         if self.progress_every.is_some() && !has_history {
             return Err(SubscribeError::NoHistory);
         }
-        let mailbox = self.shared.subscribe_events(
+        let (mailbox, epoch) = self.shared.subscribe_events(
             &ranges,
             since,
             overflow == Overflow::Backpressure,
@@ -69,6 +69,7 @@ impl<P: Send + Sync + 'static> EventTemplate<P> {
             Registration::new(Arc::clone(&self.shared), mailbox),
             RangeVersions::new(ranges),
             interval,
+            epoch,
         ))
     }
 }

@@ -1,5 +1,7 @@
 //! Errors of receiving.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::Span;
@@ -45,7 +47,8 @@ pub enum RecvError {
         .0.count(), .0.first(), .0.last()
     )]
     Coalesced(Span),
-    /// The queue was full, and the subscription ended. Every later receive returns the same error.
+    /// The queue was full, and the subscription ended. Every later receive returns the same error,
+    /// or [`Compacted`](Self::Compacted) if the bus is restored.
     #[error(
         "the queue was full, and the subscription ended: subscribe again since {resume} if there is a history, or rescan, \
          and receive faster or ask for a larger capacity"
@@ -55,15 +58,19 @@ pub enum RecvError {
         /// misses nothing that is still in the history.
         resume: u64,
     },
-    /// Events that the subscription had yet to read were removed from the history, and the
-    /// subscription ended. Every later receive returns the same error.
+    /// Events that the subscription had yet to read were removed from the history, or the bus was
+    /// [restored](crate::RangeWatchBus::restore), and the subscription ended. Every later receive
+    /// returns the same error, until the bus is restored again.
     #[error(
         "events that were not received yet were removed from the history: rescan, and subscribe again \
-         since {floor}"
+         since {floor}{}", InEpoch(*epoch)
     )]
     Compacted {
         /// The least value that a new subscription can begin with.
         floor: u64,
+        /// The epoch of the bus, in which `floor` counts. If it is not that of the subscription,
+        /// the bus was [restored](crate::RangeWatchBus::restore).
+        epoch: u64,
     },
     /// The bus is closed, and everything that the queue held was received. Every later receive
     /// returns the same error. [`close_reason`](crate::EventSubscription::close_reason) says why.
@@ -78,6 +85,18 @@ impl RecvError {
         match self {
             Self::Lagged(_) | Self::Coalesced(_) => false,
             Self::Disconnected { .. } | Self::Compacted { .. } | Self::Closed => true,
+        }
+    }
+}
+
+/// Names an epoch in a message, unless it is that of a bus without epochs.
+pub(crate) struct InEpoch(pub(crate) u64);
+
+impl fmt::Display for InEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            epoch => write!(f, " in epoch {epoch}"),
         }
     }
 }
@@ -125,10 +144,12 @@ pub enum TryRecvError {
         resume: u64,
     },
     /// As [`RecvError::Compacted`].
-    #[error("{}", RecvError::Compacted { floor: *floor })]
+    #[error("{}", RecvError::Compacted { floor: *floor, epoch: *epoch })]
     Compacted {
         /// The least value that a new subscription can begin with.
         floor: u64,
+        /// The epoch of the bus, in which `floor` counts.
+        epoch: u64,
     },
     /// As [`RecvError::Closed`].
     #[error("{}", RecvError::Closed)]
@@ -145,7 +166,7 @@ impl TryRecvError {
             Self::Lagged(missed) => Some(RecvError::Lagged(missed)),
             Self::Coalesced(gap) => Some(RecvError::Coalesced(gap)),
             Self::Disconnected { resume } => Some(RecvError::Disconnected { resume }),
-            Self::Compacted { floor } => Some(RecvError::Compacted { floor }),
+            Self::Compacted { floor, epoch } => Some(RecvError::Compacted { floor, epoch }),
             Self::Closed => Some(RecvError::Closed),
         }
     }
@@ -157,7 +178,7 @@ impl From<RecvError> for TryRecvError {
             RecvError::Lagged(missed) => Self::Lagged(missed),
             RecvError::Coalesced(gap) => Self::Coalesced(gap),
             RecvError::Disconnected { resume } => Self::Disconnected { resume },
-            RecvError::Compacted { floor } => Self::Compacted { floor },
+            RecvError::Compacted { floor, epoch } => Self::Compacted { floor, epoch },
             RecvError::Closed => Self::Closed,
         }
     }

@@ -36,15 +36,17 @@ use crate::Seq;
 pub struct Span {
     first: u64,
     last: u64,
-    /// The number of emits, and in the lowest bit whether the span is conservative: as a field of
-    /// its own that would take eight bytes of each subscription.
+    /// The number of emits, and in the lowest bits whether the span is conservative and whether a
+    /// restore is the reason: as fields of their own those would take eight bytes of each
+    /// subscription.
     count: u64,
     first_seq: Seq,
     last_seq: Seq,
 }
 
-/// One emit in [`Span::count`], above the bit of a conservative span.
-const ONE: u64 = 2;
+/// One emit in [`Span::count`], above the bits.
+const ONE: u64 = 4;
+const RESTORED: u64 = 2;
 const CONSERVATIVE: u64 = 1;
 
 impl Span {
@@ -109,11 +111,23 @@ impl Span {
     /// count is not exact.
     ///
     /// True for the first span of a subscription with [`since`](crate::SubscribeBuilder::since) on
-    /// a bus without history, and for a span that
-    /// [`start_after`](crate::WakeSubscription::start_after) has cut.
+    /// a bus without history, for a span that
+    /// [`start_after`](crate::WakeSubscription::start_after) has cut, and for the first after a
+    /// [restore](crate::RangeWatchBus::restore), which begins at 0.
     #[must_use]
     pub const fn is_conservative(&self) -> bool {
-        self.count % ONE == CONSERVATIVE
+        self.count & CONSERVATIVE != 0
+    }
+
+    /// Whether it covers all values of an epoch.
+    const fn is_restored(&self) -> bool {
+        self.count & RESTORED != 0
+    }
+
+    /// The value up to which it covers everything. That of a restore without a head ends at 0,
+    /// which may be emitted after it.
+    pub(crate) fn covered(&self) -> Option<u64> {
+        Some(self.last).filter(|last| *last > 0 || !self.is_restored())
     }
 
     /// Cuts off the values up to `value`, of a span that ends above.
@@ -157,18 +171,35 @@ impl SpanBuffer {
             Some(span) => {
                 span.last = value;
                 span.last_seq = seq;
-                // More emits than 63 bits can count take centuries.
+                // More emits than 62 bits can count take a century.
                 span.count = span.count.wrapping_add(ONE);
             }
             empty @ None => *empty = Some(Span::new(seq, value)),
         }
     }
 
+    /// Makes it a span of all values up to `head`. It counts what it has counted.
+    pub(crate) fn restore(&mut self, head: Option<u64>, last_seq: Option<Seq>) {
+        let last_seq = last_seq.unwrap_or(Seq::FIRST);
+        let mut span = Span::conservative(0, head.unwrap_or(0), last_seq);
+        span.count |= (self.count() * ONE) | RESTORED;
+        self.0 = Some(span);
+    }
+
+    /// Whether there is one that covers all values of an epoch.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.0.as_ref().is_some_and(Span::is_restored)
+    }
+
     /// Puts a span of earlier emits in front.
-    pub(crate) const fn put_in_front(&mut self, earlier: Option<Span>) {
+    pub(crate) fn put_in_front(&mut self, earlier: Option<Span>) {
         let Some(mut span) = earlier else {
             return;
         };
+        if let Some(later) = self.0.as_mut().filter(|later| later.is_restored()) {
+            later.count = later.count.wrapping_add(span.count / ONE * ONE);
+            return;
+        }
         if let Some(later) = self.0 {
             span.last = later.last;
             span.last_seq = later.last_seq;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::recv_error::InEpoch;
 use super::registration::Registration;
 use crate::keys::{EmptyRangeMessage, KeyRanges};
 use crate::order::{Shared, WakeHost};
@@ -41,6 +42,7 @@ pub struct SubscribeBuilder<'a, P = ()> {
     selectors: Selectors,
     phase: Phase,
     since: Option<Since>,
+    epoch: Option<u64>,
     overflow: Option<Overflow>,
     max_bytes: Option<usize>,
     budget: Option<QueueBudget>,
@@ -99,11 +101,17 @@ pub enum SubscribeError {
     /// snapshot.
     #[error("a mirror begins with a snapshot: leave out since and since_after, or follow")]
     SinceMirror,
-    /// The history does not reach back to the value of `since`, or the one after `since_after`.
-    #[error("the history begins at {floor}: rescan, and subscribe since {floor} or later")]
+    /// The history does not reach back to the value of `since`, or the one after `since_after`, or
+    /// that value is of [another epoch](SubscribeBuilder::epoch).
+    #[error(
+        "the history begins at {floor}{}: rescan, and subscribe since {floor} or later",
+        InEpoch(*epoch)
+    )]
     Compacted {
         /// The least value that a subscription can begin with.
         floor: u64,
+        /// The epoch of the bus, in which `floor` counts.
+        epoch: u64,
     },
     /// [`since`](SubscribeBuilder::since) for events, [`Overflow::Park`], progress marks and a
     /// [`Mirror`](crate::Mirror) need a bus with history.
@@ -154,6 +162,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
             selectors,
             phase,
             since: None,
+            epoch: None,
             overflow: None,
             max_bytes: None,
             budget: None,
@@ -220,6 +229,37 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// ```
     pub fn since_after(mut self, value: impl Into<Option<u64>>) -> Self {
         self.since = value.into().map(Since::after);
+        self
+    }
+
+    /// Sets the epoch of the value that [`since`](Self::since) or
+    /// [`since_after`](Self::since_after) is given, as [`RangeWatchBus::epoch`] or
+    /// [`EventSubscription::epoch`] returned it with the value. If the bus has another epoch,
+    /// subscribing fails with [`SubscribeError::Compacted`].
+    ///
+    /// With `None` the value is taken for one of the epoch of the bus, as if this had not been
+    /// called. Without a value to begin with it has no effect. With one, the bus needs a history.
+    ///
+    /// [`RangeWatchBus::epoch`]: crate::RangeWatchBus::epoch
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus, SubscribeError};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(1000)).build()?;
+    /// bus.emit(1, ["k"])?;
+    /// bus.emit(2, ["k"])?;
+    /// let mut sub = bus.subscribe(..).events(16)?;
+    /// let (checkpoint, epoch) = (sub.position(), sub.epoch());
+    ///
+    /// bus.restore(1, Some(1))?; // the value 2 was lost
+    /// let resumed = bus.subscribe(..).since_after(checkpoint).epoch(epoch).events(16);
+    /// assert_eq!(resumed.unwrap_err(), SubscribeError::Compacted { floor: 2, epoch: 1 });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn epoch(mut self, epoch: impl Into<Option<u64>>) -> Self {
+        self.epoch = epoch.into();
         self
     }
 
@@ -307,7 +347,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
         }
         let mailbox = self
             .shared
-            .subscribe_wake(&ranges, self.since, self.phase)?;
+            .subscribe_wake(&ranges, self.start(), self.phase)?;
         let registration = Registration::new(self.wake_host.clone(), mailbox);
         Ok(WakeSubscription::new(registration))
     }
@@ -331,7 +371,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
     /// [`SubscribeError::TooManySubscriptions`], [`SubscribeError::Closed`] if the bus is closed.
     pub fn events(self, capacity: usize) -> Result<EventSubscription<P>, SubscribeError> {
         self.check_since()?;
-        let (since, phase) = (self.since, self.phase);
+        let (since, phase) = (self.start(), self.phase);
         self.into_template(capacity).subscribe(since, phase)
     }
 
@@ -343,7 +383,7 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
         if self.phase == Phase::Reserved {
             return Err(SubscribeError::FollowReserved);
         }
-        let since = self.since;
+        let since = self.start();
         Ok((self.into_template(capacity), since))
     }
 
@@ -370,6 +410,10 @@ impl<'a, P: Send + Sync + 'static> SubscribeBuilder<'a, P> {
         }
     }
 
+    fn start(&self) -> Option<Since> {
+        self.since.map(|since| since.of(self.epoch))
+    }
+
     fn check_since(&self) -> Result<(), SubscribeError> {
         match (self.phase, self.since) {
             (Phase::Reserved, Some(_)) => Err(SubscribeError::SinceReserved),
@@ -385,6 +429,7 @@ impl<P> fmt::Debug for SubscribeBuilder<'_, P> {
             .field("selectors", &self.selectors)
             .field("phase", &self.phase)
             .field("since", &self.since)
+            .field("epoch", &self.epoch)
             .field("overflow", &self.overflow)
             .field("max_bytes", &self.max_bytes)
             .field("budget", &self.budget)

@@ -1,5 +1,6 @@
 //! The buffer of a wake subscription.
 
+use crate::Seq;
 use crate::emit::WakeWaiter;
 use crate::order::WakeHost;
 use crate::queue::Counts;
@@ -66,6 +67,18 @@ impl WakeBuffer {
         }
     }
 
+    /// Sets the head of a subscription that watches nothing and holds nothing.
+    pub(crate) fn begin_after(&mut self, head: Option<u64>) {
+        self.discarded &= !HAS_POSITION;
+        self.advance(head);
+    }
+
+    /// Makes the span one of all values of an epoch that begins with `head`.
+    pub(crate) fn restore(&mut self, head: Option<u64>, last_seq: Option<Seq>) {
+        self.begin_after(None);
+        self.span.restore(head, last_seq);
+    }
+
     fn set_position(&mut self, position: u64) {
         self.position = position;
         self.discarded |= HAS_POSITION;
@@ -82,7 +95,9 @@ impl Buffer for WakeBuffer {
         let (delivered, coalesced) = Counts::of_span(span.count());
         self.delivered += delivered;
         self.coalesced += coalesced;
-        self.set_position(span.last());
+        if let Some(position) = span.covered() {
+            self.set_position(position);
+        }
         Some(span)
     }
 }

@@ -10,7 +10,6 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use super::registration::{Edit, Registration};
-use crate::order::Edited;
 use crate::subscription::{MailboxArc, Phase, WakeBuffer};
 use crate::{Closed, ControlError, Selectors, Seq, Span, Stats, TryWakeError};
 
@@ -145,10 +144,7 @@ impl WakeSubscription {
         if self.mailbox().phase() != Phase::Reserved {
             return Err(ControlError::AlreadyOpen);
         }
-        let edited = self.edit(Edit::Replace, &selectors.into())?;
-        self.mailbox().with(|buffer| buffer.advance(edited.head));
-        self.mailbox().open();
-        Ok(edited.seq)
+        self.edit(Edit::Replace, &selectors.into())
     }
 
     /// Starts to deliver, first what it holds. Starting twice has no effect.
@@ -284,12 +280,12 @@ impl WakeSubscription {
 
     fn edit_open(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
         self.mailbox().require_open()?;
-        self.edit(edit, selectors).map(|edited| edited.seq)
+        self.edit(edit, selectors)
     }
 
-    fn edit(&self, edit: Edit, selectors: &Selectors) -> Result<Edited, ControlError> {
+    fn edit(&self, edit: Edit, selectors: &Selectors) -> Result<Seq, ControlError> {
         let (_, edited) = self.registration.edit(edit, selectors)?;
-        Ok(edited)
+        Ok(edited.seq)
     }
 }
 

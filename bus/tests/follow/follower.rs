@@ -121,7 +121,7 @@ fn g41_each_kind_of_miss_begins_a_new_snapshot_that_says_so() {
         (
             Some(2),
             Overflow::Park,
-            Box::new(|cause| *cause == RecvError::Compacted { floor: 5 }),
+            Box::new(|cause| *cause == RecvError::Compacted { floor: 5, epoch: 0 }),
         ),
     ];
     for (history, overflow, is_cause) in misses {
@@ -271,7 +271,10 @@ fn g41_a_follower_that_resumes_begins_with_events_or_with_a_snapshot() {
     let items = drain(&mut follow(3));
     assert_eq!((values(&items), items.len()), (vec![4, 5, 6], 3));
     let items = drain(&mut follow(2));
-    assert_eq!(causes(&items), [Some(RecvError::Compacted { floor: 4 })]);
+    assert_eq!(
+        causes(&items),
+        [Some(RecvError::Compacted { floor: 4, epoch: 0 })]
+    );
     assert_eq!(items.last(), Some(&Ok(Follow::SnapshotEnd { value: 6 })));
 }
 

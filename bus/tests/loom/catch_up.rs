@@ -84,11 +84,14 @@ fn g07_a_catch_up_beside_a_compaction_is_complete_or_ends_with_compacted() {
         };
         let floor = compactor.join().unwrap();
         if let Some(end) = end {
-            assert_eq!(end, RecvError::Compacted { floor });
+            assert_eq!(end, RecvError::Compacted { floor, epoch: 0 });
         }
         assert!(sub.stats().is_conserved(), "{:?}", sub.stats());
         let resumed = all(&bus).since(floor - 1).wake();
-        assert_eq!(resumed.err(), Some(SubscribeError::Compacted { floor }));
+        assert_eq!(
+            resumed.err(),
+            Some(SubscribeError::Compacted { floor, epoch: 0 })
+        );
     });
 }
 
@@ -105,7 +108,7 @@ fn g07_a_span_whose_history_is_compacted_while_it_is_read_is_refused_and_leaves_
         match sub {
             Ok(mut sub) => assert_eq!(sub.try_recv().unwrap().count(), N_OLD),
             Err(error) => {
-                assert_eq!(error, SubscribeError::Compacted { floor });
+                assert_eq!(error, SubscribeError::Compacted { floor, epoch: 0 });
                 assert_eq!(bus.n_subscriptions(), 0);
             }
         }

@@ -246,7 +246,10 @@ impl ReferenceBus {
             return Err(SubscribeError::Closed);
         }
         if has_history && since.is_some_and(|since| since < self.floor) {
-            return Err(SubscribeError::Compacted { floor: self.floor });
+            return Err(SubscribeError::Compacted {
+                floor: self.floor,
+                epoch: 0,
+            });
         }
         if since.is_some() && !has_history && request.events.is_some() {
             return Err(SubscribeError::NoHistory);

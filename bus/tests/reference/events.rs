@@ -299,7 +299,10 @@ impl TwinEvents {
         if next < past.floor {
             self.replay = None;
             self.totals.dropped += std::mem::take(&mut self.left).len() as u64;
-            self.end = Some(TryRecvError::Compacted { floor: past.floor });
+            self.end = Some(TryRecvError::Compacted {
+                floor: past.floor,
+                epoch: 0,
+            });
             return None;
         }
         let mut got = None;

@@ -57,7 +57,7 @@ impl SubscriptionCheck<'_> {
         }
         match end {
             &RecvError::Disconnected { resume } => self.disconnected(resume)?,
-            &RecvError::Compacted { floor } => self.compacted(floor)?,
+            &RecvError::Compacted { floor, .. } => self.compacted(floor)?,
             // No emit was accepted after the close, so all of them are expected.
             RecvError::Closed if !self.is_discarded => {
                 let drained = self.nothing_left(self.expected.len());

@@ -24,7 +24,7 @@ fn the_checker_reports_a_violation_of_g07_gap_or_g08_floor() {
     reports(Guarantee::G8SinceFloor, answered(5, (4, 5), Some(5)));
     reports(Guarantee::G8SinceFloor, answered(6, (4, 5), Some(7)));
 
-    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
+    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor, epoch: 0 });
     passes(verify_since(10, record([event(1), compacted(50)])));
     passes(verify_since(10, record([event(1), compacted(11)])));
     reports(
@@ -42,7 +42,7 @@ fn the_checker_reports_a_violation_of_g07_gap_or_g08_floor() {
 
 #[test]
 fn a_floor_that_the_history_never_had_is_a_g07_violation() {
-    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor });
+    let compacted = |floor| Delivery::Ended(RecvError::Compacted { floor, epoch: 0 });
     // All emits are below 1,000,000, so this would excuse any that is missing.
     reports(
         Guarantee::G7NoSilentGap,

@@ -20,10 +20,10 @@ fn what_the_bus_advanced_and_compacted_to_is_observed() {
     bus.compact(51).unwrap();
     sub.request_progress().unwrap();
     log.record(&sub.try_recv_item().unwrap());
-    let Err(TryRecvError::Compacted { floor }) = sub.try_recv() else {
+    let Err(TryRecvError::Compacted { floor, epoch }) = sub.try_recv() else {
         panic!("the history of a parked subscription is gone");
     };
-    log.record(RecvError::Compacted { floor });
+    log.record(RecvError::Compacted { floor, epoch });
     reports(Guarantee::G7NoSilentGap, checker.verify().map(drop));
     checker.observe(&bus);
     passes(checker.verify().map(drop));
@@ -108,8 +108,8 @@ fn a_recorded_bus_with_history_passes() {
             match sub.try_recv_item() {
                 Ok(item) => log.record(&item),
                 Err(TryRecvError::Empty) => break log.caught_up(bus.last_seq()),
-                Err(TryRecvError::Compacted { floor }) => {
-                    break log.record(RecvError::Compacted { floor });
+                Err(TryRecvError::Compacted { floor, epoch }) => {
+                    break log.record(RecvError::Compacted { floor, epoch });
                 }
                 Err(other) => panic!("{other}"),
             }

@@ -292,7 +292,7 @@ impl Run {
         };
         if let (Some(since), Some(floor)) = (since, self.bus.floor()) {
             let compacted = match &subscribed {
-                Err(SubscribeError::Compacted { floor }) => Some(*floor),
+                Err(SubscribeError::Compacted { floor, .. }) => Some(*floor),
                 _ => None,
             };
             let result = (since, (floor, floor), compacted);
@@ -332,8 +332,8 @@ impl Run {
                 Err(TryRecvError::Disconnected { resume }) => {
                     Delivery::Ended(RecvError::Disconnected { resume })
                 }
-                Err(TryRecvError::Compacted { floor }) => {
-                    Delivery::Ended(RecvError::Compacted { floor })
+                Err(TryRecvError::Compacted { floor, epoch }) => {
+                    Delivery::Ended(RecvError::Compacted { floor, epoch })
                 }
                 Err(other) => panic!("{other}"),
             },

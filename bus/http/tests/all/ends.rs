@@ -34,7 +34,7 @@ async fn a_parked_stream_that_the_floor_overtakes_ends_with_compacted() {
     }
     assert_eq!(client.event().await.id, "start");
     assert_eq!((client.value().await, client.value().await), (1, 2));
-    let compacted = event("compacted", "16", r#"{"compacted":{"floor":17}}"#);
+    let compacted = event("compacted", "16", r#"{"compacted":{"floor":17,"epoch":0}}"#);
     assert_eq!(client.event().await, compacted);
     assert_eq!(client.next().await, None);
     assert_eq!(bus.n_subscriptions(), 0);

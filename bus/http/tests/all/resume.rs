@@ -68,11 +68,15 @@ async fn an_id_above_the_head_is_of_a_process_before_or_of_another_replica() {
     for (head, compacted) in [
         (
             None,
-            event("compacted", "start", r#"{"compacted":{"floor":0}}"#),
+            event(
+                "compacted",
+                "start",
+                r#"{"compacted":{"floor":0,"epoch":0}}"#,
+            ),
         ),
         (
             Some(7),
-            event("compacted", "7", r#"{"compacted":{"floor":8}}"#),
+            event("compacted", "7", r#"{"compacted":{"floor":8,"epoch":0}}"#),
         ),
     ] {
         if let Some(head) = head {
@@ -146,7 +150,7 @@ async fn compacted_says_the_floor_and_resumes_there() {
         let compacted = client.event().await;
         assert_eq!(
             compacted,
-            event("compacted", "6", r#"{"compacted":{"floor":7}}"#)
+            event("compacted", "6", r#"{"compacted":{"floor":7,"epoch":0}}"#)
         );
         assert_eq!(client.next().await, None);
         assert_eq!(client.parser.retry.as_deref(), Some("3000"));

@@ -124,7 +124,7 @@ async fn an_event_source_reconnects_by_itself_without_a_gap_or_a_repeat() {
     // The history holds ten.
     assert_eq!(
         page.event().await,
-        json!(["compacted", "20", { "compacted": { "floor": 21 } }])
+        json!(["compacted", "20", { "compacted": { "floor": 21, "epoch": 0 } }])
     );
     for value in 21..=30 {
         assert_eq!(page.event().await, message(value, value, json!(["a"])));
