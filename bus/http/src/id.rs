@@ -29,7 +29,8 @@ const START: &str = "start";
 /// use rangewatch_http::{Resume, resume_since};
 ///
 /// let bus = RangeWatchBus::builder().history(History::events(100)).epoch(3).build()?;
-/// let headers = HeaderMap::from_iter([("last-event-id".parse()?, HeaderValue::from_static("2-7"))]);
+/// let id = HeaderValue::from_static("2-7");
+/// let headers = HeaderMap::from_iter([("last-event-id".parse()?, id)]);
 /// let resume = resume_since(&headers)?;
 /// let orders = bus
 ///     .subscribe("order/".."order0")
