@@ -1,0 +1,146 @@
+//! What the server runs in one step.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// Values are decimal strings: a number of Lua has 53 bits.
+const PRELUDE: &str = "
+local function below(a, b)
+    return #a < #b or (#a == #b and a < b)
+end
+local function value_of(id)
+    return string.match(id, '^%d+')
+end
+local function last_epoch()
+    local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    if last then
+        return value_of(last[1]), last[2][2]
+    end
+end
+-- The id of the last entry, and its fields if it is there still.
+local function last_entry(stream)
+    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+    if last then
+        return last[1], last[2]
+    end
+    if redis.call('EXISTS', stream) == 1 then
+        local info = redis.call('XINFO', 'STREAM', stream)
+        for i = 1, #info, 2 do
+            if info[i] == 'last-generated-id' and info[i + 1] ~= '0-0' then
+                return info[i + 1]
+            end
+        end
+    end
+end
+";
+
+/// `EPOCH`: the epoch of the log, and the value that it began after.
+pub(crate) static EPOCH: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "
+local epoch, head = last_epoch()
+return {epoch or false, head or false}
+",
+    )
+});
+
+/// `HEAD`, with the stream of the epoch `ARGV[1]`: its first entry, and its last.
+pub(crate) static HEAD: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "
+local epoch, head = last_epoch()
+if epoch ~= ARGV[1] then
+    return {epoch or false, head or false}
+end
+local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1] or {false, false}
+local id, fields = last_entry(KEYS[2])
+return {epoch, head, first[1], first[2], id or false, fields or false}
+",
+    )
+});
+
+/// `APPEND`, to the stream of the epoch `ARGV[1]`, of `ARGV[2]` frames. Each is its value, the
+/// value before it (empty: none), the number of its parts, and the parts.
+pub(crate) static APPEND: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "
+local epoch, head = last_epoch()
+if epoch ~= ARGV[1] then
+    return {'epoch', epoch or false}
+end
+local stream = KEYS[2]
+local id, fields = last_entry(stream)
+if id then
+    if fields and (#fields ~= 2 or fields[1] ~= 'k') then
+        return {'foreign', id}
+    end
+    head = value_of(id)
+end
+local head_before, has_old, at = head, false, 3
+for _ = 1, tonumber(ARGV[2]) do
+    local value, prev, n_parts = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+    at = at + 2
+    if head ~= '' and not below(head, value) then
+        has_old = true
+    else
+        if prev ~= head then
+            return {'notnext', head, id or false, fields or false}
+        end
+        for part = 1, n_parts do
+            local field = part == n_parts and 'k' or 'p'
+            redis.call('XADD', stream, value .. '-' .. part, field, ARGV[at + part])
+        end
+        head = value
+    end
+    at = at + n_parts + 1
+end
+if has_old then
+    return {'ok', head_before, id or false, fields or false}
+end
+return {'ok', head_before}
+",
+    )
+});
+
+/// `BEGIN` the epoch `ARGV[1]` after the value `ARGV[2]` (empty: none). `KEYS[2]` is the stream of
+/// the epoch `ARGV[3]`, which is removed if that is the epoch before.
+pub(crate) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "
+local epoch = last_epoch()
+if epoch and not below(epoch, ARGV[1]) then
+    return {'ok'}
+end
+if (epoch or '') ~= ARGV[3] then
+    return {'epoch', epoch or false}
+end
+redis.call('XADD', KEYS[1], 'MAXLEN', 1, ARGV[1] .. '-1', 'h', ARGV[2])
+redis.call('UNLINK', KEYS[2])
+return {'ok'}
+",
+    )
+});
+
+/// `TRIM` at most some thousand entries below `ARGV[2]` from the stream of the epoch `ARGV[1]`.
+pub(crate) static TRIM: LazyLock<Script> = LazyLock::new(|| {
+    script(
+        "
+local epoch = last_epoch()
+if epoch ~= ARGV[1] then
+    return {'epoch', epoch or false}
+end
+local n = redis.call('XTRIM', KEYS[2], 'MINID', '~', ARGV[2], 'LIMIT', 10000)
+if n == 0 then
+    -- Fewer than a node of the stream is left.
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', ARGV[2])
+    return {'ok'}
+end
+return {'more'}
+",
+    )
+});
+
+fn script(code: &str) -> Script {
+    Script::new(&format!("{PRELUDE}{code}"))
+}

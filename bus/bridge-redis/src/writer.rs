@@ -1,0 +1,152 @@
+//! Appending.
+
+use rangewatch_bridge::{
+    Appended, ForeignEntry, Frame, Head, LogError, LogWriter, Parts, async_trait,
+};
+use redis::Value;
+
+use crate::connection::Connection;
+use crate::error::unexpected;
+use crate::redis_log::{Options, RedisLog};
+use crate::reply::{Entry, as_text, as_value, take};
+use crate::scripts;
+
+pub(crate) struct Writer {
+    connection: Connection,
+    options: Options,
+    /// The epoch that the log had last.
+    epoch: Option<u64>,
+}
+
+impl Writer {
+    pub(crate) const fn new(connection: Connection, options: Options) -> Self {
+        Self {
+            connection,
+            options,
+            epoch: None,
+        }
+    }
+}
+
+#[async_trait]
+impl LogWriter for Writer {
+    async fn head(&mut self) -> Result<Head, LogError> {
+        let head = self.connection.head(self.epoch).await?;
+        self.epoch = Some(head.epoch);
+        Ok(head)
+    }
+
+    async fn append(&mut self, epoch: u64, frames: &[Frame]) -> Result<Appended, LogError> {
+        Frame::check_sizes(frames, RedisLog::MAX_FRAME_BYTES)?;
+        let part_bytes = self.options.part_bytes;
+        let mut answer = self
+            .connection
+            .run(&scripts::APPEND, epoch, |call| {
+                call.arg(epoch).arg(frames.len());
+                for frame in frames {
+                    call.arg(frame.value());
+                    match frame.prev() {
+                        Some(prev) => call.arg(prev),
+                        None => call.arg(""),
+                    };
+                    let bytes = frame.bytes();
+                    if bytes.len() <= part_bytes {
+                        call.arg(1).arg(&bytes[..]);
+                        continue;
+                    }
+                    call.arg(bytes.len().div_ceil(part_bytes));
+                    for (_, part, _) in Parts::split(frame, part_bytes) {
+                        call.arg(&part[..]);
+                    }
+                }
+            })
+            .await?;
+        match answer.first().and_then(as_text) {
+            Some("ok") => {
+                check_last(&mut answer)?;
+                let head_before = as_value(answer.get(1), "a head")?;
+                Ok(Appended { head_before })
+            }
+            Some("notnext") => {
+                check_last(&mut answer)?;
+                let head = as_value(answer.get(1), "a head")?;
+                Err(LogError::NotNext { head })
+            }
+            Some("epoch") => Err(epoch_error(&answer)),
+            Some("foreign") => {
+                let at = answer.get(1).and_then(as_text).unwrap_or_default();
+                let reason = "it has not one field, `k`; remove it with XDEL, and set the last id of \
+                              the stream back with XSETID";
+                Err(LogError::Foreign(ForeignEntry::new(at, reason)))
+            }
+            _ => Err(unexpected("an append")),
+        }
+    }
+
+    async fn begin_epoch(&mut self, epoch: u64, head: Option<u64>) -> Result<(), LogError> {
+        loop {
+            let before = match self.connection.epoch().await {
+                Ok((before, _)) => Some(before),
+                Err(LogError::Missing) => None,
+                Err(error) => return Err(error),
+            };
+            let answer = self
+                .connection
+                .run(&scripts::BEGIN, before.unwrap_or(epoch), |call| {
+                    call.arg(epoch).arg(text(head)).arg(text(before));
+                })
+                .await?;
+            match answer.first().and_then(as_text) {
+                Some("ok") => return Ok(()),
+                // Another epoch has begun meanwhile.
+                Some("epoch") => {}
+                _ => return Err(unexpected("an epoch")),
+            }
+        }
+    }
+
+    async fn compact(&mut self, epoch: u64, before: u64) -> Result<u64, LogError> {
+        loop {
+            let answer = self
+                .connection
+                .run(&scripts::TRIM, epoch, |call| {
+                    call.arg(epoch).arg(before);
+                })
+                .await?;
+            match answer.first().and_then(as_text) {
+                Some("ok") => break,
+                Some("more") => {}
+                Some("epoch") => return Err(epoch_error(&answer)),
+                _ => return Err(unexpected("a trim")),
+            }
+        }
+        let head = self.connection.head(Some(epoch)).await?;
+        if head.epoch != epoch {
+            return Err(LogError::EpochChanged { epoch: head.epoch });
+        }
+        Ok(head.floor)
+    }
+}
+
+/// Checks the last entry of the stream, which is in the answer when frames were left out.
+fn check_last(answer: &mut [Value]) -> Result<(), LogError> {
+    let fields = take(answer, 3);
+    if fields == Value::Nil {
+        return Ok(());
+    }
+    let id = take(answer, 2);
+    let entry = Entry::new(&id, fields).ok_or_else(|| unexpected("an entry"))?;
+    entry.check_last().map_err(LogError::Foreign)
+}
+
+fn epoch_error(answer: &[Value]) -> LogError {
+    match as_value(answer.get(1), "an epoch") {
+        Ok(Some(epoch)) => LogError::EpochChanged { epoch },
+        Ok(None) => LogError::Missing,
+        Err(error) => error,
+    }
+}
+
+fn text(value: Option<u64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

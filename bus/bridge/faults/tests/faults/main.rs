@@ -1,0 +1,116 @@
+//! Three writers and five readers of one log, each a process of its own, while the server is killed
+//! with -9 and started again, connections are cut in the middle of a frame, processes are killed,
+//! and the log is trimmed under a slow reader.
+//!
+//! Each process checks what it receives: `bridge-process`. `BRIDGE_ROUNDS` sets the number of
+//! rounds for each engine (default 9, each fault once), `BRIDGE_SEED` repeats a run as far as
+//! processes can be repeated.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "what it prints says how to repeat a failure"
+)]
+
+mod cluster;
+mod engine;
+mod history;
+mod process;
+mod proxy;
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use cluster::Cluster;
+use engine::Engine;
+
+/// How many values are emitted in a round.
+const N_VALUES: u64 = 1500;
+
+fn n_rounds() -> u64 {
+    std::env::var("BRIDGE_ROUNDS").map_or(9, |rounds| rounds.parse().expect("a number of rounds"))
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("BRIDGE_SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a seed"));
+    println!("BRIDGE_SEED={seed}");
+    seed
+}
+
+/// What goes wrong while a round is emitted.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    KillServer,
+    /// And the end of what it has stored is lost.
+    LoseTail,
+    CutConnections,
+    HoldConnections,
+    StopServer,
+    KillWriter,
+    KillReader,
+    TrimUnderSlowReader,
+    Nothing,
+}
+
+const FAULTS: [Fault; 9] = [
+    Fault::KillServer,
+    Fault::LoseTail,
+    Fault::CutConnections,
+    Fault::TrimUnderSlowReader,
+    Fault::KillWriter,
+    Fault::HoldConnections,
+    Fault::KillReader,
+    Fault::StopServer,
+    Fault::Nothing,
+];
+
+fn rounds(engine: Engine) {
+    let mut random = Rng::with_seed(seed());
+    let Some(mut cluster) = Cluster::start(engine, random.u64(..)) else {
+        return;
+    };
+    let mut to = 1;
+    for round in 0..n_rounds() {
+        // Each fault once, then at random.
+        let fault = FAULTS.get(round as usize).copied();
+        let fault = fault.unwrap_or_else(|| FAULTS[random.usize(..FAULTS.len())]);
+        to += N_VALUES;
+        println!("round {round}: to {to}, {fault:?}");
+        cluster.emit(to);
+        if let Fault::TrimUnderSlowReader = fault {
+            cluster.trim_under_slow_reader(&mut random);
+        } else {
+            for _ in 0..random.u32(1..=3) {
+                std::thread::sleep(Duration::from_millis(random.u64(0..400)));
+                cluster.fail(fault, &mut random);
+            }
+        }
+        cluster.reached(to);
+        cluster.nothing_is_missing();
+    }
+    cluster.verify(to);
+}
+
+#[test]
+fn g03_redis_with_a_log_file_loses_nothing() {
+    rounds(Engine::redis(&["--appendonly", "yes"]));
+}
+
+#[test]
+fn g07_redis_without_a_log_file_begins_an_epoch_when_it_restarts() {
+    let mut random = Rng::with_seed(seed());
+    let Some(mut cluster) = Cluster::start(Engine::redis(&[]), random.u64(..)) else {
+        return;
+    };
+    let mut to = 1;
+    for round in 1..=2 {
+        to += N_VALUES;
+        cluster.emit(to);
+        std::thread::sleep(Duration::from_millis(random.u64(0..300)));
+        cluster.fail(Fault::KillServer, &mut random);
+        cluster.reached(to);
+        cluster.each_reader_saw_an_epoch(round);
+    }
+    cluster.verify(to);
+}

@@ -1,0 +1,313 @@
+//! Appending directly, with an error when the server is away.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::encode::Encoder;
+use crate::{AppendError, Codec, Head, Log, LogError, LogWriter, NoPayloads, Outcome};
+
+/// Appends emits to a log, and waits until the log has them.
+///
+/// When the server is away, [`append`](Self::append) fails: the caller has the emit still, and
+/// appends it again, which is safe. It connects again at the next call. A program whose emits are
+/// on a bus with history uses an [`Appender`](crate::Appender), which waits for the server.
+///
+/// Several writers may append the same emits, as the replicas of a state machine do: the log takes
+/// each value once. A value below the head of the log is never taken.
+///
+/// # Examples
+///
+/// ```
+/// use rangewatch_bridge::{MemoryLog, Outcome, Writer};
+///
+/// # futures::executor::block_on(async {
+/// let log = MemoryLog::new();
+/// let mut first = Writer::open(log.clone()).await?;
+/// let mut second = Writer::open(log).await?;
+///
+/// assert_eq!(first.append(1, ["a"]).await?, Outcome::Appended);
+/// assert_eq!(second.append(1, ["a"]).await?, Outcome::Duplicate);
+/// assert_eq!(second.append(3, ["b"]).await?, Outcome::Appended);
+/// assert_eq!(first.append(2, ["c"]).await?, Outcome::Older);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct Writer<P = ()> {
+    log: Arc<dyn Log>,
+    codec: Arc<dyn Codec<P>>,
+    connection: Option<Box<dyn LogWriter>>,
+    epoch: u64,
+    /// The head of the log, as far as is known.
+    head: Option<u64>,
+}
+
+impl Writer {
+    /// Connects to a log of emits without payloads. Begins the log if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Log`] if it cannot be reached, or refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped, the log may have been begun.
+    pub async fn open(log: impl Log) -> Result<Self, AppendError> {
+        Self::open_with(log, NoPayloads).await
+    }
+
+    /// As [`append_with`](Self::append_with), without payloads.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_with`](Self::append_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`append_with`](Self::append_with).
+    pub async fn append<K: AsRef<[u8]>>(
+        &mut self,
+        value: u64,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Outcome, AppendError> {
+        let entries = keys.into_iter().map(|key| (key, ()));
+        self.append_with(value, entries.collect::<Vec<_>>()).await
+    }
+
+    /// As [`append_many_with`](Self::append_many_with), without payloads.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_many_with`](Self::append_many_with).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`append_with`](Self::append_with).
+    pub async fn append_many<K: AsRef<[u8]>, I: IntoIterator<Item = K>>(
+        &mut self,
+        emits: impl IntoIterator<Item = (u64, I)>,
+    ) -> Result<Vec<Outcome>, AppendError> {
+        let entries = |keys: I| keys.into_iter().map(|key| (key, ())).collect::<Vec<_>>();
+        let emits = emits
+            .into_iter()
+            .map(|(value, keys)| (value, entries(keys)));
+        self.append_many_with(emits).await
+    }
+}
+
+impl<P: Send + Sync + 'static> Writer<P> {
+    /// Connects to a log of emits with payloads. Begins the log if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Writer::open).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`open`](Writer::open).
+    pub async fn open_with(log: impl Log, codec: impl Codec<P>) -> Result<Self, AppendError> {
+        let mut writer = Self {
+            log: Arc::new(log),
+            codec: Arc::new(codec),
+            connection: None,
+            epoch: 0,
+            head: None,
+        };
+        let (connection, head) = writer.connect(None).await?;
+        (writer.epoch, writer.head) = (head.epoch, head.value);
+        writer.connection = Some(connection);
+        Ok(writer)
+    }
+
+    /// Appends an emit, and returns when the log has it, or will never take it.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Log`] if the log cannot be reached, refuses, or has another epoch: the next
+    /// call connects again and uses the epoch of the log then. [`AppendError::Rewound`] once if
+    /// the log has lost what this writer knows that it had: the next call continues with what the
+    /// log has. [`AppendError::LastValue`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped, the emit may have been appended; append it again.
+    pub async fn append_with<K: AsRef<[u8]>>(
+        &mut self,
+        value: u64,
+        entries: impl IntoIterator<Item = (K, P)>,
+    ) -> Result<Outcome, AppendError> {
+        let outcomes = self.append_many_with([(value, entries)]).await?;
+        Ok(outcomes.first().copied().unwrap_or(Outcome::Older))
+    }
+
+    /// Appends several emits, whose values strictly increase, in one call of the log. Returns the
+    /// outcome of each. After an error the first of them may have been appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_with`](Self::append_with), and [`AppendError::NotIncreasing`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`append_with`](Self::append_with).
+    pub async fn append_many_with<K: AsRef<[u8]>, I: IntoIterator<Item = (K, P)>>(
+        &mut self,
+        emits: impl IntoIterator<Item = (u64, I)>,
+    ) -> Result<Vec<Outcome>, AppendError> {
+        let emits = emits.into_iter();
+        let emits = emits.map(|(value, entries)| (value, entries.into_iter().collect::<Vec<_>>()));
+        let emits = emits.collect::<Vec<_>>();
+        for pair in emits.windows(2) {
+            let (before, value) = (pair[0].0, pair[1].0);
+            if before >= value {
+                return Err(AppendError::NotIncreasing { value, before });
+            }
+        }
+        // What lies below the head now is older, whatever happens to the head meanwhile.
+        loop {
+            let mut connection = self.connected().await?;
+            let mut encoder = Encoder::new(
+                Arc::clone(&self.codec),
+                self.log.max_frame_bytes(),
+                self.head,
+            );
+            let new = emits.iter().filter(|(value, _)| Some(*value) > self.head);
+            let frames = new.map(|(value, entries)| {
+                encoder.encode(
+                    *value,
+                    entries.iter().map(|(key, payload)| (key.as_ref(), payload)),
+                )
+            });
+            let frames = match frames.collect::<Result<Vec<_>, _>>() {
+                Ok(frames) => frames,
+                Err(error) => {
+                    self.connection = Some(connection);
+                    return Err(error);
+                }
+            };
+            let head_before = if frames.is_empty() {
+                self.head
+            } else {
+                match connection.append(self.epoch, &frames).await {
+                    Ok(appended) => {
+                        let last = frames.last().map(|frame| frame.value());
+                        self.head = last.max(appended.head_before);
+                        appended.head_before
+                    }
+                    // Another writer was faster.
+                    Err(LogError::NotNext { head }) if head > self.head => {
+                        self.head = head;
+                        self.connection = Some(connection);
+                        continue;
+                    }
+                    Err(LogError::NotNext { head }) => {
+                        self.head = head;
+                        self.connection = Some(connection);
+                        return Err(AppendError::Rewound { head });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            self.connection = Some(connection);
+            let appended = crate::Appended { head_before };
+            return Ok(emits
+                .iter()
+                .map(|(value, _)| appended.outcome(*value))
+                .collect());
+        }
+    }
+
+    /// Removes emits below `before` from the log. Returns its floor, which may be below `before`.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Log`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped, emits may have been removed.
+    pub async fn compact(&mut self, before: u64) -> Result<u64, AppendError> {
+        let mut connection = self.connected().await?;
+        let floor = connection.compact(self.epoch, before).await?;
+        self.connection = Some(connection);
+        Ok(floor)
+    }
+
+    /// Begins a new epoch of the log, whose first emit follows `head`: after the store that emits
+    /// was restored or rolled back to that value. Subscribers of all readers end with `Compacted`.
+    /// Returns the epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Log`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Yes. If the future is dropped, the epoch may have begun.
+    pub async fn begin_epoch(&mut self, head: Option<u64>) -> Result<u64, AppendError> {
+        let mut connection = self.connected().await?;
+        let epoch = self.log.new_epoch(Some(self.epoch));
+        connection.begin_epoch(epoch, head).await?;
+        let head = connection.head().await?;
+        (self.epoch, self.head) = (head.epoch, head.value);
+        self.connection = Some(connection);
+        Ok(self.epoch)
+    }
+
+    /// The epoch of the log, as far as is known.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The head of the log, as far as is known; `None` if it is empty.
+    #[must_use]
+    pub const fn head(&self) -> Option<u64> {
+        self.head
+    }
+
+    /// Takes the connection, or makes another one. An error or a drop of the future that uses it
+    /// leaves none.
+    async fn connected(&mut self) -> Result<Box<dyn LogWriter>, AppendError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let (connection, head) = self.connect(Some(self.epoch)).await?;
+        let before = self.head;
+        let epoch_before = self.epoch;
+        (self.epoch, self.head) = (head.epoch, head.value);
+        if epoch_before != head.epoch {
+            self.connection = Some(connection);
+            return Err(LogError::EpochChanged { epoch: head.epoch }.into());
+        }
+        if head.value < before {
+            self.connection = Some(connection);
+            return Err(AppendError::Rewound { head: head.value });
+        }
+        Ok(connection)
+    }
+
+    async fn connect(&self, last: Option<u64>) -> Result<(Box<dyn LogWriter>, Head), LogError> {
+        let mut connection = self.log.writer().await?;
+        let head = match connection.head().await {
+            Err(LogError::Missing) => {
+                connection
+                    .begin_epoch(self.log.new_epoch(last), None)
+                    .await?;
+                connection.head().await?
+            }
+            head => head?,
+        };
+        Ok((connection, head))
+    }
+}
+
+impl<P> fmt::Debug for Writer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("log", &self.log)
+            .field("connected", &self.connection.is_some())
+            .field("epoch", &self.epoch)
+            .field("head", &self.head)
+            .finish()
+    }
+}
