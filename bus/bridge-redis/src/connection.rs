@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Script, Value};
 use crate::error::{log_error, unexpected};
 use crate::names::Names;
 use crate::redis_log::RedisLog;
-use crate::reply::{Entry, as_text, as_value, into_array, take};
+use crate::reply::{Checked, Entry, as_text, as_value, foreign_end, into_array, take};
 use crate::scripts;
 
 /// A connection that nobody else uses: a read that waits would make others wait.
@@ -89,12 +89,40 @@ impl Connection {
             below = format!("({}", last.id);
             for entry in entries {
                 let value = entry.id.value;
-                if entry.check_last().is_ok() {
+                if self.foreign_end(head.epoch, entry).await?.is_none() {
                     head.value = Some(value);
                     return Ok(head);
                 }
             }
         }
+    }
+
+    /// Why the last entry of a stream is not the end of an emit.
+    pub(crate) async fn foreign_end(
+        &mut self,
+        epoch: u64,
+        last: Entry,
+    ) -> Result<Option<ForeignEntry>, LogError> {
+        let id = last.id;
+        match last.check_last() {
+            Err(foreign) => return Ok(Some(foreign)),
+            Ok(Checked::Frame) => return Ok(None),
+            Ok(Checked::LastPart) => {}
+        }
+        let mut command = redis::cmd("XRANGE");
+        command
+            .arg(self.names.emits(epoch))
+            .arg(id.value)
+            .arg(id.value);
+        command.arg("COUNT").arg(1);
+        let answer = self.redis.send_packed_command(&command).await;
+        let entries = answer.and_then(Value::extract_error).map_err(log_error)?;
+        let entries = Entry::parse_all(entries).ok_or_else(|| unexpected("XRANGE"))?;
+        Ok(match entries.into_iter().next() {
+            Some(first) => first.check_first(id).err(),
+            // It was removed meanwhile.
+            None => Some(foreign_end(id, "its parts are missing")),
+        })
     }
 
     /// The bounds of the log, and its last entry if that is foreign.
@@ -131,7 +159,7 @@ impl Connection {
             let mut foreign = None;
             if fields != Value::Nil {
                 let entry = Entry::new(&last, fields).ok_or_else(|| unexpected("an entry"))?;
-                foreign = entry.check_last().err();
+                foreign = self.foreign_end(epoch, entry).await?;
             }
             let first = take(&mut answer, 2);
             let floor = match first {

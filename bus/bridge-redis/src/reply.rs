@@ -21,7 +21,7 @@ pub(crate) struct Entry {
 }
 
 impl Id {
-    fn parse(id: &Value) -> Option<Self> {
+    pub(crate) fn parse(id: &Value) -> Option<Self> {
         let (value, part) = str::from_utf8(as_bytes(id)?).ok()?.split_once('-')?;
         Some(Self {
             value: value.parse().ok()?,
@@ -75,26 +75,45 @@ impl Entry {
     }
 
     /// Checks the last entry of a stream, whose value is taken for the head of the log.
-    pub(crate) fn check_last(self) -> Result<(), ForeignEntry> {
+    pub(crate) fn check_last(self) -> Result<Checked, ForeignEntry> {
         let id = self.id;
-        let foreign = |reason: &str| {
-            let hint = format!(
-                "{reason}; remove it with XDEL, and set the last id of the stream back with XSETID"
-            );
-            Err(ForeignEntry::new(id.to_string(), hint))
-        };
         match self.into_part() {
-            Err(entry) => foreign(&entry.reason),
-            Ok(part) if !part.is_last => foreign("the last parts of this emit are missing"),
-            // The parts before it are not here to be checked with it.
-            Ok(part) if part.n != 1 => Ok(()),
-            Ok(part) => match Frame::decode(part.bytes) {
-                Ok(frame) if frame.value() == id.value => Ok(()),
-                Ok(_) => foreign("it holds the emit of another value"),
-                Err(error) => foreign(&error.to_string()),
+            Err(entry) => Err(foreign_end(id, &entry.reason)),
+            Ok(part) if !part.is_last => Err(foreign_end(id, "the last parts are missing")),
+            Ok(part) if part.n == 1 => match Frame::decode(part.bytes) {
+                Ok(frame) if frame.value() == id.value => Ok(Checked::Frame),
+                Ok(_) => Err(foreign_end(id, "it holds the emit of another value")),
+                Err(error) => Err(foreign_end(id, &error.to_string())),
             },
+            Ok(part) if part.n > 1 => Ok(Checked::LastPart),
+            Ok(_) => Err(foreign_end(id, "parts are numbered from 1")),
         }
     }
+
+    /// Checks the first part of the emit that ends a stream.
+    pub(crate) fn check_first(self, last: Id) -> Result<(), ForeignEntry> {
+        let is_first = self.id == Id { part: 1, ..last };
+        let bytes = self.into_part().map(|part| part.bytes);
+        match bytes.map(|bytes| Frame::peek(&bytes)) {
+            Ok(Ok((_, value))) if is_first && value == last.value => Ok(()),
+            _ => Err(foreign_end(last, "the first parts are missing")),
+        }
+    }
+}
+
+/// What the last entry of a stream is.
+pub(crate) enum Checked {
+    Frame,
+    /// The last of several parts.
+    LastPart,
+}
+
+/// An entry at the end of a stream that writers cannot continue.
+pub(crate) fn foreign_end(id: Id, reason: &str) -> ForeignEntry {
+    let hint = format!(
+        "{reason}; remove it with XDEL, and set the last id of the stream back with XSETID"
+    );
+    ForeignEntry::new(id.to_string(), hint)
 }
 
 /// The elements of an answer.

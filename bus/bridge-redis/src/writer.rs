@@ -1,14 +1,12 @@
 //! Appending.
 
-use rangewatch_bridge::{
-    Appended, ForeignEntry, Frame, Head, LogError, LogWriter, Parts, async_trait,
-};
+use rangewatch_bridge::{Appended, Frame, Head, LogError, LogWriter, Parts, async_trait};
 use redis::Value;
 
 use crate::connection::Connection;
 use crate::error::unexpected;
 use crate::redis_log::{Options, RedisLog};
-use crate::reply::{Entry, as_text, as_value, take};
+use crate::reply::{Entry, Id, as_text, as_value, foreign_end, take};
 use crate::scripts;
 
 pub(crate) struct Writer {
@@ -24,6 +22,20 @@ impl Writer {
             connection,
             options,
             epoch: None,
+        }
+    }
+
+    /// Checks the last entry of the stream, which is in the answer when frames were left out.
+    async fn check_last(&mut self, epoch: u64, answer: &mut [Value]) -> Result<(), LogError> {
+        let fields = take(answer, 3);
+        if fields == Value::Nil {
+            return Ok(());
+        }
+        let id = take(answer, 2);
+        let entry = Entry::new(&id, fields).ok_or_else(|| unexpected("an entry"))?;
+        match self.connection.foreign_end(epoch, entry).await? {
+            Some(foreign) => Err(LogError::Foreign(foreign)),
+            None => Ok(()),
         }
     }
 }
@@ -63,21 +75,23 @@ impl LogWriter for Writer {
             .await?;
         match answer.first().and_then(as_text) {
             Some("ok") => {
-                check_last(&mut answer)?;
+                self.check_last(epoch, &mut answer).await?;
                 let head_before = as_value(answer.get(1), "a head")?;
                 Ok(Appended { head_before })
             }
             Some("notnext") => {
-                check_last(&mut answer)?;
+                self.check_last(epoch, &mut answer).await?;
                 let head = as_value(answer.get(1), "a head")?;
                 Err(LogError::NotNext { head })
             }
             Some("epoch") => Err(epoch_error(&answer)),
             Some("foreign") => {
-                let at = answer.get(1).and_then(as_text).unwrap_or_default();
-                let reason = "it has not one field, `k`; remove it with XDEL, and set the last id of \
-                              the stream back with XSETID";
-                Err(LogError::Foreign(ForeignEntry::new(at, reason)))
+                let id = answer.get(1).and_then(Id::parse);
+                let id = id.ok_or_else(|| unexpected("an id"))?;
+                Err(LogError::Foreign(foreign_end(
+                    id,
+                    "it has not one field, `k`",
+                )))
             }
             _ => Err(unexpected("an append")),
         }
@@ -126,17 +140,6 @@ impl LogWriter for Writer {
         }
         Ok(head.floor)
     }
-}
-
-/// Checks the last entry of the stream, which is in the answer when frames were left out.
-fn check_last(answer: &mut [Value]) -> Result<(), LogError> {
-    let fields = take(answer, 3);
-    if fields == Value::Nil {
-        return Ok(());
-    }
-    let id = take(answer, 2);
-    let entry = Entry::new(&id, fields).ok_or_else(|| unexpected("an entry"))?;
-    entry.check_last().map_err(LogError::Foreign)
 }
 
 fn epoch_error(answer: &[Value]) -> LogError {

@@ -100,8 +100,10 @@ impl Server {
             let ping = client
                 .get_connection()
                 .and_then(|mut c| redis::cmd("PING").query(&mut c));
-            if matches!(ping, Ok(redis::Value::SimpleString(_))) {
-                return true;
+            match ping {
+                Ok(redis::Value::SimpleString(_)) => return true,
+                Err(error) if error.code() == Some("NOAUTH") => return true,
+                _ => {}
             }
             if self.process.try_wait().unwrap().is_some() {
                 return false;
