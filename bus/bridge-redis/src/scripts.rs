@@ -103,21 +103,16 @@ return {'ok', head_before}
     )
 });
 
-/// `BEGIN` the epoch `ARGV[1]` after the value `ARGV[2]` (empty: none). `KEYS[2]` is the stream of
-/// the epoch `ARGV[3]`, which is removed if that is the epoch before.
+/// `BEGIN` the epoch `ARGV[2]` after the value `ARGV[3]`, if the epoch is `ARGV[1]` (empty: none),
+/// whose stream `KEYS[2]` is removed.
 pub(crate) static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     script(
         "
-local epoch = last_epoch()
-if epoch and not below(epoch, ARGV[1]) then
-    return {'ok'}
+if (last_epoch() or '') == ARGV[1] then
+    redis.call('XADD', KEYS[1], 'MAXLEN', 1, ARGV[2] .. '-1', 'h', ARGV[3])
+    redis.call('UNLINK', KEYS[2])
 end
-if (epoch or '') ~= ARGV[3] then
-    return {'epoch', epoch or false}
-end
-redis.call('XADD', KEYS[1], 'MAXLEN', 1, ARGV[1] .. '-1', 'h', ARGV[2])
-redis.call('UNLINK', KEYS[2])
-return {'ok'}
+return {}
 ",
     )
 });

@@ -97,26 +97,20 @@ impl LogWriter for Writer {
         }
     }
 
-    async fn begin_epoch(&mut self, epoch: u64, head: Option<u64>) -> Result<(), LogError> {
-        loop {
-            let before = match self.connection.epoch().await {
-                Ok((before, _)) => Some(before),
-                Err(LogError::Missing) => None,
-                Err(error) => return Err(error),
-            };
-            let answer = self
-                .connection
-                .run(&scripts::BEGIN, before.unwrap_or(epoch), |call| {
-                    call.arg(epoch).arg(text(head)).arg(text(before));
-                })
-                .await?;
-            match answer.first().and_then(as_text) {
-                Some("ok") => return Ok(()),
-                // Another epoch has begun meanwhile.
-                Some("epoch") => {}
-                _ => return Err(unexpected("an epoch")),
-            }
-        }
+    async fn begin_epoch(
+        &mut self,
+        last: Option<u64>,
+        epoch: u64,
+        head: Option<u64>,
+    ) -> Result<(), LogError> {
+        let stream = last.unwrap_or(epoch);
+        let fill = |call: &mut redis::ScriptInvocation<'_>| {
+            call.arg(text(last)).arg(epoch).arg(text(head));
+        };
+        self.connection
+            .run(&scripts::BEGIN, stream, fill)
+            .await
+            .map(drop)
     }
 
     async fn compact(&mut self, epoch: u64, before: u64) -> Result<u64, LogError> {

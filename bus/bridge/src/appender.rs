@@ -319,11 +319,13 @@ impl<P: Send + Sync + 'static> Appender<P> {
         // Read before the floor: a restore in between is seen at the next look.
         self.bus_epoch = self.bus.epoch();
         let last = match connection.head().await {
-            Ok(head) => self.epoch.max(Some(head.epoch)),
-            Err(_) => self.epoch,
+            Ok(head) => Some(head.epoch),
+            Err(LogError::Missing) => None,
+            Err(error) => return Err(error),
         };
         let head = self.bus.floor().and_then(|floor| floor.checked_sub(1));
-        connection.begin_epoch(self.log.new_epoch(last), head).await
+        let epoch = self.log.new_epoch(last.max(self.epoch));
+        connection.begin_epoch(last, epoch, head).await
     }
 
     /// Appends what follows the head of the log.

@@ -98,15 +98,21 @@ pub trait LogWriter: Send {
     async fn append(&mut self, epoch: u64, frames: &[Frame]) -> Result<Appended, LogError>;
 
     /// Begins an empty log whose epoch is `epoch`, and whose first emit follows `head`. What the
-    /// log of an earlier epoch held is removed.
+    /// log of the epoch `last` held is removed.
     ///
-    /// Has no effect if the log has this epoch or a later one: of several writers that begin an
-    /// epoch at once, the latest epoch remains, and the others learn it from [`head`](Self::head).
+    /// Has no effect if the epoch of the log is not `last` (`None`: the log is missing): of several
+    /// writers that begin an epoch at once, one does, and the others learn of it from
+    /// [`head`](Self::head). `epoch` is greater than `last`.
     ///
     /// # Errors
     ///
     /// [`LogError::Unavailable`], [`LogError::Refused`].
-    async fn begin_epoch(&mut self, epoch: u64, head: Option<u64>) -> Result<(), LogError>;
+    async fn begin_epoch(
+        &mut self,
+        last: Option<u64>,
+        epoch: u64,
+        head: Option<u64>,
+    ) -> Result<(), LogError>;
 
     /// Removes emits below `before`. Returns the floor of the log, which may be below `before`: an
     /// engine may remove in pieces, and never removes more. Without effect on an empty log.

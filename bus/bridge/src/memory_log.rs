@@ -224,9 +224,14 @@ impl LogWriter for Connection {
         Ok(appended)
     }
 
-    async fn begin_epoch(&mut self, epoch: u64, head: Option<u64>) -> Result<(), LogError> {
+    async fn begin_epoch(
+        &mut self,
+        last: Option<u64>,
+        epoch: u64,
+        head: Option<u64>,
+    ) -> Result<(), LogError> {
         let mut state = self.shared.lock();
-        if Some(epoch) > state.epoch {
+        if last == state.epoch {
             let begun = State {
                 epoch: Some(epoch),
                 head,

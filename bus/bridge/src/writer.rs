@@ -238,7 +238,8 @@ impl<P: Send + Sync + 'static> Writer<P> {
     ///
     /// # Errors
     ///
-    /// [`AppendError::Log`].
+    /// [`AppendError::Log`]; with [`LogError::EpochChanged`] if another writer has begun one
+    /// meanwhile, which this writer continues with.
     ///
     /// # Cancel safety
     ///
@@ -246,11 +247,15 @@ impl<P: Send + Sync + 'static> Writer<P> {
     pub async fn begin_epoch(&mut self, head: Option<u64>) -> Result<u64, AppendError> {
         let mut connection = self.connected().await?;
         let epoch = self.log.new_epoch(Some(self.epoch));
-        connection.begin_epoch(epoch, head).await?;
+        let last = Some(self.epoch);
+        connection.begin_epoch(last, epoch, head).await?;
         let head = connection.head().await?;
         (self.epoch, self.head) = (head.epoch, head.value);
         self.connection = Some(connection);
-        Ok(self.epoch)
+        if self.epoch != epoch {
+            return Err(LogError::EpochChanged { epoch: self.epoch }.into());
+        }
+        Ok(epoch)
     }
 
     /// The epoch of the log, as far as is known.
@@ -290,9 +295,8 @@ impl<P: Send + Sync + 'static> Writer<P> {
         let mut connection = self.log.writer().await?;
         let head = match connection.head().await {
             Err(LogError::Missing) => {
-                connection
-                    .begin_epoch(self.log.new_epoch(last), None)
-                    .await?;
+                let epoch = self.log.new_epoch(last);
+                connection.begin_epoch(None, epoch, None).await?;
                 connection.head().await?
             }
             head => head?,

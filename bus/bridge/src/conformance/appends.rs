@@ -72,7 +72,7 @@ pub async fn frames_that_do_not_continue_the_log_are_refused_together(log: Arc<d
 
 pub async fn the_least_and_the_greatest_value_are_appended(log: Arc<dyn Log>) {
     let mut writer = log.writer().await.unwrap();
-    writer.begin_epoch(EPOCH, None).await.unwrap();
+    writer.begin_epoch(None, EPOCH, None).await.unwrap();
     let head = writer.head().await.unwrap();
     assert_eq!((head.value, head.floor), (None, 0));
     let frames = [

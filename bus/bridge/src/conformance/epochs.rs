@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::join;
+use futures::future::{join, join_all};
 
 use super::{EPOCH, begun, frame, frames, read, reader_after, values};
 use crate::{Log, LogError, LogReader};
@@ -24,8 +24,8 @@ pub async fn a_log_that_was_not_begun_is_missing(log: Arc<dyn Log>) {
 pub async fn an_epoch_begins_once(log: Arc<dyn Log>) {
     let mut writer = begun(&log).await;
     writer.append(EPOCH, &frames(1..=3)).await.unwrap();
-    for (epoch, head) in [(EPOCH, Some(9)), (EPOCH, None), (EPOCH - 1, Some(9))] {
-        writer.begin_epoch(epoch, head).await.unwrap();
+    for last in [None, Some(EPOCH - 1), Some(EPOCH + 1)] {
+        writer.begin_epoch(last, EPOCH + 2, Some(9)).await.unwrap();
         let head = writer.head().await.unwrap();
         assert_eq!((head.epoch, head.value), (EPOCH, Some(3)));
     }
@@ -35,9 +35,20 @@ pub async fn an_epoch_begins_once(log: Arc<dyn Log>) {
     );
 }
 
+pub async fn of_epochs_that_begin_at_once_one_does(log: Arc<dyn Log>) {
+    let begin = async |epoch: u64| {
+        let mut writer = log.writer().await.unwrap();
+        writer.begin_epoch(None, epoch, Some(epoch)).await.unwrap();
+        writer.head().await.unwrap()
+    };
+    let heads = join_all([EPOCH, EPOCH + 2, EPOCH + 1].map(begin)).await;
+    assert!(heads.iter().all(|head| *head == heads[0]), "{heads:?}");
+    assert_eq!(heads[0].value, Some(heads[0].epoch));
+}
+
 pub async fn an_epoch_begins_after_a_head(log: Arc<dyn Log>) {
     let mut writer = log.writer().await.unwrap();
-    writer.begin_epoch(EPOCH, Some(40)).await.unwrap();
+    writer.begin_epoch(None, EPOCH, Some(40)).await.unwrap();
     let head = writer.head().await.unwrap();
     assert_eq!((head.value, head.floor), (Some(40), 41));
     let older = writer.append(EPOCH, &[frame(38, 39)]).await.unwrap();
@@ -55,7 +66,10 @@ pub async fn an_epoch_begins_after_a_head(log: Arc<dyn Log>) {
 pub async fn an_epoch_removes_what_was_before(log: Arc<dyn Log>) {
     let mut writer = begun(&log).await;
     writer.append(EPOCH, &frames(1..=10)).await.unwrap();
-    writer.begin_epoch(EPOCH + 2, Some(4)).await.unwrap();
+    writer
+        .begin_epoch(Some(EPOCH), EPOCH + 2, Some(4))
+        .await
+        .unwrap();
     let head = writer.head().await.unwrap();
     assert_eq!(
         (head.epoch, head.value, head.floor),
@@ -74,7 +88,10 @@ pub async fn an_epoch_removes_what_was_before(log: Arc<dyn Log>) {
 pub async fn an_append_in_another_epoch_is_refused(log: Arc<dyn Log>) {
     let mut writer = begun(&log).await;
     let mut other = log.writer().await.unwrap();
-    other.begin_epoch(EPOCH + 1, Some(0)).await.unwrap();
+    other
+        .begin_epoch(Some(EPOCH), EPOCH + 1, Some(0))
+        .await
+        .unwrap();
     let errors = [
         writer.append(EPOCH, &frames(1..=1)).await.unwrap_err(),
         writer.compact(EPOCH, 1).await.unwrap_err(),
@@ -91,7 +108,11 @@ pub async fn a_waiting_reader_learns_of_an_epoch(log: Arc<dyn Log>) {
     writer.append(EPOCH, &frames(1..=3)).await.unwrap();
     let mut reader = reader_after(&log, 0).await;
     read(&mut *reader, 3).await;
-    let (epoch, begun) = join(ended(&mut *reader), writer.begin_epoch(EPOCH + 1, Some(1))).await;
+    let (epoch, begun) = join(
+        ended(&mut *reader),
+        writer.begin_epoch(Some(EPOCH), EPOCH + 1, Some(1)),
+    )
+    .await;
     begun.unwrap();
     assert_eq!(epoch, EPOCH + 1);
     let mut late = log.reader().await.unwrap();

@@ -83,6 +83,7 @@ groups! {
     epochs {
         a_log_that_was_not_begun_is_missing,
         an_epoch_begins_once,
+        of_epochs_that_begin_at_once_one_does,
         an_epoch_begins_after_a_head,
         an_epoch_removes_what_was_before,
         an_append_in_another_epoch_is_refused,
@@ -122,7 +123,10 @@ fn frames(values: std::ops::RangeInclusive<u64>) -> Vec<Frame> {
 /// Connects a writer, and begins [`EPOCH`] after the value 0.
 async fn begun(log: &dyn Log) -> Box<dyn LogWriter> {
     let mut writer = log.writer().await.expect("a writer");
-    writer.begin_epoch(EPOCH, Some(0)).await.expect("an epoch");
+    writer
+        .begin_epoch(None, EPOCH, Some(0))
+        .await
+        .expect("an epoch");
     writer
 }
 
