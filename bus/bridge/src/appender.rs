@@ -300,7 +300,7 @@ impl<P: Send + Sync + 'static> Appender<P> {
         let head = loop {
             let is_restored = self.bus.epoch() != self.bus_epoch;
             match connection.head().await {
-                Ok(head) if !is_restored => break head,
+                Ok(head) if !is_restored => break head.checked()?,
                 Ok(_) | Err(LogError::Missing) => self.begin_epoch(connection).await?,
                 Err(error) => return Err(error),
             }

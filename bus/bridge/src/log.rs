@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{BoxError, Frame};
+use crate::{BoxError, Frame, MAX_VALUE};
 
 /// An ordered, replayable log of the emits of one bus, on some engine.
 ///
@@ -203,6 +203,17 @@ pub struct Head {
     pub value: Option<u64>,
     /// The least value from which on the log holds all emits. 0 if the log cannot tell.
     pub floor: u64,
+}
+
+impl Head {
+    /// Checks that a bus can go on from here.
+    pub(crate) fn checked(self) -> Result<Self, LogError> {
+        if self.value > Some(MAX_VALUE) || self.floor > MAX_VALUE + 1 {
+            let entry = ForeignEntry::new("at the end", "its value is above the greatest one");
+            return Err(LogError::Foreign(entry));
+        }
+        Ok(self)
+    }
 }
 
 /// What [`LogWriter::append`] did: of the frames that it was given, the first ones were left out,

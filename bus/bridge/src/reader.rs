@@ -9,7 +9,9 @@ use thiserror::Error;
 
 use crate::apply::{Apply, BusClosed};
 use crate::status::{StatusSender, chain};
-use crate::{Backoff, Codec, Head, Log, LogError, LogReader, NoPayloads, Phase, StatusWatch};
+use crate::{
+    Backoff, Codec, Head, Log, LogError, LogReader, MAX_VALUE, NoPayloads, Phase, StatusWatch,
+};
 
 /// Reads a log into a local bus with history, on which any number of subscriptions find their
 /// ranges.
@@ -307,7 +309,7 @@ impl<P: Send + Sync + 'static> Reader<P> {
         };
         let mut is_first = true;
         loop {
-            let head = connection.head().await?;
+            let head = connection.head().await?.checked()?;
             if is_first {
                 self.apply.status.update(|status| {
                     status.n_connects += 1;
@@ -334,7 +336,7 @@ impl<P: Send + Sync + 'static> Reader<P> {
             }
             match read {
                 Err(LogError::Compacted { floor }) => {
-                    if floor.checked_sub(1) <= self.apply.position {
+                    if floor > MAX_VALUE || floor.checked_sub(1) <= self.apply.position {
                         // A log that contradicts itself is read again, after a wait.
                         return Err(LogError::Compacted { floor });
                     }
@@ -377,7 +379,7 @@ impl<P: Send + Sync + 'static> Reader<P> {
 /// Connects, and reads the bounds of the log.
 async fn connect(log: &dyn Log) -> Result<(Box<dyn LogReader>, Head), LogError> {
     let mut connection = log.reader().await?;
-    let head = connection.head().await?;
+    let head = connection.head().await?.checked()?;
     Ok((connection, head))
 }
 

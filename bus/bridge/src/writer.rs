@@ -105,27 +105,26 @@ impl<P: Send + Sync + 'static> Writer<P> {
     ///
     /// As [`open`](Writer::open).
     pub async fn open_with(log: impl Log, codec: impl Codec<P>) -> Result<Self, AppendError> {
-        let mut writer = Self {
-            log: Arc::new(log),
+        let log: Arc<dyn Log> = Arc::new(log);
+        let mut connection = log.writer().await?;
+        let head = begun(&*log, &mut *connection, None).await?;
+        Ok(Self {
+            log,
             codec: Arc::new(codec),
-            connection: None,
-            epoch: 0,
-            head: None,
-        };
-        let (connection, head) = writer.connect(None).await?;
-        (writer.epoch, writer.head) = (head.epoch, head.value);
-        writer.connection = Some(connection);
-        Ok(writer)
+            connection: Some(connection),
+            epoch: head.epoch,
+            head: head.value,
+        })
     }
 
     /// Appends an emit, and returns when the log has it, or will never take it.
     ///
     /// # Errors
     ///
-    /// [`AppendError::Log`] if the log cannot be reached, refuses, or has another epoch: the next
-    /// call connects again and uses the epoch of the log then. [`AppendError::Rewound`] once if
-    /// the log has lost what this writer knows that it had: the next call continues with what the
-    /// log has. [`AppendError::LastValue`].
+    /// [`AppendError::Log`] if the log cannot be reached or refuses: the next call connects again.
+    /// [`LogError::EpochChanged`] once if the log has another epoch, or was lost and is begun by
+    /// this call; [`AppendError::Rewound`] once if the log has lost what this writer knows that it
+    /// had: the next call continues with what the log has. [`AppendError::LastValue`].
     ///
     /// # Cancel safety
     ///
@@ -204,6 +203,12 @@ impl<P: Send + Sync + 'static> Writer<P> {
                         self.connection = Some(connection);
                         return Err(AppendError::Rewound { head });
                     }
+                    Err(LogError::EpochChanged { .. } | LogError::Missing) => {
+                        let head = begun(&*self.log, &mut *connection, Some(self.epoch)).await?;
+                        return Err(self.adopt(connection, head).unwrap_or_else(|| {
+                            LogError::unavailable("the log has changed meanwhile").into()
+                        }));
+                    }
                     Err(error) => return Err(error.into()),
                 }
             };
@@ -276,32 +281,43 @@ impl<P: Send + Sync + 'static> Writer<P> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let (connection, head) = self.connect(Some(self.epoch)).await?;
-        let before = self.head;
-        let epoch_before = self.epoch;
-        (self.epoch, self.head) = (head.epoch, head.value);
-        if epoch_before != head.epoch {
-            self.connection = Some(connection);
-            return Err(LogError::EpochChanged { epoch: head.epoch }.into());
+        let mut connection = self.log.writer().await?;
+        let head = begun(&*self.log, &mut *connection, Some(self.epoch)).await?;
+        match self.adopt(connection, head) {
+            Some(error) => Err(error),
+            None => self
+                .connection
+                .take()
+                .ok_or_else(|| LogError::unavailable("the connection was lost").into()),
         }
-        if head.value < before {
-            self.connection = Some(connection);
-            return Err(AppendError::Rewound { head: head.value });
-        }
-        Ok(connection)
     }
 
-    async fn connect(&self, last: Option<u64>) -> Result<(Box<dyn LogWriter>, Head), LogError> {
-        let mut connection = self.log.writer().await?;
-        let head = match connection.head().await {
-            Err(LogError::Missing) => {
-                let epoch = self.log.new_epoch(last);
-                connection.begin_epoch(None, epoch, None).await?;
-                connection.head().await?
-            }
-            head => head?,
-        };
-        Ok((connection, head))
+    /// Continues with the head of the log. Returns what the caller has to know first.
+    fn adopt(&mut self, connection: Box<dyn LogWriter>, head: Head) -> Option<AppendError> {
+        self.connection = Some(connection);
+        let before = (self.epoch, self.head);
+        (self.epoch, self.head) = (head.epoch, head.value);
+        if before.0 != head.epoch {
+            return Some(LogError::EpochChanged { epoch: head.epoch }.into());
+        }
+        let head = head.value;
+        (head < before.1).then_some(AppendError::Rewound { head })
+    }
+}
+
+/// The head of a log, which is begun if it does not exist.
+async fn begun(
+    log: &dyn Log,
+    connection: &mut dyn LogWriter,
+    last: Option<u64>,
+) -> Result<Head, LogError> {
+    match connection.head().await {
+        Err(LogError::Missing) => {
+            let epoch = log.new_epoch(last);
+            connection.begin_epoch(None, epoch, None).await?;
+            connection.head().await
+        }
+        head => head,
     }
 }
 

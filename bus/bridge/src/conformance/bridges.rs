@@ -354,6 +354,7 @@ pub async fn a_writer_continues_after_another(log: Arc<dyn Log>) {
         matches!(error, AppendError::Log(LogError::EpochChanged { epoch: new }) if new == epoch),
         "{error:?}"
     );
+    assert_eq!(second.append(3, ["b"]).await.unwrap(), Outcome::Appended);
 }
 
 fn source(log: &Arc<dyn Log>) -> (RangeWatchBus, Appender) {
