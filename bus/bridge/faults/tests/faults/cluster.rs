@@ -34,7 +34,11 @@ impl Cluster {
             return None;
         }
         let proxy = Proxy::start(engine.port());
-        let url = engine.url_at(proxy.port());
+        // A relay is on this side of a network of the server.
+        let url = match engine.network {
+            Some(_) => engine.url(),
+            None => engine.url_at(proxy.port()),
+        };
         let process = |role: &str, i: usize| {
             let seed = machine.wrapping_add(i as u64).to_string();
             let machine = machine.to_string();
@@ -104,6 +108,12 @@ impl Cluster {
                 self.readers[reader].restart();
                 self.n_gaps_allowed[reader] = 0;
             }
+            Fault::Partition => {
+                let network = self.engine.network.as_ref().expect("a network");
+                network.unplug();
+                std::thread::sleep(pause * 8);
+                network.plug();
+            }
             Fault::TrimUnderSlowReader | Fault::Nothing => {}
         }
     }
@@ -126,7 +136,7 @@ impl Cluster {
             self.answers[i] = process.reached();
             to = process.to();
         }
-        let url = self.engine.url_at(self.engine.port());
+        let url = self.engine.url();
         let floor = self.runtime.block_on(async {
             let log = open_log(&url, BUS).expect("a log");
             let mut writer = Writer::open_with(log, BytesPayloads)
@@ -176,7 +186,7 @@ impl Cluster {
 
     /// Reads the log once more, and writes what was read as a history of etcd's tests.
     pub(crate) fn verify(&self, to: u64) {
-        let url = self.engine.url_at(self.engine.port());
+        let url = self.engine.url();
         let machine = Machine::new(self.machine);
         let values = self.runtime.block_on(async {
             let log = open_log(&url, BUS).expect("a log");

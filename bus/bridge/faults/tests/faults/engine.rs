@@ -8,45 +8,70 @@ use std::time::Instant;
 use fastrand::Rng;
 use tempfile::TempDir;
 
+use crate::network::Network;
 use crate::process::{DEADLINE, poll};
 
 /// A server, on a free port, in a folder of its own, which is killed when this is dropped.
 pub(crate) struct Engine {
     scheme: &'static str,
+    program: &'static str,
     port: u16,
     folder: TempDir,
-    command: fn(port: u16, folder: &str) -> Command,
+    arguments: fn(host: &str, port: u16, folder: &str) -> Vec<String>,
     options: Vec<String>,
     process: Option<Child>,
+    pub(crate) network: Option<Network>,
 }
 
 impl Engine {
     pub(crate) fn redis(options: &[&str]) -> Self {
-        Self::new("redis", options, |port, folder| {
-            let mut command = Command::new("redis-server");
-            command.args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--dir",
-                folder,
-                "--port",
-            ]);
-            command.arg(port.to_string());
-            command
+        Self::new("redis", "redis-server", options, |host, port, folder| {
+            let port = port.to_string();
+            let arguments = [
+                "--bind", host, "--save", "", "--dir", folder, "--port", &port,
+            ];
+            let open = ["--protected-mode", "no"];
+            arguments
+                .into_iter()
+                .chain(open)
+                .map(str::to_owned)
+                .collect()
         })
     }
 
-    fn new(scheme: &'static str, options: &[&str], command: fn(u16, &str) -> Command) -> Self {
+    fn new(
+        scheme: &'static str,
+        program: &'static str,
+        options: &[&str],
+        arguments: fn(&str, u16, &str) -> Vec<String>,
+    ) -> Self {
         Self {
             scheme,
+            program,
             port: 0,
             folder: tempfile::tempdir().expect("a folder"),
-            command,
+            arguments,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             process: None,
+            network: None,
         }
+    }
+
+    /// Puts the server into a network of its own.
+    pub(crate) fn in_network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// The address on which the server listens.
+    pub(crate) fn host(&self) -> String {
+        let network = self.network.as_ref();
+        network.map_or_else(|| Ipv4Addr::LOCALHOST.to_string(), Network::host)
+    }
+
+    /// The URL of the server.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}:{}/", self.scheme, self.host(), self.port)
     }
 
     pub(crate) const fn port(&self) -> u16 {
@@ -117,15 +142,21 @@ impl Engine {
     /// Whether it accepts connections before it ends.
     fn try_start(&mut self) -> io::Result<bool> {
         let folder = self.folder.path().to_str().expect("a name");
-        let mut command = (self.command)(self.port, folder);
-        let command = command
-            .args(&self.options)
+        let host = self.host();
+        let mut command = match &self.network {
+            Some(network) => network.command(self.program),
+            None => Command::new(self.program),
+        };
+        command
+            .args((self.arguments)(&host, self.port, folder))
+            .args(&self.options);
+        let mut process = command
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut process = command.spawn()?;
+            .stderr(Stdio::null())
+            .spawn()?;
         let begun = Instant::now();
         loop {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            if TcpStream::connect((&*host, self.port)).is_ok() {
                 self.process = Some(process);
                 return Ok(true);
             }
