@@ -57,8 +57,8 @@ enum Fault {
     Nothing,
 }
 
-/// What Redis acknowledges, it has written to a file. With `everysec`, a killed server may have kept
-/// up to two seconds in its memory, while it waited for the disk.
+/// What Redis acknowledges, it has written to a file. With `everysec`, a killed server may have
+/// kept up to two seconds in its memory, while it waited for the disk.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 const FAULTS: [Fault; 9] = [
