@@ -301,7 +301,8 @@ impl<P: Send + Sync + 'static> Appender<P> {
             let is_restored = self.bus.epoch() != self.bus_epoch;
             match connection.head().await {
                 Ok(head) if !is_restored => break head.checked()?,
-                Ok(_) | Err(LogError::Missing) => self.begin_epoch(connection).await?,
+                Ok(head) => self.begin_epoch(connection, Some(head.epoch)).await?,
+                Err(LogError::Missing) => self.begin_epoch(connection, None).await?,
                 Err(error) => return Err(error),
             }
         };
@@ -314,15 +315,14 @@ impl<P: Send + Sync + 'static> Appender<P> {
         Ok(head)
     }
 
-    /// Begins an epoch with what the history of the bus holds.
-    async fn begin_epoch(&mut self, connection: &mut dyn LogWriter) -> Result<(), LogError> {
+    /// Begins an epoch after `last`, with what the history of the bus holds.
+    async fn begin_epoch(
+        &mut self,
+        connection: &mut dyn LogWriter,
+        last: Option<u64>,
+    ) -> Result<(), LogError> {
         // Read before the floor: a restore in between is seen at the next look.
         self.bus_epoch = self.bus.epoch();
-        let last = match connection.head().await {
-            Ok(head) => Some(head.epoch),
-            Err(LogError::Missing) => None,
-            Err(error) => return Err(error),
-        };
         let head = self.bus.floor().and_then(|floor| floor.checked_sub(1));
         let epoch = self.log.new_epoch(last.max(self.epoch));
         connection.begin_epoch(last, epoch, head).await
@@ -385,7 +385,7 @@ impl<P: Send + Sync + 'static> Appender<P> {
                     let head = head.value;
                     return Err(AppendError::Overtaken { head, floor }.into());
                 }
-                self.begin_epoch(connection).await?;
+                self.begin_epoch(connection, Some(head.epoch)).await?;
                 Err(End::Moved)
             }
             Err(error) => Err(LogError::refused(error).into()),

@@ -14,8 +14,11 @@ pub(crate) struct Apply<P> {
     codec: Arc<dyn Codec<P>>,
     /// The epoch of the log that the bus holds.
     pub(crate) epoch: u64,
-    /// Everything up to this value is on the bus, or was reported as missing.
+    /// Everything up to this value is on the bus, or was reported as missing. There need not be an
+    /// emit of this value: a reader may begin anywhere.
     pub(crate) position: Option<u64>,
+    /// The last emit that is on the bus.
+    last_emit: Option<u64>,
     pub(crate) status: Arc<StatusSender>,
 }
 
@@ -66,6 +69,7 @@ impl<P: Send + Sync + 'static> Apply<P> {
             codec,
             epoch,
             position,
+            last_emit: None,
             status,
         }
     }
@@ -125,8 +129,15 @@ impl<P: Send + Sync + 'static> Apply<P> {
 
     /// Whether `frame` is the next emit after those in `run`.
     fn follows(&self, run: &[Frame], frame: &Frame) -> bool {
-        let last = run.last().map(Frame::value).or(self.position);
-        frame.prev() == last
+        let prev = frame.prev();
+        match run.last() {
+            Some(last) => prev == Some(last.value()),
+            None => {
+                self.last_emit <= prev
+                    && prev <= self.position
+                    && Some(frame.value()) > self.position
+            }
+        }
     }
 
     /// A frame that does not name the last emit as the one before it.
@@ -193,7 +204,8 @@ impl<P: Send + Sync + 'static> Apply<P> {
         }
         if n_emits > 0 {
             closed(self.bus.emit_many_with(emits).map(drop))?;
-            self.position = Some(run[n_emits - 1].value());
+            self.last_emit = Some(run[n_emits - 1].value());
+            self.position = self.last_emit;
             self.status.update(|status| {
                 status.n_emits += n_emits as u64;
                 status.position = self.position;
@@ -213,7 +225,7 @@ impl<P: Send + Sync + 'static> Apply<P> {
     /// Ends the subscriptions with `Compacted`. The bus continues after `position`.
     fn restore(&mut self, epoch: u64, position: Option<u64>, gap: &Gap) -> Result<(), BusClosed> {
         self.bus.restore(epoch, position).map_err(|_| BusClosed)?;
-        (self.epoch, self.position) = (epoch, position);
+        (self.epoch, self.position, self.last_emit) = (epoch, position, None);
         self.status.update(|status| {
             status.n_gaps += 1;
             status.position = position;

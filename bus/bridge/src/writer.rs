@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::encode::Encoder;
-use crate::{AppendError, Codec, Head, Log, LogError, LogWriter, NoPayloads, Outcome};
+use crate::{
+    AppendError, Appended, Codec, Frame, Head, Log, LogError, LogWriter, NoPayloads, Outcome,
+};
 
 /// Appends emits to a log, and waits until the log has them.
 ///
@@ -183,14 +185,22 @@ impl<P: Send + Sync + 'static> Writer<P> {
                     return Err(error);
                 }
             };
-            let head_before = if frames.is_empty() {
-                self.head
+            let appended = if frames.is_empty() {
+                // Whether the log has them still.
+                let head = begun(&*self.log, &mut *connection, Some(self.epoch)).await?;
+                if let Some(error) = self.adopt(connection, head) {
+                    return Err(error);
+                }
+                Appended {
+                    head_before: head.value,
+                }
             } else {
                 match connection.append(self.epoch, &frames).await {
                     Ok(appended) => {
-                        let last = frames.last().map(|frame| frame.value());
+                        let last = frames.last().map(Frame::value);
                         self.head = last.max(appended.head_before);
-                        appended.head_before
+                        self.connection = Some(connection);
+                        appended
                     }
                     // Another writer was faster.
                     Err(LogError::NotNext { head }) if head > self.head => {
@@ -212,12 +222,8 @@ impl<P: Send + Sync + 'static> Writer<P> {
                     Err(error) => return Err(error.into()),
                 }
             };
-            self.connection = Some(connection);
-            let appended = crate::Appended { head_before };
-            return Ok(emits
-                .iter()
-                .map(|(value, _)| appended.outcome(*value))
-                .collect());
+            let outcome = |(value, _): &(u64, _)| appended.outcome(*value);
+            return Ok(emits.iter().map(outcome).collect());
         }
     }
 

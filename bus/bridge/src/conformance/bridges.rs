@@ -162,6 +162,46 @@ pub async fn g08_a_reader_serves_the_past_from_the_floor_on(log: Arc<dyn Log>) {
     }
 }
 
+pub async fn a_reader_begins_between_two_emits(log: Arc<dyn Log>) {
+    let mut writer = Writer::open(Arc::clone(&log)).await.unwrap();
+    for value in [10, 20, 30] {
+        writer.append(value, ["k"]).await.unwrap();
+    }
+    for (n, first) in [(0, 40), (5, 30), (10, 30), (15, 20), (29, 10), (30, 10)] {
+        let start = Start::BeforeHead(n);
+        let reader = Reader::builder(Arc::clone(&log))
+            .start(start)
+            .open()
+            .await
+            .unwrap();
+        let status = reader.status();
+        let bus = reader.bus().clone();
+        let mut events = bus
+            .subscribe(Selector::all())
+            .since(30 - n + 1)
+            .events(16)
+            .unwrap();
+        let work = async {
+            if first == 40 {
+                writer.append(40, ["k"]).await.unwrap();
+            }
+            assert_eq!(
+                events.recv().await.unwrap().value(),
+                first,
+                "{n} before the head"
+            );
+        };
+        beside(reader.run(), work).await;
+        assert_eq!(status.get().n_gaps, 0, "{n} before the head");
+        if first == 40 {
+            writer.begin_epoch(None).await.unwrap();
+            for value in [10, 20, 30] {
+                writer.append(value, ["k"]).await.unwrap();
+            }
+        }
+    }
+}
+
 pub async fn g02_replicas_that_append_the_same_are_read_once(log: Arc<dyn Log>) {
     let replicas = [0, 1, 2].map(|_| source(&log));
     let (buses, appenders): (Vec<_>, Vec<_>) = replicas.into_iter().unzip();

@@ -94,6 +94,7 @@ groups! {
         g07_subscriptions_end_when_the_log_was_trimmed_under_the_reader,
         g07_subscriptions_end_when_an_epoch_begins,
         g08_a_reader_serves_the_past_from_the_floor_on,
+        a_reader_begins_between_two_emits,
         g02_replicas_that_append_the_same_are_read_once,
         g40_payloads_travel_with_their_keys,
         an_appender_continues_where_the_log_ends,
