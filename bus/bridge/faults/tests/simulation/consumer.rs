@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) position: Cell<u64>,
     /// The epoch of its position.
     pub(crate) epoch: Cell<u64>,
-    /// How often it was told that something is missing.
+    /// How often something was reported as missing.
     pub(crate) n_compacted: Cell<u64>,
     pub(crate) failure: RefCell<Option<String>>,
 }

@@ -285,7 +285,7 @@ async fn write(world: &World, at: &Cell<u64>, mut random: Rng) {
         match open.append_many_with(emits).await {
             Ok(_) => {
                 at.set(last);
-                // At the end it looks again and again whether the log has it still.
+                // At the end it repeats the last append: the log may have lost it.
                 next = (last + 1).min(world.plan.to);
             }
             Err(AppendError::Rewound { head }) => {
