@@ -1,0 +1,7 @@
+//! A client of each engine: the log of the bridge, and the bare client.
+
+mod memory;
+mod redis;
+
+pub(crate) use memory::Memory;
+pub(crate) use redis::Redis;
