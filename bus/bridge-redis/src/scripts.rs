@@ -60,8 +60,9 @@ return {epoch, head, first[1], first[2], id or false, fields or false}
     )
 });
 
-/// `APPEND`, to the stream of the epoch `ARGV[1]`, of `ARGV[2]` frames. Each is its value, the
-/// value before it (empty: none), the number of its parts, and the parts.
+/// `APPEND`, to the stream of the epoch `ARGV[1]`, of frames that follow the value `ARGV[2]`
+/// (empty: none) and each other. Each is its value and its bytes, or its value, an empty string,
+/// the number of its parts, and the parts.
 pub(crate) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     script(
         "
@@ -77,28 +78,38 @@ if id then
     end
     head = value_of(id)
 end
-local head_before, has_old, at = head, false, 3
-for _ = 1, tonumber(ARGV[2]) do
-    local value, prev, n_parts = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-    at = at + 2
-    if head ~= '' and not below(head, value) then
-        has_old = true
-    else
-        if prev ~= head then
+local call, args = redis.call, ARGV
+local prev, at, has_old, is_next = args[2], 3, false, false
+while args[at] do
+    local value, bytes, n_parts = args[at], args[at + 1], 0
+    if bytes == '' then
+        n_parts = tonumber(args[at + 2])
+    end
+    if not is_next then
+        if head ~= '' and not below(head, value) then
+            has_old = true
+        elseif prev ~= head then
             return {'notnext', head, id or false, fields or false}
+        else
+            is_next = true
+        end
+    end
+    if is_next then
+        if n_parts == 0 then
+            call('XADD', stream, value .. '-1', 'k', bytes)
         end
         for part = 1, n_parts do
             local field = part == n_parts and 'k' or 'p'
-            redis.call('XADD', stream, value .. '-' .. part, field, ARGV[at + part])
+            call('XADD', stream, value .. '-' .. part, field, args[at + 2 + part])
         end
-        head = value
     end
-    at = at + n_parts + 1
+    prev = value
+    at = at + (n_parts == 0 and 2 or 3 + n_parts)
 end
 if has_old then
-    return {'ok', head_before, id or false, fields or false}
+    return {'ok', head, id or false, fields or false}
 end
-return {'ok', head_before}
+return {'ok', head}
 ",
     )
 });

@@ -54,19 +54,16 @@ impl LogWriter for Writer {
         let mut answer = self
             .connection
             .run(&scripts::APPEND, epoch, |call| {
-                call.arg(epoch).arg(frames.len());
+                let prev = frames.first().and_then(Frame::prev);
+                call.arg(epoch).arg(text(prev));
                 for frame in frames {
                     call.arg(frame.value());
-                    match frame.prev() {
-                        Some(prev) => call.arg(prev),
-                        None => call.arg(""),
-                    };
                     let bytes = frame.bytes();
                     if bytes.len() <= part_bytes {
-                        call.arg(1).arg(&bytes[..]);
+                        call.arg(&bytes[..]);
                         continue;
                     }
-                    call.arg(bytes.len().div_ceil(part_bytes));
+                    call.arg("").arg(bytes.len().div_ceil(part_bytes));
                     for (_, part, _) in Parts::split(frame, part_bytes) {
                         call.arg(&part[..]);
                     }
