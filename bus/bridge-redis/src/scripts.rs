@@ -61,8 +61,8 @@ return {epoch, head, first[1], first[2], id or false, fields or false}
 });
 
 /// `APPEND`, to the stream of the epoch `ARGV[1]`, of frames that follow the value `ARGV[2]`
-/// (empty: none) and each other. Each is its value and its bytes, or its value, an empty string,
-/// the number of its parts, and the parts.
+/// (empty: none) and each other. Each is the id of its first part and its bytes, or that id, an
+/// empty string, the number of its parts, and the parts.
 pub(crate) static APPEND: LazyLock<Script> = LazyLock::new(|| {
     script(
         "
@@ -81,29 +81,29 @@ end
 local call, args = redis.call, ARGV
 local prev, at, has_old, is_next = args[2], 3, false, false
 while args[at] do
-    local value, bytes, n_parts = args[at], args[at + 1], 0
+    local first, bytes, n_parts = args[at], args[at + 1], 0
     if bytes == '' then
         n_parts = tonumber(args[at + 2])
     end
     if not is_next then
+        local value = value_of(first)
         if head ~= '' and not below(head, value) then
-            has_old = true
+            has_old, prev = true, value
         elseif prev ~= head then
             return {'notnext', head, id or false, fields or false}
         else
             is_next = true
         end
     end
-    if is_next then
-        if n_parts == 0 then
-            call('XADD', stream, value .. '-1', 'k', bytes)
-        end
+    if is_next and n_parts == 0 then
+        call('XADD', stream, first, 'k', bytes)
+    elseif is_next then
+        local value = value_of(first)
         for part = 1, n_parts do
             local field = part == n_parts and 'k' or 'p'
             call('XADD', stream, value .. '-' .. part, field, args[at + 2 + part])
         end
     end
-    prev = value
     at = at + (n_parts == 0 and 2 or 3 + n_parts)
 end
 if has_old then

@@ -57,7 +57,7 @@ impl LogWriter for Writer {
                 let prev = frames.first().and_then(Frame::prev);
                 call.arg(epoch).arg(text(prev));
                 for frame in frames {
-                    call.arg(frame.value());
+                    call.arg(format!("{}-1", frame.value()));
                     let bytes = frame.bytes();
                     if bytes.len() <= part_bytes {
                         call.arg(&bytes[..]);
