@@ -206,6 +206,9 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
+    /// What most emits of one key take, so that they are written without growing the buffer.
+    const ENTRIES_BYTES: usize = 64;
+
     /// Begins the frame of an emit of `value`, which follows that of `prev` in the log.
     ///
     /// # Panics
@@ -221,7 +224,7 @@ impl FrameBuilder {
             value,
             prev,
             n_keys: 0,
-            entries: Vec::new(),
+            entries: Vec::with_capacity(Self::ENTRIES_BYTES),
         }
     }
 
