@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use rangewatch_bus::timer::{ThreadTimer, Timer};
+use rangewatch_bus::timer::{Sleep, ThreadTimer, Timer};
 use rangewatch_bus::{
     Event, EventSubscription, Overflow, RangeWatchBus, RecvError, Selector, SubscribeError,
 };
@@ -134,8 +134,8 @@ impl<P: Send + Sync + 'static> AppenderBuilder<P> {
         self
     }
 
-    /// Sets how often the head of the log is read while nothing is emitted, to notice that the
-    /// connection is lost or that the server has lost emits.
+    /// Sets how often the head of the log is read when there is nothing to append, to notice that
+    /// the connection is lost or that the server has lost emits.
     pub const fn check_every(mut self, interval: Duration) -> Self {
         self.check_every = interval;
         self
@@ -398,6 +398,8 @@ impl<P: Send + Sync + 'static> Appender<P> {
         connection: &mut dyn LogWriter,
         source: &mut Source<P>,
     ) -> Result<(), End> {
+        // One sleep for many receives: to begin one wakes the thread of the timer.
+        let mut check = self.timer.sleep(self.check_every);
         loop {
             if !source.pending.is_empty() {
                 let appended = connection.append(source.epoch, &source.pending).await?;
@@ -406,7 +408,7 @@ impl<P: Send + Sync + 'static> Appender<P> {
             }
             source.acknowledged = source.encoder.last;
             self.caught_up(source.acknowledged);
-            self.receive(connection, source).await?;
+            self.receive(connection, source, &mut check).await?;
             for event in source.received.drain(..) {
                 let frame = source.encoder.encode(event.value(), event.entries())?;
                 source.pending.push(frame);
@@ -422,12 +424,14 @@ impl<P: Send + Sync + 'static> Appender<P> {
         &self,
         connection: &mut dyn LogWriter,
         source: &mut Source<P>,
+        check: &mut Sleep,
     ) -> Result<(), End> {
         loop {
             let next = source.events.recv_many(&mut source.received, QUEUE_EVENTS);
-            let received = match select(pin!(next), self.timer.sleep(self.check_every)).await {
+            let received = match select(pin!(next), &mut *check).await {
                 Either::Left((received, _)) => received,
                 Either::Right(_) => {
+                    *check = self.timer.sleep(self.check_every);
                     let head = connection.head().await?;
                     if head.epoch != source.epoch || head.value < source.acknowledged {
                         return Err(End::Moved);
