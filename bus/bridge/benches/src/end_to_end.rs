@@ -13,7 +13,7 @@ use crate::compare::{Bench, Round};
 
 struct Load {
     name: &'static str,
-    /// Emits per second; 0: as many as the log takes.
+    /// Emits per second; 0: as many as are received, 1,000 of them on their way.
     rate: usize,
     n_emits: usize,
 }
@@ -25,7 +25,7 @@ const LOADS: &[Load] = &[
         n_emits: 3_000,
     },
     Load {
-        name: "as many as the log takes",
+        name: "1,000 on their way",
         rate: 0,
         n_emits: 100_000,
     },
@@ -111,7 +111,13 @@ fn measure(
         let log = bench.client.log(bus, 1)?;
         bench.runtime.block_on(Writer::open(log))?;
     }
-    let args = ["--url", &bench.server.url, "--bus", bus, "--who", who];
+    let receipts = folder.join("receipts");
+    let _ = std::fs::remove_file(&receipts);
+    let mut args = vec!["--url", &bench.server.url, "--bus", bus, "--who", who];
+    if rate == 0 {
+        let receipts = receipts.to_str().ok_or("a folder has a name")?;
+        args.extend(["--receipts", receipts]);
+    }
     let (read, emitted) = (folder.join("read"), folder.join("emitted"));
     let mut reader = Started::new(&args, n_emits, &read, &["reader"])?;
     reader.expect("ready")?;

@@ -10,21 +10,22 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use rangewatch_bench_harness::Clock;
 use rangewatch_bridge::{Appender, Reader, StatusWatch};
-use rangewatch_bus::{History, Overflow, RangeWatchBus};
+use rangewatch_bus::{Event, EventSubscription, History, Overflow, RangeWatchBus};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::net::UnixDatagram;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::Result;
-use crate::client::{BareWriter, Client};
+use crate::client::{BareReader, BareWriter, Client};
 use crate::emits::{frames, key};
 use crate::engines::client;
 use crate::server::resident_bytes;
 
 /// How many entries are read, or appended, at once: the default of the bridge.
 const N_BATCH: usize = 256;
-/// How many emits the log may be behind what is emitted, where emits are as fast as it takes them.
+/// How many emits may be on their way, where emits are as fast as they are received.
 const WINDOW: u64 = 1000;
 /// How often that is looked at, in emits.
 const LOOK: u64 = 100;
@@ -47,13 +48,16 @@ pub(crate) struct Process {
     /// Where the time of each emit is written.
     #[arg(long)]
     pub(crate) times: PathBuf,
+    /// The socket on which the source learns how much was received.
+    #[arg(long)]
+    pub(crate) receipts: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Role {
     /// Emits. Prints its processor time.
     Source {
-        /// So many a second. 0: as many as the log takes.
+        /// So many a second. 0: as many as are received.
         rate: u64,
     },
     /// Receives. Prints `ready` when it is live, or at once if the log has all emits; then its
@@ -96,7 +100,7 @@ impl Process {
                 println!("ready");
                 let mut times = Ok(Vec::new());
                 let time =
-                    Clock::Process.time(|| times = runtime.block_on(reading.receive(self.n_emits)));
+                    Clock::Process.time(|| times = runtime.block_on(self.receive(&mut reading)));
                 let after = resident_bytes("self")?;
                 println!("{} {}", time.as_nanos(), after.saturating_sub(before));
                 times?
@@ -118,6 +122,10 @@ impl Process {
         source.emit(1)?;
         source.appended(1).await?;
         let mut times = vec![now()];
+        let mut receipts = Receipts::default();
+        if let Some(path) = &self.receipts {
+            receipts.socket = Some(UnixDatagram::bind(path)?);
+        }
         let mut ticks = (rate > 0).then(|| {
             let period = Duration::from_secs(1) / rate as u32;
             let mut ticks = interval_at(Instant::now() + period, period);
@@ -130,7 +138,7 @@ impl Process {
                     ticks.tick().await;
                 }
                 None if value % LOOK == 0 && value > WINDOW => {
-                    source.appended(value - WINDOW).await?;
+                    receipts.wait(value - WINDOW).await?;
                 }
                 None => {}
             }
@@ -138,6 +146,26 @@ impl Process {
             source.emit(value)?;
         }
         source.appended(self.n_emits as u64).await?;
+        Ok(times)
+    }
+
+    /// Receives all emits, and returns when each of them was received.
+    async fn receive(&self, reading: &mut Reading) -> Result<Vec<u64>> {
+        let socket = UnixDatagram::unbound()?;
+        let mut times = Vec::with_capacity(self.n_emits);
+        let mut received = Vec::new();
+        let mut n_told = 0;
+        while times.len() < self.n_emits {
+            reading.next(&mut received, &mut times).await?;
+            let n_received = times.len() as u64;
+            if let Some(path) = &self.receipts {
+                if n_received >= n_told + LOOK {
+                    // Fails only if the source has ended, which waits for no more then.
+                    let _ = socket.send_to(&n_received.to_le_bytes(), path).await;
+                    n_told = n_received;
+                }
+            }
+        }
         Ok(times)
     }
 
@@ -231,36 +259,54 @@ impl Source {
 /// What receives.
 enum Reading {
     Bridge {
-        events: rangewatch_bus::EventSubscription,
+        events: EventSubscription,
         _bus: RangeWatchBus,
     },
-    Bare(Box<dyn crate::client::BareReader>),
+    Bare(Box<dyn BareReader>),
 }
 
 impl Reading {
-    /// Receives so many emits, and returns when each of them was received.
-    async fn receive(&mut self, n_emits: usize) -> Result<Vec<u64>> {
-        let mut times = Vec::with_capacity(n_emits);
-        let mut received = Vec::new();
-        while times.len() < n_emits {
-            match self {
-                Self::Bridge { events, .. } => {
-                    events.recv_many(&mut received, QUEUE_EVENTS).await?;
-                    let now = now();
-                    for event in received.drain(..) {
-                        next(&mut times, event.value(), now)?;
-                    }
+    /// Receives some emits, which were received now.
+    async fn next(&mut self, received: &mut Vec<Event>, times: &mut Vec<u64>) -> Result<()> {
+        match self {
+            Self::Bridge { events, .. } => {
+                events.recv_many(received, QUEUE_EVENTS).await?;
+                let now = now();
+                for event in received.drain(..) {
+                    next(times, event.value(), now)?;
                 }
-                Self::Bare(reader) => {
-                    let entries = reader.next().await?;
-                    let now = now();
-                    for (value, _) in entries {
-                        next(&mut times, value, now)?;
-                    }
+            }
+            Self::Bare(reader) => {
+                let entries = reader.next().await?;
+                let now = now();
+                for (value, _) in entries {
+                    next(times, value, now)?;
                 }
             }
         }
-        Ok(times)
+        Ok(())
+    }
+}
+
+/// What a source knows of what was received.
+#[derive(Default)]
+struct Receipts {
+    socket: Option<UnixDatagram>,
+    n_received: u64,
+}
+
+impl Receipts {
+    /// Waits until everything up to a value was received.
+    async fn wait(&mut self, value: u64) -> Result<()> {
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
+        while self.n_received < value {
+            let mut bytes = [0; 8];
+            socket.recv(&mut bytes).await?;
+            self.n_received = u64::from_le_bytes(bytes);
+        }
+        Ok(())
     }
 }
 
