@@ -95,6 +95,12 @@ impl Bench<'_> {
         self.report.note(&format!("{text}\n"));
     }
 
+    /// Lets the tasks of this process run.
+    pub(crate) fn wait(&self, time: Duration) {
+        self.runtime
+            .block_on(async { tokio::time::sleep(time).await });
+    }
+
     /// The head of a table of [`row`](Self::row)s.
     pub(crate) fn table(&self) {
         self.report.table(&COLUMNS);

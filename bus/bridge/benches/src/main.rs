@@ -7,10 +7,12 @@ mod append;
 mod catch_up;
 mod client;
 mod compare;
+mod distance;
 mod emits;
 mod end_to_end;
 mod engines;
 mod figures;
+mod idle;
 mod instructions;
 mod memory;
 mod peers;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rangewatch_bench_harness::{Report, Use};
+use rangewatch_bench_harness::{CountingAllocator, Report, Use};
 
 use self::compare::Bench;
 use self::figures::Figures;
@@ -30,13 +32,17 @@ use self::figures::Figures;
 /// An error of this program: a text for its user.
 type Result<T> = std::result::Result<T, rangewatch_bridge::BoxError>;
 
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
 const COMMAND: &str = "cargo run --profile bench --package rangewatch-bridge-benches";
 
 /// Measures the bridge on each engine, beside the bare client of that engine.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Args {
-    /// Groups of rows: append, tail, catch-up, end-to-end, memory. All by default.
+    /// Groups of rows: append, tail, catch-up, end-to-end, memory, idle,
+    /// distance. All by default.
     groups: Vec<String>,
     /// The engines whose names contain one of these texts. All by default.
     #[arg(long, value_delimiter = ',')]
@@ -149,4 +155,6 @@ const GROUPS: &[Group] = &[
     ("catch-up", catch_up::run),
     ("end-to-end", end_to_end::run),
     ("memory", memory::run),
+    ("idle", idle::run),
+    ("distance", distance::run),
 ];
