@@ -9,8 +9,8 @@ fn is_send<T: Send>(value: T) -> T {
 
 #[test]
 fn futures_of_writers_readers_and_appenders_may_be_spawned() {
-    let _ = is_send(Writer::open(MemoryLog::new()));
-    let _ = is_send(Reader::builder(MemoryLog::new()).open());
+    drop(is_send(Writer::open(MemoryLog::new())));
+    drop(is_send(Reader::builder(MemoryLog::new()).open()));
     let _ = |mut writer: Writer| {
         drop(is_send(writer.append(1, ["key"])));
         drop(is_send(writer.append_many([(1, ["key"])])));

@@ -136,8 +136,8 @@ impl Bench<'_> {
         Ok(rounds)
     }
 
-    /// Prints a row, and stores its figures. The second of the `rounds`, if any, is the bare client.
-    /// With a goal it says whether it was missed.
+    /// Prints a row, and stores its figures. The second of the `rounds`, if any, is the bare
+    /// client. With a goal it says whether it was missed.
     pub(crate) fn row(&mut self, name: &str, rounds: &[Vec<Round>], goal: Option<f64>) {
         let mut cells = vec![name.to_owned()];
         let show = |of: fn(&Round) -> f64, i: usize| {

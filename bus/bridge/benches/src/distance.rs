@@ -84,8 +84,8 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Starts a proxy of a server, which delays each direction. Returns the URL of the proxy, which runs
-/// until this process ends.
+/// Starts a proxy of a server, which delays each direction. Returns the URL of the proxy, which
+/// runs until this process ends.
 fn proxy(url: &str, delay: Duration) -> Result<String> {
     let (scheme, rest) = url.split_once("://").ok_or("a URL has a scheme")?;
     let server = rest.trim_end_matches('/').to_owned();
