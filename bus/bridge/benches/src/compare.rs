@@ -108,7 +108,7 @@ impl Bench<'_> {
 
     /// Measures a row: the contenders take turns, after a round to warm up.
     pub(crate) fn measure(
-        &mut self,
+        &self,
         n_emits: usize,
         contenders: &mut [Box<dyn Contender>],
     ) -> Result<Vec<Vec<Round>>> {
@@ -164,7 +164,7 @@ impl Bench<'_> {
         cells.push(ratio(rounds, total, goal));
         self.report.cells(&cells);
         for (i, who) in ["bridge", "bare"].into_iter().enumerate() {
-            let figures: [(&str, fn(&Round) -> f64); 5] = [
+            let figures: [Figure; 5] = [
                 ("ns", |round| round.wall),
                 ("client ns", |round| round.client),
                 ("server ns", |round| round.server),
@@ -180,6 +180,9 @@ impl Bench<'_> {
         }
     }
 }
+
+/// A number of a round, and its name.
+type Figure = (&'static str, fn(&Round) -> f64);
 
 /// The median of the ratios of the rounds, and their range.
 fn ratio(rounds: &[Vec<Round>], of: impl Fn(&Round) -> f64, goal: Option<f64>) -> String {
