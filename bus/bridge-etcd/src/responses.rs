@@ -218,8 +218,8 @@ impl Responses {
 ///
 /// DIFFERENCE: etcd serves a watch that begins with the revision itself. But it has lost the
 /// deletions of that revision, before 3.4.34 and 3.5.16. Source: etcd, CHANGELOG-3.4 and -3.5,
-/// "Keep the tombstone during compaction if it happens to be the compaction revision", pull requests
-/// 18475 and 18474.
+/// "Keep the tombstone during compaction if it happens to be the compaction revision", pull
+/// requests 18475 and 18474.
 pub(crate) const fn floor(compact_revision: u64) -> u64 {
     compact_revision.saturating_add(1)
 }

@@ -278,7 +278,7 @@ fn g10_only_the_keys_of_the_source_are_read() {
 }
 
 #[test]
-fn a_reader_begins_where_it_is_told() {
+fn a_reader_begins_where_it_is_reported() {
     block_on(async {
         let Some(server) = Server::start(&[]).await else {
             return;

@@ -12,7 +12,7 @@ use crate::history::{delivered, read_up_to, told};
 use crate::server::{Server, block_on};
 use crate::{reader, source};
 
-/// Changes keys of `p/` and others until it is told to stop, also while the server is away.
+/// Changes keys of `p/` and others until it is stopped, also while the server is away.
 pub(crate) fn write(client: Client, seed: u64) -> (Arc<AtomicBool>, JoinHandle<()>) {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
