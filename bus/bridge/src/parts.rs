@@ -9,7 +9,9 @@ use crate::{ForeignEntry, Frame, LogItem};
 /// Puts frames together that an engine stores in parts, for implementations of logs.
 ///
 /// The parts of a frame are numbered from 1, and the last one is marked. A part that does not
-/// follow the one before it ends the frame that was begun, which is reported as a foreign entry.
+/// follow the one before it ends the frame that was begun, which is reported as a foreign entry,
+/// unless the same frame begins again: a writer was lost between two parts, and another one has
+/// appended them all.
 ///
 /// # Examples
 ///
@@ -79,7 +81,10 @@ impl Parts {
     /// entries if this part or those before it are none; `at` names the place of this part.
     pub fn push(&mut self, part: Part, at: impl Fn() -> String, items: &mut Vec<LogItem>) {
         if part.n == 1 {
-            self.abandon(items);
+            match &self.begun {
+                Some((_, value, _)) if *value == part.value => self.begun = None,
+                _ => self.abandon(items),
+            }
         } else {
             let follows = |(_, value, n): &(BytesMut, u64, u64)| {
                 *value == part.value && n.checked_add(1) == Some(part.n)

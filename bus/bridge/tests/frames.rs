@@ -160,6 +160,21 @@ fn parts_that_do_not_follow_are_reported_and_those_after_them_are_read() {
 }
 
 #[test]
+fn a_frame_that_begins_again_is_read_without_a_report() {
+    let [first, second] = two_in_parts();
+    let mut parts = Parts::new(1 << 20);
+    let mut items = Vec::new();
+    for part in [&first[..2], &first[..1], &first[..], &second[..]].concat() {
+        parts.push(part, || "here".to_owned(), &mut items);
+    }
+    let values = items.iter().map(|item| match item {
+        LogItem::Emit(frame) => frame.value(),
+        item => panic!("{item:?}"),
+    });
+    assert_eq!(values.collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
 fn an_unfinished_frame_takes_bounded_memory() {
     let mut parts = Parts::new(100);
     let mut items = Vec::new();
