@@ -230,7 +230,9 @@ impl Connection {
             if header.epoch != tail.epoch() {
                 // A writer has begun this epoch, and did not remove what was before yet.
                 let first = self.first(tail, |_| true).await?;
-                return Ok(above(first.map_or(tail.head(), |(_, header)| header.prev)));
+                return Ok(above(
+                    first.map_or_else(|| tail.head(), |(_, header)| header.prev),
+                ));
             }
             match header.kind {
                 // The rest of an emit whose first parts were removed.
