@@ -45,7 +45,7 @@ fn g02_writers_with_other_parts_leave_one_copy(program: Program) {
     };
     block_on(async {
         drop(begun(&server.log()).await);
-        let size = |value: u64| if value % 3 == 0 { 20_000 } else { 10 };
+        let size = |value: u64| if value.is_multiple_of(3) { 20_000 } else { 10 };
         let emits: Vec<_> = (1..=30)
             .map(|value| frame_of(value - 1, value, size(value)))
             .collect();
