@@ -13,7 +13,7 @@
 //! | [`Selectors`] | `["key:a","range:b..m"]` |
 //! | [`Stats`] | `{"matched":5,"delivered":1,"coalesced":0,"dropped":3,"discarded":0,"pending":1}` |
 //! | [`BusStats`] | its numbers by the names of its methods; `deliveries` holds a [`Stats`] |
-//! | errors | `{"kind":"compacted","floor":9,"message":"events that were .."}`: see [below](#errors) |
+//! | errors | `{"kind":"compacted","floor":9,"epoch":0,"message":"events that were .."}`: see [below](#errors) |
 //!
 //! Payloads must be `Serialize`. An `Arc` is with the feature `rc` of serde; without it, serialize
 //! a type of your own, as [below](#examples).
