@@ -100,7 +100,10 @@ async fn a_client_of_the_process_before_lists_again() {
     let (_service, app) = app_after(1_000);
     let mut watch = Watch::open(&app, "prefix=a&since=8").await;
     let first = watch.next().now_or_never().flatten();
-    assert_eq!(first.as_deref(), Some(r#"{"compacted":{"floor":1001,"epoch":0}}"#));
+    assert_eq!(
+        first.as_deref(),
+        Some(r#"{"compacted":{"floor":1001,"epoch":0}}"#)
+    );
 }
 
 #[tokio::test(start_paused = true)]
