@@ -2,6 +2,7 @@
 #![deny(dead_code, reason = "a scenario that no test names fails the build")]
 
 mod abi_c;
+mod cluster;
 mod command_c;
 mod crowd;
 #[cfg(all(feature = "wasmi", feature = "wasmtime"))]
