@@ -1,6 +1,7 @@
 //! A restore: the history begins an epoch, and nothing is received across it silently.
 
 mod count;
+mod deadline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -519,29 +520,31 @@ impl Drop for UsesBus {
 
 #[test]
 fn g40_a_restore_drops_the_payloads_of_the_history_without_a_lock() {
-    let builder = RangeWatchBus::builder().history(History::events(10));
-    let bus = builder.payloads().build().unwrap();
-    let n_dropped = Arc::new(AtomicUsize::new(0));
-    let mut sub = bus.subscribe(..).events(1).unwrap();
-    for value in 1..=3 {
-        let payload = UsesBus(bus.clone(), Arc::clone(&n_dropped));
-        bus.emit_with(value, [("k", payload)]).unwrap();
-    }
-    bus.restore(1, None).unwrap();
-    assert_eq!(
-        n_dropped.load(Ordering::Relaxed),
-        2,
-        "the first is in the queue"
-    );
-    let event = sub.try_recv().unwrap();
-    assert_eq!(event.value(), 1);
-    drop(event);
-    assert_eq!(n_dropped.load(Ordering::Relaxed), 3);
-    assert!(
-        poll_immediate(sub.recv())
-            .now_or_never()
-            .flatten()
-            .is_some()
-    );
-    bus.close();
+    deadline::ends(|| {
+        let builder = RangeWatchBus::builder().history(History::events(10));
+        let bus = builder.payloads().build().unwrap();
+        let n_dropped = Arc::new(AtomicUsize::new(0));
+        let mut sub = bus.subscribe(..).events(1).unwrap();
+        for value in 1..=3 {
+            let payload = UsesBus(bus.clone(), Arc::clone(&n_dropped));
+            bus.emit_with(value, [("k", payload)]).unwrap();
+        }
+        bus.restore(1, None).unwrap();
+        assert_eq!(
+            n_dropped.load(Ordering::Relaxed),
+            2,
+            "the first is in the queue"
+        );
+        let event = sub.try_recv().unwrap();
+        assert_eq!(event.value(), 1);
+        drop(event);
+        assert_eq!(n_dropped.load(Ordering::Relaxed), 3);
+        assert!(
+            poll_immediate(sub.recv())
+                .now_or_never()
+                .flatten()
+                .is_some()
+        );
+        bus.close();
+    });
 }

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rangewatch_bus::{
-    BusStats, EmitError, Emitted, RangeWatchBus, Selectors, Seq, SubscribeBuilder, SubscribeError,
+    BusStats, EmitError, Emitted, RangeWatchBus, RestoreError, Selectors, Seq, SubscribeBuilder,
+    SubscribeError,
 };
 
-use crate::trace::{Emit, SinceResult, Start, Subscription, Trace};
+use crate::trace::{Emit, Restore, SinceResult, Start, Subscription, Trace};
 use crate::verify::verify;
 use crate::{Log, Verified, Violation, fingerprint};
 
@@ -159,8 +161,10 @@ impl Checker {
         emitted: &Emitted,
         entries: Vec<(Box<[u8]>, u64)>,
     ) {
+        let begun = self.epoch();
         if let Some(floor) = bus.floor() {
-            self.observed(Some(emitted.seq()), Some(emitted.value()), floor);
+            let through = Some(emitted.seq());
+            self.observed_since(&begun, through, None, floor);
         }
         self.emitted_with(emitted.seq(), emitted.value(), entries);
     }
@@ -199,18 +203,91 @@ impl Checker {
     /// [`Compacted`](rangewatch_bus::RecvError::Compacted) with a floor above the greatest one
     /// recorded, are violations. Methods that emit or subscribe call it themselves.
     pub fn observe<P: Send + Sync + 'static>(&self, bus: &RangeWatchBus<P>) {
-        let through = bus.last_seq();
+        let (begun, through) = (self.epoch(), bus.last_seq());
         if let Some(floor) = bus.floor() {
-            self.observed(through, bus.head(), floor);
+            let (head, epoch) = (bus.head(), bus.epoch());
+            self.observed_since(&begun, through, head, floor);
+            let mut trace = self.trace.lock();
+            if trace.n_begun_restores == 0 {
+                trace.first_epoch = epoch;
+            }
         }
+    }
+
+    /// Records a head and a floor that were read since the epoch was `begun`.
+    fn observed_since(
+        &self,
+        begun: &RangeInclusive<usize>,
+        through: Option<Seq>,
+        head: Option<u64>,
+        floor: u64,
+    ) {
+        let mut trace = self.trace.lock();
+        let epochs = *begun.start()..=*trace.epoch().end();
+        trace.observe(epochs, through, head, floor);
+    }
+
+    /// The epoch of the bus, as [`Trace::epoch`].
+    fn epoch(&self) -> RangeInclusive<usize> {
+        self.trace.lock().epoch()
+    }
+
+    /// [Restores](RangeWatchBus::restore) `bus` and records that: no subscription that watches
+    /// something receives anything across it without notice. For concurrent restores, record each
+    /// with [`restored`](Self::restored).
+    ///
+    /// # Errors
+    ///
+    /// As [`RangeWatchBus::restore`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rangewatch_bus::{History, RangeWatchBus, RecvError};
+    /// use rangewatch_checker::{Checker, Guarantee};
+    ///
+    /// let bus = RangeWatchBus::builder().history(History::events(100)).build()?;
+    /// let checker = Checker::new();
+    /// let (mut sub, log) = checker.subscribe(&bus, .., |builder| builder.events(4))?;
+    /// checker.restore(&bus, 1, Some(7))?;
+    /// checker.emit(&bus, 8, ["k"])?;
+    ///
+    /// log.caught_up(bus.last_seq()); // as if it had not ended
+    /// assert_eq!(checker.verify().unwrap_err().guarantee(), Guarantee::G7NoSilentGap);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restore<P: Send + Sync + 'static>(
+        &self,
+        bus: &RangeWatchBus<P>,
+        epoch: u64,
+        head: Option<u64>,
+    ) -> Result<Seq, RestoreError> {
+        self.observe(bus);
+        self.trace.lock().n_begun_restores += 1;
+        let restored = bus.restore(epoch, head);
+        let mut trace = self.trace.lock();
+        match restored {
+            Ok(first) => trace.restores.push(Restore { first, epoch, head }),
+            Err(_) => trace.n_begun_restores -= 1,
+        }
+        restored
+    }
+
+    /// Records a restore to `epoch` and `head`, which has returned `first`. Restores are recorded
+    /// in their order, each before the subscriptions and observations after it.
+    pub fn restored(&self, first: Seq, epoch: u64, head: Option<u64>) {
+        let mut trace = self.trace.lock();
+        trace.has_history = true;
+        trace.n_begun_restores += 1;
+        trace.restores.push(Restore { first, epoch, head });
     }
 
     /// Records the head and the floor of a history, read after the emit `through` had returned; see
     /// [`observe`](Self::observe).
     pub fn observed(&self, through: Option<Seq>, head: Option<u64>, floor: u64) {
         let mut trace = self.trace.lock();
-        trace.has_history = true;
-        trace.bounds.observe(through, head, floor);
+        let epoch = trace.restores.len();
+        trace.observe(epoch..=epoch, through, head, floor);
     }
 
     /// Subscribes on `bus` with `build`, and records that. `build` must not call
@@ -227,14 +304,19 @@ impl Checker {
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
         self.observe(bus);
-        let before = bus.last_seq();
+        let (begun, before) = (self.epoch(), bus.last_seq());
         let subscription = build(bus.subscribe(&selectors))?;
-        let after = bus.last_seq();
-        Ok((subscription, self.subscribed(selectors, before, after)))
+        let start = Start::Live {
+            before,
+            after: bus.last_seq(),
+            since: None,
+        };
+        Ok((subscription, self.log(selectors, start, *begun.start())))
     }
 
     /// Subscribes on `bus` since the value `since` with `build`, and records that, also if it
-    /// failed because the history does not reach back that far.
+    /// failed because the history does not reach back that far. `build` must not call
+    /// [`epoch`](SubscribeBuilder::epoch).
     ///
     /// Every emit of that value or above must be recorded before [`verify`](Self::verify), also
     /// those before the subscription.
@@ -251,6 +333,7 @@ impl Checker {
     ) -> Result<(S, Log), SubscribeError> {
         let selectors = selectors.into();
         self.observe(bus);
+        let begun = self.epoch();
         let (floor, before) = (bus.floor(), bus.last_seq());
         let built = build(bus.subscribe(&selectors).since(since));
         let after = bus.last_seq();
@@ -260,7 +343,9 @@ impl Checker {
                     Err(SubscribeError::Compacted { floor, .. }) => Some(*floor),
                     _ => None,
                 };
-                if built.is_ok() || compacted.is_some() {
+                // A restore in between may have lowered the floor.
+                let is_certain = begun == self.epoch() && begun.start() == begun.end();
+                if is_certain && (built.is_ok() || compacted.is_some()) {
                     self.since_returned(since, floors, compacted);
                 }
                 Start::History { since }
@@ -271,7 +356,7 @@ impl Checker {
                 since: Some(since),
             },
         };
-        Ok((built?, self.log(selectors, start)))
+        Ok((built?, self.log(selectors, start, *begun.start())))
     }
 
     /// Records a subscription that was made while the last emit moved from `before` to `after`:
@@ -288,13 +373,15 @@ impl Checker {
             after,
             since: None,
         };
-        self.log(selectors.into(), start)
+        let epoch = self.trace.lock().restores.len();
+        self.log(selectors.into(), start, epoch)
     }
 
     /// Records a subscription that starts with the value `since` of the history.
     #[must_use]
     pub fn subscribed_since(&self, selectors: impl Into<Selectors>, since: u64) -> Log {
-        self.log(selectors.into(), Start::History { since })
+        let epoch = self.trace.lock().restores.len();
+        self.log(selectors.into(), Start::History { since }, epoch)
     }
 
     /// Records the result of a subscription since the value `since` on a bus with history, whose
@@ -324,12 +411,16 @@ impl Checker {
         verify(&self.trace.lock())
     }
 
-    fn log(&self, selectors: Selectors, start: Start) -> Log {
+    /// `epoch` is that before the subscription was made.
+    fn log(&self, selectors: Selectors, start: Start, epoch: usize) -> Log {
         let entries = Arc::default();
         let log = Log::new(Arc::clone(&entries));
-        self.trace.lock().subscriptions.push(Subscription {
+        let mut trace = self.trace.lock();
+        let epochs = epoch..=*trace.epoch().end();
+        trace.subscriptions.push(Subscription {
             selectors,
             start,
+            epochs,
             entries,
         });
         log

@@ -1,6 +1,6 @@
 //! The emits that a subscription is expected to receive.
 
-use rangewatch_bus::{Selectors, Seq};
+use rangewatch_bus::{Selector, Selectors, Seq};
 
 use crate::log::{Edit, Entry};
 use crate::trace::Emit;
@@ -54,6 +54,23 @@ impl<'a> SelectorVersions<'a> {
         self.versions(key).any(|selected| selected)
     }
 
+    /// Whether it is certain that some key is selected directly before the emit at `seq`. An edit
+    /// that applies from `seq` on may have come before or after what is between the emits.
+    pub(crate) fn surely_watch(&self, seq: Seq) -> bool {
+        let n_before = self.edits.partition_point(|(at, ..)| *at < seq);
+        let n_through = self.edits.partition_point(|(at, ..)| *at <= seq);
+        let edits = self.edits.iter().map(|(.., selectors)| *selectors);
+        let least_keys: Vec<_> = std::iter::once(self.first)
+            .chain(edits)
+            .flat_map(Selectors::iter)
+            .map(least_key)
+            .collect();
+        (n_before..=n_through).all(|version| {
+            let mut keys = least_keys.iter();
+            keys.any(|key| self.versions(key).nth(version) == Some(true))
+        })
+    }
+
     /// Whether the first version selects any key at all.
     pub(crate) fn starts_empty(&self) -> bool {
         self.first.is_empty()
@@ -84,5 +101,14 @@ impl<'a> Expected<'a> {
             payloads,
             by_edit: matched.contains(&false),
         })
+    }
+}
+
+/// The least key that a selector selects.
+fn least_key(selector: &Selector) -> &[u8] {
+    match selector {
+        Selector::Key(key) | Selector::From(key) | Selector::Prefix(key) => key,
+        Selector::Range { from, .. } => from,
+        _ => &[],
     }
 }

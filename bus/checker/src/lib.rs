@@ -39,12 +39,14 @@
 //! These operations must be recorded as well, otherwise a correct trace is reported as a violation.
 //! On the [`Log`] of the subscription: [edits of its selectors](Log::selectors_added), a
 //! [start after a value](Log::started_after), a [close without draining](Log::discarded). On the
-//! [`Checker`]: [calls of `advance` and `compact`](Checker::observe).
+//! [`Checker`]: [calls of `advance` and `compact`](Checker::observe), and
+//! [restores](Checker::restore).
 
 #![forbid(unsafe_code)]
 
 mod checker;
 mod delivery;
+mod epoch;
 mod expected;
 mod log;
 mod subscription_check;

@@ -1,5 +1,6 @@
 //! What a checker records.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,7 +14,14 @@ pub(crate) struct Trace {
     pub(crate) emits: Vec<Emit>,
     /// Whether the values must increase.
     pub(crate) has_history: bool,
-    pub(crate) bounds: Bounds,
+    /// Of each epoch.
+    pub(crate) bounds: Vec<Bounds>,
+    /// The number of the first epoch, if it was observed.
+    pub(crate) first_epoch: Option<u64>,
+    /// In their order. Each begins an epoch.
+    pub(crate) restores: Vec<Restore>,
+    /// How many restores have begun, and may be in effect although they are not recorded yet.
+    pub(crate) n_begun_restores: usize,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) since_results: Vec<SinceResult>,
     pub(crate) stats: Vec<BusStats>,
@@ -27,7 +35,17 @@ pub(crate) struct Emit {
     pub(crate) payloads: Vec<u64>,
 }
 
-/// The greatest head and floor of the history that were observed. Neither ever falls.
+/// A restore of the bus.
+#[derive(Clone, Copy)]
+pub(crate) struct Restore {
+    /// The position of the first emit after it.
+    pub(crate) first: Seq,
+    pub(crate) epoch: u64,
+    pub(crate) head: Option<u64>,
+}
+
+/// The greatest head and floor of the history that were observed in an epoch. Neither ever falls in
+/// it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Bounds {
     pub(crate) head: Option<u64>,
@@ -48,6 +66,8 @@ pub(crate) struct SinceResult {
 pub(crate) struct Subscription {
     pub(crate) selectors: Selectors,
     pub(crate) start: Start,
+    /// The epochs in which it may have been made: more than one if a restore was concurrent.
+    pub(crate) epochs: RangeInclusive<usize>,
     pub(crate) entries: Arc<Mutex<Vec<Entry>>>,
 }
 
@@ -68,11 +88,32 @@ pub(crate) enum Start {
     History { since: u64 },
 }
 
-impl Bounds {
-    pub(crate) fn observe(&mut self, through: Option<Seq>, head: Option<u64>, floor: u64) {
-        self.through = self.through.max(through);
-        self.head = self.head.max(head);
-        self.floor = self.floor.max(Some(floor));
+impl Trace {
+    /// The head and the floor that were read after the emit `through` had returned, in one of
+    /// `epochs`.
+    pub(crate) fn observe(
+        &mut self,
+        epochs: RangeInclusive<usize>,
+        through: Option<Seq>,
+        head: Option<u64>,
+        floor: u64,
+    ) {
+        self.has_history = true;
+        let is_certain = epochs.start() == epochs.end();
+        if self.bounds.len() <= *epochs.end() {
+            self.bounds.resize(epochs.end() + 1, Bounds::default());
+        }
+        for bounds in &mut self.bounds[epochs] {
+            bounds.head = bounds.head.max(head);
+            bounds.floor = bounds.floor.max(Some(floor));
+            // Of another epoch the floor may be lower.
+            bounds.through = bounds.through.max(through.filter(|_| is_certain));
+        }
+    }
+
+    /// The current epoch, if no restore is concurrent.
+    pub(crate) fn epoch(&self) -> RangeInclusive<usize> {
+        self.restores.len()..=self.n_begun_restores
     }
 }
 

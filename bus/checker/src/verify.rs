@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use rangewatch_bus::{BusStats, Seq};
 
+use crate::epoch::Epoch;
+use crate::log::Entry;
 use crate::subscription_check::{Counted, SubscriptionCheck};
-use crate::trace::{Bounds, Emit, SinceResult, Trace};
+use crate::trace::{Emit, SinceResult, Subscription, Trace};
 use crate::{Guarantee, Verified, Violation};
 
 /// What was recorded of the bus itself.
 pub(crate) struct Recorded<'a> {
     /// The emits by their position, without gaps.
     pub(crate) emits: BTreeMap<Seq, &'a Emit>,
+    pub(crate) epochs: Vec<Epoch<'a>>,
     pub(crate) has_history: bool,
-    bounds: Bounds,
 }
 
 pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
@@ -32,12 +34,8 @@ pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
     let mut sums = Counted::default();
     for (i, subscription) in trace.subscriptions.iter().enumerate() {
         let entries = subscription.entries.lock();
-        let check = || {
-            let mut check = SubscriptionCheck::new(&recorded, subscription, &entries)?;
-            entries.iter().try_for_each(|entry| check.check(entry))?;
-            check.finish().map(|()| check)
-        };
-        let check = check().map_err(|violation| violation.on(i))?;
+        let check = check(&recorded, subscription, &entries);
+        let check = check.map_err(|violation| violation.on(i))?;
         let counted = check.counted();
         verified.n_deliveries += check.n_deliveries();
         verified.n_missed = verified.n_missed.saturating_add(counted.missed);
@@ -49,9 +47,31 @@ pub(crate) fn verify(trace: &Trace) -> Result<Verified, Violation> {
     Ok(verified)
 }
 
+/// Verifies the log of a subscription, for one of the epochs in which it may have been made.
+fn check<'a>(
+    recorded: &'a Recorded<'a>,
+    subscription: &'a Subscription,
+    entries: &'a [Entry],
+) -> Result<SubscriptionCheck<'a>, Violation> {
+    let check = |epoch| {
+        let mut check = SubscriptionCheck::new(recorded, subscription, entries, epoch)?;
+        entries.iter().try_for_each(|entry| check.check(entry))?;
+        check.finish().map(|()| check)
+    };
+    let mut epochs = subscription.epochs.clone();
+    let last = recorded.epochs.len() - 1;
+    let first = check((*epochs.start()).min(last));
+    epochs.next();
+    epochs
+        .filter(|epoch| *epoch <= last)
+        .fold(first, |checked, epoch| {
+            checked.or_else(|violation| check(epoch).map_err(|_| violation))
+        })
+}
+
 impl<'a> Recorded<'a> {
     /// Verifies that every emit has its own position, that no position is left out, and that values
-    /// increase if there is a history.
+    /// increase in each epoch if there is a history.
     fn new(trace: &'a Trace) -> Result<Self, Violation> {
         let mut emits: BTreeMap<_, &Emit> = BTreeMap::new();
         for emit in &trace.emits {
@@ -64,36 +84,61 @@ impl<'a> Recorded<'a> {
             if later.seq > next_seq(Some(earlier.seq)) {
                 return Err(not_recorded(next_seq(Some(earlier.seq))));
             }
-            if trace.has_history && earlier.value >= later.value {
-                let (value, before) = (later.value, earlier.value);
-                let detail = format!("the value {value} was emitted after {before}");
-                return Err(Violation::at(Guarantee::G1Ordered, later.seq, detail));
+        }
+        let last_between = |first: Seq, end: Option<Seq>| match end {
+            Some(end) if end <= first => None,
+            Some(end) => emits.range(first..end).next_back(),
+            None => emits.range(first..).next_back(),
+        };
+        let epochs = Epoch::all(trace, |first, end| Some(*last_between(first, end)?.1));
+        let recorded = Self {
+            emits,
+            epochs,
+            has_history: trace.has_history,
+        };
+        recorded.check_order().map(|()| recorded)
+    }
+
+    /// Verifies that restores were recorded in their order, and that values increase from one to
+    /// the next.
+    fn check_order(&self) -> Result<(), Violation> {
+        let violation = |seq, detail| Err(Violation::at(Guarantee::G1Ordered, seq, detail));
+        for epoch in &self.epochs {
+            if epoch.end.is_some_and(|end| end < epoch.first) {
+                let detail = "a restore was recorded after a later one".to_owned();
+                return violation(epoch.first, detail);
             }
         }
-        Ok(Self {
-            emits,
-            has_history: trace.has_history,
-            bounds: trace.bounds,
-        })
+        let (mut last, mut epoch) = (None, 0);
+        for emit in self.emits.values().filter(|_| self.has_history) {
+            let of_emit = self.epoch_of(emit.seq);
+            if std::mem::replace(&mut epoch, of_emit) != of_emit {
+                last = self.epochs[of_emit].restored;
+            }
+            if let Some(before) = last.filter(|before| *before >= emit.value) {
+                let detail = format!("the value {} was emitted after {before}", emit.value);
+                return violation(emit.seq, detail);
+            }
+            last = Some(emit.value);
+        }
+        Ok(())
     }
 
     pub(crate) fn last_seq(&self) -> Option<Seq> {
         self.emits.keys().next_back().copied()
     }
 
-    /// The greatest head that is known.
-    pub(crate) fn head(&self) -> Option<u64> {
-        let emitted = self.emits.values().next_back().map(|emit| emit.value);
-        self.bounds.head.max(emitted)
+    /// The emits of an epoch.
+    pub(crate) fn emits_of(&self, epoch: usize) -> impl Iterator<Item = &'a Emit> {
+        let epoch = &self.epochs[epoch];
+        let since = self.emits.range(epoch.first..).map(|(_, emit)| *emit);
+        since.take_while(|emit| epoch.contains(emit.seq))
     }
 
-    /// The greatest floor that is possible: the one observed, if no emit came after the
-    /// observation, or else the value after the head.
-    pub(crate) fn greatest_floor(&self) -> u64 {
-        match self.bounds.floor {
-            Some(floor) if self.bounds.through >= self.last_seq() => floor,
-            _ => self.head().map_or(0, |head| head.saturating_add(1)),
-        }
+    /// The epoch of an emit.
+    pub(crate) fn epoch_of(&self, seq: Seq) -> usize {
+        let n_begun = self.epochs.partition_point(|epoch| epoch.first <= seq);
+        n_begun.saturating_sub(1)
     }
 
     /// Verifies that the first emit after `before` was recorded, if any emit was.

@@ -26,7 +26,8 @@ pub enum Guarantee {
     G6FutureStart,
     /// A subscription since a value below the floor fails with the floor. A parked subscription
     /// ends with `Compacted` only if the floor has passed its position, and with a floor that the
-    /// history had.
+    /// history had. A subscription that watches something receives nothing across a restore without
+    /// `Compacted` or, if it is a wake subscription, a span of everything.
     G7NoSilentGap,
     /// A subscription since the floor or above does not fail with `Compacted`.
     G8SinceFloor,

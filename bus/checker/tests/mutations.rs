@@ -60,6 +60,11 @@ fn the_traces_have_every_kind_of_delivery_and_of_mutation() {
         "move a mark before an event",
         "move the value to resume from",
         "invent a floor",
+        "drop the span of a restore",
+        "count less in the span of a restore",
+        "change the epoch of an end",
+        "go on across a restore",
+        "an exact span across a restore",
         "move an edit to what was received",
         "accept what was compacted",
         "refuse what was served",
@@ -97,7 +102,11 @@ fn mutate_bus(trace: &Trace, mutants: &mut Mutants) {
         if 0 < i && i + 1 < n_emits {
             add("leave out an emit", &|trace| drop(trace.emits.remove(i)));
         }
-        if trace.history && i > 0 {
+        let is_of_one_epoch = |i: usize| {
+            let is_first = |(first, ..): &(Seq, u64, Option<u64>)| *first == trace.emits[i].0;
+            !trace.restores.iter().any(is_first)
+        };
+        if trace.history && i > 0 && is_of_one_epoch(i) {
             add("exchange two values", &|trace| {
                 let value = trace.emits[i].1;
                 trace.emits[i].1 = std::mem::replace(&mut trace.emits[i - 1].1, value);
@@ -148,6 +157,10 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
     let is_cut = entries
         .iter()
         .any(|it| matches!(it, Entry::StartedAfter(_)));
+    let is_edited = entries.iter().any(|it| matches!(it, Entry::Edited(..)));
+    // The span of one of several restores between two emits may be that of another.
+    let firsts: BTreeSet<_> = trace.restores.iter().map(|(first, ..)| *first).collect();
+    let is_restored_twice = firsts.len() < trace.restores.len();
     let next_delivery = |i: usize| {
         entries[i + 1..].iter().find_map(|entry| match entry {
             Entry::Delivery(delivery) => Some(delivery),
@@ -239,7 +252,24 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                     count,
                     is_conservative,
                 };
-                if !is_excused {
+                let is_of_restore = is_conservative && first == 0;
+                if is_of_restore && is_restored_twice {
+                    continue;
+                }
+                if is_of_restore {
+                    let is_shown = match next_delivery(i) {
+                        Some(Delivery::Span { first_seq, .. }) => *first_seq > last_seq,
+                        Some(Delivery::CaughtUp(through)) => *through >= firsts.last().copied(),
+                        _ => false,
+                    };
+                    if is_shown && !is_edited && !sub.selectors.is_empty() {
+                        add("drop the span of a restore", &remove);
+                    }
+                    if count > 0 && !is_cut {
+                        let fewer = span(first_seq, last_seq, first, last, count - 1);
+                        add("count less in the span of a restore", &set(fewer));
+                    }
+                } else if !is_excused {
                     let name = if is_conservative {
                         "drop a conservative span"
                     } else {
@@ -251,7 +281,9 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                 let later = span(first_seq, last_seq, first, last + 1, count);
                 add("raise the last value of a span", &set(later));
                 let later = span(first_seq, last_seq, first + 1, last, count);
-                add("raise the first value of a span", &set(later));
+                if !is_of_restore || !is_cut {
+                    add("raise the first value of a span", &set(later));
+                }
                 let more = span(first_seq, last_seq, first, last, count + FAR);
                 add("count more in a span", &set(more));
                 if !is_conservative {
@@ -310,11 +342,21 @@ fn mutate_sub(trace: &Trace, sub: &Sub) -> Vec<(&'static str, Sub)> {
                     add("resume one value earlier", &set(end(resume - 1)));
                 }
             }
-            Delivery::Ended(RecvError::Compacted { .. }) => {
-                let end = |floor| Delivery::Ended(RecvError::Compacted { floor, epoch: 0 });
-                add("invent a floor", &set(end(FAR)));
-                add("raise a floor", &set(end(trace.observed.unwrap().1 + 1)));
-                add("lower a floor", &set(end(0)));
+            &Delivery::Ended(RecvError::Compacted { epoch, floor }) => {
+                let end = |floor, epoch| Delivery::Ended(RecvError::Compacted { floor, epoch });
+                add("invent a floor", &set(end(FAR, epoch)));
+                let highest = match trace.observed[..] {
+                    [(.., floor)] => floor,
+                    // What an earlier epoch had is not known exactly.
+                    _ => trace.head().unwrap() + 1,
+                };
+                add("raise a floor", &set(end(highest + 1, epoch)));
+                if trace.restores.iter().all(|(_, _, head)| head.is_some()) {
+                    add("lower a floor", &set(end(0, epoch)));
+                }
+                if sub.epoch > 0 {
+                    add("change the epoch of an end", &set(end(floor, epoch + FAR)));
+                }
             }
             Delivery::CaughtUp(_) => {
                 let later = Seq::new(FAR);
@@ -368,7 +410,12 @@ fn invent(
             "invent a disconnect",
             end(RecvError::Disconnected { resume }),
         );
-        if !is_cut {
+        let next = sub.entries[i..].iter().find_map(|entry| match entry {
+            Entry::Delivery(delivery) => Some(delivery),
+            _ => None,
+        });
+        let is_at_end = matches!(next, Some(Delivery::Ended(RecvError::Compacted { .. })));
+        if !is_cut && !is_at_end {
             insert("invent missed events", Delivery::Lagged(1));
         }
         let is_followed = sub.entries[i..].iter().any(|entry| {
@@ -378,6 +425,29 @@ fn invent(
             insert("end before the last delivery", end(RecvError::Closed));
         }
         for (seq, value, keys) in &trace.emits {
+            let n_restores = trace
+                .restores
+                .iter()
+                .filter(|(first, ..)| first <= seq)
+                .count();
+            let is_edited = sub.entries.iter().any(|it| matches!(it, Entry::Edited(..)));
+            if n_restores > sub.epoch && !is_edited && !sub.selectors.is_empty() {
+                let keys = keys.iter().filter(|key| sub.selectors.matches(key));
+                let keys: Vec<_> = keys.map(|key| key.as_slice().into()).collect();
+                if !sub.is_wake {
+                    insert("go on across a restore", event(*seq, *value, keys));
+                } else if i == 0 {
+                    let one = Delivery::Span {
+                        first_seq: *seq,
+                        last_seq: *seq,
+                        first: *value,
+                        last: *value,
+                        count: 1,
+                        is_conservative: false,
+                    };
+                    insert("an exact span across a restore", one);
+                }
+            }
             let is_ever_selected = |key: &Vec<u8>| {
                 let edits = sub.entries.iter().any(|entry| match entry {
                     Entry::Edited(_, Edit::Add | Edit::Set, selectors) => selectors.matches(key),

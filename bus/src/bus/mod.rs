@@ -159,7 +159,8 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// so `epoch` should be one that the bus never had. The same epoch as before says that its
     /// values still mean the same, and that some were missed.
     ///
-    /// Nothing is received across a restore as if nothing had happened:
+    /// Returns the position of the first emit of the epoch. Nothing is received across a restore as
+    /// if nothing had happened:
     ///
     /// - An event subscription, or [`EventSet`](crate::EventSet), ends. What is in its queue is
     ///   received first, also if it was held, then
@@ -199,7 +200,7 @@ impl<P: Send + Sync + 'static> RangeWatchBus<P> {
     /// assert_eq!((span.first(), span.last(), span.is_conservative()), (0, 6, true));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn restore(&self, epoch: u64, head: Option<u64>) -> Result<(), RestoreError> {
+    pub fn restore(&self, epoch: u64, head: Option<u64>) -> Result<Seq, RestoreError> {
         self.shared().restore(epoch, head)
     }
 

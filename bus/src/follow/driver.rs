@@ -232,7 +232,7 @@ where
             Follow::SnapshotBegin { .. } => {
                 // A mark of the subscription before is lost.
                 self.requested = None;
-                let epoch = self.follower.epoch();
+                let epoch = self.follower.exact_epoch();
                 if std::mem::replace(&mut self.epoch, epoch) != epoch {
                     self.copied.forget_value();
                 }

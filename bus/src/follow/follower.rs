@@ -212,8 +212,15 @@ impl<P, F, Fut, S> Follower<P, F, Fut, S> {
         &self.template
     }
 
-    /// The epoch of what follows the current snapshot.
-    pub(super) fn epoch(&self) -> Option<Epoch> {
+    /// The [epoch](crate::RangeWatchBus::epoch) in which the values of the events after the current
+    /// snapshot count. `None` without history, and from a miss to the begin of the next snapshot.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        self.exact_epoch().map(|epoch| epoch.number)
+    }
+
+    /// As [`epoch`](Self::epoch), different after each restore.
+    pub(super) fn exact_epoch(&self) -> Option<Epoch> {
         let sub = self.sub.as_ref();
         sub.and_then(EventSubscription::exact_epoch)
     }
@@ -339,15 +346,20 @@ where
         if position <= Some(value) {
             return Ok(());
         }
-        let epoch = self.sub.as_ref().and_then(EventSubscription::epoch);
+        let epoch = self.exact_epoch();
         // First, because a bus may be built for few subscriptions.
         self.sub = None;
-        let since = Some(Since::after(value).of(epoch));
+        let since = Some(Since::after(value));
         match self.template.subscribe(since, Phase::Held) {
-            Ok(sub) => {
+            Ok(sub) if sub.exact_epoch() == epoch => {
                 self.sub = Some(sub);
                 Ok(())
             }
+            // The bus was restored during the scan.
+            Ok(sub) => self.missed(RecvError::Compacted {
+                floor: self.template.shared.bounds().map_or(0, |(_, floor)| floor),
+                epoch: sub.epoch().unwrap_or(0),
+            }),
             Err(SubscribeError::Compacted { floor, epoch }) => {
                 self.missed(RecvError::Compacted { floor, epoch })
             }

@@ -1,17 +1,17 @@
 //! A restore: the history begins an epoch.
 
-use crate::RestoreError;
 use crate::emit::Effects;
 use crate::history::check_head;
 use crate::order::{Shared, State, Subscriber};
 use crate::subscription::Phase;
+use crate::{RestoreError, Seq};
 
 impl<P> Shared<P> {
     /// Empties the history, which continues above `head` in `epoch`. Ends the subscriptions that
-    /// hold or expect events.
-    pub(crate) fn restore(&self, epoch: u64, head: Option<u64>) -> Result<(), RestoreError> {
+    /// hold or expect events. Returns the position of the first emit after this.
+    pub(crate) fn restore(&self, epoch: u64, head: Option<u64>) -> Result<Seq, RestoreError> {
         let mut effects = self.effects();
-        let old = {
+        let (old, first) = {
             let state = &mut *self.state.lock();
             let history = state.history.as_mut().ok_or(RestoreError::NoHistory)?;
             check_head(head, RestoreError::LastHead)?;
@@ -25,12 +25,12 @@ impl<P> Shared<P> {
             if let Some(head) = head {
                 state.head_waiters.reached(head, &mut effects.wakers);
             }
-            old
+            (old, Seq::after(state.last_seq))
         };
         // Consumers are notified first: a payload may panic when it is dropped.
         effects.apply();
         drop(old);
-        Ok(())
+        Ok(first)
     }
 
     /// The epoch of the history.
@@ -73,5 +73,38 @@ impl<P> State<P> {
                 slot.include_all();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use crate::{History, RangeWatchBus};
+
+    /// The value that a task waits for.
+    fn awaited(bus: &RangeWatchBus) -> Option<u64> {
+        bus.shared().state.lock().head_waiters.first_value()
+    }
+
+    #[test]
+    fn g41_a_restore_wakes_the_tasks_that_wait_for_what_is_its_head() {
+        let history = History::events(10);
+        let bus = RangeWatchBus::builder()
+            .history(history)
+            .head(5)
+            .build()
+            .unwrap();
+        let cx = &Context::from_waker(Waker::noop());
+        let mut id = None;
+        assert!(bus.shared().poll_head(8, &mut id, cx).is_pending());
+        bus.restore(1, Some(7)).unwrap();
+        assert_eq!(awaited(&bus), Some(8));
+        bus.restore(1, Some(8)).unwrap();
+        assert_eq!(awaited(&bus), None);
+        assert!(bus.shared().poll_head(8, &mut id, cx).is_ready());
+        // A head that was reached and lost is waited for again.
+        bus.restore(2, Some(2)).unwrap();
+        assert!(bus.shared().poll_head(8, &mut id, cx).is_pending());
     }
 }

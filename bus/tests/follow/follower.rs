@@ -16,10 +16,10 @@ use rangewatch_bus::{
 use crate::cases;
 use crate::store::{Change, Entry, ScanError, Store};
 
-type Item = Result<Follow<Entry, Change>, FollowError<ScanError>>;
+pub(crate) type Item = Result<Follow<Entry, Change>, FollowError<ScanError>>;
 
 /// What can be received now.
-fn next(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Poll<Option<Item>> {
+pub(crate) fn next(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Poll<Option<Item>> {
     follower
         .next()
         .now_or_never()
@@ -27,7 +27,7 @@ fn next(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Poll<Option<Item>>
 }
 
 /// Everything that can be received, with the pending polls of the scan.
-fn drain(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Vec<Item> {
+pub(crate) fn drain(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Vec<Item> {
     let mut items = Vec::new();
     let mut n_pending = 0;
     while n_pending < 2 {
@@ -43,7 +43,7 @@ fn drain(follower: &mut (impl Stream<Item = Item> + Unpin)) -> Vec<Item> {
     items
 }
 
-fn values(items: &[Item]) -> Vec<u64> {
+pub(crate) fn values(items: &[Item]) -> Vec<u64> {
     let value = |item: &Item| match item {
         Ok(Follow::Event(event)) => Some(event.value()),
         _ => None,
@@ -51,7 +51,7 @@ fn values(items: &[Item]) -> Vec<u64> {
     items.iter().filter_map(value).collect()
 }
 
-fn causes(items: &[Item]) -> Vec<Option<RecvError>> {
+pub(crate) fn causes(items: &[Item]) -> Vec<Option<RecvError>> {
     let cause = |item: &Item| match item {
         Ok(Follow::SnapshotBegin { cause }) => Some(*cause),
         _ => None,
@@ -487,17 +487,20 @@ pub(crate) enum Step {
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 0..60)
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let key = select(&["a1", "a2", "a3", "b1"][..]).prop_map(|key| key.as_bytes().to_vec());
     let change = (key, proptest::option::weighted(0.7, 0..9_u64));
-    let step = prop_oneof![
+    prop_oneof![
         6 => vec(change, 1..3).prop_map(Step::Commit),
         6 => (1..6_usize).prop_map(Step::Poll),
         1 => (0..4_u64).prop_map(Step::Compact),
         1 => (0..5_usize).prop_map(Step::FailAfter),
         1 => (1..4_u64).prop_map(Step::Lag),
         1 => Just(Step::Progress),
-    ];
-    vec(step, 0..60)
+    ]
 }
 
 fn follows(

@@ -9,5 +9,6 @@ mod deadline;
 mod follower;
 mod hostile;
 mod mirror;
+mod restored;
 mod store;
 mod threads;

@@ -39,7 +39,9 @@ macro_rules! mirror {
     };
 }
 
-fn entries(mirror: &Mirror<u64>) -> Vec<(String, u64)> {
+pub(crate) use drive;
+
+pub(crate) fn entries(mirror: &Mirror<u64>) -> Vec<(String, u64)> {
     let entries = mirror.range(..).unwrap().into_iter();
     let text = |key: Arc<[u8]>| String::from_utf8(key.to_vec()).unwrap();
     entries.map(|(key, number)| (text(key), number)).collect()

@@ -106,6 +106,15 @@ impl Store {
             .min()
     }
 
+    /// Loses the changes above `revision`, as a backup of that time has none of them.
+    pub(crate) fn roll_back(&self, revision: u64) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.revision = revision;
+        for changes in inner.keys.values_mut() {
+            changes.retain(|at, _| *at <= revision);
+        }
+    }
+
     pub(crate) fn fail_after(&self, n_entries: usize) {
         self.0.borrow_mut().fails_after = Some(n_entries);
     }

@@ -11,6 +11,7 @@ mod catch_up;
 mod edits;
 mod mirror;
 mod progress;
+mod restore;
 mod waking;
 mod watch_set;
 

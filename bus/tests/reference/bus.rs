@@ -1,6 +1,8 @@
 //! The reference bus: a list of all emits, and a list of subscriptions that is scanned.
 
-use rangewatch_bus::{CompactError, ControlError, EmitError, SubscribeError, TryRecvError};
+use rangewatch_bus::{
+    CompactError, ControlError, EmitError, RestoreError, SubscribeError, TryRecvError,
+};
 
 use crate::events::TwinEvents;
 use crate::got::{Got, Summary};
@@ -28,6 +30,9 @@ impl Emit {
 /// The state of the bus that a subscription reads.
 pub(crate) struct Past<'a> {
     pub(crate) emits: &'a [Emit],
+    /// The first emit of the epoch.
+    pub(crate) first: usize,
+    pub(crate) epoch: u64,
     pub(crate) floor: u64,
     pub(crate) head: Option<u64>,
     /// Emits up to this value are excluded.
@@ -38,13 +43,13 @@ pub(crate) struct Past<'a> {
 impl Past<'_> {
     /// The emits in the history from the value `next` on.
     pub(crate) fn retained(&self, next: u64) -> impl Iterator<Item = usize> {
-        retained(self.emits, self.floor.max(next))
+        retained(self.emits, self.first, self.floor.max(next))
     }
 }
 
-/// The emits of the value `floor` and above.
-fn retained(emits: &[Emit], floor: u64) -> impl Iterator<Item = usize> {
-    (0..emits.len()).filter(move |&i| emits[i].value >= floor)
+/// The emits of the value `floor` and above, from `first` on.
+fn retained(emits: &[Emit], first: usize, floor: u64) -> impl Iterator<Item = usize> {
+    (first..emits.len()).filter(move |&i| emits[i].value >= floor)
 }
 
 #[derive(Debug)]
@@ -57,6 +62,7 @@ enum Kind {
 pub(crate) struct TwinSub {
     watched: Watched,
     begin: Begin,
+    epoch: u64,
     after: Option<u64>,
     kind: Kind,
 }
@@ -65,6 +71,9 @@ pub(crate) struct TwinSub {
 pub(crate) struct ReferenceBus {
     bounds: Bounds,
     emits: Vec<Emit>,
+    /// The first emit of the epoch.
+    first: usize,
+    epoch: u64,
     head: Option<u64>,
     /// Everything of this value and above is in the history.
     floor: u64,
@@ -82,6 +91,8 @@ impl ReferenceBus {
         Self {
             bounds,
             emits: Vec::new(),
+            first: 0,
+            epoch: 0,
             head,
             floor: head.map_or(0, |head| head + 1),
             closed: false,
@@ -164,12 +175,15 @@ impl ReferenceBus {
         if let Some((max_events, max_bytes, _)) = self.bounds {
             self.head = Some(value);
             let exceeds = |floor| {
-                let n_bytes = retained(&self.emits, floor).map(|i| self.emits[i].n_bytes());
-                retained(&self.emits, floor).count() > max_events
+                let n_bytes =
+                    retained(&self.emits, self.first, floor).map(|i| self.emits[i].n_bytes());
+                retained(&self.emits, self.first, floor).count() > max_events
                     || n_bytes.sum::<usize>() > max_bytes
             };
             while exceeds(self.floor) {
-                let oldest = retained(&self.emits, self.floor).next().unwrap();
+                let oldest = retained(&self.emits, self.first, self.floor)
+                    .next()
+                    .unwrap();
                 self.floor = self.emits[oldest].value + 1;
             }
         }
@@ -206,6 +220,45 @@ impl ReferenceBus {
         }
         self.floor = self.floor.max(value);
         Some(Ok(self.floor))
+    }
+
+    /// `watches` says which subscriptions have a selector. Returns the position of the next emit.
+    pub(crate) fn restore(
+        &mut self,
+        epoch: u64,
+        head: Option<u64>,
+        watches: &[bool],
+    ) -> Result<u64, RestoreError> {
+        match self.bounds {
+            None => return Err(RestoreError::NoHistory),
+            Some(_) if head >= Some(u64::MAX - 1) => return Err(RestoreError::LastHead),
+            Some(_) if self.closed => return Err(RestoreError::Closed),
+            Some(_) => {}
+        }
+        self.head = head;
+        self.floor = head.map_or(0, |head| head + 1);
+        self.epoch = epoch;
+        self.first = self.emits.len();
+        for (sub, &watches) in self.subs.iter_mut().zip(watches) {
+            let is_open = !matches!(sub.begin, Begin::Reserved);
+            match &mut sub.kind {
+                Kind::Events(events) if is_open => events.end_compacted(self.floor, epoch),
+                Kind::Events(events) => events.restore(head),
+                Kind::Wake(wake) => {
+                    sub.after = None;
+                    wake.restore(head, self.emits.len() as u64, is_open && watches);
+                }
+            }
+        }
+        Ok(self.emits.len() as u64 + 1)
+    }
+
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.bounds.map(|_| self.epoch)
+    }
+
+    pub(crate) fn epoch_of(&self, sub: usize) -> Option<u64> {
+        self.bounds.map(|_| self.subs[sub].epoch)
     }
 
     pub(crate) fn close(&mut self, at_once: bool) {
@@ -245,11 +298,16 @@ impl ReferenceBus {
         if self.closed {
             return Err(SubscribeError::Closed);
         }
-        if has_history && since.is_some_and(|since| since < self.floor) {
+        let is_known =
+            |since| since >= self.floor && request.epoch.is_none_or(|it| it == self.epoch);
+        if has_history && since.is_some_and(|since| !is_known(since)) {
             return Err(SubscribeError::Compacted {
                 floor: self.floor,
-                epoch: 0,
+                epoch: self.epoch,
             });
+        }
+        if since.is_some() && !has_history && request.epoch.is_some() {
+            return Err(SubscribeError::NoHistory);
         }
         if since.is_some() && !has_history && request.events.is_some() {
             return Err(SubscribeError::NoHistory);
@@ -262,7 +320,8 @@ impl ReferenceBus {
         let position = since.map_or(self.head, |_| after);
         let kind = match &request.events {
             Some(queue) => {
-                let replay = since.filter(|since| retained(&self.emits, *since).next().is_some());
+                let replay = since
+                    .filter(|since| retained(&self.emits, self.first, *since).next().is_some());
                 Kind::Events(TwinEvents::new(
                     queue.clone(),
                     has_history,
@@ -278,6 +337,7 @@ impl ReferenceBus {
         self.subs.push(TwinSub {
             watched,
             begin: request.begin,
+            epoch: self.epoch,
             after,
             kind,
         });
@@ -305,7 +365,8 @@ impl ReferenceBus {
                 is_conservative: true,
             });
         }
-        let matching = retained(&self.emits, since).filter(|&i| watched.matches(i, &self.emits[i]));
+        let matching = retained(&self.emits, self.first, since)
+            .filter(|&i| watched.matches(i, &self.emits[i]));
         matching.fold(None, |span: Option<Summary>, i| match span {
             Some(mut span) => {
                 span.push(i, self.emits[i].value);
@@ -323,6 +384,8 @@ impl ReferenceBus {
         }
         let past = Past {
             emits: &self.emits,
+            first: self.first,
+            epoch: self.epoch,
             floor: self.floor,
             head: self.head,
             after: sub.after,
@@ -364,6 +427,7 @@ impl ReferenceBus {
         sub.watched.edit(self.emits.len(), change, selectors);
         if opens {
             sub.begin = Begin::Held;
+            sub.epoch = self.epoch;
             // Without history there is no head.
             match &mut sub.kind {
                 Kind::Events(events) => events.begin_after(self.head),
@@ -385,6 +449,9 @@ impl ReferenceBus {
     pub(crate) fn start_after(&mut self, i: usize, value: u64) -> Result<(), ControlError> {
         self.turn(i, Begin::Started)?;
         let sub = &mut self.subs[i];
+        if matches!(&sub.kind, Kind::Wake(wake) if wake.is_restored()) {
+            return Ok(());
+        }
         sub.after = sub.after.max(Some(value));
         match &mut sub.kind {
             Kind::Events(events) => events.discard_through(value, &self.emits),
@@ -425,8 +492,11 @@ impl ReferenceBus {
         if self.bounds.is_none() {
             return (0, 0);
         }
-        let bytes = retained(&self.emits, self.floor).map(|i| self.emits[i].n_bytes());
-        (retained(&self.emits, self.floor).count(), bytes.sum())
+        let bytes = retained(&self.emits, self.first, self.floor).map(|i| self.emits[i].n_bytes());
+        (
+            retained(&self.emits, self.first, self.floor).count(),
+            bytes.sum(),
+        )
     }
 
     /// The position, the lag, the length and the bytes of a subscription.
@@ -434,6 +504,8 @@ impl ReferenceBus {
         let sub = &self.subs[sub];
         let past = Past {
             emits: &self.emits,
+            first: self.first,
+            epoch: self.epoch,
             floor: self.floor,
             head: self.head,
             after: sub.after,

@@ -214,6 +214,19 @@ impl TwinEvents {
         self.position = self.position.max(head);
     }
 
+    /// Ends it after what is queued.
+    pub(crate) fn end_compacted(&mut self, floor: u64, epoch: u64) {
+        self.replay = None;
+        self.totals.dropped += std::mem::take(&mut self.left).len() as u64;
+        self.end = Some(TryRecvError::Compacted { floor, epoch });
+    }
+
+    /// Sets the head of one that is yet to be opened.
+    pub(crate) fn restore(&mut self, head: Option<u64>) {
+        self.position = head;
+        self.tail_mark = self.tail_mark.and(head);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.totals = self.totals().departed();
         self.entries.clear();
@@ -297,12 +310,7 @@ impl TwinEvents {
 
     fn read_history(&mut self, next: u64, past: &Past<'_>) -> Option<Got> {
         if next < past.floor {
-            self.replay = None;
-            self.totals.dropped += std::mem::take(&mut self.left).len() as u64;
-            self.end = Some(TryRecvError::Compacted {
-                floor: past.floor,
-                epoch: 0,
-            });
+            self.end_compacted(past.floor, past.epoch);
             return None;
         }
         let mut got = None;

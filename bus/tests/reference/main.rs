@@ -220,6 +220,7 @@ impl<P: Payload> Pair<P> {
             Some(since) if since % 2 == 1 => builder.since_after(since - 1),
             since => builder.since(since),
         };
+        let builder = builder.epoch(request.epoch);
         let subscribed = Sub::subscribe(builder, request).map(|sub| self.subs.push(sub));
         prop_assert_eq!(subscribed, self.reference.subscribe(request, since));
         Ok(())
@@ -298,6 +299,15 @@ impl<P: Payload> Pair<P> {
                 let value = choice.of(self.reference.last_value());
                 prop_assert_eq!(self.bus.advance(value), self.reference.advance(value));
             }
+            Step::Restore(epoch, choice) => {
+                let head = choice.map(|choice| choice.of(self.reference.last_value()));
+                let subs = self.subs.iter();
+                let watches = |sub: &Sub<P>| either!(sub, sub => !sub.selectors().is_empty());
+                let watches: Vec<_> = subs.map(watches).collect();
+                let expected = self.reference.restore(epoch, head, &watches);
+                let first = self.bus.restore(epoch, head).map(u64::from);
+                prop_assert_eq!(first, expected);
+            }
             Step::Close => {
                 self.bus.close();
                 self.reference.close(false);
@@ -326,6 +336,7 @@ impl<P: Payload> Pair<P> {
     fn compare(&self) -> Result<(), TestCaseError> {
         let (bus, reference) = (&self.bus, &self.reference);
         prop_assert_eq!((bus.head(), bus.floor()), reference.bounds());
+        prop_assert_eq!(bus.epoch(), reference.epoch());
         prop_assert_eq!(
             bus.last_seq().map_or(0, u64::from),
             reference.n_emits() as u64
@@ -336,6 +347,9 @@ impl<P: Payload> Pair<P> {
             prop_assert!(stats.is_conserved(), "{:?}", stats);
             prop_assert_eq!(Totals::of(&stats), reference_sub.totals());
             prop_assert_eq!(sub.state(), reference.state(i));
+            if let Sub::Events(sub) = sub {
+                prop_assert_eq!(sub.epoch(), reference.epoch_of(i));
+            }
         }
         let stats = bus.stats();
         prop_assert_eq!(Totals::of(stats.deliveries()), reference.totals());

@@ -53,6 +53,7 @@ pub(crate) enum Change {
 pub(crate) struct Request {
     pub(crate) selectors: Vec<Selector>,
     pub(crate) since: Option<Choice>,
+    pub(crate) epoch: Option<u64>,
     pub(crate) begin: Begin,
     /// `None` for spans.
     pub(crate) events: Option<Queue>,
@@ -82,6 +83,7 @@ pub(crate) enum Step {
     RequestProgress(usize),
     Compact(Choice),
     Advance(Choice),
+    Restore(u64, Option<Choice>),
     Close,
     CloseNow,
     Drop(usize),
@@ -152,12 +154,14 @@ fn request() -> impl Strategy<Value = Request> {
     (
         selectors(),
         weighted(0.4, past_choice()),
+        weighted(0.3, 0_u64..3),
         prop_oneof![5 => Just(Begin::Started), 2 => Just(Begin::Held), 1 => Just(Begin::Reserved)],
         weighted(0.8, queue),
     )
-        .prop_map(|(selectors, since, begin, events)| Request {
+        .prop_map(|(selectors, since, epoch, begin, events)| Request {
             selectors,
             since,
+            epoch,
             begin,
             events,
         })
@@ -186,6 +190,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         6 => sub().prop_map(Step::RequestProgress),
         3 => past_choice().prop_map(Step::Compact),
         2 => choice().prop_map(Step::Advance),
+        4 => (0_u64..3, weighted(0.8, past_choice()))
+            .prop_map(|(epoch, head)| Step::Restore(epoch, head)),
         1 => Just(Step::Close),
         1 => Just(Step::CloseNow),
         3 => sub().prop_map(Step::Drop),

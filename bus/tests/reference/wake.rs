@@ -7,6 +7,8 @@ use crate::totals::Totals;
 #[derive(Debug)]
 pub(crate) struct TwinWake {
     span: Option<Summary>,
+    /// Whether the span is that of a restore.
+    is_restored: bool,
     position: Option<u64>,
     totals: Totals,
 }
@@ -20,6 +22,7 @@ impl TwinWake {
         };
         Self {
             span,
+            is_restored: false,
             position,
             totals,
         }
@@ -40,7 +43,10 @@ impl TwinWake {
         let span = self.span.take()?;
         self.totals.delivered += u64::from(span.n_emits() > 0);
         self.totals.coalesced += span.n_emits().saturating_sub(1);
-        self.position = Some(span.last);
+        // Without a head, 0 is yet to be emitted.
+        if !std::mem::take(&mut self.is_restored) || span.last > 0 {
+            self.position = Some(span.last);
+        }
         Some(Got::Span(span))
     }
 
@@ -48,8 +54,31 @@ impl TwinWake {
         self.position = self.position.max(head);
     }
 
+    /// Everything up to `head` is to be rescanned, if it watches something or holds a span.
+    pub(crate) fn restore(&mut self, head: Option<u64>, n_emits: u64, watches: bool) {
+        if !watches && self.span.is_none() {
+            self.position = head;
+            return;
+        }
+        self.span = Some(Summary {
+            first: 0,
+            last: head.unwrap_or(0),
+            first_seq: 1,
+            last_seq: n_emits.max(1),
+            count: self.span.as_ref().map_or(0, Summary::n_emits),
+            is_conservative: true,
+        });
+        self.is_restored = true;
+        self.position = None;
+    }
+
+    pub(crate) const fn is_restored(&self) -> bool {
+        self.is_restored
+    }
+
     pub(crate) fn clear(&mut self) {
         self.totals = self.totals().departed();
+        self.is_restored = false;
         self.span = None;
     }
 

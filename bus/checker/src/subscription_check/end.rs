@@ -12,6 +12,9 @@ impl SubscriptionCheck<'_> {
         if self.end.is_some() || self.is_discarded {
             return Ok(());
         }
+        if let Some(through) = through {
+            self.reach(through)?;
+        }
         let n_expected = self
             .expected
             .partition_point(|expected| Some(expected.seq) <= through);
@@ -51,15 +54,27 @@ impl SubscriptionCheck<'_> {
         }
     }
 
+    /// What was left in the history is lost, unless there was none: after a miss.
+    fn ended_by_restore(&self) -> Result<(), Violation> {
+        match self.missed {
+            0 => Ok(()),
+            _ => self.nothing_left(self.expected.len()),
+        }
+    }
+
     pub(super) fn ended(&mut self, end: &RecvError) -> Result<(), Violation> {
         if self.end.is_some() {
             return Ok(());
         }
         match end {
             &RecvError::Disconnected { resume } => self.disconnected(resume)?,
-            &RecvError::Compacted { floor, .. } => self.compacted(floor)?,
+            RecvError::Compacted { .. } if self.is_end_by_restore(end) => {
+                self.ended_by_restore()?
+            }
+            &RecvError::Compacted { floor, epoch } => self.compacted(floor, epoch)?,
             // No emit was accepted after the close, so all of them are expected.
             RecvError::Closed if !self.is_discarded => {
+                self.reach_close()?;
                 let drained = self.nothing_left(self.expected.len());
                 drained.map_err(|violation| Violation {
                     guarantee: Guarantee::G27Draining,
@@ -91,7 +106,7 @@ impl SubscriptionCheck<'_> {
         Ok(())
     }
 
-    fn compacted(&self, floor: u64) -> Result<(), Violation> {
+    fn compacted(&self, floor: u64, epoch: u64) -> Result<(), Violation> {
         let violation = |detail| Err(self.violation(Guarantee::G7NoSilentGap, detail));
         if !self.recorded.has_history {
             return violation("a bus without history has no floor".to_owned());
@@ -100,20 +115,29 @@ impl SubscriptionCheck<'_> {
             // Only a live subscription misses events, and only one that reads the history ends so.
             return violation("no event followed the report of missed events".to_owned());
         }
-        let greatest = self.recorded.greatest_floor();
+        if !self.current().is_called(epoch) {
+            return violation(format!(
+                "the epoch {epoch} is not that of the subscription, and no restore was recorded: \
+                 use `Checker::restore`"
+            ));
+        }
+        let greatest = self.current().greatest_floor();
         if floor > greatest {
             return violation(format!(
                 "the floor {floor} is above the greatest recorded, {greatest}: if the bus \
                  compacted, record that with `Checker::observe`"
             ));
         }
+        let in_epoch = |seq: &Seq| self.current().contains(*seq);
         let caught_up = self
             .caught_up
+            .filter(in_epoch)
             .and_then(|seq| self.recorded.emits.get(&seq))
             .map(|emit| emit.value);
-        let last = self.last.map(|(_, value)| value);
+        let last = self.last.filter(|(seq, _)| in_epoch(seq));
+        let last = last.map(|(_, value)| value);
         let received = [last, self.mark, self.cut, caught_up, self.start.since()];
-        if received.into_iter().max().flatten() >= Some(floor) {
+        if floor == 0 || received.into_iter().max().flatten() >= Some(floor) {
             return violation(format!(
                 "nothing that the subscription had yet to receive lay below the floor {floor}"
             ));

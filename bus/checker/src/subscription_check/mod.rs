@@ -1,6 +1,7 @@
 //! Verifies the log of one subscription against the recorded emits.
 
 mod end;
+mod restore;
 mod span;
 mod stats;
 
@@ -20,8 +21,10 @@ pub(crate) use stats::Counted;
 pub(crate) struct SubscriptionCheck<'a> {
     recorded: &'a Recorded<'a>,
     start: Start,
+    /// The epoch of what is expected next.
+    epoch: usize,
     selectors: SelectorVersions<'a>,
-    /// The matching emits, in order.
+    /// The matching emits of the epoch, in order.
     expected: Vec<Expected<'a>>,
     /// The index in `expected` of the next delivery. `None` as long as the start is not known: it
     /// is one of the emits that were concurrent with the subscription, or the first after them.
@@ -30,7 +33,7 @@ pub(crate) struct SubscriptionCheck<'a> {
     missed: u64,
     /// The greatest value that the subscription was started after.
     cut: Option<u64>,
-    /// How many emits were expected before the cut and are not after it.
+    /// How many emits were expected before the cut, or in an earlier epoch, and are not any more.
     n_cut: usize,
     /// How many of them a conservative span, or a report of missed events that is not exact, may
     /// still count: all, until the next delivery.
@@ -51,6 +54,10 @@ pub(crate) struct SubscriptionCheck<'a> {
     delivered: HashSet<Seq>,
     end: Option<RecvError>,
     is_discarded: bool,
+    /// Whether it is certain that this is no wake subscription.
+    has_received_events: bool,
+    /// Whether some of what matched in an earlier epoch may not be counted.
+    is_uncountable: bool,
     n_deliveries: usize,
     counted: Counted,
 }
@@ -60,6 +67,7 @@ impl<'a> SubscriptionCheck<'a> {
         recorded: &'a Recorded<'a>,
         subscription: &'a Subscription,
         entries: &'a [Entry],
+        epoch: usize,
     ) -> Result<Self, Violation> {
         let start = subscription.start;
         if let Start::Live { before, after, .. } = start {
@@ -67,13 +75,14 @@ impl<'a> SubscriptionCheck<'a> {
             recorded.check_through(before, after)?;
         }
         let selectors = SelectorVersions::new(&subscription.selectors, entries);
-        let emits = recorded.emits.values().filter(|emit| start.includes(emit));
+        let emits = recorded.emits_of(epoch).filter(|emit| start.includes(emit));
         let expected = emits
             .filter_map(|emit| Expected::new(emit, &selectors))
             .collect();
         Ok(Self {
             recorded,
             start,
+            epoch,
             expected,
             selectors,
             next: match start {
@@ -93,6 +102,8 @@ impl<'a> SubscriptionCheck<'a> {
             delivered: HashSet::new(),
             end: None,
             is_discarded: false,
+            has_received_events: false,
+            is_uncountable: false,
             n_deliveries: 0,
             counted: Counted::default(),
         })
@@ -125,6 +136,7 @@ impl<'a> SubscriptionCheck<'a> {
             (None, Delivery::Ended(_)) => {}
             (None, _) if !self.is_discarded => {}
             (Some(end), Delivery::Ended(again)) if end == again => {}
+            (Some(_), Delivery::Ended(again)) if self.is_end_by_restore(again) => {}
             (Some(end), _) => {
                 let detail = format!("{delivery:?} was received after the end, {end:?}");
                 return Err(self.violation(Guarantee::G27Draining, detail));
@@ -134,6 +146,10 @@ impl<'a> SubscriptionCheck<'a> {
                 return Err(self.violation(Guarantee::G27Draining, detail));
             }
         }
+        self.has_received_events |= matches!(
+            delivery,
+            Delivery::Event { .. } | Delivery::Progress(_) | Delivery::Lagged(_)
+        );
         match delivery {
             Delivery::Event {
                 seq,
@@ -161,6 +177,7 @@ impl<'a> SubscriptionCheck<'a> {
         keys: &[Box<[u8]>],
         payloads: &[u64],
     ) -> Result<(), Violation> {
+        self.reach(seq)?;
         let place = self.locate(seq)?;
         self.arrive(place)?;
         let expected = &self.expected[place];
@@ -204,7 +221,8 @@ impl<'a> SubscriptionCheck<'a> {
             let detail = format!("a progress mark of {mark} followed a greater one");
             return Err(self.violation(Guarantee::G9Progress, detail));
         }
-        let head = self.recorded.head();
+        self.reach_mark(mark);
+        let head = self.current().head();
         if !self.recorded.has_history || Some(mark) > head {
             let detail = format!(
                 "a progress mark of {mark} lies above the head, {head:?}: if the bus advanced, \
@@ -309,6 +327,11 @@ impl<'a> SubscriptionCheck<'a> {
             let detail = "the delivered emit was never emitted";
             return violation(Guarantee::G10ExactMatch, detail);
         };
+        if !self.current().contains(seq) {
+            let detail =
+                "the emit came before a restore, after which the subscription has received";
+            return violation(Guarantee::G7NoSilentGap, detail);
+        }
         if Some(seq) <= self.start.before() {
             let detail = "the emit came before the subscription";
             return violation(Guarantee::G5SeamlessStart, detail);

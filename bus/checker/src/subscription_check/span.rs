@@ -7,10 +7,10 @@ use crate::trace::Start;
 use crate::{Delivery, Guarantee, Violation};
 
 /// A span as it was received.
-struct Span {
-    seqs: (Seq, Seq),
-    values: (u64, u64),
-    count: u64,
+pub(super) struct Span {
+    pub(super) seqs: (Seq, Seq),
+    pub(super) values: (u64, u64),
+    pub(super) count: u64,
 }
 
 impl SubscriptionCheck<'_> {
@@ -45,6 +45,7 @@ impl SubscriptionCheck<'_> {
         if first_seq > last_seq {
             return inexact("the span ends before it begins".to_owned());
         }
+        self.reach(last_seq)?;
         let (first, last) = (self.locate(first_seq)?, self.locate(last_seq)?);
         self.arrive(first)?;
         let emitted = (self.expected[first].value, self.expected[last].value);
@@ -74,6 +75,9 @@ impl SubscriptionCheck<'_> {
         if self.missed > 0 {
             // Only a queue of events misses any, and it continues with an event.
             return Err(self.miscounted("a span followed".to_owned()));
+        }
+        if self.restored_span(span)? {
+            return Ok(());
         }
         let from_store = match self.start {
             Start::Live { since, .. } => since.filter(|_| self.next.is_none()),
@@ -131,7 +135,7 @@ impl SubscriptionCheck<'_> {
         Ok(())
     }
 
-    fn count_span(&mut self, count: u64) {
+    pub(super) fn count_span(&mut self, count: u64) {
         self.counted.delivered += u64::from(count > 0);
         self.counted.coalesced += count.saturating_sub(1);
     }

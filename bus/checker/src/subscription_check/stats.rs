@@ -47,16 +47,25 @@ impl SubscriptionCheck<'_> {
             .expected
             .partition_point(|expected| Some(expected.seq) <= through)
             + self.n_cut;
+        // A wake subscription matches what comes after a restore, also before it has received the
+        // span of that.
+        let n_later = match self.has_received_events {
+            true => 0,
+            false => self.n_expected_later(through),
+        };
+        let n_later = u64::try_from(n_later).unwrap_or(u64::MAX);
         let n_expected = u64::try_from(n_expected).unwrap_or(u64::MAX);
         let n_concurrent = u64::try_from(self.latest_start()).unwrap_or(u64::MAX);
         let fewest = match self.start {
             // What was not read from the history is not counted, nor what came after the end.
             Start::History { .. } => 0,
             Start::Live { .. } if self.cut.is_some() || self.has_ended_early() => 0,
+            Start::Live { .. } if self.is_uncountable => 0,
             Start::Live { .. } => n_expected.saturating_sub(n_concurrent),
         };
-        let is_expected = (fewest..=n_expected).contains(&stats.matched());
-        (!is_expected).then(|| format!("{fewest} to {n_expected}"))
+        let most = n_expected.saturating_add(n_later);
+        let is_expected = (fewest..=most).contains(&stats.matched());
+        (!is_expected).then(|| format!("{fewest} to {most}"))
     }
 
     /// Whether the subscription ended before its bus.

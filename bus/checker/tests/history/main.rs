@@ -8,6 +8,7 @@ mod ends;
 mod floors;
 mod marks;
 mod recorded;
+mod restores;
 mod spans;
 mod starts;
 

@@ -12,8 +12,10 @@ use rangewatch_checker::{Checker, Delivery, Log, Verified, Violation};
 pub(crate) struct Trace {
     pub(crate) history: bool,
     pub(crate) emits: Vec<(Seq, u64, Vec<Vec<u8>>)>,
-    /// The head and the floor at the end.
-    pub(crate) observed: Option<(Option<u64>, u64)>,
+    /// The position, the epoch and the head of each restore.
+    pub(crate) restores: Vec<(Seq, u64, Option<u64>)>,
+    /// The last emit, the head and the floor at the end of each epoch.
+    pub(crate) observed: Vec<(Option<Seq>, Option<u64>, u64)>,
     pub(crate) since_results: Vec<(u64, (u64, u64), Option<u64>)>,
     pub(crate) subs: Vec<Sub>,
 }
@@ -22,6 +24,9 @@ pub(crate) struct Trace {
 pub(crate) struct Sub {
     pub(crate) selectors: Selectors,
     pub(crate) start: Start,
+    /// The number of restores before it was made.
+    pub(crate) epoch: usize,
+    pub(crate) is_wake: bool,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -60,6 +65,8 @@ pub(crate) enum Step {
     StartAfter(usize, u64),
     Compact(u64),
     Advance(u64),
+    /// To a head that is so much below, or to none, in the same epoch or in the next one.
+    Restore(Option<u64>, bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +109,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (sub(), 0..5_u64).prop_map(|(sub, back)| Step::StartAfter(sub, back)),
         2 => (0..8_u64).prop_map(Step::Compact),
         1 => (1..4_u64).prop_map(Step::Advance),
+        2 => (proptest::option::weighted(0.9, 0..8_u64), any::<bool>())
+            .prop_map(|(back, stays)| Step::Restore(back, stays)),
     ]
 }
 
@@ -140,7 +149,8 @@ impl Trace {
             trace: Self {
                 history,
                 emits: Vec::new(),
-                observed: None,
+                restores: Vec::new(),
+                observed: Vec::new(),
                 since_results: Vec::new(),
                 subs: Vec::new(),
             },
@@ -156,14 +166,14 @@ impl Trace {
             let at_rest = Entry::AtRest(run.bus.last_seq(), stats);
             run.trace.subs[i].entries.push(at_rest);
         }
-        let floor = run.bus.floor();
-        run.trace.observed = floor.map(|floor| (run.bus.head(), floor));
+        run.observe();
         run.trace
     }
 
     pub(crate) fn head(&self) -> Option<u64> {
-        let last = self.emits.last().map(|(_, value, _)| *value);
-        last.max(self.observed.and_then(|(head, _)| head))
+        let emitted = self.emits.iter().map(|(_, value, _)| *value);
+        let observed = self.observed.iter().filter_map(|(_, head, _)| *head);
+        emitted.chain(observed).max()
     }
 
     pub(crate) fn verify(&self) -> Result<Verified, Violation> {
@@ -171,19 +181,33 @@ impl Trace {
         for (seq, value, keys) in &self.emits {
             checker.emitted(*seq, *value, keys);
         }
-        if let Some((head, floor)) = self.observed {
-            checker.observed(self.emits.last().map(|(seq, ..)| *seq), head, floor);
-        }
         for (since, floors, compacted) in &self.since_results {
             checker.since_returned(*since, *floors, *compacted);
         }
+        let observe = |epoch: usize| {
+            if let Some((through, head, floor)) = self.observed.get(epoch) {
+                checker.observed(*through, *head, *floor);
+            }
+        };
+        let mut n_restores = 0;
+        let restore = |epoch: usize| {
+            let (first, number, head) = self.restores[epoch];
+            observe(epoch);
+            checker.restored(first, number, head);
+        };
         for sub in &self.subs {
+            while n_restores < sub.epoch {
+                restore(n_restores);
+                n_restores += 1;
+            }
             let log = match sub.start {
                 Start::After(before) => checker.subscribed(&sub.selectors, before, before),
                 Start::Since(since) => checker.subscribed_since(&sub.selectors, since),
             };
             sub.entries.iter().for_each(|entry| entry.record(&log));
         }
+        (n_restores..self.restores.len()).for_each(restore);
+        observe(self.restores.len());
         checker.verify()
     }
 }
@@ -271,6 +295,25 @@ impl Run {
                     self.value += rise;
                 }
             }
+            Step::Restore(back, stays) => {
+                let Some(epoch) = self.bus.epoch() else {
+                    return;
+                };
+                self.observe();
+                let epoch = epoch + u64::from(!stays);
+                let head = back.map(|back| self.value.saturating_sub(back));
+                let first = self.bus.restore(epoch, head).unwrap();
+                self.value = head.unwrap_or(0);
+                self.trace.restores.push((first, epoch, head));
+            }
+        }
+    }
+
+    /// Observes the head and the floor of the epoch.
+    fn observe(&mut self) {
+        if let Some(floor) = self.bus.floor() {
+            let observed = (self.bus.last_seq(), self.bus.head(), floor);
+            self.trace.observed.push(observed);
         }
     }
 
@@ -303,6 +346,8 @@ impl Run {
             self.trace.subs.push(Sub {
                 selectors,
                 start: since.map_or_else(|| Start::After(self.bus.last_seq()), Start::Since),
+                epoch: self.trace.restores.len(),
+                is_wake: matches!(kind, Kind::Wake),
                 entries: Vec::new(),
             });
         }
