@@ -146,6 +146,11 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             let mut last = info.state.last_sequence;
+            if info.state.messages == 0 {
+                // Not even asked for a message: a server 2.9 that is just making the stream for
+                // another client would crash.
+                return Ok(Found::Empty(last));
+            }
             let mut foreign = None;
             let mut message = self.last_message(&info).await?;
             let is_empty = message.is_none();
@@ -170,7 +175,7 @@ impl Connection {
                     .last_message_in(info.state.first_sequence..=below)
                     .await?;
             }
-            if !is_empty || info.state.messages == 0 {
+            if !is_empty {
                 return Ok(Found::Empty(last));
             }
             // What was there was removed by a limit meanwhile.

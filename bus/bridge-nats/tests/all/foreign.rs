@@ -150,13 +150,7 @@ fn a_stream_with_other_messages_only_is_missing(program: Program) {
         return;
     };
     block_on(async {
-        let context = jetstream::new(server.client().await);
-        let config = jetstream::stream::Config {
-            name: stream_name(),
-            subjects: vec![subject()],
-            ..Default::default()
-        };
-        context.create_stream(config).await.unwrap();
+        server.create_stream(Default::default()).await;
         publish(&server, "early").await;
         let log = server.log();
         let mut reader = log.reader().await.unwrap();

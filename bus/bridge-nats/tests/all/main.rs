@@ -8,6 +8,7 @@
 #[macro_use]
 mod server;
 
+mod cluster;
 mod conformance;
 mod faults;
 mod foreign;

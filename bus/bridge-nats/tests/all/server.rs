@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
+use async_nats::jetstream::stream::Config;
 use rangewatch_bridge::{Frame, FrameBuilder, Log, LogError, LogItem, LogReader, LogWriter};
 use rangewatch_bridge_nats::{NatsLog, NatsLogBuilder, async_nats};
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ pub(crate) const BUS: &str = "orders/eu.1";
 const LOG: &str = "server.log";
 
 /// A program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// Debian's, of an old version.
     Debian,
@@ -78,10 +79,10 @@ impl Program {
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         let process = match spawn(self, -1, &folder, &options) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                println!(
-                    "{} is not installed: nothing was tested",
-                    self.path().display()
-                );
+                let path = self.path();
+                let is_required = std::env::var_os("SERVERS_REQUIRED").is_some();
+                assert!(!is_required, "{} is not installed", path.display());
+                println!("{} is not installed: nothing was tested", path.display());
                 return None;
             }
             process => process.unwrap(),
@@ -154,6 +155,17 @@ impl Server {
     /// A client of the test's own.
     pub(crate) async fn client(&self) -> async_nats::Client {
         async_nats::connect(self.url()).await.unwrap()
+    }
+
+    /// Makes the stream of the log, as an operator does.
+    pub(crate) async fn create_stream(&self, config: Config) {
+        let context = jetstream::new(self.client().await);
+        let config = Config {
+            name: stream_name(),
+            subjects: vec![subject()],
+            ..config
+        };
+        context.create_stream(config).await.unwrap();
     }
 
     /// The stream of the log, for what other programs do to it.

@@ -104,14 +104,11 @@ fn the_end_of_an_old_epoch_that_was_not_removed_is_skipped(program: Program) {
     };
     block_on(async {
         // The rest of an epoch stays, as if its writer was killed before the purge.
-        let context = jetstream::new(server.client().await);
         let config = jetstream::stream::Config {
-            name: stream_name(),
-            subjects: vec![crate::server::subject()],
             deny_purge: true,
             ..Default::default()
         };
-        context.create_stream(config).await.unwrap();
+        server.create_stream(config).await;
         let log = server.log();
         let mut writer = begun(&log).await;
         for value in 1..=9 {
