@@ -90,10 +90,10 @@ pub(crate) async fn run(options: &Options, mut commands: Commands) -> Result<(),
             reached = reached => reached?,
         }
         let status = status.get();
-        println!(
+        crate::answer(&format!(
             "reached {to} gaps {} epochs {} connects {} repeated {} foreign {}",
             status.n_gaps, status.n_epochs, status.n_connects, status.n_repeated, status.n_foreign
-        );
+        ));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use rangewatch_bridge::{Appender, BoxError, BytesPayloads};
+use rangewatch_bridge::{Appender, BoxError, BytesPayloads, Status};
 use rangewatch_bridge_faults::{FIRST, Machine, open_log};
 use rangewatch_bus::{History, RangeWatchBus};
 
@@ -39,7 +39,8 @@ pub(crate) async fn run(options: &Options, mut commands: Commands) -> Result<(),
             ended = &mut appending => return Err(format!("the appender has ended: {ended:?}").into()),
             status = appended => {
                 let status = status.ok_or("the appender has no status")?;
-                println!("reached {to} appended {} repeated {}", status.n_emits, status.n_repeated);
+                let Status { n_emits, n_repeated, .. } = status;
+                crate::answer(&format!("reached {to} appended {n_emits} repeated {n_repeated}"));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::process::{DEADLINE, poll};
 /// A server, on a free port, in a folder of its own, which is killed when this is dropped.
 pub(crate) struct Engine {
     scheme: &'static str,
-    program: &'static str,
+    program: PathBuf,
     port: u16,
     folder: TempDir,
     arguments: fn(host: &str, port: u16, folder: &str) -> Vec<String>,
@@ -25,23 +26,47 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn redis(options: &[&str]) -> Self {
-        Self::new("redis", "redis-server", options, |host, port, folder| {
+        Self::new(
+            "redis",
+            "redis-server".into(),
+            options,
+            |host, port, folder| {
+                let port = port.to_string();
+                let arguments = [
+                    "--bind", host, "--save", "", "--dir", folder, "--port", &port,
+                ];
+                let open = ["--protected-mode", "no"];
+                arguments
+                    .into_iter()
+                    .chain(open)
+                    .map(str::to_owned)
+                    .collect()
+            },
+        )
+    }
+
+    /// Debian's nats-server, of an old version.
+    pub(crate) fn old_nats(scheme: &'static str) -> Self {
+        Self::nats(scheme, "/usr/sbin/nats-server".into())
+    }
+
+    /// The nats-server that `.ci/run` installs from PyPI.
+    pub(crate) fn new_nats(scheme: &'static str) -> Self {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target/tools");
+        Self::nats(scheme, tools.join("nats-server/bin/nats-server"))
+    }
+
+    fn nats(scheme: &'static str, program: PathBuf) -> Self {
+        Self::new(scheme, program, &[], |host, port, folder| {
             let port = port.to_string();
-            let arguments = [
-                "--bind", host, "--save", "", "--dir", folder, "--port", &port,
-            ];
-            let open = ["--protected-mode", "no"];
-            arguments
-                .into_iter()
-                .chain(open)
-                .map(str::to_owned)
-                .collect()
+            let arguments = ["-a", host, "-p", &port, "-js", "-sd", folder];
+            arguments.into_iter().map(str::to_owned).collect()
         })
     }
 
     fn new(
         scheme: &'static str,
-        program: &'static str,
+        program: PathBuf,
         options: &[&str],
         arguments: fn(&str, u16, &str) -> Vec<String>,
     ) -> Self {
@@ -96,9 +121,11 @@ impl Engine {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     assert!(
                         std::env::var_os("SERVERS_REQUIRED").is_none(),
-                        "the server is not installed"
+                        "{} is not installed",
+                        self.program.display()
                     );
-                    println!("{} is not installed: nothing was tested", self.scheme);
+                    let program = self.program.display();
+                    println!("{program} is not installed: nothing was tested");
                     return false;
                 }
                 Err(error) => panic!("{error}"),
@@ -144,8 +171,8 @@ impl Engine {
         let folder = self.folder.path().to_str().expect("a name");
         let host = self.host();
         let mut command = match &self.network {
-            Some(network) => network.command(self.program),
-            None => Command::new(self.program),
+            Some(network) => network.command(&self.program),
+            None => Command::new(&self.program),
         };
         command
             .args((self.arguments)(&host, self.port, folder))

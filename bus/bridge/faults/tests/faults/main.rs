@@ -73,6 +73,18 @@ const FAULTS: [Fault; 9] = [
     Fault::Nothing,
 ];
 
+/// What the server of NATS has stored is in files of several kinds, whose ends are not cut here.
+const NATS_FAULTS: [Fault; 8] = [
+    Fault::KillServer,
+    Fault::CutConnections,
+    Fault::TrimUnderSlowReader,
+    Fault::KillWriter,
+    Fault::HoldConnections,
+    Fault::KillReader,
+    Fault::StopServer,
+    Fault::Nothing,
+];
+
 fn rounds(engine: Engine, faults: &[Fault]) {
     let mut random = Rng::with_seed(seed());
     let Some(mut cluster) = Cluster::start(engine, random.u64(..)) else {
@@ -107,13 +119,40 @@ fn g03_redis_with_a_log_file_loses_nothing() {
 }
 
 #[test]
+fn g03_an_old_nats_loses_nothing() {
+    rounds(Engine::old_nats("nats"), &NATS_FAULTS);
+}
+
+#[test]
+fn g03_a_new_nats_loses_nothing() {
+    rounds(Engine::new_nats("nats"), &NATS_FAULTS);
+}
+
+#[test]
 fn g07_redis_without_a_log_file_begins_an_epoch_when_it_restarts() {
+    begins_an_epoch_when_it_restarts(Engine::redis(&[]));
+}
+
+#[test]
+fn g07_an_old_nats_without_files_begins_an_epoch_when_it_restarts() {
+    begins_an_epoch_when_it_restarts(Engine::old_nats("nats-memory"));
+}
+
+#[test]
+fn g07_a_new_nats_without_files_begins_an_epoch_when_it_restarts() {
+    begins_an_epoch_when_it_restarts(Engine::new_nats("nats-memory"));
+}
+
+fn begins_an_epoch_when_it_restarts(engine: Engine) {
     let mut random = Rng::with_seed(seed());
-    let Some(mut cluster) = Cluster::start(Engine::redis(&[]), random.u64(..)) else {
+    let Some(mut cluster) = Cluster::start(engine, random.u64(..)) else {
         return;
     };
     let mut to = 1;
     for round in 1..=2 {
+        // There is an epoch, which is lost.
+        cluster.emit(to + N_VALUES / 2);
+        cluster.reached(to + N_VALUES / 2);
         to += N_VALUES;
         cluster.emit(to);
         std::thread::sleep(Duration::from_millis(random.u64(0..300)));

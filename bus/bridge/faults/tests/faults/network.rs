@@ -1,6 +1,7 @@
 //! A network of its own for the server, whose cable can be unplugged: packets are lost then, and no
 //! connection is closed.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A network namespace that is joined to this one by a pair of interfaces.
@@ -45,9 +46,9 @@ impl Network {
     }
 
     /// A command that runs in the network.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, program]);
+        command.args(["netns", "exec", &self.name]).arg(program);
         command
     }
 
