@@ -1,5 +1,7 @@
 //! A state machine without state: the emit of each value follows from the value.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use fastrand::Rng;
 
@@ -45,6 +47,13 @@ impl Machine {
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter().map(|key| format!("k/{key:02}")).collect()
+    }
+
+    /// Whether an emit of `values` has a key that begins with `prefix`.
+    #[must_use]
+    pub fn emits(&self, prefix: &str, values: RangeInclusive<u64>) -> bool {
+        let mut values = (*values.start()).max(FIRST)..=*values.end();
+        values.any(|value| self.keys(value).iter().any(|key| key.starts_with(prefix)))
     }
 
     /// The payload of a key.

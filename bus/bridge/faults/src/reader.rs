@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastrand::Rng;
 use rangewatch_bridge::{BoxError, BytesPayloads, Reader};
-use rangewatch_bridge_faults::{Expected, FIRST, Machine, open_log};
+use rangewatch_bridge_faults::{FIRST, Machine, Received, open_log};
 use rangewatch_bus::{
     Item, Overflow, RangeWatchBus, RecvError, Selector, SubscribeBuilder, SubscribeError,
 };
@@ -21,9 +21,11 @@ struct Consumer {
     bus: Bus,
     name: &'static str,
     prefix: &'static str,
-    expected: Expected,
+    received: Received,
     /// Where it is, for the answer to a command.
     position: watch::Sender<u64>,
+    /// The value of the last command.
+    target: watch::Receiver<u64>,
     random: Rng,
     /// The longest pause after an event, in microseconds.
     max_pause_us: u64,
@@ -43,16 +45,18 @@ pub(crate) async fn run(options: &Options, mut commands: Commands) -> Result<(),
     let mut positions = Vec::new();
     let mut random = Rng::with_seed(options.seed);
     let position = bus.floor().unwrap_or(0).max(FIRST) - 1;
+    let (target, targets) = watch::channel(position);
     let mut consumer = |name, prefix, max_pause_us| {
-        let expected = Expected::new(machine, prefix, position);
+        let received = Received::new(machine, prefix, position);
         let (sender, receiver) = watch::channel(position);
         positions.push((prefix, receiver));
         Consumer {
             bus: bus.clone(),
             name,
             prefix,
-            expected,
+            received,
             position: sender,
+            target: targets.clone(),
             random: random.fork(),
             max_pause_us,
         }
@@ -77,10 +81,10 @@ pub(crate) async fn run(options: &Options, mut commands: Commands) -> Result<(),
         let Some(to) = to else {
             return Ok(());
         };
+        target.send_replace(to);
         let reached = async {
             for (prefix, position) in &mut positions {
-                let reached =
-                    |position: &u64| Expected::new(machine, prefix, *position).has_reached(to);
+                let reached = |position: &u64| !machine.emits(prefix, position + 1..=to);
                 position.wait_for(reached).await?;
             }
             Ok::<_, watch::error::RecvError>(())
@@ -111,24 +115,26 @@ impl Consumer {
                 }
             };
             loop {
-                let received = match events.recv_item().await {
-                    Ok(Item::Event(event)) => self.expected.event(&event),
-                    Ok(Item::Progress(value)) => self.expected.progress(value),
-                    Ok(item) => Err(format!("an item {item:?}")),
+                let (verified, is_ended) = match events.recv_item().await {
+                    Ok(Item::Event(event)) => (self.received.event(&event), false),
+                    Ok(Item::Progress(value)) => (self.received.progress(value), false),
                     Err(RecvError::Lagged(n)) => {
-                        self.expected.lagged(n);
-                        Ok(())
+                        self.received.lagged(n);
+                        (Ok(()), false)
                     }
                     Err(RecvError::Compacted { floor, .. }) => {
-                        self.expected.compacted(floor);
-                        self.moved();
-                        break;
+                        (self.received.compacted(floor), true)
                     }
-                    Err(RecvError::Disconnected { .. }) => break,
-                    Err(error) => Err(error.to_string()),
+                    Err(RecvError::Disconnected { resume }) => {
+                        (self.received.disconnected(resume), true)
+                    }
+                    other => (Err(format!("{other:?}")), true),
                 };
-                received.map_err(|error| self.failed(error))?;
-                self.moved();
+                verified.map_err(|error| self.failed(error))?;
+                self.moved()?;
+                if is_ended {
+                    break;
+                }
                 self.pause().await;
             }
         }
@@ -147,10 +153,9 @@ impl Consumer {
                 .recv()
                 .await
                 .map_err(|error| self.failed(error.to_string()))?;
-            self.expected
-                .span(&span)
-                .map_err(|error| self.failed(error))?;
-            self.moved();
+            let verified = self.received.span(&span);
+            verified.map_err(|error| self.failed(error))?;
+            self.moved()?;
             self.pause().await;
         }
     }
@@ -160,7 +165,7 @@ impl Consumer {
         loop {
             let (floor, head) = (self.bus.floor().unwrap_or(0), self.bus.head().unwrap_or(0));
             let position = self.random.u64(floor.min(head)..=head).max(FIRST - 1);
-            self.expected = Expected::new(machine, self.prefix, position);
+            self.received = Received::new(machine, self.prefix, position);
             let mut events = match self.subscribe().events(16) {
                 Ok(events) => events,
                 Err(SubscribeError::Compacted { .. }) => continue,
@@ -170,7 +175,7 @@ impl Consumer {
                 let pause = tokio::time::sleep(Duration::from_millis(50));
                 tokio::select! {
                     event = events.recv() => match event {
-                        Ok(event) => self.expected.event(&event).map_err(|error| self.failed(error))?,
+                        Ok(event) => self.received.event(&event).map_err(|error| self.failed(error))?,
                         Err(RecvError::Compacted { .. }) => break,
                         Err(error) => return Err(self.failed(error.to_string())),
                     },
@@ -178,29 +183,37 @@ impl Consumer {
                 }
             }
             drop(events);
+            let verified = self.received.verify();
+            verified.map_err(|error| self.failed(error))?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     fn subscribe(&self) -> SubscribeBuilder<'_, Bytes> {
         let builder = self.bus.subscribe(Selector::prefix(self.prefix));
-        builder.since_after(self.expected.position())
+        builder.since_after(self.received.position())
     }
 
     /// A subscription was refused.
     fn refused(&mut self, error: SubscribeError) -> Result<(), String> {
         match error {
             SubscribeError::Compacted { floor, .. } => {
-                self.expected.compacted(floor);
-                self.moved();
-                Ok(())
+                let verified = self.received.compacted(floor);
+                verified.map_err(|error| self.failed(error))?;
+                self.moved()
             }
             error => Err(self.failed(error.to_string())),
         }
     }
 
-    fn moved(&self) {
-        self.position.send_replace(self.expected.position());
+    /// Verifies what was received up to the value of the last command before it is answered.
+    fn moved(&mut self) -> Result<(), String> {
+        if self.received.has_reached(*self.target.borrow()) {
+            let verified = self.received.verify();
+            verified.map_err(|error| self.failed(error))?;
+        }
+        self.position.send_replace(self.received.position());
+        Ok(())
     }
 
     fn failed(&self, error: String) -> String {

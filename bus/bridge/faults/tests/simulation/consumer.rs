@@ -1,12 +1,12 @@
 //! Subscriptions of a reader's bus, each of which checks what it receives.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use rangewatch_bridge_faults::{Expected, Machine};
+use rangewatch_bridge_faults::Received;
 use rangewatch_bus::timer::Timer;
 use rangewatch_bus::{Item, Overflow, RangeWatchBus, RecvError, Selector, SubscribeError};
 
@@ -15,7 +15,6 @@ use crate::executor::Clock;
 /// A subscription of a kind, with the keys that begin with a prefix.
 pub(crate) struct Consumer {
     pub(crate) bus: RangeWatchBus<Bytes>,
-    pub(crate) machine: Machine,
     pub(crate) prefix: &'static str,
     pub(crate) clock: Clock,
     pub(crate) random: Rng,
@@ -23,11 +22,10 @@ pub(crate) struct Consumer {
 }
 
 /// What a consumer has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) name: String,
-    /// Everything up to this value was received, or reported as missed.
-    pub(crate) position: Cell<u64>,
+    pub(crate) received: RefCell<Received>,
     /// The epoch of its position.
     pub(crate) epoch: Cell<u64>,
     /// How often something was reported as missing.
@@ -38,18 +36,17 @@ pub(crate) struct Report {
 impl Consumer {
     /// Receives events, and subscribes again when a subscription has ended.
     pub(crate) async fn events(mut self, capacity: usize, overflow: Overflow) {
-        let mut expected = Expected::new(self.machine, self.prefix, self.report.position.get());
         loop {
             let epoch = self.report.epoch.get();
             let builder = self.bus.subscribe(Selector::prefix(self.prefix));
             let builder = builder
-                .since_after(expected.position())
+                .since_after(self.received().position())
                 .epoch(epoch)
                 .overflow(overflow);
             let mut events = match builder.events(capacity) {
                 Ok(events) => events,
                 Err(SubscribeError::Compacted { floor, epoch }) => {
-                    self.compacted(&mut expected, floor, epoch);
+                    self.compacted(floor, epoch);
                     continue;
                 }
                 Err(SubscribeError::Closed) => return,
@@ -61,25 +58,29 @@ impl Consumer {
                     let requested = events.request_progress();
                     debug_assert!(requested.is_ok(), "{requested:?}");
                 }
-                let received = match events.recv_item().await {
-                    Ok(Item::Event(event)) => expected.event(&event),
-                    Ok(Item::Progress(value)) => expected.progress(value),
+                let (verified, is_ended) = match events.recv_item().await {
+                    Ok(Item::Event(event)) => (self.received().event(&event), false),
+                    Ok(Item::Progress(value)) => (self.received().progress(value), false),
                     Err(RecvError::Lagged(n)) => {
-                        expected.lagged(n);
-                        Ok(())
+                        self.received().lagged(n);
+                        (Ok(()), false)
                     }
                     Err(RecvError::Compacted { floor, epoch }) => {
-                        self.compacted(&mut expected, floor, epoch);
-                        break;
+                        self.compacted(floor, epoch);
+                        (Ok(()), true)
                     }
-                    Err(RecvError::Disconnected { .. }) => break,
+                    Err(RecvError::Disconnected { resume }) => {
+                        (self.received().disconnected(resume), true)
+                    }
                     Err(RecvError::Closed) => return,
-                    other => Err(format!("{other:?}")),
+                    other => (Err(format!("{other:?}")), true),
                 };
-                if let Err(error) = received {
+                if let Err(error) = verified {
                     return self.fail(error);
                 }
-                self.report.position.set(expected.position());
+                if is_ended {
+                    break;
+                }
                 self.pause().await;
             }
         }
@@ -87,25 +88,30 @@ impl Consumer {
 
     /// Receives spans.
     pub(crate) async fn wakes(mut self) {
-        let mut expected = Expected::new(self.machine, self.prefix, self.report.position.get());
+        let position = self.received().position();
         let builder = self.bus.subscribe(Selector::prefix(self.prefix));
-        let mut wakes = match builder.since_after(expected.position()).wake() {
+        let mut wakes = match builder.since_after(position).wake() {
             Ok(wakes) => wakes,
             Err(error) => return self.fail(error.to_string()),
         };
         while let Ok(span) = wakes.recv().await {
-            if let Err(error) = expected.span(&span) {
+            let verified = self.received().span(&span);
+            if let Err(error) = verified {
                 return self.fail(error);
             }
-            self.report.position.set(expected.position());
             self.pause().await;
         }
     }
 
-    fn compacted(&self, expected: &mut Expected, floor: u64, epoch: u64) {
+    fn received(&self) -> RefMut<'_, Received> {
+        self.report.received.borrow_mut()
+    }
+
+    fn compacted(&self, floor: u64, epoch: u64) {
+        if let Err(error) = self.received().compacted(floor) {
+            self.fail(error);
+        }
         let report = &self.report;
-        expected.compacted(floor);
-        report.position.set(expected.position());
         report.epoch.set(epoch);
         report.n_compacted.set(report.n_compacted.get() + 1);
     }

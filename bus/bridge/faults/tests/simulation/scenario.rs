@@ -10,7 +10,7 @@ use rangewatch_bridge::{
     AppendError, Appender, Backoff, BytesPayloads, LogError, Phase, Reader, Start, StatusWatch,
     Writer,
 };
-use rangewatch_bridge_faults::{FIRST, Machine};
+use rangewatch_bridge_faults::{FIRST, Machine, Received};
 use rangewatch_bus::timer::Timer;
 use rangewatch_bus::{History, Overflow, RangeWatchBus};
 
@@ -165,7 +165,7 @@ impl World {
             && self.appended.borrow().iter().all(|at| at.get() >= to)
             && self.readers.borrow().len() as u64 == self.plan.n_readers
             && self.readers.borrow().iter().all(|(status, reports)| {
-                let reached = |report: &Rc<Report>| self.has_reached(report);
+                let reached = |report: &Rc<Report>| report.received.borrow().has_reached(to);
                 let status = status.get();
                 let is_live = status.phase == Phase::Live && status.position >= Some(to);
                 is_live && status.epoch == epoch && reports.iter().all(reached)
@@ -178,18 +178,6 @@ impl World {
         (log.head(), log.epoch())
     }
 
-    fn has_reached(&self, report: &Report) -> bool {
-        let prefix = report.name.rsplit(' ').next().unwrap_or_default();
-        let at = report.position.get();
-        let matches = |value| {
-            self.machine
-                .keys(value)
-                .iter()
-                .any(|key| key.starts_with(prefix))
-        };
-        (at.max(FIRST - 1) + 1..=self.plan.to).all(|value| !matches(value))
-    }
-
     fn check_end(&self) {
         let (head, epoch) = self.log();
         assert_eq!(head, Some(self.plan.to), "{self:?}");
@@ -197,6 +185,10 @@ impl World {
             let status = status.get();
             assert_eq!(status.phase, Phase::Live, "{self:?}");
             assert_eq!((status.lag(), status.epoch), (0, epoch), "{self:?}");
+            for report in reports {
+                let verified = report.received.borrow_mut().verify();
+                assert_eq!(verified, Ok(()), "{}: {self:?}", report.name);
+            }
             let n_compacted: u64 = reports.iter().map(|report| report.n_compacted.get()).sum();
             if self.plan.is_lossless {
                 assert_eq!((status.n_gaps, n_compacted), (0, 0), "{self:?}");
@@ -325,19 +317,18 @@ async fn read(world: &World, n: u64, mut random: Rng, spawned: &RefCell<Vec<Task
     };
     let bus = reader.bus().clone();
     let mut reports = Vec::new();
+    let position = bus.floor().unwrap_or(0).saturating_sub(1);
     let mut consumer = |prefix: &'static str| {
         let report = Rc::new(Report {
             name: format!("reader {n} {prefix}"),
-            ..Report::default()
+            received: RefCell::new(Received::new(world.machine, prefix, position)),
+            epoch: Cell::new(bus.epoch().unwrap_or(0)),
+            n_compacted: Cell::new(0),
+            failure: RefCell::default(),
         });
-        report
-            .position
-            .set(bus.floor().unwrap_or(0).saturating_sub(1));
-        report.epoch.set(bus.epoch().unwrap_or(0));
         reports.push(Rc::clone(&report));
         Consumer {
             bus: bus.clone(),
-            machine: world.machine,
             prefix,
             clock: world.clock.clone(),
             random: random.fork(),
