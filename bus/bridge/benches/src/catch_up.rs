@@ -8,7 +8,7 @@ use rangewatch_bus::{History, Overflow};
 use crate::Result;
 use crate::client::Client;
 use crate::compare::{Bench, Contender};
-use crate::emits::{BARE, BRIDGE, fill_bare, fill_log, read_bare};
+use crate::emits::{BARE, BRIDGE, FILL_BATCH, fill_bare, fill_log, read_bare};
 use crate::tail::Expected;
 
 const N_EMITS: usize = 200_000;
@@ -27,7 +27,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
     let n_emits = bench.n_emits(N_EMITS);
     let client = Arc::clone(&bench.client);
     let has_bare = bench.runtime.block_on(async {
-        fill_log(&*client, BRIDGE, n_emits as u64).await?;
+        fill_log(&*client, BRIDGE, n_emits as u64, FILL_BATCH).await?;
         fill_bare(&*client, BARE, n_emits as u64).await
     })?;
     let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(Bridge {

@@ -46,7 +46,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
             for _ in 0..bench.n_rounds.div_ceil(3) {
                 let near = &*bench.client;
                 let (read_time, append_time) = bench.runtime.block_on(async {
-                    fill_log(near, BRIDGE, n_emits as u64).await?;
+                    fill_log(near, BRIDGE, n_emits as u64, n_batch).await?;
                     let mut reader = far.log(BRIDGE, n_batch)?.reader().await?;
                     let head = reader.head().await?;
                     reader.seek(head.epoch, None).await?;

@@ -32,12 +32,12 @@ pub(crate) fn frames(values: std::ops::Range<u64>, payload: &[u8]) -> Vec<(u64, 
 /// How many emits are appended at once where that is not what a row is about.
 pub(crate) const FILL_BATCH: usize = 1000;
 
-/// Appends the emits of 1 to `n` by the bridge.
-pub(crate) async fn fill_log(client: &dyn Client, bus: &str, n: u64) -> Result<()> {
-    let mut writer = Writer::open(client.log(bus, FILL_BATCH)?).await?;
+/// Appends the emits of 1 to `n` by the bridge, so many at once.
+pub(crate) async fn fill_log(client: &dyn Client, bus: &str, n: u64, n_batch: usize) -> Result<()> {
+    let mut writer = Writer::open(client.log(bus, n_batch)?).await?;
     let mut values = 1..=n;
     loop {
-        let emits = values.by_ref().take(FILL_BATCH);
+        let emits = values.by_ref().take(n_batch);
         let emits: Vec<_> = emits.map(|value| (value, [key(value)])).collect();
         if emits.is_empty() {
             return Ok(());

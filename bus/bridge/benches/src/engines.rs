@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::client::Client;
-use crate::peers::{Memory, Redis};
+use crate::peers::{Memory, Nats, Redis};
 use crate::server::Server;
 
 /// An engine, with the options of its server.
@@ -24,6 +24,10 @@ pub(crate) const ENGINES: &[Engine] = &[
     Engine {
         name: "redis-appendonly",
         start: || Server::start("redis", |port, folder| redis(port, folder, "yes")),
+    },
+    Engine {
+        name: "nats",
+        start: || Server::start("nats", nats),
     },
     Engine {
         name: "memory",
@@ -46,9 +50,20 @@ impl Engine {
 pub(crate) fn client(url: &str) -> Result<Arc<dyn Client>> {
     match url.split_once(':') {
         Some(("redis", _)) => Ok(Arc::new(Redis::new(url)?)),
+        Some(("nats", _)) => Ok(Arc::new(Nats::new(url))),
         Some(("memory", _)) => Ok(Arc::new(Memory::default())),
         _ => Err(format!("no engine has the URL {url}").into()),
     }
+}
+
+fn nats(port: u16, folder: &Path) -> Command {
+    let mut command = Command::new("nats-server");
+    command
+        .args(["--addr", "127.0.0.1", "--port"])
+        .arg(port.to_string())
+        .args(["--jetstream", "--store_dir"])
+        .arg(folder);
+    command
 }
 
 fn redis(port: u16, folder: &Path, appendonly: &str) -> Command {

@@ -8,6 +8,7 @@ use rangewatch_bridge::{Reader, Writer};
 use rangewatch_bus::History;
 
 use crate::Result;
+use crate::client::Client;
 use crate::compare::Bench;
 use crate::emits::{frames, key};
 
@@ -37,7 +38,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
     for who in ["bridge", "bare"] {
         let client = Arc::clone(&bench.client);
         let name = |i: usize| format!("{who}-{i}");
-        let empty = bench.runtime.block_on(client.usage())?.memory;
+        let empty = server_memory(bench, &*client)?;
         bench.runtime.block_on(async {
             for i in 0..n_readers {
                 if who == "bridge" {
@@ -51,7 +52,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
         })?;
         // The connections of the writers end.
         bench.wait(time / 5);
-        let logs = bench.runtime.block_on(client.usage())?.memory;
+        let logs = server_memory(bench, &*client)?;
         let (tasks, allocated_bytes) = allocated(|| {
             bench.runtime.block_on(async {
                 let mut tasks = Vec::new();
@@ -79,7 +80,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
         let server = bench.server.processor_time()?;
         let client_time = Clock::Process.time(|| bench.wait(time));
         let server = bench.server.processor_time()?.saturating_sub(server);
-        let readers = bench.runtime.block_on(client.usage())?.memory;
+        let readers = server_memory(bench, &*client)?;
         let each = |total: f64| total / n_readers as f64;
         let each_second = |used: Duration| each(used.as_nanos() as f64 / time.as_secs_f64());
         let values = [
@@ -109,4 +110,12 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What the server counts, or else what its process has.
+fn server_memory(bench: &Bench<'_>, client: &dyn Client) -> Result<u64> {
+    match bench.runtime.block_on(client.usage())?.memory {
+        0 => bench.server.resident_bytes(),
+        counted => Ok(counted),
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::compare::Bench;
-use crate::emits::{BARE, BRIDGE, fill_bare, fill_log};
+use crate::emits::{BARE, BRIDGE, FILL_BATCH, fill_bare, fill_log};
 use crate::end_to_end::Started;
 
 const N_EMITS: usize = 1_000_000;
@@ -26,7 +26,7 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
         let resident = bench.server.resident_bytes()?;
         bench.runtime.block_on(async {
             match who {
-                "bridge" => fill_log(client, BRIDGE, n_emits as u64).await,
+                "bridge" => fill_log(client, BRIDGE, n_emits as u64, FILL_BATCH).await,
                 _ => fill_bare(client, BARE, n_emits as u64).await.map(drop),
             }
         })?;

@@ -15,14 +15,14 @@ const LOADS: [(usize, usize, Option<f64>); 2] = [(1, 3_000, None), (100, 50_000,
 pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.group(
         "tail",
-        "Emits per second that are read from a log that is filled, and checked.",
+        "Emits per second that are read from a log that was filled in batches of as many, and checked.",
     );
     bench.table();
     for (n_batch, n_emits, goal) in LOADS {
         let n_emits = bench.n_emits(n_emits);
         let client = Arc::clone(&bench.client);
         let has_bare = bench.runtime.block_on(async {
-            fill_log(&*client, BRIDGE, n_emits as u64).await?;
+            fill_log(&*client, BRIDGE, n_emits as u64, n_batch).await?;
             let has_bare = fill_bare(&*client, BARE, n_emits as u64).await?;
             check_same(&*client, n_emits).await?;
             Ok::<_, rangewatch_bridge::BoxError>(has_bare)

@@ -158,7 +158,7 @@ impl Received {
         self.continue_after(floor.saturating_sub(1))
     }
 
-    /// Verifies what was recorded, and begins to record anew.
+    /// Verifies what was recorded, and begins again with what is recorded next.
     ///
     /// # Errors
     ///

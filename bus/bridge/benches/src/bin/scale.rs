@@ -13,7 +13,154 @@ use std::process::ExitCode;
 /// Where the page is.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scale.md");
 
-/// Of `figures.txt`, which `rangewatch-bridge-benches --figures` writes, on Redis without a file.
+/// What `rangewatch-bridge-benches --figures` has written, by name.
+struct Measured(HashMap<&'static str, f64>);
+
+impl Measured {
+    fn new() -> Self {
+        let lines = include_str!("../../figures.txt").lines();
+        let figures = lines.filter_map(|line| {
+            let (name, value) = line.split_once(" = ")?;
+            Some((name, value.parse().ok()?))
+        });
+        Self(figures.collect())
+    }
+
+    fn get(&self, name: &str) -> f64 {
+        let figure = self.0.get(name).copied();
+        figure.unwrap_or_else(|| panic!("figures.txt has no {name}: measure it"))
+    }
+
+    /// A table with a column for each engine.
+    fn table(&self, name: &'static str, what: &str, rows: &[Row]) -> Table {
+        let columns: Vec<_> = std::iter::once(what).chain(ENGINES).collect();
+        let mut table = Table::new(name, &columns);
+        for row in rows {
+            let cell = |engine: &str| {
+                let value = |figure: &&str| self.get(&format!("{engine}/{figure}"));
+                match row.figures.iter().map(value).collect::<Vec<_>>()[..] {
+                    // The server does not count it.
+                    [0.0] => "-".to_owned(),
+                    [value] => (row.show)(value),
+                    ref values => {
+                        let values: Vec<_> =
+                            values.iter().map(|value| (row.show)(*value)).collect();
+                        values.join(" / ")
+                    }
+                }
+            };
+            let cells = std::iter::once(row.name.to_owned()).chain(ENGINES.map(cell));
+            table.rows.push(cells.collect());
+        }
+        table
+    }
+}
+
+/// The engines of [`Measured::table`].
+const ENGINES: [&str; 3] = ["redis", "redis-appendonly", "nats"];
+
+/// A row of [`Measured::table`]: how its figures are shown, and which ones.
+struct Row {
+    name: &'static str,
+    show: fn(f64) -> String,
+    figures: &'static [&'static str],
+}
+
+const fn row(name: &'static str, show: fn(f64) -> String, figures: &'static [&'static str]) -> Row {
+    Row {
+        name,
+        show,
+        figures,
+    }
+}
+
+fn measured() -> Table {
+    let rows = [
+        row(
+            "server: append, alone / of 100",
+            us,
+            &["append 1/bridge server ns", "append 100/bridge server ns"],
+        ),
+        row(
+            "server: to one reader, alone / of 100",
+            us,
+            &["tail 1/bridge server ns", "tail 100/bridge server ns"],
+        ),
+        row(
+            "writer: append, of 100",
+            us,
+            &["append 100/bridge client ns"],
+        ),
+        row(
+            "reader: read, emit on its bus, receive",
+            us,
+            &["catch-up/bridge client ns"],
+        ),
+        row(
+            "from writer to server",
+            bytes,
+            &["append 100/bridge bytes received"],
+        ),
+        row(
+            "from server to each reader",
+            bytes,
+            &["tail 100/bridge bytes sent"],
+        ),
+        row(
+            "memory of the server's data",
+            bytes,
+            &["memory/bridge data bytes"],
+        ),
+        row("files of the server", bytes, &["memory/bridge disk bytes"]),
+        row(
+            "history of a reader's bus",
+            bytes,
+            &["memory/bridge reader bytes"],
+        ),
+        row(
+            "emit to receipt at 1,000/s, p50 / p99",
+            ms,
+            &[
+                "1,000 emits a second/bridge p50 ns",
+                "1,000 emits a second/bridge p99 ns",
+            ],
+        ),
+    ];
+    Measured::new().table("measured", "per emit", &rows)
+}
+
+fn idle() -> Table {
+    let rows = [
+        row(
+            "a log of one emit, memory of the server",
+            bytes,
+            &["idle/bridge log bytes"],
+        ),
+        row(
+            "a connection that waits, memory of the server",
+            bytes,
+            &["idle/bridge reader bytes"],
+        ),
+        row(
+            "the same, processor of the server in a second",
+            us,
+            &["idle/bridge server ns"],
+        ),
+        row(
+            "a reader and its bus, memory of its process",
+            bytes,
+            &["idle/bridge client bytes"],
+        ),
+        row(
+            "the same, processor of its process in a second",
+            us,
+            &["idle/bridge client ns"],
+        ),
+    ];
+    Measured::new().table("idle", "idle", &rows)
+}
+
+/// What the tables about Redis without a file are computed from.
 struct Figures {
     /// Processor time of the server per emit that is appended, in nanoseconds: alone, and in
     /// batches of 100.
@@ -22,25 +169,21 @@ struct Figures {
     /// Of the server per emit that a reader reads.
     tail_alone: f64,
     tail: f64,
-    /// Of the client per emit that it appends.
-    append_client: f64,
     /// Of a reader's process per emit, its bus and one subscriber of everything included.
     reader: f64,
-    /// Bytes that the server receives per emit, and sends to a reader.
-    received: f64,
+    /// The same on NATS, in batches of 100.
+    nats_append: f64,
+    nats_tail: f64,
+    /// Bytes that the server sends to a reader per emit.
     sent: f64,
     /// From an emit to its receipt at 1,000 emits a second, in nanoseconds.
     p50: f64,
-    p99: f64,
-    /// Bytes per emit: in the memory of the server, in its file, in the history of a reader's bus.
+    /// Bytes per emit: in the memory of the server, and in its file if it has one.
     data: f64,
     disk: f64,
-    history: f64,
     /// Bytes of the server per log, and per reader that waits.
     idle_log: f64,
     idle_reader: f64,
-    /// Bytes of a reader that waits, with its bus, in its process.
-    idle_client: f64,
     /// Processor time in a second of a reader that waits: of the server, and of its process.
     idle_server_ns: f64,
     idle_client_ns: f64,
@@ -64,17 +207,8 @@ const HTTP_EVENT_NS: f64 = 18_780.0;
 
 impl Figures {
     fn new() -> Self {
-        let figures: HashMap<&str, f64> = include_str!("../../figures.txt")
-            .lines()
-            .filter_map(|line| {
-                let (name, value) = line.split_once(" = ")?;
-                Some((name, value.parse().ok()?))
-            })
-            .collect();
-        let figure = |name: &str| {
-            let figure = figures.get(name).copied();
-            figure.unwrap_or_else(|| panic!("figures.txt has no {name}: measure it"))
-        };
+        let measured = Measured::new();
+        let figure = |name: &str| measured.get(name);
         let far = FAR_MS.map(|ms| {
             FAR_ENTRIES.map(|n| figure(&format!("redis/distance {ms} ms, {n}/read per second")))
         });
@@ -83,18 +217,15 @@ impl Figures {
             append: figure("redis/append 100/bridge server ns"),
             tail_alone: figure("redis/tail 1/bridge server ns"),
             tail: figure("redis/tail 100/bridge server ns"),
-            append_client: figure("redis/append 100/bridge client ns"),
             reader: figure("redis/catch-up/bridge client ns"),
-            received: figure("redis/append 100/bridge bytes received"),
+            nats_append: figure("nats/append 100/bridge server ns"),
+            nats_tail: figure("nats/tail 100/bridge server ns"),
             sent: figure("redis/tail 100/bridge bytes sent"),
             p50: figure("redis/1,000 emits a second/bridge p50 ns"),
-            p99: figure("redis/1,000 emits a second/bridge p99 ns"),
             data: figure("redis/memory/bridge data bytes"),
             disk: figure("redis-appendonly/memory/bridge disk bytes"),
-            history: figure("redis/memory/bridge reader bytes"),
             idle_log: figure("redis/idle/bridge log bytes"),
             idle_reader: figure("redis/idle/bridge reader bytes"),
-            idle_client: figure("redis/idle/bridge client bytes"),
             idle_server_ns: figure("redis/idle/bridge server ns"),
             idle_client_ns: figure("redis/idle/bridge client ns"),
             far,
@@ -106,33 +237,9 @@ impl Figures {
         1e9 / n_readers.mul_add(self.tail, self.append)
     }
 
-    fn measured(&self) -> Table {
-        let mut table = Table::new("measured", &["per emit", "measured"]);
-        let rows = [
-            (
-                "server: append, alone / of 100",
-                pair(us, self.append_alone, self.append),
-            ),
-            (
-                "server: to one reader, alone / of 100",
-                pair(us, self.tail_alone, self.tail),
-            ),
-            ("writer: append, of 100", us(self.append_client)),
-            ("reader: read, emit on its bus, receive", us(self.reader)),
-            ("from writer to server", bytes(self.received)),
-            ("from server to each reader", bytes(self.sent)),
-            ("memory of the server", bytes(self.data)),
-            ("append-only file", bytes(self.disk)),
-            ("history of a reader's bus", bytes(self.history)),
-            (
-                "emit to receipt at 1,000/s, p50 / p99",
-                pair(ms, self.p50, self.p99),
-            ),
-        ];
-        for (name, value) in rows {
-            table.row([name.to_owned(), value]);
-        }
-        table
+    /// As [`most`](Self::most), of a processor of NATS.
+    fn most_on_nats(&self, n_readers: f64) -> f64 {
+        1e9 / n_readers.mul_add(self.nats_tail, self.nats_append)
     }
 
     fn hot(&self) -> Table {
@@ -143,6 +250,7 @@ impl Figures {
                 "emits/s at most",
                 "server sends then",
                 "server's processor at 1,000 emits/s, each read alone",
+                "emits/s at most of a processor of NATS",
             ],
         );
         for n_readers in [1.0, 10.0, 30.0, 100.0, 300.0, 1000.0] {
@@ -157,6 +265,7 @@ impl Figures {
                 rate(most),
                 bits(most * n_readers * self.sent),
                 alone,
+                rate(self.most_on_nats(n_readers)),
             ]);
         }
         table
@@ -333,46 +442,16 @@ impl Figures {
 
     fn tables(&self) -> Vec<Table> {
         vec![
-            self.measured(),
+            measured(),
+            idle(),
             self.hot(),
             self.million(),
             self.tree(),
             self.buses(),
-            self.idle(),
             self.retention(),
             self.distance(),
             self.process(),
         ]
-    }
-
-    fn idle(&self) -> Table {
-        let mut table = Table::new("idle", &["idle", "measured"]);
-        let rows = [
-            (
-                "a log of one emit, memory of the server",
-                bytes(self.idle_log),
-            ),
-            (
-                "a connection that waits, memory of the server",
-                bytes(self.idle_reader),
-            ),
-            (
-                "the same, processor of the server",
-                format!("{} a second", us(self.idle_server_ns)),
-            ),
-            (
-                "a reader and its bus, memory of its process",
-                bytes(self.idle_client),
-            ),
-            (
-                "the same, processor of its process",
-                format!("{} a second", us(self.idle_client_ns)),
-            ),
-        ];
-        for (name, value) in rows {
-            table.row([name.to_owned(), value]);
-        }
-        table
     }
 }
 
@@ -453,10 +532,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn pair(show: fn(f64) -> String, a: f64, b: f64) -> String {
-    format!("{} / {}", show(a), show(b))
 }
 
 fn us(ns: f64) -> String {
