@@ -113,7 +113,17 @@ impl Node {
     /// Sends a signal to it and the processes that it has started, as Ctrl-C does.
     pub(crate) fn interrupt(mut self) -> ExitStatus {
         signal("INT", &format!("-{}", self.process.id()));
-        self.process.wait().unwrap()
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "it ignores SIGINT, as all programs do that a script starts in the background"
+            );
+            poll();
+        }
     }
 
     fn changes(&mut self) -> Vec<String> {
