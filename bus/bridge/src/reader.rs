@@ -279,6 +279,7 @@ impl<P: Send + Sync + 'static> Reader<P> {
     pub async fn run(mut self) -> Result<(), ReadError> {
         let result = self.read().await;
         if let Err(error) = &result {
+            self.apply.status.warn(error);
             let reason = format!("the reader of the log failed: {}", chain(error));
             self.ended.0.close_with(reason);
         }

@@ -195,7 +195,7 @@ impl StatusSender {
         n_failed
     }
 
-    /// Something was wrong and is over.
+    /// Something was wrong, and is over or has ended everything.
     pub(crate) fn warn(&self, error: &dyn std::error::Error) {
         let text = chain(error);
         #[cfg(feature = "tracing")]
@@ -225,13 +225,17 @@ impl StatusSender {
     }
 }
 
-/// An error with its sources.
+/// An error with its sources, except those that say what the text ends with: some errors contain
+/// the text of their source.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
         source = error.source();
     }
     text

@@ -310,10 +310,11 @@ fn a_log_that_refuses_closes_the_bus_with_the_reason() {
         head(7, 1, 1),
         head(7, 1, 1),
         Items(vec![emit(0, 1)]),
-        Error(LogError::refused("the password is wrong")),
+        Error(LogError::refused(Repeated("the password is wrong".into()))),
     ]);
     block_on(async {
         let reader = Reader::builder(script).open().await.unwrap();
+        let status = reader.status();
         let mut events = reader.bus().subscribe(..).events(8).unwrap();
         let error = reader.run().await.unwrap_err();
         assert!(
@@ -323,9 +324,17 @@ fn a_log_that_refuses_closes_the_bus_with_the_reason() {
         assert_eq!(events.recv().await.unwrap().value(), 1);
         assert_eq!(events.recv().await.unwrap_err(), RecvError::Closed);
         let reason = events.close_reason().unwrap();
-        assert!(reason.contains("the password is wrong"), "{reason}");
+        let expected = "the server of the log refuses: the password is wrong";
+        assert!(reason.ends_with(expected), "{reason}");
+        assert_eq!(status.get().phase, Phase::Ended);
+        assert_eq!(status.get().last_error.as_deref(), Some(expected));
     });
 }
+
+/// An error that has the text of its source.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Repeated(#[source] BoxError);
 
 /// Numbers as text. 3 cannot be read.
 struct Numbers;
