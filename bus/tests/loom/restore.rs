@@ -11,7 +11,9 @@ const COMPACTED: RecvError = RecvError::Compacted { floor: 1, epoch: 1 };
 
 /// Loses all values, on a thread.
 fn restorer(bus: &RangeWatchBus) -> super::Thread {
-    spawn(bus, |bus| bus.restore(1, Some(0)).unwrap())
+    spawn(bus, |bus| {
+        bus.restore(1, Some(0)).unwrap();
+    })
 }
 
 #[test]
